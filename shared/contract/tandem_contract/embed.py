@@ -1,0 +1,51 @@
+"""``POST /embed``: texts in, L2-normalised vectors out.
+
+JSON is for anyone, MessagePack for the gateway; Content-Type and Accept choose. In MessagePack ``embeddings`` is
+one ``bin`` of little-endian float32, row-major ``(n, dim)``: a fifth of JSON's bytes, and no float is parsed.
+"""
+
+from typing import Literal
+
+import msgspec
+
+PATH = "/embed"
+
+Kind = Literal["document", "query"]
+Priority = Literal["interactive", "bulk"]
+
+
+class EmbedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Texts to embed; ``n`` is their number."""
+
+    texts: list[str]
+    kind: Kind = "document"
+    """Selects the model's prompt prefix, where it has one."""
+    truncate: bool = True
+    """Cut a text at the model's limit and say so; if false, a longer text is refused with 422."""
+    priority: Priority = "interactive"
+    """Lane of the embedder's queue: interactive goes before bulk."""
+
+
+class EmbedReply(msgspec.Struct, frozen=True):
+    """The reply in JSON."""
+
+    embeddings: list[list[float]]
+    """``n`` rows of ``dim`` floats, each of unit length."""
+    dim: int
+    model: str
+    fingerprint: str
+    """Identifies what defines the vectors; vectors of different fingerprints must not be compared."""
+    tokens: list[int]
+    """Tokens of each text that the model saw, special tokens included."""
+    truncated: list[bool]
+
+
+class PackedEmbedReply(msgspec.Struct, frozen=True):
+    """The reply in MessagePack: the same fields, with ``embeddings`` as little-endian float32 ``(n, dim)``."""
+
+    embeddings: bytes
+    dim: int
+    model: str
+    fingerprint: str
+    tokens: list[int]
+    truncated: list[bool]

@@ -1,0 +1,67 @@
+"""The one shape of an error response, which OpenAI's clients parse as well.
+
+``{"error": {"message", "type", "code", "param"}}``: ``message`` is for a person and names the field and the limit;
+``type`` is the family; ``code`` is stable and for programs; ``param`` is the path of the field, or null.
+"""
+
+from typing import Literal
+
+import msgspec
+
+ErrorType = Literal["invalid_request_error", "rate_limit_error", "unavailable_error", "server_error"]
+
+ErrorCode = Literal[
+    # 400: the body cannot be read
+    "malformed_body",
+    "invalid_encoding",
+    # 422: it can be read, and a field is wrong
+    "invalid_field",
+    "unknown_field",
+    "missing_field",
+    "limit_exceeded",
+    # other 4xx
+    "body_too_large",
+    "unsupported_media_type",
+    "not_acceptable",
+    "not_found",
+    "method_not_allowed",
+    "fingerprint_mismatch",
+    "overloaded",
+    # 5xx
+    "deadline_exceeded",
+    "embedder_unavailable",
+    "not_ready",
+    "storage_unavailable",
+    "storage_corrupt",
+    "internal",
+]
+
+
+class ErrorBody(msgspec.Struct, frozen=True):
+    """The inner object of an error response."""
+
+    message: str
+    type: ErrorType
+    code: ErrorCode
+    param: str | None = None
+
+
+class ErrorReply(msgspec.Struct, frozen=True):
+    """The body of every response whose status is 400 or more."""
+
+    error: ErrorBody
+
+
+class ReceivedErrorBody(msgspec.Struct, frozen=True):
+    """An error as a reader takes it: any type and code, since a newer service may have new ones."""
+
+    message: str = ""
+    type: str = ""
+    code: str | None = None
+    param: str | None = None
+
+
+class ReceivedErrorReply(msgspec.Struct, frozen=True):
+    """The reader's view of ``ErrorReply``."""
+
+    error: ReceivedErrorBody

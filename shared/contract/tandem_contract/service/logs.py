@@ -1,0 +1,62 @@
+"""Logs: one JSON object a line on standard error, with the id of the request that it belongs to.
+
+``log.info("index saved", extra={"collection": "default"})`` gives ``{"time", "level", "service", "logger",
+"message", "request_id"?, "collection", ...}``.
+"""
+
+import contextvars
+import logging
+import sys
+import time
+from typing import Any, TextIO
+
+import msgspec
+
+request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("tandem_request_id", default=None)
+"""The id of the request that the running task serves; None outside one."""
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
+
+
+class JsonFormatter(logging.Formatter):
+    """Formats a record as one line of JSON; what ``extra`` holds becomes fields of it."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+        self._encoder = msgspec.json.Encoder(enc_hook=str)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line; a value that JSON does not know is given as its ``str``."""
+        milliseconds = int(record.msecs)
+        fields: dict[str, Any] = {
+            "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{milliseconds:03d}Z",
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        current = request_id.get()
+        if current is not None:
+            fields["request_id"] = current
+        fields.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
+        if record.exc_info:
+            fields["exception"] = self.formatException(record.exc_info)
+        # A log line must never fail: what came in from outside may hold what UTF-8 cannot.
+        try:
+            return self._encoder.encode(fields).decode()
+        except (UnicodeError, msgspec.MsgspecError):
+            return self._encoder.encode({name: ascii(value) for name, value in fields.items()}).decode()
+
+
+def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
+    """Send every logger's records to ``stream`` (default: standard error) as lines of JSON."""
+    handler = logging.StreamHandler(stream or sys.stderr)
+    handler.setFormatter(JsonFormatter(service))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    # Each httpx request and each uvicorn access is one line at info; ours say more.
+    for chatty in ("httpx", "httpcore", "uvicorn.access"):
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    logging.captureWarnings(True)

@@ -1,0 +1,134 @@
+"""Settings from the environment, each of which a command-line flag of the same name overrides.
+
+A service declares one frozen dataclass; a field made with ``setting`` becomes the variable
+``TANDEM_<NAME>`` and the flag ``--<name>``. The environment is read here and nowhere else, once, at start; a value
+that cannot be read or breaks a rule ends the start with a message that names the variable.
+"""
+
+import argparse
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar, cast
+
+_PARSE = "parse"
+_HELP = "help"
+_VARIABLE = "variable"
+
+
+class SettingsError(Exception):
+    """A setting is missing, unreadable or breaks a rule; the message names the variable and the rule."""
+
+
+S = TypeVar("S")
+
+
+def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str) -> Any:
+    """Declare a field of a settings dataclass.
+
+    Args:
+        variable: name after ``TANDEM_``; the flag is the same in lower case with hyphens.
+        default: the value where neither flag nor variable is given.
+        parse: from text to value; raises ValueError with what was expected.
+        help: what it does, above all to memory, latency and back-pressure.
+    """
+    return dataclasses.field(default=default, metadata={_VARIABLE: variable, _PARSE: parse, _HELP: help})
+
+
+def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
+    """Give ``parser`` one flag for each setting; a flag that is not given stays None."""
+    for field in dataclasses.fields(settings):
+        variable = f"TANDEM_{field.metadata[_VARIABLE]}"
+        default = "" if field.default in (None, "") else f", default {field.default}"
+        parser.add_argument(
+            _flag(field),
+            dest=field.name,
+            default=None,
+            metavar="VALUE",
+            help=f"{field.metadata[_HELP]} ({variable}{default})".replace("%", "%%"),
+        )
+
+
+def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Namespace | None = None) -> S:
+    """Return the settings: flag, else variable, else default.
+
+    Raises:
+        SettingsError: for a value that cannot be read, or one that the dataclass's ``__post_init__`` refuses.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cast(Any, settings)):
+        variable = f"TANDEM_{field.metadata[_VARIABLE]}"
+        given = getattr(flags, field.name, None) if flags is not None else None
+        source = _flag(field)
+        if given is None and environment.get(variable, "") != "":
+            given, source = environment[variable], variable
+        if given is None:
+            continue
+        try:
+            values[field.name] = field.metadata[_PARSE](given)
+        except ValueError as error:
+            raise SettingsError(f"{source}={given!r}: {error}") from error
+    try:
+        return settings(**values)
+    except ValueError as error:
+        raise SettingsError(str(error)) from error
+
+
+def describe(settings: Any, secrets: Sequence[str] = ()) -> dict[str, Any]:
+    """Return name → value of every setting, for the log line at start; a secret shows only whether it is set."""
+    values = dataclasses.asdict(settings)
+    return {name: ("set" if value else "unset") if name in secrets else value for name, value in values.items()}
+
+
+def whole_number(least: int, most: int) -> Callable[[str], int]:
+    """Return a parser of whole numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            raise ValueError(f"a whole number from {least} to {most} was expected") from None
+        if not least <= value <= most:
+            raise ValueError(f"a whole number from {least} to {most} was expected")
+        return value
+
+    return parse
+
+
+def seconds(least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of durations in seconds from ``least`` to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"seconds from {least:g} to {most:g} were expected") from None
+        if not least <= value <= most:
+            raise ValueError(f"seconds from {least:g} to {most:g} were expected")
+        return value
+
+    return parse
+
+
+def one_of(*choices: str) -> Callable[[str], str]:
+    """Return a parser that takes one of ``choices``."""
+
+    def parse(text: str) -> str:
+        if text not in choices:
+            raise ValueError(f"one of {', '.join(choices)} was expected")
+        return text
+
+    return parse
+
+
+def boolean(text: str) -> bool:
+    """Parse ``true``/``false``, ``1``/``0``, ``yes``/``no``, ``on``/``off``."""
+    lowered = text.lower()
+    if lowered in {"true", "1", "yes", "on"}:
+        return True
+    if lowered in {"false", "0", "no", "off"}:
+        return False
+    raise ValueError("true or false was expected")
+
+
+def _flag(field: "dataclasses.Field[Any]") -> str:
+    return "--" + str(field.metadata[_VARIABLE]).lower().replace("_", "-")

@@ -21,15 +21,16 @@ ErrorCode = Literal[
     "limit_exceeded",
     # other 4xx
     "body_too_large",
+    "body_timeout",
     "unsupported_media_type",
     "not_acceptable",
     "not_found",
     "method_not_allowed",
-    "fingerprint_mismatch",
     "overloaded",
     # 5xx
     "deadline_exceeded",
     "embedder_unavailable",
+    "fingerprint_mismatch",
     "not_ready",
     "storage_unavailable",
     "storage_corrupt",

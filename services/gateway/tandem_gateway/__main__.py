@@ -1,0 +1,92 @@
+"""``python -m tandem_gateway``: serves; ``verify`` and ``rebuild`` look after the data of a stopped gateway."""
+
+import os
+
+# Before numpy: its linear algebra would start a thread a core, and nothing here is large enough to gain by them.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
+import argparse
+import logging
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tandem_contract.service import logs
+from tandem_contract.service.settings import SettingsError, add_flags, describe, read
+from tandem_gateway import __version__
+from tandem_gateway.errors import StorageError
+from tandem_gateway.settings import Settings
+
+_STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
+
+
+def main() -> int:
+    """Run a command and return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tandem_gateway",
+        description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",
+        epilog="A flag overrides the variable named beside it. SIGTERM drains. " + _STATUSES,
+    )
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    add_flags(parser, Settings)
+    for name, text in {
+        "verify": "check the store, and the index against it; says what it found, changes nothing that counts",
+        "rebuild": "make the index anew from the store",
+        "snapshot": "save the index of a running gateway; the gateway calls this itself",
+    }.items():
+        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", epilog=_STATUSES)
+        command.add_argument(
+            "--data-dir", dest="command_data_dir", metavar="VALUE", help="the data directory (TANDEM_DATA_DIR)"
+        )
+    flags = parser.parse_args()
+    if getattr(flags, "command_data_dir", None) is not None:
+        flags.data_dir = flags.command_data_dir
+    try:
+        settings = read(Settings, os.environ, flags)
+    except SettingsError as error:
+        _say_error(error)
+        return 2
+    if flags.command is not None:
+        return _maintain(flags.command, settings.data_dir)
+    logs.configure("gateway", settings.log_level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    log = logging.getLogger("tandem_gateway")
+    log.info("starting", extra={"version": __version__, "settings": describe(settings)})
+    from tandem_gateway.server import serve  # noqa: PLC0415 - the other commands do without the HTTP stack
+
+    status = serve(settings)
+    log.info("stopped", extra={"status": status})
+    return status
+
+
+def _maintain(command: str, data_dir: Path) -> int:
+    from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is told without loading usearch
+
+    parent = os.getppid()
+    try:
+        if command == "verify":
+            return 0 if maintenance.verify(data_dir, _say) else 1
+        if command == "rebuild":
+            maintenance.rebuild(data_dir, _say)
+            return 0
+        # An orphan must not put a snapshot in place under the next gateway's eyes.
+        saved = maintenance.snapshot(data_dir, lambda: os.getppid() == parent, lambda line: None)
+        sys.stdout.buffer.write(msgspec.json.encode(saved))
+        return 0
+    except (StorageError, OSError) as error:
+        _say_error(error)
+        return 1
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
+
+
+def _say_error(error: Exception) -> None:
+    sys.stderr.write(f"tandem_gateway: {error}\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

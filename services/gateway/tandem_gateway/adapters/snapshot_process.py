@@ -1,0 +1,60 @@
+"""Saves the indexes in a process of its own: usearch's save holds the interpreter's lock for its whole length.
+
+The helper loads the last snapshot, catches up from the store and writes the next; the gateway never stops for it.
+"""
+
+import asyncio
+import logging
+import sys
+from pathlib import Path
+
+import msgspec
+
+from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.model import Saved
+
+log = logging.getLogger(__name__)
+
+_decoder = msgspec.json.Decoder(list[Saved])
+_MAX_ERROR = 500
+
+
+class SnapshotProcess:
+    """Implements ``SnapshotHelper``: ``python -m tandem_gateway snapshot``."""
+
+    def __init__(self, data_dir: Path, *, timeout: float = 1800.0) -> None:
+        """Make the helper.
+
+        Args:
+            data_dir: the data directory.
+            timeout: seconds after which a run is ended.
+        """
+        self._data_dir = data_dir
+        self._timeout = timeout
+
+    async def run(self) -> list[Saved]:
+        """Run the helper once; see ``SnapshotHelper.run``. Cancelling it ends the process."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tandem_gateway",
+            "snapshot",
+            "--data-dir",
+            str(self._data_dir),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
+        try:
+            async with asyncio.timeout(self._timeout):
+                output, errors = await process.communicate()
+        except TimeoutError:
+            raise StorageUnavailable(f"the snapshot took longer than {self._timeout:g} s") from None
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+        if process.returncode != 0:
+            said = errors.decode(errors="replace").strip()[-_MAX_ERROR:]
+            raise StorageUnavailable(f"the snapshot failed (status {process.returncode}): {said}")
+        return _decoder.decode(output)

@@ -1,0 +1,120 @@
+"""Proves the store's file sound: structure, schema, every row's checksum, and what must hold between rows."""
+
+import sqlite3
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite import reads, schema
+from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
+from tandem_gateway.errors import StorageCorrupt
+
+_ADVICE = "Nothing is served from it. Put back a backup of the data directory, or move it away and ingest again."
+
+# Each is a query whose rows are violations.
+_INVARIANTS = {
+    "a collection's counts are not those of its documents": """
+        SELECT c.name FROM collections c
+        LEFT JOIN (SELECT collection_id, count(change) AS live, sum(change IS NULL) AS pending
+                   FROM documents GROUP BY collection_id) d USING (collection_id)
+        WHERE c.live <> coalesce(d.live, 0) OR c.pending <> coalesce(d.pending, 0)""",
+    "a job's counts do not add up": """
+        SELECT j.job_id FROM jobs j
+        LEFT JOIN (SELECT job_id, sum(documents) AS documents FROM waiting GROUP BY job_id) w USING (job_id)
+        WHERE j.processed + coalesce(w.documents, 0) <> j.total""",
+    "a job waits for a document that is not pending": """
+        SELECT w.row_id FROM waiting w LEFT JOIN documents d USING (row_id)
+        WHERE d.row_id IS NULL OR d.change IS NOT NULL""",
+    "a pending document has no job": """
+        SELECT d.row_id FROM documents d WHERE d.change IS NULL
+        AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.row_id = d.row_id)""",
+    "a vector has not its collection's length": """
+        SELECT d.row_id FROM documents d JOIN collections c USING (collection_id)
+        WHERE d.change IS NOT NULL AND length(d.vector) IS NOT c.dim * 4""",
+    "a row or change number is ahead of its counter": """
+        SELECT name FROM counters WHERE
+        (name = 'row' AND value < (SELECT coalesce(max(row_id), 0) FROM documents)) OR
+        (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM documents)) OR
+        (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM tombstones)) OR
+        (name = 'collection' AND value < (SELECT coalesce(max(collection_id), 0) FROM collections))""",
+}
+
+
+def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> None:
+    """Check that the database knows every commit that the high-water mark tells of.
+
+    Raises:
+        StorageCorrupt: if it does not: its write-ahead log, or the file itself, has lost acknowledged writes.
+    """
+    commit = reads.counter(connection, "commit")
+    if mark is not None and commit < mark:
+        raise lost_commits(path, commit, mark)
+
+
+def lost_commits(path: Path, commit: int, mark: int) -> StorageCorrupt:
+    """Return the error for a database that ends before a commit that was acknowledged."""
+    return StorageCorrupt(
+        f"{path} ends at commit {commit}, but commit {mark} was acknowledged: the file or its write-ahead log "
+        f"({path.name}-wal) was lost or damaged. {_ADVICE} If you put back an older copy of {path.name} on "
+        f"purpose, delete {MARK_NAME!r} beside it"
+    )
+
+
+def check_schema(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that the file is a store of this version.
+
+    Raises:
+        StorageCorrupt: if it is another database, another version, or its tables are not ours.
+    """
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if application_id != schema.APPLICATION_ID:
+        raise StorageCorrupt(f"{path} is no Tandem store, or its header is damaged. {_ADVICE}")
+    if version != schema.VERSION:
+        raise StorageCorrupt(
+            f"{path} has schema version {version}, this gateway reads {schema.VERSION}; run the release that wrote it"
+        )
+    expected = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        schema.register(expected)
+        expected.executescript(schema.SCHEMA)
+        statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
+        if connection.execute(statement).fetchall() != expected.execute(statement).fetchall():
+            raise StorageCorrupt(f"{path}: its tables are not those of a Tandem store. {_ADVICE}")
+    finally:
+        expected.close()
+
+
+def find_damage(connection: sqlite3.Connection) -> list[str]:
+    """Read the whole file and return what is wrong with it, at most a few lines of each kind."""
+    found = [f"structure: {line}" for (line,) in connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
+    if found:
+        return found  # statements over a broken structure mislead
+    for table, checksum in schema.CHECKSUMS.items():
+        (wrong,) = connection.execute(f"SELECT count(*) FROM {table} WHERE checksum IS NOT {checksum}").fetchone()
+        if wrong:
+            found.append(f"{table}: {wrong} rows are not what was written (wrong checksum)")
+    if connection.execute("SELECT count(*) FROM identity").fetchone() != (1,):
+        found.append("identity: the store has no id of its own")
+    found.extend(
+        f"{table}: row {row} refers to a row of {parent} that is not there"
+        for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(3)
+    )
+    for meaning, query in _INVARIANTS.items():
+        rows = connection.execute(query).fetchmany(3)
+        if rows:
+            found.append(f"{meaning}: {', '.join(str(row[0]) for row in rows)}")
+    return found
+
+
+def check(connection: sqlite3.Connection, path: Path) -> None:
+    """Check everything.
+
+    Raises:
+        StorageCorrupt: names what is wrong.
+    """
+    try:
+        check_schema(connection, path)
+        found = find_damage(connection)
+    except sqlite3.DatabaseError as error:
+        found = [str(error)]
+    if found:
+        raise StorageCorrupt(f"{path} is damaged: {'; '.join(found)}. {_ADVICE}")

@@ -1,0 +1,222 @@
+"""The statements that read the store."""
+
+import dataclasses
+import sqlite3
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
+from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.model import (
+    Changes,
+    CollectionRecord,
+    DocumentView,
+    JobRecord,
+    Keys,
+    LiveDocument,
+    PendingBatch,
+    PendingDocument,
+)
+
+_COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pending FROM collections"
+
+
+@dataclass(frozen=True, slots=True)
+class Version:
+    """One row of a document; ``vector`` is None in a pending one."""
+
+    row_id: int
+    text: str
+    metadata: str
+    content_hash: bytes
+    vector: bytes | None
+
+
+def counter(connection: sqlite3.Connection, name: str) -> int:
+    """Return a counter's value; 0 if it was never set."""
+    found = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
+    return int(found[0]) if found else 0
+
+
+def store_id(connection: sqlite3.Connection) -> str:
+    """Return the store's random id."""
+    (value,) = connection.execute("SELECT store_id FROM identity").fetchone()
+    return str(value)
+
+
+def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> tuple[Version | None, Version | None]:
+    """Return a document's pending and its live row.
+
+    Raises:
+        StorageCorrupt: if a row is not what was written.
+    """
+    pending: Version | None = None
+    live: Version | None = None
+    # Two terms, each of which one of the partial indexes answers.
+    rows = connection.execute(
+        "SELECT row_id, text, metadata, content_hash, vector, "
+        f"checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NULL "
+        "UNION ALL SELECT row_id, text, metadata, content_hash, vector, "
+        f"checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NOT NULL",
+        (collection_id, doc_id),
+    )
+    for row_id, text, metadata, content_hash, vector, sound in rows:
+        if not sound:
+            raise damaged_row(row_id)
+        version = Version(row_id, text, metadata, content_hash, vector)
+        if vector is None:
+            pending = version
+        else:
+            live = version
+    return pending, live
+
+
+def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> DocumentView | None:
+    """Return a document's newest version."""
+    record = collection_by_name(connection, collection)
+    if record is None:
+        return None
+    pending, live = versions(connection, record.collection_id, doc_id)
+    newest = pending or live
+    if newest is None:
+        return None
+    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None)
+
+
+def pending(connection: sqlite3.Connection, after: int, limit: int, without: Collection[int]) -> PendingBatch:
+    """Return documents of one collection that wait for a vector; see ``DocumentStore.pending``."""
+    excluded = ",".join(str(int(number)) for number in without)
+    first = connection.execute(
+        "SELECT collection_id FROM documents WHERE change IS NULL AND row_id > ? "
+        f"AND collection_id NOT IN ({excluded}) ORDER BY row_id LIMIT 1",
+        (after,),
+    ).fetchone()
+    if first is None:
+        return PendingBatch(0, "", [])
+    record = collection_by_id(connection, first[0])
+    assert record is not None
+    rows = connection.execute(
+        f"SELECT row_id, text, checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE change IS NULL AND row_id > ? AND collection_id = ? ORDER BY row_id LIMIT ?",
+        (after, record.collection_id, limit),
+    ).fetchall()
+    for row_id, _, sound in rows:
+        if not sound:
+            raise damaged_row(row_id)
+    return PendingBatch(record.collection_id, record.name, [PendingDocument(row_id, text) for row_id, text, _ in rows])
+
+
+def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
+    """Return a job with its first failures."""
+    found = connection.execute(
+        "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at "
+        "FROM jobs WHERE job_id = ?",
+        (job_id,),
+    ).fetchone()
+    if found is None:
+        return None
+    failures: list[tuple[str, str]] = connection.execute(
+        "SELECT doc_id, error FROM failures WHERE job_id = ? ORDER BY ordinal", (job_id,)
+    ).fetchall()
+    return dataclasses.replace(JobRecord(*found), failures=failures)
+
+
+def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
+    """Return every collection, by name."""
+    return [CollectionRecord(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY name")]
+
+
+def collection_by_name(connection: sqlite3.Connection, name: str) -> CollectionRecord | None:
+    """Return the collection of that name."""
+    row = connection.execute(f"{_COLLECTION} WHERE name = ?", (name,)).fetchone()
+    return CollectionRecord(*row) if row else None
+
+
+def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> CollectionRecord | None:
+    """Return the collection of that number."""
+    row = connection.execute(f"{_COLLECTION} WHERE collection_id = ?", (collection_id,)).fetchone()
+    return CollectionRecord(*row) if row else None
+
+
+def changes(
+    connection: sqlite3.Connection, collection_id: int, dim: int, after: int, removals_after: int, limit: int
+) -> Changes | None:
+    """Return what happened to a collection; see ``ChangeFeed.changes``. To be called in a read transaction."""
+    floor = connection.execute(
+        "SELECT tombstone_floor FROM collections WHERE collection_id = ?", (collection_id,)
+    ).fetchone()
+    if floor is None or removals_after < floor[0]:
+        return None
+    upto = counter(connection, "change")
+    added = connection.execute(
+        "SELECT row_id, vector, change, "
+        f"checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
+        (collection_id, after, limit),
+    ).fetchall()
+    for row_id, vector, _, sound in added:
+        if not sound or len(vector) != dim * 4:
+            raise damaged_row(row_id)
+    complete = len(added) < limit
+    if not complete:
+        upto = added[-1][2]
+    removed = [
+        row_id
+        for (row_id,) in connection.execute(
+            "SELECT row_id FROM tombstones WHERE collection_id = ? AND change > ? AND change <= ?",
+            (collection_id, removals_after, upto),
+        )
+    ]
+    vectors = np.frombuffer(b"".join(row[1] for row in added), dtype="<f4").reshape(len(added), dim)
+    return Changes(
+        upto=upto,
+        removed=np.array(removed, dtype=np.uint64),
+        added=np.array([row[0] for row in added], dtype=np.uint64),
+        vectors=vectors.astype(np.float32, copy=False),
+        complete=complete,
+    )
+
+
+def live_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> dict[int, LiveDocument]:
+    """Return those rows that are there, by row number; see ``ChangeFeed.documents``."""
+    found: dict[int, LiveDocument] = {}
+    for start in range(0, len(row_ids), _MAX_PARAMETERS):
+        part = list(row_ids[start : start + _MAX_PARAMETERS])
+        # The number of parameters is a power of two, so that few statements serve all calls.
+        part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
+        for row in connection.execute(_live_documents_statement(len(part)), part):
+            if not row[5]:
+                raise damaged_row(row[0])
+            found[row[0]] = LiveDocument(*row[:5])
+    return found
+
+
+def live_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
+    """Return the row numbers of all documents of a collection that have a vector."""
+    rows = connection.execute(
+        "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NOT NULL", (collection_id,)
+    )
+    return np.fromiter((row[0] for row in rows), dtype=np.uint64)
+
+
+def damaged_row(row_id: int) -> StorageCorrupt:
+    """Return the error for a row whose checksum is wrong."""
+    return StorageCorrupt(
+        f"documents: row {row_id} of the store is not what was written (its checksum is wrong); "
+        f"run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
+    )
+
+
+_MAX_PARAMETERS = 4096
+
+
+def _live_documents_statement(count: int) -> str:
+    return (
+        "SELECT row_id, doc_id, text, metadata, vector, "
+        f"checksum IS {CHECKSUMS['documents']} FROM documents "
+        f"WHERE row_id IN ({','.join('?' * count)}) AND change IS NOT NULL"
+    )

@@ -1,0 +1,147 @@
+"""Tables of the store.
+
+A document version is a row of ``documents``; its row number is the key in the index and is never used again. An id has
+at most two rows: the live one, with a vector, that search finds, and a pending one, without, that will take its
+place. ``change`` is the number in the store's one sequence at which a row went live; a row that was live and is gone
+left a tombstone with a number of the same sequence. What happened after number N is therefore two range scans.
+
+Each row carries a checksum of its other columns: SQLite notices a damaged page structure, not a damaged value.
+"""
+
+import sqlite3
+import zlib
+
+APPLICATION_ID = 0x54_4E_44_4D  # "TNDM"
+VERSION = 1
+
+SCHEMA = """
+CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL, checksum INTEGER) STRICT, WITHOUT ROWID;
+
+CREATE TABLE identity (store_id TEXT PRIMARY KEY, checksum INTEGER) STRICT, WITHOUT ROWID;
+
+CREATE TABLE collections (
+  collection_id INTEGER PRIMARY KEY,
+  name          TEXT NOT NULL UNIQUE,
+  fingerprint   TEXT,
+  model         TEXT,
+  dim           INTEGER,
+  live          INTEGER NOT NULL DEFAULT 0,
+  pending       INTEGER NOT NULL DEFAULT 0,
+  -- tombstones up to this change are gone: an index that has not reached it must be built anew
+  tombstone_floor INTEGER NOT NULL DEFAULT 0,
+  checksum      INTEGER
+) STRICT;
+
+CREATE TABLE documents (
+  row_id        INTEGER PRIMARY KEY,
+  collection_id INTEGER NOT NULL REFERENCES collections,
+  doc_id        TEXT NOT NULL,
+  text          TEXT NOT NULL,
+  metadata      TEXT NOT NULL,
+  content_hash  BLOB NOT NULL,
+  change        INTEGER,
+  vector        BLOB,
+  checksum      INTEGER,
+  CHECK ((change IS NULL) = (vector IS NULL))
+) STRICT;
+CREATE UNIQUE INDEX documents_live ON documents (collection_id, doc_id) WHERE change IS NOT NULL;
+CREATE UNIQUE INDEX documents_pending ON documents (collection_id, doc_id) WHERE change IS NULL;
+CREATE INDEX documents_waiting ON documents (row_id, collection_id) WHERE change IS NULL;
+CREATE UNIQUE INDEX documents_change ON documents (collection_id, change) WHERE change IS NOT NULL;
+
+CREATE TABLE tombstones (
+  collection_id INTEGER NOT NULL,
+  change        INTEGER NOT NULL,
+  row_id        INTEGER NOT NULL,
+  checksum      INTEGER,
+  PRIMARY KEY (collection_id, change)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE jobs (
+  job_id      TEXT PRIMARY KEY,
+  collection  TEXT NOT NULL,
+  total       INTEGER NOT NULL,
+  processed   INTEGER NOT NULL,
+  unchanged   INTEGER NOT NULL,
+  failed      INTEGER NOT NULL,
+  created_at  REAL NOT NULL,
+  started_at  REAL,
+  finished_at REAL,
+  checksum    INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX jobs_finished ON jobs (finished_at) WHERE finished_at IS NOT NULL;
+
+-- A job's document that is not embedded yet; more than one job may wait for the same row.
+CREATE TABLE waiting (
+  row_id    INTEGER NOT NULL REFERENCES documents,
+  job_id    TEXT NOT NULL REFERENCES jobs,
+  documents INTEGER NOT NULL,
+  checksum  INTEGER,
+  PRIMARY KEY (row_id, job_id)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX waiting_job ON waiting (job_id, documents);
+
+CREATE TABLE failures (
+  job_id   TEXT NOT NULL REFERENCES jobs,
+  ordinal  INTEGER NOT NULL,
+  doc_id   TEXT NOT NULL,
+  error    TEXT NOT NULL,
+  checksum INTEGER,
+  PRIMARY KEY (job_id, ordinal)
+) STRICT, WITHOUT ROWID;
+
+-- The counts that healthz shows, kept by the store itself so that no statement can forget them.
+CREATE TRIGGER documents_added AFTER INSERT ON documents BEGIN
+  UPDATE collections SET live = live + (NEW.change IS NOT NULL), pending = pending + (NEW.change IS NULL)
+    WHERE collection_id = NEW.collection_id;
+END;
+CREATE TRIGGER documents_removed AFTER DELETE ON documents BEGIN
+  UPDATE collections SET live = live - (OLD.change IS NOT NULL), pending = pending - (OLD.change IS NULL)
+    WHERE collection_id = OLD.collection_id;
+END;
+CREATE TRIGGER documents_went_live AFTER UPDATE OF change ON documents
+  WHEN (NEW.change IS NULL) <> (OLD.change IS NULL) BEGIN
+  UPDATE collections
+    SET live = live + (NEW.change IS NOT NULL) - (OLD.change IS NOT NULL),
+        pending = pending + (NEW.change IS NULL) - (OLD.change IS NULL)
+    WHERE collection_id = NEW.collection_id;
+END;
+"""
+
+CHECKSUMS = {
+    "counters": "row_checksum(name, value)",
+    "identity": "row_checksum(store_id)",
+    # live and pending are derived; the check counts them again.
+    "collections": "row_checksum(collection_id, name, fingerprint, model, dim, tombstone_floor)",
+    "documents": "row_checksum(row_id, collection_id, doc_id, text, metadata, content_hash, change, vector)",
+    "tombstones": "row_checksum(collection_id, change, row_id)",
+    "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
+    "finished_at)",
+    "waiting": "row_checksum(row_id, job_id, documents)",
+    "failures": "row_checksum(job_id, ordinal, doc_id, error)",
+}
+"""Table → SQL expression of its rows' checksum; the one definition, used to write and to check."""
+
+_Value = str | bytes | int | float | None
+
+
+def row_checksum(*values: _Value) -> int:
+    """Return the CRC-32 of a row's values, each with its type and length, so that no two rows read alike."""
+    checksum = 0
+    for value in values:
+        if value is None:
+            data = b""
+        elif isinstance(value, bytes):
+            data = value
+        elif isinstance(value, str):
+            data = value.encode()
+        else:
+            data = repr(value).encode()
+        checksum = zlib.crc32(b"%b%d:" % (type(value).__name__.encode(), len(data)), checksum)
+        checksum = zlib.crc32(data, checksum)
+    return checksum
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Make ``row_checksum`` known to SQL on this connection."""
+    connection.create_function("row_checksum", -1, row_checksum, deterministic=True)

@@ -1,0 +1,186 @@
+"""The document store over one SQLite file: the port, its writer thread and its reader thread."""
+
+import asyncio
+import secrets
+import sqlite3
+import time
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from tandem_contract.client_api import DEFAULT_COLLECTION
+from tandem_gateway.adapters.sqlite import check, mark, reads, schema, writes
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, read_transaction, translated
+from tandem_gateway.adapters.sqlite.writer import Writer
+from tandem_gateway.errors import DeadlineExceeded
+from tandem_gateway.model import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
+
+R = TypeVar("R")
+
+
+def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
+    """Open the store of a data directory, make it if the directory has none, and check all of it.
+
+    Returns:
+        A writable connection, and what was repaired or noticed, for the log.
+
+    Raises:
+        StorageCorrupt: if the file is not what was written, or has lost acknowledged writes.
+        StorageUnavailable: if it cannot be opened.
+    """
+    path = data_dir / FILE_NAME
+    mark_path = data_dir / mark.FILE_NAME
+    acknowledged = mark.read_mark(mark_path)
+    exists = path.exists() and path.stat().st_size > 0
+    if not exists and acknowledged:
+        raise check.lost_commits(path, 0, acknowledged)
+    connection = connect(path, writable=True)
+    try:
+        with translated(path):
+            if exists:
+                check.check(connection, path)
+                check.check_log(connection, path, acknowledged)
+            else:
+                _create(connection)
+    except BaseException:
+        connection.close()
+        raise
+    if exists and acknowledged is None:
+        return connection, [f"{mark_path.name} was missing or damaged and is written anew"]
+    return connection, []
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={schema.VERSION}")
+    connection.execute("BEGIN IMMEDIATE")
+    # executescript would commit what is open; the schema has no ';' but at a statement's end or in a trigger.
+    for statement in _statements(schema.SCHEMA):
+        connection.execute(statement)
+    connection.execute(
+        "INSERT INTO identity (store_id, checksum) VALUES (?1, row_checksum(?1))", (secrets.token_hex(16),)
+    )
+    for counter in ("commit", "change", "row", "collection"):
+        writes.set_counter(connection, counter, 0)
+    writes.create_collection(connection, DEFAULT_COLLECTION)
+    connection.execute("COMMIT")
+
+
+def _statements(script: str) -> list[str]:
+    found: list[str] = []
+    current = ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        if sqlite3.complete_statement(current):
+            found.append(current.strip())
+            current = ""
+    return found
+
+
+class SqliteStore:
+    """Implements ``DocumentStore``: writes go to the writer's thread, reads to one thread of their own."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        connection: sqlite3.Connection,
+        *,
+        limits: writes.Limits,
+        max_queued_writes: int,
+        write_timeout: float,
+        on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
+    ) -> None:
+        """Take over what ``open_checked`` returned.
+
+        Args:
+            data_dir: the data directory.
+            connection: writable; the writer's thread owns it from now on.
+            limits: what the store takes.
+            max_queued_writes: writes that may wait; over it a call raises Overloaded.
+            write_timeout: seconds after which a caller no longer waits for its write.
+            on_commit: called in the writer's thread with the seconds and the writes of each commit.
+        """
+        self._path = data_dir / FILE_NAME
+        self._limits = limits
+        self._write_timeout = write_timeout
+        self._reader = connect(self._path, writable=False)
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
+        high_water_mark.write(reads.counter(connection, "commit"))
+        self._writer = Writer(
+            connection, self._path, high_water_mark, max_queued=max_queued_writes, on_commit=on_commit
+        )
+
+    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+        """Store documents and a job; see ``DocumentStore.accept``."""
+        return await self._write(lambda c: writes.accept(c, job_id, collection, documents, now, self._limits))
+
+    async def complete(self, batch: EmbeddedBatch) -> int:
+        """Give documents their vectors; see ``DocumentStore.complete``."""
+        return await self._write(lambda c: writes.complete(c, batch, time.time()))
+
+    async def fail(self, row_id: int, error: str) -> None:
+        """Give up a pending document; see ``DocumentStore.fail``."""
+        await self._write(lambda c: writes.fail(c, row_id, error, time.time()))
+
+    async def delete(self, collection: str, doc_id: str) -> bool:
+        """Delete a document; see ``DocumentStore.delete``."""
+        return await self._write(lambda c: writes.delete(c, collection, doc_id, time.time()))
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Delete a collection; see ``DocumentStore.delete_collection``."""
+        return await self._write(lambda c: writes.delete_collection(c, collection, time.time()))
+
+    async def forget_jobs(self, before: float) -> int:
+        """Drop old jobs; see ``DocumentStore.forget_jobs``."""
+        return await self._write(lambda c: writes.forget_jobs(c, before))
+
+    async def forget_tombstones(self, collection_id: int, upto: int) -> int:
+        """Drop tombstones up to a change number which every snapshot has reached."""
+        return await self._write(lambda c: writes.forget_tombstones(c, collection_id, upto))
+
+    async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
+        """Return documents that wait; see ``DocumentStore.pending``."""
+        return await self._read(lambda c: reads.pending(c, after, limit, without))
+
+    async def document(self, collection: str, doc_id: str) -> DocumentView | None:
+        """Return a document; see ``DocumentStore.document``."""
+        return await self._read(lambda c: reads.document(c, collection, doc_id))
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """Return a job; see ``DocumentStore.job``."""
+        return await self._read(lambda c: reads.job(c, job_id))
+
+    async def collections(self) -> list[CollectionRecord]:
+        """Return every collection; see ``DocumentStore.collections``."""
+        return await self._read(reads.collections)
+
+    def close(self) -> None:
+        """Finish the writes that are queued and close the file; blocks."""
+        self._writer.close()
+        self._reading.shutdown()
+        self._reader.close()
+
+    async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
+        future = asyncio.wrap_future(self._writer.submit(statement))
+        try:
+            return await asyncio.wait_for(asyncio.shield(future), self._write_timeout)
+        except TimeoutError:
+            future.add_done_callback(_retrieve)
+            raise DeadlineExceeded(
+                f"the disk took longer than {self._write_timeout:g} s; the write may still take effect"
+            ) from None
+
+    async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
+        def run() -> R:
+            with translated(self._path), read_transaction(self._reader):
+                return statement(self._reader)
+
+        return await asyncio.get_running_loop().run_in_executor(self._reading, run)
+
+
+def _retrieve(future: "asyncio.Future[R]") -> None:
+    """Take a result that nobody waits for any more, so that asyncio does not complain of it."""
+    if not future.cancelled():
+        future.exception()

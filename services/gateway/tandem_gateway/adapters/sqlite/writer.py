@@ -1,0 +1,169 @@
+"""The one thread that writes: what waits for it goes to disk in one commit.
+
+A commit costs one wait for the disk however many writes it holds, so writes that arrive during a commit share the
+next one. Each runs in a savepoint: one that fails takes nothing of its neighbours with it. A write is acknowledged
+when the commit has returned, and only then.
+"""
+
+import logging
+import queue
+import sqlite3
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tandem_gateway.adapters.sqlite import writes
+from tandem_gateway.adapters.sqlite.connection import explain
+from tandem_gateway.adapters.sqlite.mark import HighWaterMark
+from tandem_gateway.errors import Overloaded, StorageUnavailable
+
+R = TypeVar("R")
+
+log = logging.getLogger(__name__)
+
+_MAX_GROUP = 64
+
+
+@dataclass(slots=True)
+class _Write:
+    statement: Callable[[sqlite3.Connection], Any]
+    result: Future[Any]
+
+
+class Writer:
+    """Runs writes in the order given; see the module."""
+
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        mark: HighWaterMark,
+        *,
+        max_queued: int,
+        on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
+    ) -> None:
+        """Start the thread, which owns ``connection`` and ``mark`` from now on.
+
+        Args:
+            connection: writable, in autocommit mode.
+            path: the database's file, for messages.
+            mark: gets the number of each commit.
+            max_queued: writes that may wait; over it ``submit`` raises Overloaded.
+            on_commit: called in the thread with the seconds and the number of writes of each commit.
+        """
+        self._connection = connection
+        self._path = path
+        self._mark = mark
+        self._on_commit = on_commit
+        self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
+        self._closed = False
+        self._closing = threading.Lock()
+        self._thread = threading.Thread(target=self._run, name="store-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, statement: Callable[[sqlite3.Connection], R]) -> Future[R]:
+        """Queue a write; the future has its result once it is on disk.
+
+        Raises:
+            Overloaded: if as many as allowed wait already.
+            StorageUnavailable: if the writer is closed.
+        """
+        result: Future[R] = Future()
+        with self._closing:
+            if self._closed:
+                raise StorageUnavailable("the store is closed")
+            try:
+                self._queue.put_nowait(_Write(statement, result))
+            except queue.Full:
+                raise Overloaded(
+                    f"{self._queue.maxsize} writes wait for the disk already (TANDEM_MAX_QUEUED_WRITES)"
+                ) from None
+        return result
+
+    def close(self) -> None:
+        """Finish what is queued, then close the connection and the mark."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._queue.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        last = False
+        while not last:
+            first = self._queue.get()
+            group = [] if first is None else [first]
+            last = first is None
+            while not last and len(group) < _MAX_GROUP:
+                try:
+                    following = self._queue.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    last = True
+                else:
+                    group.append(following)
+            if group:
+                self._commit(group)
+        self._connection.close()
+        self._mark.close()
+
+    def _commit(self, group: list[_Write]) -> None:
+        started = time.monotonic()
+        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
+        try:
+            self._connection.execute("BEGIN IMMEDIATE")
+            outcomes.extend((write.result, *self._attempt(write)) for write in group)
+            commit = writes.next_number(self._connection, "commit")
+            self._connection.execute("COMMIT")
+        except BaseException as error:  # every waiter has to hear of it, whatever it is
+            self._roll_back()
+            cause = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+            log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
+            for write in group:
+                write.result.set_exception(cause)
+            return
+        self._note(commit)
+        for result, value, failure in outcomes:
+            if failure is None:
+                result.set_result(value)
+            else:
+                result.set_exception(failure)
+        self._on_commit(time.monotonic() - started, len(group))
+
+    def _attempt(self, write: _Write) -> tuple[Any, BaseException | None]:
+        """Run one write in a savepoint.
+
+        Raises:
+            sqlite3.Error: if SQLite ended the whole transaction, as it does when the disk is full.
+        """
+        self._connection.execute("SAVEPOINT write")
+        try:
+            value = write.statement(self._connection)
+        except Exception as error:
+            if not self._connection.in_transaction:
+                raise
+            self._connection.execute("ROLLBACK TO write")
+            self._connection.execute("RELEASE write")
+            return None, explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+        self._connection.execute("RELEASE write")
+        return value, None
+
+    def _roll_back(self) -> None:
+        try:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+        except sqlite3.Error:
+            log.exception("roll-back failed")
+
+    def _note(self, commit: int) -> None:
+        try:
+            self._mark.write(commit)
+        except OSError as error:
+            # The commit is done; without the mark only a lost log would go unnoticed.
+            log.warning("the high-water mark could not be written", extra={"error": str(error)})

@@ -1,0 +1,331 @@
+"""The statements that change the store; each function runs inside the writer's transaction."""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
+from tandem_gateway.errors import FingerprintMismatch, InvalidRequest, Overloaded
+from tandem_gateway.model import EmbeddedBatch, JobRecord, NewDocument
+
+_MAX_KEPT_FAILURES = 100
+_MAX_ERROR_CHARS = 1000
+
+_INSERT_DOCUMENT = (
+    "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, checksum) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the store takes at the most."""
+
+    collections: int
+    pending_documents: int
+
+
+def next_number(connection: sqlite3.Connection, counter: str) -> int:
+    """Advance a counter and return it."""
+    (value,) = connection.execute(
+        "UPDATE counters SET value = value + 1, checksum = row_checksum(name, value + 1) "
+        "WHERE name = ? RETURNING value",
+        (counter,),
+    ).fetchone()
+    return int(value)
+
+
+def accept(
+    connection: sqlite3.Connection,
+    job_id: str,
+    collection: str,
+    documents: Sequence[NewDocument],
+    now: float,
+    limits: Limits,
+) -> JobRecord:
+    """Store documents and their job; see ``DocumentStore.accept``."""
+    (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections").fetchone()
+    if pending + len(documents) > limits.pending_documents:
+        raise Overloaded(
+            f"documents: {pending} wait to be embedded and {len(documents)} more would exceed the limit of "
+            f"{limits.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
+            retry_after=30,
+        )
+    collection_id = _collection_id(connection, collection, limits.collections)
+    connection.execute(
+        "INSERT INTO jobs (job_id, collection, total, processed, unchanged, failed, created_at) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?)",
+        (job_id, collection, len(documents), now),
+    )
+    unchanged = 0
+    live_at_once = 0
+    for document in documents:
+        pending_row, live_row = reads.versions(connection, collection_id, document.doc_id)
+        newest = pending_row or live_row
+        if newest is not None and newest.content_hash == document.content_hash:
+            if newest is live_row:
+                unchanged += 1
+            else:
+                _wait(connection, newest.row_id, job_id)
+            continue
+        if pending_row is not None:
+            _drop_pending(connection, pending_row.row_id, now)
+        if live_row is not None and live_row.text == document.text:
+            # Only the metadata is new: the vector holds for it too.
+            _replace_live(connection, collection_id, document, live_row.row_id, live_row.vector)
+            live_at_once += 1
+            continue
+        row_id = next_number(connection, "row")
+        connection.execute(
+            _INSERT_DOCUMENT,
+            (
+                row_id,
+                collection_id,
+                document.doc_id,
+                document.text,
+                document.metadata,
+                document.content_hash,
+                None,
+                None,
+            ),
+        )
+        _wait(connection, row_id, job_id)
+    _advance(connection, job_id, processed=unchanged + live_at_once, unchanged=unchanged, now=now)
+    job = reads.job(connection, job_id)
+    assert job is not None
+    return job
+
+
+def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
+    """Give documents their vectors; see ``DocumentStore.complete``."""
+    collection = reads.collection_by_id(connection, batch.collection_id)
+    if collection is None:
+        return 0
+    dim = int(batch.vectors.shape[1])
+    if collection.fingerprint is None:
+        connection.execute(
+            "UPDATE collections SET fingerprint = ?, model = ?, dim = ? WHERE collection_id = ?",
+            (batch.fingerprint, batch.model, dim, batch.collection_id),
+        )
+        _seal(connection, "collections", "collection_id", batch.collection_id)
+    elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
+        raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
+    done = 0
+    little_endian = batch.vectors.astype("<f4", copy=False)
+    for position, row_id in enumerate(batch.row_ids):
+        waiting = connection.execute(
+            "SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)
+        ).fetchone()
+        if waiting is None:
+            continue
+        old = connection.execute(
+            "SELECT row_id FROM documents WHERE collection_id = ? AND doc_id = ? AND change IS NOT NULL",
+            (batch.collection_id, waiting[0]),
+        ).fetchone()
+        if old is not None:
+            _remove_live(connection, batch.collection_id, old[0])
+        connection.execute(
+            "UPDATE documents SET change = ?, vector = ? WHERE row_id = ?",
+            (next_number(connection, "change"), little_endian[position].tobytes(), row_id),
+        )
+        _seal(connection, "documents", "row_id", row_id)
+        _release(connection, row_id, now, started_at=batch.started_at)
+        done += 1
+    return done
+
+
+def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) -> None:
+    """Give up a pending document; see ``DocumentStore.fail``."""
+    found = connection.execute("SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)).fetchone()
+    if found is None:
+        return
+    for (job_id,) in connection.execute("SELECT job_id FROM waiting WHERE row_id = ?", (row_id,)).fetchall():
+        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if ordinal < _MAX_KEPT_FAILURES:
+            connection.execute(
+                "INSERT INTO failures (job_id, ordinal, doc_id, error, checksum) "
+                "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
+                (job_id, ordinal, found[0], error[:_MAX_ERROR_CHARS]),
+            )
+    _release(connection, row_id, now, failed=True)
+    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
+
+
+def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:
+    """Delete a document in all its versions; see ``DocumentStore.delete``."""
+    record = reads.collection_by_name(connection, collection)
+    if record is None:
+        return False
+    pending_row, live_row = reads.versions(connection, record.collection_id, doc_id)
+    if pending_row is not None:
+        _drop_pending(connection, pending_row.row_id, now)
+    if live_row is not None:
+        _remove_live(connection, record.collection_id, live_row.row_id)
+    return pending_row is not None or live_row is not None
+
+
+def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
+    """Delete a collection; see ``DocumentStore.delete_collection``. Its number is never used again."""
+    record = reads.collection_by_name(connection, collection)
+    if record is None:
+        return False
+    pending_rows = connection.execute(
+        "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL", (record.collection_id,)
+    ).fetchall()
+    for (row_id,) in pending_rows:
+        _drop_pending(connection, row_id, now)
+    for statement in (
+        "DELETE FROM documents WHERE collection_id = ?",
+        "DELETE FROM tombstones WHERE collection_id = ?",
+        "DELETE FROM collections WHERE collection_id = ?",
+    ):
+        connection.execute(statement, (record.collection_id,))
+    # An index follows by number: without one it would not look.
+    next_number(connection, "change")
+    return True
+
+
+def forget_jobs(connection: sqlite3.Connection, before: float) -> int:
+    """Drop jobs that finished before a time; see ``DocumentStore.forget_jobs``."""
+    connection.execute(
+        "DELETE FROM failures WHERE job_id IN (SELECT job_id FROM jobs WHERE finished_at < ?)", (before,)
+    )
+    return connection.execute("DELETE FROM jobs WHERE finished_at < ?", (before,)).rowcount
+
+
+def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: int) -> int:
+    """Drop tombstones up to a change number; an index that is further behind has to be built anew."""
+    connection.execute(
+        "UPDATE collections SET tombstone_floor = max(tombstone_floor, ?) WHERE collection_id = ?",
+        (upto, collection_id),
+    )
+    _seal(connection, "collections", "collection_id", collection_id)
+    return connection.execute(
+        "DELETE FROM tombstones WHERE collection_id = ? AND change <= ?", (collection_id, upto)
+    ).rowcount
+
+
+def set_counter(connection: sqlite3.Connection, name: str, value: int) -> None:
+    """Set a counter, which is made if it is new."""
+    connection.execute(
+        "INSERT INTO counters (name, value, checksum) VALUES (?1, ?2, row_checksum(?1, ?2)) "
+        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
+        (name, value),
+    )
+
+
+def _collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
+    record = reads.collection_by_name(connection, name)
+    if record is not None:
+        return record.collection_id
+    (count,) = connection.execute("SELECT count(*) FROM collections").fetchone()
+    if count >= limit:
+        raise InvalidRequest(
+            f"collection: there are {count} collections already, the limit is {limit} (TANDEM_MAX_COLLECTIONS)",
+            param="collection",
+            code="limit_exceeded",
+        )
+    return create_collection(connection, name)
+
+
+def create_collection(connection: sqlite3.Connection, name: str) -> int:
+    """Make an empty collection and return its number."""
+    collection_id = next_number(connection, "collection")
+    connection.execute("INSERT INTO collections (collection_id, name) VALUES (?, ?)", (collection_id, name))
+    _seal(connection, "collections", "collection_id", collection_id)
+    return collection_id
+
+
+def _seal(connection: sqlite3.Connection, table: str, key: str, value: int | str) -> None:
+    connection.execute(f"UPDATE {table} SET checksum = {CHECKSUMS[table]} WHERE {key} = ?", (value,))
+
+
+def _replace_live(
+    connection: sqlite3.Connection, collection_id: int, document: NewDocument, old_row: int, vector: bytes | None
+) -> None:
+    _remove_live(connection, collection_id, old_row)
+    connection.execute(
+        _INSERT_DOCUMENT,
+        (
+            next_number(connection, "row"),
+            collection_id,
+            document.doc_id,
+            document.text,
+            document.metadata,
+            document.content_hash,
+            next_number(connection, "change"),
+            vector,
+        ),
+    )
+
+
+def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int) -> None:
+    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
+    connection.execute(
+        "INSERT INTO tombstones (collection_id, change, row_id, checksum) "
+        "VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
+        (collection_id, next_number(connection, "change"), row_id),
+    )
+
+
+def _wait(connection: sqlite3.Connection, row_id: int, job_id: str) -> None:
+    """Let a job wait for a row; ``documents`` counts how many of the job's documents that row answers for."""
+    connection.execute(
+        "INSERT INTO waiting (row_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
+        "ON CONFLICT (row_id, job_id) DO UPDATE "
+        "SET documents = documents + 1, checksum = row_checksum(row_id, job_id, documents + 1)",
+        (row_id, job_id),
+    )
+
+
+def _drop_pending(connection: sqlite3.Connection, row_id: int, now: float) -> None:
+    """Remove a pending row which a newer version or a deletion made moot; for its jobs it is done."""
+    _release(connection, row_id, now)
+    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
+
+
+def _release(
+    connection: sqlite3.Connection, row_id: int, now: float, *, started_at: float | None = None, failed: bool = False
+) -> None:
+    """Count a row as processed in every job that waits for it."""
+    rows: Iterable[tuple[str, int]] = connection.execute(
+        "SELECT job_id, documents FROM waiting WHERE row_id = ?", (row_id,)
+    ).fetchall()
+    connection.execute("DELETE FROM waiting WHERE row_id = ?", (row_id,))
+    for job_id, documents in rows:
+        _advance(
+            connection,
+            job_id,
+            processed=documents,
+            failed=documents if failed else 0,
+            started_at=started_at,
+            now=now,
+        )
+
+
+def _advance(
+    connection: sqlite3.Connection,
+    job_id: str,
+    *,
+    processed: int,
+    now: float,
+    unchanged: int = 0,
+    failed: int = 0,
+    started_at: float | None = None,
+) -> None:
+    connection.execute(
+        "UPDATE jobs SET processed = processed + ?1, unchanged = unchanged + ?2, failed = failed + ?3, "
+        "started_at = coalesce(started_at, ?4), "
+        "finished_at = CASE WHEN processed + ?1 = total AND finished_at IS NULL THEN ?5 ELSE finished_at END "
+        "WHERE job_id = ?6",
+        (
+            processed,
+            unchanged,
+            failed,
+            started_at if started_at is not None else (now if processed else None),
+            now,
+            job_id,
+        ),
+    )
+    _seal(connection, "jobs", "job_id", job_id)

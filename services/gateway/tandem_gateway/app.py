@@ -1,0 +1,189 @@
+"""The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import cast
+
+from litestar import Litestar
+from litestar.exceptions import HTTPException
+
+from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.request_id import AsgiApp, with_request_id
+from tandem_gateway import __version__
+from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
+from tandem_gateway.adapters.httpx_embedder import HttpxEmbedder
+from tandem_gateway.adapters.snapshot_process import SnapshotProcess
+from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writes import Limits
+from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.errors import GatewayError
+from tandem_gateway.http.errors import on_framework_error, on_gateway_error, on_invalid_message, on_unexpected
+from tandem_gateway.http.observation import observed
+from tandem_gateway.http.routes import routes
+from tandem_gateway.index.thread import IndexThread
+from tandem_gateway.metrics import Metrics
+from tandem_gateway.ports import Embedder
+from tandem_gateway.service import Gateway, Parts, Storage
+from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
+from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
+from tandem_gateway.use_cases.validation import RequestLimits
+
+# How long a start waits for a snapshot helper that a former gateway left behind.
+_SNAPSHOT_LOCK_SECONDS = 60.0
+# Beyond the calls for queries and documents: the probe.
+_SPARE_CONNECTIONS = 2
+
+
+def open_storage(settings: Settings, metrics: Metrics) -> Storage:
+    """Own the data directory, check its store and load its index; blocks.
+
+    Raises:
+        StorageError: in use, unusable or damaged.
+    """
+    data_dir = settings.data_dir
+    owner = DataLock(data_dir, OWNER)
+    try:
+        connection, noticed = open_checked(data_dir)
+        index = IndexThread(
+            lambda: SqliteChangeFeed(data_dir / FILE_NAME),
+            Snapshots(data_dir),
+            UsearchIndexFactory(),
+            on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
+        )
+
+        def on_commit(seconds: float, writes: int) -> None:
+            metrics.commit_seconds.observe(seconds)
+            metrics.commit_writes.observe(writes)
+            index.poke()
+
+        store = SqliteStore(
+            data_dir,
+            connection,
+            limits=Limits(settings.max_collections, settings.max_pending_documents),
+            max_queued_writes=settings.max_queued_writes,
+            write_timeout=settings.write_timeout,
+            on_commit=on_commit,
+        )
+
+        def close() -> None:
+            index.close()
+            store.close()
+            owner.release()
+
+        try:
+            helper = DataLock(data_dir, SNAPSHOT, wait=_SNAPSHOT_LOCK_SECONDS)
+            try:
+                noticed += index.start().result()
+            finally:
+                helper.release()
+        except BaseException:
+            index.close()
+            store.close()
+            raise
+    except BaseException:
+        owner.release()
+        raise
+    return Storage(store, index, SnapshotProcess(data_dir), noticed, close)
+
+
+def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metrics: Metrics) -> Parts:
+    """Put the use cases together."""
+    limits = RequestLimits(
+        documents=settings.max_documents,
+        text_chars=settings.max_text_chars,
+        metadata_bytes=settings.max_metadata_bytes,
+        query_chars=settings.max_query_chars,
+        top_k=settings.max_top_k,
+    )
+    embedding = EmbeddingOfPending(
+        storage.store,
+        embedder,
+        batch=settings.bulk_batch,
+        calls=settings.bulk_calls,
+        timeout=settings.bulk_timeout,
+        events=EmbeddingEvents(
+            embedded=metrics.documents_embedded.inc,
+            failed=metrics.documents_failed.inc,
+            retried=metrics.retried,
+            mismatched=metrics.fingerprint_mismatches.inc,
+        ),
+    )
+    search = Search(
+        embedder,
+        storage.index,
+        request_limits=limits,
+        coalescing=CoalescingLimits(settings.query_batch, settings.query_calls),
+        max_queued=settings.max_queued_queries,
+        timeout=settings.search_timeout,
+        on_call=metrics.queries_per_call.observe,
+        on_mismatch=metrics.fingerprint_mismatches.inc,
+    )
+    return Parts(
+        search=search,
+        ingest=Ingest(storage.store, limits, on_accepted=embedding.wake),
+        documents=Documents(storage.store, on_changed=storage.index.poke),
+        embedding=embedding,
+    )
+
+
+def build_gateway(settings: Settings) -> tuple[Gateway, HttpxEmbedder, Metrics]:
+    """Return the gateway, its client of the embedder, and its metrics."""
+    metrics = Metrics(__version__)
+    embedder = HttpxEmbedder(
+        settings.embedder_url,
+        max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS,
+        on_call=metrics.embed_call,
+    )
+    gateway = Gateway(
+        lambda: open_storage(settings, metrics),
+        lambda storage: build_parts(settings, storage, embedder, metrics),
+        embedder,
+        metrics,
+        snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
+        job_retention=settings.job_retention,
+    )
+    return gateway, embedder, metrics
+
+
+def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
+    """Return the gateway as an ASGI application, and the gateway in it.
+
+    Args:
+        settings: all of them.
+        on_failure: called if the gateway cannot start, to end the server.
+    """
+    gateway, embedder, metrics = build_gateway(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        gateway.start(on_failure)
+        try:
+            yield
+        finally:
+            await gateway.stop()
+            await embedder.close()
+
+    application = Litestar(
+        route_handlers=routes(gateway, settings.max_body_bytes),
+        exception_handlers={
+            InvalidMessage: on_invalid_message,
+            GatewayError: on_gateway_error,
+            HTTPException: on_framework_error,
+            Exception: on_unexpected,
+        },
+        lifespan=[lifespan],
+        request_max_body_size=settings.max_body_bytes,
+        openapi_config=None,
+        logging_config=None,
+        debug=False,
+    )
+    app = observed(cast(AsgiApp, application), metrics, access_log=settings.access_log)
+    return with_request_id(app), gateway

@@ -1,0 +1,171 @@
+"""The gateway's records, as store, index and use cases pass them to each other."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+SNAPSHOT_FORMAT = 1
+
+Vectors = npt.NDArray[np.float32]
+"""``(n, dim) float32``, L2-normalised rows."""
+
+Keys = npt.NDArray[np.uint64]
+"""``(n,) uint64``: row numbers of the store, which are the index's keys."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewDocument:
+    """A valid document on its way into the store; ``metadata`` is JSON text."""
+
+    doc_id: str
+    text: str
+    metadata: str
+    content_hash: bytes
+    """Hash of text and metadata: equal content under the same id is not embedded again."""
+
+
+@dataclass(frozen=True, slots=True)
+class PendingDocument:
+    """A stored document that has no vector yet."""
+
+    row_id: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingBatch:
+    """Documents of one collection to be embedded together; empty if nothing waits."""
+
+    collection_id: int
+    collection: str
+    documents: list[PendingDocument]
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddedBatch:
+    """The vectors of a pending batch: row i of ``vectors`` belongs to ``row_ids[i]``."""
+
+    collection_id: int
+    row_ids: list[int]
+    vectors: Vectors
+    model: str
+    fingerprint: str
+    started_at: float
+    """When the batch was sent to the embedder; seconds since the epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class LiveDocument:
+    """A document with its vector, as a search hit needs it; ``vector`` is float32, little-endian."""
+
+    row_id: int
+    doc_id: str
+    text: str
+    metadata: str
+    vector: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentView:
+    """The newest version of a document; ``embedded`` tells whether search already finds this version."""
+
+    doc_id: str
+    text: str
+    metadata: str
+    embedded: bool
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionRecord:
+    """A collection; model, fingerprint and dim are None until its first vector pins them."""
+
+    collection_id: int
+    name: str
+    fingerprint: str | None
+    model: str | None
+    dim: int | None
+    live: int
+    pending: int
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """An ingest; times are seconds since the epoch."""
+
+    job_id: str
+    collection: str
+    total: int
+    processed: int
+    unchanged: int
+    failed: int
+    created_at: float
+    started_at: float | None
+    finished_at: float | None
+    failures: list[tuple[str, str]] = field(default_factory=list)
+    """(document id, error), the first 100."""
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a collection after a change number, up to and including ``upto``.
+
+    Keys are never reused, so that removals and additions may be applied in any order, and again.
+    """
+
+    upto: int
+    removed: Keys
+    added: Keys
+    vectors: Vectors
+    complete: bool
+    """False if more changes follow ``upto``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Embeddings:
+    """An embedder's answer."""
+
+    vectors: Vectors
+    model: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A search result; ``score`` is the cosine similarity, ``metadata`` JSON text."""
+
+    doc_id: str
+    score: float
+    text: str
+    metadata: str
+
+
+class SnapshotManifest(msgspec.Struct, frozen=True):
+    """What a snapshot holds, and of what."""
+
+    format: int
+    store_id: str
+    collection_id: int
+    collection: str
+    fingerprint: str
+    dim: int
+    description: str
+    """Library, version and parameters, see ``VectorIndexFactory.description``."""
+    position: int
+    """Number of the last change that it holds."""
+    count: int
+    removed: int
+    """Vectors removed from the graph since it was built; their traces make it slower and less exact."""
+    file: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """A snapshot that was taken; ``rebuilt`` tells that its graph is a new one."""
+
+    collection_id: int
+    position: int
+    rebuilt: bool

@@ -1,0 +1,271 @@
+"""What the use cases need from the world; adapters provide it, tests put fakes in its place.
+
+Narrow on purpose: nothing behind ``DocumentStore`` is known to be SQL, nothing behind ``VectorIndex`` to be
+usearch. The index is a cache which follows the store by change number, through ``ChangeFeed``.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from tandem_contract.embed import Kind, Priority
+from tandem_gateway.model import (
+    Changes,
+    CollectionRecord,
+    DocumentView,
+    EmbeddedBatch,
+    Embeddings,
+    JobRecord,
+    Keys,
+    LiveDocument,
+    NewDocument,
+    PendingBatch,
+    Saved,
+    SnapshotManifest,
+    Vectors,
+)
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors."""
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+        """Return one vector a text, in order.
+
+        Args:
+            texts: at least one.
+            kind: document or query; a model may treat them differently.
+            priority: lane of the embedder's queue.
+            timeout: seconds after which the call ends, whatever happens.
+
+        Raises:
+            EmbedderError: unavailable, rejected or broken, see ``tandem_gateway.errors``.
+            Overloaded: the embedder's queue is full.
+            DeadlineExceeded: the time is over.
+        """
+        ...
+
+    async def ready(self, *, timeout: float) -> bool:
+        """Return whether an embedder answers within ``timeout`` seconds and says that it is ready."""
+        ...
+
+
+class DocumentStore(Protocol):
+    """The truth: documents, jobs and collections. What a method returned from is on disk.
+
+    Every method may raise StorageUnavailable and StorageCorrupt; those that write, Overloaded.
+    """
+
+    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+        """Store documents to be embedded, and a job that counts them.
+
+        A document whose newest version has the same content counts as unchanged at once. One whose id has an older
+        version replaces it when its own vector is there; until then search finds the older.
+
+        Raises:
+            InvalidRequest: if the collection is new and there are as many as allowed already.
+            Overloaded: if too many documents wait to be embedded.
+        """
+        ...
+
+    async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
+        """Return up to ``limit`` documents without a vector, of one collection, with row numbers over ``after``.
+
+        Args:
+            after: row number to start behind.
+            limit: documents at the most.
+            without: ids of collections to pass over.
+        """
+        ...
+
+    async def complete(self, batch: EmbeddedBatch) -> int:
+        """Give documents their vectors and return how many; one replaced or deleted meanwhile is passed over.
+
+        Raises:
+            FingerprintMismatch: if the collection's vectors are of another fingerprint; nothing is written.
+        """
+        ...
+
+    async def fail(self, row_id: int, error: str) -> None:
+        """Give up a pending document: it leaves the store, its jobs name it and why."""
+        ...
+
+    async def delete(self, collection: str, doc_id: str) -> bool:
+        """Delete a document in all its versions, and return whether there was one."""
+        ...
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Delete a collection with all its documents, and return whether there was one."""
+        ...
+
+    async def document(self, collection: str, doc_id: str) -> DocumentView | None:
+        """Return a document's newest version."""
+        ...
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """Return a job."""
+        ...
+
+    async def collections(self) -> list[CollectionRecord]:
+        """Return every collection, by name."""
+        ...
+
+    async def forget_tombstones(self, collection_id: int, upto: int) -> int:
+        """Drop the traces of removals up to a change number which the collection's snapshot has reached."""
+        ...
+
+    async def forget_jobs(self, before: float) -> int:
+        """Drop jobs that finished before ``before`` (seconds since the epoch) and return how many."""
+        ...
+
+
+class ChangeFeed(Protocol):
+    """A reader's view of the store, for the one thread that owns the indexes; its calls block.
+
+    Every method may raise StorageUnavailable and StorageCorrupt.
+    """
+
+    def has_news(self) -> bool:
+        """Return whether anything may have been committed since this was last called; cheap."""
+        ...
+
+    def news_not_taken(self) -> None:
+        """Let ``has_news`` answer true again: what it told of could not be applied."""
+        ...
+
+    def store_id(self) -> str:
+        """Return the store's random id: a snapshot taken of another store is none of this one."""
+        ...
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return every collection."""
+        ...
+
+    def last_change(self) -> int:
+        """Return the number of the last change."""
+        ...
+
+    def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
+        """Return the changes of a collection that has a dim.
+
+        Args:
+            collection: as ``collections`` gave it.
+            after: additions with a higher number are given, oldest first.
+            removals_after: removals with a higher number are given, up to the last addition given.
+            limit: additions at the most.
+
+        Returns:
+            None if the store no longer knows all those removals: the index must be built anew.
+        """
+        ...
+
+    def documents(self, row_ids: Sequence[int]) -> dict[int, LiveDocument]:
+        """Return those of the rows that are there, by row number."""
+        ...
+
+    def row_ids(self, collection_id: int) -> Keys:
+        """Return the row numbers of all documents that have a vector."""
+        ...
+
+    def close(self) -> None:
+        """Give back what the reader holds."""
+        ...
+
+
+class VectorIndex(Protocol):
+    """An approximate nearest-neighbour index over unit vectors; used by one thread only."""
+
+    @property
+    def dim(self) -> int:
+        """Length of its vectors."""
+        ...
+
+    def __len__(self) -> int:
+        """Return how many vectors it holds."""
+        ...
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors; a key that is there already keeps the vector it has."""
+        ...
+
+    def remove(self, keys: Keys) -> int:
+        """Remove keys, and return how many of them were there."""
+        ...
+
+    def search(self, queries: Vectors, count: int) -> list[Keys]:
+        """Return for each query up to ``count`` keys, the nearest first."""
+        ...
+
+    def keys(self) -> Keys:
+        """Return every key, in no order."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write it to a file."""
+        ...
+
+
+class VectorIndexFactory(Protocol):
+    """Makes indexes."""
+
+    def create(self, dim: int) -> VectorIndex:
+        """Return an empty index."""
+        ...
+
+    def load(self, path: Path, dim: int) -> VectorIndex:
+        """Return the index in a file that ``VectorIndex.save`` wrote.
+
+        The file must have been verified: the library may crash on a damaged one.
+
+        Raises:
+            ValueError: if the file is no such index or has another dim.
+        """
+        ...
+
+    def description(self) -> str:
+        """Return library, version, number type and parameters: a snapshot of another description is not loaded."""
+        ...
+
+
+class SnapshotStore(Protocol):
+    """Where indexes are kept between two runs."""
+
+    def manifest(self, collection_id: int) -> SnapshotManifest:
+        """Return what a collection's snapshot holds.
+
+        Raises:
+            SnapshotUnusable: if there is none, or it is damaged.
+        """
+        ...
+
+    def load(self, manifest: SnapshotManifest, factory: VectorIndexFactory) -> VectorIndex:
+        """Return the index of a snapshot, verified.
+
+        Raises:
+            SnapshotUnusable: if its file is missing or damaged, or made by another version of the library.
+        """
+        ...
+
+    def publish(self, index: VectorIndex, manifest: SnapshotManifest) -> SnapshotManifest:
+        """Save an index as the collection's snapshot and return its manifest, completed.
+
+        Raises:
+            OSError: if it cannot be written; the former snapshot is untouched.
+        """
+        ...
+
+    def remove_strangers(self, collection_ids: Iterable[int]) -> list[str]:
+        """Remove what is of no collection among these, and return the names."""
+        ...
+
+
+class SnapshotHelper(Protocol):
+    """Saves the indexes of the running gateway, beside it."""
+
+    async def run(self) -> list[Saved]:
+        """Save what has changed, and return what was saved.
+
+        Raises:
+            StorageUnavailable: if it could not be saved; the former snapshots are untouched.
+        """
+        ...

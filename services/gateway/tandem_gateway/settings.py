@@ -1,0 +1,123 @@
+"""Every setting of the gateway, with what it does to memory, latency and back-pressure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_contract.service.settings import boolean, one_of, seconds, setting, whole_number
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("http://", "https://")):
+        raise ValueError("a URL that starts with http:// or https:// was expected")
+    return text.rstrip("/")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Read once at start by ``tandem_contract.service.settings.read``."""
+
+    host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "address to listen on")
+    port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "port to listen on")
+    embedder_url: str = setting("EMBEDDER_URL", "http://127.0.0.1:8080", _url, "where the embedder answers")
+    data_dir: Path = setting(
+        "DATA_DIR", Path("data"), Path, "folder of the store and the index; one gateway owns it at a time"
+    )
+    search_timeout: float = setting(
+        "SEARCH_TIMEOUT_SECONDS",
+        10.0,
+        seconds(0.05, 300),
+        "a search that takes longer is answered 504; the caller's x-request-timeout-ms may shorten it",
+    )
+    bulk_timeout: float = setting(
+        "BULK_TIMEOUT_SECONDS",
+        60.0,
+        seconds(0.05, 600),
+        "time for one embedder call of an ingest, after which it is tried again",
+    )
+    write_timeout: float = setting(
+        "WRITE_TIMEOUT_SECONDS",
+        30.0,
+        seconds(0.05, 300),
+        "an ingest or a deletion that is not on disk by then is answered 504; it may still take effect",
+    )
+    max_body_bytes: int = setting(
+        "MAX_BODY_BYTES", 16 << 20, whole_number(1024, 1 << 30), "larger requests get 413; bounds memory a request"
+    )
+    max_documents: int = setting(
+        "MAX_DOCUMENTS_PER_REQUEST",
+        10_000,
+        whole_number(1, 1_000_000),
+        "more documents in one ingest get 422; bounds the time of one commit",
+    )
+    max_text_chars: int = setting(
+        "MAX_TEXT_CHARS", 100_000, whole_number(1, 10_000_000), "longer documents get 422; split them"
+    )
+    max_metadata_bytes: int = setting(
+        "MAX_METADATA_BYTES", 16_384, whole_number(2, 1 << 20), "larger metadata of a document, as JSON, gets 422"
+    )
+    max_query_chars: int = setting("MAX_QUERY_CHARS", 8192, whole_number(1, 1_000_000), "longer queries get 422")
+    max_top_k: int = setting("MAX_TOP_K", 1000, whole_number(1, 10_000), "a larger top_k gets 422")
+    max_collections: int = setting(
+        "MAX_COLLECTIONS", 100, whole_number(1, 100_000), "collections at the most; each has an index in memory"
+    )
+    max_pending_documents: int = setting(
+        "MAX_PENDING_DOCUMENTS",
+        1_000_000,
+        whole_number(1, 1_000_000_000),
+        "documents that may wait, on disk, to be embedded; over it an ingest gets 429",
+    )
+    max_queued_writes: int = setting(
+        "MAX_QUEUED_WRITES",
+        256,
+        whole_number(1, 100_000),
+        "writes that may wait for the disk; over it a request gets 429; each holds its documents in memory",
+    )
+    max_queued_queries: int = setting(
+        "MAX_QUEUED_QUERIES",
+        1024,
+        whole_number(1, 1_000_000),
+        "searches that may wait for the embedder; over it a search gets 429",
+    )
+    query_batch: int = setting(
+        "QUERY_BATCH_SIZE", 32, whole_number(1, 1024), "queries in one embedder call at the most"
+    )
+    query_calls: int = setting(
+        "QUERY_CALLS_IN_FLIGHT", 2, whole_number(1, 64), "embedder calls for queries at a time; the rest is coalesced"
+    )
+    bulk_batch: int = setting(
+        "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
+    )
+    bulk_calls: int = setting("BULK_CALLS_IN_FLIGHT", 2, whole_number(1, 64), "embedder calls for documents at a time")
+    snapshot_changes: int = setting(
+        "SNAPSHOT_CHANGES",
+        10_000,
+        whole_number(1, 1_000_000_000),
+        "changes after which the index is saved; a start applies at most about so many again",
+    )
+    snapshot_seconds: float = setting(
+        "SNAPSHOT_SECONDS", 300.0, seconds(0.1, 86_400), "time after which a changed index is saved"
+    )
+    job_retention: float = setting(
+        "JOB_RETENTION_SECONDS", 2_592_000.0, seconds(60, 1e9), "finished jobs are forgotten after this time"
+    )
+    shutdown_timeout: float = setting(
+        "SHUTDOWN_TIMEOUT_SECONDS",
+        20.0,
+        seconds(0.1, 600),
+        "time that requests under way have at SIGTERM; keep it under the orchestrator's grace period",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "least level that is logged"
+    )
+    access_log: bool = setting("ACCESS_LOG", True, boolean, "log one line a request")
+
+    def __post_init__(self) -> None:
+        """Check what no single setting can.
+
+        Raises:
+            ValueError: names the variables and the rule.
+        """
+        if self.max_documents > self.max_pending_documents:
+            raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
+        if self.query_batch > self.max_queued_queries:
+            raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

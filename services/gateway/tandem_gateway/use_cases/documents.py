@@ -1,0 +1,57 @@
+"""Looking at what is stored, and deleting it."""
+
+from collections.abc import Callable
+
+from tandem_gateway.errors import NotFound
+from tandem_gateway.model import CollectionRecord, DocumentView
+from tandem_gateway.ports import DocumentStore
+from tandem_gateway.use_cases.validation import check_collection, check_document_id
+
+
+class Documents:
+    """Documents by id, and collections by name."""
+
+    def __init__(self, store: DocumentStore, on_changed: Callable[[], None]) -> None:
+        self._store = store
+        self._on_changed = on_changed
+
+    async def document(self, collection: str, doc_id: str) -> DocumentView:
+        """Return a document's newest version.
+
+        Raises:
+            InvalidRequest: for a name or an id that cannot be one.
+            NotFound: if there is no such document.
+        """
+        check_collection(collection)
+        check_document_id(doc_id, "id")
+        view = await self._store.document(collection, doc_id)
+        if view is None:
+            raise NotFound(f"id: collection {collection!r} has no document {doc_id!r}", param="id")
+        return view
+
+    async def delete(self, collection: str, doc_id: str) -> bool:
+        """Delete a document, and return whether there was one.
+
+        Raises:
+            InvalidRequest: for a name or an id that cannot be one.
+        """
+        check_collection(collection)
+        check_document_id(doc_id, "id")
+        deleted = await self._store.delete(collection, doc_id)
+        self._on_changed()
+        return deleted
+
+    async def collections(self) -> list[CollectionRecord]:
+        """Return every collection, by name."""
+        return await self._store.collections()
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Delete a collection, and return whether there was one.
+
+        Raises:
+            InvalidRequest: for a name that cannot be one.
+        """
+        check_collection(collection)
+        deleted = await self._store.delete_collection(collection)
+        self._on_changed()
+        return deleted

@@ -1,0 +1,59 @@
+"""Taking documents in, and telling how far they are."""
+
+import re
+import secrets
+import time
+from collections.abc import Callable
+
+from tandem_contract.client_api import IngestRequest
+from tandem_gateway.errors import NotFound
+from tandem_gateway.model import JobRecord
+from tandem_gateway.ports import DocumentStore
+from tandem_gateway.use_cases.validation import RequestLimits, new_documents
+
+_JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
+
+
+class Ingest:
+    """Stores documents and hands them over to the embedding of what waits."""
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        limits: RequestLimits,
+        on_accepted: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._store = store
+        self._limits = limits
+        self._on_accepted = on_accepted
+        self._clock = clock
+
+    async def accept(self, request: IngestRequest) -> tuple[JobRecord, list[str]]:
+        """Store the documents of a request; when this returns they are on disk.
+
+        Returns:
+            The job that counts them, and the documents' ids in the order sent.
+
+        Raises:
+            InvalidRequest: names the field and the limit.
+            Overloaded, DeadlineExceeded, StorageError: nothing, or not certainly anything, was stored.
+        """
+        documents = new_documents(request, self._limits)
+        job_id = f"job_{secrets.token_hex(16)}"
+        job = await self._store.accept(job_id, request.collection, documents, self._clock())
+        self._on_accepted()
+        return job, [document.doc_id for document in documents]
+
+    async def job(self, job_id: str) -> JobRecord:
+        """Return a job.
+
+        Raises:
+            NotFound: for an id that no job has, or that cannot be a job's.
+        """
+        if not _JOB_ID.match(job_id):
+            raise NotFound(f"job_id: {job_id[:80]!r} is no job id ('job_' and 32 hexadecimal digits)", param="job_id")
+        job = await self._store.job(job_id)
+        if job is None:
+            raise NotFound(f"job_id: there is no job {job_id!r}", param="job_id")
+        return job

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tandem_contract.client_api import SearchRequest
+from tandem_contract.service import logs
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.thread import VectorQuery
 from tandem_gateway.model import Hit
@@ -33,6 +34,7 @@ class Searchable(Protocol):
 class _Query:
     request: SearchRequest
     answer: "asyncio.Future[list[Hit]]"
+    request_id: str | None
 
 
 class Search:
@@ -97,7 +99,7 @@ class Search:
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         answer: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(_Query(request, answer), time.monotonic() + seconds)
+        waiting = Waiting(_Query(request, answer, logs.request_id.get()), time.monotonic() + seconds)
         self._queue.append(waiting)
         self._send_what_may_go()
         try:
@@ -134,6 +136,8 @@ class Search:
 
     async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
         queries = [waiting.query for waiting in batch]
+        # One call serves many requests; the embedder's log shows it under the id of the first.
+        logs.request_id.set(queries[0].request_id)
         try:
             self._on_call(len(queries))
             texts = list(dict.fromkeys(query.request.query for query in queries))

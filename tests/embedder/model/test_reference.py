@@ -1,0 +1,64 @@
+"""The prepared all-MiniLM-L6-v2 against the vectors of its own library (see ../reference/make_reference.py)."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tandem_embedder.artefact import read_manifest
+from tandem_embedder.prepare.runtime import Graph
+from tandem_embedder.prepare.tokenizer_file import TextTokenizer, read_tokenizer
+
+REFERENCE = Path(__file__).resolve().parent.parent / "reference"
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[str]:
+    return json.loads((REFERENCE / "texts.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def sequences(model_dir: Path, texts: list[str]) -> list[list[int]]:
+    return TextTokenizer(read_tokenizer(model_dir), read_manifest(model_dir).max_seq_length).encode(texts)
+
+
+def cosines(model_dir: Path, precision: str, sequences: list[list[int]]):
+    graph = Graph(model_dir / read_manifest(model_dir).variants[precision].graph)
+    vectors = np.concatenate([graph.run([sequence])[0] for sequence in sequences])
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    return (vectors * np.load(REFERENCE / "reference.npy")).sum(axis=1)
+
+
+def test_the_reference_is_of_these_texts_and_this_model(model_dir: Path) -> None:
+    about = json.loads((REFERENCE / "reference.json").read_text())
+    assert about["texts_sha256"] == hashlib.sha256((REFERENCE / "texts.json").read_bytes()).hexdigest()
+    assert about["model_sha256"] == read_manifest(model_dir).source.sha256["model.safetensors"]
+    assert about["max_seq_length"] == read_manifest(model_dir).max_seq_length == 256
+    assert max(about["tokens"]) > 256
+
+
+def test_the_tokens_are_the_librarys(sequences: list[list[int]]) -> None:
+    about = json.loads((REFERENCE / "reference.json").read_text())
+    assert [len(sequence) for sequence in sequences] == [min(256, tokens) for tokens in about["tokens"]]
+
+
+def test_fp32_is_the_reference(model_dir: Path, sequences: list[list[int]]) -> None:
+    assert cosines(model_dir, "fp32", sequences).min() >= 0.99999
+
+
+def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]]) -> None:
+    cosine = cosines(model_dir, "int8", sequences)
+    assert cosine.mean() >= 0.997
+    assert cosine.min() >= 0.99
+
+
+def test_the_fingerprints_stay_what_they_were(model_dir: Path) -> None:
+    # Indexes are bound to these. A change of the vectors is a new recipe version, and new values here.
+    variants = read_manifest(model_dir).variants
+    assert {name: variant.fingerprint for name, variant in variants.items()} == {
+        "fp32": "dc26293897be8015f3c80807cf9fe509",
+        "int8": "7807837d25ba47f7c08c843c6b695604",
+    }

@@ -1,0 +1,37 @@
+"""What the tests of the preparation share."""
+
+from pathlib import Path
+
+import pytest
+
+from tandem_embedder.prepare.progress import Progress
+from tests.embedder.prepare.tiny_bert import write_folder
+
+
+class Recorder(Progress):
+    """Keeps what would have been printed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def say(self, line: str) -> None:
+        self.lines.append(line)
+
+    @property
+    def on_terminal(self) -> bool:
+        return False
+
+    @property
+    def text(self) -> str:
+        return "\n".join(self.lines)
+
+
+@pytest.fixture
+def progress() -> Recorder:
+    return Recorder()
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> Path:
+    """A folder with a tiny BERT, the test's own."""
+    return write_folder(tmp_path / "tiny")

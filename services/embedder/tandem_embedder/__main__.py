@@ -1,0 +1,103 @@
+"""``python -m tandem_embedder``: reads the settings, begins to load the model, and serves.
+
+The order is for a quick start: the model's libraries are imported and the model is loaded in a thread, while this one
+imports the HTTP stack and listens. The imports inside functions are that order.
+"""
+
+import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
+import argparse
+import importlib
+import logging
+import os
+import signal
+import sys
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING
+
+from tandem_contract.service import logs
+from tandem_contract.service.settings import SettingsError, add_flags, describe, read
+
+from tandem_embedder.artefact import ArtefactError, Manifest, read_manifest
+from tandem_embedder.cgroup import usable_threads
+from tandem_embedder.settings import Settings
+from tandem_embedder.version import version
+
+if TYPE_CHECKING:
+    from tandem_embedder.loading import LoadedModel
+
+log = logging.getLogger("tandem_embedder")
+
+
+def main() -> int:
+    """Run the embedder until a signal; return the exit status: 2 for a bad setting, 1 for a failed start."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tandem_embedder",
+        description="Serves a prepared model: POST /embed turns texts into vectors; /livez, /readyz and /metrics.",
+        epilog="A flag overrides the variable named beside it. SIGTERM drains: what was accepted is served.",
+    )
+    add_flags(parser, Settings)
+    flags = parser.parse_args()
+    manifest: Manifest | None = None
+    problem: ArtefactError | None = None
+    try:
+        settings = read(Settings, os.environ, flags)
+        try:
+            manifest = read_manifest(settings.model_dir)
+        except ArtefactError as error:
+            problem = error  # not the end: the server starts, and /readyz says why it is not ready
+        if manifest is not None:
+            try:
+                settings.check_model(manifest)
+            except ValueError as error:
+                raise SettingsError(str(error)) from error
+    except SettingsError as error:
+        print(f"tandem_embedder: {error}", file=sys.stderr)  # noqa: T201 - before there is a log
+        return 2
+    # Nothing is accepted before the server listens and takes the signals over. As process 1 of a container there would
+    # be no default either.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: os._exit(0))
+    logs.configure("embedder", settings.log_level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    threads = settings.threads or max(1, usable_threads() // settings.workers)
+    log.info(
+        "starting",
+        extra={
+            "version": version(),
+            "model": manifest.model if manifest else None,
+            "fingerprint": manifest.variants[settings.precision].fingerprint if manifest else None,
+            "precision": settings.precision,
+            "threads": threads,
+            "settings": describe(settings),
+        },
+    )
+    loading = load_in_thread(settings, manifest, threads, problem)
+    server = importlib.import_module("tandem_embedder.server")
+    status: int = server.serve(settings, manifest, loading)
+    log.info("stopped", extra={"status": status})
+    return status
+
+
+def load_in_thread(
+    settings: Settings, manifest: Manifest | None, threads: int, problem: ArtefactError | None
+) -> "Future[LoadedModel]":
+    """Begin to load the model; return the future of it, which fails with ``problem`` where there is one."""
+    loading: Future[LoadedModel] = Future()
+    loading.set_running_or_notify_cancel()  # from here on nobody can cancel it, so the thread can always set it
+
+    def run() -> None:
+        try:
+            if manifest is None:
+                raise problem or ArtefactError("there is no model")
+            loader = importlib.import_module("tandem_embedder.model_loader")
+            loading.set_result(loader.load_model(settings, manifest, threads))
+        except BaseException as error:  # whatever it is, somebody waits for the news
+            loading.set_exception(error)
+
+    threading.Thread(target=run, name="load-model", daemon=True).start()
+    return loading
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""What comes in over an ASGI connection: the body within its limit, and the news that the client has gone."""
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, Final, TypeVar
+
+from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.request_id import Receive
+
+T = TypeVar("T")
+
+# A body over the limit is read to its end and thrown away, so that the client gets to read the 413 and may keep the
+# connection; but only so far.
+DISCARDED_BODIES: Final = 4
+
+
+class ClientGone(Exception):
+    """The client closed the connection; there is nobody to answer."""
+
+
+async def read_body(receive: Receive, max_bytes: int) -> bytes:
+    """Return the whole body, of which the sender may or may not have told the length.
+
+    Raises:
+        InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``.
+        ClientGone: if the connection closes before its end.
+    """
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size <= max_bytes:
+            chunks.append(chunk)
+        else:
+            chunks.clear()
+        more = message.get("more_body", False)
+        if size > max_bytes and (not more or size > DISCARDED_BODIES * max_bytes):
+            raise InvalidMessage(
+                f"the body has more than {max_bytes} bytes, which is the limit; send fewer texts",
+                code="body_too_large",
+            )
+        if not more:
+            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+    """Return what ``work`` returns, and cancel it if the client goes away; the body must have been read.
+
+    Raises:
+        ClientGone: if the connection closed first.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    gone = False
+
+    async def watch() -> None:
+        nonlocal gone
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone = True
+        task.cancel()
+
+    watcher = asyncio.create_task(watch())
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if gone and task.uncancel() == 0:
+            raise ClientGone from None
+        raise
+    finally:
+        watcher.cancel()

@@ -1,0 +1,92 @@
+"""Which syntax a request is in, and which its caller can read; RFC 9110, sections 8.3, 8.4 and 12.5.1."""
+
+from enum import Enum
+from functools import lru_cache
+
+from tandem_contract import headers
+from tandem_contract.decoding import InvalidMessage
+
+
+class Syntax(Enum):
+    """A syntax that messages are written in; the value is its media type."""
+
+    JSON = headers.JSON
+    MSGPACK = headers.MSGPACK
+
+
+# A service meets a handful of header values, again and again; the bound is against one that makes up others.
+@lru_cache(maxsize=64)
+def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -> Syntax:
+    """Return the syntax of a request's body; JSON where the request does not say.
+
+    Raises:
+        InvalidMessage: for a media type or a content coding that is not taken.
+    """
+    if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
+        raise InvalidMessage(
+            f"Content-Encoding {content_encoding.decode('latin-1')!r} is not taken; send the body as it is",
+            code="unsupported_media_type",
+        )
+    media_type = _media_type(content_type or b"")
+    if media_type in ("", headers.JSON):
+        return Syntax.JSON
+    if media_type == headers.MSGPACK:
+        return Syntax.MSGPACK
+    raise InvalidMessage(
+        f"Content-Type {media_type!r} is not taken; send {headers.JSON} or {headers.MSGPACK}",
+        code="unsupported_media_type",
+    )
+
+
+@lru_cache(maxsize=64)
+def reply_syntax(accept: bytes | None) -> Syntax:
+    """Return the syntax that the caller reads best; JSON if it does not say, or likes both alike.
+
+    Raises:
+        InvalidMessage: if it reads neither.
+    """
+    ranges = _ranges(accept) if accept else {}
+    if not ranges:
+        return Syntax.JSON
+    json = _quality(ranges, headers.JSON)
+    msgpack = _quality(ranges, headers.MSGPACK)
+    if json <= 0 and msgpack <= 0:
+        raise InvalidMessage(
+            f"nothing in Accept can be sent; {headers.JSON} and {headers.MSGPACK} can", code="not_acceptable"
+        )
+    if msgpack == json:
+        # "application/msgpack, */*": what is named is meant.
+        named = headers.MSGPACK in ranges and headers.JSON not in ranges
+        return Syntax.MSGPACK if named else Syntax.JSON
+    return Syntax.MSGPACK if msgpack > json else Syntax.JSON
+
+
+def _ranges(accept: bytes) -> dict[str, float]:
+    """Return media range → quality; a range whose quality cannot be read counts as 1."""
+    ranges = {}
+    for part in accept.split(b","):
+        media_type = _media_type(part)
+        if not media_type:
+            continue
+        quality = 1.0
+        for parameter in part.split(b";")[1:]:
+            name, _, value = parameter.partition(b"=")
+            if name.strip().lower() == b"q":
+                try:
+                    quality = float(value)
+                except ValueError:
+                    quality = 1.0
+        ranges[media_type] = quality
+    return ranges
+
+
+def _quality(ranges: dict[str, float], media_type: str) -> float:
+    """Return the quality of the most specific range that covers ``media_type``."""
+    for candidate in (media_type, "application/*", "*/*"):
+        if candidate in ranges:
+            return ranges[candidate]
+    return 0.0
+
+
+def _media_type(value: bytes) -> str:
+    return value.split(b";", 1)[0].strip().lower().decode("latin-1")

@@ -1,0 +1,141 @@
+"""The embedder's settings: one frozen object, read once at start, and the rules between them."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_contract.service.settings import boolean, one_of, seconds, setting, whole_number
+from tandem_embedder.artefact import Manifest
+from tandem_embedder.batching import BatchLimits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``python -m tandem_embedder`` can be told; each field is a variable ``TANDEM_...`` and a flag."""
+
+    host: str = setting("EMBEDDER_HOST", "127.0.0.1", str, "address to listen on")
+    port: int = setting("EMBEDDER_PORT", 8080, whole_number(1, 65535), "port to listen on")
+    model_dir: Path = setting(
+        "MODEL_DIR",
+        Path("models/all-MiniLM-L6-v2"),
+        Path,
+        "folder made by python -m tandem_embedder.prepare; read, never written",
+    )
+    precision: str = setting(
+        "PRECISION",
+        "int8",
+        one_of("int8", "fp32"),
+        "int8 is about three times as fast and takes a third of the memory; fp32 is the reference. Their vectors must "
+        "not be mixed, and have different fingerprints",
+    )
+    threads: int = setting(
+        "THREADS",
+        0,
+        whole_number(0, 256),
+        "threads that compute one batch; 0 takes what the cgroup's quota and the affinity allow, divided by the "
+        "workers. More than that only throttles",
+    )
+    workers: int = setting(
+        "WORKERS",
+        1,
+        whole_number(1, 64),
+        "batches that are computed at the same time; each takes its own memory. More workers with one thread each give "
+        "throughput, one worker with more threads gives latency",
+    )
+    max_batch_tokens: int = setting(
+        "MAX_BATCH_TOKENS",
+        512,
+        whole_number(8, 1_000_000),
+        "most tokens of one run of the model, padding included. Larger: a little more throughput, more memory "
+        "(about 50 MiB from 512 to 1024), and a query waits longer behind the batch before it",
+    )
+    max_bulk_batch_tokens: int = setting(
+        "MAX_BULK_BATCH_TOKENS",
+        256,
+        whole_number(8, 1_000_000),
+        "the same for texts sent with priority bulk; bounds how long a query waits behind ingest",
+    )
+    bulk_percent: int = setting(
+        "BULK_PERCENT",
+        20,
+        whole_number(0, 90),
+        "least part of the work that bulk gets while queries wait as well; 0 lets a flood of queries stop ingest",
+    )
+    max_queued_tokens: int = setting(
+        "MAX_QUEUED_TOKENS",
+        32_768,
+        whole_number(8, 100_000_000),
+        "tokens that may wait; over it requests get 429 and a time to come back. Bulk may fill three quarters. Larger: "
+        "longer waits before anybody is told",
+    )
+    max_client_batch_size: int = setting(
+        "MAX_CLIENT_BATCH_SIZE", 64, whole_number(1, 100_000), "texts that one request may hold; more get 422"
+    )
+    max_text_chars: int = setting(
+        "MAX_TEXT_CHARS",
+        100_000,
+        whole_number(1, 100_000_000),
+        "characters that one text may hold; more get 422. A text is tokenised whole before it is cut, at about "
+        "two million characters a second",
+    )
+    max_body_bytes: int = setting(
+        "MAX_BODY_BYTES",
+        8_388_608,
+        whole_number(64, 1_000_000_000),
+        "bytes that a request's body may have; more get 413. A request is held in memory up to this size",
+    )
+    embed_timeout: float = setting(
+        "EMBED_TIMEOUT_SECONDS",
+        30.0,
+        seconds(0.01, 3600),
+        "longest that a request may take; then it gets 504, and what is queued of it is dropped. A caller shortens it "
+        "with the header x-request-timeout-ms",
+    )
+    shutdown_timeout: float = setting(
+        "SHUTDOWN_TIMEOUT_SECONDS",
+        20.0,
+        seconds(0.1, 3600),
+        "longest that SIGTERM waits for requests that were accepted; keep it under the orchestrator's grace period",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "least level of a log line"
+    )
+    access_log: bool = setting(
+        "ACCESS_LOG", True, boolean, "whether every request is a log line; about 30 microseconds each"
+    )
+
+    def __post_init__(self) -> None:
+        if self.max_bulk_batch_tokens > self.max_batch_tokens:
+            raise ValueError(
+                f"TANDEM_MAX_BULK_BATCH_TOKENS={self.max_bulk_batch_tokens} must not be more than "
+                f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens}"
+            )
+        if self.max_queued_tokens < self.max_batch_tokens:
+            raise ValueError(
+                f"TANDEM_MAX_QUEUED_TOKENS={self.max_queued_tokens} must be at least "
+                f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens}"
+            )
+
+    def check_model(self, manifest: Manifest) -> None:
+        """Check the rules that need to know the model.
+
+        Raises:
+            ValueError: naming the variable and the rule.
+        """
+        if self.precision not in manifest.variants:
+            raise ValueError(
+                f"TANDEM_PRECISION={self.precision}: {self.model_dir} was prepared for "
+                f"{', '.join(sorted(manifest.variants))} only"
+            )
+        if self.max_batch_tokens < manifest.max_seq_length:
+            raise ValueError(
+                f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens} must be at least the longest text of "
+                f"{manifest.model}, {manifest.max_seq_length} tokens"
+            )
+
+    def batch_limits(self) -> BatchLimits:
+        """Return the limits that batching goes by."""
+        return BatchLimits(
+            max_tokens=self.max_batch_tokens,
+            max_bulk_tokens=self.max_bulk_batch_tokens,
+            bulk_share=self.bulk_percent / 100,
+        )

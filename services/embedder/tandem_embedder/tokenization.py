@@ -1,0 +1,47 @@
+"""Texts → token ids, with the Hugging Face tokenizers library; the only module that imports it.
+
+Cutting at the model's limit is the library's, because the special tokens at the end must survive it. Padding is not:
+a batch is padded to its own longest, where the batch is made. The calls release the GIL.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tokenizers
+
+from tandem_embedder.artefact import ArtefactError
+from tandem_embedder.ports import TokenizedText
+
+
+class HuggingFaceTokenizer:
+    """The tokenizer of a ``tokenizer.json``; safe to call from several threads.
+
+    Args:
+        path: the file.
+        max_seq_length: tokens at which a text is cut, special tokens included.
+
+    Raises:
+        ArtefactError: if the file cannot be read as a tokenizer.
+    """
+
+    def __init__(self, path: Path, max_seq_length: int) -> None:
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
+        except Exception as error:  # the library raises bare Exception
+            raise ArtefactError(f"{path} is no tokenizer ({error}); prepare the model again") from error
+        self._max_seq_length = max_seq_length
+        # The file's own settings are not to be trusted: all-MiniLM-L6-v2's says 128 tokens, padded to 128 always.
+        self._tokenizer.no_padding()
+        self._tokenizer.enable_truncation(max_seq_length)
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        """Return the ids of each text, cut at the limit, and whether it was."""
+        return [
+            TokenizedText(
+                np.array(encoding.ids, dtype=np.int32),
+                # What was cut off lies in `overflowing`, which is built when asked for: ask only where it can exist.
+                truncated=len(encoding) >= self._max_seq_length and bool(encoding.overflowing),
+            )
+            for encoding in self._tokenizer.encode_batch_fast(list(texts))
+        ]

@@ -1,0 +1,57 @@
+"""A real embedder process, for the tests that talk to one."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.support.processes import ServiceProcess, free_port
+
+StartEmbedder = Callable[..., ServiceProcess]
+
+
+@pytest.fixture(scope="session")
+def start_embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[StartEmbedder]:
+    """Return a function that starts ``python -m tandem_embedder`` with settings; it does not wait until it is ready."""
+    processes: list[ServiceProcess] = []
+
+    def start(**settings: str) -> ServiceProcess:
+        port = free_port()
+        env = {
+            "TANDEM_MODEL_DIR": str(model_dir),
+            "TANDEM_THREADS": "1",
+            "TANDEM_EMBEDDER_PORT": str(port),
+            **{f"TANDEM_{name}": value for name, value in settings.items()},
+        }
+        process = ServiceProcess(
+            "tandem_embedder",
+            env=env,
+            ready_url=f"http://127.0.0.1:{port}/readyz",
+            log_path=tmp_path_factory.mktemp("embedder") / "embedder.log",
+        )
+        processes.append(process.start())
+        return process
+
+    yield start
+    for process in processes:
+        process.kill()
+
+
+@pytest.fixture(scope="session")
+def embedder(start_embedder: StartEmbedder) -> ServiceProcess:
+    """One embedder, ready, that the tests which do it no harm share."""
+    return start_embedder().wait_ready()
+
+
+@pytest.fixture
+def client(embedder: ServiceProcess) -> Iterator[httpx.Client]:
+    """A client of the shared embedder."""
+    with client_of(embedder) as client:
+        yield client
+
+
+def client_of(process: ServiceProcess) -> httpx.Client:
+    """Return a client of an embedder; to be closed."""
+    assert process.ready_url is not None
+    return httpx.Client(base_url=process.ready_url.removesuffix("/readyz"), trust_env=False, timeout=60)

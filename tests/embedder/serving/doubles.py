@@ -1,0 +1,106 @@
+"""Stand-ins for the model and its tokenizer that a test can hold, break and look into."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable, Sequence
+
+import numpy as np
+
+from tandem_embedder.lanes import Lane
+from tandem_embedder.ports import BatchReport, Ids, TokenizedText, Vectors
+
+DIM = 4
+WAIT_SECONDS = 20.0
+
+
+def ids_of(*numbers: int) -> Ids:
+    return np.array(numbers, dtype=np.int32)
+
+
+def vector_of(ids: Ids) -> Vectors:
+    """The vector that ``FakeModel`` gives: a function of the ids, so that a mix-up shows."""
+    return np.array([len(ids), int(ids[0]), int(ids[-1]), int(ids.sum())], dtype=np.float32)
+
+
+class FakeModel:
+    """Computes ``vector_of``; held by ``gate`` while that is clear; raises what ``errors`` has first."""
+
+    def __init__(self, *, held: bool = False) -> None:
+        self.gate = threading.Event()
+        if not held:
+            self.gate.set()
+        self.called = threading.Event()
+        self.batches: list[list[Ids]] = []
+        self.errors: list[BaseException] = []
+
+    def embed(self, rows: Sequence[Ids]) -> Vectors:
+        self.batches.append(list(rows))
+        self.called.set()
+        assert self.gate.wait(WAIT_SECONDS), "nobody opened the gate"
+        if self.errors:
+            raise self.errors.pop(0)
+        return np.stack([vector_of(row) for row in rows])
+
+    async def wait_called(self) -> None:
+        """Return when the model has been given a batch; then forget it."""
+        assert await asyncio.to_thread(self.called.wait, WAIT_SECONDS), "the model was not called"
+        self.called.clear()
+
+
+class FakeTokenizer:
+    """One id for each word, its length, between two marks; cuts at ``limit``."""
+
+    def __init__(self, limit: int = 16) -> None:
+        self.limit = limit
+        self.calls: list[list[str]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+        self.called = threading.Event()
+
+    def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
+        self.calls.append(list(texts))
+        self.called.set()
+        assert self.gate.wait(WAIT_SECONDS), "nobody opened the gate"
+        result = []
+        for text in texts:
+            words = [len(word) for word in text.split()]
+            kept = words[: self.limit - 2]
+            result.append(TokenizedText(ids_of(101, *kept, 102), truncated=len(kept) < len(words)))
+        return result
+
+
+class Recorder:
+    """An ``Observer`` that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.reports: list[BatchReport] = []
+        self.expired_texts = 0
+        self.abandoned_texts = 0
+
+    def batch(self, report: BatchReport) -> None:
+        self.reports.append(report)
+
+    def expired(self, lane: Lane, texts: int) -> None:
+        self.expired_texts += texts
+
+    def abandoned(self, lane: Lane, texts: int) -> None:
+        self.abandoned_texts += texts
+
+
+class Clock:
+    """Seconds that pass when the test says so."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def run(test: Callable[[], Awaitable[None]]) -> None:
+    """Run an async test, which hangs for a minute at most."""
+
+    async def bounded() -> None:
+        await asyncio.wait_for(test(), 60)
+
+    asyncio.run(bounded())

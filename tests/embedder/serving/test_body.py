@@ -1,0 +1,111 @@
+"""Reading a body within its limit, and noticing that the client has gone."""
+
+import asyncio
+
+import pytest
+
+from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.request_id import Message, Receive
+from tandem_embedder.edge.body import ClientGone, read_body, unless_gone
+from tests.embedder.serving.doubles import run
+
+
+def received(*messages: Message) -> Receive:
+    left = list(messages)
+
+    async def receive() -> Message:
+        if left:
+            return left.pop(0)
+        return await asyncio.Future()
+
+    return receive
+
+
+def chunk(body: bytes, *, more: bool) -> Message:
+    return {"type": "http.request", "body": body, "more_body": more}
+
+
+GONE: Message = {"type": "http.disconnect"}
+
+
+def test_chunks_are_joined_up_to_the_limit():
+    async def test() -> None:
+        receive = received(chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"cd", more=False))
+        assert await read_body(receive, 4) == b"abcd"
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [chunk(b"abcde", more=False)],
+        [chunk(b"abc", more=True), chunk(b"de", more=True), chunk(b"", more=False)],
+        [chunk(b"abcd", more=True)] * 6,  # no end: given up after four times the limit
+    ],
+)
+def test_a_body_over_the_limit_is_refused(messages: list[Message]):
+    async def test() -> None:
+        with pytest.raises(InvalidMessage) as refused:
+            await read_body(received(*messages), 4)
+        assert refused.value.code == "body_too_large"
+
+    run(test)
+
+
+def test_a_client_that_goes_while_sending_is_noticed():
+    async def test() -> None:
+        with pytest.raises(ClientGone):
+            await read_body(received(chunk(b"ab", more=True), GONE), 4)
+
+    run(test)
+
+
+def test_a_client_that_goes_while_waiting_cancels_the_work():
+    async def test() -> None:
+        cancelled = asyncio.Event()
+
+        async def work() -> None:
+            try:
+                await asyncio.Future()
+            finally:
+                cancelled.set()
+
+        with pytest.raises(ClientGone):
+            await unless_gone(received(GONE), work())
+        assert cancelled.is_set()
+
+    run(test)
+
+
+def test_work_that_ends_first_is_returned_and_nothing_waits_on():
+    async def test() -> None:
+        async def work() -> str:
+            return "done"
+
+        assert await unless_gone(received(), work()) == "done"
+        await asyncio.sleep(0)
+        assert asyncio.all_tasks() <= {asyncio.current_task(), *_outer_tasks()}
+
+    run(test)
+
+
+def _outer_tasks() -> set["asyncio.Task[object]"]:
+    return {task for task in asyncio.all_tasks() if task.get_coro().__qualname__.endswith("bounded")}  # type: ignore[union-attr]
+
+
+def test_a_cancellation_from_elsewhere_stays_one():
+    async def test() -> None:
+        started = asyncio.Event()
+
+        async def work() -> None:
+            started.set()
+            await asyncio.Future()
+
+        task = asyncio.create_task(unless_gone(received(), work()))
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    run(test)

@@ -1,0 +1,235 @@
+"""The use case: limits, order, deadlines, and that nothing admitted is ever kept."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import msgspec
+import numpy as np
+import pytest
+
+from tandem_contract.embed import EmbedRequest
+from tandem_embedder.admission import Admission, DrainRate
+from tandem_embedder.artefact import Prompts
+from tandem_embedder.batching import BatchLimits
+from tandem_embedder.embed import Embed, RequestLimits
+from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
+from tandem_embedder.readiness import Readiness
+from tandem_embedder.scheduler import Scheduler
+from tandem_embedder.tokenizing import AT_ONCE_CHARS, LaneTokenizer, slices
+from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, run, vector_of
+from tests.embedder.serving.test_settings import MANIFEST
+
+
+@dataclass
+class Bench:
+    """The use case and what it is connected to."""
+
+    embed: Embed
+    model: FakeModel
+    tokenizer: FakeTokenizer
+    admission: Admission
+    readiness: Readiness
+    recorder: Recorder
+
+    def assert_nothing_kept(self) -> None:
+        assert (self.admission.queued_tokens, self.admission.pending_chars) == (0, 0)
+
+
+@asynccontextmanager
+async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | None = None) -> AsyncIterator[Bench]:
+    model, tokenizer, recorder, readiness = FakeModel(held=held), FakeTokenizer(), Recorder(), Readiness()
+    readiness.ready()
+    admission = Admission(queued, 20_000, DrainRate())
+    scheduler = Scheduler(model, BatchLimits(), recorder, DrainRate(), readiness.dead)
+    scheduler.start()
+    lanes = LaneTokenizer(tokenizer)
+    manifest = msgspec.structs.replace(MANIFEST, max_seq_length=16, prompts=prompts or Prompts())
+    limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
+    try:
+        yield Bench(
+            Embed(manifest, limits, readiness, admission, lanes, scheduler),
+            model,
+            tokenizer,
+            admission,
+            readiness,
+            recorder,
+        )
+    finally:
+        model.gate.set()
+        tokenizer.gate.set()
+        await scheduler.close()
+        lanes.close()
+
+
+def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():
+    async def test() -> None:
+        async with bench() as b:
+            texts = ["one", "a bb ccc", "x " * 40]
+            done = await b.embed(EmbedRequest(texts))
+            expected = [ids_of(101, 3, 102), ids_of(101, 1, 2, 3, 102), ids_of(101, *[1] * 14, 102)]
+            assert np.array_equal(done.vectors, [vector_of(ids) for ids in expected])
+            assert done.tokens == [3, 5, 16]
+            assert done.truncated == [False, False, True]
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("texts", "error", "param"),
+    [
+        ([], InvalidText, "texts"),
+        (["a"] * 5, LimitExceeded, "texts"),
+        (["a", ""], InvalidText, "texts[1]"),
+        (["a", "b", " \t\n\u3000"], InvalidText, "texts[2]"),
+        (["a\0b"], InvalidText, "texts[0]"),
+        (["a", "x" * 5_001], LimitExceeded, "texts[1]"),
+    ],
+)
+def test_a_text_that_cannot_be_taken_is_named(texts: list[str], error: type[EmbedderError], param: str):
+    async def test() -> None:
+        async with bench() as b:
+            with pytest.raises(error) as refused:
+                await b.embed(EmbedRequest(texts))
+            assert refused.value.param == param
+            assert b.tokenizer.calls == []
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+def test_a_text_over_the_models_limit_is_refused_if_it_must_not_be_cut():
+    async def test() -> None:
+        async with bench() as b:
+            with pytest.raises(LimitExceeded, match="16 tokens") as refused:
+                await b.embed(EmbedRequest(["short", "x " * 40], truncate=False))
+            assert refused.value.param == "texts[1]"
+            assert b.model.batches == []
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+def test_the_kind_selects_the_prompt():
+    async def test() -> None:
+        async with bench(prompts=Prompts(query="query: ", document="passage: ")) as b:
+            await b.embed(EmbedRequest(["a"], kind="query"))
+            await b.embed(EmbedRequest(["a"]))
+            assert b.tokenizer.calls == [["query: a"], ["passage: a"]]
+
+    run(test)
+
+
+def test_the_callers_time_ends_the_wait_and_what_is_queued_is_dropped():
+    async def test() -> None:
+        async with bench(held=True) as b:
+            running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
+            await b.model.wait_called()
+            with pytest.raises(DeadlineExceeded):
+                await b.embed(EmbedRequest(["second", "third"]), timeout=0.01)
+            b.model.gate.set()
+            await running
+            assert len(b.model.batches) == 1
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+@pytest.mark.parametrize("timeout", [0.0, -1.0])
+def test_a_request_that_comes_too_late_is_not_begun(timeout: float):
+    async def test() -> None:
+        async with bench() as b:
+            with pytest.raises(DeadlineExceeded):
+                await b.embed(EmbedRequest(["a"]), timeout=timeout)
+            assert b.tokenizer.calls == []
+
+    run(test)
+
+
+def test_the_callers_time_counts_while_tokenising_as_well():
+    async def test() -> None:
+        async with bench() as b:
+            b.tokenizer.gate.clear()
+            with pytest.raises(DeadlineExceeded):
+                await b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)]), timeout=0.01)
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+def test_a_cancelled_request_gives_everything_back():
+    async def test() -> None:
+        async with bench(held=True) as b:
+            running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
+            await b.model.wait_called()
+            waiting = asyncio.create_task(b.embed(EmbedRequest(["second", "third"])))
+            await asyncio.sleep(0)
+            assert b.admission.queued_tokens > 3
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            assert b.recorder.abandoned_texts == 2
+            b.model.gate.set()
+            await running
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+def test_overload_is_refused_and_passes():
+    async def test() -> None:
+        async with bench(held=True, queued=20) as b:
+            running = asyncio.create_task(b.embed(EmbedRequest(["a b c d e f g h i j k l m n"])))
+            await b.model.wait_called()
+            with pytest.raises(Overloaded) as refused:
+                await b.embed(EmbedRequest(["some text of more than a few words"]))
+            assert refused.value.retry_after_seconds is not None
+            b.model.gate.set()
+            await running
+            assert len((await b.embed(EmbedRequest(["some text of more than a few words"]))).tokens) == 1
+
+    run(test)
+
+
+def test_a_dead_worker_makes_the_service_unready_with_the_reason():
+    async def test() -> None:
+        async with bench() as b:
+            b.model.errors.append(SystemExit("pulled the plug"))
+            with pytest.raises(NotReady, match="pulled the plug"):
+                await b.embed(EmbedRequest(["a"]))
+            with pytest.raises(NotReady, match="pulled the plug"):
+                await b.embed(EmbedRequest(["a"]))
+            assert not b.readiness.is_ready
+            b.assert_nothing_kept()
+
+    run(test)
+
+
+def test_a_query_is_tokenised_while_ingest_holds_the_tokenizers_thread():
+    async def test() -> None:
+        async with bench() as b:
+            b.tokenizer.gate.clear()
+            ingest = asyncio.create_task(b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)], priority="bulk")))
+            assert await asyncio.to_thread(b.tokenizer.called.wait, 20)
+            b.tokenizer.called.clear()
+            query = asyncio.create_task(b.embed(EmbedRequest(["y" * (AT_ONCE_CHARS + 1)])))
+            assert await asyncio.to_thread(b.tokenizer.called.wait, 20)
+            b.tokenizer.gate.set()
+            assert (await query).tokens == (await ingest).tokens == [3]
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("texts", "parts"),
+    [
+        (["aa", "bb", "cc"], [["aa", "bb"], ["cc"]]),
+        (["aaaaaaaa", "b"], [["aaaaaaaa"], ["b"]]),
+        (["a", "bbbbbbbb", "c"], [["a"], ["bbbbbbbb"], ["c"]]),
+        ([], []),
+    ],
+)
+def test_slices_keep_the_order_and_the_size(texts: list[str], parts: list[list[str]]):
+    assert slices(texts, 4) == parts

@@ -1,0 +1,235 @@
+"""A real embedder from its start to its end: damaged models, overload, SIGTERM."""
+
+import asyncio
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import msgspec
+import pytest
+
+from tandem_embedder.artefact import Manifest, read_manifest, record_of
+from tests.embedder.serving.conftest import StartEmbedder, client_of
+from tests.support.processes import ServiceProcess
+
+LONG = "several words that make a text of some length " * 30
+pytestmark = pytest.mark.slow
+
+
+def write_manifest(folder: Path, manifest: Manifest) -> None:
+    (folder / "manifest.json").write_bytes(msgspec.json.encode(manifest))
+
+
+def flip_a_byte_of_the_weights(folder: Path) -> None:
+    weights = folder / "int8/model.onnx.data"
+    content = bytearray(weights.read_bytes())
+    content[len(content) // 2] ^= 0x10
+    weights.write_bytes(content)
+
+
+def cut_the_graph(folder: Path) -> None:
+    graph = folder / "int8/model.onnx"
+    graph.write_bytes(graph.read_bytes()[:-100])
+
+
+def remove_the_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+def remove_the_manifest(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def falsify_the_answers(folder: Path) -> None:
+    path = folder / "known_answers.json"
+    answers = msgspec.json.decode(path.read_bytes())
+    answers["vectors"] = answers["vectors"][1:] + answers["vectors"][:1]
+    path.write_bytes(msgspec.json.encode(answers))
+    write_manifest(folder, msgspec.structs.replace(read_manifest(folder), known_answers=record_of(path)))
+
+
+def replace_the_graph_and_its_record(folder: Path) -> None:
+    graph = folder / "int8/model.onnx"
+    graph.write_bytes(b"no graph at all")
+    manifest = read_manifest(folder)
+    variant = manifest.variants["int8"]
+    files = {**variant.files, "int8/model.onnx": record_of(graph)}
+    variants = {**manifest.variants, "int8": msgspec.structs.replace(variant, files=files)}
+    write_manifest(folder, msgspec.structs.replace(manifest, variants=variants))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (flip_a_byte_of_the_weights, "model.onnx.data is damaged"),
+        (cut_the_graph, "bytes, not"),
+        (remove_the_tokenizer, "tokenizer.json is missing"),
+        (remove_the_manifest, "manifest.json is missing"),
+        (falsify_the_answers, "does not reproduce the known answers"),
+        (replace_the_graph_and_its_record, "cannot be loaded"),
+    ],
+)
+def test_a_damaged_model_is_never_served_and_the_reason_is_told(
+    start_embedder: StartEmbedder, model_dir: Path, tmp_path: Path, damage: Callable[[Path], None], reason: str
+):
+    folder = tmp_path / "model"
+    shutil.copytree(model_dir, folder, ignore=shutil.ignore_patterns("fp32"))
+    damage(folder)
+    embedder = start_embedder(MODEL_DIR=str(folder))
+    with client_of(embedder) as client:
+        # 503 from the start; the reason is there once the load has failed.
+        embedder.wait_status(200, url=str(client.base_url.join("/livez")))
+        answer = wait_for_reason(client)
+        assert reason in answer["message"]
+        assert answer["code"] == "not_ready"
+        refused = client.post("/embed", json={"texts": ["a"]})
+        assert (refused.status_code, refused.json()["error"]["code"]) == (503, "not_ready")
+        assert int(refused.headers["retry-after"]) >= 1
+        assert client.get("/livez").status_code == 200
+        assert "tandem_embedder_ready 0.0" in client.get("/metrics").text
+    assert embedder.terminate() == 0
+    assert [line for line in embedder.log_lines() if line["level"] == "error" and reason in line.get("reason", "")]
+
+
+def wait_for_reason(client: httpx.Client) -> dict[str, str]:
+    for _ in range(2_000):
+        response = client.get("/readyz")
+        assert response.status_code == 503, response.text
+        error: dict[str, str] = response.json()["error"]
+        if "being loaded" not in error["message"]:
+            return error
+    raise AssertionError("the load neither failed nor ended")
+
+
+def test_fp32_is_served_under_a_fingerprint_of_its_own(start_embedder: StartEmbedder, model_dir: Path):
+    with client_of(start_embedder(PRECISION="fp32").wait_ready()) as client:
+        ready = client.get("/readyz").json()
+        variants = read_manifest(model_dir).variants
+        assert ready["fingerprint"] == variants["fp32"].fingerprint != variants["int8"].fingerprint
+        assert len(client.post("/embed", json={"texts": ["a"]}).json()["embeddings"][0]) == ready["dim"]
+
+
+async def flood(client: httpx.AsyncClient, requests: int, texts: list[str]) -> list[httpx.Response]:
+    return await asyncio.gather(*(client.post("/embed", json={"texts": texts}) for _ in range(requests)))
+
+
+def test_a_flood_is_refused_in_part_with_a_time_to_come_back_and_passes(start_embedder: StartEmbedder):
+    embedder = start_embedder(MAX_QUEUED_TOKENS="1024", ACCESS_LOG="false").wait_ready()
+    with client_of(embedder) as client:
+
+        async def everybody() -> list[httpx.Response]:
+            async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=60) as http:
+                return await flood(http, 60, [LONG])
+
+        responses = asyncio.run(everybody())
+        statuses = {response.status_code for response in responses}
+        assert statuses == {200, 429}
+        for response in responses:
+            if response.status_code == 429:
+                assert response.json()["error"]["code"] == "overloaded"
+                assert 1 <= int(response.headers["retry-after"]) <= 120
+        assert client.post("/embed", json={"texts": [LONG]}).status_code == 200
+        too_large = client.post("/embed", json={"texts": [LONG] * 5})
+        assert (too_large.status_code, too_large.json()["error"]["code"]) == (422, "limit_exceeded")
+        assert 'tandem_embedder_queued_tokens{lane="interactive"} 0.0' in client.get("/metrics").text
+    assert [line["message"] for line in embedder.log_lines()] == ["starting", "ready"]
+
+
+def test_a_short_time_of_the_caller_ends_its_wait_and_drops_its_texts(start_embedder: StartEmbedder):
+    embedder = start_embedder().wait_ready()
+    with client_of(embedder) as client:
+        response = client.post("/embed", json={"texts": [LONG] * 64}, headers={"x-request-timeout-ms": "60"})
+        assert (response.status_code, response.json()["error"]["code"]) == (504, "deadline_exceeded")
+        assert client.post("/embed", json={"texts": ["a"]}).status_code == 200
+        assert 'queued_tokens{lane="interactive"} 0.0' in client.get("/metrics").text
+
+
+def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbedder):
+    embedder = start_embedder().wait_ready()
+    body = msgspec.json.encode({"texts": [LONG] * 64})
+    with client_of(embedder) as client:
+        with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as connection:
+            connection.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            until(client, lambda text: "inference_duration_seconds_count 0.0" not in text)
+        text = until(client, lambda text: 'requests_total{code="499"} 1.0' in text)
+        assert 'abandoned_total{lane="interactive"} 0.0' not in text
+        assert 'queued_tokens{lane="interactive"} 0.0' in text
+
+
+def until(client: httpx.Client, holds: Callable[[str], bool]) -> str:
+    for _ in range(2_000):
+        text = client.get("/metrics").text
+        if holds(text):
+            return text
+    raise AssertionError(text)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder: StartEmbedder, number: signal.Signals):
+    embedder = start_embedder().wait_ready()
+    base = (embedder.ready_url or "").removesuffix("/readyz")
+
+    async def interrupted() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
+            asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 16})) for _ in range(4)]
+            while True:  # until the model works on them
+                queued = [line for line in (await http.get("/metrics")).text.splitlines() if "queued_tokens{" in line]
+                if sum(float(line.split()[-1]) for line in queued) > 10_000:
+                    break
+            embedder.signal(number)
+            return await asyncio.gather(*asked)
+
+    responses = asyncio.run(interrupted())
+    assert [response.status_code for response in responses] == [200] * 4
+    assert all(len(response.json()["embeddings"]) == 16 for response in responses)
+    assert embedder.wait_exit() == 0
+    assert embedder.log_lines()[-1]["message"] == "stopped"
+
+
+def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
+    embedder = start_embedder(SHUTDOWN_TIMEOUT_SECONDS="1").wait_ready()
+    base = (embedder.ready_url or "").removesuffix("/readyz")
+
+    async def interrupted() -> list[httpx.Response]:
+        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
+            asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 60})) for _ in range(2)]
+            while 'queued_tokens{lane="interactive"} 0.0' in (await http.get("/metrics")).text:
+                pass
+            embedder.signal(signal.SIGTERM)
+            return await asyncio.gather(*asked)
+
+    responses = asyncio.run(interrupted())
+    assert {response.status_code for response in responses} == {503}  # told, not cut off
+    assert embedder.wait_exit() == 0
+    assert not [line for line in embedder.log_lines() if "exception" in line]
+
+
+@pytest.mark.parametrize("path", [None, "/livez"], ids=["at once", "while it loads"])
+def test_a_signal_during_the_start_ends_it(start_embedder: StartEmbedder, path: str | None):
+    embedder = start_embedder()
+    if path is not None:
+        embedder.wait_status(200, url=(embedder.ready_url or "").replace("/readyz", path))
+    else:
+        until_logged(embedder, "starting")
+    assert embedder.terminate() == 0
+    assert not [line for line in embedder.log_lines() if line["level"] in {"error", "critical"}]
+
+
+def until_logged(embedder: ServiceProcess, text: str) -> None:
+    until = time.monotonic() + 30
+    while text not in embedder.log_text():
+        assert time.monotonic() < until, f"{text} was never logged"
+
+
+def test_a_port_in_use_ends_the_start(start_embedder: StartEmbedder):
+    first = start_embedder()
+    port = str(httpx.URL(first.ready_url or "").port)
+    first.wait_ready()
+    second = start_embedder(EMBEDDER_PORT=port)
+    assert second.wait_exit() == 1
+    assert "address already in use" in second.log_text()
+    assert second.log_lines()

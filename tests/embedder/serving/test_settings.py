@@ -1,0 +1,84 @@
+"""The rules between settings, and what a wrong one says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tandem_contract.service.settings import SettingsError, read
+from tandem_embedder.artefact import FileRecord, Manifest, Source, Variant
+from tandem_embedder.settings import Settings
+
+RECORD = FileRecord(bytes=1, sha256="0" * 64)
+MANIFEST = Manifest(
+    format=1,
+    model="a-model",
+    dim=4,
+    max_seq_length=256,
+    pooling="mean",
+    source=Source(kind="folder", reference="x", sha256={}),
+    tokenizer=RECORD,
+    known_answers=RECORD,
+    variants={"int8": Variant("int8/model.onnx", "f" * 32, "given", 0.99, {})},
+    prepared_with={},
+)
+
+
+def test_the_defaults_keep_their_own_rules():
+    settings = read(Settings, {})
+    settings.check_model(MANIFEST)
+    assert settings.model_dir == Path("models/all-MiniLM-L6-v2")
+    assert settings.batch_limits().budget("interactive") == 512
+    assert settings.batch_limits().budget("bulk") == 256
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"TANDEM_MAX_BULK_BATCH_TOKENS": "513"}, "TANDEM_MAX_BULK_BATCH_TOKENS"),
+        ({"TANDEM_MAX_QUEUED_TOKENS": "511"}, "TANDEM_MAX_QUEUED_TOKENS"),
+        ({"TANDEM_PRECISION": "int4"}, "TANDEM_PRECISION"),
+        ({"TANDEM_THREADS": "-1"}, "TANDEM_THREADS"),
+        ({"TANDEM_EMBEDDER_PORT": "http"}, "TANDEM_EMBEDDER_PORT"),
+        ({"TANDEM_EMBED_TIMEOUT_SECONDS": "nan"}, "TANDEM_EMBED_TIMEOUT_SECONDS"),
+    ],
+)
+def test_a_wrong_setting_is_named(environment: dict[str, str], named: str):
+    with pytest.raises(SettingsError, match=named):
+        read(Settings, environment)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"TANDEM_PRECISION": "fp32"}, "TANDEM_PRECISION"),
+        ({"TANDEM_MAX_BATCH_TOKENS": "255", "TANDEM_MAX_BULK_BATCH_TOKENS": "255"}, "TANDEM_MAX_BATCH_TOKENS"),
+    ],
+)
+def test_a_setting_that_does_not_fit_the_model_is_named(environment: dict[str, str], named: str):
+    settings = read(Settings, environment)
+    with pytest.raises(ValueError, match=named):
+        settings.check_model(MANIFEST)
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tandem_embedder", *arguments], capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def test_a_wrong_flag_ends_the_start_with_one_line_and_status_2():
+    ended = run("--max-bulk-batch-tokens", "1000")
+    assert ended.returncode == 2
+    assert ended.stdout == ""
+    assert ended.stderr.count("\n") == 1
+    assert "TANDEM_MAX_BULK_BATCH_TOKENS=1000" in ended.stderr
+
+
+def test_help_names_the_variables_and_their_defaults():
+    ended = run("--help")
+    assert ended.returncode == 0
+    text = " ".join(ended.stdout.split())
+    assert "TANDEM_MAX_QUEUED_TOKENS, default 32768" in text
+    assert "429" in text

@@ -53,6 +53,15 @@ def test_a_body_over_the_limit_is_refused(messages: list[Message]):
     run(test)
 
 
+def test_a_body_whose_end_does_not_come_is_given_up():
+    async def test() -> None:
+        with pytest.raises(InvalidMessage) as refused:
+            await read_body(received(chunk(b"ab", more=True)), 4, seconds=0.01)
+        assert refused.value.code == "body_timeout"
+
+    run(test)
+
+
 def test_a_client_that_goes_while_sending_is_noticed():
     async def test() -> None:
         with pytest.raises(ClientGone):

@@ -18,13 +18,26 @@ class ClientGone(Exception):
     """The client closed the connection; there is nobody to answer."""
 
 
-async def read_body(receive: Receive, max_bytes: int) -> bytes:
+# A client that sends its body more slowly than this is cut off: it holds memory and a connection.
+BODY_SECONDS: Final = 30.0
+
+
+async def read_body(receive: Receive, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
     """Return the whole body, of which the sender may or may not have told the length.
 
     Raises:
-        InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``.
+        InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``; ``body_timeout`` if its end has not come
+            within ``seconds``.
         ClientGone: if the connection closes before its end.
     """
+    try:
+        async with asyncio.timeout(seconds):
+            return await _read_body(receive, max_bytes)
+    except TimeoutError:
+        raise InvalidMessage(f"the body did not arrive within {seconds:g} s", code="body_timeout") from None
+
+
+async def _read_body(receive: Receive, max_bytes: int) -> bytes:
     chunks: list[bytes] = []
     size = 0
     while True:

@@ -70,7 +70,9 @@ class ServiceProcess:
         env: Mapping[str, str] | None = None,
         ready_url: str | None = None,
         log_path: Path | None = None,
+        python: Path | None = None,
     ) -> None:
+        """Describe the process; ``python`` is the interpreter, of another environment than the tests' if given."""
         if log_path is None:
             raise ValueError("log_path is required: a service's log must not fill a pipe nobody reads")
         self.module = module
@@ -78,6 +80,7 @@ class ServiceProcess:
         self.env = dict(env or {})
         self.ready_url = ready_url
         self.log_path = log_path
+        self.python = str(python or sys.executable)
         self.process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -93,7 +96,7 @@ class ServiceProcess:
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", self.module, *self.args],
+                [self.python, "-m", self.module, *self.args],
                 env={**inherited, **self.env},
                 stdin=subprocess.DEVNULL,
                 stdout=log,

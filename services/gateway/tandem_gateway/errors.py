@@ -14,6 +14,7 @@
     ├── FingerprintMismatch     the embedder's model is not the collection's
     ├── NotReady                the gateway is still starting
     ├── SnapshotUnusable        the index has no snapshot that can be loaded: it is built from the store
+    │   └── NoSnapshotYet           none was ever taken, which is no fault
     └── StorageError            of the data directory
         ├── StorageUnavailable      the disk is full or read-only; nothing was acknowledged
         ├── StorageCorrupt          what was read is not what was written; a person has to look
@@ -99,6 +100,10 @@ class NotReady(GatewayError):
 
 class SnapshotUnusable(GatewayError):
     """There is no snapshot of the index that can be loaded; the message says why."""
+
+
+class NoSnapshotYet(SnapshotUnusable):
+    """No snapshot was ever taken of this collection."""
 
 
 class StorageError(GatewayError):

@@ -11,7 +11,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
-from tandem_gateway.errors import SnapshotUnusable, StorageUnavailable
+from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable, StorageUnavailable
 from tandem_gateway.index import follower
 from tandem_gateway.model import CollectionRecord, Saved
 from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndexFactory
@@ -125,8 +125,7 @@ def verify(data_dir: Path, say: Say) -> bool:
             try:
                 followed = follower.restore(feed, snapshots, factory, record)
             except SnapshotUnusable as reason:
-                missing = "there is no snapshot" in str(reason)
-                sound = sound and missing
+                sound = sound and isinstance(reason, NoSnapshotYet)
                 say(f"collection {record.name}: {counts}; index: {reason}; the next start builds it from the store")
                 continue
             behind = follower.catch_up(followed, feed, factory, record)

@@ -9,6 +9,7 @@ from types import FrameType
 import uvicorn
 
 from tandem_gateway.app import make_app
+from tandem_gateway.http.protocol import BoundedHttp
 from tandem_gateway.settings import Settings
 
 # Longer than a client's pool keeps a connection, or both close it at the same time and a request is lost.
@@ -48,7 +49,7 @@ def serve(settings: Settings) -> int:
         host=settings.host,
         port=settings.port,
         loop="uvloop",
-        http="httptools",
+        http=BoundedHttp,
         ws="none",
         lifespan="on",
         log_config=None,

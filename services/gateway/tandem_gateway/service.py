@@ -208,8 +208,9 @@ class Gateway:
             await asyncio.sleep(_PROBE_SECONDS)
 
     async def _take_snapshots(self, storage: Storage) -> None:
+        # Not the positions that the indexes have by now: what the start had to apply or rebuild is not saved yet.
         saved_positions = {
-            state.collection_id: state.position for state in await asyncio.wrap_future(storage.index.state())
+            state.collection_id: state.loaded for state in await asyncio.wrap_future(storage.index.state())
         }
         last_try = time.monotonic()
         while True:

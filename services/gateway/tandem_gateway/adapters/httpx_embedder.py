@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from tandem_contract import embed, headers
-from tandem_contract.decoding import InvalidMessage, decode_msgpack
+from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, Kind, PackedEmbedReply, Priority
 from tandem_contract.errors import ReceivedErrorReply
 from tandem_contract.service.logs import request_id
@@ -122,6 +122,8 @@ class HttpxEmbedder:
                 if attempt == 1 and not isinstance(error, httpx.ConnectError):
                     continue
                 raise self._unreachable(error) from error
+            except httpx.DecodingError as error:
+                raise EmbedderBroken(f"the embedder's answer cannot be unpacked: {error}") from error
         raise AssertionError("unreachable")
 
     def _unreachable(self, error: Exception) -> EmbedderUnavailable:
@@ -182,8 +184,8 @@ def _refusal(
 ) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
     status = response.status_code
     try:
-        message = _error_decoder.decode(response.content).error.message
-    except (msgspec.MsgspecError, UnicodeError):
+        message = decode_json(response.content, _error_decoder).error.message
+    except InvalidMessage:
         message = ascii(response.text[:200])
     said = f"the embedder answered {status}: {message}"
     if status == httpx.codes.TOO_MANY_REQUESTS:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tandem_gateway.errors import SnapshotUnusable
+from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
 from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotManifest
 from tandem_gateway.ports import VectorIndex, VectorIndexFactory
 
@@ -48,8 +48,10 @@ class Snapshots:
         try:
             sealed = msgspec.json.decode(path.read_bytes(), type=_SealedManifest)
         except FileNotFoundError:
-            raise SnapshotUnusable("there is no snapshot") from None
-        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            if path.parent.is_dir():
+                raise SnapshotUnusable(f"{path.name} is missing") from None
+            raise NoSnapshotYet("no snapshot was taken yet") from None
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SnapshotUnusable(f"{path.name} is damaged ({error})") from error
         if _seal(sealed.manifest) != sealed.sha256:
             raise SnapshotUnusable(f"{path.name} is damaged (its checksum is wrong)")
@@ -113,11 +115,13 @@ class Snapshots:
             temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _seal(written))))
             _sync(temporary)
             temporary.rename(manifest_path)
-            _sync(folder)
         except BaseException:
             path.unlink(missing_ok=True)
             temporary.unlink(missing_ok=True)
             raise
+        # From here on the manifest names the new file. Until the folder is synced a loss of power may bring back the
+        # former manifest, whose file is therefore swept only afterwards.
+        _sync(folder)
         self._sweep(folder, keep={path.name, _MANIFEST_NAME})
         return written
 

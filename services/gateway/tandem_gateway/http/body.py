@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from litestar import Request
-from litestar.exceptions import ClientException
+from litestar.exceptions import ClientException, InternalServerException
 from litestar.status_codes import HTTP_413_REQUEST_ENTITY_TOO_LARGE
 
 from tandem_contract import headers
@@ -46,6 +46,9 @@ async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decod
         raise InvalidMessage(
             f"the body is larger than {limit} bytes (TANDEM_MAX_BODY_BYTES)", code="body_too_large", param="body"
         ) from None
+    except InternalServerException:
+        # So the framework calls it when the client goes away; it is no fault of ours, and nobody reads the answer.
+        raise InvalidMessage("the client closed the connection within the body", code="malformed_body") from None
     return decode_json(body, decoder)
 
 

@@ -18,7 +18,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from tandem_gateway.errors import FingerprintMismatch, GatewayError, NotFound, NotReady, SnapshotUnusable
+from tandem_gateway.errors import FingerprintMismatch, GatewayError, NoSnapshotYet, NotFound, NotReady, SnapshotUnusable
 from tandem_gateway.index import follower
 from tandem_gateway.index.follower import Followed
 from tandem_gateway.model import CollectionRecord, Hit, Keys, LiveDocument, Vectors
@@ -51,6 +51,8 @@ class IndexState:
     count: int
     position: int
     removed: int
+    loaded: int = 0
+    """Position of the snapshot that it was loaded from; 0 if it was built from the store."""
 
 
 class IndexThread:
@@ -78,6 +80,7 @@ class IndexThread:
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._followed: dict[int, Followed] = {}
+        self._loaded: dict[int, int] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._feed: ChangeFeed | None = None
         self._poked = threading.Event()
@@ -158,7 +161,9 @@ class IndexThread:
             except SnapshotUnusable as reason:
                 followed = follower.empty(feed, self._factory, record.dim)
                 origin = "store"
-                noticed.append(f"index of collection {record.name!r} is rebuilt from the store: {reason}")
+                if not isinstance(reason, NoSnapshotYet):
+                    noticed.append(f"index of collection {record.name!r} is rebuilt from the store: {reason}")
+            self._loaded[record.collection_id] = followed.position
             applied = follower.catch_up(followed, feed, self._factory, record)
             self._followed[record.collection_id] = followed
             log.info(
@@ -185,7 +190,14 @@ class IndexThread:
     def _state(self) -> list[IndexState]:
         self._follow()
         return [
-            IndexState(record.collection_id, record.name, len(followed.index), followed.position, followed.removed)
+            IndexState(
+                record.collection_id,
+                record.name,
+                len(followed.index),
+                followed.position,
+                followed.removed,
+                self._loaded.get(record.collection_id, 0),
+            )
             for record in self._records.values()
             if (followed := self._followed.get(record.collection_id)) is not None
         ]
@@ -246,7 +258,7 @@ class IndexThread:
         followed = self._followed.get(record.collection_id)
         if followed is None:
             return np.empty(0, np.uint64)
-        if record.fingerprint != query.fingerprint:
+        if (record.fingerprint, record.dim) != (query.fingerprint, len(query.vector)):
             return FingerprintMismatch(record.name, pinned=str(record.fingerprint), offered=query.fingerprint)
         return followed.index.search(query.vector[np.newaxis, :], query.top_k)[0]
 

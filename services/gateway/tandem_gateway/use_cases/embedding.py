@@ -55,6 +55,8 @@ class _State:
     """Rows that are on their way."""
     cursor: int = 0
     """Every row up to it is claimed or done."""
+    ended: int = 0
+    """Calls that have ended."""
     alone: dict[int, int] = field(default_factory=dict)
     """Row → attempts: documents of a batch that broke, to be sent one by one."""
     paused: dict[int, float] = field(default_factory=dict)
@@ -123,7 +125,7 @@ class EmbeddingOfPending:
                         in_flight.discard(done)
                         done.result()  # a bug in a call ends the task, and with it is noticed
                 else:
-                    await self._rest()
+                    await self._rest(exhausted)
         finally:
             for task in in_flight:
                 task.cancel()
@@ -135,7 +137,7 @@ class EmbeddingOfPending:
                 batch = await self._next_batch()
             except StorageError as error:
                 self._back_off("storage", str(error))
-                return True
+                return False
             if not batch.documents:
                 return True
             self._state.claimed.update(document.row_id for document in batch.documents)
@@ -149,7 +151,10 @@ class EmbeddingOfPending:
             del state.paused[collection_id]
             state.cursor = 0
         while True:
+            ended = state.ended
             batch = await self._store.pending(after=state.cursor, limit=self._batch, without=state.paused.keys())
+            if state.ended != ended:
+                continue  # what that call did or left undone may have changed after it was read
             if not batch.documents:
                 return batch
             free = [document for document in batch.documents if document.row_id not in state.claimed]
@@ -191,6 +196,7 @@ class EmbeddingOfPending:
             self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
         finally:
             self._state.claimed.difference_update(row_ids)
+            self._state.ended += 1
             # What did not get its vector is found again from the start.
             self._state.cursor = min(self._state.cursor, row_ids[0] - 1)
 
@@ -239,14 +245,14 @@ class EmbeddingOfPending:
         if state.failures == 1:
             log.warning("embedding waits", extra={"reason": reason, "error": message})
 
-    async def _rest(self) -> None:
-        """Wait for news, or for the end of a pause."""
+    async def _rest(self, exhausted: bool) -> None:
+        """Wait for the end of a pause or, if there is no work, for news."""
         now = time.monotonic()
-        ends = [*self._state.paused.values()]
-        if self._state.not_before > now:
+        if not exhausted:
             # News does not shorten a pause: the embedder is no readier for it.
-            await asyncio.sleep(self._state.not_before - now)
+            await asyncio.sleep(max(0.0, self._state.not_before - now))
             return
+        ends = [*self._state.paused.values()]
         timeout = max(0.0, min(ends) - now) if ends else None
         try:
             async with asyncio.timeout(timeout):

@@ -15,6 +15,8 @@ MAX_ID_CHARS = 256
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# NUL as JSON spells it; behind an escaped backslash `u0000` is text like any other.
+_JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _compact = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="sorted")
 
@@ -114,7 +116,7 @@ def _new_document(document: DocumentInput, place: str, limits: RequestLimits) ->
             param=f"{place}.metadata",
             code="limit_exceeded",
         )
-    if b"\\u0000" in metadata:
+    if _JSON_NUL.search(metadata):
         raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
     return NewDocument(
         doc_id=document.id if document.id is not None else secrets.token_hex(16),

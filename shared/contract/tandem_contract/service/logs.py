@@ -42,10 +42,10 @@ class JsonFormatter(logging.Formatter):
         fields.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        # A log line must never fail: what came in from outside may hold what UTF-8 cannot.
+        # A log line must never fail: a value may hold what UTF-8 cannot, hold itself, or fail to give its text.
         try:
             return self._encoder.encode(fields).decode()
-        except (UnicodeError, msgspec.MsgspecError):
+        except Exception:
             return self._encoder.encode({name: ascii(value) for name, value in fields.items()}).decode()
 
 

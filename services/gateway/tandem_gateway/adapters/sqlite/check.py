@@ -117,4 +117,5 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         found = [str(error)]
     if found:
-        raise StorageCorrupt(f"{path} is damaged: {'; '.join(found)}. {_ADVICE}")
+        what = " ".join("; ".join(found).split())  # SQLite's own messages may be of several lines
+        raise StorageCorrupt(f"{path} is damaged: {what}. {_ADVICE}")

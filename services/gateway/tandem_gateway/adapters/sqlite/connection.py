@@ -14,13 +14,22 @@ _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH
 _BUSY_TIMEOUT_SECONDS = 10.0
 
 
-def explain(error: sqlite3.Error, path: Path) -> StorageError:
-    """Return the domain's error for one of SQLite's: corrupt if the content is wrong, else unavailable."""
+def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StorageError:
+    """Return the domain's error for one of SQLite's: corrupt if the content is wrong, else unavailable.
+
+    A UnicodeDecodeError is one too: of a message that quotes damaged text.
+    """
     name = getattr(error, "sqlite_errorname", "") or ""
     # Without a code it comes from the module's own conversion of a value, such as text that is not UTF-8.
-    if name.startswith(_DAMAGED) or (not name and isinstance(error, sqlite3.OperationalError)):
+    # A damaged format number in the header has the code of a mistake in SQL, and only the message tells.
+    if (
+        isinstance(error, UnicodeDecodeError)
+        or name.startswith(_DAMAGED)
+        or (not name and isinstance(error, sqlite3.OperationalError))
+        or str(error) == "unsupported file format"
+    ):
         return StorageCorrupt(
-            f"{path} is damaged ({error}); nothing is served from it. "
+            f"{path} is damaged ({' '.join(str(error).split())}); nothing is served from it. "
             f"Put back a backup of the data directory, or move it away and ingest again"
         )
     return StorageUnavailable(f"{path}: {error} ({name or type(error).__name__})")
@@ -31,7 +40,7 @@ def translated(path: Path) -> Iterator[None]:
     """Raise the domain's errors for SQLite's in the body."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, path) from error
 
 
@@ -56,7 +65,6 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
         try:
             schema.register(connection)
             if writable:
-                connection.execute("PRAGMA journal_mode=WAL")
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
                 connection.execute("PRAGMA journal_size_limit=67108864")

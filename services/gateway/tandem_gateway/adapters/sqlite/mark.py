@@ -22,6 +22,7 @@ class HighWaterMark:
 
     def __init__(self, path: Path) -> None:
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        os.ftruncate(self._file, _FORMAT.size)  # a damaged one may be longer
 
     def write(self, commit: int) -> None:
         """Note that commit number ``commit`` is done."""

@@ -149,7 +149,8 @@ def changes(
     floor = connection.execute(
         "SELECT tombstone_floor FROM collections WHERE collection_id = ?", (collection_id,)
     ).fetchone()
-    if floor is None or removals_after < floor[0]:
+    # Of a collection that was deleted a moment ago there is nothing to give, and nothing to build anew from.
+    if floor is not None and removals_after < floor[0]:
         return None
     upto = counter(connection, "change")
     added = connection.execute(

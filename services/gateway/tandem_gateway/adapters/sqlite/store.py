@@ -38,11 +38,15 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     connection = connect(path, writable=True)
     try:
         with translated(path):
+            # A start that was killed before its first commit leaves a file without content.
+            exists = exists and not (acknowledged in (None, 0) and _is_blank(connection))
             if exists:
                 check.check(connection, path)
                 check.check_log(connection, path, acknowledged)
             else:
                 _create(connection)
+            # Only now, because it writes: a file that is no store must stay as it is.
+            connection.execute("PRAGMA journal_mode=WAL")
     except BaseException:
         connection.close()
         raise
@@ -51,10 +55,20 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     return connection, []
 
 
+def _is_blank(connection: sqlite3.Connection) -> bool:
+    try:
+        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.DatabaseError:
+        return False  # the check says what is wrong with it
+    return (application_id, tables) == (0, 0) and pages <= 1
+
+
 def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
     connection.execute(f"PRAGMA user_version={schema.VERSION}")
-    connection.execute("BEGIN IMMEDIATE")
     # executescript would commit what is open; the schema has no ';' but at a statement's end or in a trigger.
     for statement in _statements(schema.SCHEMA):
         connection.execute(statement)

@@ -1,0 +1,194 @@
+"""The embedder dies, hangs or is away: the gateway stays up, says so, and goes on when it is back."""
+
+import random
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from tests.support.ingesting import assert_all_found_once, assert_stored_once, in_batches
+from tests.support.maintenance import assert_sound
+from tests.support.processes import ServiceProcess
+from tests.support.stack import Client, Stack, wait_until
+from tests.support.texts import distinct_texts
+
+KILLS = 4
+SEARCH_SECONDS = 2.0
+
+
+@pytest.fixture
+def stack(tmp_path: Path, model_dir: Path) -> Iterator[Stack]:
+    environment = {"TANDEM_SEARCH_TIMEOUT_SECONDS": str(SEARCH_SECONDS), "TANDEM_BULK_TIMEOUT_SECONDS": "5"}
+    # One thread: slow enough that the work outlasts what is done to it.
+    slow = {"TANDEM_THREADS": "1"}
+    with Stack(tmp_path, model_dir, gateway_env=environment, embedder_env=slow) as stack:
+        yield stack
+
+
+def search(client: Client, text: str = "anything", **headers: str) -> httpx.Response:
+    """Search; one that has no answer long after its deadline fails the test."""
+    return client.http.post("/v1/search", json={"query": text}, headers=headers, timeout=10 * SEARCH_SECONDS)
+
+
+def assert_unavailable(answer: httpx.Response, codes: tuple[str, ...] = ("embedder_unavailable",)) -> None:
+    error = answer.json()["error"]
+    assert error["code"] in codes, error
+    assert error["type"] == "unavailable_error"
+    assert answer.status_code == (504 if error["code"] == "deadline_exceeded" else 503)
+    if answer.status_code == 503:
+        assert 1 <= int(answer.headers["retry-after"]) <= 120
+
+
+def degraded(client: Client) -> bool:
+    health = client.health()
+    return (health["status"], health["model_loaded"]) == ("degraded", False)
+
+
+def test_kills_during_an_ingest_of_500_documents(stack: Stack) -> None:
+    client = stack.client
+    short = distinct_texts(500, seed=8)
+    # Long enough that the work outlasts the kills; the first words make each its own.
+    filler = " ".join(distinct_texts(12, seed=9))
+    (documents,) = in_batches([f"{text} {filler}" for text in short], 500)
+    job_id = client.ingest(documents)["job_id"]
+    gateway = stack.gateway.pid
+    draw = random.Random(22)
+    done = 0
+    for _ in range(KILLS):
+        more = done + draw.randint(10, 60)
+        wait_until(lambda more=more: client.job(job_id)["processed_documents"] >= more, "progress")
+        stack.embedder.kill()
+        waiting = wait_until(lambda: waits(client, job_id), "the job says why it waits")
+        assert "embedder" in waiting["error"]
+        done = waiting["processed_documents"]
+        assert done < 500
+        wait_until(lambda: degraded(client), "a degraded gateway")
+        assert_unavailable(search(client))
+        stack.embedder.start().wait_ready()
+    job = client.wait_job(job_id)
+    assert (job["status"], job["processed_documents"], job["failed_documents"]) == ("completed", 500, 0)
+    assert job["error"] is None
+    assert stack.gateway.pid == gateway
+    assert stack.gateway.is_running()
+    assert client.health()["document_count"] == 500
+    assert_all_found_once(client, documents[::10])
+    assert stack.gateway.terminate() == 0
+    assert_stored_once(stack.data_dir, documents)
+    assert_sound(stack.data_dir)
+
+
+def waits(client: Client, job_id: str) -> dict[str, Any] | None:
+    job = client.job(job_id)
+    assert job["status"] in ("pending", "running"), job
+    return job if (job["error"] or "").startswith("waiting: ") else None
+
+
+def test_without_an_embedder_ingest_is_accepted_and_search_refused_in_time(stack: Stack) -> None:
+    client = stack.client
+    client.ingest_and_wait([{"id": "before", "text": "a document from before"}])
+    stack.embedder.kill()
+    wait_until(lambda: degraded(client), "a degraded gateway")
+    assert client.metric("tandem_gateway_embedder_up") == 0
+    assert_unavailable(search(client))
+    assert_unavailable(search(client, **{"x-request-timeout-ms": "300"}), ("embedder_unavailable", "deadline_exceeded"))
+    job = client.ingest([{"id": "meanwhile", "text": "a document from meanwhile"}])
+    wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
+    assert client.http.get("/v1/collections/default/documents/meanwhile").json()["embedded"] is False
+    assert client.http.get("/readyz").status_code == 200
+    assert (client.health()["document_count"], client.health()["pending_documents"]) == (1, 1)
+
+    # What waits is on disk: not even the end of the gateway loses it.
+    stack.gateway.kill()
+    stack.gateway.start().wait_ready()
+    stack.embedder.start().wait_ready()
+    assert client.wait_job(job["job_id"])["status"] == "completed"
+    assert client.found("a document from meanwhile", 1) == ["meanwhile"]
+    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    assert client.metric("tandem_gateway_embedder_up") == 1
+
+
+def test_a_gateway_started_without_an_embedder(stack: Stack) -> None:
+    stack.embedder.kill()
+    stack.gateway.terminate()
+    stack.gateway.start().wait_ready()
+    assert degraded(stack.client)
+    assert_unavailable(search(stack.client))
+    job = stack.client.ingest([{"id": "x", "text": "early"}])
+    stack.embedder.start().wait_ready()
+    assert stack.client.wait_job(job["job_id"])["status"] == "completed"
+
+
+def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> None:
+    client = stack.client
+    client.ingest_and_wait([{"id": "x", "text": "a patient document"}])
+    stack.embedder.signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(30) as threads:
+            answers = list(threads.map(lambda n: search(client, f"query {n}"), range(60)))
+        for answer in answers:
+            assert_unavailable(answer, ("embedder_unavailable", "deadline_exceeded"))
+        short = search(client, **{"x-request-timeout-ms": "100"})
+        assert_unavailable(short, ("embedder_unavailable", "deadline_exceeded"))
+        job = client.ingest([{"id": "y", "text": "a document for later"}])
+        wait_until(lambda: degraded(client), "a degraded gateway")
+        assert client.http.get("/livez").status_code == 200
+        wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
+    finally:
+        stack.embedder.signal(signal.SIGCONT)
+    assert client.wait_job(job["job_id"])["status"] == "completed"
+    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    wait_until(lambda: search(client, "for later").status_code == 200, "searches again")
+    assert client.found("a document for later", 1) == ["y"]
+
+
+@pytest.fixture
+def other_model(stack: Stack) -> ServiceProcess:
+    """An embedder of another fingerprint, to be started in the place of the stack's own."""
+    own = stack.embedder
+    return ServiceProcess(
+        own.module,
+        env={**own.env, "TANDEM_PRECISION": "fp32"},
+        ready_url=own.ready_url,
+        log_path=own.log_path.with_name("other.log"),
+    )
+
+
+def test_vectors_of_another_model_are_refused(stack: Stack, other_model: ServiceProcess) -> None:
+    client = stack.client
+    client.ingest_and_wait([{"id": "x", "text": "a document of the first model"}])
+    pinned = client.health()["fingerprint"]
+    assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 0
+    assert stack.embedder.terminate() == 0
+    with other_model:
+        answer = wait_until(lambda: reached(search(client)), "an answer")
+        assert_unavailable(answer, ("fingerprint_mismatch",))
+        message = answer.json()["error"]["message"]
+        assert pinned in message
+        assert "point TANDEM_EMBEDDER_URL at an embedder of the first, use another collection, or delete" in message
+        assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 1
+        job = client.ingest([{"id": "y", "text": "a document that waits for the first model"}])
+        waiting = wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
+        assert pinned in waiting["error"]
+        assert client.metric("tandem_gateway_fingerprint_mismatches_total") > 1
+        # A collection of its own is not held up by the one that waits, and takes the new model.
+        client.ingest_and_wait([{"id": "z", "text": "a document of the second model"}], "second")
+        assert client.found("the second model", 1, "second") == ["z"]
+        other = [
+            entry for entry in client.http.get("/v1/collections").json()["collections"] if entry["name"] == "second"
+        ]
+        assert other[0]["fingerprint"] != pinned
+    stack.embedder.start().wait_ready()
+    assert client.wait_job(job["job_id"])["status"] == "completed"
+    assert sorted(client.found("a document of the first model")) == ["x", "y"]
+    refused = client.http.post("/v1/search", json={"query": "anything", "collection": "second"})
+    assert_unavailable(refused, ("fingerprint_mismatch",))
+
+
+def reached(answer: httpx.Response) -> httpx.Response | None:
+    """Return an answer, unless the gateway has yet to find the embedder that has just started."""
+    unavailable = answer.status_code == 503 and answer.json()["error"]["code"] == "embedder_unavailable"
+    return None if unavailable else answer

@@ -1,0 +1,136 @@
+"""Every file of the data directory but the database may be damaged or lost: a start repairs it."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.damage import DAMAGES, DATABASE, Damage, answers, copy_of, flip, truncate
+from tests.support.maintenance import assert_sound, maintain
+from tests.support.processes import ServiceProcess
+from tests.support.samples import RESTLESS, Sample, Samples
+from tests.support.stack import gateway_process, service_url, wait_until
+
+LOCKS = ("gateway.lock", "snapshot.lock")
+REBUILT = "is rebuilt from the store"
+MARK_WRITTEN = "committed was missing or damaged and is written anew"
+
+
+def files_beside_the_database(data_dir: Path) -> list[Path]:
+    return sorted(path for path in data_dir.rglob("*") if path.is_file() and not path.name.startswith(DATABASE))
+
+
+def test_the_sample_has_every_kind_of_file(samples: Samples) -> None:
+    paths = files_beside_the_database(samples.stopped.data_dir)
+    kinds = sorted(path.suffix or path.name for path in paths)
+    assert kinds == [".json", ".json", ".lock", ".lock", ".usearch", ".usearch", "committed"]
+    assert answers(copy_of(samples.stopped.data_dir, paths[0].parents[2] / "intact"), samples.stopped.questions) == (
+        samples.stopped.answers,
+        [],
+    )
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_damaged_file_is_repaired_and_answers_are_the_same(samples: Samples, tmp_path: Path, damage: Damage) -> None:
+    sample = samples.stopped
+    for original in files_beside_the_database(sample.data_dir):
+        data_dir = copy_of(sample.data_dir, tmp_path / "data")
+        damaged = data_dir / original.relative_to(sample.data_dir)
+        damage(damaged)
+        found, noticed = answers(data_dir, sample.questions)
+        assert found == sample.answers, damaged
+        if damaged.name in LOCKS:
+            assert noticed == [], damaged
+        else:
+            said = MARK_WRITTEN if damaged.name == "committed" else REBUILT
+            assert len(noticed) == 1, (damaged, noticed)
+            assert said in noticed[0], damaged
+        assert answers(data_dir, sample.questions)[0] == sample.answers, f"{damaged}, at the second start"
+
+
+def test_every_byte_of_a_manifest_counts(samples: Samples, tmp_path: Path) -> None:
+    sample = samples.stopped
+    data_dir = copy_of(sample.data_dir, tmp_path / "data")
+    manifest = sorted(data_dir.rglob("manifest.json"))[0]
+    intact = manifest.read_bytes()
+    for position in range(0, len(intact), 7):
+        manifest.write_bytes(intact)
+        flip(manifest, position, 0x01)
+        found, noticed = answers(data_dir, sample.questions)
+        assert found == sample.answers, position
+        assert len(noticed) == 1, (position, noticed)
+        assert REBUILT in noticed[0], position
+
+
+def test_strangers_in_the_index_folder_are_removed(samples: Samples, tmp_path: Path) -> None:
+    data_dir = copy_of(samples.stopped.data_dir, tmp_path / "data")
+    copy_of(data_dir / "index" / "1", data_dir / "index" / "77")
+    (data_dir / "index" / "note.txt").write_text("what is this?")
+    found, noticed = answers(data_dir, samples.stopped.questions)
+    assert found == samples.stopped.answers
+    assert len(noticed) == 2
+    assert sorted(path.name for path in (data_dir / "index").iterdir()) == ["1", "2"]
+
+
+def test_the_shared_memory_file_is_made_anew(samples: Samples, tmp_path: Path) -> None:
+    sample = samples.killed
+    for name, damage in DAMAGES.items():
+        data_dir = copy_of(sample.data_dir, tmp_path / "data")
+        damage(data_dir / f"{DATABASE}-shm")
+        assert answers(data_dir, sample.questions)[0] == sample.answers, name
+
+
+def everything_flipped(data_dir: Path) -> None:
+    for path in files_beside_the_database(data_dir):
+        flip(path, path.stat().st_size // 2)
+
+
+def everything_cut(data_dir: Path) -> None:
+    for path in files_beside_the_database(data_dir):
+        truncate(path, path.stat().st_size // 2)
+
+
+def everything_gone(data_dir: Path) -> None:
+    for path in files_beside_the_database(data_dir):
+        path.unlink()
+
+
+@pytest.mark.parametrize("damage", [everything_flipped, everything_cut, everything_gone])
+def test_a_gateway_with_all_of_them_damaged_starts_says_so_and_finds_all(
+    samples: Samples, embedder: ServiceProcess, tmp_path: Path, damage: Damage
+) -> None:
+    sample: Sample = samples.stopped
+    data_dir = copy_of(sample.data_dir, tmp_path / "data")
+    damage(data_dir)
+    process, client = gateway_process(tmp_path, data_dir, service_url(embedder), env=RESTLESS)
+    try:
+        with process:
+            repairs = [line for line in process.log_lines() if line["message"] == "repaired at the start"]
+            assert sorted(line["repair"].split(" ")[0] for line in repairs) == ["committed", "index", "index"]
+            assert {line["level"] for line in repairs} == {"warning"}
+            assert client.metric("tandem_gateway_index_repairs_total") == 3
+            for collection in ("default", "second"):
+                for number, text in enumerate(sample.texts[11:59], 11):
+                    assert client.found(text, 1, collection) == [f"doc-{number}"]
+            # Sound snapshots take the place of the damaged ones though nothing has changed.
+            wait_until(lambda: client.metric("tandem_gateway_snapshots_total", {"outcome": "saved"}), "new snapshots")
+    finally:
+        client.close()
+        process.kill()
+    assert_sound(data_dir)
+
+
+def test_verify_tells_of_a_damaged_snapshot_and_rebuild_mends_it(samples: Samples, tmp_path: Path) -> None:
+    data_dir = copy_of(samples.stopped.data_dir, tmp_path / "data")
+    assert_sound(data_dir)
+    flip(next(data_dir.rglob("*.usearch")), 1000)
+    found = maintain("verify", data_dir)
+    assert found.returncode == 1
+    assert "checksum is wrong" in found.stdout
+    assert "agrees" in found.stdout  # the other collection's
+    mended = maintain("rebuild", data_dir)
+    assert (mended.returncode, mended.stderr) == (0, "")
+    assert mended.stdout.splitlines()[-1] == "rebuilt: 2 collections"
+    sound = maintain("verify", data_dir)
+    assert sound.returncode == 0
+    assert sound.stdout.count("index: agrees (0 changes newer than its snapshot)") == 2
+    assert answers(data_dir, samples.stopped.questions) == (samples.stopped.answers, [])

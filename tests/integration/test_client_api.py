@@ -1,0 +1,193 @@
+"""The life of a document, as a client sees it: ingest, job, search, change, delete."""
+
+import json
+import math
+import re
+from typing import Any
+
+import pytest
+
+from tests.support.stack import Client, Stack, metric
+
+PETS = [
+    {"id": "cat", "text": "The cat sleeps on the warm window sill.", "metadata": {"kind": "animal"}},
+    {"id": "loan", "text": "The bank raised the interest rate of the loan.", "metadata": {"kind": "money"}},
+    {"id": "tram", "text": "The tram stops in front of the railway station.", "metadata": {"kind": "traffic"}},
+]
+
+
+def embedded_texts(stack: Stack) -> float:
+    return metric(stack.embedder_url, "tandem_embedder_texts_total")
+
+
+def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
+    documents_before = client.health()["document_count"]
+    accepted = client.ingest(PETS, collection)
+    assert re.fullmatch(r"job_[0-9a-f]{32}", accepted["job_id"])
+    assert accepted["status"] in ("pending", "running")
+    assert (accepted["total_documents"], accepted["collection"]) == (3, collection)
+    assert accepted["document_ids"] == ["cat", "loan", "tram"]
+
+    job = client.wait_job(accepted["job_id"])
+    assert (job["status"], job["processed_documents"], job["error"]) == ("completed", 3, None)
+    assert (job["unchanged_documents"], job["failed_documents"], job["failures"]) == (0, 0, [])
+    times = [job["created_at"], job["started_at"], job["finished_at"]]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment) for moment in times)
+    assert times == sorted(times)
+
+    reply = client.http.post("/v1/search", json={"query": "a sleeping pet", "top_k": 2, "collection": collection})
+    assert reply.status_code == 200
+    assert reply.json()["took_ms"] > 0
+    hits = reply.json()["results"]
+    assert hits[0]["id"] == "cat"
+    assert len(hits) == 2
+    assert 1 >= hits[0]["score"] >= hits[1]["score"] >= -1
+    assert hits[0] == {**PETS[0], "score": hits[0]["score"]}
+
+    health = client.health()
+    assert health["status"] == "ok"
+    assert health["model_loaded"] is True
+    assert health["document_count"] == documents_before + 3
+    assert health["pending_documents"] == 0
+    assert health["model"] == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def test_the_score_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
+    client.ingest_and_wait(PETS, collection)
+    for document in PETS:
+        best = client.search(str(document["text"]), 1, collection)[0]
+        assert best["id"] == document["id"]
+        assert best["score"] == pytest.approx(1.0, abs=1e-5)
+
+
+def test_top_k_is_five_unless_given_and_may_exceed_the_documents(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"text": f"note number {number}"} for number in range(7)], collection)
+    assert len(client.search("note", None, collection)) == 5
+    assert len(client.search("note", 1, collection)) == 1
+    assert len(client.search("note", 1000, collection)) == 7
+
+
+def test_the_default_collection_is_called_default(client: Client) -> None:
+    client.ingest_and_wait([{"id": "d", "text": "a document without a collection"}])
+    assert client.found("a document without a collection", 1, "default") == ["d"]
+    assert client.found("a document without a collection", 1) == ["d"]
+
+
+def test_a_document_without_an_id_is_given_one_of_its_own(client: Client, collection: str) -> None:
+    same = {"text": "the same text twice"}
+    job = client.ingest([same, {"id": "mine", "text": "another text"}, same], collection)
+    first, kept, second = job["document_ids"]
+    assert kept == "mine"
+    assert len({first, second, kept}) == 3
+    client.wait_job(job["job_id"])
+    assert sorted(client.found("the same text twice", 10, collection)) == sorted([first, second, kept])
+
+
+@pytest.mark.parametrize("doc_id", ["a/b/c", "später ☃", "a b?c#d%2F", "..", "x" * 256, "'; DROP TABLE documents; --"])
+def test_an_id_is_kept_as_it_is(client: Client, collection: str, doc_id: str) -> None:
+    client.ingest_and_wait([{"id": doc_id, "text": "a document with a remarkable id"}], collection)
+    assert client.found("remarkable id", 5, collection) == [doc_id]
+
+
+METADATA: dict[str, dict[str, Any]] = {
+    "string": {"s": 'quoted " back\\slash \n\t / \u2028 \U0001f600 \x7f'},
+    "empty strings": {"": "", "list": ["", ""]},
+    "whole numbers": {"zero": 0, "negative": -1, "large": 2**63 - 1, "least": -(2**63), "unsigned": 2**64 - 1},
+    "floats": {"one": 1.0, "tenth": 0.1, "small": 5e-324, "large": 1.7976931348623157e308, "third": 1 / 3},
+    "negative zero": {"z": -0.0},
+    "truth": {"yes": True, "no": False},
+    "null": {"nothing": None},
+    "list of strings": {"tags": ["b", "a", "ä", "b"], "none": []},
+    "unicode keys": {"ключ": "значение", "🔑": 1, "e\u0301": "decomposed", "\u00e9": "composed"},
+    "order of keys": {"z": 1, "a": 2, "m": 3},
+    "empty": {},
+    "number-like strings": {"n": "1", "f": "1.0", "t": "true", "x": "null"},
+}
+
+
+def typed(value: Any) -> Any:
+    """Return a value in a form in which 1, 1.0 and True differ, as do 0.0 and -0.0, and keys keep their order."""
+    if isinstance(value, dict):
+        return [(key, typed(item)) for key, item in value.items()]
+    if isinstance(value, list):
+        return [typed(item) for item in value]
+    return (type(value).__name__, math.copysign(1, value) if isinstance(value, float) else 0, value)
+
+
+@pytest.mark.parametrize("metadata", METADATA.values(), ids=METADATA.keys())
+def test_metadata_comes_back_exactly_as_sent(client: Client, collection: str, metadata: dict[str, Any]) -> None:
+    client.ingest_and_wait([{"id": "m", "text": "a document with metadata", "metadata": metadata}], collection)
+    hit = client.http.post("/v1/search", json={"query": "metadata", "collection": collection})
+    stored = client.http.get(f"/v1/collections/{collection}/documents/m")
+    assert typed(json.loads(hit.content)["results"][0]["metadata"]) == typed(metadata)
+    assert typed(json.loads(stored.content)["metadata"]) == typed(metadata)
+
+
+def test_a_whole_number_beyond_64_bits_is_kept_or_refused_but_never_changed(client: Client, collection: str) -> None:
+    document = {"id": "big", "text": "a big number", "metadata": {"n": 10**30}}
+    reply = client.http.post("/v1/ingest", json={"documents": [document], "collection": collection})
+    if reply.status_code == 202:
+        client.wait_job(reply.json()["job_id"])
+        assert typed(client.search("a big number", 1, collection)[0]["metadata"]) == typed({"n": 10**30})
+    else:
+        assert reply.status_code == 422
+        assert reply.json()["error"]["param"].startswith("documents[0].metadata")
+
+
+def test_an_id_that_is_there_is_replaced(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"id": "x", "text": "apples and pears"}, {"id": "y", "text": "a steam engine"}], collection)
+    client.ingest_and_wait([{"id": "x", "text": "a telescope on a mountain"}], collection)
+    hits = client.search("telescope", 10, collection)
+    assert sorted(hit["id"] for hit in hits) == ["x", "y"]
+    assert hits[0]["text"] == "a telescope on a mountain"
+    assert "apples" not in str(client.search("apples and pears", 10, collection))
+
+
+def test_the_last_of_one_id_in_a_request_wins(client: Client, collection: str) -> None:
+    documents = [{"id": "x", "text": "the first version"}, {"id": "x", "text": "the second version"}]
+    job = client.ingest_and_wait(documents, collection)
+    assert job["processed_documents"] == 2
+    assert [hit["text"] for hit in client.search("version", 10, collection)] == ["the second version"]
+
+
+def test_unchanged_documents_are_not_embedded_again(stack: Stack, client: Client, collection: str) -> None:
+    client.ingest_and_wait(PETS, collection)
+    before = embedded_texts(stack)
+    job = client.ingest_and_wait(PETS, collection)
+    assert (job["unchanged_documents"], job["processed_documents"]) == (3, 3)
+    assert embedded_texts(stack) == before
+    changed = [*PETS[:2], {**PETS[2], "text": "The ferry leaves from the harbour."}]
+    job = client.ingest_and_wait(changed, collection)
+    assert job["unchanged_documents"] == 2
+    assert embedded_texts(stack) == before + 1
+
+
+def test_new_metadata_alone_is_stored_without_embedding(stack: Stack, client: Client, collection: str) -> None:
+    client.ingest_and_wait(PETS, collection)
+    before = embedded_texts(stack)
+    job = client.ingest_and_wait([{**PETS[0], "metadata": {"kind": "pet", "age": 7}}], collection)
+    assert job["unchanged_documents"] == 0
+    assert embedded_texts(stack) == before
+    hits = client.search("sleeping cat", 10, collection)
+    assert hits[0]["metadata"] == {"kind": "pet", "age": 7}
+    assert sorted(hit["id"] for hit in hits) == ["cat", "loan", "tram"]
+
+
+def test_one_is_not_one_point_nought_nor_true(client: Client, collection: str) -> None:
+    for value in (1, 1.0, True, "1"):
+        job = client.ingest_and_wait([{"id": "v", "text": "a value", "metadata": {"v": value}}], collection)
+        assert job["unchanged_documents"] == 0
+        assert typed(client.search("a value", 1, collection)[0]["metadata"]) == typed({"v": value})
+
+
+def test_a_search_right_after_a_job_completed_finds_it(client: Client, collection: str) -> None:
+    for number in range(25):
+        text = f"announcement {number} of the harbour master"
+        client.ingest_and_wait([{"id": f"n{number}", "text": text}], collection)
+        assert f"n{number}" in client.found(text, 3, collection)
+
+
+def test_a_job_is_read_again_and_an_ingest_answers_with_ids_only_then(client: Client, collection: str) -> None:
+    job = client.ingest_and_wait(PETS, collection)
+    assert client.job(job["job_id"]) == job
+    assert job["document_ids"] is None

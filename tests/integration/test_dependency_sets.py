@@ -1,0 +1,134 @@
+"""Each service runs with its own dependencies alone, and the wheel holds what it should and nothing else."""
+
+import json
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import ServiceProcess, free_port, get
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# In no service's image: what prepares a model, what tests, what the comparison runs on.
+NEVER = {"onnx", "safetensors", "pytest", "hypothesis", "torch", "sentence-transformers", "hatchling"}
+
+
+def run(*command: str | Path) -> str:
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=280, check=False)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel as it is built in the development environment, without a download."""
+    folder = tmp_path_factory.mktemp("wheel")
+    run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, REPOSITORY)
+    (built,) = folder.iterdir()
+    return built
+
+
+class Environment:
+    """A fresh virtual environment with the locked requirements of one service and the wheel."""
+
+    def __init__(self, folder: Path, service: str, wheel: Path) -> None:
+        venv.create(folder, with_pip=False, symlinks=True)
+        self.python = folder / "bin" / "python"
+        self._install("--require-hashes", "-r", REPOSITORY / "requirements" / f"{service}.txt")
+        self._install("--no-deps", wheel)
+
+    def _install(self, *arguments: str | Path) -> None:
+        run(sys.executable, "-m", "pip", "--quiet", "--python", self.python, "install", *arguments)
+
+    def distributions(self) -> set[str]:
+        """Return the names of all that is installed, in lower case with hyphens."""
+        listed = run(
+            self.python,
+            "-c",
+            "import json; from importlib.metadata import distributions;"
+            "print(json.dumps([d.metadata['Name'] for d in distributions()]))",
+        )
+        return {name.lower().replace("_", "-") for name in json.loads(listed)}
+
+    def where(self, module: str) -> Path:
+        """Return the file that a module is imported from."""
+        return Path(run(self.python, "-c", f"import {module}; print({module}.__file__)").strip())
+
+
+@pytest.fixture(scope="module")
+def gateway(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
+    return Environment(tmp_path_factory.mktemp("gateway"), "gateway", wheel)
+
+
+@pytest.fixture(scope="module")
+def embedder(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environment:
+    return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheel)
+
+
+def test_the_wheel_holds_the_three_packages_with_their_data(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if not name.endswith("/")}
+    metadata = {name for name in held if ".dist-info/" in name}
+    expected = {
+        f"{package.name}/{path.relative_to(package).as_posix()}"
+        for package in (
+            REPOSITORY / "shared" / "contract" / "tandem_contract",
+            REPOSITORY / "services" / "embedder" / "tandem_embedder",
+            REPOSITORY / "services" / "gateway" / "tandem_gateway",
+        )
+        for path in package.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert held - metadata == expected
+    assert {name.split("/")[0] for name in held - metadata} == {"tandem_contract", "tandem_embedder", "tandem_gateway"}
+    assert "tandem_embedder/prepare/calibration_texts.json" in held
+    assert {f"{name}/py.typed" for name in ("tandem_contract", "tandem_embedder", "tandem_gateway")} <= held
+    assert {name.split("/")[0] for name in metadata} == {"tandem_search-0.1.0.dist-info"}
+
+
+def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
+    installed = gateway.distributions()
+    assert {"tandem-search", "litestar", "usearch", "httpx", "msgspec"} <= installed
+    assert installed.isdisjoint(NEVER | {"onnxruntime", "tokenizers", "huggingface-hub"})
+    assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
+
+
+def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_path: Path) -> None:
+    assert "--data-dir" in run(gateway.python, "-m", "tandem_gateway", "--help")
+    port = free_port()
+    process = ServiceProcess(
+        "tandem_gateway",
+        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+        log_path=tmp_path / "gateway.log",
+        python=gateway.python,
+    )
+    with process:
+        assert get(f"http://127.0.0.1:{port}/livez")[0] == 200
+        assert process.terminate() == 0
+
+
+def test_the_embedder_has_no_part_of_the_gateway(embedder: Environment) -> None:
+    installed = embedder.distributions()
+    assert {"tandem-search", "litestar", "onnxruntime", "tokenizers", "msgspec"} <= installed
+    assert installed.isdisjoint(NEVER | {"usearch"})
+    assert embedder.python.parent.parent in embedder.where("tandem_embedder").parents
+
+
+def test_the_embedder_starts_with_its_own_dependencies(embedder: Environment, model_dir: Path, tmp_path: Path) -> None:
+    assert "--model-dir" in run(embedder.python, "-m", "tandem_embedder", "--help")
+    port = free_port()
+    process = ServiceProcess(
+        "tandem_embedder",
+        env={"TANDEM_EMBEDDER_PORT": str(port), "TANDEM_MODEL_DIR": str(model_dir)},
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+        log_path=tmp_path / "embedder.log",
+        python=embedder.python,
+    )
+    with process:
+        assert get(f"http://127.0.0.1:{port}/readyz")[0] == 200
+        assert process.terminate() == 0

@@ -1,0 +1,114 @@
+"""What both services tell of themselves: request ids, logs, metrics, the OpenAPI document."""
+
+import itertools
+import re
+
+import httpx
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.support.stack import Client, Stack, wait_until
+
+_ids = itertools.count(1)
+
+
+def fresh_id() -> str:
+    return f"Test.id:with_all-kinds.{next(_ids)}"
+
+
+REQUESTS = {
+    "search": ("POST", "/v1/search", {"query": "anything", "collection": "default"}, 200),
+    "refused": ("POST", "/v1/search", {"query": ""}, 422),
+    "no such job": ("GET", "/v1/jobs/job_00000000000000000000000000000000", None, 404),
+    "no such path": ("GET", "/nothing/here", None, 404),
+    "wrong method": ("GET", "/v1/search", None, 405),
+    "healthz": ("GET", "/healthz", None, 200),
+    "livez": ("GET", "/livez", None, 200),
+    "readyz": ("GET", "/readyz", None, 200),
+    "metrics": ("GET", "/metrics", None, 200),
+    "openapi": ("GET", "/openapi.json", None, 200),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+def test_a_request_id_is_given_back_or_made(client: Client, name: str) -> None:
+    method, path, body, status = REQUESTS[name]
+    mine = fresh_id()
+    given = client.http.request(method, path, json=body, headers={"x-request-id": mine})
+    made = [client.http.request(method, path, json=body) for _ in range(2)]
+    assert [reply.status_code for reply in (given, *made)] == [status] * 3
+    assert given.headers.get_list("x-request-id") == [mine]
+    ids = {reply.headers["x-request-id"] for reply in made}
+    assert len(ids) == 2
+    assert all(re.fullmatch("[0-9a-f]{16}", value) for value in ids)
+
+
+@pytest.mark.parametrize("bad", ["a b", "", "x" * 129, 'quote"', "ünsafe".encode()], ids=repr)
+def test_an_id_that_is_not_well_formed_is_replaced(client: Client, bad: str | bytes) -> None:
+    headers: list[tuple[bytes, bytes]] = [(b"x-request-id", bad if isinstance(bad, bytes) else bad.encode())]
+    reply = client.http.get("/livez", headers=headers)
+    assert re.fullmatch("[0-9a-f]{16}", reply.headers["x-request-id"])
+
+
+def test_a_request_is_found_in_both_logs_by_its_id(stack: Stack, client: Client) -> None:
+    mine = fresh_id()
+    reply = client.http.post("/v1/search", json={"query": "a query to follow"}, headers={"x-request-id": mine})
+    assert reply.status_code == 200
+
+    def lines(log: list[dict[str, object]]) -> list[dict[str, object]]:
+        return [line for line in log if line.get("request_id") == mine and line["message"] == "request"]
+
+    (outer,) = wait_until(lambda: lines(stack.gateway.log_lines()), "the gateway's line")
+    (inner,) = wait_until(lambda: lines(stack.embedder.log_lines()), "the embedder's line")
+    assert (outer["service"], outer["method"], outer["path"], outer["status"]) == ("gateway", "POST", "/v1/search", 200)
+    assert (inner["service"], inner["method"], inner["path"], inner["status"]) == ("embedder", "POST", "/embed", 200)
+
+
+def test_every_line_of_both_logs_is_an_object_of_ours(stack: Stack, client: Client) -> None:
+    client.search("something to log")
+    for service, process in [("gateway", stack.gateway), ("embedder", stack.embedder)]:
+        lines = process.log_lines()
+        assert lines[0]["message"] == "starting"
+        for line in lines:
+            assert line["service"] == service
+            assert line["logger"].split(".")[0] == f"tandem_{service}", line
+            assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
+            assert line["level"] in ("info", "warning", "error")
+
+
+def test_metrics_can_be_parsed_and_count(stack: Stack, client: Client) -> None:
+    labels = {"route": "/v1/search", "code": "200"}
+    before = client.metric("tandem_gateway_requests_total", labels)
+    client.search("one more search")
+    assert client.metric("tandem_gateway_requests_total", labels) == before + 1
+    for url in (client.url, stack.embedder_url):
+        reply = httpx.get(f"{url}/metrics", trust_env=False)
+        assert reply.headers["content-type"].startswith("text/plain; version=")
+        names = {family.name for family in text_string_to_metric_families(reply.text)}
+        assert "process_resident_memory_bytes" in names
+        assert sum(name.startswith("tandem_") for name in names) >= 10
+
+
+def test_paths_that_nobody_serves_make_no_series_of_their_own(client: Client) -> None:
+    for number in range(3):
+        assert client.http.get(f"/no/such/path/{number}").status_code == 404
+        assert client.http.get(f"/v1/jobs/none-{number}").status_code == 404
+    exposition = client.http.get("/metrics").text
+    assert "no/such/path" not in exposition
+    assert "none-" not in exposition
+
+
+def test_the_openapi_document_is_served(client: Client) -> None:
+    reply = client.http.get("/openapi.json")
+    assert reply.status_code == 200
+    document = reply.json()
+    assert document["openapi"].startswith("3.1")
+    assert {"/v1/ingest", "/v1/search", "/v1/jobs/{job_id}", "/v1/collections", "/healthz"} <= document["paths"].keys()
+
+
+def test_only_json_with_its_type_is_answered(client: Client) -> None:
+    for path in ("/healthz", "/livez", "/readyz", "/openapi.json", "/v1/collections", "/nothing"):
+        reply = client.http.get(path)
+        assert reply.headers["content-type"] == "application/json"
+        assert isinstance(reply.json(), dict)
+    assert "server" not in client.http.get("/livez").headers

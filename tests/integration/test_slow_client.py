@@ -1,0 +1,15 @@
+"""A client that stops in the middle of its body is cut off; it was open while other tests ran."""
+
+import json
+
+from tests.support.raw_http import StalledRequest
+from tests.support.stack import Client
+
+
+def test_others_are_served_meanwhile_and_the_slow_one_gets_408(client: Client, stalled: StalledRequest) -> None:
+    assert client.health()["status"] == "ok"
+    head, _, body = stalled.answer().partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 408 ")
+    assert b"\r\nx-request-id: " in head.lower()
+    assert json.loads(body)["error"]["code"] == "body_timeout"
+    assert client.health()["status"] == "ok"

@@ -1,0 +1,27 @@
+"""Runs the gateway's maintenance commands, as an operator does."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+
+def maintain(command: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m tandem_gateway verify`` or ``rebuild`` to its end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    return subprocess.run(
+        [sys.executable, "-m", "tandem_gateway", command, "--data-dir", str(data_dir)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def assert_sound(data_dir: Path) -> None:
+    """Check that ``verify`` finds the data of a stopped gateway sound."""
+    done = maintain("verify", data_dir)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.startswith("store: sound\n")
+    assert done.stderr == ""

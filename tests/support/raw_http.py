@@ -1,0 +1,73 @@
+"""Raw HTTP over a socket, for what no HTTP client would send."""
+
+import re
+import socket
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+
+def connect(url: str, timeout: float = 60.0) -> socket.socket:
+    """Return a connection to the service at ``url``."""
+    address = urlsplit(url)
+    assert address.hostname is not None
+    assert address.port is not None
+    return socket.create_connection((address.hostname, address.port), timeout)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    """Return what comes until the server closes; what came, if it resets the connection."""
+    received = b""
+    try:
+        while piece := connection.recv(65536):
+            received += piece
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def read_response(connection: socket.socket) -> bytes:
+    """Return one response whose head tells its length; what came, if the server closes before its end."""
+    received = b""
+    while True:
+        head, end, body = received.partition(b"\r\n\r\n")
+        length = re.search(rb"\r\ncontent-length: (\d+)", head)
+        if end and length and len(body) >= int(length[1]):
+            return received
+        piece = connection.recv(65536)
+        if not piece:
+            return received
+        received += piece
+
+
+def talk(url: str, request: bytes) -> bytes:
+    """Send bytes and return all that comes back until the server closes the connection."""
+    with connect(url) as connection:
+        try:
+            connection.sendall(request)
+        except (BrokenPipeError, ConnectionResetError):
+            return b""  # the server has hung up already
+        return read_to_end(connection)
+
+
+class StalledRequest:
+    """A POST that announces more than it sends, and then says nothing."""
+
+    def __init__(self, url: str, path: str = "/v1/search") -> None:
+        self.connection = connect(url)
+        self.connection.sendall(
+            f"POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+            'content-length: 1000\r\nconnection: close\r\n\r\n{"query": "half'.encode()
+        )
+
+    def answer(self) -> bytes:
+        """Return the answer, once the server has lost its patience."""
+        return read_to_end(self.connection)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.connection.close()

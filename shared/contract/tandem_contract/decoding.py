@@ -21,7 +21,7 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-class InvalidMessage(Exception):  # noqa: N818 - a condition of the message, named as the reader of a log meets it
+class InvalidMessage(Exception):
     """A message that cannot be accepted; the client has to change it.
 
     Attributes:

@@ -17,6 +17,7 @@ T = TypeVar("T")
 # A client that sends its body more slowly than this is cut off: it holds memory and a connection.
 _BODY_SECONDS = 30.0
 _MAX_TIMEOUT_MS = 600_000
+_MAX_DIGITS = 9
 
 
 async def read_json(request: Request[Any, Any, Any], decoder: msgspec.json.Decoder[T], limit: int) -> T:
@@ -61,7 +62,7 @@ def caller_timeout(request: Request[Any, Any, Any]) -> float | None:
     given = request.headers.get(headers.TIMEOUT_MS)
     if given is None:
         return None
-    if not (given.isascii() and given.isdigit() and 1 <= int(given[:10]) <= _MAX_TIMEOUT_MS):
+    if not (given.isascii() and given.isdigit() and len(given) <= _MAX_DIGITS and 1 <= int(given) <= _MAX_TIMEOUT_MS):
         raise InvalidRequest(
             f"{headers.TIMEOUT_MS}: a whole number from 1 to {_MAX_TIMEOUT_MS} was expected", param=headers.TIMEOUT_MS
         )

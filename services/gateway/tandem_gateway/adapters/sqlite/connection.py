@@ -44,6 +44,23 @@ def translated(path: Path) -> Iterator[None]:
         raise explain(error, path) from error
 
 
+def connect_for_check(path: Path) -> sqlite3.Connection:
+    """Return a connection that cannot change the file, whatever state it is in.
+
+    Closing the last connection that could write folds the log into the database and removes it: if the log is damaged,
+    with all that somebody might have saved from behind the damage.
+
+    Raises:
+        StorageError: if the file cannot be opened.
+    """
+    with translated(path):
+        connection = sqlite3.connect(
+            f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_BUSY_TIMEOUT_SECONDS, isolation_level=None
+        )
+        schema.register(connection)
+        return connection
+
+
 def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
     """Return a connection in autocommit mode, with the store's pragmas and functions.
 

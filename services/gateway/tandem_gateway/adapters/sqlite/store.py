@@ -11,7 +11,13 @@ from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.sqlite import check, mark, reads, schema, writes
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, read_transaction, translated
+from tandem_gateway.adapters.sqlite.connection import (
+    FILE_NAME,
+    connect,
+    connect_for_check,
+    read_transaction,
+    translated,
+)
 from tandem_gateway.adapters.sqlite.writer import Writer
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.model import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
@@ -35,15 +41,11 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     exists = path.exists() and path.stat().st_size > 0
     if not exists and acknowledged:
         raise check.lost_commits(path, 0, acknowledged)
+    exists = exists and _is_sound(path, acknowledged)
     connection = connect(path, writable=True)
     try:
         with translated(path):
-            # A start that was killed before its first commit leaves a file without content.
-            exists = exists and not (acknowledged in (None, 0) and _is_blank(connection))
-            if exists:
-                check.check(connection, path)
-                check.check_log(connection, path, acknowledged)
-            else:
+            if not exists:
                 _create(connection)
             # Only now, because it writes: a file that is no store must stay as it is.
             connection.execute("PRAGMA journal_mode=WAL")
@@ -53,6 +55,25 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     if exists and acknowledged is None:
         return connection, [f"{mark_path.name} was missing or damaged and is written anew"]
     return connection, []
+
+
+def _is_sound(path: Path, acknowledged: int | None) -> bool:
+    """Check a file; false if it has no content, as one that a killed first start leaves behind.
+
+    Raises:
+        StorageCorrupt: if it is damaged; it and its log are left as they are.
+    """
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    connection = connect_for_check(path) if has_log else connect(path, writable=True)
+    try:
+        with translated(path):
+            if acknowledged in (None, 0) and _is_blank(connection):
+                return False
+            check.check(connection, path)
+            check.check_log(connection, path, acknowledged)
+            return True
+    finally:
+        connection.close()
 
 
 def _is_blank(connection: sqlite3.Connection) -> bool:

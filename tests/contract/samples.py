@@ -1,0 +1,75 @@
+"""One message of each kind, every field set; their bytes are in ``golden/``."""
+
+import numpy as np
+
+from tandem_contract.client_api import (
+    DocumentFailure,
+    DocumentInput,
+    IngestRequest,
+    Job,
+    ReceivedSearchHit,
+    ReceivedSearchReply,
+    SearchRequest,
+)
+from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.errors import ErrorBody, ErrorReply
+
+VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
+
+# Name of the file → message. The ending tells the encoding.
+SAMPLES: dict[str, object] = {
+    "embed_request.msgpack": EmbedRequest(
+        texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
+    ),
+    "embed_request.json": EmbedRequest(texts=["a text"], kind="query", truncate=False, priority="bulk"),
+    "packed_embed_reply.msgpack": PackedEmbedReply(
+        embeddings=VECTORS.tobytes(), dim=3, model="m", fingerprint="0" * 64, tokens=[4, 256], truncated=[False, True]
+    ),
+    "embed_reply.json": EmbedReply(
+        embeddings=[[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]],
+        dim=3,
+        model="m",
+        fingerprint="0" * 64,
+        tokens=[4, 256],
+        truncated=[False, True],
+    ),
+    "error_reply.json": ErrorReply(
+        ErrorBody(
+            message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
+        )
+    ),
+    "ingest_request.json": IngestRequest(
+        documents=[
+            DocumentInput(
+                text="a text",
+                id="a/b",
+                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
+            ),
+            DocumentInput(text="another"),
+        ],
+        collection="books",
+    ),
+    "job.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="failed",
+        total_documents=3,
+        processed_documents=3,
+        error="1 of 3 documents could not be embedded",
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at="2026-01-01T00:00:01.000Z",
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        unchanged_documents=1,
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        document_ids=["a/b", "c", "d"],
+    ),
+    "search_request.json": SearchRequest(query="what?", top_k=7, collection="books"),
+    "search_reply.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
+            ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
+        ],
+        took_ms=1.25,
+    ),
+}

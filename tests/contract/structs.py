@@ -1,0 +1,79 @@
+"""The fields of every message, as a listing that can be compared with an older one."""
+
+from typing import Literal, get_args, get_origin
+
+import msgspec
+
+from tandem_contract import client_api, embed, errors
+
+SCHEMA_FILE = "schema.json"
+
+REQUESTS = [embed.EmbedRequest, client_api.IngestRequest, client_api.DocumentInput, client_api.SearchRequest]
+REPLIES = [
+    embed.EmbedReply,
+    embed.PackedEmbedReply,
+    errors.ErrorReply,
+    errors.ErrorBody,
+    client_api.Job,
+    client_api.DocumentFailure,
+    client_api.SearchReply,
+    client_api.SearchHit,
+    client_api.StoredDocument,
+    client_api.Collection,
+    client_api.CollectionList,
+    client_api.Deleted,
+    client_api.Health,
+]
+
+Listing = dict[str, dict[str, dict[str, object]]]
+
+
+def schema() -> Listing:
+    """Return struct → field → type, whether it is required, and its default where it has one."""
+    return {kind.__name__: fields_of(kind) for kind in [*REQUESTS, *REPLIES]}
+
+
+def fields_of(kind: type[msgspec.Struct]) -> dict[str, dict[str, object]]:
+    listing: dict[str, dict[str, object]] = {}
+    for field in msgspec.structs.fields(kind):
+        entry: dict[str, object] = {"type": type_name(field.type), "required": field.required}
+        if not field.required:
+            entry["default"] = (
+                field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+            )
+        listing[field.encode_name] = entry
+    return listing
+
+
+def type_name(kind: object) -> str | list[str]:
+    """Return a type's name; the words of a Literal, which may grow: readers take words that they do not know."""
+    if get_origin(kind) is Literal:
+        return list(get_args(kind))
+    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+
+
+def breaches(older: Listing, newer: Listing) -> list[str]:
+    """Return what would break a service or client that speaks the older one; more fields with defaults do not."""
+    found: list[str] = []
+    for struct, fields in older.items():
+        now = newer.get(struct)
+        if now is None:
+            found.append(f"{struct} is gone")
+            continue
+        for name, entry in fields.items():
+            if name not in now:
+                found.append(f"{struct}.{name} is gone")
+            elif {**now[name], "type": _without_growth(entry["type"], now[name]["type"])} != entry:
+                found.append(f"{struct}.{name} was {entry}, is {now[name]}")
+        found += [
+            f"{struct}.{name} is new and required"
+            for name, entry in now.items()
+            if name not in fields and entry["required"]
+        ]
+    return found
+
+
+def _without_growth(older: object, newer: object) -> object:
+    if isinstance(older, list) and isinstance(newer, list) and set(older) <= set(newer):
+        return older
+    return newer

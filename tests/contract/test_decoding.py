@@ -1,0 +1,226 @@
+"""Every way in which a message cannot be read ends in one error that names the field."""
+
+import json
+import re
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tandem_contract.client_api import IngestRequest, ReceivedSearchReply, SearchRequest
+from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
+from tandem_contract.embed import EmbedRequest, PackedEmbedReply
+
+INGEST = msgspec.json.Decoder(IngestRequest)
+SEARCH = msgspec.json.Decoder(SearchRequest)
+EMBED = msgspec.msgpack.Decoder(EmbedRequest)
+PACKED = msgspec.msgpack.Decoder(PackedEmbedReply)
+REPLY = msgspec.json.Decoder(ReceivedSearchReply)
+DEEP = 10_000
+
+
+def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> InvalidMessage:
+    with pytest.raises(InvalidMessage) as caught:
+        decode_json(body, decoder)
+    assert str(caught.value) == caught.value.message
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"", "empty"),
+        (b"   \n", "not valid JSON"),
+        (b"{", "truncated"),
+        (b'{"documents": [}', "not valid JSON"),
+        (b'{"documents": []} x', "trailing"),
+        (b'{"documents": []}{"documents": []}', "trailing"),
+        (b'\xef\xbb\xbf{"documents": []}', "not valid JSON"),
+        (b'{"documents": [{"text": NaN}]}', "not valid JSON"),
+        (b'{"documents": [{"text": "a", "metadata": {"k": NaN}}]}', "not valid JSON"),
+        (b'{"documents": [{"text": "a", "metadata": {"k": -Infinity}}]}', "not valid JSON"),
+        (b"{'documents': []}", "not valid JSON"),
+        (b'{"documents": [{"text": "\\ud800', "truncated"),
+    ],
+)
+def test_what_is_no_json_is_malformed(body: bytes, said: str):
+    error = refusal(body)
+    assert (error.code, error.param) == ("malformed_body", None)
+    assert said in error.message
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"documents": [{"text": "\xff"}]}', b'{"documents": [{"text": "\xed\xa0\x80"}]}', b'{"\xc3": 1}']
+)
+def test_what_is_no_utf8_is_called_so(body: bytes):
+    error = refusal(body)
+    assert error.code == "invalid_encoding"
+    assert "UTF-8" in error.message
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"[]", "invalid_field", None),
+        (b"null", "invalid_field", None),
+        (b'{"documents": {}}', "invalid_field", "documents"),
+        (b'{"documents": [{"text": "a"}, {"text": 1}]}', "invalid_field", "documents[1].text"),
+        (b'{"documents": [{"text": "a", "id": 7}]}', "invalid_field", "documents[0].id"),
+        (b'{"documents": [{"text": "a", "metadata": []}]}', "invalid_field", "documents[0].metadata"),
+        (b'{"documents": [], "collection": null}', "invalid_field", "collection"),
+        (b'{"docs": []}', "unknown_field", "docs"),
+        (b'{"documents": [{"text": "a"}, {"txt": "a"}]}', "unknown_field", "documents[1].txt"),
+        (b"{}", "missing_field", "documents"),
+        (b'{"documents": [{"text": "a"}, {}]}', "missing_field", "documents[1].text"),
+    ],
+)
+def test_a_wrong_field_is_named_with_its_place(body: bytes, code: str, param: str | None):
+    error = refusal(body)
+    assert (error.code, error.param) == (code, param)
+    assert (param or "the body") in error.message
+
+
+def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
+    error = refusal(b'{"documents": [{"text": "a", "metadata": {"k": {"nested": 1}}}]}')
+    assert error.code == "invalid_field"
+    assert error.param is not None
+    assert error.param.startswith("documents[0].metadata")
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"documents": [{"text": "\\ud800"}]}', "documents[0].text"),
+        (b'{"documents": [{"text": "\\uDC00 low alone"}]}', "documents[0].text"),
+        (b'{"documents": [{"text": "ok"}, {"text": "ok", "id": "\\ud83d"}]}', "documents[1].id"),
+        (b'{"documents": [{"text": "ok", "metadata": {"k": "\\udbff"}}]}', "documents[0].metadata.k"),
+        (b'{"documents": [{"text": "ok", "metadata": {"k": ["a", "\\ud800"]}}]}', "documents[0].metadata.k[1]"),
+        (b'{"documents": [{"text": "ok", "metadata": {"\\ud800": 1}}]}', "documents[0].metadata"),
+        (b'"\\ud800"', None),
+    ],
+)
+def test_a_lone_surrogate_is_refused_and_its_place_named(body: bytes, param: str | None):
+    error = refusal(body)
+    assert (error.code, error.param) == ("invalid_encoding", param)
+    assert "surrogate" in error.message
+    error.message.encode()  # the message itself can be sent
+
+
+def test_a_surrogate_pair_is_a_character():
+    read = decode_json(b'{"documents": [{"text": "\\ud83d\\ude00"}]}', INGEST)
+    assert read.documents[0].text == "\N{GRINNING FACE}"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[" * DEEP,
+        b"[" * DEEP + b"]" * DEEP,
+        b'{"a":' * DEEP,
+        b'{"a":' * DEEP + b"1" + b"}" * DEEP,
+        b'{"documents":' + b"[" * DEEP,
+        b'{"documents": [{"text": "a", "metadata": {"k": ' + b"[" * DEEP,
+        b'{"documents": [{"text": "a", "metadata": {"k": ' + b'{"k":' * DEEP,
+        b'{"documents": "\\ud800", "x":' + b"[" * DEEP + b"]" * DEEP + b"}",
+    ],
+)
+def test_deep_nesting_is_refused(body: bytes):
+    assert refusal(body).code in {"malformed_body", "invalid_field", "unknown_field", "invalid_encoding"}
+
+
+@pytest.mark.parametrize("opening", [b"[", b'{"a":'])
+def test_deep_nesting_in_a_field_that_is_skipped_is_refused(opening: bytes):
+    error = refusal(b'{"results": [], "took_ms": 1, "new": ' + opening * DEEP, REPLY)
+    assert error.code == "malformed_body"
+    assert "nested" in error.message
+
+
+@pytest.mark.parametrize("number", [b"1e999", b"1.5", b"9" * 5000, b'"5"', b"true"])
+def test_a_number_that_is_no_whole_number_of_sane_size_is_refused(number: bytes):
+    error = refusal(b'{"query": "q", "top_k": ' + number + b"}", SEARCH)
+    assert (error.code, error.param) == ("invalid_field", "top_k")
+
+
+def test_a_large_whole_number_is_read_as_it_is():
+    assert decode_json(b'{"query": "q", "top_k": 99999999999999999999}', SEARCH).top_k == 99999999999999999999
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "param"),
+    [
+        (b"", "malformed_body", None),
+        (b"\x81", "malformed_body", None),
+        (b"\x81\xa5texts\x91\xa1\xff", "invalid_encoding", None),
+        (msgspec.msgpack.encode({"texts": ["a", 1]}), "invalid_field", "texts[1]"),
+        (msgspec.msgpack.encode({"texts": ["a"], "kind": "other"}), "invalid_field", "kind"),
+        (msgspec.msgpack.encode({"texts": ["a"], "Kind": "query"}), "unknown_field", "Kind"),
+        (msgspec.msgpack.encode({}), "missing_field", "texts"),
+        (msgspec.msgpack.encode({"texts": []}) + b"\x01", "malformed_body", None),
+        (b"\x91" * DEEP, "invalid_field", None),
+        (b"\x82\xa5texts" + b"\x91" * DEEP, "invalid_field", "texts[0]"),
+        (b"\x81\xa5texts\xdd\xff\xff\xff\xff", "malformed_body", None),
+        (b"\x81\xa5texts\x91\xdb\xff\xff\xff\xff", "malformed_body", None),
+    ],
+)
+def test_a_wrong_message_in_msgpack_is_explained_likewise(body: bytes, code: str, param: str | None):
+    with pytest.raises(InvalidMessage) as caught:
+        decode_msgpack(body, EMBED)
+    assert (caught.value.code, caught.value.param) == (code, param)
+
+
+def test_deep_nesting_in_a_skipped_field_of_msgpack_is_refused():
+    with pytest.raises(InvalidMessage, match="nested"):
+        decode_msgpack(b"\x81\xa3new" + b"\x91" * DEEP, PACKED)
+
+
+def only_invalid_message(body: bytes) -> None:
+    for decode, decoder in (
+        (decode_json, INGEST),
+        (decode_json, SEARCH),
+        (decode_json, REPLY),
+        (decode_msgpack, EMBED),
+        (decode_msgpack, PACKED),
+    ):
+        read: object
+        try:
+            read = decode(body, decoder)
+        except InvalidMessage as error:
+            read = error
+            error.message.encode()
+        assert isinstance(read, decoder.type | InvalidMessage)
+
+
+@given(st.binary(max_size=200))
+def test_arbitrary_bytes_raise_nothing_but_invalid_message(body: bytes):
+    only_invalid_message(body)
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+)
+
+
+@given(
+    st.dictionaries(st.sampled_from(["documents", "collection", "query", "top_k", "texts", "x"]), json_values),
+    st.integers(0, 300),
+    st.integers(0, 255),
+)
+def test_damaged_and_strange_json_raises_nothing_but_invalid_message(message: object, place: int, byte: int):
+    body = bytearray(json.dumps(message).encode())
+    only_invalid_message(bytes(body))
+    body[place % len(body)] = byte
+    only_invalid_message(bytes(body))
+
+
+@given(st.text(st.characters(codec=None), max_size=20))
+def test_a_text_with_surrogates_is_refused_or_read_as_it_is(text: str):
+    body = json.dumps({"query": text}).encode()
+    alone = re.search(r"[\ud800-\udfff]", json.loads(json.dumps(text)))
+    if alone:
+        error = refusal(body, SEARCH)
+        assert (error.code, error.param) == ("invalid_encoding", "query")
+    else:
+        assert decode_json(body, SEARCH).query == json.loads(json.dumps(text))

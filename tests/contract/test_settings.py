@@ -1,0 +1,135 @@
+"""Settings: flag over variable over default, and a wrong one is named."""
+
+import argparse
+import dataclasses
+
+import pytest
+
+from tandem_contract.service.settings import (
+    SettingsError,
+    add_flags,
+    boolean,
+    describe,
+    one_of,
+    read,
+    seconds,
+    setting,
+    whole_number,
+)
+from tandem_gateway.settings import Settings as GatewaySettings
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    port: int = setting("SAMPLE_PORT", 8000, whole_number(0, 65535), "port; 100 % of it")
+    wait: float = setting("WAIT_SECONDS", 1.5, seconds(0.1, 10), "how long")
+    level: str = setting("LEVEL", "info", one_of("info", "debug"), "how much")
+    access: bool = setting("ACCESS", True, boolean, "whether")
+    token: str = setting("TOKEN", "", str, "secret")
+
+    def __post_init__(self) -> None:
+        if self.port == 13:
+            raise ValueError("TANDEM_SAMPLE_PORT must not be unlucky")
+
+
+def flags(*given: str, settings: type = Sample) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, settings)
+    return parser.parse_args(given)
+
+
+def test_a_flag_goes_before_the_variable_and_the_variable_before_the_default():
+    environment = {"TANDEM_SAMPLE_PORT": "1", "TANDEM_LEVEL": "debug"}
+    found = read(Sample, environment, flags("--sample-port", "2"))
+    assert (found.port, found.level, found.wait) == (2, "debug", 1.5)
+    assert read(Sample, environment).port == 1
+    assert read(Sample, {}) == Sample()
+
+
+def test_an_empty_variable_is_as_good_as_none():
+    assert read(Sample, {"TANDEM_SAMPLE_PORT": ""}).port == 8000
+
+
+def test_variables_of_others_are_passed_over():
+    assert read(Sample, {"SAMPLE_PORT": "1", "TANDEM_OTHER": "x"}) == Sample()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("TANDEM_SAMPLE_PORT", "65536", "0 to 65535"),
+        ("TANDEM_SAMPLE_PORT", "-1", "0 to 65535"),
+        ("TANDEM_SAMPLE_PORT", "http", "whole number"),
+        ("TANDEM_SAMPLE_PORT", "1.0", "whole number"),
+        ("TANDEM_WAIT_SECONDS", "nan", "seconds from 0.1 to 10"),
+        ("TANDEM_WAIT_SECONDS", "inf", "seconds"),
+        ("TANDEM_WAIT_SECONDS", "0", "seconds"),
+        ("TANDEM_WAIT_SECONDS", "1s", "seconds"),
+        ("TANDEM_LEVEL", "INFO", "info, debug"),
+        ("TANDEM_ACCESS", "maybe", "true or false"),
+    ],
+)
+def test_a_bad_value_names_the_variable_the_value_and_what_was_expected(variable: str, value: str, said: str):
+    with pytest.raises(SettingsError, match=rf"^{variable}='{value}': ") as caught:
+        read(Sample, {variable: value})
+    assert said in str(caught.value)
+
+
+def test_a_bad_flag_is_named_as_the_flag():
+    with pytest.raises(SettingsError, match=r"^--sample-port='x': "):
+        read(Sample, {}, flags("--sample-port", "x"))
+
+
+def test_a_rule_between_settings_ends_the_start_too():
+    with pytest.raises(SettingsError, match="unlucky"):
+        read(Sample, {"TANDEM_SAMPLE_PORT": "13"})
+
+
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("1", True), ("on", True), ("No", False), ("0", False)])
+def test_booleans_are_read_in_their_usual_spellings(text: str, value: bool):
+    assert read(Sample, {"TANDEM_ACCESS": text}).access is value
+
+
+def test_describe_shows_everything_but_secrets():
+    shown = describe(Sample(token="hush"), secrets=["token"])
+    assert shown == {"port": 8000, "wait": 1.5, "level": "info", "access": True, "token": "set"}
+    assert describe(Sample(), secrets=["token"])["token"] == "unset"
+
+
+def test_help_names_variable_and_default_of_each_setting():
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Sample)
+    text = " ".join(parser.format_help().split())
+    assert "port; 100 % of it (TANDEM_SAMPLE_PORT, default 8000)" in text
+    assert "secret (TANDEM_TOKEN)" in text
+
+
+def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own_rules():
+    fields = dataclasses.fields(GatewaySettings)
+    found = flags(settings=GatewaySettings)
+    assert set(vars(found)) == {field.name for field in fields}
+    defaults = read(GatewaySettings, {}, found)
+    environment = {
+        f"TANDEM_{field.metadata['variable']}": str(getattr(defaults, field.name)).lower() for field in fields
+    }
+    assert read(GatewaySettings, environment) == defaults
+    variables = [field.metadata["variable"] for field in fields]
+    assert len(set(variables)) == len(variables)
+
+
+@pytest.mark.parametrize(
+    ("environment", "named"),
+    [
+        ({"TANDEM_MAX_PENDING_DOCUMENTS": "9999"}, "TANDEM_MAX_DOCUMENTS_PER_REQUEST"),
+        ({"TANDEM_MAX_QUEUED_QUERIES": "31"}, "TANDEM_QUERY_BATCH_SIZE"),
+        ({"TANDEM_EMBEDDER_URL": "embedder:8080"}, "TANDEM_EMBEDDER_URL"),
+        ({"TANDEM_SNAPSHOT_SECONDS": "0"}, "TANDEM_SNAPSHOT_SECONDS"),
+    ],
+)
+def test_the_gateways_rules_name_the_variable(environment: dict[str, str], named: str):
+    with pytest.raises(SettingsError, match=named):
+        read(GatewaySettings, environment)
+
+
+def test_the_embedders_address_loses_its_slash():
+    assert read(GatewaySettings, {"TANDEM_EMBEDDER_URL": "http://e:1/"}).embedder_url == "http://e:1"

@@ -1,0 +1,67 @@
+"""A store with some of everything in it, in a state that a test may copy, damage and open."""
+
+import shutil
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
+from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.errors import StorageCorrupt
+from tests.support.fakes import run
+from tests.support.stores import NOW, document, dump, ingest, opened
+
+Dump = dict[str, list[tuple[object, ...]]]
+FILES = (FILE_NAME, f"{FILE_NAME}-wal", MARK_NAME)
+
+
+def fill(store: SqliteStore) -> None:
+    """About thirty documents, live and pending, two collections, tombstones, jobs that run, ended and failed."""
+
+    async def filling() -> None:
+        await ingest(store, [document(f"d{number}", f"text {number} " * 20) for number in range(25)], job_id="one")
+        await ingest(store, [document(f"b{number}") for number in range(3)], job_id="two", collection="books")
+        for number in range(3):
+            await store.delete("default", f"d{number}")
+        await store.accept("three", "default", [document("bad"), document("d5", "newer"), document("late")], NOW)
+        waiting = (await store.pending(after=0, limit=1, without=())).documents[0]
+        await store.fail(waiting.row_id, "it was refused")
+        await store.accept("four", "default", [document("d6", "text 6 " * 20, '{"k": [1, "x"]}')], NOW)
+
+    run(filling)
+
+
+def make_closed(folder: Path) -> Dump:
+    """Make a store in ``folder``, close it, and return what it holds."""
+    folder.mkdir()
+    with opened(folder) as store:
+        fill(store)
+    return dump(folder)
+
+
+def make_killed(folder: Path, scratch: Path) -> Dump:
+    """Leave in ``folder`` the files of a store as a kill would, its log not yet in the database."""
+    scratch.mkdir()
+    folder.mkdir()
+    with opened(scratch) as store:
+        fill(store)
+        content = dump(scratch)
+        for name in FILES:
+            shutil.copyfile(scratch / name, folder / name)
+    return content
+
+
+def copy(source: Path, target: Path) -> Path:
+    """Make ``target`` a fresh copy of a store's folder."""
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(source, target)
+    return target
+
+
+def opening(folder: Path) -> Dump | str:
+    """Open a store as a start does: what it holds, or the message with which it is refused as corrupt."""
+    try:
+        connection, _ = open_checked(folder)
+    except StorageCorrupt as refusal:
+        return str(refusal)
+    connection.close()
+    return dump(folder)

@@ -1,0 +1,223 @@
+"""Store, change feed, index and snapshots against a model, through any history of writes, crashes and restarts."""
+
+import asyncio
+import itertools
+import shutil
+import tempfile
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import Any, TypeVar
+from unittest import mock
+
+import numpy as np
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from tandem_gateway import maintenance
+from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.errors import NotFound
+from tandem_gateway.index import follower
+from tandem_gateway.index.thread import IndexThread, VectorQuery
+from tandem_gateway.model import EmbeddedBatch, Hit
+from tests.gateway.store.damage import FILES
+from tests.gateway.store.model import Model
+from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, vector_of, vectors_of
+from tests.support.stores import NOW, document, open_store
+
+R = TypeVar("R")
+
+COLLECTIONS = st.sampled_from(["default", "books"])
+IDS = st.sampled_from(["a", "b", "c", "d", "e"])
+TEXTS = st.sampled_from([f"text {number}" for number in range(6)])
+METADATA = st.sampled_from(["{}", '{"k":1}'])
+DOCUMENTS = st.lists(st.tuples(IDS, st.tuples(TEXTS, METADATA)), min_size=1, max_size=5)
+
+
+class GatewayData(RuleBasedStateMachine):
+    """Every rule is something that happens to a gateway's data; the invariants hold after each."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.root = Path(tempfile.mkdtemp(prefix="tandem-stateful-"))
+        self.numbers = itertools.count()
+        self.loop = asyncio.new_event_loop()
+        self.model = Model()
+        # Small bounds, so that pages end and graphs wear within a short history.
+        self.patches = [mock.patch.object(follower, "_PAGE", 2), mock.patch.object(maintenance, "_MIN_REMOVED", 2)]
+        for patch in self.patches:
+            patch.start()
+        self.running = False
+
+    @initialize()
+    def first_start(self) -> None:
+        self.data_dir = self.root / "0"
+        self.data_dir.mkdir()
+        self.start()
+
+    def start(self) -> None:
+        self.store = open_store(self.data_dir)
+        self.index = IndexThread(
+            lambda: SqliteChangeFeed(self.data_dir / FILE_NAME), Snapshots(self.data_dir), UsearchIndexFactory()
+        )
+        self.noticed = self.index.start().result(WAIT_SECONDS)
+        self.running = True
+
+    def stop(self) -> None:
+        self.running = False
+        self.index.close()
+        self.store.close()
+
+    def do(self, work: Coroutine[Any, Any, R]) -> R:
+        return self.loop.run_until_complete(work)
+
+    @rule(collection=COLLECTIONS, documents=DOCUMENTS)
+    def ingest(self, collection: str, documents: list[tuple[str, tuple[str, str]]]) -> None:
+        job_id = f"job{next(self.numbers)}"
+        given = [document(doc_id, *content) for doc_id, content in documents]
+        self.do(self.store.accept(job_id, collection, given, NOW))
+        self.model.accept(job_id, collection, documents)
+
+    @precondition(lambda self: self.model.pending)
+    @rule(limit=st.integers(1, 4))
+    def embed(self, limit: int) -> None:
+        keys = self.model.next_batch(limit)
+        batch = self.do(self.store.pending(after=0, limit=limit, without=()))
+        texts = [waiting.text for waiting in batch.documents]
+        assert texts == [self.model.pending[key].content[0] for key in keys]
+        rows = [waiting.row_id for waiting in batch.documents]
+        embedded = EmbeddedBatch(batch.collection_id, rows, vectors_of(texts), MODEL, FINGERPRINT, NOW)
+        assert self.do(self.store.complete(embedded)) == len(keys)
+        self.model.embedded(keys)
+
+    @precondition(lambda self: self.model.pending)
+    @rule()
+    def fail(self) -> None:
+        (waiting,) = self.do(self.store.pending(after=0, limit=1, without=())).documents
+        self.do(self.store.fail(waiting.row_id, "it was refused"))
+        self.model.failed(next(iter(self.model.pending)))
+
+    @rule(collection=COLLECTIONS, doc_id=IDS)
+    def delete(self, collection: str, doc_id: str) -> None:
+        assert self.do(self.store.delete(collection, doc_id)) == self.model.delete((collection, doc_id))
+
+    @rule(collection=COLLECTIONS)
+    def delete_collection(self, collection: str) -> None:
+        assert self.do(self.store.delete_collection(collection)) == self.model.delete_collection(collection)
+
+    @rule(forget=st.booleans(), follows=st.booleans())
+    def snapshot(self, forget: bool, follows: bool) -> None:
+        if follows:
+            self.index.poke()
+        for saved in maintenance.snapshot(self.data_dir, lambda: True, lambda line: None):
+            if forget:
+                self.do(self.store.forget_tombstones(saved.collection_id, saved.position))
+            if saved.rebuilt:
+                self.index.reload(saved.collection_id).result(WAIT_SECONDS)
+
+    @rule(damage=st.sampled_from(["none", "none", "flipped", "no manifest", "no index"]))
+    def crash(self, damage: str) -> None:
+        """Go on from the files as a kill at this moment would leave them."""
+        left = self.root / str(next(self.numbers) + 1)
+        left.mkdir()
+        for name in FILES:
+            if (self.data_dir / name).exists():
+                shutil.copyfile(self.data_dir / name, left / name)
+        if (self.data_dir / FOLDER_NAME).exists() and damage != "no index":
+            shutil.copytree(self.data_dir / FOLDER_NAME, left / FOLDER_NAME)
+        for path in left.glob("*/*/*.json" if damage == "no manifest" else "*/*/*.usearch"):
+            if damage == "flipped":
+                content = bytearray(path.read_bytes())
+                content[len(content) // 2] ^= 4
+                path.write_bytes(content)
+            elif damage == "no manifest":
+                path.unlink()
+        self.stop()
+        shutil.rmtree(self.data_dir)
+        self.data_dir = left
+        self.start()
+
+    @rule()
+    def restart(self) -> None:
+        self.stop()
+        self.start()
+
+    @rule()
+    def rebuild(self) -> None:
+        self.stop()
+        maintenance.rebuild(self.data_dir, lambda line: None)
+        self.start()
+        assert self.noticed == []
+
+    @precondition(lambda self: self.running)
+    @invariant()
+    def what_is_live_is_found_and_nothing_else(self) -> None:
+        for collection in ("default", "books"):
+            live = self.model.live_in(collection)
+            texts = sorted({text for text, _ in live.values()}) or ["anything"]
+            queries = [VectorQuery(collection, vector_of(text), FINGERPRINT, 50) for text in texts]
+            for text, answer in zip(texts, self.index.search(queries).result(WAIT_SECONDS), strict=True):
+                if collection not in self.model.collections:
+                    assert isinstance(answer, NotFound)
+                    continue
+                assert isinstance(answer, list)
+                assert {hit.doc_id: (hit.text, hit.metadata) for hit in answer} == live
+                assert len(answer) == len(live)
+                if live:
+                    self.comes_first(text, answer)
+
+    def comes_first(self, text: str, hits: list[Hit]) -> None:
+        assert hits[0].text == text
+        assert abs(hits[0].score - 1.0) < 1e-5
+        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+
+    @precondition(lambda self: self.running)
+    @invariant()
+    def counts_agree(self) -> None:
+        records = self.do(self.store.collections())
+        assert {record.name: (record.live, record.pending) for record in records} == self.model.counts()
+        for state in self.index.state().result(WAIT_SECONDS):
+            assert state.count == self.model.counts()[state.collection][0]
+
+    @precondition(lambda self: self.running)
+    @invariant()
+    def the_index_has_the_rows_that_are_live(self) -> None:
+        feed = SqliteChangeFeed(self.data_dir / FILE_NAME)
+        for collection_id, followed in self.index._followed.items():
+            assert len(np.setxor1d(followed.index.keys(), feed.row_ids(collection_id))) == 0
+        feed.close()
+
+    @precondition(lambda self: self.running)
+    @invariant()
+    def jobs_agree(self) -> None:
+        for job_id, expected in self.model.jobs.items():
+            job = self.do(self.store.job(job_id))
+            assert job is not None
+            assert (job.total, job.processed, job.unchanged, job.failed) == (
+                expected.total,
+                expected.processed,
+                expected.unchanged,
+                expected.failed,
+            )
+            assert (job.finished_at is not None) == (expected.processed == expected.total)
+
+    def teardown(self) -> None:
+        said: list[str] = []
+        try:
+            if self.running:
+                self.stop()
+                assert maintenance.verify(self.data_dir, said.append) or "checksum" in str(said), said
+        finally:
+            for patch in self.patches:
+                patch.stop()
+            self.loop.close()
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+TestGatewayData = GatewayData.TestCase
+TestGatewayData.settings = settings(
+    max_examples=120, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+)

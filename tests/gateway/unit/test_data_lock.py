@@ -1,0 +1,68 @@
+"""One owner of a data directory, whatever way the former one ended."""
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
+from tandem_gateway.errors import StorageInUse, StorageUnavailable
+
+_HOLD = """
+import sys
+from pathlib import Path
+from tandem_gateway.adapters.data_lock import OWNER, DataLock
+lock = DataLock(Path(sys.argv[1]), OWNER)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path):
+    lock = DataLock(tmp_path, OWNER)
+    with pytest.raises(StorageInUse, match=rf"in use by process {os.getpid()} "):
+        DataLock(tmp_path, OWNER)
+    DataLock(tmp_path, SNAPSHOT).release()
+    lock.release()
+    DataLock(tmp_path, OWNER).release()
+
+
+def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        with pytest.raises(StorageInUse, match=f"process {holder.pid} "):
+            DataLock(tmp_path, OWNER)
+        holder.kill()
+        holder.wait()
+        lock = DataLock(tmp_path, OWNER)
+    assert (tmp_path / OWNER).read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path):
+    lock = DataLock(tmp_path, OWNER)
+    timer = threading.Timer(0.05, lock.release)
+    timer.start()
+    second = DataLock(tmp_path, OWNER, wait=20.0)
+    timer.join()
+    with pytest.raises(StorageInUse):
+        DataLock(tmp_path, OWNER, wait=0.03)
+    second.release()
+
+
+def test_the_directory_is_made(tmp_path: Path):
+    DataLock(tmp_path / "a" / "b", OWNER).release()
+    assert (tmp_path / "a" / "b" / OWNER).is_file()
+
+
+def test_a_directory_that_cannot_be_used_is_said_to_be_so(tmp_path: Path):
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(StorageUnavailable, match="cannot be used"):
+        DataLock(tmp_path / "file", OWNER)

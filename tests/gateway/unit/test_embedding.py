@@ -1,0 +1,175 @@
+"""The task that gives stored documents their vectors, against an embedder that misbehaves."""
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from tandem_gateway.use_cases import embedding
+from tests.gateway.unit.work import Work
+from tests.support.fakes import eventually
+from tests.support.stores import NOW, document
+
+
+def test_everything_that_waits_is_embedded_in_batches(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        ids = [f"d{number}" for number in range(30)]
+        await work.accept("job", *ids)
+        job = await work.finished("job")
+        assert (job.total, job.processed, job.failed) == (30, 30, 0)
+        assert sorted(text for call in work.embedder.calls for text in call) == sorted(f"text of {i}" for i in ids)
+        assert max(len(call) for call in work.embedder.calls) == 4
+        assert set(work.embedder.kinds) == {("document", "bulk")}
+        assert await work.count("default") == (30, 0)
+        await eventually(lambda: asyncio.sleep(0, sum(work.embedded)), lambda count: count == 30)
+
+    scenario(test)
+
+
+def test_what_arrives_later_is_embedded_too(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        for number in range(4):
+            await work.accept(f"job{number}", f"d{number}")
+            await work.finished(f"job{number}")
+        assert len(work.embedder.calls) == 4
+
+    scenario(test)
+
+
+def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.hold()
+        await work.accept("job", *(f"d{number}" for number in range(20)))
+        await work.embedder.wait_calls(3)
+        work.task.wake()
+        await work.count("default")
+        assert len(work.embedder.calls) == 3
+        texts = [text for call in work.embedder.calls for text in call]
+        assert len(set(texts)) == len(texts) == 12
+        work.embedder.release()
+        await work.finished("job")
+        assert len(work.embedder.calls) == 5
+
+    scenario(test, calls=3)
+
+
+def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.unavailable = True
+        await work.accept("job", "a", "b")
+        await work.embedder.wait_calls(5)
+        assert work.task.why_waiting("default") == "no embedder answers"
+        assert (await work.job("job")).processed == 0
+        work.embedder.unavailable = False
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (2, 0)
+        await eventually(lambda: asyncio.sleep(0, work.task.why_waiting("default")), lambda reason: reason is None)
+        assert set(work.retried) == {"EmbedderUnavailable"}
+
+    scenario(test)
+
+
+@pytest.mark.parametrize(("switch", "reason"), [("overloaded", "Overloaded"), ("late", "DeadlineExceeded")])
+def test_a_busy_embedder_is_tried_again(scenario: Callable[..., None], switch: str, reason: str):
+    async def test(work: Work) -> None:
+        setattr(work.embedder, switch, True)
+        await work.accept("job", "a")
+        await work.embedder.wait_calls(3)
+        setattr(work.embedder, switch, False)
+        assert (await work.finished("job")).failed == 0
+        assert set(work.retried) == {reason}
+
+    scenario(test)
+
+
+def test_a_refused_document_fails_alone_with_its_reason(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.rejected = lambda text: text == "text of d5"
+        await work.accept("job", *(f"d{number}" for number in range(8)))
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (8, 1)
+        assert job.failures == [("d5", "the embedder refuses 'text of d5'")]
+        assert await work.count("default") == (7, 0)
+        await eventually(lambda: asyncio.sleep(0, work.failed), lambda count: count == 1)
+        assert await work.store.document("default", "d5") is None
+        assert (await work.store.document("default", "d6")).embedded  # type: ignore[union-attr]
+
+    scenario(test, batch=8)
+
+
+def test_a_refused_new_version_leaves_the_old_one_findable(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        await work.accept("job", "a")
+        await work.finished("job")
+        work.embedder.rejected = lambda text: text == "new"
+        await work.store.accept("job2", "default", [document("a", "new")], NOW)
+        work.task.wake()
+        assert (await work.finished("job2")).failed == 1
+        view = await work.store.document("default", "a")
+        assert view is not None
+        assert (view.text, view.embedded) == ("text of a", True)
+
+    scenario(test)
+
+
+def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_alone(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.broken = lambda text: text == "text of bad"
+        await work.accept("job", "good1", "bad", "good2", "good3")
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (4, 1)
+        assert job.failures == [("bad", "the embedder sent nonsense")]
+        assert work.embedder.calls.count(["text of bad"]) == 5
+        assert await work.count("default") == (3, 0)
+
+    scenario(test)
+
+
+def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.broken = lambda text: len(work.embedder.calls) < 5
+        await work.accept("job", "a", "b", "c")
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (3, 0)
+
+    scenario(test, calls=1)
+
+
+def test_another_model_stops_that_collection_alone_and_says_so(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        await work.accept("old", "a", collection="old")
+        await work.finished("old")
+        work.embedder.fingerprint = "e" * 32
+        await work.accept("job1", "b", "c", collection="old")
+        await eventually(lambda: asyncio.sleep(0, work.mismatches), lambda count: count > 0)
+        await work.accept("job2", *(f"d{number}" for number in range(10)), collection="new")
+        await work.finished("job2")
+        assert await work.count("new") == (10, 0)
+        assert await work.count("old") == (1, 2)
+        reason = work.task.why_waiting("old")
+        assert reason is not None
+        assert "f" * 32 in reason
+        assert "e" * 32 in reason
+        assert work.task.why_waiting("new") is None
+        assert (await work.job("job1")).failed == 0
+
+    scenario(test)
+
+
+def test_a_collection_that_was_stopped_goes_on_with_its_model(
+    scenario: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedding, "_MISMATCH_PAUSE", 0.01)
+
+    async def test(work: Work) -> None:
+        await work.accept("first", "a")
+        await work.finished("first")
+        right, work.embedder.fingerprint = work.embedder.fingerprint, "e" * 32
+        await work.accept("job", "b", "c")
+        await eventually(lambda: asyncio.sleep(0, work.mismatches), lambda count: count > 1)
+        work.embedder.fingerprint = right
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (2, 0)
+        await eventually(lambda: asyncio.sleep(0, work.task.why_waiting("default")), lambda reason: reason is None)
+
+    scenario(test)

@@ -1,0 +1,242 @@
+"""The embedder over HTTP: what each answer, and each silence, becomes."""
+
+from collections.abc import Callable
+
+import httpx
+import msgspec
+import numpy as np
+import pytest
+
+from tandem_contract.embed import EmbedRequest
+from tandem_contract.service import logs
+from tandem_contract.service.replies import error_reply
+from tandem_gateway.adapters.httpx_embedder import HttpxEmbedder
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    Overloaded,
+)
+from tandem_gateway.model import Embeddings
+from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
+
+Answer = Callable[[httpx.Request], httpx.Response]
+
+
+class Asked:
+    """A client whose transport answers with ``answer``."""
+
+    def __init__(self, answer: Answer) -> None:
+        self.requests: list[httpx.Request] = []
+        self.outcomes: list[str] = []
+
+        def handle(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return answer(request)
+
+        self.client = HttpxEmbedder(
+            "http://embedder",
+            max_connections=4,
+            on_call=lambda outcome, seconds: self.outcomes.append(outcome),
+            transport=httpx.MockTransport(handle),
+        )
+
+    def embed(self, timeout: float = 5.0) -> Embeddings:
+        async def call() -> Embeddings:
+            try:
+                return await self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout)
+            finally:
+                await self.client.close()
+
+        return run(call)
+
+
+def answering(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> Asked:
+    return Asked(lambda request: httpx.Response(status, content=content, headers=headers))
+
+
+def test_a_good_answer_gives_the_vectors_in_order():
+    asked = answering(200, packed())
+    found = asked.embed()
+    np.testing.assert_array_equal(found.vectors, vectors_of(TEXTS))
+    assert (found.vectors.dtype, found.model, found.fingerprint) == (np.float32, MODEL, FINGERPRINT)
+    assert asked.outcomes == ["ok"]
+
+
+def test_the_request_is_what_the_contract_says():
+    asked = answering(200, packed())
+    token = logs.request_id.set("an-id")
+    try:
+        asked.embed(timeout=5.0)
+    finally:
+        logs.request_id.reset(token)
+    (request,) = asked.requests
+    assert (request.method, str(request.url)) == ("POST", "http://embedder/embed")
+    assert request.headers["content-type"] == request.headers["accept"] == "application/msgpack"
+    assert request.headers["x-request-id"] == "an-id"
+    assert 0 < int(request.headers["x-request-timeout-ms"]) <= 5000
+    assert msgspec.msgpack.decode(request.content, type=EmbedRequest) == EmbedRequest(TEXTS, "document", True, "bulk")
+
+
+def test_outside_a_request_no_id_is_sent():
+    asked = answering(200, packed())
+    asked.embed()
+    assert "x-request-id" not in asked.requests[0].headers
+
+
+NOT_UNIT = vectors_of(TEXTS) * 1.01
+WITH_NAN = vectors_of(TEXTS).copy()
+WITH_NAN[1, 2] = np.nan
+INFINITE = np.full((2, DIM), np.inf, np.float32)
+HUGE = np.full((2, DIM), 3e38, np.float32)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        packed(vectors_of(["one"])),
+        packed(vectors_of(["one", "two", "three"])),
+        packed(dim=DIM + 1),
+        packed(dim=0, embeddings=b""),
+        packed(dim=-1),
+        packed(dim=2**60),
+        packed(embeddings=packed()[:-3]),
+        packed(vectors_of(TEXTS)[:, :-1]),
+        packed(WITH_NAN),
+        packed(NOT_UNIT),
+        packed(INFINITE),
+        packed(HUGE),
+        packed(np.zeros((2, DIM), np.float32)),
+        b"",
+        b"garbage",
+        b"\xc1",
+        packed()[:-1],
+        packed() + b"\x00",
+        b"\x81\xa1x" + b"\x91" * 10_000,
+        msgspec.json.encode({"embeddings": [[1.0]]}),
+        msgspec.msgpack.encode({"dim": DIM}),
+        b"<html>an error page</html>",
+    ],
+)
+def test_an_answer_that_the_contract_does_not_allow_is_broken(content: bytes):
+    asked = answering(200, content)
+    with pytest.raises(EmbedderBroken, match="the embedder"):
+        asked.embed()
+    assert asked.outcomes == ["EmbedderBroken"]
+    assert len(asked.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, EmbedderRejected),
+        (413, EmbedderRejected),
+        (422, EmbedderRejected),
+        (429, Overloaded),
+        (502, EmbedderUnavailable),
+        (503, EmbedderUnavailable),
+        (504, DeadlineExceeded),
+        (500, EmbedderBroken),
+        (404, EmbedderBroken),
+        (204, EmbedderBroken),
+        (302, EmbedderBroken),
+        (418, EmbedderBroken),
+    ],
+)
+def test_each_status_becomes_the_error_that_says_what_to_do(status: int, kind: type[Exception]):
+    asked = answering(status, error_reply("internal", "what it said"))
+    with pytest.raises(kind, match=rf"answered {status}: what it said"):
+        asked.embed()
+    assert len(asked.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"<html>", b"\xff\xfe", b"{}", b'{"error": 1}', b'{"x":' * 10_000, b'{"error":{"x":' + b"[" * 10_000],
+)
+def test_an_error_without_the_contracts_shape_is_still_an_error(content: bytes):
+    with pytest.raises(EmbedderUnavailable, match="answered 503"):
+        answering(503, content, {"content-type": "text/html; charset=nonsense"}).embed()
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"), [("7", 7.0), ("0", 0.0), ("-4", 0.0), ("1e9", 120.0), ("soon", 1.0), (None, 1.0), ("nan", 0)]
+)
+def test_retry_after_is_taken_within_bounds(header: str | None, seconds: float):
+    with pytest.raises(Overloaded) as caught:
+        answering(429, b"", {"retry-after": header} if header else {}).embed()
+    assert caught.value.retry_after == seconds
+
+
+def test_a_body_that_cannot_be_unpacked_is_broken():
+    with pytest.raises(EmbedderBroken):
+        Asked(lambda request: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Garbage())).embed()
+
+
+class Garbage(httpx.AsyncByteStream):
+    async def __aiter__(self):
+        yield b"not gzip at all"
+
+
+@pytest.mark.parametrize("error", [httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError])
+def test_a_connection_that_breaks_is_tried_once_more(error: type[httpx.TransportError]):
+    def answer(request: httpx.Request) -> httpx.Response:
+        if len(asked.requests) == 1:
+            raise error("reset")
+        return httpx.Response(200, content=packed())
+
+    asked = Asked(answer)
+    assert asked.embed().model == MODEL
+    assert len(asked.requests) == 2
+
+
+def test_a_connection_that_breaks_twice_is_unavailable():
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise httpx.ReadError("reset")
+
+    asked = Asked(answer)
+    with pytest.raises(EmbedderUnavailable, match=r"http://embedder/embed cannot be reached: reset"):
+        asked.embed()
+    assert len(asked.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (httpx.ConnectError, EmbedderUnavailable),
+        (httpx.ConnectTimeout, EmbedderUnavailable),
+        (httpx.PoolTimeout, EmbedderUnavailable),
+        (httpx.ReadTimeout, DeadlineExceeded),
+        (httpx.WriteTimeout, DeadlineExceeded),
+    ],
+)
+def test_what_cannot_be_better_at_once_is_not_tried_again(error: type[httpx.TransportError], kind: type[Exception]):
+    def answer(request: httpx.Request) -> httpx.Response:
+        raise error("")
+
+    asked = Asked(answer)
+    with pytest.raises(kind):
+        asked.embed()
+    assert len(asked.requests) == 1
+    assert asked.outcomes == [kind.__name__]
+
+
+def test_without_time_left_nobody_is_asked():
+    asked = answering(200, packed())
+    with pytest.raises(DeadlineExceeded):
+        asked.embed(timeout=0.0)
+    assert asked.requests == []
+
+
+@pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False), (404, False)])
+def test_readiness_is_what_readyz_says(status: int, ready: bool):
+    asked = answering(status)
+
+    async def test() -> None:
+        assert await asked.client.ready(timeout=1.0) is ready
+        assert str(asked.requests[0].url) == "http://embedder/readyz"
+        await asked.client.close()
+
+    run(test)

@@ -1,0 +1,290 @@
+"""The index's thread over the real store: what was acknowledged is found, and what is found is what is stored."""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tandem_gateway import maintenance
+from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.errors import FingerprintMismatch, GatewayError, NotFound, NotReady, StorageUnavailable
+from tandem_gateway.index import follower
+from tandem_gateway.index.thread import IndexThread, VectorQuery
+from tandem_gateway.model import Hit
+from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, run, vector_of, vectors_of
+from tests.support.stores import document, embed_pending, ingest, opened
+
+
+def start(data_dir: Path) -> tuple[IndexThread, list[str]]:
+    thread = IndexThread(lambda: SqliteChangeFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchIndexFactory())
+    return thread, thread.start().result(WAIT_SECONDS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[SqliteStore]:
+    with opened(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def thread(store: SqliteStore, tmp_path: Path) -> Iterator[IndexThread]:
+    made, _ = start(tmp_path)
+    yield made
+    made.close()
+
+
+def ask(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[list[Hit] | GatewayError]:
+    return thread.search(queries).result(WAIT_SECONDS)
+
+
+def query(text: str, top_k: int = 3, collection: str = "default", fingerprint: str = FINGERPRINT) -> VectorQuery:
+    return VectorQuery(collection, vector_of(text), fingerprint, top_k)
+
+
+def hits(thread: IndexThread, text: str, top_k: int = 3, collection: str = "default") -> list[Hit]:
+    (answer,) = ask(thread, [query(text, top_k, collection)])
+    assert isinstance(answer, list)
+    return answer
+
+
+def test_an_empty_collection_has_no_hits(thread: IndexThread):
+    assert hits(thread, "anything") == []
+
+
+def test_a_document_is_found_right_after_its_commit(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        for number in range(20):
+            await ingest(store, [document(f"d{number}")], job_id=f"job{number}")
+            assert hits(thread, f"text of d{number}")[0].doc_id == f"d{number}"
+
+    run(test)
+
+
+def test_what_waits_to_be_embedded_is_not_found_yet(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await store.accept("job", "default", [document("a")], 0.0)
+        assert hits(thread, "text of a") == []
+        await embed_pending(store)
+        assert [hit.doc_id for hit in hits(thread, "text of a")] == ["a"]
+
+    run(test)
+
+
+def test_a_new_version_takes_the_place_of_the_old_when_it_is_embedded(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a", "old"), document("b", "other")])
+        await store.accept("job2", "default", [document("a", "new")], 0.0)
+        assert [hit.text for hit in hits(thread, "old", 1)] == ["old"]
+        await embed_pending(store)
+        assert sorted(hit.text for hit in hits(thread, "old", 9)) == ["new", "other"]
+        assert hits(thread, "new")[0].score == pytest.approx(1.0, abs=1e-6)
+
+    run(test)
+
+
+def test_a_deleted_document_is_not_found(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        assert len(hits(thread, "text of a")) == 2
+        await store.delete("default", "a")
+        assert [hit.doc_id for hit in hits(thread, "text of a")] == ["b"]
+
+    run(test)
+
+
+def test_scores_are_cosines_in_float32_and_descend(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        ids = [f"d{number}" for number in range(200)]
+        await ingest(store, [document(doc_id) for doc_id in ids])
+        for number in range(20):
+            cosines = vectors_of([f"text of {doc_id}" for doc_id in ids]) @ vector_of(f"query {number}")
+            found = hits(thread, f"query {number}", 10)
+            expected = [cosines[ids.index(hit.doc_id)] for hit in found]
+            np.testing.assert_allclose([hit.score for hit in found], expected, rtol=0, atol=1e-6)
+            # Only the choice of candidates knows the vectors by half precision.
+            assert min(expected) >= np.sort(cosines)[-10] - 2e-3
+            assert found[0].doc_id == ids[int(np.argmax(cosines))]
+            assert all(one.score >= next_.score for one, next_ in itertools.pairwise(found))
+
+    run(test)
+
+
+def test_text_and_metadata_come_back_exactly(store: SqliteStore, thread: IndexThread):
+    text, metadata = (
+        " ü\n\N{GRINNING FACE}\t",
+        '{"z":1.0,"a":["x","\N{SNOWMAN}"],"n":null,"big":1000000000000000000000}',
+    )
+
+    async def test() -> None:
+        await ingest(store, [document("an id / with\u2028all", text, metadata)])
+        (hit,) = hits(thread, text)
+        assert (hit.doc_id, hit.text, hit.metadata) == ("an id / with\u2028all", text, metadata)
+
+    run(test)
+
+
+def test_new_metadata_alone_is_found_at_once(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a", "t")])
+        assert hits(thread, "t")[0].metadata == "{}"
+        await store.accept("job2", "default", [document("a", "t", '{"k":1}')], 0.0)
+        (hit,) = hits(thread, "t")
+        assert (hit.metadata, hit.score) == ('{"k":1}', pytest.approx(1.0, abs=1e-6))
+
+    run(test)
+
+
+def test_each_query_of_a_batch_has_its_own_end(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a")])
+        await ingest(store, [document("b")], job_id="job2", collection="books")
+        answers = ask(
+            thread,
+            [
+                query("text of a"),
+                query("text of a", collection="nowhere"),
+                query("text of b", collection="books", fingerprint="other"),
+                query("text of b", collection="books"),
+                VectorQuery("books", np.ones(DIM + 1, np.float32), FINGERPRINT, 1),
+            ],
+        )
+        assert [type(answer) for answer in answers] == [list, NotFound, FingerprintMismatch, list, FingerprintMismatch]
+        assert isinstance(answers[3], list)
+        assert [hit.doc_id for hit in answers[3]] == ["b"]
+        assert "'nowhere'" in str(answers[1])
+
+    run(test)
+
+
+def test_a_deleted_collection_is_not_found_and_may_come_again(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a")], collection="books")
+        assert len(hits(thread, "text of a", collection="books")) == 1
+        await store.delete_collection("books")
+        (answer,) = ask(thread, [query("text of a", collection="books")])
+        assert isinstance(answer, NotFound)
+        await ingest(store, [document("b")], job_id="job2", collection="books")
+        assert [hit.doc_id for hit in hits(thread, "text of a", collection="books")] == ["b"]
+
+    run(test)
+
+
+def test_a_collection_deleted_while_its_index_follows_ends_the_following(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document("a")], collection="books")
+        feed = SqliteChangeFeed(tmp_path / FILE_NAME)
+        (books,) = [record for record in feed.collections() if record.name == "books"]
+        factory = UsearchIndexFactory()
+        followed = follower.empty(feed, factory, DIM)
+        await store.delete_collection("books")
+        assert follower.catch_up(followed, feed, factory, books) == 0
+        feed.close()
+
+    run(test)
+
+
+def test_an_index_that_missed_forgotten_removals_is_built_anew(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(5)])
+        feed, factory = SqliteChangeFeed(tmp_path / FILE_NAME), UsearchIndexFactory()
+        (record,) = feed.collections()
+        followed = follower.empty(feed, factory, DIM)
+        follower.catch_up(followed, feed, factory, record)
+        await store.delete("default", "d1")
+        assert await store.forget_tombstones(record.collection_id, feed.last_change()) == 1
+        await store.delete("default", "d2")
+        follower.catch_up(followed, feed, factory, record)
+        assert sorted(followed.index.keys().tolist()) == sorted(feed.row_ids(record.collection_id).tolist())
+        assert len(followed.index) == 3
+        feed.close()
+
+    run(test)
+
+
+def test_many_changes_are_followed_page_by_page(
+    store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(follower, "_PAGE", 3)
+
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(20)])
+        for number in range(0, 20, 4):
+            await store.delete("default", f"d{number}")
+        await ingest(store, [document("d1", "newer")], job_id="job2")
+        assert len(hits(thread, "text of d3", 100)) == 15
+        (state,) = thread.state().result(WAIT_SECONDS)
+        assert (state.count, state.collection) == (15, "default")
+
+    run(test)
+
+
+def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(10)])
+        saved = maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
+        assert [one.rebuilt for one in saved] == [False]
+        await store.delete("default", "d3")
+        await ingest(store, [document("late")], job_id="job2")
+        thread, noticed = start(tmp_path)
+        assert noticed == []
+        assert hits(thread, "text of late")[0].doc_id == "late"
+        assert len(hits(thread, "text of d3", 100)) == 10
+        thread.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("damage", ["flipped", "gone", "manifest"])
+def test_a_start_over_a_damaged_snapshot_builds_the_index_and_says_so(store: SqliteStore, tmp_path: Path, damage: str):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(10)])
+        maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
+        (path,) = (tmp_path / "index").glob("*/*.json" if damage == "manifest" else "*/*.usearch")
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 0x10
+        path.unlink()
+        if damage != "gone":
+            path.write_bytes(content)
+        thread, noticed = start(tmp_path)
+        assert len(noticed) == 1
+        assert "'default' is rebuilt from the store" in noticed[0]
+        assert hits(thread, "text of d7")[0].doc_id == "d7"
+        thread.close()
+
+    run(test)
+
+
+def test_a_reload_takes_the_snapshot_that_a_helper_built(store: SqliteStore, thread: IndexThread, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        (state,) = thread.state().result(WAIT_SECONDS)
+        maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
+        await store.delete("default", "a")
+        thread.reload(state.collection_id).result(WAIT_SECONDS)
+        assert [hit.doc_id for hit in hits(thread, "text of a")] == ["b"]
+
+    run(test)
+
+
+def test_after_its_end_it_answers_not_ready(store: SqliteStore, tmp_path: Path):
+    thread, _ = start(tmp_path)
+    thread.close()
+    with pytest.raises(NotReady):
+        hits(thread, "a")
+
+
+def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: Path):
+    thread = IndexThread(
+        lambda: SqliteChangeFeed(tmp_path / "missing.sqlite3"), Snapshots(tmp_path), UsearchIndexFactory()
+    )
+    with pytest.raises(StorageUnavailable, match=r"missing\.sqlite3"):
+        thread.start().result(WAIT_SECONDS)
+    with pytest.raises(NotReady):
+        thread.search([query("a")]).result(WAIT_SECONDS)
+    thread.close()

@@ -1,0 +1,220 @@
+"""Stand-ins for the gateway's ports: an embedder that a test can hold and break, and an index without a library."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from tandem_contract.embed import Kind, Priority
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    GatewayError,
+    Overloaded,
+)
+from tandem_gateway.index.thread import VectorQuery
+from tandem_gateway.model import Embeddings, Hit, Keys, Vectors
+
+DIM = 8
+FINGERPRINT = "f" * 32
+MODEL = "a-model"
+WAIT_SECONDS = 20.0
+
+R = TypeVar("R")
+
+
+def vector_of(text: str, dim: int = DIM) -> Vectors:
+    """The unit vector of a text: a function of it alone, and another for every other text."""
+    seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
+    vector = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
+    return vector / np.linalg.norm(vector)
+
+
+def vectors_of(texts: Sequence[str], dim: int = DIM) -> Vectors:
+    return np.stack([vector_of(text, dim) for text in texts]).astype(np.float32)
+
+
+class FakeEmbedder:
+    """Implements ``Embedder``: ``vector_of`` each text, unless a switch says otherwise.
+
+    ``hold()`` keeps every call until ``release()``; the switches are read when a call leaves the gate.
+    """
+
+    def __init__(self, dim: int = DIM) -> None:
+        self.dim = dim
+        self.fingerprint = FINGERPRINT
+        self.calls: list[list[str]] = []
+        self.timeouts: list[float] = []
+        self.kinds: list[tuple[Kind, Priority]] = []
+        self.unavailable = False
+        self.overloaded = False
+        self.late = False
+        self.broken: Callable[[str], bool] = lambda text: False
+        """Texts at which the embedder answers nonsense."""
+        self.rejected: Callable[[str], bool] = lambda text: False
+        """Texts that the embedder refuses."""
+        self.surprise: BaseException | None = None
+        """Raised as it is."""
+        self._gate = asyncio.Event()
+        self._gate.set()
+        self._called = asyncio.Condition()
+
+    def hold(self) -> None:
+        self._gate.clear()
+
+    def release(self) -> None:
+        self._gate.set()
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+        async with self._called:
+            self.calls.append(list(texts))
+            self.timeouts.append(timeout)
+            self.kinds.append((kind, priority))
+            self._called.notify_all()
+        await self._gate.wait()
+        if self.surprise is not None:
+            raise self.surprise
+        if self.unavailable:
+            raise EmbedderUnavailable("no embedder answers", retry_after=0.0)
+        if self.overloaded:
+            raise Overloaded("the embedder's queue is full", retry_after=0.0)
+        if self.late:
+            raise DeadlineExceeded("the embedder took too long")
+        for text in texts:
+            if self.rejected(text):
+                raise EmbedderRejected(f"the embedder refuses {text!r}")
+            if self.broken(text):
+                raise EmbedderBroken("the embedder sent nonsense")
+        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint)
+
+    async def ready(self, *, timeout: float) -> bool:
+        return not self.unavailable
+
+    async def wait_calls(self, count: int) -> None:
+        """Return once ``embed`` was called ``count`` times in all."""
+        async with self._called:
+            await asyncio.wait_for(self._called.wait_for(lambda: len(self.calls) >= count), WAIT_SECONDS)
+
+
+class ExactIndex:
+    """Implements ``VectorIndex`` by comparing with every vector."""
+
+    def __init__(self, dim: int = DIM) -> None:
+        self._dim = dim
+        self._vectors: dict[int, Vectors] = {}
+
+    @property
+    def dim(self) -> int:
+        return self._dim
+
+    def __len__(self) -> int:
+        return len(self._vectors)
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        if vectors.shape != (len(keys), self._dim):
+            raise ValueError(f"vectors are {vectors.shape}")
+        if not np.isfinite(vectors).all():
+            raise ValueError("a vector holds numbers that are not finite")
+        for key, vector in zip(keys, vectors, strict=True):
+            self._vectors.setdefault(int(key), np.array(vector, np.float32))
+
+    def remove(self, keys: Keys) -> int:
+        return sum(self._vectors.pop(int(key), None) is not None for key in keys)
+
+    def search(self, queries: Vectors, count: int) -> list[Keys]:
+        keys = self.keys()
+        if not len(keys):
+            return [np.empty(0, np.uint64) for _ in queries]
+        held = np.stack(list(self._vectors.values()))
+        return [keys[np.argsort(-(held @ query), kind="stable")[:count]] for query in queries]
+
+    def keys(self) -> Keys:
+        return np.array(list(self._vectors), np.uint64)
+
+    def save(self, path: Path) -> None:
+        held = np.stack(list(self._vectors.values())) if self._vectors else np.empty((0, self._dim), np.float32)
+        with path.open("wb") as file:
+            np.savez(file, keys=self.keys(), vectors=held)
+
+
+class ExactIndexFactory:
+    """Implements ``VectorIndexFactory`` for ``ExactIndex``."""
+
+    def __init__(self, description: str = "exact 1") -> None:
+        self._description = description
+
+    def create(self, dim: int) -> ExactIndex:
+        return ExactIndex(dim)
+
+    def load(self, path: Path, dim: int) -> ExactIndex:
+        with np.load(path) as saved:
+            keys, vectors = saved["keys"], saved["vectors"]
+        if vectors.shape[1] != dim:
+            raise ValueError(f"{path.name} holds vectors of {vectors.shape[1]} numbers, not {dim}")
+        index = ExactIndex(dim)
+        index.add(keys, vectors)
+        return index
+
+    def description(self) -> str:
+        return self._description
+
+
+class FakeSearchable:
+    """What ``Search`` asks for hits: one hit a query, named after its collection, or the error set for it."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[VectorQuery]] = []
+        self.errors: dict[str, GatewayError] = {}
+        self.failure: BaseException | None = None
+        self.held = False
+        self.pending: list[Future[list[list[Hit] | GatewayError]]] = []
+
+    def search(self, queries: Sequence[VectorQuery]) -> "Future[list[list[Hit] | GatewayError]]":
+        self.batches.append(list(queries))
+        result: Future[list[list[Hit] | GatewayError]] = Future()
+        if self.failure is not None:
+            result.set_exception(self.failure)
+        elif self.held:
+            self.pending.append(result)
+        else:
+            result.set_result(
+                [
+                    self.errors.get(query.collection)
+                    or [Hit(f"in {query.collection}", float(query.vector[0]), "text", "{}")] * query.top_k
+                    for query in queries
+                ]
+            )
+        return result
+
+
+def run(test: Callable[[], Awaitable[R]]) -> R:
+    """Run an async test, which hangs for a minute at most."""
+
+    async def bounded() -> R:
+        return await asyncio.wait_for(test(), 60)
+
+    return asyncio.run(bounded())
+
+
+async def eventually(look: Callable[[], Awaitable[R]], enough: Callable[[R], bool]) -> R:
+    """Ask again and again until the answer is enough, and return it; fails after ``WAIT_SECONDS``."""
+    until = time.monotonic() + WAIT_SECONDS
+    while True:
+        seen = await look()
+        if enough(seen):
+            return seen
+        assert time.monotonic() < until, f"still {seen!r} after {WAIT_SECONDS:g} s"
+        await asyncio.sleep(0.002)
+
+
+async def turns(count: int = 5) -> None:
+    """Let everything that can run in the event loop run that many times."""
+    for _ in range(count):
+        await asyncio.sleep(0)

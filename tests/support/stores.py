@@ -1,0 +1,85 @@
+"""The real store in a folder of a test, and short ways to fill and to read it."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
+from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writes import Limits
+from tandem_gateway.model import EmbeddedBatch, NewDocument
+from tandem_gateway.use_cases.validation import content_hash
+from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
+
+NOW = 1_700_000_000.0
+LIMITS = Limits(collections=5, pending_documents=1000)
+
+
+def open_store(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> SqliteStore:
+    connection, _ = open_checked(data_dir)
+    return SqliteStore(
+        data_dir, connection, limits=limits, **{"max_queued_writes": 100, "write_timeout": 30.0, **options}
+    )
+
+
+@contextmanager
+def opened(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> Iterator[SqliteStore]:
+    store = open_store(data_dir, limits, **options)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def document(doc_id: str, text: str | None = None, metadata: str = "{}") -> NewDocument:
+    text = f"text of {doc_id}" if text is None else text
+    return NewDocument(doc_id, text, metadata, content_hash(text, metadata))
+
+
+async def embed_pending(store: SqliteStore, limit: int = 1000, fingerprint: str = FINGERPRINT) -> int:
+    """Give up to ``limit`` documents of one collection their vectors, and return how many."""
+    batch = await store.pending(after=0, limit=limit, without=())
+    if not batch.documents:
+        return 0
+    return await store.complete(
+        EmbeddedBatch(
+            batch.collection_id,
+            [waiting.row_id for waiting in batch.documents],
+            vectors_of([waiting.text for waiting in batch.documents]),
+            MODEL,
+            fingerprint,
+            NOW + 1,
+        )
+    )
+
+
+async def ingest(
+    store: SqliteStore, documents: Sequence[NewDocument], job_id: str = "job", collection: str = "default"
+) -> None:
+    """Store documents and embed everything that waits."""
+    await store.accept(job_id, collection, documents, NOW)
+    while await embed_pending(store):
+        pass
+
+
+def dump(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
+    """Return every row of every table; reads without the store's own code, and without writing."""
+    connection = sqlite3.connect(f"file:{data_dir / FILE_NAME}?mode=rw", uri=True)
+    try:
+        connection.execute("PRAGMA query_only=ON")
+        return {
+            table: connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2, 3").fetchall()
+            if table not in {"identity", "counters"}
+            else connection.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall()
+            for table in CHECKSUMS
+        }
+    finally:
+        connection.close()
+
+
+def digest(data_dir: Path) -> str:
+    return hashlib.sha256(repr(dump(data_dir)).encode()).hexdigest()

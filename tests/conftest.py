@@ -1,5 +1,10 @@
 """Fixtures that every kind of test shares."""
 
+import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
+
+# onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. The services
+# never meet in one process, their tests do.
+import onnxruntime  # noqa: F401
 import os
 from pathlib import Path
 

@@ -92,7 +92,7 @@ def test_the_wheel_holds_the_three_packages_with_their_data(wheel: Path) -> None
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
     installed = gateway.distributions()
-    assert {"tandem-search", "litestar", "usearch", "httpx", "msgspec"} <= installed
+    assert {"tandem-search", "starlette", "usearch", "httpx", "msgspec"} <= installed
     assert installed.isdisjoint(NEVER | {"onnxruntime", "tokenizers", "huggingface-hub"})
     assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
 
@@ -114,7 +114,7 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Environment) -> None:
     installed = embedder.distributions()
-    assert {"tandem-search", "litestar", "onnxruntime", "tokenizers", "msgspec"} <= installed
+    assert {"tandem-search", "starlette", "onnxruntime", "tokenizers", "msgspec"} <= installed
     assert installed.isdisjoint(NEVER | {"usearch"})
     assert embedder.python.parent.parent in embedder.where("tandem_embedder").parents
 

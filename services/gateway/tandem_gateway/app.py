@@ -2,12 +2,10 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
 
-from litestar import Litestar
-from litestar.exceptions import HTTPException
+from starlette.routing import Route, Router
 
-from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.http import not_found
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
@@ -19,10 +17,8 @@ from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
-from tandem_gateway.errors import GatewayError
-from tandem_gateway.http.errors import on_framework_error, on_gateway_error, on_invalid_message, on_unexpected
 from tandem_gateway.http.observation import observed
-from tandem_gateway.http.routes import routes
+from tandem_gateway.http.routes import endpoints
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import Embedder
@@ -163,7 +159,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
     gateway, embedder, metrics = build_gateway(settings)
 
     @asynccontextmanager
-    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+    async def lifespan(_: Router) -> AsyncIterator[None]:
         gateway.start(on_failure)
         try:
             yield
@@ -171,19 +167,11 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             await gateway.stop()
             await embedder.close()
 
-    application = Litestar(
-        route_handlers=routes(gateway, settings.max_body_bytes),
-        exception_handlers={
-            InvalidMessage: on_invalid_message,
-            GatewayError: on_gateway_error,
-            HTTPException: on_framework_error,
-            Exception: on_unexpected,
-        },
-        lifespan=[lifespan],
-        request_max_body_size=settings.max_body_bytes,
-        openapi_config=None,
-        logging_config=None,
-        debug=False,
+    router: AsgiApp = Router(
+        [Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, settings.max_body_bytes)],
+        redirect_slashes=False,
+        default=not_found,
+        lifespan=lifespan,
     )
-    app = observed(cast(AsgiApp, application), metrics, access_log=settings.access_log)
+    app = observed(router, metrics, access_log=settings.access_log)
     return with_request_id(app), gateway

@@ -111,16 +111,16 @@ def test_bad_headers(client: httpx.Client, headers: dict[str, str], status: int,
 
 def test_a_body_over_the_limit_is_refused_with_and_without_its_length(client: httpx.Client):
     body = b'{"texts":["' + b"x" * 9_000_000 + b'"]}'
-    refusal(client.post("/embed", content=body), 413, "body_too_large")
+    refusal(client.post("/embed", content=body), 413, "body_too_large", "body")
     chunks = (body[start : start + 100_000] for start in range(0, len(body), 100_000))
-    refusal(client.post("/embed", content=chunks), 413, "body_too_large")
+    refusal(client.post("/embed", content=chunks), 413, "body_too_large", "body")
 
 
 @pytest.mark.parametrize(
     "path", ["/", "/embedding", "/embed/more", "/docs", "/schema", "/openapi.json", "/%00", "/\u00e9"]
 )
 def test_an_unknown_path(client: httpx.Client, path: str):
-    refusal(client.get(path), 404, "not_found")
+    refusal(client.get(path), 404, "not_found", "path")
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_an_unknown_path(client: httpx.Client, path: str):
 )
 def test_a_wrong_method_says_which_is_right(client: httpx.Client, method: str, path: str):
     response = client.request(method, path)
-    refusal(response, 405, "method_not_allowed")
+    refusal(response, 405, "method_not_allowed", "method")
     assert ("POST" if path == "/embed" else "GET") in response.headers["allow"]
 
 

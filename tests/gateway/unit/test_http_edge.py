@@ -1,22 +1,21 @@
 """What clients are told: the table of errors, and the OpenAPI document, which is that of the routes."""
 
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import cast
 
 import msgspec
 import pytest
-from litestar import Request
 from openapi_spec_validator import validate
 
 from tandem_contract.errors import ErrorReply
+from tandem_contract.service.http import Reply
 from tandem_contract.service.replies import STATUS
 from tandem_gateway import errors
 from tandem_gateway.http import openapi
-from tandem_gateway.http.errors import CODES, on_gateway_error, on_unexpected
-from tandem_gateway.http.routes import routes
+from tandem_gateway.http.errors import CODES, reply_to
+from tandem_gateway.http.routes import endpoints
 from tandem_gateway.service import Gateway
 
-REQUEST = cast(Request[Any, Any, Any], None)
 # Met at the start alone, never by a request.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse)
 # For machines that run the gateway, not for its clients.
@@ -39,6 +38,10 @@ def made(kind: type[errors.GatewayError]) -> errors.GatewayError:
     return kind("what is wrong")
 
 
+def headers_of(reply: Reply) -> dict[bytes, bytes]:
+    return dict(reply.headers)
+
+
 def test_every_error_of_the_domain_has_a_code():
     met = {kind for kind in leaves() if not issubclass(kind, NEVER_AT_THE_EDGE)}
     assert {*CODES, errors.InvalidRequest} == met
@@ -47,29 +50,29 @@ def test_every_error_of_the_domain_has_a_code():
 @pytest.mark.parametrize("kind", sorted(leaves(), key=lambda kind: kind.__name__))
 def test_every_error_of_the_domain_is_answered_in_the_one_shape(kind: type[errors.GatewayError]):
     error = made(kind)
-    response = on_gateway_error(REQUEST, error)
-    reply = msgspec.json.decode(response.content, type=ErrorReply).error
-    assert response.status_code == STATUS[reply.code]
+    response = reply_to(error)
+    reply = msgspec.json.decode(response.body, type=ErrorReply).error
+    assert response.status == STATUS[reply.code]
     assert reply.message == str(error)
     assert (reply.code == "internal") == issubclass(kind, NEVER_AT_THE_EDGE)
-    assert ("retry-after" in response.headers) == (response.status_code in (429, 503))
+    assert (b"retry-after" in headers_of(response)) == (response.status in (429, 503))
 
 
 def test_an_invalid_request_brings_its_code_and_its_field():
     error = errors.InvalidRequest("top_k: too large", param="top_k", code="limit_exceeded")
-    reply = msgspec.json.decode(on_gateway_error(REQUEST, error).content, type=ErrorReply).error
+    reply = msgspec.json.decode(reply_to(error).body, type=ErrorReply).error
     assert (reply.code, reply.param) == ("limit_exceeded", "top_k")
 
 
 def test_the_embedders_own_wait_is_passed_on():
-    response = on_gateway_error(REQUEST, errors.EmbedderUnavailable("it starts", retry_after=7.2))
-    assert response.headers["retry-after"] == "8"
+    response = reply_to(errors.EmbedderUnavailable("it starts", retry_after=7.2))
+    assert headers_of(response)[b"retry-after"] == b"8"
 
 
 def test_an_unexpected_error_tells_nothing_of_itself():
-    response = on_unexpected(REQUEST, KeyError("a secret"))
-    reply = msgspec.json.decode(response.content, type=ErrorReply).error
-    assert (response.status_code, reply.code) == (500, "internal")
+    response = reply_to(KeyError("a secret"))
+    reply = msgspec.json.decode(response.body, type=ErrorReply).error
+    assert (response.status, reply.code) == (500, "internal")
     assert "secret" not in reply.message
 
 
@@ -79,12 +82,11 @@ def described() -> set[tuple[str, str]]:
 
 
 def routed() -> set[tuple[str, str]]:
-    found = set()
-    for handler in routes(cast(Gateway, None), 1024):
-        for path in handler.paths:
-            plain = path.replace(":str}", "}").replace("{document_id:path}", "{document_id}")
-            found |= {(method.lower(), plain) for method in handler.http_methods if method not in ("HEAD", "OPTIONS")}
-    return found
+    return {
+        (method.lower(), endpoint.template.replace(":path}", "}"))
+        for endpoint in endpoints(cast(Gateway, None), 1024)
+        for method in endpoint.handlers
+    }
 
 
 def test_the_openapi_document_is_a_valid_one():

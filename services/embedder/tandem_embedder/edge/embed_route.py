@@ -10,17 +10,17 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_contract.service.request_id import Receive, Scope, Send
-from tandem_embedder.edge.body import ClientGone, read_body, unless_gone
 from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
-from tandem_embedder.edge.replies import MSGPACK, Reply, internal, of_error, refusal
+from tandem_embedder.edge.replies import internal, of_error
 from tandem_embedder.embed import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
-CLIENT_GONE: Final = 499  # never sent; what metrics and the access log call it, as other servers do
 _TIMEOUT: Final = headers.TIMEOUT_MS.encode()
 _MAX_DIGITS: Final = 9
 
@@ -74,6 +74,7 @@ class EmbedRoute:
             return refusal(
                 "method_not_allowed",
                 f"{scope['method']} is not allowed here; send POST",
+                "method",
                 extra_headers=((b"allow", b"POST"),),
             )
         given = dict(scope["headers"])

@@ -1,15 +1,13 @@
-"""``/livez``, ``/readyz``, ``/metrics``, and the replies to what the framework itself refuses."""
+"""``/livez``, ``/readyz`` and ``/metrics``."""
 
 import logging
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
-from litestar import Request, Response, get
-from litestar.exceptions import HTTPException
-from litestar.handlers import HTTPRouteHandler
 
-from tandem_embedder.edge.replies import Reply, internal, refusal
+from tandem_contract.service.http import Endpoint, Reply, refusal
+from tandem_contract.service.request_id import Receive, Scope
+from tandem_embedder.edge.replies import internal
 from tandem_embedder.metrics import CONTENT_TYPE
 from tandem_embedder.readiness import Readiness, State
 
@@ -39,60 +37,28 @@ class ProbedService(Protocol):
         """Return the metrics as Prometheus text."""
 
 
-def routes(service: ProbedService) -> list[HTTPRouteHandler]:
-    """Return the handlers of the three paths."""
+def probes(service: ProbedService) -> list[Endpoint]:
+    """Return the three endpoints."""
     encoder = msgspec.json.Encoder()
 
-    @get("/livez", sync_to_thread=False)
-    def livez() -> Response[bytes]:
+    async def livez(scope: Scope, receive: Receive) -> Reply:
         # A dead worker does not come back: only a restart helps, and liveness is what asks for one.
         if service.readiness.state is State.DEAD:
-            return _response(refusal("not_ready", service.readiness.reason))
-        return _response(Reply(200, b'{"status":"alive"}'))
+            return refusal("not_ready", service.readiness.reason)
+        return Reply(200, b'{"status":"alive"}')
 
-    @get("/readyz", sync_to_thread=False)
-    def readyz() -> Response[bytes]:
+    async def readyz(scope: Scope, receive: Receive) -> Reply:
         if not service.readiness.is_ready:
-            return _response(refusal("not_ready", service.readiness.reason, retry_after_seconds=1.0))
-        return _response(Reply(200, encoder.encode(service.describe())))
+            return refusal("not_ready", service.readiness.reason, retry_after_seconds=1.0)
+        return Reply(200, encoder.encode(service.describe()))
 
-    @get("/metrics", sync_to_thread=False)
-    def metrics() -> Response[bytes]:
-        return _response(Reply(200, service.exposition(), CONTENT_TYPE.encode()))
+    async def metrics(scope: Scope, receive: Receive) -> Reply:
+        return Reply(200, service.exposition(), CONTENT_TYPE.encode())
 
-    return [livez, readyz, metrics]
-
-
-def refuse(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
-    """Return the framework's own refusals, such as 404 and 405, in the contract's shape."""
-    if not isinstance(error, HTTPException) or error.status_code >= 500:
-        log.error("a request failed", exc_info=error)
-        return _response(internal())
-    if error.status_code == 405:
-        return _response(
-            refusal(
-                "method_not_allowed",
-                f"{request.method} is not allowed here",
-                extra_headers=tuple((name.lower().encode(), value.encode()) for name, value in _allow(error)),
-            )
-        )
-    if error.status_code == 404:
-        return _response(refusal("not_found", f"there is nothing at {request.scope['path']}"))
-    return _response(refusal("malformed_body", error.detail or "the request cannot be read"))
+    found = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
+    return [Endpoint(path, {"GET": handler}, _on_error) for path, handler in found.items()]
 
 
-ExceptionHandler = Callable[[Request[Any, Any, Any], Exception], Response[bytes]]
-EXCEPTION_HANDLERS: dict[int | type[Exception], ExceptionHandler] = {HTTPException: refuse, Exception: refuse}
-
-
-def _allow(error: HTTPException) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in (error.headers or {}).items() if name.lower() == "allow"]
-
-
-def _response(reply: Reply) -> Response[bytes]:
-    return Response(
-        reply.body,
-        status_code=reply.status,
-        media_type=reply.content_type.decode(),
-        headers={name.decode(): value.decode() for name, value in reply.headers},
-    )
+def _on_error(error: Exception) -> Reply:
+    log.error("a request failed", exc_info=error)
+    return internal()

@@ -2,8 +2,8 @@
 
 import logging
 import time
-from typing import Any
 
+from tandem_contract.service.http import CLIENT_GONE, ROUTE
 from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
 from tandem_gateway.metrics import Metrics
 
@@ -20,7 +20,7 @@ def observed(app: AsgiApp, metrics: Metrics, *, access_log: bool) -> AsgiApp:
             await app(scope, receive, send)
             return
         started = time.perf_counter()
-        status = 0
+        status = CLIENT_GONE
 
         async def noting_send(message: Message) -> None:
             nonlocal status
@@ -32,7 +32,8 @@ def observed(app: AsgiApp, metrics: Metrics, *, access_log: bool) -> AsgiApp:
             await app(scope, receive, noting_send)
         finally:
             seconds = time.perf_counter() - started
-            route = _route(scope, status)
+            # The template, not the path: that would make a series of every id.
+            route = scope.get(ROUTE, _UNKNOWN)
             metrics.request(route, status, seconds)
             if access_log:
                 log.info(
@@ -46,8 +47,3 @@ def observed(app: AsgiApp, metrics: Metrics, *, access_log: bool) -> AsgiApp:
                 )
 
     return wrapped
-
-
-def _route(scope: Any, status: int) -> str:
-    """Return the route's template: a path as a label would make a series of every id."""
-    return _UNKNOWN if status in (404, 405) and "path_template" not in scope else scope.get("path_template", _UNKNOWN)

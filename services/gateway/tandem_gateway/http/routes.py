@@ -1,17 +1,12 @@
 """The gateway's routes: bytes in, a use case, bytes out."""
 
-from typing import Any
-
 import msgspec
-from litestar import MediaType, Request, Response, delete, get, post
-from litestar.handlers import HTTPRouteHandler
 
 from tandem_contract.client_api import (
     Collection,
     CollectionList,
     Deleted,
     DocumentFailure,
-    Health,
     IngestRequest,
     Job,
     JobStatus,
@@ -20,10 +15,13 @@ from tandem_contract.client_api import (
     SearchRequest,
     StoredDocument,
 )
+from tandem_contract.service.http import Endpoint, Handler, Reply
+from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import NotReady
 from tandem_gateway.http import openapi
 from tandem_gateway.http.body import caller_timeout, read_json
 from tandem_gateway.http.clock import milliseconds_since, now, rfc3339
+from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from tandem_gateway.model import Hit, JobRecord
 from tandem_gateway.service import Gateway
@@ -32,95 +30,83 @@ _encoder = msgspec.json.Encoder()
 _ingest_decoder = msgspec.json.Decoder(IngestRequest)
 _search_decoder = msgspec.json.Decoder(SearchRequest)
 
-_Request = Request[Any, Any, Any]
 
+def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
+    """Return the endpoints over one gateway, the busiest first."""
 
-def routes(gateway: Gateway, max_body_bytes: int) -> list[HTTPRouteHandler]:
-    """Return the handlers, over one gateway."""
-
-    @post("/v1/search", status_code=200)
-    async def search(request: _Request) -> Response[bytes]:
+    async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
-        message = await read_json(request, _search_decoder, max_body_bytes)
-        hits = await gateway.ready().search.search(message, caller_timeout(request))
+        message = await read_json(scope, receive, _search_decoder, max_body_bytes)
+        hits = await gateway.ready().search.search(message, caller_timeout(scope))
         return _json(SearchReply([_hit(hit) for hit in hits], milliseconds_since(started)))
 
-    @post("/v1/ingest", status_code=202)
-    async def ingest(request: _Request) -> Response[bytes]:
-        message = await read_json(request, _ingest_decoder, max_body_bytes)
-        job, ids = await gateway.ready().ingest.accept(message)
-        return _json(_job(job, None, ids), status=202)
+    async def ingest(scope: Scope, receive: Receive) -> Reply:
+        message = await read_json(scope, receive, _ingest_decoder, max_body_bytes)
+        record, ids = await gateway.ready().ingest.accept(message)
+        return _json(_job(record, None, ids), status=202)
 
-    @get("/v1/jobs/{job_id:str}")
-    async def job(job_id: str) -> Response[bytes]:
+    async def job(scope: Scope, receive: Receive) -> Reply:
         parts = gateway.ready()
-        record = await parts.ingest.job(job_id)
+        record = await parts.ingest.job(scope["path_params"]["job_id"])
         return _json(_job(record, parts.embedding.why_waiting(record.collection)))
 
-    @get("/v1/collections")
-    async def collections() -> Response[bytes]:
+    async def collections(scope: Scope, receive: Receive) -> Reply:
         records = await gateway.ready().documents.collections()
         return _json(
             CollectionList([Collection(r.name, r.live, r.pending, r.fingerprint, r.model, r.dim) for r in records])
         )
 
-    @delete("/v1/collections/{collection:str}", status_code=200)
-    async def delete_collection(collection: str) -> Response[bytes]:
-        return _json(Deleted(await gateway.ready().documents.delete_collection(collection)))
+    async def delete_collection(scope: Scope, receive: Receive) -> Reply:
+        return _json(Deleted(await gateway.ready().documents.delete_collection(scope["path_params"]["collection"])))
 
-    @get("/v1/collections/{collection:str}/documents/{document_id:path}")
-    async def document(collection: str, document_id: str) -> Response[bytes]:
-        view = await gateway.ready().documents.document(collection, document_id.removeprefix("/"))
+    async def document(scope: Scope, receive: Receive) -> Reply:
+        collection, doc_id = scope["path_params"]["collection"], scope["path_params"]["document_id"]
+        view = await gateway.ready().documents.document(collection, doc_id)
         return _json(
             StoredDocument(view.doc_id, view.text, msgspec.Raw(view.metadata.encode()), collection, view.embedded)
         )
 
-    @delete("/v1/collections/{collection:str}/documents/{document_id:path}", status_code=200)
-    async def delete_document(collection: str, document_id: str) -> Response[bytes]:
-        return _json(Deleted(await gateway.ready().documents.delete(collection, document_id.removeprefix("/"))))
+    async def delete_document(scope: Scope, receive: Receive) -> Reply:
+        collection, doc_id = scope["path_params"]["collection"], scope["path_params"]["document_id"]
+        return _json(Deleted(await gateway.ready().documents.delete(collection, doc_id)))
 
-    @get("/healthz")
-    async def healthz() -> Response[bytes]:
+    async def healthz(scope: Scope, receive: Receive) -> Reply:
         health = await gateway.health()
         return _json(health, status=503 if health.status == "failed" else 200)
 
-    @get("/livez")
-    async def livez() -> Response[bytes]:
+    async def livez(scope: Scope, receive: Receive) -> Reply:
         return _json({"status": "alive"})
 
-    @get("/readyz")
-    async def readyz() -> Response[bytes]:
+    async def readyz(scope: Scope, receive: Receive) -> Reply:
         gateway.ready()
         if gateway.draining:
             raise NotReady("the gateway is shutting down")
         return _json({"status": "ready"})
 
-    @get("/metrics")
-    async def metrics() -> Response[bytes]:
-        return Response(await gateway.exposition(), media_type=METRICS_TYPE)
+    async def metrics(scope: Scope, receive: Receive) -> Reply:
+        return Reply(200, await gateway.exposition(), METRICS_TYPE.encode())
 
-    @get("/openapi.json")
-    async def openapi_document() -> Response[bytes]:
+    async def openapi_document(scope: Scope, receive: Receive) -> Reply:
         return _json(openapi.document())
 
-    return [
-        search,
-        ingest,
-        job,
-        collections,
-        delete_collection,
-        document,
-        delete_document,
-        healthz,
-        livez,
-        readyz,
-        metrics,
-        openapi_document,
-    ]
+    routes: dict[str, dict[str, Handler]] = {
+        "/v1/search": {"POST": search},
+        "/v1/ingest": {"POST": ingest},
+        "/v1/jobs/{job_id}": {"GET": job},
+        "/v1/collections": {"GET": collections},
+        "/v1/collections/{collection}": {"DELETE": delete_collection},
+        "/v1/collections/{collection}/documents/{document_id:path}": {"GET": document, "DELETE": delete_document},
+        "/healthz": {"GET": healthz},
+        "/livez": {"GET": livez},
+        "/readyz": {"GET": readyz},
+        "/metrics": {"GET": metrics},
+        "/openapi.json": {"GET": openapi_document},
+    }
+    return [Endpoint(template, handlers, reply_to) for template, handlers in routes.items()]
 
 
-def _json(message: Health | object, status: int = 200) -> Response[bytes]:
-    return Response(_encoder.encode(message), status_code=status, media_type=MediaType.JSON)
+def _json(message: object, status: int = 200) -> Reply:
+    return Reply(status, _encoder.encode(message))
 
 
 def _hit(hit: Hit) -> SearchHit:

@@ -34,7 +34,9 @@ async def read_body(receive: Receive, max_bytes: int, seconds: float = BODY_SECO
         async with asyncio.timeout(seconds):
             return await _read_body(receive, max_bytes)
     except TimeoutError:
-        raise InvalidMessage(f"the body did not arrive within {seconds:g} s", code="body_timeout") from None
+        raise InvalidMessage(
+            f"the body did not arrive within {seconds:g} s", code="body_timeout", param="body"
+        ) from None
 
 
 async def _read_body(receive: Receive, max_bytes: int) -> bytes:
@@ -53,8 +55,9 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes:
         more = message.get("more_body", False)
         if size > max_bytes and (not more or size > DISCARDED_BODIES * max_bytes):
             raise InvalidMessage(
-                f"the body has more than {max_bytes} bytes, which is the limit; send fewer texts",
+                f"the body has more than {max_bytes} bytes, which is the limit; send less at once",
                 code="body_too_large",
+                param="body",
             )
         if not more:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)

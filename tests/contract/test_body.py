@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.body import ClientGone, read_body, unless_gone
 from tandem_contract.service.request_id import Message, Receive
-from tandem_embedder.edge.body import ClientGone, read_body, unless_gone
 from tests.embedder.serving.doubles import run
 
 

@@ -1,0 +1,109 @@
+"""Requests and replies of a Tandem service as ASGI sees them; a framework only chooses the endpoint."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from tandem_contract import headers
+from tandem_contract.errors import ErrorCode
+from tandem_contract.service.body import ClientGone
+from tandem_contract.service.replies import STATUS, error_reply, retry_after
+from tandem_contract.service.request_id import Receive, Scope, Send
+
+log = logging.getLogger(__name__)
+
+JSON: Final = headers.JSON.encode()
+MSGPACK: Final = headers.MSGPACK.encode()
+
+ROUTE: Final = "tandem.route"
+"""Key of the scope under which the template of the matched path is found, for metrics."""
+
+CLIENT_GONE: Final = 499
+"""Status of a request whose client went away; never sent, it is what metrics and logs call it, as other servers do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole response; ``code`` is the error's, None for a success."""
+
+    status: int
+    body: bytes
+    content_type: bytes = JSON
+    code: ErrorCode | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    async def send(self, send: Send) -> None:
+        """Send it over an ASGI connection."""
+        await send(
+            {
+                "type": "http.response.start",
+                "status": self.status,
+                "headers": [
+                    (b"content-type", self.content_type),
+                    (b"content-length", str(len(self.body)).encode()),
+                    *self.headers,
+                ],
+            }
+        )
+        await send({"type": "http.response.body", "body": self.body})
+
+
+def refusal(
+    code: ErrorCode,
+    message: str,
+    param: str | None = None,
+    retry_after_seconds: float | None = None,
+    extra_headers: tuple[tuple[bytes, bytes], ...] = (),
+) -> Reply:
+    """Return an error as a reply."""
+    more = extra_headers
+    if retry_after_seconds is not None:
+        more = (*more, (b"retry-after", retry_after(retry_after_seconds).encode()))
+    return Reply(STATUS[code], error_reply(code, message, param), code=code, headers=more)
+
+
+Handler = Callable[[Scope, Receive], Awaitable[Reply]]
+
+
+class Endpoint:
+    """All methods of one path, as an ASGI application that answers every request, whatever happens."""
+
+    def __init__(self, template: str, handlers: Mapping[str, Handler], on_error: Callable[[Exception], Reply]) -> None:
+        """Make the endpoint.
+
+        Args:
+            template: of the path, as metrics show it.
+            handlers: method → handler; HEAD is answered by GET's.
+            on_error: turns what a handler raises into a reply.
+        """
+        self.template = template
+        self.handlers = dict(handlers)
+        self._on_error = on_error
+        self._allow = ", ".join(sorted({*handlers, *(["HEAD"] if "GET" in handlers else [])})).encode()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        scope[ROUTE] = self.template
+        method = scope["method"]
+        handler = self.handlers.get("GET" if method == "HEAD" else method)
+        if handler is None:
+            message = f"{method} is not allowed at {scope['path']}"
+            await refusal("method_not_allowed", message, "method", extra_headers=((b"allow", self._allow),)).send(send)
+            return
+        try:
+            reply = await handler(scope, receive)
+        except ClientGone:
+            return
+        except asyncio.CancelledError:
+            # Only the end of the service cancels a request; its client can still be told.
+            reply = refusal("not_ready", "the service is shutting down", retry_after_seconds=1.0)
+        except Exception as error:
+            reply = self._on_error(error)
+        await reply.send(send)
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a path that nothing is at."""
+    await refusal("not_found", f"there is nothing at {scope['path']}", "path").send(send)

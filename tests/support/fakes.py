@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,7 +19,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.index.thread import VectorQuery
+from tandem_gateway.index.thread import IndexThread, VectorQuery
 from tandem_gateway.model import Embeddings, Hit, Keys, Vectors
 
 DIM = 8
@@ -171,14 +171,18 @@ class FakeSearchable:
 
     def __init__(self) -> None:
         self.batches: list[list[VectorQuery]] = []
+        self.pinned: dict[str, str] = {}
         self.errors: dict[str, GatewayError] = {}
         self.failure: BaseException | None = None
         self.held = False
-        self.pending: list[Future[list[list[Hit] | GatewayError]]] = []
+        self.pending: list[asyncio.Future[list[list[Hit] | GatewayError]]] = []
 
-    def search(self, queries: Sequence[VectorQuery]) -> "Future[list[list[Hit] | GatewayError]]":
+    def fingerprint(self, collection: str) -> str | None:
+        return self.pinned.get(collection)
+
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[list[Hit] | GatewayError]]":
         self.batches.append(list(queries))
-        result: Future[list[list[Hit] | GatewayError]] = Future()
+        result: asyncio.Future[list[list[Hit] | GatewayError]] = asyncio.get_running_loop().create_future()
         if self.failure is not None:
             result.set_exception(self.failure)
         elif self.held:
@@ -192,6 +196,18 @@ class FakeSearchable:
                 ]
             )
         return result
+
+
+def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[list[Hit] | GatewayError]:
+    """Return what the index's thread answers, from outside an event loop."""
+
+    async def ask() -> list[list[Hit] | GatewayError]:
+        async with asyncio.timeout(WAIT_SECONDS):
+            return await thread.search(queries)
+
+    # In a thread of its own: who asks may be inside an event loop already.
+    with ThreadPoolExecutor(1) as executor:
+        return executor.submit(lambda: asyncio.run(ask())).result()
 
 
 def run(test: Callable[[], Awaitable[R]]) -> R:

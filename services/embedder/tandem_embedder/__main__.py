@@ -6,6 +6,7 @@ imports the HTTP stack and listens. The imports inside functions are that order.
 
 import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
 import argparse
+import dataclasses
 import importlib
 import logging
 import os
@@ -60,7 +61,8 @@ def main() -> int:
         signal.signal(number, lambda *_: os._exit(0))
     logs.configure("embedder", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    threads = settings.threads or max(1, usable_threads() // settings.workers)
+    workers = settings.workers or max(1, usable_threads() // settings.threads)
+    settings = dataclasses.replace(settings, workers=workers)
     log.info(
         "starting",
         extra={
@@ -68,11 +70,12 @@ def main() -> int:
             "model": manifest.model if manifest else None,
             "fingerprint": manifest.variants[settings.precision].fingerprint if manifest else None,
             "precision": settings.precision,
-            "threads": threads,
+            "workers": workers,
+            "threads": settings.threads,
             "settings": describe(settings),
         },
     )
-    loading = load_in_thread(settings, manifest, threads, problem)
+    loading = load_in_thread(settings, manifest, settings.threads, problem)
     server = importlib.import_module("tandem_embedder.server")
     status: int = server.serve(settings, manifest, loading)
     # The interpreter must not end under a thread that is inside a native library: that aborts the process.

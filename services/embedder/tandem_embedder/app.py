@@ -6,9 +6,9 @@ from contextlib import asynccontextmanager
 from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
+from tandem_contract.service.access_log import AccessLog, with_access_log
 from tandem_contract.service.http import not_found
 from tandem_contract.service.request_id import AsgiApp, with_request_id
-from tandem_embedder.edge.access import with_access_log
 from tandem_embedder.edge.embed_route import EmbedRoute
 from tandem_embedder.edge.probes import probes
 from tandem_embedder.service import Service
@@ -34,4 +34,4 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
         default=not_found,
         lifespan=lifespan,
     )
-    return with_request_id(with_access_log(app) if access_log else app)
+    return with_request_id(with_access_log(app, AccessLog("embedder")) if access_log else app)

@@ -9,7 +9,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from tandem_embedder.admission import DrainRate
 from tandem_embedder.batching import Batch, BatchLimits, BatchQueue, Entry
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.lanes import Lane
+from tandem_embedder.model_threads import ModelThreads
 from tandem_embedder.ports import BatchReport, Ids, Model, Observer, Vectors
 
 log = logging.getLogger(__name__)
@@ -88,7 +88,7 @@ class Scheduler:
         self._workers = workers
         self._clock = clock
         self._next_id = 0
-        self._executor = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="model")
+        self._threads = ModelThreads(self._call_model, workers)
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -166,7 +166,7 @@ class Scheduler:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         free = not self._in_model
         self._fail_everyone(self._refusal)
-        self._executor.shutdown(wait=free, cancel_futures=True)
+        self._threads.close(wait=free)
         return free
 
     async def _work(self, worker: int) -> None:
@@ -190,9 +190,7 @@ class Scheduler:
         waits = [started - entry.arrival for entry in batch.entries]
         self._in_model[worker] = batch
         # A cancellation here (the service ends) leaves the batch in _in_model: its thread is busy.
-        outcome = await asyncio.get_running_loop().run_in_executor(
-            self._executor, self._call_model, [entry.payload.ids for entry in batch.entries]
-        )
+        outcome = await self._threads.call([entry.payload.ids for entry in batch.entries])
         error = outcome.error
         if error is not None and not isinstance(error, Exception):
             raise error

@@ -36,8 +36,8 @@ class OnnxModel:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         # Threads that spin between batches take the cores from the event loop and the tokenizer.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena keeps the high-water mark of every shape it has seen; batches are of many shapes.
-        options.enable_cpu_mem_arena = False
+        # The arena costs some memory, and spares a tenth of a run's CPU time in malloc and page faults.
+        options.enable_cpu_mem_arena = True
         options.enable_mem_pattern = False
         try:
             self._session = ort.InferenceSession(str(graph), options, providers=[_PROVIDER])

@@ -5,11 +5,13 @@ from contextlib import asynccontextmanager
 
 from starlette.routing import Route, Router
 
+from tandem_contract.service.access_log import AccessLog, with_access_log
 from tandem_contract.service.http import not_found
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
-from tandem_gateway.adapters.httpx_embedder import HttpxEmbedder
+from tandem_gateway.adapters.http1 import Http1Client
+from tandem_gateway.adapters.http_embedder import HttpEmbedder
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
@@ -28,7 +30,7 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
 from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.search import Search, SearchEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
 
@@ -119,8 +121,12 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
         coalescing=CoalescingLimits(settings.query_batch, settings.query_calls),
         max_queued=settings.max_queued_queries,
         timeout=settings.search_timeout,
-        on_call=metrics.queries_per_call.observe,
-        on_mismatch=metrics.fingerprint_mismatches.inc,
+        kept_vectors=settings.query_cache,
+        events=SearchEvents(
+            called=metrics.queries_per_call.observe,
+            known=metrics.known_queries.inc,
+            mismatched=metrics.fingerprint_mismatches.inc,
+        ),
     )
     return Parts(
         search=search,
@@ -130,14 +136,13 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
     )
 
 
-def build_gateway(settings: Settings) -> tuple[Gateway, HttpxEmbedder, Metrics]:
-    """Return the gateway, its client of the embedder, and its metrics."""
+def build_gateway(settings: Settings) -> tuple[Gateway, Http1Client, Metrics]:
+    """Return the gateway, its HTTP client, and its metrics."""
     metrics = Metrics(__version__)
-    embedder = HttpxEmbedder(
-        settings.embedder_url,
-        max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS,
-        on_call=metrics.embed_call,
+    client = Http1Client(
+        settings.embedder_url, max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS
     )
+    embedder = HttpEmbedder(settings.embedder_url, client, on_call=metrics.embed_call)
     gateway = Gateway(
         lambda: open_storage(settings, metrics),
         lambda storage: build_parts(settings, storage, embedder, metrics),
@@ -146,7 +151,7 @@ def build_gateway(settings: Settings) -> tuple[Gateway, HttpxEmbedder, Metrics]:
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return gateway, embedder, metrics
+    return gateway, client, metrics
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
@@ -156,7 +161,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         settings: all of them.
         on_failure: called if the gateway cannot start, to end the server.
     """
-    gateway, embedder, metrics = build_gateway(settings)
+    gateway, client, metrics = build_gateway(settings)
 
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[None]:
@@ -165,7 +170,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             yield
         finally:
             await gateway.stop()
-            await embedder.close()
+            client.close()
 
     router: AsgiApp = Router(
         [Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, settings.max_body_bytes)],
@@ -173,5 +178,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         default=not_found,
         lifespan=lifespan,
     )
-    app = observed(router, metrics, access_log=settings.access_log)
+    app = observed(router, metrics)
+    if settings.access_log:
+        app = with_access_log(app, AccessLog("gateway"))
     return with_request_id(app), gateway

@@ -41,6 +41,9 @@ class Metrics:
             buckets=_SIZES,
             registry=registry,
         )
+        self.known_queries = Counter(
+            "tandem_gateway_known_queries", "Searches whose query's vector was kept from before.", registry=registry
+        )
         self.index_seconds = Histogram(
             "tandem_gateway_index_search_seconds",
             "Time of a batch of searches in the index, the hits' rows included.",

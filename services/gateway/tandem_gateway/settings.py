@@ -82,7 +82,17 @@ class Settings:
         "QUERY_BATCH_SIZE", 32, whole_number(1, 1024), "queries in one embedder call at the most"
     )
     query_calls: int = setting(
-        "QUERY_CALLS_IN_FLIGHT", 2, whole_number(1, 64), "embedder calls for queries at a time; the rest is coalesced"
+        "QUERY_CALLS_IN_FLIGHT",
+        3,
+        whole_number(1, 64),
+        "embedder calls for queries at a time; what arrives meanwhile is coalesced. One more than an embedder has "
+        "workers keeps them busy; many more make small batches",
+    )
+    query_cache: int = setting(
+        "QUERY_CACHE_SIZE",
+        1024,
+        whole_number(0, 10_000_000),
+        "recent queries whose vectors are kept, so that the same query again needs no embedder; about 2 kB each",
     )
     bulk_batch: int = setting(
         "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"

@@ -25,7 +25,7 @@ from tandem_gateway.index.thread import IndexThread, VectorQuery
 from tandem_gateway.model import EmbeddedBatch, Hit
 from tests.gateway.store.damage import FILES
 from tests.gateway.store.model import Model
-from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, vector_of, vectors_of
+from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, vector_of, vectors_of
 from tests.support.stores import NOW, document, open_store
 
 R = TypeVar("R")
@@ -159,7 +159,7 @@ class GatewayData(RuleBasedStateMachine):
             live = self.model.live_in(collection)
             texts = sorted({text for text, _ in live.values()}) or ["anything"]
             queries = [VectorQuery(collection, vector_of(text), FINGERPRINT, 50) for text in texts]
-            for text, answer in zip(texts, self.index.search(queries).result(WAIT_SECONDS), strict=True):
+            for text, answer in zip(texts, answered(self.index, queries), strict=True):
                 if collection not in self.model.collections:
                     assert isinstance(answer, NotFound)
                     continue
@@ -209,7 +209,11 @@ class GatewayData(RuleBasedStateMachine):
         try:
             if self.running:
                 self.stop()
-                assert maintenance.verify(self.data_dir, said.append) or "checksum" in str(said), said
+                assert (
+                    maintenance.verify(self.data_dir, said.append)
+                    or "checksum" in str(said)
+                    or "is missing" in str(said)
+                ), said
         finally:
             for patch in self.patches:
                 patch.stop()

@@ -17,7 +17,7 @@ from tandem_gateway.errors import FingerprintMismatch, GatewayError, NotFound, N
 from tandem_gateway.index import follower
 from tandem_gateway.index.thread import IndexThread, VectorQuery
 from tandem_gateway.model import Hit
-from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, run, vector_of, vectors_of
+from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answered, run, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
 
 
@@ -40,7 +40,7 @@ def thread(store: SqliteStore, tmp_path: Path) -> Iterator[IndexThread]:
 
 
 def ask(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[list[Hit] | GatewayError]:
-    return thread.search(queries).result(WAIT_SECONDS)
+    return answered(thread, queries)
 
 
 def query(text: str, top_k: int = 3, collection: str = "default", fingerprint: str = FINGERPRINT) -> VectorQuery:
@@ -286,5 +286,5 @@ def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: 
     with pytest.raises(StorageUnavailable, match=r"missing\.sqlite3"):
         thread.start().result(WAIT_SECONDS)
     with pytest.raises(NotReady):
-        thread.search([query("a")]).result(WAIT_SECONDS)
+        answered(thread, [query("a")])
     thread.close()

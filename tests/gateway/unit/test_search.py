@@ -19,7 +19,8 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.model import Hit
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.query_vectors import QueryVectors
+from tandem_gateway.use_cases.search import Search, SearchEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, run, turns, vector_of
 
@@ -29,7 +30,9 @@ LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=
 class Bench:
     """A search over fakes."""
 
-    def __init__(self, *, batch: int = 8, calls: int = 1, max_queued: int = 100, timeout: float = 30.0) -> None:
+    def __init__(
+        self, *, batch: int = 8, calls: int = 1, max_queued: int = 100, timeout: float = 30.0, kept: int = 0
+    ) -> None:
         self.embedder = FakeEmbedder()
         self.index = FakeSearchable()
         self.sizes: list[int] = []
@@ -41,8 +44,8 @@ class Bench:
             coalescing=CoalescingLimits(batch, calls),
             max_queued=max_queued,
             timeout=timeout,
-            on_call=self.sizes.append,
-            on_mismatch=self._mismatch,
+            kept_vectors=kept,
+            events=SearchEvents(called=self.sizes.append, mismatched=self._mismatch),
         )
 
     def _mismatch(self) -> None:
@@ -308,3 +311,55 @@ def test_a_call_carries_the_request_id_of_its_first_query_and_the_callers_keep_t
         assert seen == ["one", "two", "two"]
 
     run(test)
+
+
+def test_a_query_that_comes_again_needs_no_embedder_and_has_the_same_vector():
+    async def test() -> None:
+        bench = Bench(kept=4)
+        bench.index.pinned["default"] = FINGERPRINT
+        await bench.ask("again")
+        bench.embedder.unavailable = EmbedderUnavailable("it is down")
+        (hit,) = await bench.ask("again")
+        assert hit.doc_id == "in default"
+        assert bench.embedder.calls == [["again"]]
+        np.testing.assert_array_equal(bench.index.batches[1][0].vector, bench.index.batches[0][0].vector)
+        with pytest.raises(EmbedderUnavailable):
+            await bench.ask("another")
+
+    run(test)
+
+
+def test_known_queries_that_arrive_together_share_a_look_at_the_index():
+    async def test() -> None:
+        bench = Bench(kept=4)
+        bench.index.pinned["default"] = FINGERPRINT
+        await bench.ask("known")
+        await asyncio.gather(*(bench.ask("known") for _ in range(5)))
+        assert [len(batch) for batch in bench.index.batches] == [1, 5]
+
+    run(test)
+
+
+def test_a_vector_of_another_model_is_not_used():
+    async def test() -> None:
+        bench = Bench(kept=4)
+        bench.index.pinned["default"] = "another model"
+        await bench.ask("again")
+        await bench.ask("again")
+        assert bench.embedder.calls == [["again"], ["again"]]
+
+    run(test)
+
+
+def test_the_query_that_was_not_used_for_longest_is_forgotten():
+    vectors = QueryVectors(2)
+    for text in ("a", "b"):
+        vectors.put("model", text, vector_of(text))
+    assert vectors.get("model", "a") is not None
+    vectors.put("model", "c", vector_of("c"))
+    assert [vectors.get("model", text) is not None for text in ("a", "b", "c")] == [True, False, True]
+    assert vectors.get("other", "a") is None
+    assert len(vectors) == 2
+    none = QueryVectors(0)
+    none.put("model", "a", vector_of("a"))
+    assert none.get("model", "a") is None

@@ -7,6 +7,8 @@ Before each batch the thread asks the store whether anything was committed since
 search began is therefore always found by it.
 """
 
+import asyncio
+import contextlib
 import logging
 import queue
 import threading
@@ -96,9 +98,34 @@ class IndexThread:
         self._thread.start()
         return self._call(self._load)
 
-    def search(self, queries: Sequence[VectorQuery]) -> Future[list[list[Hit] | GatewayError]]:
-        """Answer queries: for each its hits by descending score, or the error that concerns it alone."""
-        return self._call(lambda: self._search(queries))
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[list[Hit] | GatewayError]]":
+        """Answer queries: for each its hits by descending score, or the error that concerns it alone.
+
+        To be called in an event loop, whose future is returned: one wake-up of the loop, and no chain of futures.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[list[Hit] | GatewayError]] = loop.create_future()
+        if self._closed:
+            answer.set_exception(NotReady("the gateway is shutting down"))
+            return answer
+
+        def run() -> None:
+            found: list[list[Hit] | GatewayError] | None = None
+            failure: BaseException | None = None
+            try:
+                found = self._search(queries)
+            except BaseException as error:  # whoever waits has to hear of it, whatever it is
+                failure = error
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_settle, answer, found, failure)
+
+        self._tasks.put(run)
+        return answer
+
+    def fingerprint(self, collection: str) -> str | None:
+        """Return the fingerprint that a collection is pinned to, as far as the index knows; any thread may ask."""
+        record = self._records.get(collection)
+        return record.fingerprint if record is not None else None
 
     def state(self) -> Future[list[IndexState]]:
         """Return how far each index is."""
@@ -266,6 +293,19 @@ class IndexThread:
         if self._feed is None:
             raise NotReady("the index is not loaded yet")
         return self._feed
+
+
+def _settle(
+    answer: "asyncio.Future[list[list[Hit] | GatewayError]]",
+    found: list[list[Hit] | GatewayError] | None,
+    failure: BaseException | None,
+) -> None:
+    if answer.done():
+        return
+    if found is not None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure if isinstance(failure, Exception) else RuntimeError(repr(failure)))
 
 
 def _score(query: VectorQuery, keys: Keys, rows: dict[int, LiveDocument]) -> list[Hit]:

@@ -1,7 +1,12 @@
 """Which queries go out together: a pure function of the queue, the calls in flight and the clock.
 
-Queries that arrive while calls to the embedder are in flight wait, and go out as one call when one of them returns.
-Nothing waits while fewer calls are in flight than allowed: a lone query is sent at once.
+Queries that arrive while calls to the embedder are in flight wait, and go out as one call when there is room. A lone
+query is sent at once. Two rules keep the calls of like size, without which they settle into one large call and a string
+of calls with a single query each, and half of the embedder idle:
+
+- a call takes no more than its share: all that waits or is in flight, divided by the calls allowed;
+- while another call is in flight, less than half a share waits for company, for ``linger`` at the most. The answers to
+  a call reach their clients together, whose next queries arrive together: the first of them must not leave alone.
 """
 
 from collections.abc import Sequence
@@ -13,18 +18,28 @@ Q = TypeVar("Q")
 
 @dataclass(frozen=True, slots=True)
 class Waiting(Generic[Q]):
-    """A query in the queue; ``deadline`` is in seconds of the monotonic clock."""
+    """A query in the queue; times are in seconds of the monotonic clock."""
 
     query: Q
+    arrival: float
     deadline: float
 
 
 @dataclass(frozen=True, slots=True)
+class InFlight:
+    """Calls that have not returned, and the queries in them."""
+
+    calls: int = 0
+    queries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class CoalescingLimits:
-    """Queries in one call, and calls at a time."""
+    """Queries in one call, calls at a time, and the seconds that a query waits for company."""
 
     batch: int
     calls: int
+    linger: float = 0.0015
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,19 +49,26 @@ class Decision(Generic[Q]):
     send: list[Waiting[Q]]
     expired: list[Waiting[Q]]
     rest: list[Waiting[Q]]
+    look_again: float | None = None
+    """When to decide anew, if no call returns and no query arrives before; None if that need not be."""
 
 
-def decide(queue: Sequence[Waiting[Q]], calls_in_flight: int, now: float, limits: CoalescingLimits) -> Decision[Q]:
+def decide(queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits: CoalescingLimits) -> Decision[Q]:
     """Return what is to be done with the queue.
 
     Args:
         queue: in order of arrival.
-        calls_in_flight: calls that have not returned.
+        in_flight: see ``InFlight``.
         now: seconds of the monotonic clock.
         limits: see ``CoalescingLimits``.
     """
     expired = [waiting for waiting in queue if waiting.deadline <= now]
-    alive = [waiting for waiting in queue if waiting.deadline > now]
-    if calls_in_flight >= limits.calls:
+    alive = [waiting for waiting in queue if waiting.deadline > now] if expired else list(queue)
+    if not alive or in_flight.calls >= limits.calls:
         return Decision([], expired, alive)
-    return Decision(alive[: limits.batch], expired, alive[limits.batch :])
+    share = -(-(len(alive) + in_flight.queries) // limits.calls)
+    company_until = alive[0].arrival + limits.linger
+    if in_flight.calls and 2 * len(alive) < share and now < company_until:
+        return Decision([], expired, alive, look_again=company_until)
+    size = min(share, limits.batch)
+    return Decision(alive[:size], expired, alive[size:])

@@ -6,7 +6,6 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +15,8 @@ from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, Gateway
 from tandem_gateway.index.thread import VectorQuery
 from tandem_gateway.model import Hit
 from tandem_gateway.ports import Embedder
-from tandem_gateway.use_cases.coalescing import CoalescingLimits, Waiting, decide
+from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.query_vectors import QueryVectors
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 log = logging.getLogger(__name__)
@@ -25,9 +25,25 @@ log = logging.getLogger(__name__)
 class Searchable(Protocol):
     """What answers queries whose vectors are known: the index's thread."""
 
-    def search(self, queries: Sequence[VectorQuery]) -> Future[list[list[Hit] | GatewayError]]:
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[list[Hit] | GatewayError]]":
         """Return for each query its hits, or the error that concerns it alone."""
         ...
+
+    def fingerprint(self, collection: str) -> str | None:
+        """Return the fingerprint that a collection is pinned to; None if there is none, or no such collection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SearchEvents:
+    """What the use case reports, for metrics."""
+
+    called: Callable[[int], None] = lambda queries: None
+    """An embedder call for so many queries."""
+    known: Callable[[], None] = lambda: None
+    """A query whose vector was kept."""
+    mismatched: Callable[[], None] = lambda: None
+    """A query whose vector is not of the collection's model."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,8 +65,8 @@ class Search:
         coalescing: CoalescingLimits,
         max_queued: int,
         timeout: float,
-        on_call: Callable[[int], None] = lambda queries: None,
-        on_mismatch: Callable[[], None] = lambda: None,
+        kept_vectors: int = 0,
+        events: SearchEvents | None = None,
     ) -> None:
         """Make the use case.
 
@@ -61,8 +77,8 @@ class Search:
             coalescing: queries in one embedder call, and calls at a time.
             max_queued: queries that may wait; over it ``search`` raises Overloaded.
             timeout: seconds that a search may take.
-            on_call: called with the number of queries of each embedder call.
-            on_mismatch: called for each query whose vector is not of the collection's model.
+            kept_vectors: recent queries whose vectors are kept, so that they need no embedder.
+            events: see ``SearchEvents``.
         """
         self._embedder = embedder
         self._index = index
@@ -70,15 +86,18 @@ class Search:
         self._coalescing = coalescing
         self._max_queued = max_queued
         self._timeout = timeout
-        self._on_call = on_call
-        self._on_mismatch = on_mismatch
+        self._events = events or SearchEvents()
         self._queue: deque[Waiting[_Query]] = deque()
-        self._calls: set[asyncio.Task[None]] = set()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._vectors = QueryVectors(kept_vectors)
+        self._known: list[tuple[_Query, VectorQuery]] = []
+        self._looking_up: asyncio.Task[None] | None = None
 
     @property
     def queued(self) -> int:
-        """Queries that wait for a call."""
-        return len(self._queue)
+        """Queries that wait for a call, or for the index."""
+        return len(self._queue) + len(self._known)
 
     async def search(self, request: SearchRequest, timeout: float | None = None) -> list[Hit]:
         """Return the hits of a search, by descending cosine similarity.
@@ -93,15 +112,18 @@ class Search:
             DeadlineExceeded: it was not answered in time.
         """
         check_search(request, self._request_limits)
-        if len(self._queue) >= self._max_queued:
+        if self.queued >= self._max_queued:
             raise Overloaded(
-                f"{len(self._queue)} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
+                f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         answer: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
-        waiting = Waiting(_Query(request, answer, logs.request_id.get()), time.monotonic() + seconds)
-        self._queue.append(waiting)
-        self._send_what_may_go()
+        query = _Query(request, answer, logs.request_id.get())
+        now = time.monotonic()
+        waiting = Waiting(query, now, now + seconds)
+        if not self._look_up_if_known(query):
+            self._queue.append(waiting)
+            self._send_what_may_go()
         try:
             async with asyncio.timeout(seconds):
                 return await answer
@@ -115,23 +137,55 @@ class Search:
 
     async def drain(self) -> None:
         """Wait until no call is in flight."""
-        while self._calls:
-            await asyncio.wait(self._calls)
+        while self._calls or self._looking_up is not None:
+            await asyncio.wait([*self._calls, *([self._looking_up] if self._looking_up is not None else [])])
+
+    def _look_up_if_known(self, query: _Query) -> bool:
+        """Send a query straight to the index if its vector is kept, and return whether it is."""
+        request = query.request
+        fingerprint = self._index.fingerprint(request.collection)
+        if fingerprint is None:
+            return False
+        vector = self._vectors.get(fingerprint, request.query)
+        if vector is None:
+            return False
+        self._events.known()
+        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k)))
+        if self._looking_up is None:
+            # The task starts when this turn of the loop is over: what else arrives in it goes along.
+            self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
+        return True
+
+    async def _look_up(self) -> None:
+        try:
+            while self._known:
+                batch, self._known = self._known, []
+                await self._answer([query for query, _ in batch], [vector for _, vector in batch])
+        finally:
+            self._looking_up = None
 
     def _send_what_may_go(self) -> None:
         while self._queue:
-            decision = decide(self._queue, len(self._calls), time.monotonic(), self._coalescing)
+            in_flight = InFlight(len(self._calls), sum(self._calls.values()))
+            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing)
             self._queue = deque(decision.rest)
             for waiting in decision.expired:
                 _fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
             if not decision.send:
+                if decision.look_again is not None and self._timer is None:
+                    delay = decision.look_again - time.monotonic()
+                    self._timer = asyncio.get_running_loop().call_later(delay, self._look_again)
                 return
             task = asyncio.get_running_loop().create_task(self._call(decision.send))
-            self._calls.add(task)
+            self._calls[task] = len(decision.send)
             task.add_done_callback(self._returned)
 
+    def _look_again(self) -> None:
+        self._timer = None
+        self._send_what_may_go()
+
     def _returned(self, task: asyncio.Task[None]) -> None:
-        self._calls.discard(task)
+        del self._calls[task]
         self._send_what_may_go()
 
     async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
@@ -139,7 +193,7 @@ class Search:
         # One call serves many requests; the embedder's log shows it under the id of the first.
         logs.request_id.set(queries[0].request_id)
         try:
-            self._on_call(len(queries))
+            self._events.called(len(queries))
             texts = list(dict.fromkeys(query.request.query for query in queries))
             embedded = await self._embedder.embed(
                 texts,
@@ -147,34 +201,53 @@ class Search:
                 priority="interactive",
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
             )
-            place = {text: number for number, text in enumerate(texts)}
-            answers = await asyncio.wrap_future(
-                self._index.search(
-                    [
-                        VectorQuery(
-                            query.request.collection,
-                            embedded.vectors[place[query.request.query]],
-                            embedded.fingerprint,
-                            query.request.top_k,
-                        )
-                        for query in queries
-                    ]
-                )
-            )
-            for query, answer in zip(queries, answers, strict=True):
-                if isinstance(answer, GatewayError):
-                    if isinstance(answer, FingerprintMismatch):
-                        self._on_mismatch()
-                    _fail(query, answer)
-                elif not query.answer.done():
-                    query.answer.set_result(answer)
         except BaseException as error:  # nobody may be left waiting, whatever happened
-            if not isinstance(error, GatewayError):
-                log.exception("a batch of searches failed")
-            for query in queries:
-                _fail(query, error)
-            if not isinstance(error, Exception):
-                raise
+            _fail_all(queries, error)
+            return
+        vectors = dict(zip(texts, embedded.vectors, strict=True))
+        for text, vector in vectors.items():
+            self._vectors.put(embedded.fingerprint, text, vector)
+        await self._answer(
+            queries,
+            [
+                VectorQuery(
+                    query.request.collection,
+                    vectors[query.request.query],
+                    embedded.fingerprint,
+                    query.request.top_k,
+                )
+                for query in queries
+            ],
+        )
+
+    async def _answer(self, queries: Sequence[_Query], vectors: Sequence[VectorQuery]) -> None:
+        """Answer queries whose vectors are known."""
+        try:
+            answers = await self._index.search(vectors)
+        except BaseException as error:  # as above
+            _fail_all(queries, error)
+            return
+        for query, answer in zip(queries, answers, strict=True):
+            if isinstance(answer, GatewayError):
+                if isinstance(answer, FingerprintMismatch):
+                    self._events.mismatched()
+                _fail(query, answer)
+            elif not query.answer.done():
+                query.answer.set_result(answer)
+
+
+def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
+    """Tell every waiter.
+
+    Raises:
+        BaseException: ``error`` itself, if it is one that ends the task.
+    """
+    if not isinstance(error, GatewayError):
+        log.error("a batch of searches failed", exc_info=error)
+    for query in queries:
+        _fail(query, error)
+    if not isinstance(error, Exception):
+        raise error
 
 
 def _fail(query: _Query, error: BaseException) -> None:

@@ -11,6 +11,8 @@ Each row carries a checksum of its other columns: SQLite notices a damaged page 
 import sqlite3
 import zlib
 
+import msgspec
+
 APPLICATION_ID = 0x54_4E_44_4D  # "TNDM"
 VERSION = 1
 
@@ -123,23 +125,12 @@ CHECKSUMS = {
 """Table → SQL expression of its rows' checksum; the one definition, used to write and to check."""
 
 _Value = str | bytes | int | float | None
+_encode = msgspec.msgpack.Encoder().encode
 
 
 def row_checksum(*values: _Value) -> int:
-    """Return the CRC-32 of a row's values, each with its type and length, so that no two rows read alike."""
-    checksum = 0
-    for value in values:
-        if value is None:
-            data = b""
-        elif isinstance(value, bytes):
-            data = value
-        elif isinstance(value, str):
-            data = value.encode()
-        else:
-            data = repr(value).encode()
-        checksum = zlib.crc32(b"%b%d:" % (type(value).__name__.encode(), len(data)), checksum)
-        checksum = zlib.crc32(data, checksum)
-    return checksum
+    """Return the CRC-32 of a row as MessagePack, which has each value's type and length: no two rows read alike."""
+    return zlib.crc32(_encode(values))
 
 
 def register(connection: sqlite3.Connection) -> None:

@@ -1,8 +1,8 @@
 """The embedder over HTTP: what each answer, and each silence, becomes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
-import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -10,7 +10,8 @@ import pytest
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service import logs
 from tandem_contract.service.replies import error_reply
-from tandem_gateway.adapters.httpx_embedder import HttpxEmbedder
+from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.http_embedder import HttpEmbedder
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -22,39 +23,44 @@ from tandem_gateway.model import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
 
-Answer = Callable[[httpx.Request], httpx.Response]
+
+@dataclass(frozen=True)
+class Request:
+    """A call as the client was given it."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+    fresh: bool
+
+
+Answer = Callable[[Request], Response]
 
 
 class Asked:
-    """A client whose transport answers with ``answer``."""
+    """An embedder whose client answers with ``answer``."""
 
     def __init__(self, answer: Answer) -> None:
-        self.requests: list[httpx.Request] = []
+        self.requests: list[Request] = []
         self.outcomes: list[str] = []
-
-        def handle(request: httpx.Request) -> httpx.Response:
-            self.requests.append(request)
-            return answer(request)
-
-        self.client = HttpxEmbedder(
-            "http://embedder",
-            max_connections=4,
-            on_call=lambda outcome, seconds: self.outcomes.append(outcome),
-            transport=httpx.MockTransport(handle),
+        self._answer = answer
+        self.client = HttpEmbedder(
+            "http://embedder", self, on_call=lambda outcome, seconds: self.outcomes.append(outcome)
         )
 
-    def embed(self, timeout: float = 5.0) -> Embeddings:
-        async def call() -> Embeddings:
-            try:
-                return await self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout)
-            finally:
-                await self.client.close()
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+    ) -> Response:
+        self.requests.append(Request(method, path, headers, body, fresh))
+        return self._answer(self.requests[-1])
 
-        return run(call)
+    def embed(self, timeout: float = 5.0) -> Embeddings:
+        return run(lambda: self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout))
 
 
 def answering(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> Asked:
-    return Asked(lambda request: httpx.Response(status, content=content, headers=headers))
+    return Asked(lambda request: Response(status, headers or {}, content))
 
 
 def test_a_good_answer_gives_the_vectors_in_order():
@@ -73,11 +79,11 @@ def test_the_request_is_what_the_contract_says():
     finally:
         logs.request_id.reset(token)
     (request,) = asked.requests
-    assert (request.method, str(request.url)) == ("POST", "http://embedder/embed")
+    assert (request.method, request.path) == ("POST", "/embed")
     assert request.headers["content-type"] == request.headers["accept"] == "application/msgpack"
     assert request.headers["x-request-id"] == "an-id"
     assert 0 < int(request.headers["x-request-timeout-ms"]) <= 5000
-    assert msgspec.msgpack.decode(request.content, type=EmbedRequest) == EmbedRequest(TEXTS, "document", True, "bulk")
+    assert msgspec.msgpack.decode(request.body, type=EmbedRequest) == EmbedRequest(TEXTS, "document", True, "bulk")
 
 
 def test_outside_a_request_no_id_is_sent():
@@ -170,51 +176,33 @@ def test_retry_after_is_taken_within_bounds(header: str | None, seconds: float):
     assert caught.value.retry_after == seconds
 
 
-def test_a_body_that_cannot_be_unpacked_is_broken():
-    with pytest.raises(EmbedderBroken):
-        Asked(lambda request: httpx.Response(200, headers={"content-encoding": "gzip"}, stream=Garbage())).embed()
-
-
-class Garbage(httpx.AsyncByteStream):
-    async def __aiter__(self):
-        yield b"not gzip at all"
-
-
-@pytest.mark.parametrize("error", [httpx.ReadError, httpx.RemoteProtocolError, httpx.WriteError])
-def test_a_connection_that_breaks_is_tried_once_more(error: type[httpx.TransportError]):
-    def answer(request: httpx.Request) -> httpx.Response:
-        if len(asked.requests) == 1:
-            raise error("reset")
-        return httpx.Response(200, content=packed())
+def test_a_connection_that_breaks_is_tried_once_more_on_a_fresh_one():
+    def answer(request: Request) -> Response:
+        if not request.fresh:
+            raise ConnectionBroken("reset")
+        return Response(200, {}, packed())
 
     asked = Asked(answer)
     assert asked.embed().model == MODEL
-    assert len(asked.requests) == 2
+    assert [request.fresh for request in asked.requests] == [False, True]
 
 
 def test_a_connection_that_breaks_twice_is_unavailable():
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise httpx.ReadError("reset")
+    def answer(request: Request) -> Response:
+        raise ConnectionBroken("reset")
 
     asked = Asked(answer)
-    with pytest.raises(EmbedderUnavailable, match=r"http://embedder/embed cannot be reached: reset"):
+    with pytest.raises(EmbedderUnavailable, match=r"http://embedder cannot be reached: reset"):
         asked.embed()
     assert len(asked.requests) == 2
 
 
 @pytest.mark.parametrize(
-    ("error", "kind"),
-    [
-        (httpx.ConnectError, EmbedderUnavailable),
-        (httpx.ConnectTimeout, EmbedderUnavailable),
-        (httpx.PoolTimeout, EmbedderUnavailable),
-        (httpx.ReadTimeout, DeadlineExceeded),
-        (httpx.WriteTimeout, DeadlineExceeded),
-    ],
+    ("error", "kind"), [(ConnectFailed("refused"), EmbedderUnavailable), (TimeoutError(), DeadlineExceeded)]
 )
-def test_what_cannot_be_better_at_once_is_not_tried_again(error: type[httpx.TransportError], kind: type[Exception]):
-    def answer(request: httpx.Request) -> httpx.Response:
-        raise error("")
+def test_what_cannot_be_better_at_once_is_not_tried_again(error: Exception, kind: type[Exception]):
+    def answer(request: Request) -> Response:
+        raise error
 
     asked = Asked(answer)
     with pytest.raises(kind):
@@ -234,9 +222,5 @@ def test_without_time_left_nobody_is_asked():
 def test_readiness_is_what_readyz_says(status: int, ready: bool):
     asked = answering(status)
 
-    async def test() -> None:
-        assert await asked.client.ready(timeout=1.0) is ready
-        assert str(asked.requests[0].url) == "http://embedder/readyz"
-        await asked.client.close()
-
-    run(test)
+    assert run(lambda: asked.client.ready(timeout=1.0)) is ready
+    assert asked.requests[0].path == "/readyz"

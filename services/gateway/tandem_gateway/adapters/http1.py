@@ -1,0 +1,224 @@
+"""A small HTTP/1.1 client for calls between services: one origin, a bounded pool, whole bodies, one deadline a call.
+
+httptools parses, as it does in the server. A general client does a great deal that a call between two services does not
+need (redirects, cookies, proxies, decoding); with httpx those were two thirds of all that the gateway did for a search.
+Here who gives up, by deadline or by cancellation, closes the connection, and nothing else has to be undone.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import cast
+from urllib.parse import urlsplit
+
+import httptools
+
+MAX_RESPONSE_BYTES = 256 << 20
+"""More than any answer of the contract; bounds memory against whatever answers in its place."""
+
+
+class ConnectFailed(Exception):
+    """No connection could be made; nothing was sent."""
+
+
+class ConnectionBroken(Exception):
+    """The connection broke, or what came over it is no HTTP, before the response was complete."""
+
+
+@dataclass(slots=True)
+class Response:
+    """A whole response; header names are in lower case."""
+
+    status: int = 0
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+
+
+class _Connection(asyncio.Protocol):
+    """One connection, one request at a time."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.Transport | None = None
+        self._parser = httptools.HttpResponseParser(self)
+        self._response = Response()
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._waiter: asyncio.Future[Response] | None = None
+        self.reusable = True
+        self.idle_since = 0.0
+
+    async def exchange(self, request: bytes) -> Response:
+        """Send a request and return its response; to be cancelled at the deadline.
+
+        Raises:
+            ConnectionBroken: if the response did not come whole.
+        """
+        if self._transport is None or self._transport.is_closing():
+            raise ConnectionBroken("the connection was closed")
+        self._waiter = asyncio.get_running_loop().create_future()
+        self._transport.write(request)
+        return await self._waiter
+
+    def close(self) -> None:
+        """Close the connection at once."""
+        self.reusable = False
+        if self._transport is not None:
+            self._transport.abort()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+
+    def data_received(self, data: bytes) -> None:
+        if self._waiter is None or self._waiter.done():
+            self.close()  # an answer to nothing
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
+            self._fail(f"the answer is no HTTP: {error}")
+
+    def eof_received(self) -> None:
+        self.reusable = False
+        # A body without a length ends with the connection.
+        if self._waiter is not None and not self._waiter.done() and self._response.status and self._ends_with_close():
+            self._complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._fail(f"the connection was lost{f': {exc}' if exc else ''}")
+
+    # httptools' callbacks
+
+    def on_message_begin(self) -> None:
+        self._response, self._chunks, self._size = Response(), [], 0
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+
+    def on_headers_complete(self) -> None:
+        self._response.status = self._parser.get_status_code()
+
+    def on_body(self, body: bytes) -> None:
+        self._size += len(body)
+        if self._size > MAX_RESPONSE_BYTES:
+            self._fail(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
+            return
+        self._chunks.append(body)
+
+    def on_message_complete(self) -> None:
+        if self._response.status >= 200:  # 1xx only announces the response
+            self._complete()
+
+    def _ends_with_close(self) -> bool:
+        return "content-length" not in self._response.headers and "transfer-encoding" not in self._response.headers
+
+    def _complete(self) -> None:
+        self.reusable = self.reusable and self._parser.should_keep_alive()
+        self._response.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        self._chunks = []
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(self._response)
+
+    def _fail(self, reason: str) -> None:
+        self.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(ConnectionBroken(reason))
+
+
+class Http1Client:
+    """Calls to one origin over at most so many connections."""
+
+    def __init__(
+        self, base_url: str, *, max_connections: int, keepalive_seconds: float = 30.0, connect_seconds: float = 2.0
+    ) -> None:
+        """Make the client; it connects at the first call.
+
+        Args:
+            base_url: ``http://host[:port][/prefix]`` or https.
+            max_connections: calls at a time; further ones wait for a place, within their deadline.
+            keepalive_seconds: age at which an idle connection is not used again; less than the server's.
+            connect_seconds: time for a connection to be made.
+        """
+        parts = urlsplit(base_url)
+        if not parts.hostname:
+            raise ValueError(f"{base_url} names no host")
+        self._host = parts.hostname
+        self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
+        self._port = parts.port or (443 if self._ssl else 80)
+        self._prefix = parts.path.rstrip("/")
+        self._host_header = parts.netloc.rpartition("@")[2]
+        self._places = asyncio.Semaphore(max_connections)
+        self._idle: list[_Connection] = []
+        self._keepalive_seconds = keepalive_seconds
+        self._connect_seconds = connect_seconds
+
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+    ) -> Response:
+        """Send a request and return the whole response.
+
+        Args:
+            method: such as ``POST``.
+            path: begins with a slash.
+            headers: besides host and content-length.
+            body: may be empty.
+            timeout: seconds for all of it.
+            fresh: make a new connection, and close the idle ones, which may be as stale as the last.
+
+        Raises:
+            ConnectFailed: nothing was sent; another try may meet somebody.
+            ConnectionBroken: it may or may not have been received.
+            TimeoutError: the time is over.
+        """
+        lines = [f"{method} {self._prefix}{path} HTTP/1.1", f"host: {self._host_header}"]
+        lines += [f"{name}: {value}" for name, value in headers.items()]
+        lines.append(f"content-length: {len(body)}\r\n\r\n")
+        data = "\r\n".join(lines).encode("latin-1") + body
+        async with asyncio.timeout(timeout), self._places:
+            if fresh:
+                self._close_idle()
+            connection = self._take_idle() or await self._connect()
+            try:
+                response = await connection.exchange(data)
+            except BaseException:
+                connection.close()
+                raise
+            if connection.reusable:
+                connection.idle_since = asyncio.get_running_loop().time()
+                self._idle.append(connection)
+            else:
+                connection.close()
+            return response
+
+    def close(self) -> None:
+        """Close the idle connections; calls in flight close theirs when they end."""
+        self._close_idle()
+        self._keepalive_seconds = 0.0
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _take_idle(self) -> _Connection | None:
+        now = asyncio.get_running_loop().time()
+        # The one used last: the others grow old and are closed.
+        while self._idle:
+            connection = self._idle.pop()
+            if connection.reusable and now - connection.idle_since < self._keepalive_seconds:
+                return connection
+            connection.close()
+        return None
+
+    async def _connect(self) -> _Connection:
+        try:
+            async with asyncio.timeout(self._connect_seconds):
+                _, connection = await asyncio.get_running_loop().create_connection(
+                    _Connection, self._host, self._port, ssl=self._ssl
+                )
+        except TimeoutError as error:
+            raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from error
+        except OSError as error:
+            raise ConnectFailed(str(error) or type(error).__name__) from error
+        return connection

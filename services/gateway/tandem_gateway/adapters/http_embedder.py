@@ -1,0 +1,163 @@
+"""The embedder over HTTP: what it is asked, and what each of its answers and silences means."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, Protocol
+
+import msgspec
+import numpy as np
+
+from tandem_contract import embed, headers
+from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
+from tandem_contract.embed import EmbedRequest, Kind, PackedEmbedReply, Priority
+from tandem_contract.errors import ReceivedErrorReply
+from tandem_contract.service.logs import request_id
+from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    Overloaded,
+)
+from tandem_gateway.model import Embeddings
+
+# Unit length in float32, after a sum over some hundred squares.
+_NORM_TOLERANCE: Final = 1e-3
+_HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
+_READY_PATH: Final = "/readyz"
+
+_encoder = msgspec.msgpack.Encoder()
+_reply_decoder = msgspec.msgpack.Decoder(PackedEmbedReply)
+_error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
+
+
+class HttpClient(Protocol):
+    """What carries the calls: ``http1.Http1Client``, or something in its place in a test."""
+
+    async def request(
+        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+    ) -> Response:
+        """Return the whole response; raises ConnectFailed, ConnectionBroken or TimeoutError."""
+        ...
+
+
+class HttpEmbedder:
+    """Implements ``Embedder`` over one client."""
+
+    def __init__(
+        self,
+        url: str,
+        client: HttpClient,
+        *,
+        on_call: Callable[[str, float], None] = lambda outcome, seconds: None,
+    ) -> None:
+        """Make the adapter.
+
+        Args:
+            url: of the embedder, for messages.
+            client: calls it.
+            on_call: called with the outcome and the seconds of each call.
+        """
+        self._url = url
+        self._client = client
+        self._on_call = on_call
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+        """Return one vector a text; see ``Embedder.embed``."""
+        started = time.monotonic()
+        outcome = "error"
+        try:
+            body = _encoder.encode(EmbedRequest(texts=list(texts), kind=kind, priority=priority))
+            embeddings = _read(await self._send(body, started + timeout), len(texts))
+            outcome = "ok"
+            return embeddings
+        except (EmbedderUnavailable, EmbedderRejected, EmbedderBroken, Overloaded, DeadlineExceeded) as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._on_call(outcome, time.monotonic() - started)
+
+    async def ready(self, *, timeout: float) -> bool:
+        """Return whether the embedder says that it is ready; see ``Embedder.ready``."""
+        try:
+            response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
+        except (ConnectFailed, ConnectionBroken, TimeoutError):
+            return False
+        return response.status == 200
+
+    async def _send(self, body: bytes, deadline: float) -> Response:
+        for last in (False, True):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise DeadlineExceeded("the embedder was not asked: the time was up before")
+            try:
+                return await self._client.request(
+                    "POST", embed.PATH, _headers(remaining), body, timeout=remaining, fresh=last
+                )
+            except TimeoutError as error:
+                raise DeadlineExceeded(f"the embedder did not answer within {remaining:.3g} s") from error
+            except ConnectFailed as error:
+                raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+            except ConnectionBroken as error:
+                # The embedder may have closed an idle connection just as it was taken: one more try, on a fresh one.
+                # To embed twice does no harm.
+                if last:
+                    raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+        raise AssertionError("unreachable")
+
+
+def _headers(remaining: float) -> dict[str, str]:
+    found = {**_HEADERS, headers.TIMEOUT_MS: str(max(1, int(remaining * 1000)))}
+    current = request_id.get()
+    if current is not None:
+        found[headers.REQUEST_ID] = current
+    return found
+
+
+def _read(response: Response, count: int) -> Embeddings:
+    """Return the vectors of a response, after checking all that the contract promises of them."""
+    if response.status != 200:
+        raise _refusal(response)
+    try:
+        reply = decode_msgpack(response.body, _reply_decoder)
+    except InvalidMessage as error:
+        raise EmbedderBroken(f"the embedder's answer cannot be read: {error.message}") from error
+    expected = count * reply.dim * 4
+    if reply.dim < 1 or len(reply.embeddings) != expected:
+        raise EmbedderBroken(
+            f"the embedder sent {len(reply.embeddings)} bytes for {count} texts of {reply.dim} numbers, not {expected}"
+        )
+    vectors = np.frombuffer(reply.embeddings, dtype="<f4").reshape(count, reply.dim).astype(np.float32, copy=False)
+    norms = np.sqrt(np.einsum("ij,ij->i", vectors, vectors))
+    # Written so that NaN, which compares as false, counts as wrong.
+    if not (np.abs(norms - 1.0) <= _NORM_TOLERANCE).all():
+        raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
+    return Embeddings(vectors, reply.model, reply.fingerprint)
+
+
+def _refusal(
+    response: Response,
+) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
+    status = response.status
+    try:
+        message = decode_json(response.body, _error_decoder).error.message
+    except InvalidMessage:
+        message = ascii(response.body[:200])
+    said = f"the embedder answered {status}: {message}"
+    if status == 429:
+        return Overloaded(said, retry_after=_retry_after(response))
+    if status in (503, 502):
+        return EmbedderUnavailable(said, retry_after=_retry_after(response))
+    if status == 504:
+        return DeadlineExceeded(said)
+    if status in (413, 422, 400):
+        return EmbedderRejected(said)
+    return EmbedderBroken(said)
+
+
+def _retry_after(response: Response) -> float:
+    try:
+        return min(120.0, max(0.0, float(response.headers.get("retry-after", "1"))))
+    except ValueError:
+        return 1.0

@@ -1,0 +1,127 @@
+"""The access log: one line for each request, written many at a time.
+
+A line of its own through the logging module costs as much as routing and parsing the request together. So lines are
+gathered and written by one call, a moment later; each carries its own time. They are in the form of all other lines.
+A process that is killed loses the lines of the last moment, and nothing else.
+"""
+
+import asyncio
+import contextlib
+import logging
+import sys
+import time
+from typing import BinaryIO, Final
+
+import msgspec
+
+from tandem_contract.service.http import CLIENT_GONE
+from tandem_contract.service.logs import request_id
+from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
+
+_FLUSH_SECONDS: Final = 0.05
+_FLUSH_BYTES: Final = 1 << 16
+
+
+class _Line(msgspec.Struct):
+    time: str
+    level: str
+    service: str
+    logger: str
+    message: str
+    request_id: str | None
+    method: str
+    path: str
+    status: int
+    milliseconds: float
+
+
+class AccessLog:
+    """Gathers lines and writes them to ``stream``; owned by the event loop."""
+
+    def __init__(self, service: str, stream: BinaryIO | None = None) -> None:
+        """Make the log; ``stream`` is standard error unless it is given."""
+        self._service = service
+        self._logger = f"tandem_{service}.access"
+        self._stream = stream or sys.stderr.buffer
+        self._encoder = msgspec.json.Encoder()
+        self._lines: list[bytes] = []
+        self._size = 0
+        self._timer: asyncio.TimerHandle | None = None
+        self._second = 0
+        self._prefix = ""
+
+    def record(self, method: str, path: str, status: int, seconds: float) -> None:
+        """Note a request that was answered just now."""
+        line = _Line(
+            self._now(),
+            "info",
+            self._service,
+            self._logger,
+            "request",
+            request_id.get(),
+            method,
+            path,
+            status,
+            round(seconds * 1000, 3),
+        )
+        try:
+            encoded = self._encoder.encode(line)
+        except UnicodeError:  # a path may hold what UTF-8 cannot
+            line.path = ascii(path)
+            encoded = self._encoder.encode(line)
+        self._lines.append(encoded)
+        self._size += len(encoded)
+        if self._size >= _FLUSH_BYTES:
+            self.flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
+
+    def flush(self) -> None:
+        """Write what is there."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._lines:
+            self._lines.append(b"")
+            data = b"\n".join(self._lines)
+            self._lines, self._size = [], 0
+            with contextlib.suppress(OSError, ValueError):  # nobody reads the log any more; that is no reason to fail
+                self._stream.write(data)
+                self._stream.flush()
+
+    def _now(self) -> str:
+        now = time.time()
+        second = int(now)
+        if second != self._second:
+            self._second = second
+            self._prefix = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+        return f"{self._prefix}.{int((now - second) * 1000):03d}Z"
+
+
+def with_access_log(app: AsgiApp, log: AccessLog) -> AsgiApp:
+    """Return ``app`` with a line after each HTTP request; status 499 is a client that went away."""
+    if not logging.getLogger("tandem.access").isEnabledFor(logging.INFO):
+        return app
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            try:
+                await app(scope, receive, send)
+            finally:
+                log.flush()
+            return
+        started = time.perf_counter()
+        status = CLIENT_GONE
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, send_and_note)
+        finally:
+            log.record(scope["method"], scope["path"], status, time.perf_counter() - started)
+
+    return wrapped

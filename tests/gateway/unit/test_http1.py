@@ -1,0 +1,211 @@
+"""The embedder over real connections: closed, silent, abandoned and absent ones."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tandem_gateway.adapters.http1 import ConnectionBroken, Http1Client, Response
+from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
+from tandem_gateway.model import Embeddings
+from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.fakes import DIM, MODEL, run
+from tests.support.processes import free_port
+
+Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+def over_tcp(handler: Handler, use: Callable[[HttpEmbedder], Awaitable[None]]) -> None:
+    """Run ``use`` with a client of a server on the loopback, whose connections ``handler`` answers."""
+
+    async def test() -> None:
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        url = f"http://127.0.0.1:{port}"
+        client = Http1Client(url, max_connections=2)
+        try:
+            await use(HttpEmbedder(url, client))
+        finally:
+            client.close()
+            server.close()
+            await server.wait_closed()
+
+    run(test)
+
+
+async def read_request(reader: asyncio.StreamReader) -> None:
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = next(
+        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
+    )
+    await reader.readexactly(length)
+
+
+async def answer(writer: asyncio.StreamWriter, body: bytes) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+    await writer.drain()
+
+
+async def embed(client: HttpEmbedder, timeout: float = 5.0) -> Embeddings:
+    return await client.embed(TEXTS, kind="query", priority="interactive", timeout=timeout)
+
+
+def test_a_connection_closed_between_two_calls_costs_the_second_nothing():
+    connections: list[int] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        await read_request(reader)
+        body = packed()
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async def use(client: HttpEmbedder) -> None:
+        for _ in range(3):
+            assert (await embed(client)).vectors.shape == (2, DIM)
+
+    over_tcp(handler, use)
+    assert len(connections) == 3
+
+
+@pytest.mark.parametrize("drip", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"])
+def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: bytes):
+    closed = asyncio.Event()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(drip)
+        await writer.drain()
+        await reader.read()
+        writer.close()
+        closed.set()
+
+    async def use(client: HttpEmbedder) -> None:
+        with pytest.raises(DeadlineExceeded):
+            await embed(client, timeout=0.05)
+        # The request ends by its own time-out, and its connection with it.
+        await closed.wait()
+
+    over_tcp(handler, use)
+
+
+def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
+    started = asyncio.Semaphore(0)
+    answers = asyncio.Event()
+    hung_up: list[bytes] = []
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        started.release()
+        if not answers.is_set():
+            hung_up.append(await reader.read())
+            writer.close()
+            return
+        await answer(writer, packed())
+        writer.close()
+
+    async def use(client: HttpEmbedder) -> None:
+        for _ in range(5):  # more than the pool has places
+            abandoned = asyncio.create_task(embed(client))
+            await started.acquire()
+            abandoned.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await abandoned
+        answers.set()
+        for _ in range(3):
+            assert (await embed(client)).model == MODEL
+        assert hung_up == [b""] * 5
+
+    over_tcp(handler, use)
+
+
+def test_connections_are_used_again_and_never_more_than_allowed():
+    open_now = 0
+    most = 0
+    made = 0
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most, made
+        open_now, made = open_now + 1, made + 1
+        most = max(most, open_now)
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                await read_request(reader)
+                await answer(writer, packed())
+        open_now -= 1
+        writer.close()
+
+    async def use(client: HttpEmbedder) -> None:
+        for _ in range(4):
+            found = await asyncio.gather(*(embed(client) for _ in range(6)))
+            assert [one.model for one in found] == [MODEL] * 6
+
+    over_tcp(handler, use)
+    assert (most, made) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabcde",
+        b"HTTP/1.0 200 OK\r\n\r\nabcde",
+    ],
+    ids=["chunked", "with a length", "after a 100", "until the end"],
+)
+def test_a_body_is_read_whole_however_it_is_sent(sent: bytes):
+    assert exchange(sent).body == b"abcde"
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"",
+        b"HTTP/1.1 200",
+        b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nab",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+    ],
+    ids=["nothing", "half a line", "half a body", "half a chunk", "no HTTP", "no length"],
+)
+def test_an_answer_that_breaks_off_or_is_no_http_is_a_broken_connection(sent: bytes):
+    with pytest.raises(ConnectionBroken):
+        exchange(sent)
+
+
+def exchange(sent: bytes) -> Response:
+    """Return what the client makes of a server that sends this and hangs up."""
+
+    async def test() -> Response:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            writer.write(sent)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(handler, "127.0.0.1", 0)
+        client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+        try:
+            return await client.request("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
+        finally:
+            client.close()
+            server.close()
+            await server.wait_closed()
+
+    return run(test)
+
+
+def test_nobody_at_the_address_is_unavailable_and_not_ready():
+    async def test() -> None:
+        url = f"http://127.0.0.1:{free_port()}"
+        client = HttpEmbedder(url, Http1Client(url, max_connections=2))
+        with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
+            await embed(client)
+        assert not await client.ready(timeout=1.0)
+
+    run(test)

@@ -93,9 +93,12 @@ def test_every_bit_of_a_documents_row_is_covered(closed: tuple[Path, Dump], tmp_
 @pytest.mark.parametrize("keep", [1, 99, 100, 512, PAGE - 1, PAGE, PAGE + 1, 3 * PAGE, -PAGE, -1])
 def test_a_truncated_database_is_refused(closed: tuple[Path, Dump], tmp_path: Path, keep: int):
     data = copy(closed[0], tmp_path / "data")
-    content = (data / FILE_NAME).read_bytes()[:keep]
-    (data / FILE_NAME).write_bytes(content)
-    assert isinstance(opening(data), str)
+    content = (data / FILE_NAME).read_bytes()
+    (data / FILE_NAME).write_bytes(content[:keep])
+    outcome = opening(data)
+    # SQLite reads what is missing of the last page as zeros; where it was zeros, nothing is missing.
+    harmless = len(content[keep:]) < PAGE and not any(content[keep:])
+    assert outcome == closed[1] if harmless else isinstance(outcome, str)
 
 
 @pytest.mark.parametrize("how", ["empty", "missing"])

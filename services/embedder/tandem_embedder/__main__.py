@@ -6,7 +6,6 @@ imports the HTTP stack and listens. The imports inside functions are that order.
 
 import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
 import argparse
-import dataclasses
 import importlib
 import logging
 import os
@@ -61,8 +60,7 @@ def main() -> int:
         signal.signal(number, lambda *_: os._exit(0))
     logs.configure("embedder", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
-    workers = settings.workers or max(1, usable_threads() // settings.threads)
-    settings = dataclasses.replace(settings, workers=workers)
+    settings = settings.with_workers(usable_threads())
     log.info(
         "starting",
         extra={
@@ -70,7 +68,7 @@ def main() -> int:
             "model": manifest.model if manifest else None,
             "fingerprint": manifest.variants[settings.precision].fingerprint if manifest else None,
             "precision": settings.precision,
-            "workers": workers,
+            "workers": settings.workers,
             "threads": settings.threads,
             "settings": describe(settings),
         },

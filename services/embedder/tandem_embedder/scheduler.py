@@ -80,6 +80,8 @@ class Scheduler:
         workers: int = 1,
         clock: Clock = time.monotonic,
     ) -> None:
+        if workers < 1:
+            raise ValueError(f"at least one worker is needed, not {workers}")
         self._model = model
         self._queue: BatchQueue[_Payload] = BatchQueue(limits)
         self._observer = observer

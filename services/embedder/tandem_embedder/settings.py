@@ -1,5 +1,6 @@
 """The embedder's settings: one frozen object, read once at start, and the rules between them."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -114,6 +115,10 @@ class Settings:
                 f"TANDEM_MAX_QUEUED_TOKENS={self.max_queued_tokens} must be at least "
                 f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens}"
             )
+
+    def with_workers(self, usable_threads: int) -> "Settings":
+        """Return the settings with the workers that 0 stands for, where so many threads can run at a time."""
+        return dataclasses.replace(self, workers=self.workers or max(1, usable_threads // self.threads))
 
     def check_model(self, manifest: Manifest) -> None:
         """Check the rules that need to know the model.

@@ -39,7 +39,7 @@ class Bench:
 @asynccontextmanager
 async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
     loading: Future[LoadedModel] = Future()
-    service = Service(settings or Settings(), MANIFEST, loading)
+    service = Service(settings or Settings(workers=1), MANIFEST, loading)
     app = make_app(service, max_body_bytes=1000, access_log=True)
     starting = service.start()
     model, tokenizer = FakeModel(), FakeTokenizer()

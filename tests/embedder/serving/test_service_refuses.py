@@ -11,6 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tandem_contract.errors import ErrorReply
 from tests.support.processes import ServiceProcess
+from tests.support.stack import wait_until
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"
@@ -185,7 +186,7 @@ def test_metrics_can_be_parsed_and_count(client: httpx.Client):
 
 def test_the_log_is_one_object_a_line_with_the_requests_id(embedder: ServiceProcess, client: httpx.Client):
     client.post("/embed", content=GOOD, headers={"x-request-id": "find-me"})
-    client.get("/livez")  # its line comes after the first one's
+    wait_until(lambda: "find-me" in embedder.log_text(), "the request's line in the log")
     lines = embedder.log_lines()
     assert lines[0]["message"] == "starting"
     assert lines[0]["fingerprint"] == client.get("/readyz").json()["fingerprint"]

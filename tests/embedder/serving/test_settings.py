@@ -82,3 +82,10 @@ def test_help_names_the_variables_and_their_defaults():
     text = " ".join(ended.stdout.split())
     assert "TANDEM_MAX_QUEUED_TOKENS, default 32768" in text
     assert "429" in text
+
+
+@pytest.mark.parametrize(
+    ("workers", "threads", "usable", "expected"), [(0, 1, 4, 4), (0, 2, 4, 2), (0, 8, 4, 1), (0, 1, 1, 1), (3, 1, 8, 3)]
+)
+def test_workers_are_as_many_as_can_run_unless_they_are_given(workers: int, threads: int, usable: int, expected: int):
+    assert Settings(workers=workers, threads=threads).with_workers(usable).workers == expected

@@ -12,7 +12,7 @@ import os
 import signal
 import sys
 import threading
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from tandem_contract.service import logs
@@ -76,8 +76,6 @@ def main() -> int:
     loading = load_in_thread(settings, manifest, settings.threads, problem)
     server = importlib.import_module("tandem_embedder.server")
     status: int = server.serve(settings, manifest, loading)
-    # The interpreter must not end under a thread that is inside a native library: that aborts the process.
-    wait([loading], timeout=settings.shutdown_timeout)
     log.info("stopped", extra={"status": status})
     return status
 

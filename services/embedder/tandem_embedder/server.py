@@ -68,9 +68,9 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
     server = DrainingServer(config, service.readiness)
     try:
         server.run()
+        status = 0 if service.drained else 1
     except SystemExit:  # it could not listen, and has said so in the log
-        return 1
-    status = 0 if service.drained else 1
+        status = 1
     if not service.drained or not loading.done():
         # A thread is inside a native library: stuck in the model, or still loading it. The interpreter would wait for
         # the one for ever, and pull the ground from under the other.

@@ -6,8 +6,9 @@ from contextlib import asynccontextmanager
 from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
-from tandem_contract.service.access_log import AccessLog, with_access_log
+from tandem_contract.service.access_log import make_access_log
 from tandem_contract.service.http import not_found
+from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_embedder.edge.embed_route import EmbedRoute
 from tandem_embedder.edge.probes import probes
@@ -16,6 +17,7 @@ from tandem_embedder.service import Service
 
 def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp:
     """Return the embedder as an ASGI application; its lifespan starts and drains ``service``."""
+    log = make_access_log("embedder", wanted=access_log)
 
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[None]:
@@ -24,6 +26,8 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
             yield
         finally:
             await service.stop()
+            if log is not None:
+                log.flush()
 
     app: AsgiApp = Router(
         [
@@ -34,4 +38,4 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
         default=not_found,
         lifespan=lifespan,
     )
-    return with_request_id(with_access_log(app, AccessLog("embedder")) if access_log else app)
+    return with_request_id(observed(app, [log.record] if log is not None else []))

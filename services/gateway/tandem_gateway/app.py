@@ -5,8 +5,9 @@ from contextlib import asynccontextmanager
 
 from starlette.routing import Route, Router
 
-from tandem_contract.service.access_log import AccessLog, with_access_log
+from tandem_contract.service.access_log import make_access_log
 from tandem_contract.service.http import not_found
+from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
@@ -19,7 +20,6 @@ from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
-from tandem_gateway.http.observation import observed
 from tandem_gateway.http.routes import endpoints
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
@@ -163,6 +163,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
     """
     gateway, client, metrics = build_gateway(settings)
 
+    log = make_access_log("gateway", wanted=settings.access_log)
+
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[None]:
         gateway.start(on_failure)
@@ -171,6 +173,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         finally:
             await gateway.stop()
             client.close()
+            if log is not None:
+                log.flush()
 
     router: AsgiApp = Router(
         [Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, settings.max_body_bytes)],
@@ -178,7 +182,5 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         default=not_found,
         lifespan=lifespan,
     )
-    app = observed(router, metrics)
-    if settings.access_log:
-        app = with_access_log(app, AccessLog("gateway"))
-    return with_request_id(app), gateway
+    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
+    return with_request_id(observed(router, observers)), gateway

@@ -6,6 +6,10 @@ Children with labels are bound once: looking one up costs three times what obser
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from tandem_contract.service.http import ROUTE
+from tandem_contract.service.request_id import Scope
+
+_UNMATCHED = "unmatched"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -109,8 +113,9 @@ class Metrics:
         self._bound_seconds: dict[str, Histogram] = {}
         self._bound_calls: dict[str, Histogram] = {}
 
-    def request(self, route: str, code: int, seconds: float) -> None:
-        """Count a request; ``route`` is a template, never a path."""
+    def observe_request(self, scope: Scope, code: int, seconds: float) -> None:
+        """Count a request, under the template of its path: the path itself would make a series of every id."""
+        route = scope.get(ROUTE, _UNMATCHED)
         counter = self._bound_requests.get((route, code))
         if counter is None:
             counter = self._bound_requests[route, code] = self._requests.labels(route, str(code))

@@ -14,9 +14,8 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from tandem_contract.service.http import CLIENT_GONE
 from tandem_contract.service.logs import request_id
-from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
+from tandem_contract.service.request_id import Scope
 
 _FLUSH_SECONDS: Final = 0.05
 _FLUSH_BYTES: Final = 1 << 16
@@ -50,8 +49,8 @@ class AccessLog:
         self._second = 0
         self._prefix = ""
 
-    def record(self, method: str, path: str, status: int, seconds: float) -> None:
-        """Note a request that was answered just now."""
+    def record(self, scope: Scope, status: int, seconds: float) -> None:
+        """Note a request that ended just now; an ``observation.Observer``."""
         line = _Line(
             self._now(),
             "info",
@@ -59,15 +58,15 @@ class AccessLog:
             self._logger,
             "request",
             request_id.get(),
-            method,
-            path,
+            scope["method"],
+            scope["path"],
             status,
             round(seconds * 1000, 3),
         )
         try:
             encoded = self._encoder.encode(line)
         except UnicodeError:  # a path may hold what UTF-8 cannot
-            line.path = ascii(path)
+            line.path = ascii(line.path)
             encoded = self._encoder.encode(line)
         self._lines.append(encoded)
         self._size += len(encoded)
@@ -77,7 +76,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write what is there."""
+        """Write what is there; to be called once more when the service ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -98,30 +97,6 @@ class AccessLog:
         return f"{self._prefix}.{int((now - second) * 1000):03d}Z"
 
 
-def with_access_log(app: AsgiApp, log: AccessLog) -> AsgiApp:
-    """Return ``app`` with a line after each HTTP request; status 499 is a client that went away."""
-    if not logging.getLogger("tandem.access").isEnabledFor(logging.INFO):
-        return app
-
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            try:
-                await app(scope, receive, send)
-            finally:
-                log.flush()
-            return
-        started = time.perf_counter()
-        status = CLIENT_GONE
-
-        async def send_and_note(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
-        try:
-            await app(scope, receive, send_and_note)
-        finally:
-            log.record(scope["method"], scope["path"], status, time.perf_counter() - started)
-
-    return wrapped
+def make_access_log(service: str, *, wanted: bool) -> AccessLog | None:
+    """Return the access log; None if it is not wanted, or the level of the other lines is above ``info``."""
+    return AccessLog(service) if wanted and logging.getLogger().isEnabledFor(logging.INFO) else None

@@ -1,0 +1,38 @@
+"""Tells observers of every request how it ended, whatever answered it; plain ASGI, outside any framework."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from tandem_contract.service.http import CLIENT_GONE
+from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
+
+Observer = Callable[[Scope, int, float], None]
+"""Called with a request's scope, the status of its answer (499: the client went away) and its seconds."""
+
+
+def observed(app: AsgiApp, observers: Sequence[Observer]) -> AsgiApp:
+    """Return ``app`` with ``observers``, which are called after each HTTP request; ``app`` itself if there are none."""
+    if not observers:
+        return app
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        status = CLIENT_GONE
+
+        async def send_and_note(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await app(scope, receive, send_and_note)
+        finally:
+            seconds = time.perf_counter() - started
+            for observe in observers:
+                observe(scope, status, seconds)
+
+    return wrapped

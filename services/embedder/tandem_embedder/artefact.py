@@ -52,7 +52,7 @@ class Variant(msgspec.Struct, frozen=True):
     fingerprint: str
     """Hash of all that defines the vectors; equal on two machines that prepared the same model."""
     recipe: str
-    """Name and version of the way the graph was written, for example ``bert-int8/1``; ``given`` if it was not."""
+    """Name and version of the way the graph was written, for example ``bert-int8/2``; ``given`` if it was not."""
     min_cosine: float
     """Least cosine to the known answers at which this precision counts as right on a CPU."""
     files: dict[str, FileRecord]

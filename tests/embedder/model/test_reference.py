@@ -51,8 +51,8 @@ def test_fp32_is_the_reference(model_dir: Path, sequences: list[list[int]]) -> N
 
 def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]]) -> None:
     cosine = cosines(model_dir, "int8", sequences)
-    assert cosine.mean() >= 0.997
-    assert cosine.min() >= 0.99
+    assert cosine.mean() >= 0.9985
+    assert cosine.min() >= 0.996
 
 
 def test_the_fingerprints_stay_what_they_were(model_dir: Path) -> None:
@@ -60,5 +60,5 @@ def test_the_fingerprints_stay_what_they_were(model_dir: Path) -> None:
     variants = read_manifest(model_dir).variants
     assert {name: variant.fingerprint for name, variant in variants.items()} == {
         "fp32": "dc26293897be8015f3c80807cf9fe509",
-        "int8": "7807837d25ba47f7c08c843c6b695604",
+        "int8": "801812f1f4cb57857d6c3f21647ae5b2",
     }

@@ -6,7 +6,7 @@ from importlib import resources
 from tandem_embedder.prepare.calibration import CALIBRATION_TEXTS, calibration_texts
 from tandem_embedder.prepare.recipes import BERT_RECIPES
 
-PINNED = ("bert-int8/1", "3be089baa1e0239e3f62cc8c71d61d7a3de7ccbe6c556705061dcbc123cb638b")
+PINNED = ("bert-int8/2", "3be089baa1e0239e3f62cc8c71d61d7a3de7ccbe6c556705061dcbc123cb638b")
 
 
 def test_the_texts_change_only_with_the_recipes_version() -> None:

@@ -3,6 +3,9 @@
 Why not an exporter and onnxruntime's own fusions: the fused SkipLayerNormalization runs scalar on a CPU and
 took a quarter of an int8 run. Here a residual is a plain sum followed by LayerNormalization, attention is
 onnxruntime's MultiHeadAttention, and query, key and value are one projection, quantised once.
+
+Outside attention a token does not see the others, and hidden states are ``(tokens, hidden)``: one row a token, as
+a quantisation with one scale a token wants them.
 """
 
 import onnx
@@ -42,9 +45,12 @@ class _BertWriter:
     def write(self, weights: BertWeights, pooling: Pooling, extra_outputs: list[str] | None) -> onnx.ModelProto:
         graph = self._graph
         mask = graph.node("Cast", [ATTENTION_MASK], "padding_mask", to=onnx.TensorProto.INT32)
+        rows_length = graph.node("Shape", [INPUT_IDS], "rows_length")
+        texts = graph.node("Concat", [rows_length, graph.integers(-1)], "texts.shape", axis=0)
         hidden = self._embeddings(weights)
         for index, layer in enumerate(weights.layers):
-            hidden = self._layer(f"layer{index}", layer, hidden, mask)
+            hidden = self._layer(f"layer{index}", layer, hidden, mask, texts)
+        hidden = graph.node("Reshape", [hidden, texts], "hidden.of_texts")
         add_l2_norm(graph, add_pooling(graph, hidden, pooling))
         return graph.build("bert", self._config.hidden_size, extra_outputs)
 
@@ -57,11 +63,18 @@ class _BertWriter:
         positions = graph.node("Slice", [table, zero, shape, zero], "positions")
         # Sum and not Add, here and below: onnxruntime has a fusion of Add and LayerNormalization at load.
         total = graph.node("Sum", [words, positions], "embeddings.sum")
-        return self._norm("embeddings.norm", total, weights.embedding_norm)
+        return self._norm("embeddings.norm", self._by_token(total), weights.embedding_norm)
 
-    def _layer(self, at: str, layer: Layer, hidden: str, mask: str) -> str:
+    def _by_token(self, of_texts: str) -> str:
+        shape = self._graph.integers(-1, self._config.hidden_size)
+        return self._graph.node("Reshape", [of_texts, shape], f"{of_texts}.by_token")
+
+    def _layer(self, at: str, layer: Layer, hidden: str, mask: str, texts: str) -> str:
+        """Add a layer; ``texts`` is the shape ``(rows, length, -1)``, under which attention sees the tokens."""
         graph, project = self._graph, self._projections
-        packed = project.after_norm(graph, f"{at}.qkv", hidden, layer.query_key_value)
+        query_key_value = project.before_attention(f"{at}.attention_output", layer)
+        packed = project.after_norm(graph, f"{at}.qkv", hidden, query_key_value)
+        packed = graph.node("Reshape", [packed, texts], f"{at}.qkv.of_texts")
         graph.node("Split", [packed], f"{at}.query", outputs=3, axis=-1)
         context = graph.microsoft_node(
             "MultiHeadAttention",
@@ -69,13 +82,14 @@ class _BertWriter:
             f"{at}.context",
             num_heads=self._config.num_attention_heads,
         )
-        attended = project.per_token(graph, f"{at}.attention_output", context, layer.attention_output)
+        context = self._by_token(context)
+        attended = project.after_attention(graph, f"{at}.attention_output", context, layer.attention_output)
         residual = graph.node("Sum", [attended, hidden], f"{at}.attention_sum")
         hidden = self._norm(f"{at}.attention_norm", residual, layer.attention_norm)
 
         wide = project.after_norm(graph, f"{at}.intermediate", hidden, layer.intermediate)
         active = self._activation(f"{at}.active", wide)
-        narrow = project.per_token(graph, f"{at}.output", active, layer.output)
+        narrow = project.after_activation(graph, f"{at}.output", active, layer.output, self._lowest_activation())
         residual = graph.node("Sum", [narrow, hidden], f"{at}.output_sum")
         return self._norm(f"{at}.output_norm", residual, layer.output_norm)
 
@@ -87,6 +101,10 @@ class _BertWriter:
                 return self._graph.microsoft_node("FastGelu", [wide], name)
             case "relu":
                 return self._graph.node("Relu", [wide], name)
+
+    def _lowest_activation(self) -> float:
+        # The minimum of x * Phi(x), at x = -0.7518, is -0.16997; that of its tanh approximation is -0.17004.
+        return 0.0 if self._config.hidden_act == "relu" else -0.1701
 
     def _norm(self, name: str, hidden: str, norm: Norm) -> str:
         graph = self._graph

@@ -1,41 +1,45 @@
 """How the encoder multiplies by its weights: in float32, or in int8 with two ways of scaling.
 
-The encoder asks for three things, and each precision answers in its own way:
+The encoder asks for four things, and each precision answers in its own way:
 
 - ``words``: the word embeddings of the input;
 - ``after_norm``: a projection of a LayerNorm's output;
-- ``per_token``: a projection of anything else, whose range differs much from token to token.
+- ``after_attention``: a projection of attention's output; ``before_attention`` prepares it;
+- ``after_activation``: a projection of the activation's output, whose range differs much from token to token.
 
 int8, activations uint8 and weights int8 (the pairing for which onnxruntime has its fast kernels):
 
-- *After a LayerNorm* the range of each channel is known from calibration, and a few channels are many times
-  wider than the rest. They are smoothed as in SmoothQuant (Xiao et al. 2023, arXiv 2211.10438):
+- *After a LayerNorm and after attention* the range of each channel is known from calibration, and a few channels are
+  many times wider than the rest. They are smoothed as in SmoothQuant (Xiao et al. 2023, arXiv 2211.10438):
   ``x @ W = (x / sigma) @ (sigma * W)`` with ``sigma = range ** alpha / max|W| ** (1 - alpha)`` for each channel.
-  One fixed scale then fits them all. Only this branch is smoothed, the residual keeps its values.
-- *Elsewhere* every token has its own scale, computed as it comes.
+  One fixed scale then fits them all. After a LayerNorm the division is a step of its own, since the residual keeps
+  its values; attention's output is a weighted mean of value vectors, so there it goes into the weights of the values.
+- *After the activation* every token has its own scale, computed as it comes. GELU's output is hardly ever negative
+  and never by much: nearly all of the steps are on the positive side, which halves the error of a symmetric scale.
 
-Neither looks at the other tokens of a batch, so a text has the same vector in any company. That is what
+None looks at the other tokens of a batch, so a text has the same vector in any company. That is what
 ``quantize_dynamic``, with one scale for a whole batch, cannot give.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
 from tandem_embedder.prepare.graph_builder import INPUT_IDS, GraphBuilder
-from tandem_embedder.prepare.weights import Float, Linear
+from tandem_embedder.prepare.weights import Float, Layer, Linear
 
-SMOOTHING_ALPHA = 0.65
-"""How much of the difficulty moves from activations to weights; 0.5 and 0.8 measured a little worse."""
+SMOOTHING_ALPHA = 0.75
+"""How much of the difficulty moves from activations to weights; 0.65 and 0.8 measured a little worse."""
 RANGE_MARGIN = 0.05
 """Widening of a calibrated range at either end; what still lies outside saturates."""
 SMALLEST_SCALE = 1e-12
-ACTIVATION_ZERO = 128
-ACTIVATION_STEPS = 127
-"""Steps to either side of ``ACTIVATION_ZERO``: a token's scale is its largest magnitude over this."""
+LARGEST_STEP = 255
+NEGATIVE_STEPS = 24
+"""Of an activation's 255 steps, those below zero where it can be negative; 16 and 32 measured about the same."""
 
 Int8 = NDArray[np.int8]
 
@@ -47,14 +51,23 @@ class Projections(Protocol):
         """Look ``input_ids`` up in ``table``, ``(vocab, hidden)``; the result is ``(rows, length, hidden)``."""
 
     def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
-        """Project a LayerNorm's output ``(rows, length, in)`` to ``(rows, length, out)``, bias added."""
+        """Project a LayerNorm's output ``(tokens, in)`` to ``(tokens, out)``, bias added."""
 
-    def per_token(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
-        """Project any ``(rows, length, in)`` to ``(rows, length, out)``, bias added."""
+    def before_attention(self, site: str, layer: Layer) -> Linear:
+        """Return the layer's query, key and value, as ``after_attention`` at ``site`` wants them."""
+
+    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
+        """Project attention's output ``(tokens, in)`` to ``(tokens, out)``, bias added."""
+
+    def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
+        """Project an activation's output ``(tokens, in)``, nowhere under ``lowest``, to ``(tokens, out)``, bias added.
+
+        ``lowest`` is 0 or less.
+        """
 
 
 class Float32Projections:
-    """The reference; remembers what goes into ``after_norm``, so that it can be calibrated."""
+    """The reference; remembers what goes into projections with fixed scales, so that it can be calibrated."""
 
     def __init__(self) -> None:
         self.calibration_points: dict[str, str] = {}
@@ -67,10 +80,22 @@ class Float32Projections:
     def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
         """Multiply in float32, and remember the input for calibration."""
         self.calibration_points[site] = hidden
-        return self.per_token(graph, site, hidden, linear)
+        return self._multiply(graph, site, hidden, linear)
 
-    def per_token(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
+    def before_attention(self, site: str, layer: Layer) -> Linear:
+        """Leave it as it is."""
+        return layer.query_key_value
+
+    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
+        """Multiply in float32, and remember the input for calibration."""
+        self.calibration_points[site] = context
+        return self._multiply(graph, site, context, linear)
+
+    def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
         """Multiply in float32."""
+        return self._multiply(graph, site, active, linear)
+
+    def _multiply(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
         weight = graph.tensor(f"{site}.weight", linear.weight)
         product = graph.node("MatMul", [hidden, weight], f"{site}.product")
         return graph.node("Add", [product, graph.tensor(f"{site}.bias", linear.bias)], site)
@@ -86,7 +111,7 @@ class ChannelRange:
 
 @dataclass(frozen=True)
 class FixedScale:
-    """What turns a LayerNorm's output into uint8: ``x / sigma / scale + zero``."""
+    """What turns activations into uint8: ``x / sigma / scale + zero``."""
 
     sigma: Float
     """``(channels,) float32``"""
@@ -117,29 +142,27 @@ def _round_mantissa(values: NDArray[np.float64], bits: int) -> NDArray[np.float6
     return rounded
 
 
-def quantise_columns(weight: Float, bits: int) -> tuple[Int8, Float]:
-    """Return ``weight`` ``(in, out)`` as symmetric integers of ``bits`` bits, and ``(out,)`` scales."""
-    steps = 2 ** (bits - 1) - 1
-    scales = np.maximum(np.abs(weight).max(axis=0) / steps, SMALLEST_SCALE).astype(np.float32)
+def quantise_columns(weight: Float) -> tuple[Int8, Float]:
+    """Return ``weight`` ``(in, out)`` as symmetric integers of 8 bits, and ``(out,)`` scales."""
+    scales = np.maximum(np.abs(weight).max(axis=0) / 127, SMALLEST_SCALE).astype(np.float32)
     return np.rint(weight / scales).astype(np.int8), scales
 
 
 class Int8Projections:
-    """The int8 recipe, described at the top of this module.
+    """The int8 recipe, described at the top of this module; an object serves one graph.
 
     Args:
-        ranges: site → calibrated range, for every site of ``after_norm``.
-        weight_bits: 8, or 7 where a CPU's uint8 x int8 kernel saturates its 16-bit sums (AVX2 without VNNI).
+        ranges: site → calibrated range, for every site of ``after_norm`` and ``after_attention``.
     """
 
-    def __init__(self, ranges: dict[str, ChannelRange], weight_bits: int = 8) -> None:
+    def __init__(self, ranges: dict[str, ChannelRange]) -> None:
         self._ranges = ranges
-        self._weight_bits = weight_bits
+        self._zeros: dict[int, str] = {}
 
     def words(self, graph: GraphBuilder, table: Float) -> str:
         """Gather rows of int8 and give each its own scale back."""
         # Rows are quantised like columns elsewhere; the table is half of a small model's bytes.
-        rows, scales = quantise_columns(np.ascontiguousarray(table.T), 8)
+        rows, scales = quantise_columns(np.ascontiguousarray(table.T))
         row = graph.node("Gather", [graph.tensor("words.table", np.ascontiguousarray(rows.T)), INPUT_IDS], "words.row")
         scale = graph.node("Gather", [graph.tensor("words.scale", scales[:, None]), INPUT_IDS], "words.row_scale")
         return graph.node("Mul", [graph.node("Cast", [row], "words.row_float", to=TensorProto.FLOAT), scale], "words")
@@ -149,25 +172,51 @@ class Int8Projections:
         fixed = smooth(self._ranges[site], linear.weight)
         inverse = graph.tensor(f"{site}.inverse_sigma", (1 / fixed.sigma).astype(np.float32))
         smoothed = graph.node("Mul", [hidden, inverse], f"{site}.smoothed")
+        return self._multiply_smoothed(graph, site, smoothed, linear, fixed)
+
+    def before_attention(self, site: str, layer: Layer) -> Linear:
+        """Smooth the value vectors, and with them what attention makes of them."""
+        inverse = 1 / smooth(self._ranges[site], layer.attention_output.weight).sigma
+        # Query, key and value lie side by side; only the value's columns are scaled.
+        columns = np.concatenate([np.ones(2 * len(inverse), np.float32), inverse.astype(np.float32)])
+        packed = layer.query_key_value
+        return replace(packed, weight=packed.weight * columns, bias=packed.bias * columns)
+
+    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
+        """Quantise by the calibrated scale what ``before_attention`` smoothed, multiply in integers."""
+        return self._multiply_smoothed(graph, site, context, linear, smooth(self._ranges[site], linear.weight))
+
+    def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
+        """Quantise by the largest value of each token, multiply in integers, scale back."""
+        zero_step = NEGATIVE_STEPS if lowest < 0 else 0
+        largest = graph.node("ReduceMax", [active], f"{site}.largest", axes=[-1], keepdims=1)
+        step = graph.node("Mul", [largest, graph.scalar(1 / (LARGEST_STEP - zero_step))], f"{site}.step")
+        # A token whose values are all small still needs its lowest on the scale.
+        smallest = max(SMALLEST_SCALE, -lowest / zero_step if zero_step else 0.0)
+        step = graph.node("Max", [step, graph.scalar(smallest)], f"{site}.token_scale")
+        # One scale a row is QuantizeLinear's scale along axis 0: it spares a pass over the values, for their division.
+        scales = graph.node("Squeeze", [step, graph.integers(-1)], f"{site}.token_scales")
+        zeros = self._zero_points(graph, active, zero_step)
+        quantised = graph.node("QuantizeLinear", [active, scales, zeros], f"{site}.quantised", axis=0)
+        zero = graph.tensor(f"activation.zero:{zero_step}", np.array(zero_step, np.uint8))
+        product = self._multiply(graph, f"{site}.product", quantised, linear.weight, graph.scalar(1.0), zero)
+        scaled = graph.node("Mul", [product, step], f"{site}.scaled")
+        return graph.node("Add", [scaled, graph.tensor(f"{site}.bias", linear.bias)], site)
+
+    def _zero_points(self, graph: GraphBuilder, like: str, value: int) -> str:
+        """Return a vector with ``value`` for each row of ``like``; the same one in all layers."""
+        if value not in self._zeros:
+            tokens = graph.node("Shape", [like], f"activation.tokens:{value}", start=0, end=1)
+            filled = onnx.numpy_helper.from_array(np.array([value], np.uint8))
+            self._zeros[value] = graph.node("ConstantOfShape", [tokens], f"activation.zeros:{value}", value=filled)
+        return self._zeros[value]
+
+    def _multiply_smoothed(self, graph: GraphBuilder, site: str, smoothed: str, linear: Linear, fixed: FixedScale) -> str:
         scale = graph.scalar(fixed.scale)
         zero = graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
         quantised = graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised")
         weight = linear.weight * fixed.sigma[:, None]
         return self._multiply(graph, site, quantised, weight, scale, zero, bias=linear.bias)
-
-    def per_token(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
-        """Quantise by the largest magnitude of each token, multiply in integers, scale back."""
-        magnitude = graph.node("Abs", [hidden], f"{site}.magnitude")
-        largest = graph.node("ReduceMax", [magnitude], f"{site}.largest", axes=[-1], keepdims=1)
-        step = graph.node("Mul", [largest, graph.scalar(1 / ACTIVATION_STEPS)], f"{site}.step")
-        step = graph.node("Max", [step, graph.scalar(SMALLEST_SCALE)], f"{site}.token_scale")
-        steps = graph.node("Div", [hidden, step], f"{site}.steps")
-        one = graph.scalar(1.0)
-        zero = graph.tensor("activation.zero", np.array(ACTIVATION_ZERO, np.uint8))
-        quantised = graph.node("QuantizeLinear", [steps, one, zero], f"{site}.quantised")
-        product = self._multiply(graph, f"{site}.product", quantised, linear.weight, one, zero)
-        scaled = graph.node("Mul", [product, step], f"{site}.scaled")
-        return graph.node("Add", [scaled, graph.tensor(f"{site}.bias", linear.bias)], site)
 
     def _multiply(
         self,
@@ -180,7 +229,7 @@ class Int8Projections:
         *,
         bias: Float | None = None,
     ) -> str:
-        integers, scales = quantise_columns(weight, self._weight_bits)
+        integers, scales = quantise_columns(weight)
         inputs = [
             quantised,
             graph.tensor(f"{name}.weight", integers),

@@ -27,7 +27,7 @@ from tandem_embedder.prepare.runtime import Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer, digest, read_tokenizer
 from tandem_embedder.prepare.weights import WEIGHTS, read_bert_weights
 
-BERT_RECIPES: dict[Precision, str] = {"fp32": "bert-fp32/1", "int8": "bert-int8/1"}
+BERT_RECIPES: dict[Precision, str] = {"fp32": "bert-fp32/1", "int8": "bert-int8/2"}
 GIVEN_RECIPE = "given"
 
 

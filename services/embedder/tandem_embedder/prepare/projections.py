@@ -211,7 +211,9 @@ class Int8Projections:
             self._zeros[value] = graph.node("ConstantOfShape", [tokens], f"activation.zeros:{value}", value=filled)
         return self._zeros[value]
 
-    def _multiply_smoothed(self, graph: GraphBuilder, site: str, smoothed: str, linear: Linear, fixed: FixedScale) -> str:
+    def _multiply_smoothed(
+        self, graph: GraphBuilder, site: str, smoothed: str, linear: Linear, fixed: FixedScale
+    ) -> str:
         scale = graph.scalar(fixed.scale)
         zero = graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
         quantised = graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised")

@@ -2,11 +2,11 @@
 
 import os
 
+import tandem_embedder.settings
+import tandem_gateway.settings
 from tests.deploy.manifests import DEPLOY, compose
 from tests.docs.readme import variables
 from tests.support.tools import run, tool
-import tandem_embedder.settings
-import tandem_gateway.settings
 
 
 def test_it_is_valid() -> None:

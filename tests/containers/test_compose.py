@@ -1,8 +1,11 @@
 """deploy/compose.yml, run: one gateway, three embedders, a volume that outlives the containers."""
 
 import os
+import re
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import docker
 import pytest
@@ -10,7 +13,7 @@ from docker.models.containers import Container
 from prometheus_client.parser import text_string_to_metric_families
 
 from tests.containers.engine import TAG
-from tests.deploy.manifests import DEPLOY
+from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.support.processes import free_port
 from tests.support.stack import Client, wait_until
 from tests.support.texts import distinct_texts
@@ -78,6 +81,15 @@ def composed(images: docker.DockerClient, compose_command: list[str]) -> Iterato
         started.compose("down", "--volumes", "--timeout", "30")
 
 
+def documented_commands(section: str) -> list[str]:
+    """Return the compose commands under a bold heading of the page's chapter on backups."""
+    chapter = (
+        (REPOSITORY / "docs" / "operations.md").read_text().split("\n## Backup and restore\n")[1].split("\n## ")[0]
+    )
+    part = chapter.split(f"**{section}**")[1].split("\n**")[0]
+    return re.findall(r"^    (docker compose .*)$", part, re.MULTILINE)
+
+
 def is_ready(composed: Composed) -> bool:
     try:
         return bool(composed.client.health()["model_loaded"])
@@ -121,3 +133,23 @@ def test_the_data_outlives_the_containers(composed: Composed) -> None:
     assert after.id != before.id
     wait_until(lambda: is_ready(composed), "the new gateway answers and sees an embedder")
     assert composed.client.found(text, 1) == ["kept"]
+
+
+def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Composed, tmp_path: Path) -> None:
+    def follow(section: str) -> list[str]:
+        commands = documented_commands(section)
+        program = shlex.join(composed.command)
+        real = [command.replace("docker compose -f deploy/compose.yml", program) for command in commands]
+        return [run(["bash", "-ec", command], env=composed.environment, cwd=tmp_path) for command in real]
+
+    text = "A clockmaker listens to the rain."
+    composed.client.ingest_and_wait([{"id": "before", "text": text}])
+    count = composed.client.health()["document_count"]
+    backed_up, *_ = follow("Backup")
+    assert backed_up.startswith("backed up: ")
+    composed.client.ingest_and_wait([{"id": "after", "text": "This is not in the backup."}])
+    _, _, verified, _ = follow("Restore")
+    assert "store: sound" in verified
+    wait_until(lambda: is_ready(composed), "the restored gateway answers and sees an embedder")
+    assert composed.client.health()["document_count"] == count
+    assert composed.client.found(text, 1) == ["before"]

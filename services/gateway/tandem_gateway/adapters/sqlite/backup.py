@@ -16,7 +16,7 @@ from tandem_gateway.model import CollectionRecord
 def back_up(path: Path, target: Path) -> list[CollectionRecord]:
     """Copy the store in ``path`` to the new file ``target``, and prove the copy sound.
 
-    SQLite's online backup (https://www.sqlite.org/backup.html) in a single step: one state of the store, with everything
+    SQLite's online backup (https://www.sqlite.org/backup.html) in a single step: one state of the store, with all
     that was acknowledged before, while the gateway goes on writing. The copy appears complete or not at all.
 
     Returns:

@@ -13,7 +13,7 @@ UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
 EMBEDDERS ?= 2
-COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -f deploy/compose.yml
+COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
@@ -93,6 +93,7 @@ images: ## build the images of both services
 
 up: images ## start both services in containers, with EMBEDDERS=2 embedders
 	@TANDEM_TAG=$(VERSION) $(COMPOSE) up --detach --no-build --scale embedder=$(EMBEDDERS)
+	@echo "tandem: the gateway is at http://localhost:$${TANDEM_PORT:-8000}; make down stops it"
 
 down: ## stop and remove the containers; the data stays in its volume
 	@$(COMPOSE) down

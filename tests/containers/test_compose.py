@@ -139,7 +139,7 @@ def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Co
     def follow(section: str) -> list[str]:
         commands = documented_commands(section)
         program = shlex.join(composed.command)
-        real = [command.replace("docker compose -f deploy/compose.yml", program) for command in commands]
+        real = [command.replace("docker compose -p tandem -f deploy/compose.yml", program) for command in commands]
         return [run(["bash", "-ec", command], env=composed.environment, cwd=tmp_path) for command in real]
 
     text = "A clockmaker listens to the rain."

@@ -1,39 +1,31 @@
 """Both images, built once for all tests here."""
 
-import os
 import subprocess
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import docker
 import pytest
 
-from tests.containers.engine import SERVICES, image
-from tests.deploy.manifests import REPOSITORY
-from tests.support.tools import missing, run, tool
-
-BUILD_SECONDS = 900.0
+from tests.containers.engine import SERVICES, build
+from tests.support.tools import missing, tool
 
 
 @pytest.fixture(scope="session")
-def engine() -> docker.DockerClient:
+def engine() -> Iterator[docker.DockerClient]:
     """A client of the container engine."""
     try:
         client = docker.from_env()
         client.ping()
     except docker.errors.DockerException:
         missing("a container engine")
-    return client
+    yield client
+    client.close()
 
 
 @pytest.fixture(scope="session")
 def images(engine: docker.DockerClient) -> docker.DockerClient:
     """The engine, with the images of both services built from this checkout."""
-    program = tool("docker")
-
-    def build(service: str) -> None:
-        command = [program, "build", "-f", f"services/{service}/Dockerfile", "-t", image(service), "."]
-        run(command, timeout=BUILD_SECONDS, cwd=REPOSITORY, env={**os.environ})
-
     with ThreadPoolExecutor(len(SERVICES)) as threads:
         list(threads.map(build, SERVICES))
     return engine

@@ -4,6 +4,7 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 # Its image would have to be pulled; what is started here is removed here.
@@ -12,10 +13,13 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
+from tests.deploy.manifests import REPOSITORY
 from tests.support.processes import get
 from tests.support.stack import wait_until
+from tests.support.tools import run, tool
 
 TAG = "test"
+BUILD_SECONDS = 900.0
 SERVICES = ("gateway", "embedder")
 PORTS = {"gateway": 8000, "embedder": 8080}
 
@@ -27,9 +31,15 @@ CONFINED: dict[str, Any] = {
 }
 
 
-def image(service: str) -> str:
-    """Return the name of the image that the tests built."""
-    return f"tandem-{service}:{TAG}"
+def image(service: str, tag: str = TAG) -> str:
+    """Return the name of an image that the tests built."""
+    return f"tandem-{service}:{tag}"
+
+
+def build(service: str, *options: str, tag: str = TAG, context: Path = REPOSITORY) -> None:
+    """Build a service's image with its Dockerfile."""
+    command = [tool("docker"), "build", "-f", f"services/{service}/Dockerfile", "-t", image(service, tag), *options]
+    run([*command, "."], timeout=BUILD_SECONDS, cwd=context)
 
 
 class Running:
@@ -79,7 +89,13 @@ class Running:
 
 @contextmanager
 def running(
-    service: str, environment: Mapping[str, str] | None = None, volume: str | None = None, **limits: Any
+    service: str,
+    environment: Mapping[str, str] | None = None,
+    *,
+    volume: str | None = None,
+    model: Path | None = None,
+    tag: str = TAG,
+    **limits: Any,
 ) -> Iterator[Running]:
     """Run a service's image, confined; gone at the end, with its anonymous volume.
 
@@ -87,13 +103,17 @@ def running(
         service: ``gateway`` or ``embedder``.
         environment: its variables.
         volume: of the gateway's data; one of the container's own if None.
+        model: a prepared model to mount, for an embedder's image without one.
+        tag: the image's tag.
         limits: what else the engine is told, such as ``nano_cpus``.
     """
-    container = DockerContainer(image(service)).with_exposed_ports(PORTS[service])
+    container = DockerContainer(image(service, tag)).with_exposed_ports(PORTS[service])
     container.with_envs(**dict(environment or {})).with_tmpfs_mount("/tmp", "size=16m").with_kwargs(
         **CONFINED, **limits
     )
     if volume is not None:
         container.with_volume_mapping(volume, "/var/lib/tandem", "rw")
+    if model is not None:
+        container.with_volume_mapping(str(model), "/opt/model", "ro")
     with container:
         yield Running(container, service)

@@ -28,4 +28,4 @@ def test_every_install_from_an_index_is_locked(service: str) -> None:
     installs = re.findall(r"-m pip [^&\n]* install ([^&\n]*)", text)
     assert len(installs) >= 3
     for arguments in installs:
-        assert "--require-hashes" in arguments or arguments.split() == ["--no-deps", "wheels/*.whl"], arguments
+        assert "--require-hashes" in arguments or arguments.split()[-2:] == ["--no-deps", "wheels/*.whl"], arguments

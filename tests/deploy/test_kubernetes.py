@@ -23,7 +23,8 @@ from tests.deploy.manifests import (
 )
 from tests.docs.readme import variables
 
-VERSIONS = ("1.36", "1.37")
+# The oldest that docs/operations.md promises, and the two newest.
+VERSIONS = ("1.30", "1.36", "1.37")
 
 # Kubernetes has no schema for what an operator adds.
 OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}

@@ -73,7 +73,7 @@ def _maintain(command: str, data_dir: Path, target: Path | None) -> int:
         if command == "rebuild":
             maintenance.rebuild(data_dir, _say)
             return 0
-        if target is not None:
+        if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
             return 0
         # An orphan must not put a snapshot in place under the next gateway's eyes.

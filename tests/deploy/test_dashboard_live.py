@@ -11,7 +11,7 @@ import yaml
 
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.test_monitoring import dashboard_queries
-from tests.support.processes import free_port
+from tests.support.processes import free_port, get
 from tests.support.stack import Stack, wait_until
 from tests.support.texts import distinct_texts
 from tests.support.tools import tool
@@ -67,6 +67,7 @@ def prometheus(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
             )
         running = Prometheus(f"http://127.0.0.1:{port}")
         try:
+            wait_until(lambda: get(f"{running.http.base_url}/-/ready")[0] == 200, "Prometheus is ready")
             wait_until(lambda: scrapes(running) >= SCRAPES, "Prometheus has scraped both services")
             documents = [{"id": f"doc-{number}", "text": text} for number, text in enumerate(distinct_texts(40))]
             stack.client.ingest_and_wait(documents)
@@ -82,10 +83,7 @@ def prometheus(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 
 def scrapes(prometheus: Prometheus) -> float:
     """Return how often the service scraped least was scraped."""
-    try:
-        samples = prometheus.ask('count_over_time((up{job=~"tandem-.*"} == 1)[5m:500ms])')
-    except httpx.TransportError:
-        return 0
+    samples = prometheus.ask('count_over_time((up{job=~"tandem-.*"} == 1)[5m:500ms])')
     return min((float(sample["value"][1]) for sample in samples), default=0) if len(samples) == 2 else 0
 
 

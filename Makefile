@@ -10,10 +10,14 @@ MODEL_FROM ?= auto
 PREPARE = $(BIN)/python -m tandem_embedder.prepare --out $(MODEL_DIR) $(if $(SOURCE),--source $(SOURCE),--from $(MODEL_FROM))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 UV_VERSION := 0.13.9
+VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
+BASE_IMAGE ?= python:3.11-slim-bookworm
+EMBEDDERS ?= 2
+COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docker-compose) -p tandem -f deploy/compose.yml
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test check format model setup setup-dev lock clean
+.PHONY: help demo run test check format model setup setup-dev lock images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -67,9 +71,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run embedder gateway prepare; do \
+	@for set in dev run embedder gateway prepare build; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
+			build) inputs="requirements/build.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra prepare -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
@@ -77,6 +82,24 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 		$(BIN)/uv pip compile $$inputs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade --quiet --output-file requirements/$$set.txt || exit 1; \
 	done
+
+images: ## build the images of both services
+	@for service in gateway embedder; do \
+		echo "tandem: image tandem-$$service:$(VERSION)"; \
+		docker build --build-arg BASE_IMAGE=$(BASE_IMAGE) --build-arg VERSION=$(VERSION) \
+			--build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) \
+			-f services/$$service/Dockerfile -t tandem-$$service:$(VERSION) . || exit 1; \
+	done
+
+up: images ## start both services in containers, with EMBEDDERS=2 embedders
+	@TANDEM_TAG=$(VERSION) $(COMPOSE) up --detach --no-build --scale embedder=$(EMBEDDERS)
+	@echo "tandem: the gateway is at http://localhost:$${TANDEM_PORT:-8000}; make down stops it"
+
+down: ## stop and remove the containers; the data stays in its volume
+	@$(COMPOSE) down
+
+alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
+	@$(BIN)/python -m tests.deploy.make_prometheus_rule
 
 clean: ## remove what the other targets made, but not the data
 	rm -rf $(VENV) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -23,6 +23,11 @@ def settings_table(settings: Any) -> str:
     return "\n".join(lines)
 
 
+def variables(settings: Any) -> set[str]:
+    """Return the names of a settings dataclass's variables."""
+    return {f"TANDEM_{field.metadata['variable']}" for field in dataclasses.fields(settings)}
+
+
 def tables() -> dict[str, str]:
     """Return each service's table of settings."""
     return {

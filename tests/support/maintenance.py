@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 
-def maintain(command: str, data_dir: Path) -> subprocess.CompletedProcess[str]:
-    """Run ``python -m tandem_gateway verify`` or ``rebuild`` to its end."""
+def maintain(command: str, data_dir: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    """Run ``python -m tandem_gateway verify``, ``rebuild`` or ``backup`` to its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
     return subprocess.run(
-        [sys.executable, "-m", "tandem_gateway", command, "--data-dir", str(data_dir)],
+        [sys.executable, "-m", "tandem_gateway", command, "--data-dir", str(data_dir), *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,

@@ -1,4 +1,4 @@
-"""``python -m tandem_gateway``: serves; ``verify`` and ``rebuild`` look after the data of a stopped gateway."""
+"""``python -m tandem_gateway``: serves; ``verify``, ``rebuild`` and ``backup`` look after its data."""
 
 import os
 
@@ -33,12 +33,15 @@ def main() -> int:
     for name, text in {
         "verify": "check the store, and the index against it; says what it found, changes nothing that counts",
         "rebuild": "make the index anew from the store",
+        "backup": "copy the store of a gateway, running or stopped, to a new file, and check the copy",
         "snapshot": "save the index of a running gateway; the gateway calls this itself",
     }.items():
         command = commands.add_parser(name, help=text, description=text.capitalize() + ".", epilog=_STATUSES)
         command.add_argument(
             "--data-dir", dest="command_data_dir", metavar="VALUE", help="the data directory (TANDEM_DATA_DIR)"
         )
+        if name == "backup":
+            command.add_argument("--to", type=Path, required=True, metavar="FILE", help="the copy; must not exist yet")
     flags = parser.parse_args()
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir
@@ -48,7 +51,7 @@ def main() -> int:
         _say_error(error)
         return 2
     if flags.command is not None:
-        return _maintain(flags.command, settings.data_dir)
+        return _maintain(flags.command, settings.data_dir, getattr(flags, "to", None))
     logs.configure("gateway", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log = logging.getLogger("tandem_gateway")
@@ -60,7 +63,7 @@ def main() -> int:
     return status
 
 
-def _maintain(command: str, data_dir: Path) -> int:
+def _maintain(command: str, data_dir: Path, target: Path | None) -> int:
     from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is told without loading usearch
 
     parent = os.getppid()
@@ -69,6 +72,9 @@ def _maintain(command: str, data_dir: Path) -> int:
             return 0 if maintenance.verify(data_dir, _say) else 1
         if command == "rebuild":
             maintenance.rebuild(data_dir, _say)
+            return 0
+        if command == "backup" and target is not None:
+            maintenance.backup(data_dir, target, _say)
             return 0
         # An orphan must not put a snapshot in place under the next gateway's eyes.
         saved = maintenance.snapshot(data_dir, lambda: os.getppid() == parent, lambda line: None)

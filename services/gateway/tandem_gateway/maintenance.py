@@ -1,4 +1,4 @@
-"""What is done to a data directory from outside the running gateway: verify, rebuild, and the helper that saves."""
+"""What is done to a data directory from outside the gateway: verify, rebuild, back up, and the helper that saves."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,6 +7,7 @@ import numpy as np
 
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import open_checked
@@ -141,14 +142,32 @@ def verify(data_dir: Path, say: Say) -> bool:
         return sound
 
 
+def backup(data_dir: Path, target: Path, say: Say) -> None:
+    """Copy the store of a gateway, which may be running, to the new file ``target``.
+
+    The index is not in it: a start without one builds it from the store.
+
+    Raises:
+        StorageError: as ``back_up`` does, or if there is no store.
+    """
+    _require_store(data_dir)
+    collections = back_up(data_dir / FILE_NAME, target)
+    documents = sum(record.live + record.pending for record in collections)
+    say(f"backed up: {target}: {len(collections)} collections, {documents} documents, {target.stat().st_size} bytes")
+
+
+def _require_store(data_dir: Path) -> None:
+    if not data_dir.is_dir():
+        raise StorageUnavailable(f"{data_dir} is no directory")
+    if not (data_dir / FILE_NAME).exists():
+        raise StorageUnavailable(f"{data_dir} holds no store ({FILE_NAME} is missing)")
+
+
 class _Stopped:
     """The data directory of a gateway that does not run, its store checked."""
 
     def __init__(self, data_dir: Path, say: Say) -> None:
-        if not data_dir.is_dir():
-            raise StorageUnavailable(f"{data_dir} is no directory")
-        if not (data_dir / FILE_NAME).exists():
-            raise StorageUnavailable(f"{data_dir} holds no store ({FILE_NAME} is missing)")
+        _require_store(data_dir)
         self._data_dir = data_dir
         self._say = say
 

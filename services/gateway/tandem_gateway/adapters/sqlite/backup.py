@@ -1,0 +1,60 @@
+"""A copy of the store for safe keeping, taken beside a running gateway or without one."""
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite import check, reads, schema
+from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, translated
+from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
+from tandem_gateway.adapters.sqlite.mark import read_mark
+from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.model import CollectionRecord
+
+
+def back_up(path: Path, target: Path) -> list[CollectionRecord]:
+    """Copy the store in ``path`` to the new file ``target``, and prove the copy sound.
+
+    SQLite's online backup (https://www.sqlite.org/backup.html) in a single step: one state of the store, with all
+    that was acknowledged before, while the gateway goes on writing. The copy appears complete or not at all.
+
+    Returns:
+        The collections in the copy.
+
+    Raises:
+        StorageCorrupt: if what was copied is not sound.
+        StorageUnavailable: if the store cannot be read, or ``target`` is there already or cannot be written.
+    """
+    if target.exists():
+        raise StorageUnavailable(f"{target} is there already; a backup is a new file")
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    # Before the copy: commits that follow are in the copy or not, those that the mark tells of must be.
+    acknowledged = read_mark(path.with_name(MARK_NAME))
+    has_log = path.with_name(f"{path.name}-wal").exists()
+    try:
+        with (
+            contextlib.closing(connect_for_check(path) if has_log else connect(path, writable=False)) as source,
+            translated(target),
+            contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy,
+        ):
+            schema.register(copy)
+            source.backup(copy)
+            copy.execute("PRAGMA journal_mode=DELETE")  # one file, without a log beside it
+            check.check(copy, path)
+            check.check_log(copy, path, acknowledged)
+            collections = reads.collections(copy)
+        _sync(partial)
+        partial.rename(target)
+        _sync(target.parent)
+    finally:
+        partial.unlink(missing_ok=True)
+    return collections
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

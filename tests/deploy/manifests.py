@@ -1,0 +1,58 @@
+"""The deployment's files, read as the tools read them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tests.support.tools import run, tool
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DEPLOY = REPOSITORY / "deploy"
+K8S = DEPLOY / "k8s"
+
+BUILDS = ("base", "overlays/queue-autoscaling", "overlays/monitoring", "overlays/canary", "overlays/full")
+
+Manifest = dict[str, Any]
+
+
+def rendered(build: str) -> list[Manifest]:
+    """Return the objects of a base or overlay, as ``kubectl apply -k`` sends them."""
+    program = tool("kustomize", "kubectl")
+    verb = "build" if program.endswith("kustomize") else "kustomize"
+    return [document for document in yaml.safe_load_all(run([program, verb, K8S / build])) if document]
+
+
+def written() -> Iterator[tuple[Path, Manifest]]:
+    """Yield every manifest that is a file of its own: no patch, no values, no kustomization."""
+    for path in sorted(K8S.rglob("*.yaml")):
+        if path.name != "kustomization.yaml" and not path.stem.endswith(("-patch", "-values")):
+            for document in yaml.safe_load_all(path.read_text()):
+                yield path, document
+
+
+def one(objects: list[Manifest], kind: str, name: str) -> Manifest:
+    """Return the one object of this kind and name."""
+    (found,) = [item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name]
+    return found
+
+
+def pod_templates(objects: list[Manifest]) -> dict[str, Manifest]:
+    """Return name → pod template of everything that makes pods."""
+    return {
+        item["metadata"]["name"]: item["spec"]["template"]
+        for item in objects
+        if item["kind"] in {"Deployment", "StatefulSet"}
+    }
+
+
+def environment(container: Manifest) -> dict[str, str]:
+    """Return a container's variables."""
+    return {entry["name"]: entry["value"] for entry in container.get("env", [])}
+
+
+def compose() -> Manifest:
+    """Return ``deploy/compose.yml`` without its interpolation."""
+    content: Manifest = yaml.safe_load((DEPLOY / "compose.yml").read_text())
+    return content

@@ -1,0 +1,68 @@
+"""The metrics that the services export, from their registries; ``python -m tests.deploy.metrics`` prints the table."""
+
+import re
+from dataclasses import dataclass
+
+from prometheus_client import CollectorRegistry
+
+import tandem_embedder.metrics
+import tandem_gateway.metrics
+
+
+@dataclass(frozen=True)
+class Family:
+    """A metric with its name as it is queried; a histogram's has ``_bucket``, ``_sum`` and ``_count`` behind it."""
+
+    name: str
+    kind: str
+    labels: tuple[str, ...]
+    text: str
+
+    def series(self) -> set[str]:
+        """Return the names of its series."""
+        return {self.name + end for end in ("_bucket", "_sum", "_count")} if self.kind == "histogram" else {self.name}
+
+
+def families(service: str) -> list[Family]:
+    """Return what a service exports, but for ``process_*``, in the order of its registry."""
+    registry: CollectorRegistry = (
+        tandem_gateway.metrics.Metrics("0").registry
+        if service == "gateway"
+        else tandem_embedder.metrics.Metrics()._registry
+    )
+    found = []
+    for family in registry.collect():
+        if family.name.startswith("tandem_"):
+            end = {"counter": "_total", "info": "_info"}.get(family.type, "")
+            labels = tuple(registry._names_to_collectors[family.name]._labelnames)  # type: ignore[attr-defined]
+            found.append(Family(family.name + end, family.type, labels, family.documentation))
+    return found
+
+
+def exported() -> dict[str, Family]:
+    """Return series → metric of both services."""
+    return {series: family for name in SERVICES for family in families(name) for series in family.series()}
+
+
+def table(service: str) -> str:
+    """Return a service's metrics as a Markdown table."""
+    lines = ["| metric | kind | labels | what it is |", "| --- | --- | --- | --- |"]
+    for family in families(service):
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.text} |")
+    return "\n".join(lines)
+
+
+def used(query: str) -> dict[str, set[str]]:
+    """Return series → names of labels that a PromQL expression selects by, of Tandem's own series."""
+    found: dict[str, set[str]] = {}
+    for name, _, selector in re.findall(r"\b(tandem_(?:gateway|embedder)_\w+)(\{([^}]*)\})?", query):
+        found.setdefault(name, set()).update(re.findall(r"(\w+)\s*[=!]", selector))
+    return found
+
+
+SERVICES = ("gateway", "embedder")
+
+if __name__ == "__main__":
+    for name in SERVICES:
+        print(f"{name}:\n\n{table(name)}\n")

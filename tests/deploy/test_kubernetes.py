@@ -1,0 +1,224 @@
+"""The manifests: valid for the API, consistent among themselves and with what the services do."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+import tandem_embedder.settings
+import tandem_gateway
+import tandem_gateway.settings
+from tests.deploy.manifests import (
+    BUILDS,
+    K8S,
+    Manifest,
+    environment,
+    one,
+    pod_templates,
+    rendered,
+    written,
+)
+from tests.docs.readme import variables
+
+# The oldest that docs/operations.md promises, and the two newest.
+VERSIONS = ("1.30", "1.36", "1.37")
+
+# Kubernetes has no schema for what an operator adds.
+OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}
+
+
+@pytest.fixture(scope="module", params=BUILDS)
+def build(request: pytest.FixtureRequest) -> list[Manifest]:
+    return rendered(request.param)
+
+
+@pytest.fixture(scope="module")
+def full() -> list[Manifest]:
+    return rendered("overlays/full")
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_applied_is_valid(build: list[Manifest], version: str) -> None:
+    for item in build:
+        if item["kind"] not in OPERATOR_KINDS:
+            assert kubernetes_validate.validate(item, version, strict=True) == version
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_is_written_is_valid(version: str) -> None:
+    checked = 0
+    for path, item in written():
+        if item["kind"] not in OPERATOR_KINDS:
+            kubernetes_validate.validate(item, version, strict=True)
+            checked += 1
+        else:
+            assert item["apiVersion"] == "monitoring.coreos.com/v1", path
+    assert checked >= 10
+
+
+def test_the_validation_can_fail() -> None:
+    _, item = next((path, item) for path, item in written() if item["kind"] == "Deployment")
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate({**item, "spec": {**item["spec"], "replica": 2}}, VERSIONS[0], strict=True)
+
+
+@pytest.mark.parametrize("path", sorted(K8S.rglob("kustomization.yaml")), ids=lambda path: str(path.parent.name))
+def test_a_kustomization_names_what_is_there_and_all_of_it(path: Path) -> None:
+    content: dict[str, Any] = yaml.safe_load(path.read_text())
+    named = {*content.get("resources", []), *content.get("components", [])}
+    named |= {patch["path"] for patch in content.get("patches", [])}
+    for name in named:
+        assert (path.parent / name).exists(), name
+    here = {file.name for file in path.parent.glob("*.yaml")} - {path.name}
+    assert {name for name in here if not name.endswith("-values.yaml")} <= named
+
+
+def test_everything_is_in_one_namespace_that_enforces_the_restricted_standard(build: list[Manifest]) -> None:
+    (namespace,) = [item for item in build if item["kind"] == "Namespace"]
+    assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
+    names = {item["metadata"].get("namespace") for item in build if item["kind"] != "Namespace"}
+    assert names == {namespace["metadata"]["name"]}
+
+
+def test_pods_meet_the_restricted_standard(build: list[Manifest]) -> None:
+    for template in pod_templates(build).values():
+        spec = template["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["runAsUser"] == 10001
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+
+
+def test_kubernetes_sets_no_variable_that_a_service_takes_for_a_setting(build: list[Manifest]) -> None:
+    assert all(template["spec"]["enableServiceLinks"] is False for template in pod_templates(build).values())
+
+
+def test_the_variables_are_settings_of_the_service() -> None:
+    templates = pod_templates(rendered("base"))
+    for name, settings in {
+        "gateway": tandem_gateway.settings.Settings,
+        "embedder": tandem_embedder.settings.Settings,
+    }.items():
+        (container,) = templates[name]["spec"]["containers"]
+        assert environment(container).keys() <= variables(settings)
+
+
+def test_the_grace_period_fits_pre_stop_and_the_drain(build: list[Manifest]) -> None:
+    for name, template in pod_templates(build).items():
+        (container,) = template["spec"]["containers"]
+        pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"]
+        drain = float(environment(container)["TANDEM_SHUTDOWN_TIMEOUT_SECONDS"])
+        assert template["spec"]["terminationGracePeriodSeconds"] >= pre_stop + drain + 5, name
+
+
+def test_liveness_asks_for_a_restart_and_readiness_for_traffic(build: list[Manifest]) -> None:
+    for template in pod_templates(build).values():
+        (container,) = template["spec"]["containers"]
+        paths = {
+            probe: container[probe]["httpGet"]["path"] for probe in ("startupProbe", "livenessProbe", "readinessProbe")
+        }
+        assert paths == {"startupProbe": "/livez", "livenessProbe": "/livez", "readinessProbe": "/readyz"}
+
+
+def test_ports_are_those_that_the_images_listen_on(build: list[Manifest]) -> None:
+    for name, template in pod_templates(build).items():
+        (container,) = template["spec"]["containers"]
+        service = name.removesuffix("-canary")
+        dockerfile = (K8S.parents[1] / "services" / service / "Dockerfile").read_text()
+        (exposed,) = re.findall(r"^EXPOSE (\d+)$", dockerfile, re.MULTILINE)
+        assert container["ports"] == [{"name": "http", "containerPort": int(exposed)}]
+
+
+def test_images_carry_the_version_of_the_code(build: list[Manifest]) -> None:
+    for name, template in pod_templates(build).items():
+        (container,) = template["spec"]["containers"]
+        assert container["image"] == f"tandem-{name.removesuffix('-canary')}:{tandem_gateway.__version__}"
+
+
+def test_each_service_selects_the_pods_of_one_workload(full: list[Manifest]) -> None:
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates(full).items()}
+    for service in (item for item in full if item["kind"] == "Service"):
+        wanted = service["spec"]["selector"].items()
+        selected = [name for name, given in labels.items() if wanted <= given.items()]
+        assert selected == [service["metadata"]["name"]]
+    for name, kind in {"embedder": "Deployment", "embedder-canary": "Deployment", "gateway": "StatefulSet"}.items():
+        wanted = one(full, kind, name)["spec"]["selector"]["matchLabels"].items()
+        assert [other for other, given in labels.items() if wanted <= given.items()] == [name]
+
+
+def test_the_name_that_the_gateway_calls_has_an_address_for_each_embedder(full: list[Manifest]) -> None:
+    (container,) = pod_templates(full)["gateway"]["spec"]["containers"]
+    called = {name: value for name, value in environment(container).items() if name.endswith("_URL")}
+    assert called == {
+        "TANDEM_EMBEDDER_URL": "http://embedder:8080",
+        "TANDEM_CANARY_URL": "http://embedder-canary:8080",
+    }
+    for url in called.values():
+        host, port = url.removeprefix("http://").split(":")
+        spec = one(full, "Service", host)["spec"]
+        assert spec["clusterIP"] == "None"
+        assert [offered["port"] for offered in spec["ports"]] == [int(port)]
+
+
+def test_only_the_gateway_reaches_an_embedder(full: list[Manifest]) -> None:
+    policy = one(rendered("base"), "NetworkPolicy", "embedder")["spec"]
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates(full).items()}
+    bound = [name for name, given in labels.items() if policy["podSelector"]["matchLabels"].items() <= given.items()]
+    assert bound == ["embedder", "embedder-canary"]
+    (rule,) = policy["ingress"]
+    (source,) = rule["from"]
+    assert source.keys() == {"podSelector"}  # and so of this namespace alone
+    wanted = source["podSelector"]["matchLabels"].items()
+    assert [name for name, given in labels.items() if wanted <= given.items()] == ["gateway"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    assert policy["egress"] == []
+    more = [item for item in full if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] != "embedder"]
+    (scraping,) = [rule for item in more for rule in item["spec"]["ingress"]]
+    assert scraping["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+def test_the_autoscaler_owns_the_number_of_embedders(full: list[Manifest]) -> None:
+    scaler = one(full, "HorizontalPodAutoscaler", "embedder")["spec"]
+    assert scaler["scaleTargetRef"] == {"apiVersion": "apps/v1", "kind": "Deployment", "name": "embedder"}
+    assert "replicas" not in one(full, "Deployment", "embedder")["spec"]
+    # One may always be evicted, so a node can be drained.
+    assert scaler["minReplicas"] > one(full, "PodDisruptionBudget", "embedder")["spec"]["maxUnavailable"] == 1
+    values = yaml.safe_load((K8S / "components/queue-autoscaling/prometheus-adapter-values.yaml").read_text())
+    served = {rule["name"]["as"] for rule in values["rules"]["custom"]}
+    assert {metric["pods"]["metric"]["name"] for metric in scaler["metrics"] if metric["type"] == "Pods"} == served
+
+
+def test_an_embedder_has_a_limit_of_whole_cores_to_count_its_workers_by(full: list[Manifest]) -> None:
+    for name in ("embedder", "embedder-canary"):
+        (container,) = pod_templates(full)[name]["spec"]["containers"]
+        assert int(container["resources"]["limits"]["cpu"]) >= 1
+        assert container["resources"]["requests"]["cpu"] == container["resources"]["limits"]["cpu"]
+
+
+def test_the_canary_differs_from_the_embedder_in_its_pool_and_image_alone() -> None:
+    base = (K8S / "base/embedder-deployment.yaml").read_text()
+    canary = (K8S / "components/canary/embedder-canary-deployment.yaml").read_text()
+    ours, theirs = yaml.safe_load(base), yaml.safe_load(canary)
+    assert theirs["spec"].pop("replicas") == 1
+    text = yaml.safe_dump(theirs).replace("embedder-canary", "embedder").replace("pool: canary", "pool: stable")
+    assert yaml.safe_load(text) == ours
+
+
+def test_the_gateway_keeps_its_data_on_a_volume(full: list[Manifest]) -> None:
+    gateway = one(full, "StatefulSet", "gateway")["spec"]
+    assert gateway["replicas"] == 1
+    (claim,) = gateway["volumeClaimTemplates"]
+    (container,) = gateway["template"]["spec"]["containers"]
+    mounted = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    dockerfile = (K8S.parents[1] / "services/gateway/Dockerfile").read_text()
+    assert f"TANDEM_DATA_DIR={mounted[claim['metadata']['name']]}\n" in dockerfile
+    assert set(gateway["persistentVolumeClaimRetentionPolicy"].values()) == {"Retain"}

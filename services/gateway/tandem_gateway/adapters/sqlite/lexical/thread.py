@@ -203,6 +203,11 @@ class LexicalFollower:
         except StorageUnavailable as error:
             log.error("the lexical index cannot be opened", extra={"error": str(error)})
 
+    @property
+    def total(self) -> int:
+        """Rows that the index holds."""
+        return self._cache().total
+
     def step(self) -> bool:
         """Take in a page of what is new, or do another piece of upkeep; return whether there is more to do.
 

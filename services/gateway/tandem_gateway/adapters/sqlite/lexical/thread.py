@@ -316,7 +316,7 @@ class LexicalFollower:
         try:
             return LexicalCache(path, self._store_id, last)
         except CacheUnusable as error:
-            self.noticed.append(f"{path.name} is built anew from the store: {error}")
+            self.noticed.append(f"{path.name} is rebuilt from the store: {error}")
             remove(path)
         try:
             return LexicalCache(path, self._store_id, last)

@@ -28,6 +28,7 @@ from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A search that gave the embedder less time than this says nothing about whether it is there.
 _PATIENT_SECONDS = 1.0
+_CLOSED = Breaker()
 _RESERVED_SHARE = 0.2
 _MOST_RESERVED = 1.0
 
@@ -80,7 +81,7 @@ class Answering:
         self._request_limits = request_limits
         self._timeout = timeout
         self._events = events or AnsweringEvents()
-        self._breaker = Breaker()
+        self._breaker = _CLOSED
         self._embedder_ready = True
 
     def embedder_is(self, ready: bool) -> None:
@@ -116,21 +117,22 @@ class Answering:
     async def _by_either(self, request: SearchRequest, seconds: float) -> Answer:
         started = time.monotonic()
         cause: GatewayError = EmbedderUnavailable("no embedder has answered lately")
-        needed = self._search.needs_embedder(request)
-        trial = self._breaker.try_at is not None
+        # While all is well nothing is to be decided, and nothing to be noted.
+        needed = self._breaker is _CLOSED or self._search.needs_embedder(request)
         if not needed or may_ask(self._breaker, started, ready=self._embedder_ready):
-            if trial and needed:
+            trial = needed and self._breaker.try_at is not None
+            if trial:
                 self._breaker = trying(self._breaker, started)
             patience = dense_seconds(seconds)
             try:
                 hits = await self._search.search(request, patience)
                 if needed:
-                    self._breaker = Breaker()
+                    self._breaker = _CLOSED
                 return Answer(hits, "dense")
             except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
                 cause = error
                 if not isinstance(error, DeadlineExceeded) or patience >= _PATIENT_SECONDS:
-                    self._breaker = failed(self._breaker, time.monotonic(), trial=trial and needed)
+                    self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
         try:
             remaining = seconds - (time.monotonic() - started)
             return Answer(await self._by_words(request, remaining), "lexical", degraded=True)

@@ -3,12 +3,22 @@
 Children with labels are bound once: looking one up costs three times what observing it does.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.process_collector import ProcessCollector
 
 from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
+
+# A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _UNMATCHED = "unmatched"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)

@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
-from tandem_gateway.adapters.sqlite.lexical import thread as thread_module
+from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
 from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalFollower, LexicalThread, is_worn
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower, is_worn
+from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import DeadlineExceeded, NotFound, NotReady, Overloaded, StorageUnavailable
 from tests.support.fakes import WAIT_SECONDS, eventually, run, turns
@@ -125,7 +126,7 @@ def test_rows_that_are_gone_do_not_push_hits_out(follower: LexicalFollower, stor
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(thread_module, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
 
 
 @pytest.mark.usefixtures("small_pages")
@@ -155,7 +156,7 @@ def test_a_search_waits_for_no_index_that_is_far_behind(
 ):
     fill(store)
     follower = LexicalFollower(tmp_path)
-    monkeypatch.setattr(thread_module, "_MAX_BEHIND", len(TEXTS) - 1)
+    monkeypatch.setattr(follower_module, "_MAX_BEHIND", len(TEXTS) - 1)
     with pytest.raises(NotReady, match=r"row 0 of 5"):
         found(follower, "cat")
     finish(follower)
@@ -166,9 +167,9 @@ def test_a_search_waits_for_no_index_that_is_far_behind(
 def test_building_is_told_with_its_progress(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(thread_module, "_WORTH_TELLING", 3)
-    monkeypatch.setattr(thread_module, "_PAGE_ROWS", 2)
-    monkeypatch.setattr(thread_module, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(follower_module, "_PROGRESS_SECONDS", 0.0)
     caplog.set_level("INFO")
     fill(store)
     follower = LexicalFollower(tmp_path)
@@ -210,7 +211,7 @@ def test_when_it_is_worn(store: SqliteStore):
 def test_a_worn_index_is_built_anew_beside_itself(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int | None
 ):
-    monkeypatch.setattr(thread_module, "_MIN_GONE", 5)
+    monkeypatch.setattr(follower_module, "_MIN_GONE", 5)
     fill(store, {f"d{number}": f"zebra {number}" for number in range(20)})
     follower = LexicalFollower(tmp_path)
     finish(follower)

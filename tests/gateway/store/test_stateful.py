@@ -21,8 +21,8 @@ from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
-from tandem_gateway.adapters.sqlite.lexical import thread as lexical_thread
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalFollower
+from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.errors import NotFound
 from tandem_gateway.index import follower
@@ -55,9 +55,9 @@ class GatewayData(RuleBasedStateMachine):
         self.patches = [
             mock.patch.object(follower, "_PAGE", 2),
             mock.patch.object(maintenance, "_MIN_REMOVED", 2),
-            mock.patch.object(lexical_thread, "_PAGE_ROWS", 2),
-            mock.patch.object(lexical_thread, "_MIN_GONE", 2),
-            mock.patch.object(lexical_thread, "_SPARE_HITS", 0),
+            mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
+            mock.patch.object(lexical_follower, "_MIN_GONE", 2),
+            mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
         ]
         for patch in self.patches:
             patch.start()

@@ -9,7 +9,7 @@ from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalFollower
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 
 Say = Callable[[str], None]
 

@@ -29,9 +29,20 @@ def stack(tmp_path: Path, model_dir: Path) -> Iterator[Stack]:
         yield stack
 
 
-def search(client: Client, text: str = "anything", **headers: str) -> httpx.Response:
+def search(client: Client, text: str = "anything", mode: str = "dense", **headers: str) -> httpx.Response:
     """Search; one that has no answer long after its deadline fails the test."""
-    return client.http.post("/v1/search", json={"query": text}, headers=headers, timeout=10 * SEARCH_SECONDS)
+    body = {"query": text, "mode": mode}
+    return client.http.post("/v1/search", json=body, headers=headers, timeout=10 * SEARCH_SECONDS)
+
+
+def found_by_words(client: Client, text: str, *, degraded: bool = True, **headers: str) -> list[str]:
+    """Search as a client does that says nothing of modes, and return the ids, which must have been found by words."""
+    answer = search(client, text, "auto", **headers)
+    assert answer.status_code == 200, answer.text
+    reply = answer.json()
+    assert (reply["mode"], reply["degraded"]) == ("lexical", degraded)
+    assert all(hit["score"] > 0 for hit in reply["results"])
+    return [hit["id"] for hit in reply["results"]]
 
 
 def assert_unavailable(answer: httpx.Response, codes: tuple[str, ...] = ("embedder_unavailable",)) -> None:
@@ -87,10 +98,15 @@ def waits(client: Client, job_id: str) -> dict[str, Any] | None:
     return job if (job["error"] or "").startswith("waiting: ") else None
 
 
-def test_without_an_embedder_ingest_is_accepted_and_search_refused_in_time(stack: Stack) -> None:
+def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: Stack) -> None:
     client = stack.client
     client.ingest_and_wait([{"id": "before", "text": "a document from before"}])
+    assert search(client, "at first", "auto").json()["mode"] == "dense"
     stack.embedder.kill()
+    for _ in range(10):
+        assert found_by_words(client, "which documents were there before?") == ["before"]
+    assert client.metric("tandem_gateway_degraded_searches_total") == 10
+    assert client.metric("tandem_gateway_searches_total", {"mode": "lexical"}) == 10
     wait_until(lambda: degraded(client), "a degraded gateway")
     assert client.metric("tandem_gateway_embedder_up") == 0
     assert_unavailable(search(client))
@@ -100,12 +116,15 @@ def test_without_an_embedder_ingest_is_accepted_and_search_refused_in_time(stack
     assert client.http.get("/v1/collections/default/documents/meanwhile").json()["embedded"] is False
     assert client.http.get("/readyz").status_code == 200
     assert (client.health()["document_count"], client.health()["pending_documents"]) == (1, 1)
+    assert found_by_words(client, "meanwhile") == ["meanwhile"]
 
     # What waits is on disk: not even the end of the gateway loses it.
     stack.gateway.kill()
     stack.gateway.start().wait_ready()
+    assert found_by_words(client, "meanwhile") == ["meanwhile"]
     stack.embedder.start().wait_ready()
     assert client.wait_job(job["job_id"])["status"] == "completed"
+    wait_until(lambda: search(client, "dense again", "auto").json()["mode"] == "dense", "dense search again")
     assert client.found("a document from meanwhile", 1) == ["meanwhile"]
     wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
     assert client.metric("tandem_gateway_embedder_up") == 1
@@ -133,6 +152,11 @@ def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> No
             assert_unavailable(answer, ("embedder_unavailable", "deadline_exceeded"))
         short = search(client, **{"x-request-timeout-ms": "100"})
         assert_unavailable(short, ("embedder_unavailable", "deadline_exceeded"))
+        with ThreadPoolExecutor(30) as threads:
+            found = list(threads.map(lambda n: found_by_words(client, f"patient {n}"), range(60)))
+        assert found == [["x"]] * 60
+        # By now it is known to be down: who has little time does not wait for it either.
+        assert found_by_words(client, "patient", **{"x-request-timeout-ms": "300"}) == ["x"]
         job = client.ingest([{"id": "y", "text": "a document for later"}])
         wait_until(lambda: degraded(client), "a degraded gateway")
         assert client.http.get("/livez").status_code == 200
@@ -166,14 +190,15 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
     with other_model:
         answer = wait_until(lambda: reached(search(client)), "an answer")
         assert_unavailable(answer, ("fingerprint_mismatch",))
+        assert_unavailable(search(client, mode="auto"), ("fingerprint_mismatch",))
         message = answer.json()["error"]["message"]
         assert pinned in message
         assert "point TANDEM_EMBEDDER_URL at an embedder of the first, use another collection, or delete" in message
-        assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 1
+        assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 2
         job = client.ingest([{"id": "y", "text": "a document that waits for the first model"}])
         waiting = wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
         assert pinned in waiting["error"]
-        assert client.metric("tandem_gateway_fingerprint_mismatches_total") > 1
+        assert client.metric("tandem_gateway_fingerprint_mismatches_total") > 2
         # A collection of its own is not held up by the one that waits, and takes the new model.
         client.ingest_and_wait([{"id": "z", "text": "a document of the second model"}], "second")
         assert client.found("the second model", 1, "second") == ["z"]

@@ -64,6 +64,20 @@ SAMPLES: dict[str, object] = {
         failures=[DocumentFailure("a/b", "refused")],
         document_ids=["a/b", "c", "d"],
     ),
+    "search_request_with_mode.json": SearchRequest(query="what?", top_k=7, collection="books", mode="lexical"),
+    "search_reply_with_mode.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
+            ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
+        ],
+        took_ms=1.25,
+        mode="lexical",
+        degraded=True,
+    ),
+}
+
+# As older services and clients write them; what they lack has its default.
+OLDER: dict[str, object] = {
     "search_request.json": SearchRequest(query="what?", top_k=7, collection="books"),
     "search_reply.json": ReceivedSearchReply(
         results=[

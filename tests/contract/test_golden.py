@@ -21,7 +21,7 @@ from tandem_contract.decoding import decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
 from tandem_contract.errors import ErrorReply, ReceivedErrorReply
 from tests.contract.make_golden import GOLDEN, encode, main
-from tests.contract.samples import SAMPLES, VECTORS
+from tests.contract.samples import OLDER, SAMPLES, VECTORS
 from tests.contract.structs import SCHEMA_FILE, breaches, schema
 
 
@@ -30,12 +30,12 @@ def golden(name: str) -> bytes:
 
 
 def test_every_message_has_its_golden_bytes_and_no_file_is_forgotten():
-    assert {path.name for path in GOLDEN.iterdir()} == {*SAMPLES, SCHEMA_FILE}
+    assert {path.name for path in GOLDEN.iterdir()} == {*SAMPLES, *OLDER, SCHEMA_FILE}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", {**SAMPLES, **OLDER})
 def test_golden_bytes_are_read_to_the_values_they_were_written_from(name: str):
-    expected = SAMPLES[name]
+    expected = {**SAMPLES, **OLDER}[name]
     if name.endswith(".msgpack"):
         read = decode_msgpack(golden(name), msgspec.msgpack.Decoder(type(expected)))
     else:
@@ -53,7 +53,7 @@ def test_the_services_search_reply_is_what_its_reader_knows():
         SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}')),
         SearchHit("c", -0.5, "another", msgspec.Raw(b"{}")),
     ]
-    assert msgspec.json.encode(SearchReply(hits, 1.25)) == golden("search_reply.json")
+    assert msgspec.json.encode(SearchReply(hits, 1.25, "lexical", True)) == golden("search_reply_with_mode.json")
 
 
 def test_packed_vectors_are_rows_of_little_endian_float32():
@@ -67,7 +67,8 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
     (tmp_path / "job.json").write_bytes(b"older")
     main()
     assert (tmp_path / "job.json").read_bytes() == b"older"
-    assert (tmp_path / "search_request.json").read_bytes() == golden("search_request.json")
+    written = (tmp_path / "search_request_with_mode.json").read_bytes()
+    assert written == golden("search_request_with_mode.json")
 
 
 @pytest.mark.parametrize(
@@ -78,6 +79,7 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
         ("error_reply.json", ReceivedErrorReply),
         ("job.json", Job),
         ("search_reply.json", ReceivedSearchReply),
+        ("search_reply_with_mode.json", ReceivedSearchReply),
         ("packed_embed_reply.msgpack", PackedEmbedReply),
     ],
 )
@@ -106,7 +108,7 @@ def test_requests_with_only_their_required_fields_get_the_defaults():
     ingest = decode_json(b'{"documents": [{"text": "a"}]}', msgspec.json.Decoder(IngestRequest))
     assert (ingest.collection, ingest.documents[0].id, ingest.documents[0].metadata) == ("default", None, {})
     search = decode_json(b'{"query": "q"}', msgspec.json.Decoder(SearchRequest))
-    assert (search.top_k, search.collection) == (5, "default")
+    assert (search.top_k, search.collection, search.mode) == (5, "default", "auto")
     assert DEFAULT_TOP_K == 5
 
 

@@ -1,12 +1,13 @@
 """One pair of services for all tests of this folder; each test has a collection of its own."""
 
+import contextlib
 import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.raw_http import StalledRequest
+from tests.support.raw_http import HALF_A_HEAD, StalledRequest
 from tests.support.stack import Client, Stack
 
 _numbers = itertools.count(1)
@@ -25,8 +26,19 @@ def stalled(stack: Stack) -> Iterator[StalledRequest]:
         yield request
 
 
+@pytest.fixture(scope="package")
+def stalled_heads(stack: Stack) -> Iterator[dict[str, StalledRequest]]:
+    """As above: a head that stopped half-way, and a connection that says nothing at all, of either service."""
+    with contextlib.ExitStack() as opened:
+        yield {
+            f"{what} of the {name}": opened.enter_context(StalledRequest(url, sent))
+            for name, url in (("gateway", stack.client.url), ("embedder", stack.embedder_url))
+            for what, sent in (("head", HALF_A_HEAD), ("silence", b""), ("empty lines", b"\r\n\r\n"))
+        }
+
+
 @pytest.fixture
-def client(stack: Stack, stalled: StalledRequest) -> Client:
+def client(stack: Stack, stalled: StalledRequest, stalled_heads: dict[str, StalledRequest]) -> Client:
     return stack.client
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from collections.abc import Callable
 
 import httpx
 import pytest
@@ -64,6 +65,38 @@ def test_a_request_is_found_in_both_logs_by_its_id(stack: Stack, client: Client)
     assert (inner["service"], inner["method"], inner["path"], inner["status"]) == ("embedder", "POST", "/embed", 200)
 
 
+PARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+@pytest.mark.parametrize(("parent", "trace_id"), [(PARENT, PARENT.split("-")[1]), (PARENT.upper(), None)])
+def test_a_trace_is_found_in_both_logs(stack: Stack, client: Client, parent: str, trace_id: str | None) -> None:
+    mine = fresh_id()
+    headers = {"x-request-id": mine, "traceparent": parent, "tracestate": "congo=t61rcWkgMzE"}
+    assert client.http.post("/v1/search", json={"query": f"traced {mine}"}, headers=headers).status_code == 200
+    for log in (stack.gateway.log_lines, stack.embedder.log_lines):
+
+        def line(log: Callable[[], list[dict[str, object]]] = log) -> list[dict[str, object]]:
+            return [each for each in log() if each.get("request_id") == mine and each["message"] == "request"]
+
+        (found,) = wait_until(line, "the request's line")
+        assert found.get("trace_id") == trace_id
+
+
+def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Client) -> None:
+    client.ingest_and_wait([{"text": "so that there is a model"}], "told")
+    gateway, embedder = (process.log_lines() for process in (stack.gateway, stack.embedder))
+    model = next(line for line in embedder if line["message"] == "starting")
+    assert model["version"]
+    assert len(str(model["fingerprint"])) >= 32
+    assert (model["threads"], model["settings"]["max_client_batch_size"]) == (1, 64)
+    assert "MiniLM" in str(model["model"])
+    started = next(line for line in gateway if line["message"] == "starting")
+    assert started["version"]
+    assert (started["settings"]["max_queued_queries"], started["settings"]["query_calls"]) == (1024, 3)
+    (told,) = [line for line in gateway if line["message"] == "the embedder's model"]
+    assert (told["model"], told["fingerprint"]) == (model["model"], model["fingerprint"])
+
+
 def test_every_line_of_both_logs_is_an_object_of_ours(stack: Stack, client: Client) -> None:
     client.search("something to log")
     for service, process in [("gateway", stack.gateway), ("embedder", stack.embedder)]:
@@ -71,7 +104,7 @@ def test_every_line_of_both_logs_is_an_object_of_ours(stack: Stack, client: Clie
         assert lines[0]["message"] == "starting"
         for line in lines:
             assert line["service"] == service
-            assert line["logger"].split(".")[0] == f"tandem_{service}", line
+            assert line["logger"].split(".")[0] in (f"tandem_{service}", "tandem_contract"), line
             assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
             assert line["level"] in ("info", "warning", "error")
 
@@ -87,6 +120,19 @@ def test_metrics_can_be_parsed_and_count(stack: Stack, client: Client) -> None:
         names = {family.name for family in text_string_to_metric_families(reply.text)}
         assert "process_resident_memory_bytes" in names
         assert sum(name.startswith("tandem_") for name in names) >= 10
+
+
+def test_searches_are_counted_by_what_answered_them(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"id": "a", "text": "a counted document"}], collection)
+    names = ("tandem_gateway_searches_total", "tandem_gateway_lexical_search_seconds_count")
+    dense, lexical = ({"mode": mode} for mode in ("dense", "lexical"))
+    before = (client.metric(names[0], dense), client.metric(names[0], lexical), client.metric(names[1]))
+    client.search("counted", 1, collection)
+    reply = client.http.post("/v1/search", json={"query": "counted", "collection": collection, "mode": "lexical"})
+    assert reply.status_code == 200
+    after = (client.metric(names[0], dense), client.metric(names[0], lexical), client.metric(names[1]))
+    assert after == tuple(value + 1 for value in before)
+    assert client.metric("tandem_gateway_degraded_searches_total") == 0
 
 
 def test_paths_that_nobody_serves_make_no_series_of_their_own(client: Client) -> None:

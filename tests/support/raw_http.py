@@ -50,15 +50,19 @@ def talk(url: str, request: bytes) -> bytes:
         return read_to_end(connection)
 
 
-class StalledRequest:
-    """A POST that announces more than it sends, and then says nothing."""
+HALF_A_BODY = (
+    b"POST /v1/search HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    b'content-length: 1000\r\nconnection: close\r\n\r\n{"query": "half'
+)
+HALF_A_HEAD = b"POST /v1/search HTTP/1.1\r\nhost: te"
 
-    def __init__(self, url: str, path: str = "/v1/search") -> None:
+
+class StalledRequest:
+    """A request of which the beginning is sent, and then nothing."""
+
+    def __init__(self, url: str, sent: bytes = HALF_A_BODY) -> None:
         self.connection = connect(url)
-        self.connection.sendall(
-            f"POST {path} HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
-            'content-length: 1000\r\nconnection: close\r\n\r\n{"query": "half'.encode()
-        )
+        self.connection.sendall(sent)
 
     def answer(self) -> bytes:
         """Return the answer, once the server has lost its patience."""

@@ -17,6 +17,7 @@ from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
@@ -26,10 +27,12 @@ from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import Embedder
 from tandem_gateway.service import Gateway, Parts, Storage
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.answering import Answering, AnsweringEvents
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.model_news import ModelNews
 from tandem_gateway.use_cases.search import Search, SearchEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -57,10 +60,15 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
             on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
         )
 
+        lexical = LexicalThread(
+            data_dir, max_queued=settings.max_queued_queries, on_search=metrics.lexical_seconds.observe
+        )
+
         def on_commit(seconds: float, writes: int) -> None:
             metrics.commit_seconds.observe(seconds)
             metrics.commit_writes.observe(writes)
             index.poke()
+            lexical.poke()
 
         store = SqliteStore(
             data_dir,
@@ -73,6 +81,7 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
 
         def close() -> None:
             index.close()
+            lexical.close()
             store.close()
             owner.release()
 
@@ -82,14 +91,16 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
                 noticed += index.start().result()
             finally:
                 helper.release()
+            noticed += lexical.start().result()
         except BaseException:
             index.close()
+            lexical.close()
             store.close()
             raise
     except BaseException:
         owner.release()
         raise
-    return Storage(store, index, SnapshotProcess(data_dir), noticed, close)
+    return Storage(store, index, lexical, SnapshotProcess(data_dir), noticed, close)
 
 
 def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metrics: Metrics) -> Parts:
@@ -128,8 +139,16 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
             mismatched=metrics.fingerprint_mismatches.inc,
         ),
     )
+    answering = Answering(
+        search,
+        storage.lexical,
+        request_limits=limits,
+        timeout=settings.search_timeout,
+        events=AnsweringEvents(answered=metrics.searched, degraded=metrics.degraded_searches.inc),
+    )
     return Parts(
         search=search,
+        answering=answering,
         ingest=Ingest(storage.store, limits, on_accepted=embedding.wake),
         documents=Documents(storage.store, on_changed=storage.index.poke),
         embedding=embedding,
@@ -142,7 +161,7 @@ def build_gateway(settings: Settings) -> tuple[Gateway, Http1Client, Metrics]:
     client = Http1Client(
         settings.embedder_url, max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS
     )
-    embedder = HttpEmbedder(settings.embedder_url, client, on_call=metrics.embed_call)
+    embedder = ModelNews(HttpEmbedder(settings.embedder_url, client, on_call=metrics.embed_call))
     gateway = Gateway(
         lambda: open_storage(settings, metrics),
         lambda storage: build_parts(settings, storage, embedder, metrics),

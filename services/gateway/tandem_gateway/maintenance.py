@@ -10,6 +10,7 @@ from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable, StorageUnavailable
@@ -103,6 +104,8 @@ def rebuild(data_dir: Path, say: Say) -> None:
             say(f"index folder {name!r} belonged to no collection and was removed")
         saved = save_snapshots(feed, snapshots, UsearchIndexFactory(), anew=True, say=say)
         say(f"rebuilt: {len(saved)} collections")
+        rows = lexical_maintenance.rebuild(data_dir, say)
+        say(f"lexical index: rebuilt, {rows} documents")
 
 
 def verify(data_dir: Path, say: Say) -> bool:
@@ -139,7 +142,7 @@ def verify(data_dir: Path, say: Say) -> bool:
                 )
             else:
                 say(f"collection {record.name}: {counts}; index: agrees ({behind} changes newer than its snapshot)")
-        return sound
+        return lexical_maintenance.verify(data_dir, say) and sound
 
 
 def backup(data_dir: Path, target: Path, say: Say) -> None:

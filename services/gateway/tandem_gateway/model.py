@@ -133,7 +133,7 @@ class Embeddings:
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """A search result; ``score`` is the cosine similarity, ``metadata`` JSON text."""
+    """A search result; ``score`` is the cosine similarity, or of lexical search BM25; ``metadata`` is JSON text."""
 
     doc_id: str
     score: float

@@ -11,7 +11,8 @@ from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.ports import DocumentStore, Embedder, SnapshotHelper
+from tandem_gateway.ports import DocumentStore, Embedder, LexicalIndex, SnapshotHelper
+from tandem_gateway.use_cases.answering import Answering
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingOfPending
 from tandem_gateway.use_cases.ingest import Ingest
@@ -33,6 +34,7 @@ class Storage:
 
     store: DocumentStore
     index: IndexThread
+    lexical: LexicalIndex
     snapshots: SnapshotHelper
     noticed: list[str]
     """What was repaired on the way."""
@@ -44,6 +46,7 @@ class Parts:
     """What answers requests, once the gateway is ready."""
 
     search: Search
+    answering: Answering
     ingest: Ingest
     documents: Documents
     embedding: EmbeddingOfPending
@@ -129,7 +132,7 @@ class Gateway:
             model=pinned.model if pinned else None,
             fingerprint=pinned.fingerprint if pinned else None,
             version=__version__,
-            detail=None if self._embedder_up else "no embedder answers; ingest is accepted and waits",
+            detail=None if self._embedder_up else "no embedder answers; ingest waits, search goes by words",
         )
 
     async def exposition(self) -> bytes:
@@ -204,6 +207,7 @@ class Gateway:
                 if up:
                     parts.embedding.wake()
             self._embedder_up = up
+            parts.answering.embedder_is(up)
             self._metrics.embedder_up.set(up)
             await asyncio.sleep(_PROBE_SECONDS)
 

@@ -76,7 +76,7 @@ class Settings:
         "MAX_QUEUED_QUERIES",
         1024,
         whole_number(1, 1_000_000),
-        "searches that may wait for the embedder; over it a search gets 429",
+        "searches that may wait for the embedder, and as many for the lexical index; over it a search gets 429",
     )
     query_batch: int = setting(
         "QUERY_BATCH_SIZE", 32, whole_number(1, 1024), "queries in one embedder call at the most"

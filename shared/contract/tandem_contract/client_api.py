@@ -13,6 +13,10 @@ DEFAULT_TOP_K = 5
 MetadataValue = str | int | float | bool | None | list[str]
 Metadata = dict[str, MetadataValue]
 
+SearchMode = Literal["auto", "dense", "lexical"]
+"""``dense`` compares vectors, ``lexical`` words; ``auto`` is dense, or lexical while no embedder answers."""
+AnsweredBy = Literal["dense", "lexical"]
+
 JobStatus = Literal["pending", "running", "completed", "failed"]
 
 
@@ -67,10 +71,11 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     query: str
     top_k: int = DEFAULT_TOP_K
     collection: str = DEFAULT_COLLECTION
+    mode: SearchMode = "auto"
 
 
 class SearchHit(msgspec.Struct, frozen=True):
-    """One result; ``score`` is the cosine similarity of query and document."""
+    """One result; ``score`` is the cosine similarity of query and document, or their BM25 score in a lexical search."""
 
     id: str
     score: float
@@ -84,6 +89,10 @@ class SearchReply(msgspec.Struct, frozen=True):
 
     results: list[SearchHit]
     took_ms: float
+    mode: AnsweredBy = "dense"
+    """Which search found them, and what their scores therefore are."""
+    degraded: bool = False
+    """True if no embedder answered, and lexical search stood in for the dense one."""
 
 
 class ReceivedSearchHit(msgspec.Struct, frozen=True):
@@ -100,6 +109,8 @@ class ReceivedSearchReply(msgspec.Struct, frozen=True):
 
     results: list[ReceivedSearchHit]
     took_ms: float
+    mode: str = "dense"
+    degraded: bool = False
 
 
 class StoredDocument(msgspec.Struct, frozen=True):

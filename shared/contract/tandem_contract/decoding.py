@@ -6,7 +6,7 @@ handler that lets one of them through answers 500 for a client's mistake. All de
 
 import json
 import re
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
 
@@ -17,6 +17,7 @@ T = TypeVar("T")
 # msgspec closes a message about a field with its path: "... - at `$.documents[3].text`".
 _PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
 _FIELD = re.compile(r"(?:unknown|required) field `(?P<field>.*?)`")
+_WRONG_WORD: Final = "Invalid enum value "
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -46,7 +47,7 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _explain(error, body, "JSON") from error
+        raise _explain(error, body, "JSON", decoder.type) from error
 
 
 def decode_msgpack(body: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
@@ -54,10 +55,10 @@ def decode_msgpack(body: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _explain(error, b"", "MessagePack") from error
+        raise _explain(error, b"", "MessagePack", decoder.type) from error
 
 
-def _explain(error: Exception, body: bytes, syntax: str) -> InvalidMessage:
+def _explain(error: Exception, body: bytes, syntax: str, kind: Any) -> InvalidMessage:
     if isinstance(error, UnicodeError):
         return InvalidMessage(
             f"the body is not valid UTF-8 ({error.reason if isinstance(error, UnicodeDecodeError) else error})",
@@ -66,7 +67,7 @@ def _explain(error: Exception, body: bytes, syntax: str) -> InvalidMessage:
     if isinstance(error, RecursionError):
         return InvalidMessage("the body is nested too deeply", code="malformed_body")
     if isinstance(error, msgspec.ValidationError):
-        return _explain_field(str(error))
+        return _explain_field(str(error), kind)
     if _SURROGATE_ESCAPE.search(body):
         surrogate = _lone_surrogate(body)
         if surrogate is not None:
@@ -76,7 +77,7 @@ def _explain(error: Exception, body: bytes, syntax: str) -> InvalidMessage:
     return InvalidMessage(f"the body is not valid {syntax}: {error}", code="malformed_body")
 
 
-def _explain_field(text: str) -> InvalidMessage:
+def _explain_field(text: str, kind: Any) -> InvalidMessage:
     found = _PATH.search(text)
     path = found["path"] if found else ""
     reason = text[: found.start()] if found else text
@@ -84,11 +85,22 @@ def _explain_field(text: str) -> InvalidMessage:
     if named is None:
         param = path or None
         subject = param or "the body"
+        words = _words_allowed(kind, path)
+        if words and reason.startswith(_WRONG_WORD):
+            reason = f"one of {', '.join(words)} was expected, not {reason.removeprefix(_WRONG_WORD)}"
         return InvalidMessage(f"{subject}: {reason[:1].lower()}{reason[1:]}", code="invalid_field", param=param)
     param = f"{path}.{named['field']}" if path else named["field"]
     if "unknown" in reason:
         return InvalidMessage(f"unknown field: {param}", code="unknown_field", param=param)
     return InvalidMessage(f"required field is missing: {param}", code="missing_field", param=param)
+
+
+def _words_allowed(kind: Any, path: str) -> list[str]:
+    """Return the words of a message's own field that takes one of a few; none for any other field."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return []
+    found = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == path), None)
+    return [str(word) for word in get_args(found)] if get_origin(found) is Literal else []
 
 
 def _lone_surrogate(body: bytes) -> InvalidMessage | None:

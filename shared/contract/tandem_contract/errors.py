@@ -22,6 +22,7 @@ ErrorCode = Literal[
     # other 4xx
     "body_too_large",
     "body_timeout",
+    "head_timeout",
     "unsupported_media_type",
     "not_acceptable",
     "not_found",

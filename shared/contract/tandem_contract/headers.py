@@ -6,5 +6,9 @@ REQUEST_ID = "x-request-id"
 TIMEOUT_MS = "x-request-timeout-ms"
 """Milliseconds that the caller will still wait, counted from the request's arrival; work is dropped after it."""
 
+TRACEPARENT = "traceparent"
+TRACESTATE = "tracestate"
+"""W3C Trace Context; passed on as they came."""
+
 JSON = "application/json"
 MSGPACK = "application/msgpack"

@@ -31,7 +31,6 @@ def serving_modules() -> dict[str, set[str]]:
         ("tokenizers", "tokenization.py"),
         ("prometheus_client", "metrics.py"),
         ("starlette", "app.py"),
-        ("uvicorn", "server.py"),
         ("ctypes", "process.py"),
     ],
 )

@@ -1,15 +1,17 @@
-"""Store, change feed, index and snapshots against a model, through any history of writes, crashes and restarts."""
+"""Store, change feed, both indexes and snapshots against a model, through any history of writes, crashes, restarts."""
 
 import asyncio
 import itertools
 import shutil
 import tempfile
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -18,6 +20,9 @@ from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
+from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.errors import NotFound
 from tandem_gateway.index import follower
@@ -47,7 +52,13 @@ class GatewayData(RuleBasedStateMachine):
         self.loop = asyncio.new_event_loop()
         self.model = Model()
         # Small bounds, so that pages end and graphs wear within a short history.
-        self.patches = [mock.patch.object(follower, "_PAGE", 2), mock.patch.object(maintenance, "_MIN_REMOVED", 2)]
+        self.patches = [
+            mock.patch.object(follower, "_PAGE", 2),
+            mock.patch.object(maintenance, "_MIN_REMOVED", 2),
+            mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
+            mock.patch.object(lexical_follower, "_MIN_GONE", 2),
+            mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
+        ]
         for patch in self.patches:
             patch.start()
         self.running = False
@@ -64,11 +75,13 @@ class GatewayData(RuleBasedStateMachine):
             lambda: SqliteChangeFeed(self.data_dir / FILE_NAME), Snapshots(self.data_dir), UsearchIndexFactory()
         )
         self.noticed = self.index.start().result(WAIT_SECONDS)
+        self.lexical = LexicalFollower(self.data_dir)
         self.running = True
 
     def stop(self) -> None:
         self.running = False
         self.index.close()
+        self.lexical.close()
         self.store.close()
 
     def do(self, work: Coroutine[Any, Any, R]) -> R:
@@ -123,7 +136,7 @@ class GatewayData(RuleBasedStateMachine):
         """Go on from the files as a kill at this moment would leave them."""
         left = self.root / str(next(self.numbers) + 1)
         left.mkdir()
-        for name in FILES:
+        for name in [*FILES, lexical_cache.FILE_NAME, f"{lexical_cache.FILE_NAME}-wal"]:
             if (self.data_dir / name).exists():
                 shutil.copyfile(self.data_dir / name, left / name)
         if (self.data_dir / FOLDER_NAME).exists() and damage != "no index":
@@ -135,6 +148,8 @@ class GatewayData(RuleBasedStateMachine):
                 path.write_bytes(content)
             elif damage == "no manifest":
                 path.unlink()
+        if damage == "no index":
+            lexical_cache.remove(left / lexical_cache.FILE_NAME)
         self.stop()
         shutil.rmtree(self.data_dir)
         self.data_dir = left
@@ -168,6 +183,25 @@ class GatewayData(RuleBasedStateMachine):
                 assert len(answer) == len(live)
                 if live:
                     self.comes_first(text, answer)
+
+    @rule()
+    def index_words(self) -> None:
+        while self.lexical.step():
+            pass
+
+    @precondition(lambda self: self.running)
+    @invariant()
+    def lexical_search_finds_that_and_what_waits_for_its_first_vector(self) -> None:
+        for collection in ("default", "books"):
+            if collection not in self.model.collections:
+                with pytest.raises(NotFound):
+                    self.lexical.search(collection, "text", 50, time.monotonic() + WAIT_SECONDS)
+                continue
+            waiting = {key[1]: each.content for key, each in self.model.pending.items() if key[0] == collection}
+            findable = {**waiting, **self.model.live_in(collection)}
+            hits = self.lexical.search(collection, "text", 50, time.monotonic() + WAIT_SECONDS)
+            assert {hit.doc_id: (hit.text, hit.metadata) for hit in hits} == findable
+            assert len(hits) == len(findable)
 
     def comes_first(self, text: str, hits: list[Hit]) -> None:
         assert hits[0].text == text

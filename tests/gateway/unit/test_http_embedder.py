@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tandem_contract.embed import EmbedRequest
-from tandem_contract.service import logs
+from tandem_contract.service import logs, trace
 from tandem_contract.service.replies import error_reply
 from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
@@ -74,22 +74,25 @@ def test_a_good_answer_gives_the_vectors_in_order():
 def test_the_request_is_what_the_contract_says():
     asked = answering(200, packed())
     token = logs.request_id.set("an-id")
+    trace_token = trace.current.set(trace.TraceContext("the-parent", "the=state", "an-id-too"))
     try:
         asked.embed(timeout=5.0)
     finally:
         logs.request_id.reset(token)
+        trace.current.reset(trace_token)
     (request,) = asked.requests
     assert (request.method, request.path) == ("POST", "/embed")
     assert request.headers["content-type"] == request.headers["accept"] == "application/msgpack"
     assert request.headers["x-request-id"] == "an-id"
+    assert (request.headers["traceparent"], request.headers["tracestate"]) == ("the-parent", "the=state")
     assert 0 < int(request.headers["x-request-timeout-ms"]) <= 5000
     assert msgspec.msgpack.decode(request.body, type=EmbedRequest) == EmbedRequest(TEXTS, "document", True, "bulk")
 
 
-def test_outside_a_request_no_id_is_sent():
+def test_outside_a_request_no_id_is_sent_and_no_trace_is_made_up():
     asked = answering(200, packed())
     asked.embed()
-    assert "x-request-id" not in asked.requests[0].headers
+    assert not {"x-request-id", "traceparent", "tracestate"} & set(asked.requests[0].headers)
 
 
 NOT_UNIT = vectors_of(TEXTS) * 1.01

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tandem_contract.client_api import SearchRequest
-from tandem_contract.service import logs
+from tandem_contract.service import logs, trace
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderUnavailable,
@@ -292,14 +292,24 @@ def test_drain_returns_when_no_call_is_left():
     run(test)
 
 
-def test_a_call_carries_the_request_id_of_its_first_query_and_the_callers_keep_theirs():
+def test_a_call_carries_the_request_id_and_the_trace_of_its_first_query_and_the_callers_keep_theirs():
     async def test() -> None:
         bench = Bench()
         seen: list[str | None] = []
-        bench.embedder.rejected = lambda text: bool(seen.append(logs.request_id.get()))
+        traces: list[str | None] = []
+
+        def note(text: str) -> bool:
+            seen.append(logs.request_id.get())
+            found = trace.current.get()
+            traces.append(found and found.trace_id)
+            return False
+
+        bench.embedder.rejected = note
 
         async def asking(request_id: str) -> None:
             logs.request_id.set(request_id)
+            if request_id != "two":
+                trace.current.set(trace.TraceContext("parent", None, request_id))
             await bench.use_case.search(SearchRequest(request_id))
             assert logs.request_id.get() == request_id
 
@@ -309,6 +319,7 @@ def test_a_call_carries_the_request_id_of_its_first_query_and_the_callers_keep_t
         bench.embedder.release()
         await asyncio.gather(*asked)
         assert seen == ["one", "two", "two"]
+        assert traces == ["one", None, None]
 
     run(test)
 

@@ -11,6 +11,7 @@ from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, Kind, PackedEmbedReply, Priority
 from tandem_contract.errors import ReceivedErrorReply
+from tandem_contract.service import trace
 from tandem_contract.service.logs import request_id
 from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.errors import (
@@ -112,6 +113,9 @@ def _headers(remaining: float) -> dict[str, str]:
     current = request_id.get()
     if current is not None:
         found[headers.REQUEST_ID] = current
+    traced = trace.current.get()
+    if traced is not None:
+        found.update(trace.headers_of(traced))
     return found
 
 

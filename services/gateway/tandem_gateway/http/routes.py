@@ -37,8 +37,9 @@ def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
         message = await read_json(scope, receive, _search_decoder, max_body_bytes)
-        hits = await gateway.ready().search.search(message, caller_timeout(scope))
-        return _json(SearchReply([_hit(hit) for hit in hits], milliseconds_since(started)))
+        answer = await gateway.ready().answering.answer(message, caller_timeout(scope))
+        hits = [_hit(hit) for hit in answer.hits]
+        return _json(SearchReply(hits, milliseconds_since(started), answer.mode, answer.degraded))
 
     async def ingest(scope: Scope, receive: Receive) -> Reply:
         message = await read_json(scope, receive, _ingest_decoder, max_body_bytes)

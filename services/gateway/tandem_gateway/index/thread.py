@@ -197,6 +197,8 @@ class IndexThread:
                 "index loaded",
                 extra={
                     "collection": record.name,
+                    "model": record.model,
+                    "fingerprint": record.fingerprint,
                     "origin": origin,
                     "vectors": len(followed.index),
                     "changes_applied": applied,

@@ -16,6 +16,9 @@ class QueryVectors:
     def __len__(self) -> int:
         return len(self._vectors)
 
+    def __contains__(self, key: tuple[str, str]) -> bool:
+        return key in self._vectors
+
     def get(self, fingerprint: str, text: str) -> Vectors | None:
         """Return the query's vector, ``(dim,) float32``, by the model of that fingerprint; None if it is not kept."""
         key = (fingerprint, text)

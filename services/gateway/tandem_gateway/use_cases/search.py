@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from tandem_contract.client_api import SearchRequest
-from tandem_contract.service import logs
+from tandem_contract.service import logs, trace
+from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.thread import VectorQuery
 from tandem_gateway.model import Hit
@@ -51,6 +52,7 @@ class _Query:
     request: SearchRequest
     answer: "asyncio.Future[list[Hit]]"
     request_id: str | None
+    trace: TraceContext | None
 
 
 class Search:
@@ -118,7 +120,7 @@ class Search:
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         answer: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
-        query = _Query(request, answer, logs.request_id.get())
+        query = _Query(request, answer, logs.request_id.get(), trace.current.get())
         now = time.monotonic()
         waiting = Waiting(query, now, now + seconds)
         if not self._look_up_if_known(query):
@@ -134,6 +136,11 @@ class Search:
             if isinstance(gone, asyncio.CancelledError):
                 raise
             raise DeadlineExceeded(f"the search was not answered within {seconds:g} s") from None
+
+    def needs_embedder(self, request: SearchRequest) -> bool:
+        """Return whether the embedder has to be asked: it has not if the query's vector is kept."""
+        fingerprint = self._index.fingerprint(request.collection)
+        return fingerprint is None or (fingerprint, request.query) not in self._vectors
 
     async def drain(self) -> None:
         """Wait until no call is in flight."""
@@ -190,8 +197,9 @@ class Search:
 
     async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
         queries = [waiting.query for waiting in batch]
-        # One call serves many requests; the embedder's log shows it under the id of the first.
+        # One call serves many requests; the embedder's log shows it under the id and the trace of the first.
         logs.request_id.set(queries[0].request_id)
+        trace.current.set(queries[0].trace)
         try:
             self._events.called(len(queries))
             texts = list(dict.fromkeys(query.request.query for query in queries))

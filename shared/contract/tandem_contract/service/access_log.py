@@ -14,6 +14,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from tandem_contract.service import trace
 from tandem_contract.service.logs import request_id
 from tandem_contract.service.request_id import Scope
 
@@ -32,6 +33,7 @@ class _Line(msgspec.Struct):
     path: str
     status: int
     milliseconds: float
+    trace_id: str | msgspec.UnsetType = msgspec.UNSET
 
 
 class AccessLog:
@@ -63,6 +65,9 @@ class AccessLog:
             status,
             round(seconds * 1000, 3),
         )
+        traced = trace.current.get()
+        if traced is not None:
+            line.trace_id = traced.trace_id
         try:
             encoded = self._encoder.encode(line)
         except UnicodeError:  # a path may hold what UTF-8 cannot

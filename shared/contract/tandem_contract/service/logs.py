@@ -1,7 +1,7 @@
 """Logs: one JSON object a line on standard error, with the id of the request that it belongs to.
 
 ``log.info("index saved", extra={"collection": "default"})`` gives ``{"time", "level", "service", "logger",
-"message", "request_id"?, "collection", ...}``.
+"message", "request_id"?, "trace_id"?, "collection", ...}``.
 """
 
 import contextvars
@@ -11,6 +11,8 @@ import time
 from typing import Any, TextIO
 
 import msgspec
+
+from tandem_contract.service import trace
 
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("tandem_request_id", default=None)
 """The id of the request that the running task serves; None outside one."""
@@ -39,6 +41,9 @@ class JsonFormatter(logging.Formatter):
         current = request_id.get()
         if current is not None:
             fields["request_id"] = current
+        traced = trace.current.get()
+        if traced is not None:
+            fields["trace_id"] = traced.trace_id
         fields.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)

@@ -17,6 +17,7 @@ STATUS: dict[ErrorCode, int] = {
     "limit_exceeded": 422,
     "body_too_large": 413,
     "body_timeout": 408,
+    "head_timeout": 408,
     "unsupported_media_type": 415,
     "not_acceptable": 406,
     "not_found": 404,

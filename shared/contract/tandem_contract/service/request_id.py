@@ -1,4 +1,4 @@
-"""The id of a request: taken from the client or made, given back on every response, carried by every log line."""
+"""What a request is known by: its id, taken from the client or made, on every response and log line; and its trace."""
 
 import re
 import secrets
@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from tandem_contract import headers
-from tandem_contract.service import logs
+from tandem_contract.service import logs, trace
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -15,6 +15,8 @@ Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _HEADER = headers.REQUEST_ID.encode()
+_TRACEPARENT = headers.TRACEPARENT.encode()
+_TRACESTATE = headers.TRACESTATE.encode()
 # What a log line, a header and a shell can hold without quoting; anything else is replaced by an id of ours.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:\-]{1,128}\Z")
 
@@ -27,15 +29,25 @@ def choose_request_id(given: bytes | None) -> bytes:
 
 
 def with_request_id(app: AsgiApp) -> AsgiApp:
-    """Return ``app`` with a request id on every HTTP response, errors of the framework included."""
+    """Return ``app`` with a request id on every HTTP response, errors of the framework included.
+
+    The id is in ``logs.request_id`` while the request is served, its trace in ``trace.current``.
+    """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await app(scope, receive, send)
             return
-        given = next((value for name, value in scope["headers"] if name == _HEADER), None)
+        given: bytes | None = None
+        traced = False
+        for name, value in scope["headers"]:
+            if name == _HEADER:
+                given = value if given is None else given
+            elif name == _TRACEPARENT:
+                traced = True
         chosen = choose_request_id(given)
         token = logs.request_id.set(chosen.decode())
+        trace_token = trace.current.set(_trace_of(scope)) if traced else None
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
@@ -46,5 +58,14 @@ def with_request_id(app: AsgiApp) -> AsgiApp:
             await app(scope, receive, send_with_id)
         finally:
             logs.request_id.reset(token)
+            if trace_token is not None:
+                trace.current.reset(trace_token)
 
     return wrapped
+
+
+def _trace_of(scope: Scope) -> trace.TraceContext | None:
+    return trace.read(
+        [value for name, value in scope["headers"] if name == _TRACEPARENT],
+        [value for name, value in scope["headers"] if name == _TRACESTATE],
+    )

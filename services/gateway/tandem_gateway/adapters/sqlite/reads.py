@@ -2,7 +2,7 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -196,6 +196,43 @@ def live_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> di
     return found
 
 
+def findable_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> dict[int, DocumentView]:
+    """Return those rows that lexical search may show, by row number: live ones, and pending ones without a live one.
+
+    Raises:
+        StorageCorrupt: if a row is not what was written.
+    """
+    found: dict[int, DocumentView] = {}
+    for start in range(0, len(row_ids), _MAX_PARAMETERS):
+        part = list(row_ids[start : start + _MAX_PARAMETERS])
+        part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))  # as above
+        for row_id, doc_id, text, metadata, live, sound in connection.execute(
+            _findable_documents_statement(len(part)), part
+        ):
+            if not sound:
+                raise damaged_row(row_id)
+            found[row_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
+    return found
+
+
+def rows_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, int, str]]:
+    """Return (row number, collection, text) of rows with higher numbers, pending ones as well, in order."""
+    return connection.execute(
+        "SELECT row_id, collection_id, text FROM documents WHERE row_id > ? ORDER BY row_id LIMIT ?", (after, limit)
+    )
+
+
+def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
+    """Return the row numbers of a collection, pending ones as well."""
+    rows = connection.execute(
+        # Two terms, each of which a partial index answers by itself.
+        "SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NOT NULL "
+        "UNION ALL SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NULL",
+        (collection_id,),
+    )
+    return np.fromiter((row[0] for row in rows), dtype=np.uint64)
+
+
 def live_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
     """Return the row numbers of all documents of a collection that have a vector."""
     rows = connection.execute(
@@ -220,4 +257,14 @@ def _live_documents_statement(count: int) -> str:
         "SELECT row_id, doc_id, text, metadata, vector, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
         f"WHERE row_id IN ({','.join('?' * count)}) AND change IS NOT NULL"
+    )
+
+
+def _findable_documents_statement(count: int) -> str:
+    return (
+        "SELECT row_id, doc_id, text, metadata, change IS NOT NULL, "
+        f"checksum IS {CHECKSUMS['documents']} FROM documents AS d "
+        f"WHERE row_id IN ({','.join('?' * count)}) AND (change IS NOT NULL OR NOT EXISTS ("
+        "SELECT 1 FROM documents AS l "
+        "WHERE l.collection_id = d.collection_id AND l.doc_id = d.doc_id AND l.change IS NOT NULL))"
     )

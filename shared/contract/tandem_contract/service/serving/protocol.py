@@ -1,10 +1,15 @@
-"""uvicorn's HTTP/1.1, with a bound on a request's head, and deaf to offers of another protocol.
+"""uvicorn's HTTP/1.1, with bounds on the size and the time of a request's head, and deaf to offers of another protocol.
 
-httptools keeps a head of any size in memory. And it ends a request at an offer to upgrade the connection, so that its
-body is lost; a server that upgrades nothing has to pass over the offer and answer as if it were not there (RFC 9110,
-section 7.8). Java's own client makes one, of HTTP/2, with its first request.
+httptools keeps a head of any size in memory, and uvicorn waits for its end for ever. Here a connection has
+``HEAD_SECONDS`` for a head, from its beginning or the head's first byte on; between requests uvicorn's keep-alive
+applies. A head that comes in one piece on a connection in use, as nearly all do, costs no timer.
+
+And httptools ends a request at an offer to upgrade the connection, so that its body is lost; a server that upgrades
+nothing has to pass over the offer and answer as if it were not there (RFC 9110, section 7.8). Java's own client makes
+one, of HTTP/2, with its first request.
 """
 
+import asyncio
 import logging
 
 import httptools
@@ -21,6 +26,10 @@ MAX_HEAD_BYTES = 64 << 10
 """As much as a head may have by the time another piece of it comes; a piece has at most 256 KiB."""
 
 
+HEAD_SECONDS = 20.0
+"""A head that is not complete by then is given up; as others, it holds a connection and memory."""
+
+
 class BoundedHttp(HttpToolsProtocol):
     """One connection; see the module."""
 
@@ -28,6 +37,17 @@ class BoundedHttp(HttpToolsProtocol):
     """Bytes since the head began; None while none is being read."""
     _offered = False
     """Whether the head just read offers an upgrade."""
+    _head_timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin to wait for the first head."""
+        super().connection_made(transport)
+        self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Stop waiting."""
+        self._head_came()
+        super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a head that offers an upgrade is read again without the offer."""
@@ -47,6 +67,8 @@ class BoundedHttp(HttpToolsProtocol):
             self._pass_over(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self.send_400_response("the request is not valid HTTP/1.1")
+        if self._head_timer is None and (self._head_bytes is not None or not self._serving()):
+            self._await_head()
 
     def send_400_response(self, msg: str) -> None:
         """Answer what is no HTTP; uvicorn's own answer has neither an error's shape nor an id."""
@@ -61,6 +83,7 @@ class BoundedHttp(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """Start the request, unless its head is about to be read again."""
         self._head_bytes = None
+        self._head_came()
         self._offered = self.parser.should_upgrade()
         if not self._offered:
             super().on_headers_complete()
@@ -69,6 +92,29 @@ class BoundedHttp(HttpToolsProtocol):
         """End the request's body, unless its head is about to be read again."""
         if not self._offered:
             super().on_message_complete()
+
+    def _serving(self) -> bool:
+        return self.cycle is not None and not self.cycle.response_complete
+
+    def _await_head(self) -> None:
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
+
+    def _head_came(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if self.transport.is_closing():
+            return
+        if self._serving():  # the answer before it is still being made, and has a deadline of its own
+            self._await_head()
+        elif self._head_bytes is not None:
+            message = f"the request's head did not arrive within {HEAD_SECONDS:g} s"
+            self._refuse(b"408 Request Timeout", "head_timeout", message)
+        else:  # nothing was asked: there is nothing to answer
+            self.transport.close()
 
     def _pass_over(self, rest: bytes) -> None:
         method: bytes = self.parser.get_method()

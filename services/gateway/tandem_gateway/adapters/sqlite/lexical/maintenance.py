@@ -1,0 +1,74 @@
+"""What ``verify`` and ``rebuild`` do to the lexical index of a stopped gateway."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
+from tandem_gateway.adapters.sqlite.connection import connect, translated
+from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+
+Say = Callable[[str], None]
+
+_ADVICE = "run `python -m tandem_gateway rebuild`"
+_TELL_EVERY = 100_000
+
+
+def verify(data_dir: Path, say: Say) -> bool:
+    """Check the lexical index: its structure, and that it has every row of the store that it says it has.
+
+    Returns:
+        Whether all is well. One that is missing or behind is no fault: the gateway brings it up to date.
+
+    Raises:
+        StorageError: if the store or the index cannot be read.
+    """
+    path = data_dir / FILE_NAME
+    if not path.exists():
+        say("lexical index: there is none yet; the next start builds it from the store")
+        return True
+    store_path = data_dir / STORE_NAME
+    store = connect(store_path, writable=False)
+    try:
+        with translated(store_path):
+            last = reads.counter(store, "row")
+            cache = LexicalCache(path, reads.store_id(store), last)
+        try:
+            cache.check()
+            for record in reads.collections(store):
+                wanted = reads.all_row_ids(store, record.collection_id)
+                missing = np.setdiff1d(wanted[wanted <= cache.position], cache.row_ids(record.collection_id))
+                if len(missing):
+                    raise CacheUnusable(f"it lacks {len(missing)} rows of collection {record.name}")
+            say(f"lexical index: agrees with the store up to row {cache.position} of {last}")
+            return True
+        finally:
+            cache.close()
+    except CacheUnusable as error:
+        say(f"lexical index: {error}; {_ADVICE}")
+        return False
+    finally:
+        store.close()
+
+
+def rebuild(data_dir: Path, say: Say) -> int:
+    """Build the lexical index anew, and return how many documents it holds.
+
+    Raises:
+        StorageError: if the store cannot be read, or the index not be written.
+    """
+    for name in (FILE_NAME, f"{FILE_NAME}.next"):
+        remove(data_dir / name)
+    follower = LexicalFollower(data_dir)
+    try:
+        told = 0
+        while follower.step():
+            if follower.total >= told + _TELL_EVERY:
+                told = follower.total
+                say(f"lexical index: {told} documents")
+        return follower.total
+    finally:
+        follower.close()

@@ -1,0 +1,149 @@
+"""The one thread that owns the lexical index: it answers searches and, between them, lets it follow the store."""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded
+from tandem_gateway.model import Hit
+
+log = logging.getLogger(__name__)
+
+
+class LexicalThread:
+    """Implements ``LexicalIndex``; see the module."""
+
+    def __init__(
+        self,
+        data_dir: Path,
+        *,
+        max_queued: int,
+        on_search: Callable[[float], None] = lambda seconds: None,
+    ) -> None:
+        """Make the thread; ``start`` starts it.
+
+        Args:
+            data_dir: the data directory, whose store must exist by then.
+            max_queued: searches that may wait; over it ``search`` raises Overloaded.
+            on_search: called in the thread with the seconds of each search.
+        """
+        self._data_dir = data_dir
+        self._max_queued = max_queued
+        self._on_search = on_search
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._poked = threading.Event()
+        self._closed = False
+        self._queued = 0
+        self._follower: LexicalFollower | None = None
+        self._thread = threading.Thread(target=self._run, name="lexical", daemon=True)
+
+    def start(self) -> Future[list[str]]:
+        """Start the thread, and let it follow.
+
+        Returns:
+            What was repaired, for the log, as soon as the file is open; the error if the store cannot be read.
+        """
+        opened: Future[list[str]] = Future()
+
+        def run() -> None:
+            try:
+                self._follower = follower = LexicalFollower(self._data_dir)
+                opened.set_result(follower.noticed)
+            except BaseException as error:  # whoever waits has to hear of it, whatever it is
+                opened.set_exception(error)
+
+        self._thread.start()
+        self._tasks.put(run)
+        opened.add_done_callback(lambda done: None if done.exception() else self.poke())
+        return opened
+
+    async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
+        """Return the documents that have the query's words; see ``LexicalIndex.search``."""
+        if self._closed:
+            raise NotReady("the gateway is shutting down")
+        if self._queued >= self._max_queued:
+            raise Overloaded(
+                f"{self._queued} lexical searches wait already, the limit is {self._max_queued} "
+                "(TANDEM_MAX_QUEUED_QUERIES)"
+            )
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Hit]] = loop.create_future()
+        deadline = time.monotonic() + timeout
+
+        def run() -> None:
+            if answer.done() or time.monotonic() >= deadline:
+                return  # nobody waits
+            found: list[Hit] = []
+            failure: BaseException | None = None
+            started = time.monotonic()
+            try:
+                found = self._require_follower().search(collection, query, top_k, deadline)
+            except BaseException as error:  # whoever waits has to hear of it, whatever it is
+                failure = error
+            self._on_search(time.monotonic() - started)
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+                loop.call_soon_threadsafe(_settle, answer, found, failure)
+
+        self._queued += 1
+        self._tasks.put(run)
+        try:
+            async with asyncio.timeout(timeout):
+                return await answer
+        except TimeoutError:
+            raise DeadlineExceeded(f"the lexical search was not answered within {timeout:.3g} s") from None
+        finally:
+            self._queued -= 1
+
+    def poke(self) -> None:
+        """Let the index catch up soon; any thread may call it."""
+        if not self._poked.is_set() and not self._closed:
+            self._poked.set()
+            self._tasks.put(self._follow)
+
+    def close(self) -> None:
+        """End the thread, after what is queued; blocks."""
+        self._closed = True
+        if self._thread.is_alive():
+            self._tasks.put(None)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
+        if self._follower is not None:
+            self._follower.close()
+
+    def _require_follower(self) -> LexicalFollower:
+        if self._follower is None:
+            raise NotReady("the lexical index is not open yet")
+        return self._follower
+
+    def _follow(self) -> None:
+        self._poked.clear()
+        try:
+            more = self._require_follower().step()
+        except GatewayError as error:
+            # The next commit tries again; a search meets the same error and reports it to whom it concerns.
+            log.error("the lexical index could not follow the store", extra={"error": str(error)})
+            return
+        except Exception:
+            log.exception("the lexical index could not follow the store")
+            return
+        if more:
+            self.poke()  # behind the searches that wait
+
+
+def _settle(answer: "asyncio.Future[list[Hit]]", found: list[Hit], failure: BaseException | None) -> None:
+    if answer.done():
+        return
+    if failure is None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure if isinstance(failure, Exception) else RuntimeError(repr(failure)))

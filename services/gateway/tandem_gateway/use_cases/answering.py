@@ -1,0 +1,144 @@
+"""Which way a search is answered: by meaning, by words, or by words because no embedder answers.
+
+``auto`` tries the embedder for the greater part of the search's time, and falls back to the lexical index when none
+answers: it cannot be reached, says that it is not ready, answers nonsense, or not in time. An embedder that is there
+and says no (its queue is full, the query is refused, its model is another) is no reason to fall back: what it says is
+for the caller, or for whoever runs it.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tandem_contract.client_api import AnsweredBy, SearchRequest
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderUnavailable,
+    GatewayError,
+    NotReady,
+    Overloaded,
+    StorageUnavailable,
+)
+from tandem_gateway.model import Hit
+from tandem_gateway.ports import LexicalIndex
+from tandem_gateway.use_cases.breaker import Breaker, failed, may_ask, trying
+from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.validation import RequestLimits, check_search
+
+# A search that gave the embedder less time than this says nothing about whether it is there.
+_PATIENT_SECONDS = 1.0
+_CLOSED = Breaker()
+_RESERVED_SHARE = 0.2
+_MOST_RESERVED = 1.0
+
+
+def dense_seconds(seconds: float) -> float:
+    """Return how long a search that may take ``seconds`` waits for the embedder: all but a fifth, or but a second."""
+    return seconds - min(seconds * _RESERVED_SHARE, _MOST_RESERVED)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Hits by descending score, which way they were found, and whether that was not the way wanted."""
+
+    hits: list[Hit]
+    mode: AnsweredBy
+    degraded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AnsweringEvents:
+    """What the use case reports, for metrics."""
+
+    answered: Callable[[AnsweredBy], None] = lambda mode: None
+    degraded: Callable[[], None] = lambda: None
+
+
+class Answering:
+    """Answers searches of every mode."""
+
+    def __init__(
+        self,
+        search: Search,
+        lexical: LexicalIndex,
+        *,
+        request_limits: RequestLimits,
+        timeout: float,
+        events: AnsweringEvents | None = None,
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            search: by meaning.
+            lexical: by words.
+            request_limits: what a request may hold.
+            timeout: seconds that a search may take.
+            events: see ``AnsweringEvents``.
+        """
+        self._search = search
+        self._lexical = lexical
+        self._request_limits = request_limits
+        self._timeout = timeout
+        self._events = events or AnsweringEvents()
+        self._breaker = _CLOSED
+        self._embedder_ready = True
+
+    def embedder_is(self, ready: bool) -> None:
+        """Note what the last probe of the embedder said."""
+        self._embedder_ready = ready
+
+    async def answer(self, request: SearchRequest, timeout: float | None = None) -> Answer:
+        """Return the answer to a search.
+
+        Args:
+            request: is checked here.
+            timeout: seconds that the caller will wait; the setting, if that is less.
+
+        Raises:
+            InvalidRequest, NotFound: the request has to be changed.
+            Overloaded, EmbedderError, FingerprintMismatch, StorageError: it cannot be answered now.
+            NotReady: the lexical index is being built.
+            DeadlineExceeded: it was not answered in time.
+        """
+        if request.mode == "dense":
+            answer = Answer(await self._search.search(request, timeout), "dense")
+        else:
+            seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+            if request.mode == "lexical":
+                answer = Answer(await self._by_words(request, seconds), "lexical")
+            else:
+                answer = await self._by_either(request, seconds)
+        self._events.answered(answer.mode)
+        if answer.degraded:
+            self._events.degraded()
+        return answer
+
+    async def _by_either(self, request: SearchRequest, seconds: float) -> Answer:
+        started = time.monotonic()
+        cause: GatewayError = EmbedderUnavailable("no embedder has answered lately")
+        # While all is well nothing is to be decided, and nothing to be noted.
+        needed = self._breaker is _CLOSED or self._search.needs_embedder(request)
+        if not needed or may_ask(self._breaker, started, ready=self._embedder_ready):
+            trial = needed and self._breaker.try_at is not None
+            if trial:
+                self._breaker = trying(self._breaker, started)
+            patience = dense_seconds(seconds)
+            try:
+                hits = await self._search.search(request, patience)
+                if needed:
+                    self._breaker = _CLOSED
+                return Answer(hits, "dense")
+            except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
+                cause = error
+                if not isinstance(error, DeadlineExceeded) or patience >= _PATIENT_SECONDS:
+                    self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
+        try:
+            remaining = seconds - (time.monotonic() - started)
+            return Answer(await self._by_words(request, remaining), "lexical", degraded=True)
+        except (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable) as error:
+            raise cause from error
+
+    async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:
+        check_search(request, self._request_limits)
+        return await self._lexical.search(request.collection, request.query, request.top_k, timeout=seconds)

@@ -1,0 +1,67 @@
+"""uvicorn, run from the program: one process, signals that drain, an exit status that says how it went."""
+
+import contextlib
+import math
+import signal
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Final
+
+import uvicorn
+
+from tandem_contract.service.request_id import AsgiApp
+from tandem_contract.service.serving.protocol import BoundedHttp
+
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than a client's pool keeps a connection, or both close it at the same time and a request is lost."""
+
+
+class DrainingServer(uvicorn.Server):
+    """uvicorn's server, which turns unready at the first signal and ends in order once it is drained."""
+
+    def __init__(
+        self, app: AsgiApp, *, host: str, port: int, shutdown_timeout: float, on_signal: Callable[[], None]
+    ) -> None:
+        """Make the server; ``run`` runs it.
+
+        Args:
+            app: with a lifespan.
+            host: address to listen on.
+            port: to listen on.
+            shutdown_timeout: seconds that requests under way have after a signal.
+            on_signal: called at a signal, before anything else; turns the service unready.
+        """
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=host,
+                port=port,
+                interface="asgi3",
+                loop="uvloop",
+                http=BoundedHttp,
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=math.ceil(shutdown_timeout),
+            )
+        )
+        self._on_signal = on_signal
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Turn unready, then end as uvicorn does."""
+        self._on_signal()
+        super().handle_exit(sig, frame)
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Take SIGINT and SIGTERM over; uvicorn's own would raise them again at the end, and exit with a signal."""
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

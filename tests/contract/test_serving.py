@@ -1,0 +1,135 @@
+"""The connection that both services serve over: a request's head is bounded in time, and costs nobody else anything."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from tandem_contract.service.http import Reply
+from tandem_contract.service.request_id import Receive, Scope, Send
+from tandem_contract.service.serving import protocol
+from tandem_contract.service.serving.server import DrainingServer
+from tests.support.fakes import WAIT_SECONDS, run
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+
+
+class Served:
+    """An application behind the real server, on a socket of its own."""
+
+    def __init__(self) -> None:
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.asked = 0
+        self.port = 0
+
+    async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for _ in ("startup", "shutdown"):
+                await send({"type": f"{(await receive())['type']}.complete"})
+            return
+        self.asked += 1
+        while (await receive()).get("more_body"):
+            pass
+        await self.gate.wait()
+        await Reply(200, b"{}").send(send)
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        return await asyncio.open_connection("127.0.0.1", self.port)
+
+
+@asynccontextmanager
+async def serving() -> Any:
+    served = Served()
+    signalled: list[bool] = []
+    server = DrainingServer(
+        served.app, host="127.0.0.1", port=0, shutdown_timeout=1.0, on_signal=lambda: signalled.append(True)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        served.port = listening.getsockname()[1]
+        task = asyncio.create_task(server.serve([listening]))
+        try:
+            yield served
+        finally:
+            server.handle_exit(15, None)
+            await asyncio.wait_for(task, WAIT_SECONDS)
+            assert signalled == [True]
+
+
+def bounded(seconds: float) -> Callable[[Callable[[Served], Awaitable[None]]], Callable[[pytest.MonkeyPatch], None]]:
+    """Run a test against a server whose heads have so many seconds."""
+
+    def decorate(test: Callable[[Served], Awaitable[None]]) -> Callable[[pytest.MonkeyPatch], None]:
+        def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+            monkeypatch.setattr(protocol, "HEAD_SECONDS", seconds)
+
+            async def inside() -> None:
+                async with serving() as served:
+                    await test(served)
+
+            run(inside)
+
+        return wrapped
+
+    return decorate
+
+
+@bounded(0.05)
+async def test_half_a_head_gets_408_and_silence_nothing(served: Served) -> None:
+    for sent, answer in ((b"GET / HT", b"HTTP/1.1 408 "), (GET[:-2], b"HTTP/1.1 408 "), (b"", b""), (b"\r\n", b"")):
+        reader, writer = await served.connect()
+        writer.write(sent)
+        assert (await reader.read()).startswith(answer)
+        writer.close()
+    assert served.asked == 0
+
+
+@bounded(0.05)
+async def test_the_second_head_of_a_connection_is_bounded_as_the_first(served: Served) -> None:
+    for sent, answer in ((b"GET / HT", b"HTTP/1.1 408 "), (b"\r\n", b"")):
+        reader, writer = await served.connect()
+        writer.write(GET)
+        assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+        writer.write(sent)
+        rest = await reader.read()
+        assert rest.startswith(answer)
+        assert bool(rest) == bool(answer)
+        writer.close()
+
+
+@bounded(0.05)
+async def test_a_request_that_is_served_and_an_idle_connection_have_more_time(served: Served) -> None:
+    served.gate.clear()
+    reader, writer = await served.connect()
+    idle_reader, idle = await served.connect()
+    served.gate.set()
+    idle.write(GET)
+    await idle_reader.readuntil(b"{}")
+    served.gate.clear()
+    writer.write(GET + GET[:9])  # and half of a second
+    other, late = await served.connect()
+    assert await other.read() == b""  # so that the time for a head is over
+    served.gate.set()
+    answers = await reader.read()
+    assert answers.startswith(b"HTTP/1.1 200 ")
+    assert b"{}HTTP/1.1 408 " in answers
+    idle.write(GET)
+    assert (await idle_reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+    for each in (writer, idle, late):
+        each.close()
+
+
+@bounded(30.0)
+async def test_a_head_in_pieces_is_put_together(served: Served) -> None:
+    reader, writer = await served.connect()
+    for _ in range(2):
+        for place in range(0, len(GET), 5):
+            writer.write(GET[place : place + 5])
+            await writer.drain()
+            await asyncio.sleep(0)
+        assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
+    writer.close()
+    assert served.asked == 2

@@ -1,0 +1,371 @@
+"""The lexical index: finds what the store has, whatever happens to its file, which can always be built anew."""
+
+import asyncio
+import itertools
+import random
+import shutil
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
+from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
+from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower, is_worn
+from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
+from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.errors import DeadlineExceeded, NotFound, NotReady, Overloaded, StorageUnavailable
+from tests.support.fakes import WAIT_SECONDS, eventually, run, turns
+from tests.support.stores import NOW, document, embed_pending, ingest
+
+TEXTS = {
+    "cat": "The cat sat on the mat",
+    "tea": "Steep the tea leaves for three minutes",
+    "cats": "Cats and dogs, and cats again",
+    "cafe": "Un café près de la gare",
+    "code": "C++ and snake_case in hello-world programs",
+}
+
+
+_jobs = itertools.count()
+
+
+def fill(store: SqliteStore, texts: dict[str, str] = TEXTS, collection: str = "default") -> None:
+    job_id = f"job{next(_jobs)}"
+    run(lambda: ingest(store, [document(*item) for item in texts.items()], job_id, collection))
+
+
+@pytest.fixture
+def follower(store: SqliteStore, tmp_path: Path) -> Iterator[LexicalFollower]:
+    fill(store)
+    made = LexicalFollower(tmp_path)
+    yield made
+    made.close()
+
+
+def found(follower: LexicalFollower, query: str, top_k: int = 10, collection: str = "default") -> list[str]:
+    hits = follower.search(collection, query, top_k, time.monotonic() + WAIT_SECONDS)
+    assert all(hit.score > 0 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return [hit.doc_id for hit in hits]
+
+
+def finish(follower: LexicalFollower) -> None:
+    while follower.step():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ("cat", ["cat", "cats"]),
+        ("steeped leaf", ["tea"]),
+        ("CAFE pres", ["cafe"]),
+        ("hello-world", ["code"]),
+        ("c++", ["code"]),
+        ("snake", ["code"]),
+        ("minutes OR nothing AND (", ["tea", "cats", "code"]),
+        ("zebra", []),
+        ("!!!", []),
+    ],
+)
+def test_finds_by_words(follower: LexicalFollower, query: str, expected: list[str]):
+    assert sorted(found(follower, query)) == sorted(expected)
+
+
+def test_the_best_come_first_and_no_more_than_asked_for(follower: LexicalFollower):
+    assert found(follower, "tea cat") == ["tea", "cat", "cats"] or found(follower, "tea cat")[0] == "tea"
+    assert found(follower, "the", 1) == found(follower, "the")[:1]
+
+
+def test_of_equal_hits_the_one_that_was_stored_first_comes_first(follower: LexicalFollower, store: SqliteStore):
+    fill(store, {f"same{number}": "quite the same words" for number in (3, 1, 2)})
+    assert found(follower, "same") == ["same3", "same1", "same2"]
+
+
+def test_what_is_acknowledged_is_found_at_once_and_what_is_deleted_no_more(
+    follower: LexicalFollower, store: SqliteStore
+):
+    async def accept() -> None:
+        await store.accept("more", "default", [document("new", "a zebra waits"), document("cat", "a zebra now")], NOW)
+
+    run(accept)
+    assert found(follower, "zebra") == ["new"]  # of "cat", dense search still finds the older version
+    assert "cat" in found(follower, "mat")
+    run(lambda: embed_pending(store))
+    assert sorted(found(follower, "zebra")) == ["cat", "new"]
+    assert found(follower, "mat") == []
+    run(lambda: store.delete("default", "new"))
+    assert found(follower, "zebra") == ["cat"]
+
+
+def test_collections_are_searched_apart(follower: LexicalFollower, store: SqliteStore):
+    fill(store, {"other": "a cat elsewhere"}, "books")
+    assert found(follower, "cat", collection="books") == ["other"]
+    assert "other" not in found(follower, "cat")
+    run(lambda: store.delete_collection("books"))
+    with pytest.raises(NotFound, match="books"):
+        found(follower, "cat", collection="books")
+    finish(follower)
+    assert found(follower, "cat") == ["cat", "cats"] or found(follower, "cat") == ["cats", "cat"]
+    fill(store, {"again": "a cat again"}, "books")
+    assert found(follower, "cat", collection="books") == ["again"]
+
+
+def test_rows_that_are_gone_do_not_push_hits_out(follower: LexicalFollower, store: SqliteStore):
+    for number in range(60):
+        fill(store, {"often": f"zebra zebra zebra {number}"})
+    fill(store, {"once": "there was a zebra among many other animals of the plain"})
+    assert found(follower, "zebra", 2) == ["often", "once"]
+    assert found(follower, "zebra", 1) == ["often"]
+
+
+@pytest.fixture
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
+
+
+@pytest.mark.usefixtures("small_pages")
+def test_an_index_that_was_killed_while_it_was_built_goes_on_where_it_was(store: SqliteStore, tmp_path: Path):
+    fill(store, {f"d{number}": f"zebra {number}" for number in range(20)})
+    first = LexicalFollower(tmp_path)
+    for _ in range(4):
+        assert first.step()
+    left = tmp_path / "left"
+    left.mkdir()
+    for path in tmp_path.glob("*sqlite3*"):
+        shutil.copyfile(path, left / path.name)
+    first.close()
+    second = LexicalFollower(left)
+    assert second.noticed == []
+    assert second._cache().position == 8
+    pages = 0
+    while second.step():
+        pages += 1
+    assert pages == 6
+    assert len(found(second, "zebra", 50)) == 20
+    second.close()
+
+
+def test_a_search_waits_for_no_index_that_is_far_behind(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store)
+    follower = LexicalFollower(tmp_path)
+    monkeypatch.setattr(follower_module, "_MAX_BEHIND", len(TEXTS) - 1)
+    with pytest.raises(NotReady, match=r"row 0 of 5"):
+        found(follower, "cat")
+    finish(follower)
+    assert sorted(found(follower, "cat")) == ["cat", "cats"]
+    follower.close()
+
+
+def test_building_is_told_with_its_progress(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(follower_module, "_PROGRESS_SECONDS", 0.0)
+    caplog.set_level("INFO")
+    fill(store)
+    follower = LexicalFollower(tmp_path)
+    finish(follower)
+    follower.close()
+    told = [(record.message, getattr(record, "row", None)) for record in caplog.records]
+    assert told == [
+        *(("building the lexical index", row) for row in (0, 2, 4)),
+        ("lexical index built", None),
+    ]
+
+
+def test_a_search_ends_at_its_deadline(follower: LexicalFollower):
+    finish(follower)
+    with pytest.raises(DeadlineExceeded):
+        follower.search("default", "cat", 5, time.monotonic())
+    assert found(follower, "cat", 1)
+
+
+def test_a_search_that_takes_long_is_interrupted(follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch):
+    finish(follower)
+    monkeypatch.setattr(cache_module, "_PROGRESS_STEPS", 1)
+    answers = iter([False, False, False])
+    with pytest.raises(DeadlineExceeded):
+        follower._cache().search(1, "the", 5, lambda: next(answers, True))
+    assert found(follower, "cat", 1)
+
+
+def test_when_it_is_worn(store: SqliteStore):
+    assert not is_worn(3999, 3000)
+    assert not is_worn(4000, 3000)
+    assert is_worn(4001, 3000)
+    assert not is_worn(900, 0)
+    assert is_worn(1000, 0)
+
+
+@pytest.mark.usefixtures("small_pages")
+@pytest.mark.parametrize("killed_after", [None, 1, 3])
+def test_a_worn_index_is_built_anew_beside_itself(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int | None
+):
+    monkeypatch.setattr(follower_module, "_MIN_GONE", 5)
+    fill(store, {f"d{number}": f"zebra {number}" for number in range(20)})
+    follower = LexicalFollower(tmp_path)
+    finish(follower)
+    for number in range(10):
+        run(lambda number=number: store.delete("default", f"d{number}"))
+    steps = 0
+    while follower.step():
+        steps += 1
+        assert len(found(follower, "zebra", 50)) == 10
+        if steps == killed_after:
+            follower.close()
+            follower = LexicalFollower(tmp_path)
+            assert follower.noticed == []
+    assert follower._cache().total == 10
+    assert len(found(follower, "zebra", 50)) == 10
+    assert not list(tmp_path.glob("*.next*"))
+    follower.close()
+
+
+DAMAGE: dict[str, Callable[[Path], object]] = {
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"no database at all " * 1000),
+    "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
+    "missing": lambda path: path.unlink(),
+    "another version": lambda path: change(path, "PRAGMA user_version=99"),
+    "another store": lambda path: change(path, "UPDATE position SET store_id = 'another'"),
+    "ahead of the store": lambda path: change(path, "UPDATE position SET row_id = 1000000"),
+    "no position": lambda path: change(path, "DELETE FROM position"),
+    "fewer rows": lambda path: change(path, "DELETE FROM words_1_docsize WHERE id = 1"),
+    "no words": lambda path: change(path, "DELETE FROM words_1_data"),
+    "other data": lambda path: change(path, "UPDATE words_1_data SET block = randomblob(50)"),
+    "no table": lambda path: change(path, "DROP TABLE words_1"),
+}
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_path: Path, how: str):
+    fill(store)
+    first = LexicalFollower(tmp_path)
+    finish(first)
+    first.close()
+    DAMAGE[how](tmp_path / FILE_NAME)
+    second = LexicalFollower(tmp_path)
+    if not second.noticed and how not in ("missing", "empty"):
+        with pytest.raises(NotReady, match="built anew"):  # the damage shows when it is met
+            found(second, "tea")
+    assert found(second, "tea") == ["tea"]
+    assert run(lambda: store.document("default", "tea")) is not None
+    second.close()
+
+
+def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStore, tmp_path: Path):
+    texts = {f"d{number}": f"{'zebra' if number % 3 else 'tea'} number {number}" for number in range(200)}
+    fill(store, texts)
+    first = LexicalFollower(tmp_path)
+    finish(first)
+    first.close()
+    whole = (tmp_path / FILE_NAME).read_bytes()
+    chance = random.Random(23)
+    built_anew = 0
+    for _ in range(150):
+        damaged = bytearray(whole)
+        for _ in range(3):
+            damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
+        (tmp_path / FILE_NAME).write_bytes(damaged)
+        follower = LexicalFollower(tmp_path)
+        built_anew += bool(follower.noticed)
+        for query in ("tea", "number 7", "zebra"):
+            try:
+                answer = found(follower, query, 500)
+            except NotReady:
+                built_anew += 1
+                answer = found(follower, query, 500)
+            assert set(answer) <= {*texts, "last"}
+        fill(store, {"last": f"something new {built_anew}"})
+        finish(follower)
+        follower.close()
+    assert built_anew > 20
+
+
+def test_row_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_path: Path):
+    fill(store)
+    follower = LexicalFollower(tmp_path)
+    finish(follower)
+    np.testing.assert_array_equal(np.sort(follower._cache().row_ids(1)), np.arange(1, len(TEXTS) + 1))
+    follower._cache().check()
+    follower.close()
+
+
+def test_a_folder_that_cannot_be_written_is_no_reason_not_to_start(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store)
+    (tmp_path / FILE_NAME).mkdir()  # as good as a file that cannot be opened
+    follower = LexicalFollower(tmp_path)
+    with pytest.raises(StorageUnavailable, match=FILE_NAME):
+        found(follower, "cat")
+    (tmp_path / FILE_NAME).rmdir()
+    assert found(follower, "tea") == ["tea"]
+    follower.close()
+
+
+def test_the_thread_follows_by_itself_and_answers(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        seconds: list[float] = []
+        lexical = LexicalThread(tmp_path, max_queued=4, on_search=seconds.append)
+        lexical.start().result(WAIT_SECONDS)
+        await ingest(store, [document(*item) for item in TEXTS.items()])
+        lexical.poke()
+
+        async def position() -> int:
+            return lexical._require_follower()._cache().position
+
+        await eventually(position, lambda reached: reached == len(TEXTS))
+        hits = await lexical.search("default", "tea", 5, timeout=WAIT_SECONDS)
+        assert [(hit.doc_id, hit.text) for hit in hits] == [("tea", TEXTS["tea"])]
+        assert len(seconds) == 1
+        with pytest.raises(NotFound):
+            await lexical.search("nowhere", "tea", 5, timeout=WAIT_SECONDS)
+        lexical.close()
+        with pytest.raises(NotReady):
+            await lexical.search("default", "tea", 5, timeout=WAIT_SECONDS)
+
+    run(test)
+
+
+def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_up_is_not_run(
+    store: SqliteStore, tmp_path: Path
+):
+    async def test() -> None:
+        await ingest(store, [document(*item) for item in TEXTS.items()])
+        searched: list[float] = []
+        lexical = LexicalThread(tmp_path, max_queued=2, on_search=searched.append)
+        lexical.start().result(WAIT_SECONDS)
+        gate = asyncio.Event()
+        held = asyncio.get_running_loop()
+        lexical._tasks.put(lambda: asyncio.run_coroutine_threadsafe(gate.wait(), held).result(WAIT_SECONDS) and None)
+        hurried = asyncio.create_task(lexical.search("default", "tea", 5, timeout=0.01))
+        patient = asyncio.create_task(lexical.search("default", "tea", 5, timeout=WAIT_SECONDS))
+        await turns()
+        with pytest.raises(Overloaded, match="TANDEM_MAX_QUEUED_QUERIES"):
+            await lexical.search("default", "tea", 5, timeout=WAIT_SECONDS)
+        with pytest.raises(DeadlineExceeded, match=r"0\.01 s"):
+            await hurried
+        gate.set()
+        assert [hit.doc_id for hit in await patient] == ["tea"]
+        assert len(searched) == 1
+        await asyncio.to_thread(lexical.close)
+
+    run(test)

@@ -131,5 +131,19 @@ def test_the_gateways_rules_name_the_variable(environment: dict[str, str], named
         read(GatewaySettings, environment)
 
 
+@pytest.mark.parametrize(
+    "value",
+    ["http://", "http://e:1,", "http://e:1,e:2", "http://e:0", "http://e:70000", "http://u:p@e:1", "http://e?x=1", ","],
+)
+def test_an_address_of_an_embedder_that_is_none_is_refused(value: str):
+    with pytest.raises(SettingsError, match=r"^TANDEM_EMBEDDER_URL="):
+        read(GatewaySettings, {"TANDEM_EMBEDDER_URL": value})
+
+
+def test_several_embedders_are_listed_with_commas():
+    given = "http://a:1/, https://b/x/ ,http://a:1,http://[::1]:2"
+    assert read(GatewaySettings, {"TANDEM_EMBEDDER_URL": given}).embedder_url == "http://a:1,https://b/x,http://[::1]:2"
+
+
 def test_the_embedders_address_loses_its_slash():
     assert read(GatewaySettings, {"TANDEM_EMBEDDER_URL": "http://e:1/"}).embedder_url == "http://e:1"

@@ -1,7 +1,8 @@
 """The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from starlette.routing import Route, Router
 
@@ -13,6 +14,8 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.http1 import Http1Client
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.pool.addresses import Address
+from tandem_gateway.adapters.pool.pool import EmbedderPool, PoolEvents, PoolSettings
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
@@ -136,22 +139,43 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
     )
 
 
-def build_gateway(settings: Settings) -> tuple[Gateway, Http1Client, Metrics]:
-    """Return the gateway, its HTTP client, and its metrics."""
-    metrics = Metrics(__version__)
-    client = Http1Client(
-        settings.embedder_url, max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS
+def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics) -> EmbedderPool:
+    """Return a pool of the embedders at these URLs."""
+    # Calls are spread evenly, but never quite: twice the share of one.
+    connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
+
+    def connect(address: Address) -> HttpEmbedder:
+        client = Http1Client(address.url, address=address.ip, max_connections=connections)
+        return HttpEmbedder(address.label, client, on_call=metrics.replica_calls(name, address.label))
+
+    return EmbedderPool(
+        name,
+        urls.split(","),
+        connect,
+        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds),
+        events=PoolEvents(
+            retried=partial(metrics.embed_retried, name),
+            ejected=partial(metrics.ejected, name),
+            left=partial(metrics.forget_replica, name),
+            unresolved=partial(metrics.unresolved, name),
+        ),
     )
-    embedder = HttpEmbedder(settings.embedder_url, client, on_call=metrics.embed_call)
+
+
+def build_gateway(settings: Settings) -> tuple[Gateway, Sequence[EmbedderPool], Metrics]:
+    """Return the gateway, the pools of its embedders, and its metrics."""
+    metrics = Metrics(__version__)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics)
     gateway = Gateway(
         lambda: open_storage(settings, metrics),
-        lambda storage: build_parts(settings, storage, embedder, metrics),
-        embedder,
+        lambda storage: build_parts(settings, storage, stable, metrics),
+        stable,
         metrics,
+        pools=[stable],
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return gateway, client, metrics
+    return gateway, [stable], metrics
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
@@ -161,7 +185,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         settings: all of them.
         on_failure: called if the gateway cannot start, to end the server.
     """
-    gateway, client, metrics = build_gateway(settings)
+    gateway, pools, metrics = build_gateway(settings)
 
     log = make_access_log("gateway", wanted=settings.access_log)
 
@@ -172,7 +196,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             yield
         finally:
             await gateway.stop()
-            client.close()
+            for pool in pools:
+                pool.close()
             if log is not None:
                 log.flush()
 

@@ -2,14 +2,22 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tandem_contract.service.settings import boolean, one_of, seconds, setting, whole_number
 
 
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("a URL that starts with http:// or https:// was expected")
-    return text.rstrip("/")
+def _urls(text: str) -> str:
+    found = [url.strip().rstrip("/") for url in text.split(",")]
+    for url in found:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("a URL that starts with http:// or https:// was expected, or several with commas between")
+        parts = urlsplit(url)  # raises ValueError, as .port does, for what is no host or port
+        if not parts.hostname or parts.port == 0:
+            raise ValueError(f"{url} names no host or port")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(f"{url} has more than a host, a port and a path")
+    return ",".join(dict.fromkeys(found))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +26,27 @@ class Settings:
 
     host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "address to listen on")
     port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "port to listen on")
-    embedder_url: str = setting("EMBEDDER_URL", "http://127.0.0.1:8080", _url, "where the embedder answers")
+    embedder_url: str = setting(
+        "EMBEDDER_URL",
+        "http://127.0.0.1:8080",
+        _urls,
+        "where embedders answer: a URL, or several with commas between. A name stands for every address that it has "
+        "(the IPv4 ones, or else the IPv6 ones)",
+    )
+    resolve_seconds: float = setting(
+        "RESOLVE_SECONDS",
+        5.0,
+        seconds(0.05, 3600),
+        "time between two questions for the addresses of a name, and longest wait for an answer; without one the "
+        "addresses known last are kept",
+    )
+    embed_attempt: float = setting(
+        "EMBED_ATTEMPT_SECONDS",
+        2.0,
+        seconds(0.05, 300),
+        "time that an embedder has for queries before another is asked, or half of what is left if that is less. Only "
+        "while another serves. Shorter: a hung one costs less; too short: a busy one is asked in vain",
+    )
     data_dir: Path = setting(
         "DATA_DIR", Path("data"), Path, "folder of the store and the index; one gateway owns it at a time"
     )
@@ -85,8 +113,8 @@ class Settings:
         "QUERY_CALLS_IN_FLIGHT",
         3,
         whole_number(1, 64),
-        "embedder calls for queries at a time; what arrives meanwhile is coalesced. One more than an embedder has "
-        "workers keeps them busy; many more make small batches",
+        "embedder calls for queries at a time, for each embedder that serves; what arrives meanwhile is coalesced. One "
+        "more than an embedder has workers keeps them busy; many more make small batches",
     )
     query_cache: int = setting(
         "QUERY_CACHE_SIZE",
@@ -97,7 +125,12 @@ class Settings:
     bulk_batch: int = setting(
         "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
     )
-    bulk_calls: int = setting("BULK_CALLS_IN_FLIGHT", 2, whole_number(1, 64), "embedder calls for documents at a time")
+    bulk_calls: int = setting(
+        "BULK_CALLS_IN_FLIGHT",
+        2,
+        whole_number(1, 64),
+        "embedder calls for documents at a time, for each embedder that serves",
+    )
     snapshot_changes: int = setting(
         "SNAPSHOT_CHANGES",
         10_000,

@@ -86,7 +86,7 @@ class EmbeddingOfPending:
             store: where the work is.
             embedder: what does it.
             batch: documents in one call.
-            calls: calls at a time.
+            calls: calls at a time to each of the embedder's replicas.
             timeout: seconds for one call.
             events: see ``EmbeddingEvents``.
         """
@@ -132,7 +132,7 @@ class EmbeddingOfPending:
 
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
         """Start calls while there is room and work, and return whether there is no more work to start."""
-        while len(in_flight) < self._calls and time.monotonic() >= self._state.not_before:
+        while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._state.not_before:
             try:
                 batch = await self._next_batch()
             except StorageError as error:
@@ -166,7 +166,7 @@ class EmbeddingOfPending:
             chosen = suspects[:1] if suspects else free
             if not state.paused and len(chosen) == len(batch.documents):
                 state.cursor = chosen[-1].row_id
-            return PendingBatch(batch.collection_id, batch.collection, chosen)
+            return PendingBatch(batch.collection_id, batch.collection, chosen, batch.fingerprint)
 
     async def _embed(self, batch: PendingBatch) -> None:
         row_ids = [document.row_id for document in batch.documents]
@@ -177,6 +177,7 @@ class EmbeddingOfPending:
                 kind="document",
                 priority="bulk",
                 timeout=self._timeout,
+                fingerprint=batch.fingerprint,
             )
             done = await self._store.complete(
                 EmbeddedBatch(

@@ -18,7 +18,6 @@ import msgspec
 Fault = Literal["refused", "hung", "slow", "unavailable", "garbage", "no HTTP", "wrong rows", "other model", "reset"]
 FAULTS: tuple[Fault, ...] = get_args(Fault)
 
-SLOW_SECONDS = 1.5
 OTHER_FINGERPRINT = "0" * 32
 
 
@@ -35,6 +34,7 @@ class FaultyEmbedder:
         self.fault: Fault | None = None
         self.change: Callable[[dict], None] = lambda reply: None
         """Applied to every reply, which it may change in place."""
+        self.slow_seconds = 1.5
         self.calls = 0
         """Calls for vectors that reached it."""
         self._loop = asyncio.new_event_loop()
@@ -91,7 +91,7 @@ class FaultyEmbedder:
                 await asyncio.Event().wait()
             if not embed or self.fault is None or self.fault == "slow":
                 if embed and self.fault == "slow":
-                    await asyncio.sleep(SLOW_SECONDS)
+                    await asyncio.sleep(self.slow_seconds)
                 answered, content = await self._ask(head + body)
                 if embed and answered.split(b" ")[1] == b"200":
                     reply = msgspec.msgpack.decode(content)

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import partial
 
 from starlette.routing import Route, Router
@@ -23,6 +24,7 @@ from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.routes import endpoints
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
@@ -35,6 +37,9 @@ from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPendi
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.search import Search, SearchEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
+from tandem_gateway.use_cases.traffic.judgement import RollBackLimits
+from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSettings
+from tandem_gateway.use_cases.traffic.shift import TrafficShift
 from tandem_gateway.use_cases.validation import RequestLimits
 
 # How long a start waits for a snapshot helper that a former gateway left behind.
@@ -139,8 +144,8 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
     )
 
 
-def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics) -> EmbedderPool:
-    """Return a pool of the embedders at these URLs."""
+def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
+    """Return a pool of the embedders at these URLs; see ``PoolSettings``."""
     # Calls are spread evenly, but never quite: twice the share of one.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
@@ -152,7 +157,7 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics) -> Em
         name,
         urls.split(","),
         connect,
-        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds),
+        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds, identify=identify),
         events=PoolEvents(
             retried=partial(metrics.embed_retried, name),
             ejected=partial(metrics.ejected, name),
@@ -162,20 +167,66 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics) -> Em
     )
 
 
-def build_gateway(settings: Settings) -> tuple[Gateway, Sequence[EmbedderPool], Metrics]:
-    """Return the gateway, the pools of its embedders, and its metrics."""
+def build_traffic(
+    settings: Settings, metrics: Metrics, stable: EmbedderPool, canary: EmbedderPool | None
+) -> TrafficShift:
+    """Return what shares the calls among the pools."""
+    return TrafficShift(
+        stable,
+        canary,
+        settings=TrafficSettings(
+            RollBackLimits(
+                error_rate=settings.rollback_error_rate,
+                p95_ratio=settings.rollback_p95_ratio,
+                cosine=settings.rollback_cosine,
+                samples=settings.rollback_samples,
+                window=settings.rollback_window,
+            ),
+            attempt=settings.embed_attempt,
+            canary_weight=settings.canary_weight,
+            shadow_percent=settings.shadow_percent,
+        ),
+        events=TrafficEvents(
+            set_shares=metrics.shares,
+            answered=metrics.answered_by,
+            fell_back=metrics.fell_back,
+            rolled_back=metrics.rolled_back,
+            shadowed=metrics.shadowed,
+            cosine=metrics.shadow_cosine.observe,
+            difference=metrics.shadow_difference.observe,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A gateway and what it is made of."""
+
+    gateway: Gateway
+    pools: Sequence[EmbedderPool]
+    traffic: TrafficShift
+    metrics: Metrics
+
+
+def build_gateway(settings: Settings) -> Assembly:
+    """Put the gateway together."""
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
+    canary = None
+    if settings.canary_url:
+        canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
+    pools = [stable] if canary is None else [stable, canary]
+    traffic = build_traffic(settings, metrics, stable, canary)
     gateway = Gateway(
         lambda: open_storage(settings, metrics),
-        lambda storage: build_parts(settings, storage, stable, metrics),
-        stable,
+        lambda storage: build_parts(settings, storage, traffic, metrics),
+        traffic,
         metrics,
-        pools=[stable],
+        pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return gateway, [stable], metrics
+    return Assembly(gateway, pools, traffic, metrics)
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
@@ -185,7 +236,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         settings: all of them.
         on_failure: called if the gateway cannot start, to end the server.
     """
-    gateway, pools, metrics = build_gateway(settings)
+    assembly = build_gateway(settings)
+    gateway, metrics = assembly.gateway, assembly.metrics
 
     log = make_access_log("gateway", wanted=settings.access_log)
 
@@ -196,13 +248,15 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             yield
         finally:
             await gateway.stop()
-            for pool in pools:
+            await assembly.traffic.stop()
+            for pool in assembly.pools:
                 pool.close()
             if log is not None:
                 log.flush()
 
+    served = endpoints(gateway, settings.max_body_bytes) + admin_endpoints(assembly.traffic, settings.admin_token)
     router: AsgiApp = Router(
-        [Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, settings.max_body_bytes)],
+        [Route(endpoint.template, endpoint) for endpoint in served],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,

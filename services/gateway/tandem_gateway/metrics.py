@@ -15,6 +15,8 @@ from tandem_gateway.model import PoolState, ReplicaStatus
 
 _UNMATCHED = "unmatched"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_COSINES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1.0001)
+_DIFFERENCES = (-0.5, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, 0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _REPLICA_STATES: tuple[ReplicaStatus, ...] = ("serving", "ejected", "draining")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
@@ -154,6 +156,51 @@ class Metrics:
             ["pool"],
             registry=registry,
         )
+        self._canary_weight = Gauge(
+            "tandem_gateway_canary_weight", "Percent of the embedder calls that the canary gets.", registry=registry
+        )
+        self._shadow_percent = Gauge(
+            "tandem_gateway_shadow_percent",
+            "Percent of the stable pool's query calls that are sent to the canary as well.",
+            registry=registry,
+        )
+        self._pool_calls = Counter(
+            "tandem_gateway_pool_calls",
+            "Embedder calls answered, by pool; shadow calls are counted apart.",
+            ["pool"],
+            registry=registry,
+        )
+        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in ("stable", "canary")}
+        self._fallbacks = Counter(
+            "tandem_gateway_canary_fallbacks",
+            "Calls of the canary's share that the stable pool answered, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._roll_backs = Counter(
+            "tandem_gateway_canary_rollbacks",
+            "Times that the canary lost its share, by the limit that it crossed.",
+            ["reason"],
+            registry=registry,
+        )
+        self._shadow_calls = Counter(
+            "tandem_gateway_shadow_calls",
+            "Calls that both pools were sent, by how they ended at each.",
+            ["stable", "canary"],
+            registry=registry,
+        )
+        self.shadow_cosine = Histogram(
+            "tandem_gateway_shadow_cosine",
+            "Cosine of the two pools' vectors of a text.",
+            buckets=_COSINES,
+            registry=registry,
+        )
+        self.shadow_difference = Histogram(
+            "tandem_gateway_shadow_difference_seconds",
+            "The canary's time of a shadow call less the stable pool's.",
+            buckets=_DIFFERENCES,
+            registry=registry,
+        )
         build = Gauge("tandem_gateway_build_info", "Always 1; the version is a label.", ["version"], registry=registry)
         build.labels(version).set(1)
         self._bound_requests: dict[tuple[str, int], Counter] = {}
@@ -221,6 +268,27 @@ class Metrics:
     def unresolved(self, pool: str) -> None:
         """Count a name that could not be resolved."""
         self._unresolved.labels(pool).inc()
+
+    def shares(self, canary_weight: int, shadow_percent: int) -> None:
+        """Set how the traffic is shared, in percent."""
+        self._canary_weight.set(canary_weight)
+        self._shadow_percent.set(shadow_percent)
+
+    def answered_by(self, pool: str) -> None:
+        """Count a call that a pool answered."""
+        self._bound_pool_calls[pool].inc()
+
+    def fell_back(self, reason: str) -> None:
+        """Count a call of the canary's share that stable gets."""
+        self._fallbacks.labels(reason).inc()
+
+    def rolled_back(self, reason: str) -> None:
+        """Count a roll-back."""
+        self._roll_backs.labels(reason).inc()
+
+    def shadowed(self, stable: str, canary: str) -> None:
+        """Count a shadow call."""
+        self._shadow_calls.labels(stable, canary).inc()
 
     def retried(self, reason: str) -> None:
         """Count a pause of the embedding of documents."""

@@ -151,6 +151,20 @@ def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_al
     scenario(test)
 
 
+def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.broken = lambda text: True
+        await work.accept("job", "a", "b")
+        await work.embedder.wait_calls(40)
+        assert (await work.job("job")).failed == 0
+        assert work.task.why_waiting("default") == "the embedder sent nonsense"
+        work.embedder.broken = lambda text: False
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (2, 0)
+
+    scenario(test)
+
+
 def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: Callable[..., None]):
     async def test(work: Work) -> None:
         work.embedder.broken = lambda text: len(work.embedder.calls) < 5

@@ -5,7 +5,8 @@ it. Nothing is remembered that a restart would have to remember.
 
 What goes wrong is answered by what can be done about it. An embedder that does not answer: wait and try again, for as
 long as it takes. A text that the embedder refuses: that document fails, its neighbours do not. A text at which the
-embedder breaks: so often and no oftener. Another model than the collection's: the collection waits, and says so.
+embedder breaks, though it answers others: so often and no oftener. Another model than the collection's: the collection
+waits, and says so.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # A document at which the embedder breaks this often, sent alone, is given up.
 _MAX_ATTEMPTS_ALONE = 5
+_HARMLESS = "a harmless text"
 # A collection whose model is not the embedder's is looked at again after this many seconds.
 _MISMATCH_PAUSE = 10.0
 
@@ -223,6 +225,10 @@ class EmbeddingOfPending:
                 state.alone.setdefault(document.row_id, 0)
             return
         row_id = batch.documents[0].row_id
+        if isinstance(error, EmbedderBroken) and not await self._answers():
+            state.alone.setdefault(row_id, 0)
+            self._back_off("EmbedderBroken", str(error))
+            return
         state.alone[row_id] = state.alone.get(row_id, 0) + 1
         if isinstance(error, EmbedderBroken) and state.alone[row_id] < _MAX_ATTEMPTS_ALONE:
             self._back_off("EmbedderBroken", str(error))
@@ -235,6 +241,14 @@ class EmbeddingOfPending:
             return
         del state.alone[row_id]
         self._events.failed(1)
+
+    async def _answers(self) -> bool:
+        """Return whether the embedder answers a harmless text as it should: else no document is to blame."""
+        try:
+            await self._embedder.embed([_HARMLESS], kind="document", priority="bulk", timeout=self._timeout)
+        except (EmbedderError, Overloaded, DeadlineExceeded):
+            return False
+        return True
 
     def _back_off(self, reason: str, message: str, at_least: float = 0.0) -> None:
         state = self._state

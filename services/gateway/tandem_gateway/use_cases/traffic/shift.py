@@ -91,9 +91,11 @@ class TrafficShift:
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
         """Return one vector a text; see ``Embedder.embed``."""
-        call = _Call(texts, kind, priority, fingerprint)
         if self._canary is None:
-            return await _send(self._stable, call, timeout)
+            return await self._stable.embed(
+                texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint
+            )
+        call = _Call(texts, kind, priority, fingerprint)
         if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
             found = await self._by_canary(self._canary, call, timeout)

@@ -303,6 +303,30 @@ def test_replicas_follow_their_name_and_one_that_left_ends_its_calls():
     scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
 
 
+def test_a_pool_is_ready_as_soon_as_its_name_is_resolved():
+    async def test(scene: Scene) -> None:
+        asked = asyncio.create_task(scene.pool.ready(timeout=10.0))
+        await turns()
+        following = asyncio.create_task(scene.pool.follow_names())
+        assert await asked
+        following.cancel()
+
+    scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
+
+
+@pytest.mark.parametrize("found", ["not_ready", "unreachable"])
+def test_a_probe_ejects_who_is_not_ready_without_a_call(found: Probe):
+    async def test(scene: Scene) -> None:
+        scene.channels[A].found = found
+        assert await scene.pool.ready(timeout=1.0)
+        assert (scene.statuses(), scene.ejected) == ({A: "ejected", B: "serving"}, ["unavailable"])
+        scene.channels[B].found = found
+        assert not await scene.pool.ready(timeout=1.0)
+        assert not scene.pool.up
+
+    scenario(lambda: Scene(A, B), test)
+
+
 def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_kept():
     async def test(scene: Scene) -> None:
         following = asyncio.create_task(scene.pool.follow_names())

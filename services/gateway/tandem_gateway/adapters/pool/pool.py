@@ -6,6 +6,7 @@ time only, so long as another replica serves: who waited for a hung one to the e
 """
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -34,6 +35,8 @@ log = logging.getLogger(__name__)
 
 # Asked of a replica whose model is not known, once its last answer is too old.
 _SHORT_TEXT = "fingerprint"
+# With fewer seconds left there is no second try.
+_SHORTEST_TRY = 0.005
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +134,7 @@ class EmbedderPool:
             error = failure
         now = self._clock()
         second = self._choose_another(first, priority, now, fingerprint, wrong_model=found is not None)
-        if second is None or now >= deadline or not self._budget.take(now):
+        if second is None or deadline - now < _SHORTEST_TRY or not self._budget.take(now):
             if found is not None:
                 return found  # of another model than is wanted: the caller can say so better
             assert error is not None
@@ -141,6 +144,9 @@ class EmbedderPool:
 
     async def ready(self, *, timeout: float) -> bool:
         """Ask every replica whether it is ready, take back in those that are, and return whether any is."""
+        if not self._replicas:
+            with contextlib.suppress(DeadlineExceeded):
+                await self._await_addresses(timeout)
         asked = [replica for replica in self._replicas.values() if not replica.draining]
         found = await asyncio.gather(*(self._probe(replica, timeout) for replica in asked))
         return any(found)
@@ -251,7 +257,8 @@ class EmbedderPool:
     async def _probe(self, replica: Replica, timeout: float) -> bool:
         found = await replica.channel.probe(timeout=timeout)
         now = self._clock()
-        self._set_health(replica, health.probed(replica.health, found, now, self._settings.policy), f"probe: {found}")
+        after = health.probed(replica.health, found, now, self._settings.policy)
+        self._set_health(replica, after, "late" if found == "late" else "unavailable", f"the probe says: {found}")
         known = replica.fingerprint is not None and now - replica.seen < FINGERPRINT_SECONDS / 2
         wanted = self._settings.identify or len(self._replicas) > 1
         if found == "ready" and wanted and not known and not replica.draining:
@@ -265,23 +272,26 @@ class EmbedderPool:
         before = replica.health
         after = health.succeeded(before, started, self._clock(), self._settings.policy)
         if after is not before:
-            self._set_health(replica, after, "answered")
+            self._set_health(replica, after)
 
     def _failed(self, replica: Replica, failure: Failure, started: float, why: str) -> None:
         after = health.failed(replica.health, failure, started, self._clock(), self._settings.policy)
         self._set_health(replica, after, failure, why)
 
-    def _set_health(self, replica: Replica, after: Health, reason: str, why: str | None = None) -> None:
+    def _set_health(
+        self, replica: Replica, after: Health, failure: Failure = "unavailable", why: str | None = None
+    ) -> None:
+        """Set what is known of a replica; the rest says why, should it be ejected now."""
         before, replica.health = replica.health, after
         if before.ejected == after.ejected or replica.draining:
             return
-        about = {"pool": self.name, "replica": replica.address.label, "reason": reason}
+        about = {"pool": self.name, "replica": replica.address.label}
         if after.ejected:
             # What comes back at this address may have another model.
             replica.fingerprint = None
-            self._events.ejected(reason)
+            self._events.ejected(failure)
             seconds = round(after.until - after.since, 3)
-            log.warning("embedder ejected", extra={**about, "error": why, "seconds": seconds})
+            log.warning("embedder ejected", extra={**about, "reason": failure, "error": why, "seconds": seconds})
         else:
             log.info("embedder takes part again", extra=about)
         self._sort()
@@ -299,8 +309,8 @@ class EmbedderPool:
         for label in change.gone:
             replica = self._replicas[label]
             if not replica.draining:
-                change_of_one = {"pool": self.name, "replica": label, "in_flight": replica.in_flight}
-                log.info("an embedder left the pool", extra=change_of_one)
+                about = {"pool": self.name, "replica": label, "in_flight": replica.in_flight}
+                log.info("an embedder left the pool", extra=about)
             replica.draining = True
             if not replica.in_flight:
                 self._drop(replica)

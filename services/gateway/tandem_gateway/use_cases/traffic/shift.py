@@ -92,15 +92,17 @@ class TrafficShift:
     ) -> Embeddings:
         """Return one vector a text; see ``Embedder.embed``."""
         if self._canary is None:
-            return await self._stable.embed(
+            found = await self._stable.embed(
                 texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint
             )
+            self._events.answered("stable")
+            return found
         call = _Call(texts, kind, priority, fingerprint)
         if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
-            found = await self._by_canary(self._canary, call, timeout)
-            if found is not None:
-                return found
+            answer = await self._by_canary(self._canary, call, timeout)
+            if answer is not None:
+                return answer
             timeout = deadline - self._clock()
             if timeout <= 0:
                 raise DeadlineExceeded("the canary took all the time that there was")

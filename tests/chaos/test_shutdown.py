@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.support.maintenance import assert_sound
+from tests.support.searching import SearchLoad
 from tests.support.stack import Client, Stack, metric, wait_until
 from tests.support.texts import distinct_texts
 
@@ -41,6 +42,24 @@ def test_every_search_that_was_accepted_is_answered(stack: Stack) -> None:
     finally:
         stack.embedder.signal(signal.SIGCONT)
     assert stack.gateway.wait_exit() == 0
+    assert_sound(stack.data_dir)
+
+
+def test_both_services_end_under_load_and_every_search_that_was_accepted_is_answered(stack: Stack) -> None:
+    with SearchLoad(stack.client.url, clients=8) as load:
+        load.go_on(50)
+        stack.gateway.signal(signal.SIGTERM)
+        assert stack.gateway.wait_exit() == 0
+        stack.embedder.signal(signal.SIGTERM)
+        assert stack.embedder.wait_exit() == 0
+        load.stop()
+    # Those that came too late found nobody; whoever was let in, by the gateway's own account, has its answer.
+    assert all("Error" in failure for failure in load.failures), load.failures
+    searches = [
+        line for line in stack.gateway.log_lines() if line["message"] == "request" and line["path"] == "/v1/search"
+    ]
+    assert {line["status"] for line in searches} == {200}
+    assert len(searches) == load.answered
     assert_sound(stack.data_dir)
 
 

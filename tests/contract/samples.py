@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
@@ -85,5 +86,15 @@ OLDER: dict[str, object] = {
             ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
         ],
         took_ms=1.25,
+    ),
+    "traffic_change.json": TrafficChange(canary_weight=10, shadow_percent=5),
+    "traffic.json": Traffic(
+        canary_weight=0,
+        shadow_percent=5,
+        stable=Pool([Replica("10.0.0.1:8080", "serving", 2, "0" * 64)], calls=90, errors=0, p95_ms=12.5),
+        canary=Pool([Replica("10.0.0.2:8080", "ejected", 0, None)], calls=10, errors=9, p95_ms=None),
+        compared_texts=100,
+        cosine_p5=0.9995,
+        last_roll_back=RollBack("2026-01-01T00:00:00.000Z", "errors", "9 of 10 calls failed", 10),
     ),
 }

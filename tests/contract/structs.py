@@ -4,11 +4,17 @@ from typing import Literal, get_args, get_origin
 
 import msgspec
 
-from tandem_contract import client_api, embed, errors
+from tandem_contract import admin_api, client_api, embed, errors
 
 SCHEMA_FILE = "schema.json"
 
-REQUESTS = [embed.EmbedRequest, client_api.IngestRequest, client_api.DocumentInput, client_api.SearchRequest]
+REQUESTS = [
+    embed.EmbedRequest,
+    client_api.IngestRequest,
+    client_api.DocumentInput,
+    client_api.SearchRequest,
+    admin_api.TrafficChange,
+]
 REPLIES = [
     embed.EmbedReply,
     embed.PackedEmbedReply,
@@ -23,6 +29,10 @@ REPLIES = [
     client_api.CollectionList,
     client_api.Deleted,
     client_api.Health,
+    admin_api.Traffic,
+    admin_api.Pool,
+    admin_api.Replica,
+    admin_api.RollBack,
 ]
 
 Listing = dict[str, dict[str, dict[str, object]]]

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tandem_contract.admin_api import Traffic
 from tandem_contract.client_api import (
     DEFAULT_TOP_K,
     IngestRequest,
@@ -81,6 +82,7 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
         ("search_reply.json", ReceivedSearchReply),
         ("search_reply_with_mode.json", ReceivedSearchReply),
         ("packed_embed_reply.msgpack", PackedEmbedReply),
+        ("traffic.json", Traffic),
     ],
 )
 def test_a_reply_of_the_future_with_more_fields_is_read(name: str, reader: type[msgspec.Struct]):

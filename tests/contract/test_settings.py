@@ -25,7 +25,7 @@ class Sample:
     wait: float = setting("WAIT_SECONDS", 1.5, seconds(0.1, 10), "how long")
     level: str = setting("LEVEL", "info", one_of("info", "debug"), "how much")
     access: bool = setting("ACCESS", True, boolean, "whether")
-    token: str = setting("TOKEN", "", str, "secret")
+    token: str = setting("TOKEN", "", str, "secret", secret=True)
 
     def __post_init__(self) -> None:
         if self.port == 13:
@@ -91,9 +91,16 @@ def test_booleans_are_read_in_their_usual_spellings(text: str, value: bool):
 
 
 def test_describe_shows_everything_but_secrets():
-    shown = describe(Sample(token="hush"), secrets=["token"])
+    shown = describe(Sample(token="hush"))
     assert shown == {"port": 8000, "wait": 1.5, "level": "info", "access": True, "token": "set"}
-    assert describe(Sample(), secrets=["token"])["token"] == "unset"
+    assert describe(Sample())["token"] == "unset"
+    assert "hush" not in repr(Sample(token="hush"))
+
+
+def test_a_bad_secret_is_named_and_not_shown():
+    with pytest.raises(SettingsError, match=r"^TANDEM_ADMIN_TOKEN=\.\.\.: 16 or more") as caught:
+        read(GatewaySettings, {"TANDEM_ADMIN_TOKEN": "too short"})
+    assert "too short" not in str(caught.value)
 
 
 def test_help_names_variable_and_default_of_each_setting():
@@ -123,12 +130,32 @@ def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own
         ({"TANDEM_MAX_PENDING_DOCUMENTS": "9999"}, "TANDEM_MAX_DOCUMENTS_PER_REQUEST"),
         ({"TANDEM_MAX_QUEUED_QUERIES": "31"}, "TANDEM_QUERY_BATCH_SIZE"),
         ({"TANDEM_EMBEDDER_URL": "embedder:8080"}, "TANDEM_EMBEDDER_URL"),
+        ({"TANDEM_CANARY_WEIGHT": "10"}, "TANDEM_CANARY_URL"),
+        ({"TANDEM_CANARY_SHADOW": "10"}, "TANDEM_CANARY_URL"),
+        ({"TANDEM_CANARY_WEIGHT": "101", "TANDEM_CANARY_URL": "http://c"}, "TANDEM_CANARY_WEIGHT"),
+        ({"TANDEM_CANARY_URL": "canary:8080"}, "TANDEM_CANARY_URL"),
+        ({"TANDEM_ROLLBACK_COSINE": "nan"}, "TANDEM_ROLLBACK_COSINE"),
+        ({"TANDEM_ROLLBACK_ERROR_RATE": "5"}, "a number from 0 to 1"),
         ({"TANDEM_SNAPSHOT_SECONDS": "0"}, "TANDEM_SNAPSHOT_SECONDS"),
     ],
 )
 def test_the_gateways_rules_name_the_variable(environment: dict[str, str], named: str):
     with pytest.raises(SettingsError, match=named):
         read(GatewaySettings, environment)
+
+
+@pytest.mark.parametrize(
+    "value",
+    ["http://", "http://e:1,", "http://e:1,e:2", "http://e:0", "http://e:70000", "http://u:p@e:1", "http://e?x=1", ","],
+)
+def test_an_address_of_an_embedder_that_is_none_is_refused(value: str):
+    with pytest.raises(SettingsError, match=r"^TANDEM_EMBEDDER_URL="):
+        read(GatewaySettings, {"TANDEM_EMBEDDER_URL": value})
+
+
+def test_several_embedders_are_listed_with_commas():
+    given = "http://a:1/, https://b/x/ ,http://a:1,http://[::1]:2"
+    assert read(GatewaySettings, {"TANDEM_EMBEDDER_URL": given}).embedder_url == "http://a:1,https://b/x,http://[::1]:2"
 
 
 def test_the_embedders_address_loses_its_slash():

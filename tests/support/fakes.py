@@ -53,6 +53,9 @@ class FakeEmbedder:
         self.calls: list[list[str]] = []
         self.timeouts: list[float] = []
         self.kinds: list[tuple[Kind, Priority]] = []
+        self.wanted: list[str | None] = []
+        """The fingerprint asked for, call by call."""
+        self.replicas = 1
         self.unavailable = False
         self.overloaded = False
         self.late = False
@@ -72,8 +75,11 @@ class FakeEmbedder:
     def release(self) -> None:
         self._gate.set()
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+    ) -> Embeddings:
         async with self._called:
+            self.wanted.append(fingerprint)
             self.calls.append(list(texts))
             self.timeouts.append(timeout)
             self.kinds.append((kind, priority))

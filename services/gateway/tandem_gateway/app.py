@@ -1,7 +1,9 @@
 """The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
 
 from starlette.routing import Route, Router
 
@@ -13,6 +15,8 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.http1 import Http1Client
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.pool.addresses import Address
+from tandem_gateway.adapters.pool.pool import EmbedderPool, PoolEvents, PoolSettings
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
@@ -21,6 +25,7 @@ from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.routes import endpoints
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
@@ -32,9 +37,11 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
 from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.model_news import ModelNews
 from tandem_gateway.use_cases.search import Search, SearchEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
+from tandem_gateway.use_cases.traffic.judgement import RollBackLimits
+from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSettings
+from tandem_gateway.use_cases.traffic.shift import TrafficShift
 from tandem_gateway.use_cases.validation import RequestLimits
 
 # How long a start waits for a snapshot helper that a former gateway left behind.
@@ -155,22 +162,89 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
     )
 
 
-def build_gateway(settings: Settings) -> tuple[Gateway, Http1Client, Metrics]:
-    """Return the gateway, its HTTP client, and its metrics."""
-    metrics = Metrics(__version__)
-    client = Http1Client(
-        settings.embedder_url, max_connections=settings.query_calls + settings.bulk_calls + _SPARE_CONNECTIONS
+def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
+    """Return a pool of the embedders at these URLs; see ``PoolSettings``."""
+    # Calls are spread evenly, but never quite: twice the share of one.
+    connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
+
+    def connect(address: Address) -> HttpEmbedder:
+        client = Http1Client(address.url, address=address.ip, max_connections=connections)
+        return HttpEmbedder(address.label, client, on_call=metrics.replica_calls(name, address.label))
+
+    return EmbedderPool(
+        name,
+        urls.split(","),
+        connect,
+        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds, identify=identify),
+        events=PoolEvents(
+            retried=partial(metrics.embed_retried, name),
+            ejected=partial(metrics.ejected, name),
+            left=partial(metrics.forget_replica, name),
+            unresolved=partial(metrics.unresolved, name),
+        ),
     )
-    embedder = ModelNews(HttpEmbedder(settings.embedder_url, client, on_call=metrics.embed_call))
+
+
+def build_traffic(
+    settings: Settings, metrics: Metrics, stable: EmbedderPool, canary: EmbedderPool | None
+) -> TrafficShift:
+    """Return what shares the calls among the pools."""
+    return TrafficShift(
+        stable,
+        canary,
+        settings=TrafficSettings(
+            RollBackLimits(
+                error_rate=settings.rollback_error_rate,
+                p95_ratio=settings.rollback_p95_ratio,
+                cosine=settings.rollback_cosine,
+                samples=settings.rollback_samples,
+                window=settings.rollback_window,
+            ),
+            attempt=settings.embed_attempt,
+            canary_weight=settings.canary_weight,
+            shadow_percent=settings.shadow_percent,
+        ),
+        events=TrafficEvents(
+            set_shares=metrics.shares,
+            answered=metrics.answered_by,
+            fell_back=metrics.fell_back,
+            rolled_back=metrics.rolled_back,
+            shadowed=metrics.shadowed,
+            cosine=metrics.shadow_cosine.observe,
+            difference=metrics.shadow_difference.observe,
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """A gateway and what it is made of."""
+
+    gateway: Gateway
+    pools: Sequence[EmbedderPool]
+    traffic: TrafficShift
+    metrics: Metrics
+
+
+def build_gateway(settings: Settings) -> Assembly:
+    """Put the gateway together."""
+    metrics = Metrics(__version__)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
+    canary = None
+    if settings.canary_url:
+        canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
+    pools = [stable] if canary is None else [stable, canary]
+    traffic = build_traffic(settings, metrics, stable, canary)
     gateway = Gateway(
         lambda: open_storage(settings, metrics),
-        lambda storage: build_parts(settings, storage, embedder, metrics),
-        embedder,
+        lambda storage: build_parts(settings, storage, traffic, metrics),
+        traffic,
         metrics,
+        pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return gateway, client, metrics
+    return Assembly(gateway, pools, traffic, metrics)
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
@@ -180,7 +254,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         settings: all of them.
         on_failure: called if the gateway cannot start, to end the server.
     """
-    gateway, client, metrics = build_gateway(settings)
+    assembly = build_gateway(settings)
+    gateway, metrics = assembly.gateway, assembly.metrics
 
     log = make_access_log("gateway", wanted=settings.access_log)
 
@@ -191,12 +266,15 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             yield
         finally:
             await gateway.stop()
-            client.close()
+            await assembly.traffic.stop()
+            for pool in assembly.pools:
+                pool.close()
             if log is not None:
                 log.flush()
 
+    served = endpoints(gateway, settings.max_body_bytes) + admin_endpoints(assembly.traffic, settings.admin_token)
     router: AsgiApp = Router(
-        [Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, settings.max_body_bytes)],
+        [Route(endpoint.template, endpoint) for endpoint in served],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,

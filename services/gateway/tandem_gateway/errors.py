@@ -5,6 +5,7 @@
     GatewayError
     ├── InvalidRequest          the client must change the request; names the field
     ├── NotFound                there is no such job, collection or document
+    ├── Unauthorized            the caller does not show the operator's token
     ├── Overloaded              a bound is reached; try again after a while
     ├── DeadlineExceeded        the caller's time is up
     ├── EmbedderError           of the embedder, as the gateway sees it
@@ -48,6 +49,10 @@ class NotFound(GatewayError):
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
         self.param = param
+
+
+class Unauthorized(GatewayError):
+    """What was asked for is for operators, and the caller has not shown to be one."""
 
 
 class Overloaded(GatewayError):

@@ -3,11 +3,15 @@
 Children with labels are bound once: looking one up costs three times what observing it does.
 """
 
+from collections.abc import Callable
+from contextlib import suppress
+
 from prometheus_client import (
     CollectorRegistry,
     Counter,
     Gauge,
     Histogram,
+    Summary,
     disable_created_metrics,
     generate_latest,
 )
@@ -16,12 +20,16 @@ from prometheus_client.process_collector import ProcessCollector
 from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
+from tandem_gateway.model import PoolState, ReplicaStatus
 
 # A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _UNMATCHED = "unmatched"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_COSINES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1.0001)
+_DIFFERENCES = (-0.5, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, 0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
+_REPLICA_STATES: tuple[ReplicaStatus, ...] = ("serving", "ejected", "draining")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -139,11 +147,99 @@ class Metrics:
         self.embedder_up = Gauge(
             "tandem_gateway_embedder_up", "1 if an embedder says that it is ready.", registry=registry
         )
+        self._replicas = Gauge(
+            "tandem_gateway_embedder_replicas",
+            "Embedders by pool and state: serving, ejected after failures, draining (its name leads elsewhere now).",
+            ["pool", "state"],
+            registry=registry,
+        )
+        self._replica_in_flight = Gauge(
+            "tandem_gateway_replica_calls_in_flight",
+            "Calls that an embedder has not answered yet.",
+            ["pool", "replica"],
+            registry=registry,
+        )
+        self._replica_ejected = Gauge(
+            "tandem_gateway_replica_ejected",
+            "1 while an embedder is left out after failures.",
+            ["pool", "replica"],
+            registry=registry,
+        )
+        self._replica_seconds = Summary(
+            "tandem_gateway_replica_call_seconds",
+            "Number and total time of the calls to an embedder, by outcome.",
+            ["pool", "replica", "outcome"],
+            registry=registry,
+        )
+        self._embed_retries = Counter(
+            "tandem_gateway_embed_retries",
+            "Calls that were tried again at another embedder, by what the first one did.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self._ejections = Counter(
+            "tandem_gateway_embedder_ejections",
+            "Times that an embedder was left out after failures.",
+            ["pool", "reason"],
+            registry=registry,
+        )
+        self._unresolved = Counter(
+            "tandem_gateway_embedder_name_failures",
+            "Questions for the addresses of an embedder's name that had no answer.",
+            ["pool"],
+            registry=registry,
+        )
+        self._canary_weight = Gauge(
+            "tandem_gateway_canary_weight", "Percent of the embedder calls that the canary gets.", registry=registry
+        )
+        self._shadow_percent = Gauge(
+            "tandem_gateway_shadow_percent",
+            "Percent of the stable pool's query calls that are sent to the canary as well.",
+            registry=registry,
+        )
+        self._pool_calls = Counter(
+            "tandem_gateway_pool_calls",
+            "Embedder calls answered, by pool; shadow calls are counted apart.",
+            ["pool"],
+            registry=registry,
+        )
+        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in ("stable", "canary")}
+        self._fallbacks = Counter(
+            "tandem_gateway_canary_fallbacks",
+            "Calls of the canary's share that the stable pool answered, by reason.",
+            ["reason"],
+            registry=registry,
+        )
+        self._roll_backs = Counter(
+            "tandem_gateway_canary_rollbacks",
+            "Times that the canary lost its share, by the limit that it crossed.",
+            ["reason"],
+            registry=registry,
+        )
+        self._shadow_calls = Counter(
+            "tandem_gateway_shadow_calls",
+            "Calls that both pools were sent, by how they ended at each.",
+            ["stable", "canary"],
+            registry=registry,
+        )
+        self.shadow_cosine = Histogram(
+            "tandem_gateway_shadow_cosine",
+            "Cosine of the two pools' vectors of a text.",
+            buckets=_COSINES,
+            registry=registry,
+        )
+        self.shadow_difference = Histogram(
+            "tandem_gateway_shadow_difference_seconds",
+            "The canary's time of a shadow call less the stable pool's.",
+            buckets=_DIFFERENCES,
+            registry=registry,
+        )
         build = Gauge("tandem_gateway_build_info", "Always 1; the version is a label.", ["version"], registry=registry)
         build.labels(version).set(1)
         self._bound_requests: dict[tuple[str, int], Counter] = {}
         self._bound_seconds: dict[str, Histogram] = {}
         self._bound_calls: dict[str, Histogram] = {}
+        self._bound_replicas: dict[tuple[str, str], dict[str, Summary]] = {}
 
     def observe_request(self, scope: Scope, code: int, seconds: float) -> None:
         """Count a request, under the template of its path: the path itself would make a series of every id."""
@@ -167,6 +263,69 @@ class Metrics:
     def searched(self, mode: AnsweredBy) -> None:
         """Count a search by what answered it."""
         self._bound_searches[mode].inc()
+
+    def replica_calls(self, pool: str, replica: str) -> Callable[[str, float], None]:
+        """Return what counts a call to one embedder: by itself, and with all of them."""
+        bound = self._bound_replicas.setdefault((pool, replica), {})
+
+        def call(outcome: str, seconds: float) -> None:
+            summary = bound.get(outcome)
+            if summary is None:
+                summary = bound[outcome] = self._replica_seconds.labels(pool, replica, outcome)
+            summary.observe(seconds)
+            self.embed_call(outcome, seconds)
+
+        return call
+
+    def forget_replica(self, pool: str, replica: str) -> None:
+        """Drop the series of an embedder that is gone: addresses come and go, and each would leave some behind."""
+        for outcome in self._bound_replicas.pop((pool, replica), {}):
+            self._replica_seconds.remove(pool, replica, outcome)
+        for gauge in (self._replica_in_flight, self._replica_ejected):
+            with suppress(KeyError):  # never shown
+                gauge.remove(pool, replica)
+
+    def pool(self, state: PoolState) -> None:
+        """Set what is known of a pool's embedders now."""
+        for status in _REPLICA_STATES:
+            count = sum(replica.status == status for replica in state.replicas)
+            self._replicas.labels(state.name, status).set(count)
+        for replica in state.replicas:
+            self._replica_in_flight.labels(state.name, replica.label).set(replica.in_flight)
+            self._replica_ejected.labels(state.name, replica.label).set(replica.status == "ejected")
+
+    def embed_retried(self, pool: str, reason: str) -> None:
+        """Count a call that is tried at another embedder."""
+        self._embed_retries.labels(pool, reason).inc()
+
+    def ejected(self, pool: str, reason: str) -> None:
+        """Count an ejection."""
+        self._ejections.labels(pool, reason).inc()
+
+    def unresolved(self, pool: str) -> None:
+        """Count a name that could not be resolved."""
+        self._unresolved.labels(pool).inc()
+
+    def shares(self, canary_weight: int, shadow_percent: int) -> None:
+        """Set how the traffic is shared, in percent."""
+        self._canary_weight.set(canary_weight)
+        self._shadow_percent.set(shadow_percent)
+
+    def answered_by(self, pool: str) -> None:
+        """Count a call that a pool answered."""
+        self._bound_pool_calls[pool].inc()
+
+    def fell_back(self, reason: str) -> None:
+        """Count a call of the canary's share that stable gets."""
+        self._fallbacks.labels(reason).inc()
+
+    def rolled_back(self, reason: str) -> None:
+        """Count a roll-back."""
+        self._roll_backs.labels(reason).inc()
+
+    def shadowed(self, stable: str, canary: str) -> None:
+        """Count a shadow call."""
+        self._shadow_calls.labels(stable, canary).inc()
 
     def retried(self, reason: str) -> None:
         """Count a pause of the embedding of documents."""

@@ -1,6 +1,7 @@
 """The gateway's records, as store, index and use cases pass them to each other."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import msgspec
 import numpy as np
@@ -41,6 +42,8 @@ class PendingBatch:
     collection_id: int
     collection: str
     documents: list[PendingDocument]
+    fingerprint: str | None = None
+    """Of the model that the collection is pinned to; None before its first vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,29 @@ class Embeddings:
     vectors: Vectors
     model: str
     fingerprint: str
+
+
+ReplicaStatus = Literal["serving", "ejected", "draining"]
+"""It takes calls; it is left out after failures; its name no longer leads to it, and what is in flight ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicaState:
+    """One embedder of a pool."""
+
+    label: str
+    status: ReplicaStatus
+    in_flight: int
+    fingerprint: str | None
+    """Of its last answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class PoolState:
+    """A pool of embedders."""
+
+    name: str
+    replicas: list[ReplicaState]
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tandem_contract.client_api import Health
@@ -11,7 +11,7 @@ from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.ports import DocumentStore, Embedder, LexicalIndex, SnapshotHelper
+from tandem_gateway.ports import DocumentStore, Embedder, EmbedderPool, LexicalIndex, SnapshotHelper
 from tandem_gateway.use_cases.answering import Answering
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingOfPending
@@ -62,6 +62,7 @@ class Gateway:
         embedder: Embedder,
         metrics: Metrics,
         *,
+        pools: Sequence[EmbedderPool],
         snapshot_policy: SnapshotPolicy,
         job_retention: float,
     ) -> None:
@@ -72,6 +73,7 @@ class Gateway:
             build: puts the use cases together.
             embedder: asked now and then whether it is ready.
             metrics: are told.
+            pools: of the embedders behind ``embedder``; kept up to date from the start on.
             snapshot_policy: when the index is saved.
             job_retention: seconds for which finished jobs are kept.
         """
@@ -79,6 +81,7 @@ class Gateway:
         self._build = build
         self._embedder = embedder
         self._metrics = metrics
+        self._pools = pools
         self._snapshot_policy = snapshot_policy
         self._job_retention = job_retention
         self._storage: Storage | None = None
@@ -92,6 +95,8 @@ class Gateway:
     def start(self, on_failure: Callable[[], None]) -> None:
         """Begin to start; ``on_failure`` is called in the event loop if that is not possible."""
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
+        for pool in self._pools:
+            self._tasks.append(asyncio.create_task(self._kept_alive("names", pool.follow_names)))
 
     def ready(self) -> Parts:
         """Return what answers requests.
@@ -137,6 +142,8 @@ class Gateway:
 
     async def exposition(self) -> bytes:
         """Return the metrics, with the store's counts as they are now."""
+        for pool in self._pools:
+            self._metrics.pool(pool.state())
         if self._parts is not None and self._storage is not None:
             self._metrics.queued_queries.set(self._parts.search.queued)
             records = await self._storage.store.collections()

@@ -2,14 +2,32 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from tandem_contract.service.settings import boolean, one_of, seconds, setting, whole_number
+from tandem_contract.service.settings import boolean, number, one_of, seconds, setting, whole_number
 
 
-def _url(text: str) -> str:
-    if not text.startswith(("http://", "https://")):
-        raise ValueError("a URL that starts with http:// or https:// was expected")
-    return text.rstrip("/")
+def _urls(text: str) -> str:
+    found = [url.strip().rstrip("/") for url in text.split(",")]
+    for url in found:
+        if not url.startswith(("http://", "https://")):
+            raise ValueError("a URL that starts with http:// or https:// was expected, or several with commas between")
+        parts = urlsplit(url)  # raises ValueError, as .port does, for what is no host or port
+        if not parts.hostname or parts.port == 0:
+            raise ValueError(f"{url} names no host or port")
+        if parts.query or parts.fragment or parts.username is not None:
+            raise ValueError(f"{url} has more than a host, a port and a path")
+    return ",".join(dict.fromkeys(found))
+
+
+def _optional_urls(text: str) -> str:
+    return _urls(text) if text else ""
+
+
+def _token(text: str) -> str:
+    if text and not (len(text) >= 16 and text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("16 or more printable ASCII characters without a space were expected")
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,7 +36,83 @@ class Settings:
 
     host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "address to listen on")
     port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "port to listen on")
-    embedder_url: str = setting("EMBEDDER_URL", "http://127.0.0.1:8080", _url, "where the embedder answers")
+    embedder_url: str = setting(
+        "EMBEDDER_URL",
+        "http://127.0.0.1:8080",
+        _urls,
+        "where embedders answer: a URL, or several with commas between. A name stands for every address that it has "
+        "(the IPv4 ones, or else the IPv6 ones)",
+    )
+    resolve_seconds: float = setting(
+        "RESOLVE_SECONDS",
+        5.0,
+        seconds(0.05, 3600),
+        "time between two questions for the addresses of a name, and longest wait for an answer; without one the "
+        "addresses known last are kept",
+    )
+    embed_attempt: float = setting(
+        "EMBED_ATTEMPT_SECONDS",
+        2.0,
+        seconds(0.05, 300),
+        "time that an embedder has for queries before another is asked, or half of what is left if that is less. Only "
+        "while another serves. Shorter: a hung one costs less; too short: a busy one is asked in vain",
+    )
+    canary_url: str = setting(
+        "CANARY_URL",
+        "",
+        _optional_urls,
+        "where the canary's embedders answer, in the same form; a second pool, which gets a share of the traffic",
+    )
+    canary_weight: int = setting(
+        "CANARY_WEIGHT",
+        0,
+        whole_number(0, 100),
+        "percent of the embedder calls that the canary gets, of collections with its model; 0 again after a roll-back. "
+        "PUT /v1/admin/traffic changes it until the next start",
+    )
+    shadow_percent: int = setting(
+        "CANARY_SHADOW",
+        0,
+        whole_number(0, 100),
+        "percent of stable's query calls that are sent to the canary as well, to compare the two; costs the canary "
+        "their work, and no caller any time",
+    )
+    rollback_error_rate: float = setting(
+        "ROLLBACK_ERROR_RATE",
+        0.05,
+        number(0, 1),
+        "share of failed calls over which the canary is rolled back, if stable's share is less",
+    )
+    rollback_p95_ratio: float = setting(
+        "ROLLBACK_P95_RATIO",
+        2.0,
+        number(1, 1000),
+        "95th percentile of the canary's query calls to that of stable's, over which the canary is rolled back",
+    )
+    rollback_cosine: float = setting(
+        "ROLLBACK_COSINE",
+        0.99,
+        number(-1, 1),
+        "5th percentile of the cosines between both pools' vectors of the shadow calls, under which the canary is "
+        "rolled back",
+    )
+    rollback_samples: int = setting(
+        "ROLLBACK_SAMPLES",
+        50,
+        whole_number(2, 2000),
+        "least calls, or texts compared, before a limit counts; half as many again have to confirm it",
+    )
+    rollback_window: float = setting(
+        "ROLLBACK_WINDOW_SECONDS", 60.0, seconds(1, 3600), "time for which a call counts for the roll-back"
+    )
+    admin_token: str = setting(
+        "ADMIN_TOKEN",
+        "",
+        _token,
+        "bearer token of operators for /v1/admin; without one that API is off. Better in the variable than in the "
+        "flag, which other users of the machine can see",
+        secret=True,
+    )
     data_dir: Path = setting(
         "DATA_DIR", Path("data"), Path, "folder of the store and the index; one gateway owns it at a time"
     )
@@ -85,8 +179,8 @@ class Settings:
         "QUERY_CALLS_IN_FLIGHT",
         3,
         whole_number(1, 64),
-        "embedder calls for queries at a time; what arrives meanwhile is coalesced. One more than an embedder has "
-        "workers keeps them busy; many more make small batches",
+        "embedder calls for queries at a time, for each embedder that serves; what arrives meanwhile is coalesced. One "
+        "more than an embedder has workers keeps them busy; many more make small batches",
     )
     query_cache: int = setting(
         "QUERY_CACHE_SIZE",
@@ -97,7 +191,12 @@ class Settings:
     bulk_batch: int = setting(
         "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
     )
-    bulk_calls: int = setting("BULK_CALLS_IN_FLIGHT", 2, whole_number(1, 64), "embedder calls for documents at a time")
+    bulk_calls: int = setting(
+        "BULK_CALLS_IN_FLIGHT",
+        2,
+        whole_number(1, 64),
+        "embedder calls for documents at a time, for each embedder that serves",
+    )
     snapshot_changes: int = setting(
         "SNAPSHOT_CHANGES",
         10_000,
@@ -129,5 +228,7 @@ class Settings:
         """
         if self.max_documents > self.max_pending_documents:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
+        if (self.canary_weight or self.shadow_percent) and not self.canary_url:
+            raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

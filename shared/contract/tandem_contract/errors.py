@@ -20,6 +20,7 @@ ErrorCode = Literal[
     "missing_field",
     "limit_exceeded",
     # other 4xx
+    "unauthorized",
     "body_too_large",
     "body_timeout",
     "head_timeout",

@@ -69,6 +69,13 @@ def test_a_call_takes_its_share_and_no_more(situation: Situation):
         assert len(decision.send) == min(share, situation.limits.batch, len(decision.send) + len(decision.rest))
 
 
+@given(situations(), st.integers(1, 4))
+def test_so_many_replicas_take_so_many_times_the_calls(situation: Situation, replicas: int):
+    limits = CoalescingLimits(situation.limits.batch, situation.limits.calls * replicas, situation.limits.linger)
+    scaled = decide(situation.queue, situation.in_flight, NOW, situation.limits, replicas)
+    assert scaled == decide(situation.queue, situation.in_flight, NOW, limits)
+
+
 def test_a_lone_query_leaves_at_once_and_the_first_of_many_waits_for_the_others():
     limits = CoalescingLimits(batch=32, calls=2, linger=0.001)
     lone = [Waiting("lone", NOW, NOW + 1)]

@@ -53,6 +53,32 @@ def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Callable[..
     scenario(test, calls=3)
 
 
+def test_so_many_replicas_get_so_many_times_the_calls(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.hold()
+        work.embedder.replicas = 3
+        await work.accept("job", *(f"d{number}" for number in range(40)))
+        await work.embedder.wait_calls(6)
+        work.task.wake()
+        await work.count("default")
+        assert len(work.embedder.calls) == 6
+        work.embedder.release()
+        await work.finished("job")
+
+    scenario(test, calls=2)
+
+
+def test_the_collections_model_is_asked_for_once_it_has_one(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        await work.accept("first", "a")
+        await work.finished("first")
+        await work.accept("second", "b")
+        await work.finished("second")
+        assert work.embedder.wanted == [None, work.embedder.fingerprint]
+
+    scenario(test)
+
+
 def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Callable[..., None]):
     async def test(work: Work) -> None:
         work.embedder.unavailable = True
@@ -121,6 +147,20 @@ def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_al
         assert job.failures == [("bad", "the embedder sent nonsense")]
         assert work.embedder.calls.count(["text of bad"]) == 5
         assert await work.count("default") == (3, 0)
+
+    scenario(test)
+
+
+def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        work.embedder.broken = lambda text: True
+        await work.accept("job", "a", "b")
+        await work.embedder.wait_calls(40)
+        assert (await work.job("job")).failed == 0
+        assert work.task.why_waiting("default") == "the embedder sent nonsense"
+        work.embedder.broken = lambda text: False
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (2, 0)
 
     scenario(test)
 

@@ -2,11 +2,15 @@
 
 import asyncio
 import contextlib
+import shutil
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.http1 import ConnectionBroken, Http1Client, Response
+from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Http1Client, Response
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
 from tandem_gateway.model import Embeddings
@@ -200,12 +204,56 @@ def exchange(sent: bytes) -> Response:
     return run(test)
 
 
+@pytest.fixture
+def certificate(tmp_path: Path) -> Path:
+    """A certificate, with its key, of the name ``embedder.test`` and of no address."""
+    if shutil.which("openssl") is None:
+        pytest.skip("openssl, which makes the test's certificate, is not installed")
+    path = tmp_path / "certificate.pem"
+    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=embedder.test"
+    files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)]
+    name = ["-addext", "subjectAltName=DNS:embedder.test"]
+    subprocess.run([*command.split(), *name, *files], check=True, capture_output=True)
+    path.write_text(path.read_text() + (tmp_path / "key.pem").read_text())
+    return path
+
+
+@pytest.mark.parametrize(("name", "accepted"), [("embedder.test", True), ("other.test", False)])
+def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str, accepted: bool
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+
+    async def test() -> None:
+        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await read_request(reader)
+            await answer(writer, b"over TLS")
+            writer.close()
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
+        port = server.sockets[0].getsockname()[1]
+        client = Http1Client(f"https://{name}:{port}", address="127.0.0.1", max_connections=1)
+        try:
+            if accepted:
+                assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"over TLS"
+            else:
+                with pytest.raises(ConnectFailed, match="certificate"):
+                    await client.request("POST", "/x", {}, b"", timeout=5.0)
+        finally:
+            client.close()
+            server.close()
+
+    run(test)
+
+
 def test_nobody_at_the_address_is_unavailable_and_not_ready():
     async def test() -> None:
         url = f"http://127.0.0.1:{free_port()}"
         client = HttpEmbedder(url, Http1Client(url, max_connections=2))
         with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
             await embed(client)
-        assert not await client.ready(timeout=1.0)
+        assert await client.probe(timeout=1.0) == "unreachable"
 
     run(test)

@@ -12,9 +12,11 @@ from tandem_contract.service.http import Reply
 from tandem_contract.service.replies import STATUS
 from tandem_gateway import errors
 from tandem_gateway.http import openapi
+from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.errors import CODES, reply_to
 from tandem_gateway.http.routes import endpoints
 from tandem_gateway.service import Gateway
+from tandem_gateway.use_cases.traffic.shift import TrafficShift
 
 # Met at the start alone, never by a request.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse)
@@ -84,7 +86,7 @@ def described() -> set[tuple[str, str]]:
 def routed() -> set[tuple[str, str]]:
     return {
         (method.lower(), endpoint.template.replace(":path}", "}"))
-        for endpoint in endpoints(cast(Gateway, None), 1024)
+        for endpoint in [*endpoints(cast(Gateway, None), 1024), *admin_endpoints(cast(TrafficShift, None), "")]
         for method in endpoint.handlers
     }
 
@@ -116,4 +118,4 @@ def test_every_path_parameter_and_every_reference_of_the_document_is_defined():
 def test_operation_ids_are_all_different():
     operations = [entry for paths in openapi.document()["paths"].values() for entry in paths.values()]
     ids = [entry["operationId"] for entry in operations]
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 10

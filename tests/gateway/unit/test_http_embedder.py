@@ -221,9 +221,21 @@ def test_without_time_left_nobody_is_asked():
     assert asked.requests == []
 
 
-@pytest.mark.parametrize(("status", "ready"), [(200, True), (503, False), (404, False)])
-def test_readiness_is_what_readyz_says(status: int, ready: bool):
+@pytest.mark.parametrize(("status", "found"), [(200, "ready"), (503, "not_ready"), (404, "not_ready")])
+def test_readiness_is_what_readyz_says(status: int, found: str):
     asked = answering(status)
 
-    assert run(lambda: asked.client.ready(timeout=1.0)) is ready
+    assert run(lambda: asked.client.probe(timeout=1.0)) == found
     assert asked.requests[0].path == "/readyz"
+
+
+@pytest.mark.parametrize(
+    ("error", "found"),
+    [(ConnectFailed("refused"), "unreachable"), (ConnectionBroken("reset"), "unreachable"), (TimeoutError(), "late")],
+)
+def test_a_silent_embedder_is_unreachable_or_late(error: Exception, found: str):
+    def answer(request: Request) -> Response:
+        raise error
+
+    asked = Asked(answer)
+    assert run(lambda: asked.client.probe(timeout=1.0)) == found

@@ -107,6 +107,26 @@ def test_as_many_calls_as_allowed_are_in_flight_and_none_larger_than_allowed():
     run(test)
 
 
+@pytest.mark.parametrize(
+    ("collections", "wanted"),
+    [(["a", "a"], "x"), (["a", "same"], "x"), (["a", "b"], None), (["a", "new"], None), (["new"], None)],
+)
+def test_the_model_of_the_collections_is_asked_for_if_they_agree(collections: list[str], wanted: str | None):
+    async def test() -> None:
+        bench = Bench()
+        bench.index.pinned = {"a": "x", "same": "x", "b": "y"}
+        bench.embedder.hold()
+        first = bench.ask("first", "a")
+        await bench.embedder.wait_calls(1)
+        asked = [bench.ask(f"q{number}", name) for number, name in enumerate(collections)]
+        await turns()
+        bench.embedder.release()
+        await asyncio.gather(first, *asked)
+        assert bench.embedder.wanted == ["x", wanted]
+
+    run(test)
+
+
 def test_each_query_gets_the_answer_to_itself():
     async def test() -> None:
         bench = Bench(calls=2)

@@ -131,13 +131,21 @@ class Http1Client:
     """Calls to one origin over at most so many connections."""
 
     def __init__(
-        self, base_url: str, *, max_connections: int, keepalive_seconds: float = 30.0, connect_seconds: float = 2.0
+        self,
+        base_url: str,
+        *,
+        max_connections: int,
+        address: str | None = None,
+        keepalive_seconds: float = 30.0,
+        connect_seconds: float = 2.0,
     ) -> None:
         """Make the client; it connects at the first call.
 
         Args:
             base_url: ``http://host[:port][/prefix]`` or https.
             max_connections: calls at a time; further ones wait for a place, within their deadline.
+            address: IP address to connect to; the URL's host, resolved at each connection, if there is none. The
+                host header and the check of a certificate keep to the URL's name.
             keepalive_seconds: age at which an idle connection is not used again; less than the server's.
             connect_seconds: time for a connection to be made.
         """
@@ -145,12 +153,14 @@ class Http1Client:
         if not parts.hostname:
             raise ValueError(f"{base_url} names no host")
         self._host = parts.hostname
+        self._address = address or parts.hostname
         self._ssl = ssl.create_default_context() if parts.scheme == "https" else None
         self._port = parts.port or (443 if self._ssl else 80)
         self._prefix = parts.path.rstrip("/")
         self._host_header = parts.netloc.rpartition("@")[2]
         self._places = asyncio.Semaphore(max_connections)
         self._idle: list[_Connection] = []
+        self._closed = False
         self._keepalive_seconds = keepalive_seconds
         self._connect_seconds = connect_seconds
 
@@ -185,7 +195,7 @@ class Http1Client:
             except BaseException:
                 connection.close()
                 raise
-            if connection.reusable:
+            if connection.reusable and not self._closed:
                 connection.idle_since = asyncio.get_running_loop().time()
                 self._idle.append(connection)
             else:
@@ -194,8 +204,8 @@ class Http1Client:
 
     def close(self) -> None:
         """Close the idle connections; calls in flight close theirs when they end."""
+        self._closed = True
         self._close_idle()
-        self._keepalive_seconds = 0.0
 
     def _close_idle(self) -> None:
         while self._idle:
@@ -215,7 +225,11 @@ class Http1Client:
         try:
             async with asyncio.timeout(self._connect_seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
-                    _Connection, self._host, self._port, ssl=self._ssl
+                    _Connection,
+                    self._address,
+                    self._port,
+                    ssl=self._ssl,
+                    server_hostname=self._host if self._ssl else None,
                 )
         except TimeoutError as error:
             raise ConnectFailed(f"no connection within {self._connect_seconds:g} s") from error

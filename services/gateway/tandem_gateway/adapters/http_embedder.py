@@ -1,4 +1,4 @@
-"""The embedder over HTTP: what it is asked, and what each of its answers and silences means."""
+"""One embedder over HTTP: what it is asked, and what each of its answers and silences means."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +14,7 @@ from tandem_contract.errors import ReceivedErrorReply
 from tandem_contract.service import trace
 from tandem_contract.service.logs import request_id
 from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -42,9 +43,13 @@ class HttpClient(Protocol):
         """Return the whole response; raises ConnectFailed, ConnectionBroken or TimeoutError."""
         ...
 
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
 
 class HttpEmbedder:
-    """Implements ``Embedder`` over one client."""
+    """Implements ``pool.Channel`` over one client."""
 
     def __init__(
         self,
@@ -79,13 +84,19 @@ class HttpEmbedder:
         finally:
             self._on_call(outcome, time.monotonic() - started)
 
-    async def ready(self, *, timeout: float) -> bool:
-        """Return whether the embedder says that it is ready; see ``Embedder.ready``."""
+    async def probe(self, *, timeout: float) -> Probe:
+        """Return what the embedder says of its readiness, if anything."""
         try:
             response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
-        except (ConnectFailed, ConnectionBroken, TimeoutError):
-            return False
-        return response.status == 200
+        except (ConnectFailed, ConnectionBroken):
+            return "unreachable"
+        except TimeoutError:
+            return "late"
+        return "ready" if response.status == 200 else "not_ready"
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._client.close()
 
     async def _send(self, body: bytes, deadline: float) -> Response:
         for last in (False, True):

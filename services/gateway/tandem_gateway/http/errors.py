@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.NotFound: "not_found",
+    errors.Unauthorized: "unauthorized",
     errors.Overloaded: "overloaded",
     errors.DeadlineExceeded: "deadline_exceeded",
     errors.EmbedderUnavailable: "embedder_unavailable",
@@ -46,4 +47,6 @@ def reply_to(error: Exception) -> Reply:
         log.error("storage", extra={"error": str(error)})
     param = "query" if isinstance(error, errors.EmbedderRejected) else getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
-    return refusal(code, str(error), param, wait)
+    # RFC 9110, section 15.5.2: a 401 says how to authenticate.
+    challenge = ((b"www-authenticate", b"Bearer"),) if isinstance(error, errors.Unauthorized) else ()
+    return refusal(code, str(error), param, wait, challenge)

@@ -5,12 +5,14 @@ from typing import Any
 
 import msgspec
 
+from tandem_contract import admin_api
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 
 _REFERENCE = "#/components/schemas/{name}"
 
+_ADMIN = "/v1/admin/"
 _COLLECTION = ("collection", "Name of the collection.")
 _DOCUMENT = ("document_id", "Id of the document.")
 
@@ -86,6 +88,26 @@ _OPERATIONS: list[tuple[str, str, str, str, Any, tuple[str, Any], list[tuple[str
         [_COLLECTION, _DOCUMENT],
         [422, 429, 503, 504],
     ),
+    (
+        "get",
+        "/v1/admin/traffic",
+        "get_traffic",
+        "Tell operators how embedder calls are shared between stable and canary.",
+        None,
+        ("200", admin_api.Traffic),
+        [],
+        [401, 404],
+    ),
+    (
+        "put",
+        "/v1/admin/traffic",
+        "set_traffic",
+        "Change the canary's share, until the next change, roll-back or start.",
+        admin_api.TrafficChange,
+        ("200", admin_api.Traffic),
+        [],
+        [400, 401, 404, 408, 413, 415, 422],
+    ),
     ("get", "/healthz", "health", "Tell how the gateway is.", None, ("200", api.Health), [], [503]),
 ]
 
@@ -109,6 +131,8 @@ def document() -> dict[str, Any]:
                 **{str(code): refusal for code in errors},
             },
         }
+        if path.startswith(_ADMIN):
+            operation["security"] = [{"operator": []}]
         if parameters:
             operation["parameters"] = [
                 {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
@@ -126,7 +150,7 @@ def document() -> dict[str, Any]:
             "Every response has an X-Request-Id; every error has the shape of ErrorReply.",
         },
         "paths": paths,
-        "components": {"schemas": components},
+        "components": {"schemas": components, "securitySchemes": {"operator": {"type": "http", "scheme": "bearer"}}},
     }
 
 

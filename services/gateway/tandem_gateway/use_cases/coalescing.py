@@ -35,7 +35,7 @@ class InFlight:
 
 @dataclass(frozen=True, slots=True)
 class CoalescingLimits:
-    """Queries in one call, calls at a time, and the seconds that a query waits for company."""
+    """Queries in one call, calls at a time to each replica, and the seconds that a query waits for company."""
 
     batch: int
     calls: int
@@ -53,7 +53,9 @@ class Decision(Generic[Q]):
     """When to decide anew, if no call returns and no query arrives before; None if that need not be."""
 
 
-def decide(queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits: CoalescingLimits) -> Decision[Q]:
+def decide(
+    queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits: CoalescingLimits, replicas: int = 1
+) -> Decision[Q]:
     """Return what is to be done with the queue.
 
     Args:
@@ -61,12 +63,14 @@ def decide(queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits:
         in_flight: see ``InFlight``.
         now: seconds of the monotonic clock.
         limits: see ``CoalescingLimits``.
+        replicas: embedders that share the calls.
     """
+    calls = limits.calls * replicas
     expired = [waiting for waiting in queue if waiting.deadline <= now]
     alive = [waiting for waiting in queue if waiting.deadline > now] if expired else list(queue)
-    if not alive or in_flight.calls >= limits.calls:
+    if not alive or in_flight.calls >= calls:
         return Decision([], expired, alive)
-    share = -(-(len(alive) + in_flight.queries) // limits.calls)
+    share = -(-(len(alive) + in_flight.queries) // calls)
     company_until = alive[0].arrival + limits.linger
     if in_flight.calls and 2 * len(alive) < share and now < company_until:
         return Decision([], expired, alive, look_again=company_until)

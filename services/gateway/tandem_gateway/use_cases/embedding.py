@@ -5,7 +5,8 @@ it. Nothing is remembered that a restart would have to remember.
 
 What goes wrong is answered by what can be done about it. An embedder that does not answer: wait and try again, for as
 long as it takes. A text that the embedder refuses: that document fails, its neighbours do not. A text at which the
-embedder breaks: so often and no oftener. Another model than the collection's: the collection waits, and says so.
+embedder breaks, though it answers others: so often and no oftener. Another model than the collection's: the collection
+waits, and says so.
 """
 
 import asyncio
@@ -33,6 +34,7 @@ log = logging.getLogger(__name__)
 
 # A document at which the embedder breaks this often, sent alone, is given up.
 _MAX_ATTEMPTS_ALONE = 5
+_HARMLESS = "a harmless text"
 # A collection whose model is not the embedder's is looked at again after this many seconds.
 _MISMATCH_PAUSE = 10.0
 
@@ -86,7 +88,7 @@ class EmbeddingOfPending:
             store: where the work is.
             embedder: what does it.
             batch: documents in one call.
-            calls: calls at a time.
+            calls: calls at a time to each of the embedder's replicas.
             timeout: seconds for one call.
             events: see ``EmbeddingEvents``.
         """
@@ -132,7 +134,7 @@ class EmbeddingOfPending:
 
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
         """Start calls while there is room and work, and return whether there is no more work to start."""
-        while len(in_flight) < self._calls and time.monotonic() >= self._state.not_before:
+        while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._state.not_before:
             try:
                 batch = await self._next_batch()
             except StorageError as error:
@@ -166,7 +168,7 @@ class EmbeddingOfPending:
             chosen = suspects[:1] if suspects else free
             if not state.paused and len(chosen) == len(batch.documents):
                 state.cursor = chosen[-1].row_id
-            return PendingBatch(batch.collection_id, batch.collection, chosen)
+            return PendingBatch(batch.collection_id, batch.collection, chosen, batch.fingerprint)
 
     async def _embed(self, batch: PendingBatch) -> None:
         row_ids = [document.row_id for document in batch.documents]
@@ -177,6 +179,7 @@ class EmbeddingOfPending:
                 kind="document",
                 priority="bulk",
                 timeout=self._timeout,
+                fingerprint=batch.fingerprint,
             )
             done = await self._store.complete(
                 EmbeddedBatch(
@@ -222,6 +225,10 @@ class EmbeddingOfPending:
                 state.alone.setdefault(document.row_id, 0)
             return
         row_id = batch.documents[0].row_id
+        if isinstance(error, EmbedderBroken) and not await self._answers():
+            state.alone.setdefault(row_id, 0)
+            self._back_off("EmbedderBroken", str(error))
+            return
         state.alone[row_id] = state.alone.get(row_id, 0) + 1
         if isinstance(error, EmbedderBroken) and state.alone[row_id] < _MAX_ATTEMPTS_ALONE:
             self._back_off("EmbedderBroken", str(error))
@@ -234,6 +241,14 @@ class EmbeddingOfPending:
             return
         del state.alone[row_id]
         self._events.failed(1)
+
+    async def _answers(self) -> bool:
+        """Return whether the embedder answers a harmless text as it should: else no document is to blame."""
+        try:
+            await self._embedder.embed([_HARMLESS], kind="document", priority="bulk", timeout=self._timeout)
+        except (EmbedderError, Overloaded, DeadlineExceeded):
+            return False
+        return True
 
     def _back_off(self, reason: str, message: str, at_least: float = 0.0) -> None:
         state = self._state

@@ -76,7 +76,7 @@ class Search:
             embedder: turns queries into vectors.
             index: finds the nearest documents.
             request_limits: what a request may hold.
-            coalescing: queries in one embedder call, and calls at a time.
+            coalescing: queries in one embedder call, and calls at a time to each of the embedder's replicas.
             max_queued: queries that may wait; over it ``search`` raises Overloaded.
             timeout: seconds that a search may take.
             kept_vectors: recent queries whose vectors are kept, so that they need no embedder.
@@ -174,7 +174,7 @@ class Search:
     def _send_what_may_go(self) -> None:
         while self._queue:
             in_flight = InFlight(len(self._calls), sum(self._calls.values()))
-            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing)
+            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing, self._embedder.replicas)
             self._queue = deque(decision.rest)
             for waiting in decision.expired:
                 _fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
@@ -208,6 +208,7 @@ class Search:
                 kind="query",
                 priority="interactive",
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
+                fingerprint=self._wanted_by(queries),
             )
         except BaseException as error:  # nobody may be left waiting, whatever happened
             _fail_all(queries, error)
@@ -227,6 +228,12 @@ class Search:
                 for query in queries
             ],
         )
+
+    def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
+        """Return the fingerprint that all queries want; None if their collections differ in it or have none."""
+        collections = {query.request.collection for query in queries}
+        wanted = {self._index.fingerprint(collection) for collection in collections}
+        return wanted.pop() if len(wanted) == 1 else None
 
     async def _answer(self, queries: Sequence[_Query], vectors: Sequence[VectorQuery]) -> None:
         """Answer queries whose vectors are known."""

@@ -15,6 +15,7 @@ STATUS: dict[ErrorCode, int] = {
     "unknown_field": 422,
     "missing_field": 422,
     "limit_exceeded": 422,
+    "unauthorized": 401,
     "body_too_large": 413,
     "body_timeout": 408,
     "head_timeout": 408,

@@ -7,12 +7,13 @@ that cannot be read or breaks a rule ends the start with a message that names th
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
 _PARSE = "parse"
 _HELP = "help"
 _VARIABLE = "variable"
+_HIDDEN = "hidden"
 
 
 class SettingsError(Exception):
@@ -22,7 +23,7 @@ class SettingsError(Exception):
 S = TypeVar("S")
 
 
-def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str) -> Any:
+def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False) -> Any:
     """Declare a field of a settings dataclass.
 
     Args:
@@ -30,8 +31,10 @@ def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str)
         default: the value where neither flag nor variable is given.
         parse: from text to value; raises ValueError with what was expected.
         help: what it does, above all to memory, latency and back-pressure.
+        secret: never show its value.
     """
-    return dataclasses.field(default=default, metadata={_VARIABLE: variable, _PARSE: parse, _HELP: help})
+    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret}
+    return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
@@ -66,16 +69,18 @@ def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Name
         try:
             values[field.name] = field.metadata[_PARSE](given)
         except ValueError as error:
-            raise SettingsError(f"{source}={given!r}: {error}") from error
+            shown = "..." if field.metadata[_HIDDEN] else repr(given)
+            raise SettingsError(f"{source}={shown}: {error}") from error
     try:
         return settings(**values)
     except ValueError as error:
         raise SettingsError(str(error)) from error
 
 
-def describe(settings: Any, secrets: Sequence[str] = ()) -> dict[str, Any]:
+def describe(settings: Any) -> dict[str, Any]:
     """Return name → value of every setting, for the log line at start; a secret shows only whether it is set."""
     values = dataclasses.asdict(settings)
+    secrets = {field.name for field in dataclasses.fields(settings) if field.metadata[_HIDDEN]}
     return {name: ("set" if value else "unset") if name in secrets else value for name, value in values.items()}
 
 
@@ -104,6 +109,21 @@ def seconds(least: float, most: float) -> Callable[[str], float]:
             raise ValueError(f"seconds from {least:g} to {most:g} were expected") from None
         if not least <= value <= most:
             raise ValueError(f"seconds from {least:g} to {most:g} were expected")
+        return value
+
+    return parse
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """Return a parser of numbers from ``least`` to ``most``."""
+
+    def parse(text: str) -> float:
+        try:
+            value = float(text)
+        except ValueError:
+            raise ValueError(f"a number from {least:g} to {most:g} was expected") from None
+        if not least <= value <= most:
+            raise ValueError(f"a number from {least:g} to {most:g} was expected")
         return value
 
     return parse

@@ -107,7 +107,8 @@ def pending(connection: sqlite3.Connection, after: int, limit: int, without: Col
     for row_id, _, sound in rows:
         if not sound:
             raise damaged_row(row_id)
-    return PendingBatch(record.collection_id, record.name, [PendingDocument(row_id, text) for row_id, text, _ in rows])
+    documents = [PendingDocument(row_id, text) for row_id, text, _ in rows]
+    return PendingBatch(record.collection_id, record.name, documents, record.fingerprint)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:

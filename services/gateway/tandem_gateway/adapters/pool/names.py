@@ -1,0 +1,92 @@
+"""Follows the names of a pool: asks the resolver every few seconds, and keeps what it knew if there is no answer."""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+
+from tandem_gateway.adapters.pool.addresses import Address, Origin, addresses, of_one_family
+
+log = logging.getLogger(__name__)
+
+Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
+"""Host and port → IP addresses; raises OSError if there are none."""
+
+
+async def system_resolver(host: str, port: int) -> list[str]:
+    """Return the addresses that the system knows of a host: its hosts file, DNS."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [str(entry[4][0]) for entry in found]
+
+
+class Names:
+    """The origins of one pool and the addresses behind them; see the module."""
+
+    def __init__(
+        self, origins: Sequence[Origin], resolve: Resolver, *, seconds: float, on_failure: Callable[[], None]
+    ) -> None:
+        """Make it.
+
+        Args:
+            origins: of the pool.
+            resolve: asked for each origin that is no IP address.
+            seconds: time that an answer may take.
+            on_failure: called for each question that got no answer.
+        """
+        self._resolve = resolve
+        self._seconds = seconds
+        self._on_failure = on_failure
+        self._known: dict[Origin, list[str]] = {
+            origin: [origin.host] if origin.is_address else [] for origin in origins
+        }
+        self._lookups: dict[Origin, asyncio.Task[Sequence[str]]] = {}
+        self.failing: dict[Origin, str] = {}
+        """Origins that the resolver has no answer for, and why."""
+
+    @property
+    def to_resolve(self) -> list[Origin]:
+        """The origins that are no IP addresses."""
+        return [origin for origin in self._known if not origin.is_address]
+
+    def addresses(self) -> dict[str, Address]:
+        """Return what is known, by label."""
+        return addresses(self._known)
+
+    async def look_up(self) -> None:
+        """Ask for every name once."""
+        await asyncio.gather(*(self._look_up(origin) for origin in self.to_resolve))
+
+    def close(self) -> None:
+        """Forget the questions that nobody has answered."""
+        for lookup in self._lookups.values():
+            lookup.cancel()
+        self._lookups.clear()
+
+    async def _look_up(self, origin: Origin) -> None:
+        # A question takes a thread for as long as it lasts: one that hangs is not asked a second time beside.
+        lookup = self._lookups.get(origin)
+        if lookup is None:
+            lookup = self._lookups[origin] = asyncio.ensure_future(self._resolve(origin.host, origin.port))
+        done, _ = await asyncio.wait({lookup}, timeout=self._seconds)
+        if not done:
+            self._failed(origin, f"no answer within {self._seconds:g} s")
+            return
+        del self._lookups[origin]
+        try:
+            found = of_one_family(lookup.result())
+        except (OSError, UnicodeError) as error:
+            self._failed(origin, str(error))
+            return
+        if not found:
+            self._failed(origin, "it has no address")
+            return
+        self._known[origin] = found
+        if self.failing.pop(origin, None) is not None:
+            log.info("a name is resolved again", extra={"host": origin.host, "addresses": found})
+
+    def _failed(self, origin: Origin, why: str) -> None:
+        self._on_failure()
+        if origin not in self.failing:
+            kept = self._known[origin]
+            log.warning("a name cannot be resolved", extra={"host": origin.host, "error": why, "kept": kept})
+        self.failing[origin] = why

@@ -1,0 +1,73 @@
+"""The only embedder goes wrong: what a client is told, what the metrics show, and that all is well afterwards."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+
+from tests.support.faulty import Fault, FaultyEmbedder
+from tests.support.processes import ServiceProcess
+from tests.support.stack import Client, gateway_process, service_url, wait_until
+
+# Fault → code of the client's error, outcome of the call in the metrics. Another model: see test_broken_embedder.
+SEEN: dict[Fault, tuple[str, str]] = {
+    "refused": ("embedder_unavailable", "EmbedderUnavailable"),
+    "unavailable": ("embedder_unavailable", "EmbedderUnavailable"),
+    "no HTTP": ("embedder_unavailable", "EmbedderUnavailable"),
+    "reset": ("embedder_unavailable", "EmbedderUnavailable"),
+    "garbage": ("embedder_unavailable", "EmbedderBroken"),
+    "wrong rows": ("embedder_unavailable", "EmbedderBroken"),
+    "slow": ("deadline_exceeded", "DeadlineExceeded"),
+    "hung": ("deadline_exceeded", "DeadlineExceeded"),
+}
+
+
+@pytest.fixture(scope="module")
+def lone(tmp_path_factory: pytest.TempPathFactory, embedder: ServiceProcess) -> Iterator[tuple[FaultyEmbedder, Client]]:
+    folder = tmp_path_factory.mktemp("lone")
+    with ExitStack() as stack:
+        faulty = stack.enter_context(FaultyEmbedder(service_url(embedder)))
+        environment = {"TANDEM_SEARCH_TIMEOUT_SECONDS": "0.5", "TANDEM_BULK_TIMEOUT_SECONDS": "0.5"}
+        process, client = gateway_process(folder, folder / "data", faulty.url, env=environment)
+        stack.callback(client.close)
+        stack.enter_context(process)
+        client.ingest_and_wait([{"id": "x", "text": "a document"}])
+        yield faulty, client
+
+
+@pytest.mark.parametrize("fault", SEEN)
+def test_a_fault_is_told_counted_and_got_over(lone: tuple[FaultyEmbedder, Client], fault: Fault) -> None:
+    faulty, client = lone
+    code, outcome = SEEN[fault]
+
+    def failed_calls() -> float:
+        return client.metric("tandem_gateway_embed_call_seconds_count", {"outcome": outcome})
+
+    def retries() -> float:
+        return client.metric("tandem_gateway_embedding_retries_total", {"reason": outcome})
+
+    before = failed_calls(), retries()
+    faulty.fault = fault
+    try:
+        answer = client.http.post("/v1/search", json={"query": f"a query during {fault}"})
+        error = answer.json()["error"]
+        assert (error["code"], error["type"]) == (code, "unavailable_error"), error
+        assert answer.status_code == (504 if code == "deadline_exceeded" else 503)
+        assert failed_calls() > before[0]
+        job = client.ingest([{"id": fault, "text": f"a document from during {fault}"}])
+
+        def waits() -> dict[str, Any] | None:
+            found = client.job(job["job_id"])
+            assert found["status"] in ("pending", "running"), found
+            return found if (found["error"] or "").startswith("waiting: ") else None
+
+        wait_until(waits, "the job says why it waits")
+        assert retries() > before[1]
+        assert client.http.get("/readyz").status_code == 200
+    finally:
+        faulty.fault = None
+    done = client.wait_job(job["job_id"])
+    assert (done["status"], done["failed_documents"], done["error"]) == ("completed", 0, None)
+    assert client.found(f"a document from during {fault}", 1) == [fault]
+    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")

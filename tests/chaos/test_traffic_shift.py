@@ -1,0 +1,202 @@
+"""Traffic moves from one pool of embedders to another under load, and comes back by itself if the other is no good."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.support.faulty import Fault, FaultyEmbedder
+from tests.support.ingesting import in_batches
+from tests.support.processes import ServiceProcess
+from tests.support.searching import SearchLoad
+from tests.support.stack import Client, embedder_process, gateway_process, service_url, wait_until
+from tests.support.texts import distinct_texts
+
+TOKEN = "a-token-of-operators"
+
+
+@dataclass
+class Scene:
+    """A stable embedder, another as canary behind something that spoils its answers, and a gateway."""
+
+    client: Client
+    gateway: ServiceProcess
+    process: ServiceProcess
+    canary: FaultyEmbedder
+
+    def shift(self, weight: int, shadow: int | None = None) -> dict[str, Any]:
+        body = {"canary_weight": weight} if shadow is None else {"canary_weight": weight, "shadow_percent": shadow}
+        return self.admin("PUT", body)
+
+    def admin(self, method: str = "GET", body: object = None) -> dict[str, Any]:
+        answer = self.client.http.request(
+            method, "/v1/admin/traffic", json=body, headers={"authorization": f"Bearer {TOKEN}"}
+        )
+        assert answer.status_code == 200, answer.text
+        state: dict[str, Any] = answer.json()
+        return state
+
+    def calls(self) -> tuple[float, float]:
+        return (
+            self.client.metric("tandem_gateway_pool_calls_total", {"pool": "stable"}),
+            self.client.metric("tandem_gateway_pool_calls_total", {"pool": "canary"}),
+        )
+
+    def share(self, load: SearchLoad, searches: int) -> float:
+        """Return the canary's share of the calls for so many searches."""
+        before = self.calls()
+        load.go_on(searches)
+        stable, canary = (now - then for now, then in zip(self.calls(), before, strict=True))
+        return canary / (stable + canary)
+
+    def settles_at(self, share: float, load: SearchLoad) -> bool:
+        """Wait until calls that were under way have ended, and return whether the canary's share is this, and stays."""
+        wait_until(lambda: self.share(load, 20) == share, f"a share of {share:g}")
+        return self.share(load, 100) == share
+
+    def knows_the_canary(self) -> bool:
+        state = self.admin()
+        (stable,), (canary,) = state["stable"]["replicas"], state["canary"]["replicas"]
+        return canary["status"] == "serving" and None is not canary["fingerprint"] == stable["fingerprint"]
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, embedder: ServiceProcess) -> Iterator[Scene]:
+    folder = tmp_path_factory.mktemp("shift")
+    with ExitStack() as stack:
+        process = stack.enter_context(embedder_process(folder, model_dir, name="canary"))
+        canary = stack.enter_context(FaultyEmbedder(service_url(process)))
+        environment = {
+            "TANDEM_CANARY_URL": canary.url,
+            "TANDEM_ADMIN_TOKEN": TOKEN,
+            "TANDEM_ROLLBACK_SAMPLES": "10",
+            # Both share the machine with the load: only a coarse difference in time is the canary's own.
+            "TANDEM_ROLLBACK_P95_RATIO": "10",
+            "TANDEM_QUERY_CACHE_SIZE": "0",
+            "TANDEM_BULK_TIMEOUT_SECONDS": "5",
+        }
+        gateway, client = gateway_process(folder, folder / "data", service_url(embedder), env=environment)
+        stack.callback(client.close)
+        stack.enter_context(gateway)
+        client.ingest_and_wait([{"id": "x", "text": "a document"}])
+        yield Scene(client, gateway, process, canary)
+
+
+@pytest.fixture
+def scene(shared: Scene) -> Iterator[Scene]:
+    shared.shift(0, 0)
+    wait_until(shared.knows_the_canary, "a canary of the same model")
+    yield shared
+    shared.canary.fault = None
+    shared.canary.change = lambda reply: None
+
+
+def test_all_of_the_traffic_moves_in_steps_and_back(scene: Scene) -> None:
+    (documents,) = in_batches(distinct_texts(200, seed=40), 200)
+    with SearchLoad(scene.client.url) as load:
+        assert scene.share(load, 100) == 0
+        scene.shift(10)
+        assert 0.01 <= scene.share(load, 400) <= 0.3
+        scene.shift(50)
+        assert 0.3 <= scene.share(load, 300) <= 0.7
+        scene.client.ingest_and_wait(documents)
+        scene.shift(100)
+        assert scene.settles_at(1, load)
+        assert scene.client.metric("tandem_gateway_canary_weight") == 100
+        scene.shift(0)  # forced back
+        assert scene.settles_at(0, load)
+    assert load.failures == []
+    assert scene.client.found(documents[3]["text"], 1) == [documents[3]["id"]]
+    shifts = [line for line in scene.gateway.log_lines() if line["message"] == "traffic shifted"]
+    assert [line["to"] for line in shifts[-4:]] == [10, 50, 100, 0]
+    assert scene.admin()["last_roll_back"] is None
+
+
+def rolled_back(scene: Scene, load: SearchLoad, reason: str, before: float) -> dict[str, Any]:
+    labels = {"reason": reason}
+    wait_until(
+        lambda: scene.client.metric("tandem_gateway_canary_rollbacks_total", labels) > before, "a roll-back", timeout=60
+    )
+    assert scene.settles_at(0, load)
+    assert scene.client.metric("tandem_gateway_canary_weight") == 0
+    events = [line for line in scene.gateway.log_lines() if line["message"] == "canary rolled back"]
+    assert (events[-1]["level"], events[-1]["reason"]) == ("error", reason)
+    state = scene.admin()
+    assert state["last_roll_back"]["reason"] == reason
+    assert state["last_roll_back"]["detail"] == events[-1]["detail"]
+    return state
+
+
+@pytest.mark.parametrize(("fault", "reason"), [("garbage", "errors"), ("hung", "errors"), ("slow", "latency")])
+def test_a_canary_that_goes_wrong_loses_its_share_and_no_search_fails(scene: Scene, fault: Fault, reason: str) -> None:
+    scene.canary.slow_seconds = 1.0
+    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": reason})
+    with SearchLoad(scene.client.url) as load:
+        scene.shift(50)
+        load.go_on(100)
+        scene.canary.fault = fault
+        state = rolled_back(scene, load, reason, before)
+        assert state["last_roll_back"]["canary_weight"] == 50
+        # When it is well again an operator gives it its share back.
+        scene.canary.fault = None
+        wait_until(scene.knows_the_canary, "the canary is well again")
+        scene.shift(50)
+        assert scene.share(load, 100) > 0.2
+    assert load.failures == []
+
+
+def test_a_killed_canary_loses_its_share_and_no_search_fails(scene: Scene) -> None:
+    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "errors"})
+    with SearchLoad(scene.client.url) as load:
+        scene.shift(100)
+        load.go_on(50)
+        scene.process.kill()
+        try:
+            rolled_back(scene, load, "errors", before)
+        finally:
+            scene.process.start().wait_ready()
+    assert load.failures == []
+
+
+def test_a_canary_of_slightly_other_vectors_is_found_out_by_shadow_calls(scene: Scene) -> None:
+    def disturb(reply: dict[str, Any]) -> None:
+        vectors = np.frombuffer(reply["embeddings"], "<f4").reshape(-1, reply["dim"]).copy()
+        vectors[:, ::8] *= -1
+        reply["embeddings"] = vectors.tobytes()
+
+    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "parity"})
+    shadows = scene.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"})
+    with SearchLoad(scene.client.url) as load:
+        state = scene.shift(0, 100)
+        assert (state["canary_weight"], state["shadow_percent"]) == (0, 100)
+        wait_until(lambda: scene.admin()["compared_texts"] >= 20, "comparisons")
+        assert scene.admin()["cosine_p5"] > 0.9999
+        assert scene.share(load, 50) == 0
+        scene.canary.change = disturb
+        scene.shift(10, 100)
+        state = rolled_back(scene, load, "parity", before)
+        assert state["shadow_percent"] == 100
+    assert load.failures == []
+    assert scene.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"}) > shadows
+    assert scene.client.metric("tandem_gateway_shadow_cosine_bucket", {"le": "0.99"}) > 0
+    assert scene.client.metric("tandem_gateway_shadow_difference_seconds_count") > 0
+
+
+def test_a_canary_of_another_model_gets_nothing_whatever_its_weight(scene: Scene) -> None:
+    scene.canary.fault = "other model"
+    (documents,) = in_batches(distinct_texts(64, seed=41), 64)
+    with SearchLoad(scene.client.url) as load:
+        scene.shift(100)
+        wait_until(lambda: not scene.knows_the_canary(), "the canary's new model is seen")
+        load.go_on(10)
+        before = scene.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"})
+        assert scene.share(load, 50) == 0
+        scene.client.ingest_and_wait(documents)
+        assert scene.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"}) > before
+    assert load.failures == []
+    assert scene.client.metric("tandem_gateway_fingerprint_mismatches_total") == 0
+    assert scene.client.found(documents[5]["text"], 1) == [documents[5]["id"]]

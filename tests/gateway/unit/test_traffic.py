@@ -1,0 +1,339 @@
+"""The traffic shift at work between two pools that a test commands."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import numpy as np
+import pytest
+
+from tandem_contract.embed import Priority
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    InvalidRequest,
+    Overloaded,
+)
+from tandem_gateway.model import Embeddings, PoolState
+from tandem_gateway.use_cases.traffic.judgement import RollBackLimits
+from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSettings
+from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tests.support.fakes import FINGERPRINT, FakeEmbedder, eventually, run, turns, vectors_of
+
+LIMITS = RollBackLimits(samples=10)
+
+
+class FakePool(FakeEmbedder):
+    """Implements ``EmbedderPool``."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.name = name
+        self.up = True
+        self.known = FINGERPRINT
+        self.error: Exception | None = None
+        self.noise = 0.0
+
+    def serves(self, fingerprint: str) -> bool:
+        return self.up and self.known == fingerprint
+
+    def state(self) -> PoolState:
+        return PoolState(self.name, [])
+
+    async def follow_names(self) -> None:
+        return
+
+    async def embed(self, texts, *, kind, priority, timeout, fingerprint=None):
+        found = await super().embed(texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint)
+        if self.error is not None:
+            raise self.error
+        vectors = found.vectors + self.noise * vectors_of([f"noise {text}" for text in texts])
+        return Embeddings(
+            (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32),
+            found.model,
+            found.fingerprint,
+        )
+
+
+class Scene:
+    """A shift between two such pools; ``draws`` decide, and ``now`` is the time."""
+
+    def __init__(self, weight: int = 0, shadow: int = 0) -> None:
+        self.stable, self.canary = FakePool("stable"), FakePool("canary")
+        self.now = 0.0
+        self.draw = 0.0
+        self.shares: list[tuple[int, int]] = []
+        self.answered: list[str] = []
+        self.fell_back: list[str] = []
+        self.rolled_back: list[str] = []
+        self.shadowed: list[tuple[str, str]] = []
+        self.cosines: list[float] = []
+        self.differences: list[float] = []
+        self.shift = TrafficShift(
+            self.stable,
+            self.canary,
+            settings=TrafficSettings(LIMITS, attempt=2.0, canary_weight=weight, shadow_percent=shadow),
+            events=TrafficEvents(
+                lambda weight, shadow: self.shares.append((weight, shadow)),
+                self.answered.append,
+                self.fell_back.append,
+                self.rolled_back.append,
+                lambda stable, canary: self.shadowed.append((stable, canary)),
+                self.cosines.append,
+                self.differences.append,
+            ),
+            clock=lambda: self.now,
+            draw=lambda: self.draw,
+        )
+
+    async def embed(
+        self, fingerprint: str | None = FINGERPRINT, priority: Priority = "interactive", timeout: float = 10.0
+    ) -> Embeddings:
+        return await self.shift.embed(
+            ["one", "two"], kind="query", priority=priority, timeout=timeout, fingerprint=fingerprint
+        )
+
+
+def scenario(test: Callable[[Scene], Awaitable[None]], weight: int = 0, shadow: int = 0) -> None:
+    async def inside() -> None:
+        scene = Scene(weight, shadow)
+        try:
+            await test(scene)
+        finally:
+            await scene.shift.stop()
+
+    run(inside)
+
+
+@pytest.mark.parametrize(("weight", "draw", "pool"), [(0, 0.0, "stable"), (10, 0.0999, "canary"), (10, 0.1, "stable")])
+@pytest.mark.parametrize("priority", ["interactive", "bulk"])
+def test_the_weight_decides_who_answers(weight: int, draw: float, pool: str, priority: Priority):
+    async def test(scene: Scene) -> None:
+        scene.draw = draw
+        await scene.embed(priority=priority)
+        assert scene.answered == [pool]
+
+    scenario(test, weight)
+
+
+@pytest.mark.parametrize("fingerprint", [None, "0" * 32])
+def test_only_a_canary_with_the_wanted_model_is_asked(fingerprint: str | None):
+    async def test(scene: Scene) -> None:
+        await scene.embed(fingerprint)
+        assert scene.answered == ["stable"]
+        assert scene.canary.calls == []
+
+    scenario(test, weight=100)
+
+
+def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
+    async def test(scene: Scene) -> None:
+        scene.canary.fingerprint = "0" * 32
+        found = await scene.embed()
+        assert (found.fingerprint, scene.answered, scene.fell_back) == (FINGERPRINT, ["stable"], ["model"])
+        assert scene.shift.state().evidence.canary.errors == 1
+
+    scenario(test, weight=100)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [EmbedderUnavailable("gone"), EmbedderBroken("nonsense"), Overloaded("full"), DeadlineExceeded("late")],
+    ids=lambda error: type(error).__name__,
+)
+def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
+    async def test(scene: Scene) -> None:
+        scene.canary.error = error
+        await scene.embed()
+        assert (scene.answered, scene.fell_back) == (["stable"], [type(error).__name__])
+        assert scene.canary.timeouts == [2.0]
+        assert scene.stable.timeouts == [10.0]
+        await scene.embed(timeout=1.0, priority="bulk")
+        assert scene.canary.timeouts == [2.0, 0.5]
+
+    scenario(test, weight=100)
+
+
+def test_texts_that_the_canary_refuses_are_refused():
+    async def test(scene: Scene) -> None:
+        scene.canary.error = EmbedderRejected("too long")
+        with pytest.raises(EmbedderRejected):
+            await scene.embed()
+        assert scene.stable.calls == []
+
+    scenario(test, weight=100)
+
+
+def test_without_stable_the_canary_has_all_the_time_and_is_not_rolled_back():
+    async def test(scene: Scene) -> None:
+        scene.stable.up = False
+        scene.stable.error = scene.canary.error = EmbedderUnavailable("gone")
+        for _ in range(50):
+            scene.now += 1
+            with pytest.raises(EmbedderUnavailable):
+                await scene.embed()
+        assert scene.canary.timeouts[0] == 10.0
+        assert scene.rolled_back == []
+        scene.canary.error = DeadlineExceeded("late")
+        with pytest.raises(DeadlineExceeded, match="late"):
+            await scene.embed()
+
+    scenario(test, weight=100)
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator_acts(down: bool):
+    async def test(scene: Scene) -> None:
+        scene.canary.up = not down
+        scene.canary.error = EmbedderUnavailable("gone")
+        while not scene.rolled_back:
+            scene.now += 1
+            await scene.embed()
+            assert scene.now < 30
+        assert scene.rolled_back == ["errors"]
+        assert scene.shares == [(50, 0), (0, 0)]
+        state = scene.shift.state()
+        assert (state.canary_weight, state.evidence.canary.calls) == (0, 0)
+        assert state.last_roll_back is not None
+        assert (state.last_roll_back.reason, state.last_roll_back.canary_weight) == ("errors", 50)
+        scene.canary.up, scene.canary.error = True, None
+        before = len(scene.canary.calls)
+        await scene.embed()
+        assert len(scene.canary.calls) == before
+        scene.shift.change(50)
+        await scene.embed()
+        assert scene.answered[-1] == "canary"
+
+    scenario(test, weight=50)
+
+
+def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
+    async def test(scene: Scene) -> None:
+        scene.canary.hold()
+        found = await scene.embed(fingerprint=None)
+        np.testing.assert_allclose(found.vectors, vectors_of(["one", "two"]), atol=1e-6)
+        assert scene.shadowed == []
+        await scene.canary.wait_calls(1)
+        scene.now += 0.5
+        scene.canary.release()
+        await eventually(lambda: asyncio.sleep(0, scene.shadowed), bool)
+        assert scene.shadowed == [("ok", "ok")]
+        assert scene.cosines == pytest.approx([1.0, 1.0])
+        assert scene.differences == [0.5]
+        assert scene.answered == ["stable"]
+        scene.canary.error = EmbedderBroken("nonsense")
+        await scene.embed()
+        scene.stable.error = EmbedderUnavailable("gone")
+        with pytest.raises(EmbedderUnavailable):
+            await scene.embed()
+        await eventually(lambda: asyncio.sleep(0, scene.shadowed), lambda seen: len(seen) == 3)
+        assert scene.shadowed[1:] == [("ok", "EmbedderBroken"), ("EmbedderUnavailable", "EmbedderBroken")]
+
+    scenario(test, shadow=100)
+
+
+def test_documents_are_not_shadowed_and_too_many_shadows_are_dropped():
+    async def test(scene: Scene) -> None:
+        await scene.embed(priority="bulk")
+        assert scene.canary.calls == []
+        scene.canary.hold()
+        for _ in range(20):
+            await scene.embed()
+        await turns()
+        assert len(scene.canary.calls) == 8
+        assert scene.shadowed == [("ok", "dropped")] * 12
+        scene.canary.release()
+
+    scenario(test, shadow=100)
+
+
+def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
+    async def test(scene: Scene) -> None:
+        scene.canary.noise = 0.5
+        while not scene.rolled_back:
+            scene.now += 1
+            scene.draw = 0.2 if scene.draw == 0.0 else 0.0  # canary and stable in turn
+            await scene.embed()
+            await turns()
+            assert scene.now < 40
+        assert scene.rolled_back == ["parity"]
+        assert scene.shares[-1] == (0, 30)  # it goes on to be compared
+        assert min(scene.cosines) < 0.99
+
+    scenario(test, weight=20, shadow=30)
+
+
+def test_vectors_of_another_length_are_not_compared():
+    async def test(scene: Scene) -> None:
+        scene.canary.dim = 4
+
+        async def shorter(texts, **rest):
+            return Embeddings(vectors_of(texts, 4), "m", "0" * 32)
+
+        scene.canary.embed = shorter
+        await scene.embed()
+        await eventually(lambda: asyncio.sleep(0, scene.shadowed), bool)
+        assert (scene.shadowed, scene.cosines) == ([("ok", "ok")], [])
+
+    scenario(test, shadow=100)
+
+
+def test_shares_are_checked_and_the_shadow_stays_if_not_given():
+    async def test(scene: Scene) -> None:
+        for weight, shadow, param in (
+            (101, None, "canary_weight"),
+            (-1, 5, "canary_weight"),
+            (5, 101, "shadow_percent"),
+        ):
+            with pytest.raises(InvalidRequest) as caught:
+                scene.shift.change(weight, shadow)
+            assert (caught.value.param, caught.value.code) == (param, "limit_exceeded")
+        scene.shift.change(30, 20)
+        scene.shift.change(40)
+        assert scene.shares == [(0, 0), (30, 20), (40, 20)]
+
+    scenario(test)
+
+
+def test_without_a_canary_all_is_stables():
+    async def test() -> None:
+        stable = FakePool("stable")
+        shift = TrafficShift(stable, None, settings=TrafficSettings())
+        found = await shift.embed(["x"], kind="query", priority="interactive", timeout=1.0, fingerprint=FINGERPRINT)
+        assert found.fingerprint == FINGERPRINT
+        assert shift.replicas == 1
+        assert await shift.ready(timeout=1.0)
+        shift.change(0)
+        for shares in ((1, 0), (0, 1)):
+            with pytest.raises(InvalidRequest, match="TANDEM_CANARY_URL"):
+                shift.change(*shares)
+        assert shift.state().canary is None
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    ("weight", "stable", "canary", "ready"),
+    [(0, False, True, False), (50, True, False, True), (100, False, True, True), (100, False, False, False)],
+)
+def test_ready_are_those_that_get_the_traffic(weight: int, stable: bool, canary: bool, ready: bool):
+    async def test(scene: Scene) -> None:
+        scene.stable.unavailable, scene.canary.unavailable = not stable, not canary
+        assert await scene.shift.ready(timeout=1.0) is ready
+
+    scenario(test, weight)
+
+
+def test_calls_in_flight_follow_the_replicas_that_share_them():
+    async def test(scene: Scene) -> None:
+        scene.stable.replicas, scene.canary.replicas = 4, 2
+        assert scene.shift.replicas == 4
+        scene.shift.change(100)
+        assert scene.shift.replicas == 2
+        scene.shift.change(50)
+        assert scene.shift.replicas == 4
+        scene.canary.up = False
+        assert scene.shift.replicas == 4
+
+    scenario(test)

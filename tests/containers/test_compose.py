@@ -15,6 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from tests.containers.engine import TAG
 from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.support.processes import free_port
+from tests.support.searching import SearchLoad
 from tests.support.stack import Client, wait_until
 from tests.support.texts import distinct_texts
 from tests.support.tools import run
@@ -105,7 +106,26 @@ def test_documents_are_embedded_and_found(composed: Composed) -> None:
     assert job["processed_documents"] == len(documents)
     for number in (0, 99, 199):
         assert composed.client.found(texts[number], 1) == [f"doc-{number}"]
-    assert sum(composed.texts_by_embedder().values()) >= len(documents)
+    work = composed.texts_by_embedder()
+    assert len(work) == EMBEDDERS
+    # The known answers that each proves at its start are not among them: they do not come as a request.
+    assert min(work.values()) > 0, work
+    assert sum(work.values()) >= len(documents)
+
+
+def test_adding_and_removing_an_embedder_under_load_loses_no_search(composed: Composed) -> None:
+    composed.client.ingest_and_wait([{"id": "there", "text": "Something that every search finds."}])
+
+    def serving() -> float:
+        return composed.client.metric("tandem_gateway_embedder_replicas", {"pool": "stable", "state": "serving"})
+
+    with SearchLoad(composed.client.url) as load:
+        load.go_on(20)
+        for count in (EMBEDDERS - 1, EMBEDDERS):
+            composed.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", f"embedder={count}")
+            wait_until(lambda count=count: serving() == count, f"{count} embedders serve", 60)
+            load.go_on(20)
+    assert load.failures == []
 
 
 def test_embedders_are_reached_by_the_gateway_alone(composed: Composed) -> None:

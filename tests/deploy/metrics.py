@@ -1,4 +1,4 @@
-"""The metrics that the services export, from their registries; ``python -m tests.deploy.metrics`` prints the table."""
+"""The metrics that the services export, from their registries."""
 
 import re
 from dataclasses import dataclass
@@ -44,15 +44,6 @@ def exported() -> dict[str, Family]:
     return {series: family for name in SERVICES for family in families(name) for series in family.series()}
 
 
-def table(service: str) -> str:
-    """Return a service's metrics as a Markdown table."""
-    lines = ["| metric | kind | labels | what it is |", "| --- | --- | --- | --- |"]
-    for family in families(service):
-        labels = ", ".join(f"`{label}`" for label in family.labels)
-        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.text} |")
-    return "\n".join(lines)
-
-
 def used(query: str) -> dict[str, set[str]]:
     """Return series → names of labels that a PromQL expression selects by, of Tandem's own series."""
     found: dict[str, set[str]] = {}
@@ -62,7 +53,3 @@ def used(query: str) -> dict[str, set[str]]:
 
 
 SERVICES = ("gateway", "embedder")
-
-if __name__ == "__main__":
-    for name in SERVICES:
-        print(f"{name}:\n\n{table(name)}\n")

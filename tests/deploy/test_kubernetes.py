@@ -102,8 +102,9 @@ def test_kubernetes_sets_no_variable_that_a_service_takes_for_a_setting(build: l
     assert all(template["spec"]["enableServiceLinks"] is False for template in pod_templates(build).values())
 
 
-def test_the_variables_are_settings_of_the_service() -> None:
-    templates = pod_templates(rendered("base"))
+@pytest.mark.parametrize("build", ["base", "overlays/full"])
+def test_the_variables_are_settings_of_the_service(build: str) -> None:
+    templates = pod_templates(rendered(build))
     for name, settings in {
         "gateway": tandem_gateway.settings.Settings,
         "embedder": tandem_embedder.settings.Settings,

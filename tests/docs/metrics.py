@@ -1,9 +1,6 @@
 """Writes docs/metrics.md from the code: ``python -m tests.docs.metrics``."""
 
-from prometheus_client.parser import text_string_to_metric_families
-
-import tandem_embedder.metrics
-import tandem_gateway.metrics
+from tests.deploy.metrics import families
 from tests.docs.readme import REPOSITORY
 
 METRICS = REPOSITORY / "docs" / "metrics.md"
@@ -18,21 +15,18 @@ This page is made from the code by `python -m tests.docs.metrics`, and a test co
 """
 
 
-def table(exposition: bytes) -> str:
-    """Return the metrics of an exposition as a Markdown table, by name."""
-    lines = ["| metric | type | what it says |", "| --- | --- | --- |"]
-    for family in sorted(text_string_to_metric_families(exposition.decode()), key=lambda family: family.name):
-        if not family.name.startswith("process_"):
-            ending = "_total" if family.type == "counter" else ""
-            lines.append(f"| `{family.name}{ending}` | {family.type} | {family.documentation} |")
+def table(service: str) -> str:
+    """Return a service's metrics as a Markdown table, by name."""
+    lines = ["| metric | type | labels | what it says |", "| --- | --- | --- | --- |"]
+    for family in sorted(families(service), key=lambda family: family.name):
+        labels = ", ".join(f"`{label}`" for label in family.labels)
+        lines.append(f"| `{family.name}` | {family.kind} | {labels} | {family.text} |")
     return "\n".join(lines)
 
 
 def page() -> str:
     """Return the page."""
-    gateway = tandem_gateway.metrics.Metrics("0").exposition()
-    embedder = tandem_embedder.metrics.Metrics().exposition(True, {"interactive": 0, "bulk": 0})
-    return f"{_HEAD}\n## Gateway\n\n{table(gateway)}\n\n## Embedder\n\n{table(embedder)}\n"
+    return f"{_HEAD}\n## Gateway\n\n{table('gateway')}\n\n## Embedder\n\n{table('embedder')}\n"
 
 
 if __name__ == "__main__":

@@ -146,11 +146,12 @@ def test_where_int8_is_wrong_fp32_is_served_in_its_own_name(
         np.testing.assert_allclose(reply["embeddings"], known["vectors"][:2], atol=1e-5)
         assert f'build_info{{fingerprint="{fp32}"' in client.get("/metrics").text
     assert embedder.terminate() == 0
-    lines = embedder.log_lines()
-    assert [line["level"] for line in lines if line["message"] != "request"] == ["info", "warning", "info", "info"]
-    assert "fp32 is served" in lines[1]["message"]
-    assert "at least 0.99999 needed" in lines[1]["reason"]
-    assert (lines[2]["message"], lines[2]["fingerprint"]) == ("ready", fp32)
+    lines = [line for line in embedder.log_lines() if line["message"] != "request"]
+    assert [line["level"] for line in lines] == ["info", "warning", "info", "info"]
+    _, warning, last, _ = lines
+    assert "fp32 is served" in warning["message"]
+    assert "at least 0.99999 needed" in warning["reason"]
+    assert (last["message"], last["fingerprint"]) == ("ready", fp32)
 
 
 async def flood(client: httpx.AsyncClient, requests: int, texts: list[str]) -> list[httpx.Response]:

@@ -66,7 +66,6 @@ def main() -> int:
         extra={
             "version": version(),
             "model": manifest.model if manifest else None,
-            "fingerprint": manifest.variants[settings.precision].fingerprint if manifest else None,
             "precision": settings.precision,
             "workers": settings.workers,
             "threads": settings.threads,

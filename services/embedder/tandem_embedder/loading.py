@@ -2,9 +2,11 @@
 
 The proof is needed: on CPUs with AVX2 and no VNNI some int8 kernels saturate, and their vectors are silently wrong.
 The artefact brings texts and their fp32 vectors; they go through the same tokenizer and the same session as requests.
+Where int8 fails the proof, fp32 is loaded instead: right vectors, slower, under fp32's own fingerprint.
 """
 
 import itertools
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,18 +15,22 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tandem_embedder.artefact import ArtefactError, KnownAnswers, Manifest, Variant, verify_file
+from tandem_embedder.artefact import ArtefactError, KnownAnswers, Manifest, Precision, Variant, verify_file
 from tandem_embedder.ports import Model, Tokenizer, Vectors
 
 KNOWN_ANSWERS_NAME = "known_answers.json"
 TOKENIZER_NAME = "tokenizer.json"
+FALLBACK: Precision = "fp32"
+"""The precision that every CPU computes right."""
 
 TokenizerFactory = Callable[[Path, int], Tokenizer]
 ModelFactory = Callable[[Path, int, int], Model]
 
+log = logging.getLogger(__name__)
+
 
 class WrongAnswersError(Exception):
-    """This CPU does not reproduce the model's known answers; the message says by how much and what to do."""
+    """This CPU does not reproduce the model's known answers; the message says by how much."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,9 +39,48 @@ class LoadedModel:
 
     tokenizer: Tokenizer
     model: Model
+    precision: str
+    """What was loaded, which need not be what was asked for."""
     min_cosine: float
     """Least cosine of the warm-up to the known answers."""
     seconds: dict[str, float]
+
+
+def load_or_fall_back(
+    folder: Path,
+    manifest: Manifest,
+    precision: str,
+    threads: int,
+    make_tokenizer: TokenizerFactory,
+    make_model: ModelFactory,
+) -> LoadedModel:
+    """Return the model of ``folder`` in ``precision``, or in fp32 where this CPU computes ``precision`` wrong.
+
+    Raises:
+        WrongAnswersError: if there is no fp32 to fall back to, or it cannot be served either.
+        ArtefactError, ModelError: as ``load``.
+    """
+    try:
+        return load(folder, manifest, precision, threads, make_tokenizer, make_model)
+    except WrongAnswersError as error:
+        if precision == FALLBACK:
+            raise
+        if FALLBACK not in manifest.variants:
+            raise WrongAnswersError(
+                f"{error}; {folder} holds no {FALLBACK} to serve instead: prepare the model with both"
+            ) from error
+        refused = str(error)
+    # Out of the handler, whose traceback would keep the refused model in memory beside its replacement.
+    log.warning(
+        "this CPU computes int8 wrong (it is probably without VNNI), so fp32 is served: about a third of the speed, "
+        "more memory, and another fingerprint, whose vectors do not mix with int8's; with TANDEM_PRECISION=fp32 int8 "
+        "is not tried",
+        extra={"reason": refused},
+    )
+    try:
+        return load(folder, manifest, FALLBACK, threads, make_tokenizer, make_model)
+    except Exception as error:
+        raise WrongAnswersError(f"{refused}; nor can {FALLBACK} be served: {error}") from error
 
 
 def load(
@@ -67,7 +112,7 @@ def load(
     least = prove(tokenizer, model, read_known_answers(folder, manifest.dim), variant, precision)
     marks.append(("warm_up", time.perf_counter()))
     seconds = {name: round(end - start, 4) for (_, start), (name, end) in itertools.pairwise(marks)}
-    return LoadedModel(tokenizer, model, least, seconds)
+    return LoadedModel(tokenizer, model, precision, least, seconds)
 
 
 def read_known_answers(folder: Path, dim: int) -> KnownAnswers:
@@ -97,10 +142,9 @@ def prove(tokenizer: Tokenizer, model: Model, answers: KnownAnswers, variant: Va
     vectors = np.concatenate([model.embed([row]) for row in rows])
     least = float(cosines(vectors, np.array(answers.vectors, dtype=np.float32)).min())
     if not least >= variant.min_cosine:  # not "<": NaN is wrong as well
-        hint = "use TANDEM_PRECISION=fp32" if precision != "fp32" else "prepare the model again"
         raise WrongAnswersError(
             f"this CPU does not reproduce the known answers of precision {precision}: "
-            f"min cosine {least:.5f} < {variant.min_cosine:.5f}; {hint}"
+            f"least cosine {least:.5f}, at least {variant.min_cosine:.5f} needed"
         )
     return least
 

@@ -58,11 +58,10 @@ class Metrics:
             f"{_PREFIX}queued_tokens", "Tokens admitted and not computed.", ["lane"], registry=self._registry
         )
         self._ready = prometheus.Gauge(f"{_PREFIX}ready", "1 if requests are taken.", registry=self._registry)
-        self._info = prometheus.Info(f"{_PREFIX}build", "What is served.", registry=self._registry)
 
     def describe(self, **labels: str) -> None:
-        """Set the labels of ``tandem_embedder_build_info``."""
-        self._info.info(labels)
+        """Expose ``tandem_embedder_build_info`` with these labels; called once, when a model is loaded."""
+        prometheus.Info(f"{_PREFIX}build", "What is served.", registry=self._registry).info(labels)
 
     def request(self, status: int, seconds: float) -> None:
         """A request was answered."""

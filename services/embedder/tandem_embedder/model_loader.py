@@ -1,12 +1,12 @@
 """The composition root of the model side: imported, and run, by the thread that loads while the server starts."""
 
 from tandem_embedder.artefact import Manifest
-from tandem_embedder.loading import LoadedModel, load
+from tandem_embedder.loading import LoadedModel, load_or_fall_back
 from tandem_embedder.session import OnnxModel
 from tandem_embedder.settings import Settings
 from tandem_embedder.tokenization import HuggingFaceTokenizer
 
 
 def load_model(settings: Settings, manifest: Manifest, threads: int) -> LoadedModel:
-    """Return the model that the settings name, loaded with the real libraries; raises as ``loading.load`` does."""
-    return load(settings.model_dir, manifest, settings.precision, threads, HuggingFaceTokenizer, OnnxModel)
+    """Return the model that the settings name, loaded with the real libraries; see ``load_or_fall_back``."""
+    return load_or_fall_back(settings.model_dir, manifest, settings.precision, threads, HuggingFaceTokenizer, OnnxModel)

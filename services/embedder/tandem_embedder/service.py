@@ -45,9 +45,10 @@ class Service:
         """False once ``stop`` had to leave a thread behind."""
         self.metrics = Metrics()
         self.model = manifest.model if manifest else ""
-        self.fingerprint = manifest.variants[settings.precision].fingerprint if manifest else ""
+        self.precision = ""
+        self.fingerprint = ""
+        """Empty until a model is loaded: it need not be of the precision that the settings name."""
         self.dim = manifest.dim if manifest else 0
-        self.metrics.describe(model=self.model, fingerprint=self.fingerprint, precision=settings.precision)
 
     def start(self) -> "asyncio.Task[None]":
         """Begin to wait for the model; return the task, which ends when it is served or never will be."""
@@ -84,7 +85,7 @@ class Service:
             fingerprint=self.fingerprint,
             dim=self.dim,
             max_seq_length=self._manifest.max_seq_length,
-            precision=self._settings.precision,
+            precision=self.precision,
         )
 
     def exposition(self) -> bytes:
@@ -101,6 +102,9 @@ class Service:
             return
         assert self._manifest is not None
         settings = self._settings
+        self.precision = loaded.precision
+        self.fingerprint = self._manifest.variants[loaded.precision].fingerprint
+        self.metrics.describe(model=self.model, fingerprint=self.fingerprint, precision=self.precision)
         self._tokenizer = LaneTokenizer(loaded.tokenizer)
         self._scheduler = Scheduler(
             loaded.model,
@@ -122,4 +126,12 @@ class Service:
         # What is there by now stays to the end: no collection has to walk over it, in the middle of a request.
         gc.freeze()
         self.readiness.ready()
-        log.info("ready", extra={"min_cosine": round(loaded.min_cosine, 6), "seconds": loaded.seconds})
+        log.info(
+            "ready",
+            extra={
+                "fingerprint": self.fingerprint,
+                "precision": self.precision,
+                "min_cosine": round(loaded.min_cosine, 6),
+                "seconds": loaded.seconds,
+            },
+        )

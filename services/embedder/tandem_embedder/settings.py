@@ -26,7 +26,8 @@ class Settings:
         "int8",
         one_of("int8", "fp32"),
         "int8 is about three times as fast and takes a third of the memory; fp32 is the reference. Their vectors must "
-        "not be mixed, and have different fingerprints",
+        "not be mixed, and have different fingerprints. On a CPU that computes int8 wrong (x86 without VNNI) fp32 is "
+        "served instead, with a warning",
     )
     threads: int = setting(
         "THREADS",

@@ -97,7 +97,7 @@ def test_an_interrupt_is_130_and_leaves_nothing(tiny: Path, tmp_path: Path, caps
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("tandem_embedder.prepare.pipeline.known_answers.check", interrupt)
+    monkeypatch.setattr("tandem_embedder.prepare.pipeline.known_answers.check_fp32", interrupt)
     assert cli.main(["--source", str(tiny), "--out", str(tmp_path / "models/out")]) == 130
     assert "interrupted" in capsys.readouterr().err
     assert list((tmp_path / "models").iterdir()) == []

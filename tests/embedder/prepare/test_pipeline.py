@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import read_manifest
+from tandem_embedder.artefact import FORMAT, read_manifest
 from tandem_embedder.prepare import known_answers, pipeline
 from tandem_embedder.prepare.errors import PublishError, SelfCheckError, SourceError, UnsupportedModel, UsageError
 from tandem_embedder.prepare.pipeline import Request, prepare
@@ -119,7 +119,17 @@ def test_a_damaged_one_is_said_and_made_anew(tiny: Path, out: Path, progress, na
     outcome = prepare(request(tiny, out), progress)
     assert outcome.made
     assert outcome.manifest == first
-    assert "damaged and made anew" in progress.text
+    assert "cannot be used and is made anew" in progress.text
+
+
+def test_one_of_an_older_format_is_made_anew(tiny: Path, out: Path, progress) -> None:
+    first = prepare(request(tiny, out), progress).manifest
+    path = out / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT - 1}))
+    outcome = prepare(request(tiny, out), progress)
+    assert outcome.made
+    assert outcome.manifest == first
+    assert f"has format {FORMAT - 1}" in progress.text
 
 
 def test_a_foreign_folder_is_refused_before_anything_is_fetched(out: Path, progress) -> None:
@@ -155,28 +165,73 @@ def test_an_unsupported_model_leaves_the_old_artefact(tiny: Path, tmp_path: Path
     assert read_manifest(out) == first
 
 
-def test_a_graph_that_misses_the_known_answers_is_not_published(tiny: Path, out: Path, progress, monkeypatch) -> None:
-    # What a CPU with saturating kernels does to int8 looks like this.
-    monkeypatch.setitem(known_answers.MIN_COSINE, "int8", 0.9999999)
-    with pytest.raises(SelfCheckError, match=r"int8 graph misses the known answers.*--precision fp32"):
+def test_a_model_that_int8_does_not_suit_is_not_published(tiny: Path, out: Path, progress, monkeypatch) -> None:
+    monkeypatch.setitem(known_answers.FLOOR, "int8", 0.9999999)
+    with pytest.raises(SelfCheckError, match=r"int8 loses too much.*0\.9999999 needed.*--precision fp32"):
         prepare(request(tiny, out), progress)
     assert os.listdir(out.parent) == []
     prepare(request(tiny, out, precisions=("fp32",)), progress)
 
 
-def test_the_check_refuses_what_is_no_unit_vector(tiny: Path, out: Path, progress) -> None:
+def saturate(monkeypatch, name: str) -> None:
+    """Make the graph of that file give vectors that are a little wrong, as saturating kernels do."""
+
+    class Saturating(Graph):
+        def __init__(self, path: Path) -> None:
+            super().__init__(path)
+            self._wrong = str(path.relative_to(path.parent.parent)) == name
+
+        def run(self, sequences, outputs=None, pad_id=0):
+            results = super().run(sequences, outputs, pad_id)
+            if self._wrong:
+                results[0] = np.clip(results[0], -0.25, 0.25)
+                results[0] /= np.linalg.norm(results[0], axis=1, keepdims=True)
+            return results
+
+    monkeypatch.setattr(known_answers, "Graph", Saturating)
+    monkeypatch.setattr(pipeline, "Graph", Saturating)
+
+
+@pytest.mark.parametrize(
+    ("precisions", "consequence"), [(None, "will serve fp32 instead"), (("int8",), "will not serve it")]
+)
+def test_a_cpu_that_computes_int8_wrong_publishes_what_any_other_would(
+    tiny: Path, tmp_path: Path, progress, monkeypatch, precisions, consequence: str
+) -> None:
+    right = prepare(request(tiny, tmp_path / "right", precisions=precisions), progress).manifest
+    assert "warning" not in progress.text
+    saturate(monkeypatch, "int8/model.onnx")
+    wrong = prepare(request(tiny, tmp_path / "wrong", precisions=precisions), progress).manifest
+    assert wrong == right
+    (warning,) = [line for line in progress.lines if line.startswith("warning")]
+    assert consequence in warning
+
+
+def test_a_cpu_that_computes_fp32_wrong_publishes_nothing(tiny: Path, out: Path, progress, monkeypatch) -> None:
+    monkeypatch.setitem(known_answers.FLOOR, "fp32", 1.1)
+    with pytest.raises(SelfCheckError, match=r"fp32 graph misses the known answers.*nothing was published"):
+        prepare(request(tiny, out), progress)
+    assert os.listdir(out.parent) == []
+
+
+@pytest.mark.parametrize("wrong_call", [0, 1], ids=["alone", "in a batch"])
+def test_the_check_refuses_what_is_no_unit_vector(tiny: Path, out: Path, progress, wrong_call: int) -> None:
     prepare(request(tiny, out), progress)
     tokenizer = TextTokenizer(read_tokenizer(out), 32)
     graph = Graph(out / "fp32/model.onnx")
     known = known_answers.answer(graph, tokenizer, ["word1"])
-    assert known_answers.check(graph, tokenizer, known, "fp32") > 0.9999
+    assert known_answers.check_fp32(graph, tokenizer, known).passed
 
     class Twice:
+        calls = 0
+
         def run(self, sequences):
-            return [2 * vectors for vectors in graph.run(sequences)]
+            factor = 2 if self.calls == wrong_call else 1
+            self.calls += 1
+            return [factor * vectors for vectors in graph.run(sequences)]
 
     with pytest.raises(SelfCheckError, match="least cosine nan"):
-        known_answers.check(Twice(), tokenizer, known, "fp32")
+        known_answers.check_fp32(Twice(), tokenizer, known)
 
 
 def test_two_at_once_make_one_artefact(tiny: Path, out: Path, progress) -> None:

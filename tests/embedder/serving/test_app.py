@@ -30,8 +30,8 @@ class Bench:
     model: FakeModel
     tokenizer: FakeTokenizer
 
-    async def become_ready(self) -> None:
-        self.loading.set_result(LoadedModel(self.tokenizer, self.model, 1.0, {}))
+    async def become_ready(self, precision: str = "int8") -> None:
+        self.loading.set_result(LoadedModel(self.tokenizer, self.model, precision, 1.0, {}))
         await self.starting
         assert (await self.client.get("/readyz")).status_code == 200
 
@@ -69,6 +69,22 @@ def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
             await b.become_ready()
             served = await b.client.post("/embed", json={"texts": ["a"]})
             assert served.json()["embeddings"] == [[3.0, 101.0, 102.0, 204.0]]
+
+    run(test)
+
+
+def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
+    async def test() -> None:
+        async with bench() as b:
+            assert "build_info" not in (await b.client.get("/metrics")).text
+            await b.become_ready(precision="fp32")
+            fingerprint = MANIFEST.variants["fp32"].fingerprint
+            ready = (await b.client.get("/readyz")).json()
+            assert (ready["precision"], ready["fingerprint"]) == ("fp32", fingerprint)
+            served = await b.client.post("/embed", json={"texts": ["a"]})
+            assert served.json()["fingerprint"] == fingerprint
+            info = f'build_info{{fingerprint="{fingerprint}",model="a-model",precision="fp32"}} 1.0'
+            assert info in (await b.client.get("/metrics")).text
 
     run(test)
 

@@ -1,16 +1,26 @@
-"""The proof at warm-up, and the check of the model's output, without the real libraries."""
+"""The proof at warm-up, what is served where it fails, and the check of the model's output, without real libraries."""
 
+import logging
 from pathlib import Path
 
 import msgspec
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import ArtefactError, KnownAnswers, Variant
+from tandem_embedder.artefact import ArtefactError, KnownAnswers, Manifest, Variant, record_of
 from tandem_embedder.errors import ModelError
-from tandem_embedder.loading import KNOWN_ANSWERS_NAME, WrongAnswersError, prove, read_known_answers
+from tandem_embedder.loading import (
+    KNOWN_ANSWERS_NAME,
+    TOKENIZER_NAME,
+    LoadedModel,
+    WrongAnswersError,
+    load_or_fall_back,
+    prove,
+    read_known_answers,
+)
 from tandem_embedder.session import checked
 from tests.embedder.serving.doubles import DIM, FakeModel, FakeTokenizer, vector_of
+from tests.embedder.serving.test_settings import MANIFEST
 
 TEXTS = ["one", "two three", "four five six"]
 
@@ -28,18 +38,85 @@ def test_a_model_that_reproduces_the_answers_is_proven():
     assert prove(FakeTokenizer(), FakeModel(), answers(factor=0.5), variant(0.999), "int8") == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(
-    ("precision", "hint"), [("int8", "TANDEM_PRECISION=fp32"), ("fp32", "prepare the model again")]
-)
-def test_a_model_that_does_not_is_refused_with_a_way_out(precision: str, hint: str):
+def test_a_model_that_does_not_is_refused_with_both_figures():
     wrong = KnownAnswers(TEXTS, [[-1.0, 0.0, 0.0, 0.0]] * 3)
-    with pytest.raises(WrongAnswersError, match=hint):
-        prove(FakeTokenizer(), FakeModel(), wrong, variant(0.99), precision)
+    with pytest.raises(WrongAnswersError, match=r"precision int8: least cosine -0\.\d{5}, at least 0\.99000 needed"):
+        prove(FakeTokenizer(), FakeModel(), wrong, variant(0.99), "int8")
 
 
 def test_a_cosine_that_is_no_number_is_wrong():
     with pytest.raises(WrongAnswersError, match="nan"), np.errstate(invalid="ignore"):
         prove(FakeTokenizer(), FakeModel(), answers(factor=0.0), variant(0.99), "int8")
+
+
+class Saturating(FakeModel):
+    """Computes every vector with one coordinate cut off, as a kernel that saturates would."""
+
+    def embed(self, rows):
+        return np.minimum(super().embed(rows), 101)
+
+
+def artefact(folder: Path, *precisions: str) -> Manifest:
+    (folder / TOKENIZER_NAME).write_bytes(b"{}")
+    (folder / KNOWN_ANSWERS_NAME).write_bytes(msgspec.json.encode(answers()))
+    return msgspec.structs.replace(
+        MANIFEST,
+        tokenizer=record_of(folder / TOKENIZER_NAME),
+        known_answers=record_of(folder / KNOWN_ANSWERS_NAME),
+        variants={name: Variant(f"{name}/model.onnx", name * 8, "given", 0.999, {}) for name in precisions},
+    )
+
+
+def load_with(folder: Path, manifest: Manifest, precision: str, models: dict[str, FakeModel]) -> LoadedModel:
+    """Load with doubles, one of ``models`` for each precision that is asked for; the others must not be."""
+    return load_or_fall_back(
+        folder, manifest, precision, 1, lambda path, limit: FakeTokenizer(), lambda path, *_: models[path.parent.name]
+    )
+
+
+def test_int8_is_served_where_it_is_right(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    int8 = FakeModel()
+    loaded = load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "int8", {"int8": int8})
+    assert (loaded.precision, loaded.model) == ("int8", int8)
+    assert caplog.records == []
+
+
+def test_fp32_is_served_where_int8_is_wrong_and_one_warning_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    fp32 = FakeModel()
+    with caplog.at_level(logging.INFO):
+        loaded = load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "int8", {"int8": Saturating(), "fp32": fp32})
+    assert (loaded.precision, loaded.model) == ("fp32", fp32)
+    assert loaded.min_cosine == pytest.approx(1.0)
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "fp32 is served" in record.getMessage()
+    assert "at least 0.99900 needed" in record.__dict__["reason"]
+
+
+def test_an_artefact_without_fp32_is_not_served_where_int8_is_wrong(tmp_path: Path):
+    with pytest.raises(WrongAnswersError, match=r"precision int8.*holds no fp32 to serve instead"):
+        load_with(tmp_path, artefact(tmp_path, "int8"), "int8", {"int8": Saturating()})
+
+
+def test_both_reasons_are_told_where_fp32_cannot_be_served_either(tmp_path: Path):
+    manifest = artefact(tmp_path, "fp32", "int8")
+    with pytest.raises(WrongAnswersError, match=r"precision int8.*nor can fp32 be served:.*precision fp32"):
+        load_with(tmp_path, manifest, "int8", {"int8": Saturating(), "fp32": Saturating()})
+
+
+def test_fp32_that_was_asked_for_and_is_wrong_is_tried_once(tmp_path: Path):
+    fp32 = Saturating()
+    with pytest.raises(WrongAnswersError, match="precision fp32"):
+        load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "fp32", {"fp32": fp32})
+    assert len(fp32.batches) == len(TEXTS)
+
+
+def test_a_damaged_int8_is_no_reason_to_serve_fp32(tmp_path: Path):
+    manifest = artefact(tmp_path, "fp32", "int8")
+    damaged = msgspec.structs.replace(manifest.variants["int8"], files={"int8/model.onnx": manifest.tokenizer})
+    manifest = msgspec.structs.replace(manifest, variants={**manifest.variants, "int8": damaged})
+    with pytest.raises(ArtefactError, match=r"int8/model\.onnx is missing"):
+        load_with(tmp_path, manifest, "int8", {})
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import msgspec
+import numpy as np
 import pytest
 
 from tandem_embedder.artefact import Manifest, read_manifest, record_of
@@ -52,6 +53,19 @@ def falsify_the_answers(folder: Path) -> None:
     write_manifest(folder, msgspec.structs.replace(read_manifest(folder), known_answers=record_of(path)))
 
 
+def raise_the_limit_of_int8(folder: Path) -> None:
+    """Make every CPU one that computes int8 wrong."""
+    manifest = read_manifest(folder)
+    int8 = msgspec.structs.replace(manifest.variants["int8"], min_cosine=0.99999)
+    write_manifest(folder, msgspec.structs.replace(manifest, variants={**manifest.variants, "int8": int8}))
+
+
+def raise_the_limit_of_int8_alone(folder: Path) -> None:
+    raise_the_limit_of_int8(folder)
+    manifest = read_manifest(folder)
+    write_manifest(folder, msgspec.structs.replace(manifest, variants={"int8": manifest.variants["int8"]}))
+
+
 def replace_the_graph_and_its_record(folder: Path) -> None:
     graph = folder / "int8/model.onnx"
     graph.write_bytes(b"no graph at all")
@@ -70,6 +84,8 @@ def replace_the_graph_and_its_record(folder: Path) -> None:
         (remove_the_tokenizer, "tokenizer.json is missing"),
         (remove_the_manifest, "manifest.json is missing"),
         (falsify_the_answers, "does not reproduce the known answers"),
+        (raise_the_limit_of_int8, "fp32/model.onnx is missing"),
+        (raise_the_limit_of_int8_alone, "holds no fp32 to serve instead"),
         (replace_the_graph_and_its_record, "cannot be loaded"),
     ],
 )
@@ -111,6 +127,31 @@ def test_fp32_is_served_under_a_fingerprint_of_its_own(start_embedder: StartEmbe
         variants = read_manifest(model_dir).variants
         assert ready["fingerprint"] == variants["fp32"].fingerprint != variants["int8"].fingerprint
         assert len(client.post("/embed", json={"texts": ["a"]}).json()["embeddings"][0]) == ready["dim"]
+
+
+def test_where_int8_is_wrong_fp32_is_served_in_its_own_name(
+    start_embedder: StartEmbedder, model_dir: Path, tmp_path: Path
+):
+    folder = tmp_path / "model"
+    shutil.copytree(model_dir, folder)
+    raise_the_limit_of_int8(folder)
+    embedder = start_embedder(MODEL_DIR=str(folder), PRECISION="int8").wait_ready()
+    fp32 = read_manifest(folder).variants["fp32"].fingerprint
+    with client_of(embedder) as client:
+        ready = client.get("/readyz").json()
+        assert (ready["precision"], ready["fingerprint"]) == ("fp32", fp32)
+        known = msgspec.json.decode((folder / "known_answers.json").read_bytes())
+        reply = client.post("/embed", json={"texts": known["texts"][:2]}).json()
+        assert reply["fingerprint"] == fp32
+        np.testing.assert_allclose(reply["embeddings"], known["vectors"][:2], atol=1e-5)
+        assert f'build_info{{fingerprint="{fp32}"' in client.get("/metrics").text
+    assert embedder.terminate() == 0
+    lines = [line for line in embedder.log_lines() if line["message"] != "request"]
+    assert [line["level"] for line in lines] == ["info", "warning", "info", "info"]
+    _, warning, last, _ = lines
+    assert "fp32 is served" in warning["message"]
+    assert "at least 0.99999 needed" in warning["reason"]
+    assert (last["message"], last["fingerprint"]) == ("ready", fp32)
 
 
 async def flood(client: httpx.AsyncClient, requests: int, texts: list[str]) -> list[httpx.Response]:

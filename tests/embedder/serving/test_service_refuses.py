@@ -189,7 +189,8 @@ def test_the_log_is_one_object_a_line_with_the_requests_id(embedder: ServiceProc
     wait_until(lambda: "find-me" in embedder.log_text(), "the request's line in the log")
     lines = embedder.log_lines()
     assert lines[0]["message"] == "starting"
-    assert lines[0]["fingerprint"] == client.get("/readyz").json()["fingerprint"]
+    (ready,) = [line for line in lines if line["message"] == "ready"]
+    assert ready["fingerprint"] == client.get("/readyz").json()["fingerprint"]
     access = [line for line in lines if line.get("request_id") == "find-me"]
     assert [(line["method"], line["path"], line["status"]) for line in access] == [("POST", "/embed", 200)]
     assert not [line for line in lines if line["level"] in {"error", "critical"}]

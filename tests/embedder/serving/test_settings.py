@@ -4,15 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from tandem_contract.service.settings import SettingsError, read
-from tandem_embedder.artefact import FileRecord, Manifest, Source, Variant
+from tandem_embedder.artefact import FORMAT, FileRecord, Manifest, Source, Variant
 from tandem_embedder.settings import Settings
 
 RECORD = FileRecord(bytes=1, sha256="0" * 64)
 MANIFEST = Manifest(
-    format=1,
+    format=FORMAT,
     model="a-model",
     dim=4,
     max_seq_length=256,
@@ -20,9 +21,13 @@ MANIFEST = Manifest(
     source=Source(kind="folder", reference="x", sha256={}),
     tokenizer=RECORD,
     known_answers=RECORD,
-    variants={"int8": Variant("int8/model.onnx", "f" * 32, "given", 0.99, {})},
+    variants={
+        "fp32": Variant("fp32/model.onnx", "e" * 32, "given", 0.9999, {}),
+        "int8": Variant("int8/model.onnx", "f" * 32, "given", 0.99, {}),
+    },
     prepared_with={},
 )
+INT8_ALONE = msgspec.structs.replace(MANIFEST, variants={"int8": MANIFEST.variants["int8"]})
 
 
 def test_the_defaults_keep_their_own_rules():
@@ -59,7 +64,7 @@ def test_a_wrong_setting_is_named(environment: dict[str, str], named: str):
 def test_a_setting_that_does_not_fit_the_model_is_named(environment: dict[str, str], named: str):
     settings = read(Settings, environment)
     with pytest.raises(ValueError, match=named):
-        settings.check_model(MANIFEST)
+        settings.check_model(INT8_ALONE)
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -13,6 +13,7 @@ Run as ``python -m tandem_embedder.prepare --out DIR``. The steps, one module ea
 ``given_graph``        a folder's own model.onnx instead of the two above
 ``calibration``        ranges of the activations over the shipped texts; scales from them
 ``known_answers``      a few texts and their fp32 vectors, and the check against them
+``exact``              the int8 graph in exact arithmetic, from which int8's limit in that check comes
 ``fingerprint``        the hash of all that defines the vectors
 ``publish``            the atomic move into place
 ``pipeline``           these in order; ``cli`` in front of it

@@ -4,7 +4,7 @@
  ├─ ``UsageError``        the options contradict each other or the folder: change the command
  ├─ ``SourceError``       one source could not deliver: the next one is tried, or the network is to be looked at
  ├─ ``UnsupportedModel``  the model is of a kind this package does not write: the message names file and field
- ├─ ``SelfCheckError``    the graph written does not reproduce the known answers on this CPU: nothing is published
+ ├─ ``SelfCheckError``    the graph written does not reproduce the known answers: nothing is published
  └─ ``PublishError``      the artefact could not be put in place: the message names the path
 
 Every message is one line, fit to be shown without a traceback.

@@ -21,6 +21,7 @@ from tandem_embedder.artefact import (
 from tandem_embedder.prepare import known_answers, publish
 from tandem_embedder.prepare.errors import PublishError, UsageError
 from tandem_embedder.prepare.fingerprint import fingerprint
+from tandem_embedder.prepare.known_answers import Check
 from tandem_embedder.prepare.locking import exclusive
 from tandem_embedder.prepare.model_spec import (
     CONFIG,
@@ -96,9 +97,9 @@ def _existing(out: Path, progress: Progress) -> Manifest | None:
     try:
         return publish.read_complete(out)
     except ArtefactError as error:
-        # What is not an artefact at all is refused before it is called a damaged one.
+        # What is not an artefact at all is refused before it is called an unusable one.
         publish.check_replaceable(out)
-        progress.say(f"the artefact there is damaged and made anew: {error}")
+        progress.say(f"the artefact there cannot be used and is made anew: {error}")
         return None
 
 
@@ -153,11 +154,16 @@ def _build(
 
     progress.say("checking against the known answers")
     texts = known_answers.known_texts(spec.max_seq_length)
-    known = known_answers.answer(Graph(paths["fp32"]), tokenizer, texts)
+    reference = Graph(paths["fp32"])
+    known = known_answers.answer(reference, tokenizer, texts)
     (staged / publish.KNOWN_ANSWERS_NAME).write_bytes(known_answers.encode(known))
-    for precision in fingerprints:
-        least = known_answers.check(Graph(paths[precision]), tokenizer, known, precision)
-        progress.say(f"  {precision}: least cosine {least:.5f}")
+    checks: dict[Precision, Check] = {"fp32": known_answers.check_fp32(reference, tokenizer, known)}
+    if "int8" in fingerprints:
+        checks["int8"] = known_answers.check_int8(paths["int8"], tokenizer, known)
+    for precision, check in checks.items():
+        progress.say(f"  {precision}: least cosine {check.least:.5f}, at least {check.limit:.5f} needed")
+    if not all(check.passed for check in checks.values()):
+        progress.say(_int8_warning("fp32" in fingerprints))
     if "fp32" not in fingerprints:
         for file in paths["fp32"].parent.iterdir():
             file.unlink()
@@ -172,19 +178,29 @@ def _build(
         source=Source(source.kind, source.reference, _source_hashes(source.path, work)),
         tokenizer=record_of(staged / publish.TOKENIZER_NAME),
         known_answers=record_of(staged / publish.KNOWN_ANSWERS_NAME),
-        variants={name: _variant(staged, name, value, work) for name, value in fingerprints.items()},
+        variants={
+            name: _variant(staged, name, value, work, checks[name].limit) for name, value in fingerprints.items()
+        },
         prepared_with=_tools(),
         prompts=spec.prompts,
     )
 
 
-def _variant(staged: Path, precision: Precision, name: str, work: Plan) -> Variant:
+def _int8_warning(has_fp32: bool) -> str:
+    here = "here the embedder will serve fp32 instead" if has_fp32 else "here the embedder will not serve it"
+    return (
+        "warning: this CPU does not compute int8 right (without VNNI its integer sums saturate). int8 is published "
+        f"all the same, as it is right on other CPUs; {here}"
+    )
+
+
+def _variant(staged: Path, precision: Precision, name: str, work: Plan, min_cosine: float) -> Variant:
     files = sorted(path for path in (staged / precision).iterdir() if path.is_file())
     return Variant(
         graph=f"{precision}/model.onnx",
         fingerprint=name,
         recipe=work.recipe.name(precision),
-        min_cosine=known_answers.MIN_COSINE[precision],
+        min_cosine=min_cosine,
         files={str(path.relative_to(staged)): record_of(path) for path in files},
     )
 

@@ -67,10 +67,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run embedder gateway prepare; do \
+	@for set in dev run bench embedder gateway prepare; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra prepare -c requirements/dev.txt" ;; \
+			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
 		echo "tandem: requirements/$$set.txt"; \

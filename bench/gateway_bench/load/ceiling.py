@@ -34,7 +34,7 @@ def measure_ceiling(
     Raises:
         RuntimeError: if the server does not start.
     """
-    server = subprocess.Popen(  # noqa: S603 - this interpreter, a module of this package
+    server = subprocess.Popen(
         [sys.executable, "-m", "gateway_bench.load.null_server"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert server.stdin is not None

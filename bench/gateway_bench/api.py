@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import httpx
@@ -88,7 +89,7 @@ class Api:
         # One job after the other: an architecture that runs jobs side by side would otherwise be given another load.
         for start in range(0, len(documents), _POST_DOCUMENTS):
             job = self._accept(documents[start : start + _POST_DOCUMENTS], collection)
-            self._follow(job, lambda processed, before=start: progress(before + processed))
+            self._follow(job, partial(_advance, progress, start))
         return time.monotonic() - started
 
     def _accept(self, documents: Sequence[Document], collection: str | None) -> str:
@@ -125,6 +126,10 @@ class Api:
             return self._http.request(method, self.url + path, headers=headers, **content)
         except httpx.TransportError as error:
             raise ApiError(f"{method} {self.url}{path}: {error or type(error).__name__}") from error
+
+
+def _advance(progress: Callable[[int], None], before: int, processed: int) -> None:
+    progress(before + processed)
 
 
 def _object(response: httpx.Response, asked: str, status: int = 200) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_rounds
 from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.report import write_report
-from gateway_bench.results import FORMAT, Results, Tested, Workload, write_results
+from gateway_bench.results import FORMAT, Results, Subject, Workload, write_results
 
 RESULTS_NAME = "results.json"
 
@@ -179,7 +179,7 @@ def _compare(options: argparse.Namespace) -> int:
 
     def results() -> Results:
         failed = [
-            Tested(t.key, t.title, t.description, t.versions, findings.failures.get(t.key, t.failure), t.skipped)
+            Subject(t.key, t.title, t.description, t.versions, findings.failures.get(t.key, t.failure), t.skipped)
             for t in tested.values()
         ]
         return Results(
@@ -209,7 +209,7 @@ def _documents(options: argparse.Namespace) -> tuple[list[corpus.Document], str]
     return documents, source
 
 
-def _prepare_environments(chosen: Sequence[Architecture], environments: Environments) -> dict[str, Tested]:
+def _prepare_environments(chosen: Sequence[Architecture], environments: Environments) -> dict[str, Subject]:
     tested = {}
     for architecture in chosen:
         versions: dict[str, str] = {}
@@ -220,7 +220,7 @@ def _prepare_environments(chosen: Sequence[Architecture], environments: Environm
         except EnvironmentFailed as error:
             failure = str(error)
             _say(f"{architecture.title} is skipped: its environment cannot be made: {failure}")
-        tested[architecture.key] = Tested(
+        tested[architecture.key] = Subject(
             architecture.key, architecture.title, architecture.description, versions, failure, failure is not None
         )
     return tested

@@ -10,6 +10,9 @@ import psutil
 
 from gateway_bench.results import Machine
 
+# What a result depends on; former results are not among it.
+_MEASURED = ("bench/gateway_bench", "services", "shared", "requirements", "pyproject.toml")
+
 
 def this_machine() -> Machine:
     """Return this machine: what limits a process here, and nothing that names the machine."""
@@ -23,10 +26,10 @@ def this_machine() -> Machine:
 
 
 def commit_of(repository: Path) -> str:
-    """Return the checked-out commit, with ``+changes`` where files differ from it; ``unknown`` without git."""
+    """Return the checked-out commit, ``+changes`` if what is measured differs from it; ``unknown`` without git."""
     try:
         commit = _git(repository, "rev-parse", "--short=12", "HEAD")
-        return f"{commit}+changes" if _git(repository, "status", "--porcelain") else commit
+        return f"{commit}+changes" if _git(repository, "status", "--porcelain", "--", *_MEASURED) else commit
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

@@ -31,7 +31,7 @@ class Start(msgspec.Struct, frozen=True):
     """None if nothing was ingested."""
 
 
-class Tested(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True):
     """An architecture of the comparison."""
 
     key: str
@@ -82,7 +82,7 @@ class Results(msgspec.Struct, frozen=True):
     workload: Workload
     ceilings: dict[str, float]
     """Concurrency → requests a second of the client against a server that does nothing."""
-    architectures: list[Tested]
+    architectures: list[Subject]
     starts: list[Start]
     loads: list[Measured]
 

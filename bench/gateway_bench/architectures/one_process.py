@@ -1,4 +1,4 @@
-"""Architecture B: gateway and embedder in one process, the same code behind the same ``Embedder`` port, no HTTP between.
+"""Architecture B: gateway and embedder in one process, the same code and ``Embedder`` port, no HTTP between.
 
 A measuring device, not a way to run Tandem: it shows what the split costs and what it gains. It is wired here and not
 in the services, and is the only module of the benchmark that imports both of them::

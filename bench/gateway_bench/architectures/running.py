@@ -17,7 +17,7 @@ from gateway_bench.architectures.catalogue import Deployment, Service
 _READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02
-_LOG_LINES = 3
+_REASON_CHARS = 400
 
 
 class ArchitectureFailed(Exception):
@@ -142,5 +142,6 @@ class Running:
         return self._folder / f"{name}.log"
 
     def _last_words(self, name: str) -> str:
+        # The last line alone: that of a traceback is the reason, and the others hold paths of this machine.
         lines = self._log(name).read_text(errors="replace").strip().splitlines()
-        return " | ".join(lines[-_LOG_LINES:])[-600:] or "it wrote nothing"
+        return lines[-1][:_REASON_CHARS] if lines else "it wrote nothing"

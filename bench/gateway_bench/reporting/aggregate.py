@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from gateway_bench.results import Measured, Results, Tested
+from gateway_bench.results import Measured, Results, Subject
 
 BASELINE = "A"
 PREFERRED_CONCURRENCY = 16
@@ -34,7 +34,7 @@ class LoadRow:
 class ArchitectureRow:
     """An architecture; medians over the rounds."""
 
-    tested: Tested
+    subject: Subject
     cold_start: float | None
     ingest: float | None
     loads: dict[int, LoadRow]
@@ -66,28 +66,28 @@ def aggregate(results: Results) -> list[ArchitectureRow]:
     baseline = {(load.round, load.concurrency): load for load in results.loads if load.architecture == BASELINE}
     base_rss = {number: _worst(_of_round(results, BASELINE, number)) for number in _rounds(results, BASELINE)}
     rows = []
-    for tested in results.architectures:
-        own = [load for load in results.loads if load.architecture == tested.key]
-        starts = [start for start in results.starts if start.architecture == tested.key]
+    for subject in results.architectures:
+        own = [load for load in results.loads if load.architecture == subject.key]
+        starts = [start for start in results.starts if start.architecture == subject.key]
         rates = [start.ingest_docs_per_second for start in starts if start.ingest_docs_per_second is not None]
         names = sorted({name for load in own for name in load.usage})
         ratios = [
             _worst([load for load in own if load.round == number]) / base_rss[number]
-            for number in _rounds(results, tested.key)
+            for number in _rounds(results, subject.key)
             if base_rss.get(number)
         ]
         rows.append(
             ArchitectureRow(
-                tested=tested,
+                subject=subject,
                 cold_start=_median([start.cold_start_seconds for start in starts]),
                 ingest=_median(rates),
                 loads={
                     concurrency: _load_row([load for load in own if load.concurrency == concurrency], baseline)
                     for concurrency in sorted({load.concurrency for load in own})
                 },
-                rss={name: _worst_of(results, tested.key, name, "rss_peak") for name in names},
-                pss={name: _worst_of(results, tested.key, name, "pss_peak") for name in names},
-                rss_ratio=_median(ratios) if tested.key != BASELINE else None,
+                rss={name: _worst_of(results, subject.key, name, "rss_peak") for name in names},
+                pss={name: _worst_of(results, subject.key, name, "pss_peak") for name in names},
+                rss_ratio=_median(ratios) if subject.key != BASELINE else None,
             )
         )
     return rows

@@ -17,12 +17,13 @@ from gateway_bench.results import Results
 # Okabe and Ito's colours, told apart with any kind of colour vision; every line has a marker of its own as well.
 _COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
 _MARKERS = "osD^vPX"
-_STYLE: dict[str, Any] = {
+_STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "gateway_bench",  # equal results give equal files
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#dddddd",
     "font.size": 10,
 }
@@ -31,7 +32,7 @@ _STYLE: dict[str, Any] = {
 def write_figures(results: Results, rows: Sequence[ArchitectureRow], folder: Path) -> list[Path]:
     """Write the figures into a folder, and return their files."""
     measured = [row for row in rows if row.loads]
-    colours = {row.tested.key: number for number, row in enumerate(rows)}
+    colours = {row.subject.key: number for number, row in enumerate(rows)}
     written = []
     draw: Callable[[Any, Sequence[ArchitectureRow], Results, dict[str, int]], None]
     for name, draw in (("latency-throughput", _throughput), ("memory", _memory), ("latency", _distribution)):
@@ -49,13 +50,13 @@ def write_figures(results: Results, rows: Sequence[ArchitectureRow], folder: Pat
 def _throughput(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colours: dict[str, int]) -> None:
     for row in rows:
         loads = [load for load in row.loads.values() if load.p95 is not None]
-        number = colours[row.tested.key]
+        number = colours[row.subject.key]
         axes.plot(
             [load.rps for load in loads],
             [load.p95 for load in loads],
             color=_COLOURS[number % len(_COLOURS)],
             marker=_MARKERS[number % len(_MARKERS)],
-            label=row.tested.title,
+            label=row.subject.title,
         )
         for load in loads:
             axes.annotate(
@@ -79,7 +80,7 @@ def _memory(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colour
                     value,
                     0.36,
                     left=bottom,
-                    color=_COLOURS[colours[row.tested.key] % len(_COLOURS)],
+                    color=_COLOURS[colours[row.subject.key] % len(_COLOURS)],
                     alpha=alpha,
                     edgecolor="white",
                 )
@@ -87,7 +88,7 @@ def _memory(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colour
             axes.annotate(
                 f"{bottom:.0f}", (bottom, place + offset), textcoords="offset points", xytext=(4, -3), fontsize=8
             )
-    axes.set_yticks(range(len(rows)), [row.tested.title for row in rows])
+    axes.set_yticks(range(len(rows)), [row.subject.title for row in rows])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
     axes.set_xlabel("MiB")
@@ -101,14 +102,14 @@ def _distribution(axes: Any, rows: Sequence[ArchitectureRow], results: Results, 
         loads = [
             load
             for load in results.loads
-            if load.architecture == row.tested.key and load.concurrency == concurrency and load.summary.distribution
+            if load.architecture == row.subject.key and load.concurrency == concurrency and load.summary.distribution
         ]
         if loads:
             axes.plot(
                 loads[-1].summary.distribution,
                 [100 * share for share in QUANTILES],
-                color=_COLOURS[colours[row.tested.key] % len(_COLOURS)],
-                label=row.tested.title,
+                color=_COLOURS[colours[row.subject.key] % len(_COLOURS)],
+                label=row.subject.title,
             )
     axes.set_xscale("log")
     axes.set_xlabel("latency, ms (log)")

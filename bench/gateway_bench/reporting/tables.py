@@ -27,12 +27,12 @@ def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
     for row in rows:
         load = row.loads.get(concurrency)
         if load is None:
-            lines.append(f"| {row.tested.title} | {_reason(row)} | | | | | | | | |")
+            lines.append(f"| {row.subject.title} | {_reason(row)} | | | | | | | | |")
             continue
         parts = " + ".join(f"{value:.0f}" for value in row.rss.values()) if len(row.rss) > 1 else ""
         rss = f"{row.total_rss:.0f}{_ratio(row.rss_ratio)}{f' = {parts}' if parts else ''}"
         cells = [
-            row.tested.title + _note(row),
+            row.subject.title + _note(row),
             f"{load.rps:.0f}{_ratio(load.rps_ratio)}",
             _number(load.p50),
             f"{_number(load.p95)}{_ratio(load.p95_ratio)}",
@@ -59,7 +59,7 @@ def by_concurrency(results: Results, rows: Sequence[ArchitectureRow]) -> str:
             f"{row.loads[clients].rps:.0f}, {_number(row.loads[clients].p95)}" if clients in row.loads else "–"
             for clients in columns
         ]
-        lines.append(f"| {row.tested.title} | {' | '.join(cells)} |")
+        lines.append(f"| {row.subject.title} | {' | '.join(cells)} |")
     ceilings = [f"{results.ceilings[str(clients)]:.0f}" for clients in columns if str(clients) in results.ceilings]
     if len(ceilings) == len(columns):
         lines.append(f"| *the client against a server that does nothing* | {' | '.join(ceilings)} |")
@@ -79,10 +79,10 @@ def machine(results: Results) -> str:
         f"{work.warm_up} requests of warm-up",
     ]
     told: dict[str, list[str]] = {}
-    for tested in results.architectures:
-        if tested.versions:
-            versions = ", ".join(f"{name} {version}" for name, version in tested.versions.items())
-            told.setdefault(versions, []).append(tested.key)
+    for subject in results.architectures:
+        if subject.versions:
+            versions = ", ".join(f"{name} {version}" for name, version in subject.versions.items())
+            told.setdefault(versions, []).append(subject.key)
     lines += [f"- {', '.join(keys)}: {versions}" for versions, keys in told.items()]
     return "\n".join(lines)
 
@@ -91,26 +91,26 @@ def projection(results: Results, rows: Sequence[ArchitectureRow], p95_target: fl
     """Return replicas and memory for other loads, with the figures that they come from."""
     targets = [f"{target:,} RPS" for target in TARGETS_RPS]
     lines = [
-        f"Whole copies, p95 within {p95_target:g} ms: replicas = ⌈target ÷ RPS of one⌉, memory = replicas × RSS of one.",
+        f"Whole copies, p95 within {p95_target:g} ms: replicas = ⌈target ÷ RPS of one⌉, memory = replicas × its RSS.",
         "",
         "| architecture | one copy: RPS (clients, p95 ms), RSS MiB | " + " | ".join(targets) + " |",
         "| --- | --- |" + " --- |" * len(targets),
     ]
-    points = {row.tested.key: _capacity(row, p95_target) for row in rows}
+    points = {row.subject.key: _capacity(row, p95_target) for row in rows}
     for row in rows:
-        point = points[row.tested.key]
+        point = points[row.subject.key]
         if point is None:
             if row.loads:
                 missed = f"no load was within {p95_target:g} ms"
-                lines.append(f"| {row.tested.title} | {missed} |{' – |' * len(targets)}")
+                lines.append(f"| {row.subject.title} | {missed} |{' – |' * len(targets)}")
             continue
         cells = []
         for target in TARGETS_RPS:
             copies = whole_copies(target, point, row.total_rss)
             cells.append(f"{copies.replicas}, {_memory(copies.memory_mib)}")
         one = f"{point.rps:.0f} ({point.concurrency}, {point.p95:.0f}), {row.total_rss:.0f}"
-        lines.append(f"| {row.tested.title} | {one} | {' | '.join(cells)} |")
-    split = [row for row in rows if _is_split(row) and points[row.tested.key] is not None]
+        lines.append(f"| {row.subject.title} | {one} | {' | '.join(cells)} |")
+    split = [row for row in rows if _is_split(row) and points[row.subject.key] is not None]
     if split:
         lines += ["", *_split_table(results, split, points, targets)]
     return "\n".join(lines)
@@ -128,7 +128,7 @@ def _split_table(
         "| --- | --- |" + " --- |" * len(targets),
     ]
     for row in rows:
-        point = points[row.tested.key]
+        point = points[row.subject.key]
         assert point is not None
         cpu = row.loads[point.concurrency].cpu_ms
         embedder_cpu, gateway_cpu = cpu["embedder"], cpu["gateway"]
@@ -144,7 +144,7 @@ def _split_table(
             )
             cells.append(f"{scaled.embedders} + {scaled.gateways}, {_memory(scaled.memory_mib)}")
         one = f"{embedder_cpu:.2f} + {gateway_cpu:.2f}; {row.rss['embedder']:.0f} + {row.rss['gateway']:.0f}"
-        lines.append(f"| {row.tested.title} | {one} | {' | '.join(cells)} |")
+        lines.append(f"| {row.subject.title} | {one} | {' | '.join(cells)} |")
     return lines
 
 
@@ -165,7 +165,7 @@ def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
     remarks = [
         "RSS and PSS: the most during the loads, of all processes; RSS counts a page that two of them share twice."
     ]
-    if any(row.tested.key == BASELINE and row.loads for row in rows):
+    if any(row.subject.key == BASELINE and row.loads for row in rows):
         remarks.append("In brackets: against A, the median of the rounds' ratios.")
     for row in rows:
         for load in row.loads.values():
@@ -175,7 +175,7 @@ def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
 
 def _warnings(row: ArchitectureRow, load: LoadRow, results: Results) -> list[str]:
     found = []
-    where = f"{row.tested.title}, {load.concurrency} clients"
+    where = f"{row.subject.title}, {load.concurrency} clients"
     if load.errors:
         found.append(f"{where}: errors: " + ", ".join(f"{count} × {kind}" for kind, count in load.errors.items()))
     ceiling = results.ceilings.get(str(load.concurrency))
@@ -185,12 +185,12 @@ def _warnings(row: ArchitectureRow, load: LoadRow, results: Results) -> list[str
 
 
 def _reason(row: ArchitectureRow) -> str:
-    word = "skipped" if row.tested.skipped else "failed"
-    return f"{word}: {_escaped(row.tested.failure or 'nothing was measured')}"
+    word = "skipped" if row.subject.skipped else "failed"
+    return f"{word}: {_escaped(row.subject.failure or 'nothing was measured')}"
 
 
 def _note(row: ArchitectureRow) -> str:
-    return f" (given up: {_escaped(row.tested.failure)})" if row.tested.failure else ""
+    return f" (given up: {_escaped(row.subject.failure)})" if row.subject.failure else ""
 
 
 def _escaped(text: str) -> str:

@@ -136,13 +136,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> Report:
     target = Target.of(options.url, SEARCH_PATH)
+    probe = queries.search_body(queries.REPEATED, options.top_k, options.collection, options.mode)
+    with Api(options.url, timeout=options.timeout) as api:
+        answer = check_target(api, probe, allow_empty=options.allow_empty)
+        count = api.document_count()
     texts, description = _queries(options)
     bodies = [queries.search_body(text, options.top_k, options.collection, options.mode) for text in texts]
     requests = queries.endless_requests(target, bodies)
     out = sys.stderr if str(options.json) == "-" else sys.stdout
-    with Api(options.url, timeout=options.timeout) as api:
-        answer = check_target(api, bodies[-1], allow_empty=options.allow_empty)
-        count = api.document_count()
     print(f"{options.url}: {count} documents; top_k {options.top_k}; {description}", file=out)
     print(_HEADER, file=out, flush=True)
     ceilings: dict[int, float] = {}

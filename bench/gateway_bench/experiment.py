@@ -122,7 +122,7 @@ def _measure(
                     rate = len(protocol.documents) / seconds
                     bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
                 findings.starts.append(Start(architecture.key, number, running.cold_start_seconds, rate))
-                answer = check_target(api, queries.search_body(texts[-1], TOP_K), allow_empty=protocol.empty)
+                answer = check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
             target = Target.of(running.url, SEARCH_PATH)
             bodies = [queries.search_body(text, TOP_K) for text in texts]
             requests = queries.endless_requests(target, bodies)

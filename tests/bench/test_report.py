@@ -141,13 +141,13 @@ def test_the_command_writes_a_report_the_figures_and_the_blocks(tmp_path: Path) 
     path, document = tmp_path / "results.json", tmp_path / "page.md"
     write_results(path, made())
     document.write_text(
-        "before\n<!-- table:comparison -->\nold\n<!-- /table:comparison -->\nbetween\n"
+        "before\n<!-- table:comparison -->\nOUTDATED\n<!-- /table:comparison -->\nbetween\n"
         "<!-- table:empty -->\nkept\n<!-- /table:empty -->\nafter\n"
     )
     assert report.main([str(path), "--update", str(document)]) == 0
     text = document.read_text()
     assert "| C. Tandem | 540 (10.0 ×) |" in text
-    assert "old" not in text
+    assert "OUTDATED" not in text
     assert text.startswith("before\n")
     assert "<!-- table:empty -->\nkept\n<!-- /table:empty -->\nafter\n" in text
     assert (tmp_path / "report.md").read_text().count("## ") == 4

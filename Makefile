@@ -1,5 +1,5 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
-# Everything goes into .venv, .cache and models; `make clean` removes all three.
+# Everything goes into .venv, .venv-bench, .cache and models, which `make clean` removes.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,11 +9,17 @@ MODEL_DIR ?= models/all-MiniLM-L6-v2
 MODEL_FROM ?= auto
 PREPARE = $(BIN)/python -m tandem_embedder.prepare --out $(MODEL_DIR) $(if $(SOURCE),--source $(SOURCE),--from $(MODEL_FROM))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The benchmark: its environments, where its results go, and options for `make bench`.
+BENCH_VENVS := .venv-bench
+BENCH_VENV := $(BENCH_VENVS)/client
+BENCH_PYTHON := $(BENCH_VENV)/bin/python
+BENCH_OUT := bench/results
+BENCH ?=
 UV_VERSION := 0.13.9
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test check format model setup setup-dev lock clean
+.PHONY: help demo run test check bench bench-report format model setup setup-dev lock clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -36,6 +42,17 @@ check: setup-dev ## lint, types and import rules
 	@$(BIN)/mypy
 	@MYPYPATH=deploy/local $(BIN)/mypy deploy/local
 	@$(BIN)/lint-imports --no-cache
+
+bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents and without; about 25 minutes (BENCH=options)
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH)
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
+		--allow-empty --rounds 1 --out $(BENCH_OUT)/empty
+	@$(MAKE) --no-print-directory bench-report
+
+bench-report: $(BENCH_VENV)/.installed ## tables and figures anew from bench/results, also in README and docs
+	@$(BENCH_PYTHON) -m gateway_bench.report $(BENCH_OUT)/results.json --empty $(BENCH_OUT)/empty/results.json \
+		$(if $(wildcard $(BENCH_OUT)/quality.json),--quality $(BENCH_OUT)/quality.json) \
+		--update docs/case-study.md README.md
 
 format: setup-dev ## format the code and sort its imports
 	@$(BIN)/ruff check --fix-only .
@@ -65,6 +82,14 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) install --progress-bar on --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# The environments of the architectures are beside that of the load client.
+$(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
+	@echo "tandem: making $(BENCH_VENV)"
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_PYTHON) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
+	@$(BENCH_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
 	@for set in dev run bench embedder gateway prepare; do \
@@ -80,4 +105,4 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	done
 
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -70,7 +70,8 @@ class Api:
         """
         response = self._send("POST", SEARCH_PATH, content=body)
         if response.status_code in (400, 422):
-            raise SearchRefused(_said(response, f"POST {SEARCH_PATH}"), _param(response))
+            message, param = _refusal(response)
+            raise SearchRefused(message or _said(response, f"POST {SEARCH_PATH}"), param)
         _object(response, f"POST {SEARCH_PATH}")
         return response.content
 
@@ -148,12 +149,13 @@ def _said(response: httpx.Response, asked: str) -> str:
     return f"{asked} answered {response.status_code}: {response.text[:500]}"
 
 
-def _param(response: httpx.Response) -> str | None:
+def _refusal(response: httpx.Response) -> tuple[str | None, str | None]:
+    """Return message and field of an error in Tandem's shape, None where it is in another."""
     try:
-        param = response.json()["error"]["param"]
+        error = response.json()["error"]
+        return str(error["message"]), str(error["param"])
     except (ValueError, KeyError, TypeError):
-        return None
-    return param if isinstance(param, str) else None
+        return None, None
 
 
 def _retry_after(response: httpx.Response) -> float:

@@ -103,7 +103,7 @@ def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]
         try:
             reports.append(_one_mode(api, dataset, collection, mode))
         except _ModeUnknown as error:
-            reports.append(ModeReport(mode, None, f"the server refuses it: {error}"))
+            reports.append(ModeReport(mode, None, f"refused: {error}"))
     if all(report.scores is None for report in reports):
         reports.append(_one_mode(api, dataset, collection, _DEFAULT_MODE))
     return reports

@@ -45,8 +45,8 @@ second query .
 .W
 nobody judged this
 """
-# Query 2 is the second of the file, whose .I is 004; 1 is the best code, -1 and 5 are of no interest.
-CRANFIELD_JUDGEMENTS = "1 1 1 \n1 2 4\n2 2 -1\n2 1 3\n2 3 1\n"
+# Query 2 is the second of the file, whose .I is 004. 5 is of no interest; document 3 has no text.
+CRANFIELD_JUDGEMENTS = "1 1 1 \n1  2  4\n2 2 5\n2 1 -1\n2 3 1\n"
 
 
 @pytest.fixture
@@ -59,14 +59,14 @@ def cranfield(tmp_path: Path) -> Path:
     return folder
 
 
-def test_cranfield_counts_its_queries_from_one_and_its_codes_backwards(cranfield: Path) -> None:
+def test_cranfield_counts_its_queries_from_one_and_all_but_code_five_is_relevant(cranfield: Path) -> None:
     dataset = read_dataset(cranfield)
     assert [(document.id, document.text) for document in dataset.documents] == [
         ("1", "a title . and an abstract ."),
         ("2", "only a title"),
     ]
     assert dataset.queries == {"1": "first query .", "2": "second query ."}
-    assert dataset.judgements == {"1": {"1": 4, "2": 1}, "2": {"1": 2}}
+    assert dataset.judgements == {"1": {"1": 1, "2": 1}, "2": {"1": 1}}
 
 
 def test_beir_takes_title_and_text_and_leaves_out_what_is_not_judged(tmp_path: Path) -> None:

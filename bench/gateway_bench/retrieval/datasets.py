@@ -4,9 +4,11 @@ BEIR (Thakur et al. 2021): ``corpus.jsonl`` with ``_id``, ``title``, ``text``; `
 ``qrels/test.tsv`` with a header and query, document, grade.
 
 Cranfield (Cleverdon 1967, as the SMART system stored it): one file of documents and one of queries, in which ``.I``
-begins an entry and ``.T``, ``.A``, ``.B``, ``.W`` its fields; one file of judgements with query, document and code. Its
-traps: judgements count queries from 1 in the order of the file and not by their ``.I``, and the codes run backwards,
-from 1 (a complete answer) to 4 (of minimum interest).
+begins an entry and ``.T``, ``.A``, ``.B``, ``.W`` its fields; one file of judgements with query, document and code.
+Judgements count queries from 1 in the order of the file, not by their ``.I``. The codes run from 1 (a complete answer)
+to 4 (of minimum interest), descriptions of the set disagree about their order, and each query has one document with
+code -1 besides. What is of no interest (5) is left out of the file. So every judged document counts as relevant, with
+grade 1, as is usual for this set.
 """
 
 import re
@@ -22,7 +24,7 @@ from gateway_bench.corpus import Document
 Judgements = dict[str, dict[str, int]]
 """Query → document → grade; 1 and more is relevant, and more is better."""
 
-_CRANFIELD_GRADES = {1: 4, 2: 3, 3: 2, 4: 1}
+_CRANFIELD_NO_INTEREST = 5
 
 
 class NoDataset(Exception):
@@ -102,8 +104,7 @@ def _read_cranfield(folder: Path) -> tuple[list[Document], dict[str, str], Judge
     for line in _only(folder, "*qrel").read_text(encoding="latin-1").splitlines():
         if line.strip():
             query, name, code = line.split()[:3]
-            grade = _CRANFIELD_GRADES.get(int(code), 0)
-            judgements.setdefault(query, {})[name] = grade
+            judgements.setdefault(query, {})[name] = int(int(code) != _CRANFIELD_NO_INTEREST)
     return documents, queries, judgements
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from gateway_bench.corpus import Document
+from tandem_contract.client_api import DEFAULT_COLLECTION
 
 SEARCH_PATH = "/v1/search"
 
@@ -92,6 +93,15 @@ class Api:
             job = self._accept(documents[start : start + _POST_DOCUMENTS], collection)
             self._follow(job, partial(_advance, progress, start))
         return time.monotonic() - started
+
+    def make_empty_collection(self) -> None:
+        """Let the default collection exist with nothing in it, on a server that answers 404 where there is none."""
+        if self._send("POST", SEARCH_PATH, json={"query": "anything"}).status_code != 404:
+            return
+        document = Document("to-be-deleted", "A document that is deleted at once.")
+        self.ingest([document])
+        path = f"/v1/collections/{DEFAULT_COLLECTION}/documents/{document.id}"
+        _object(self._send("DELETE", path), f"DELETE {path}")
 
     def _accept(self, documents: Sequence[Document], collection: str | None) -> str:
         body: dict[str, Any] = {"documents": [{"id": document.id, "text": document.text} for document in documents]}

@@ -117,7 +117,9 @@ def _measure(
             bench.say(f"  ready after {running.cold_start_seconds:.2f} s")
             with Api(running.url) as api:
                 rate = None
-                if not protocol.empty:
+                if protocol.empty:
+                    api.make_empty_collection()
+                else:
                     seconds = api.ingest(protocol.documents)
                     rate = len(protocol.documents) / seconds
                     bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")

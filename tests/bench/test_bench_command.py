@@ -49,6 +49,8 @@ def test_an_empty_index_is_not_timed_and_then_the_documented_command_works(
     assert "--allow-empty" in refused.stderr
 
     with Api(stack.client.url) as api:
+        api.make_empty_collection()
+        assert (api.document_count(), stack.client.search("anything")) == (0, [])
         api.ingest(documents)
         assert api.document_count() == len(documents)
     raw, summary = tmp_path / "raw.csv", tmp_path / "summary.json"

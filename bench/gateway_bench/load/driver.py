@@ -182,6 +182,7 @@ class _Driver:
             await self._connect(slot)
         except (OSError, TimeoutError):
             self._record(slot, "no connection")
+            slot.busy = False  # it is accounted for
             await asyncio.sleep(_RECONNECT_SECONDS)
             self._next(slot)
             return

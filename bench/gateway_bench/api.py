@@ -62,15 +62,24 @@ class Api:
             raise ApiError(f"GET /healthz of {self.url} has no document_count: {count!r}")
         return count
 
+    def collections(self) -> list[str]:
+        """Return the names of the collections that hold documents; none of a server that does not know the route."""
+        response = self._send("GET", "/v1/collections")
+        try:
+            entries = response.json()["collections"]
+            return [str(entry["name"]) for entry in entries if entry["document_count"]]
+        except (ValueError, KeyError, TypeError):
+            return []
+
     def search(self, body: bytes) -> bytes:
         """Return the body of a search's answer.
 
         Raises:
-            SearchRefused: if it is a 400 or 422.
+            SearchRefused: if it is a 400, 404 or 422.
             ApiError: for every other answer that is not 200.
         """
         response = self._send("POST", SEARCH_PATH, content=body)
-        if response.status_code in (400, 422):
+        if response.status_code in (400, 404, 422):
             message, param = _refusal(response)
             raise SearchRefused(message or _said(response, f"POST {SEARCH_PATH}"), param)
         _object(response, f"POST {SEARCH_PATH}")

@@ -212,7 +212,11 @@ _HEADER = f"{'load':>16} {'RPS':>9} {'p50 ms':>9} {'p95 ms':>9} {'p99 ms':>9} {'
 
 def _line(run: Run) -> str:
     summary = run.summary
-    load = f"{run.concurrency} clients" if run.rate is None else f"{run.rate:g}/s, {run.concurrency}"
+    load = (
+        f"{run.concurrency} client{'s' if run.concurrency > 1 else ''}"
+        if run.rate is None
+        else f"{run.rate:g}/s, {run.concurrency}"
+    )
     latency = summary.latency
     figures = (
         [f"{value:9.2f}" for value in (latency.p50, latency.p95, latency.p99, latency.max)]

@@ -1,7 +1,7 @@
 """The measuring itself: an architecture is started, given the corpus, warmed up and loaded; again in every round."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -10,11 +10,12 @@ from gateway_bench.api import SEARCH_PATH, Api, ApiError
 from gateway_bench.architectures.catalogue import Architecture, Site
 from gateway_bench.architectures.environments import EnvironmentFailed
 from gateway_bench.architectures.running import ArchitectureFailed, Running, free_port
-from gateway_bench.architectures.sampling import Sampler
+from gateway_bench.architectures.sampling import Sampler, Usage
 from gateway_bench.corpus import Document
 from gateway_bench.load.ceiling import measure_ceiling
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
+from gateway_bench.load.timings import Summary
 from gateway_bench.preflight import NothingToFind, check_target
 from gateway_bench.results import Measured, Start
 
@@ -115,32 +116,50 @@ def _measure(
     try:
         with Running(architecture.deploy(site), bench.python, folder, bench.source) as running:
             bench.say(f"  ready after {running.cold_start_seconds:.2f} s")
-            with Api(running.url) as api:
-                rate = None
-                if protocol.empty:
-                    api.make_empty_collection()
-                else:
-                    seconds = api.ingest(protocol.documents)
-                    rate = len(protocol.documents) / seconds
-                    bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
+            try:
+                rate, answer = _fill(bench, running, protocol)
                 findings.starts.append(Start(architecture.key, number, running.cold_start_seconds, rate))
-                answer = check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
-            target = Target.of(running.url, SEARCH_PATH)
-            bodies = [queries.search_body(text, TOP_K) for text in texts]
-            requests = queries.endless_requests(target, bodies)
-            run_load(target, requests, Plan(max(protocol.concurrency), count=protocol.warm_up))
-            for connections in protocol.concurrency:
-                if str(connections) not in findings.ceilings:
-                    findings.ceilings[str(connections)] = measure_ceiling(
-                        requests, answer, connections, _CEILING_SECONDS
-                    )
-                plan = Plan(connections, protocol.requests, protocol.seconds, timeout=_TIMEOUT_SECONDS)
-                with Sampler(running.pids) as sampler:
-                    _, summary = run_load(target, requests, plan)
-                running.check()
-                findings.loads.append(Measured(architecture.key, number, connections, summary, sampler.usage))
-                latency = "nothing answered" if summary.latency is None else f"p95 {summary.latency.p95:.1f} ms"
-                errors = "".join(f", {count} x {kind}" for kind, count in summary.errors.items())
-                bench.say(f"  {connections:3} clients: {summary.rps:8.1f} RPS, {latency}{errors}")
+                for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
+                    findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
+            except (ApiError, Unreachable):
+                running.check()  # a process that has ended is the better reason
+                raise
     finally:
         shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes]:
+    """Ingest, or see to an empty collection; return documents a second and the answer to a search."""
+    with Api(running.url) as api:
+        rate = None
+        if protocol.empty:
+            api.make_empty_collection()
+        else:
+            rate = len(protocol.documents) / api.ingest(protocol.documents)
+            bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
+        return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
+
+
+def _load(
+    bench: Bench,
+    running: Running,
+    protocol: Protocol,
+    texts: Sequence[str],
+    answer: bytes,
+    ceilings: dict[str, float],
+) -> Iterator[tuple[int, Summary, dict[str, Usage]]]:
+    """Yield what each concurrency gave; ceilings that are not known yet are measured on the way."""
+    target = Target.of(running.url, SEARCH_PATH)
+    requests = queries.endless_requests(target, [queries.search_body(text, TOP_K) for text in texts])
+    run_load(target, requests, Plan(max(protocol.concurrency), count=protocol.warm_up))
+    for connections in protocol.concurrency:
+        if str(connections) not in ceilings:
+            ceilings[str(connections)] = measure_ceiling(requests, answer, connections, _CEILING_SECONDS)
+        plan = Plan(connections, protocol.requests, protocol.seconds, timeout=_TIMEOUT_SECONDS)
+        with Sampler(running.pids) as sampler:
+            _, summary = run_load(target, requests, plan)
+        running.check()
+        latency = "nothing answered" if summary.latency is None else f"p95 {summary.latency.p95:.1f} ms"
+        errors = "".join(f", {count} x {kind}" for kind, count in summary.errors.items())
+        bench.say(f"  clients {connections}: {summary.rps:.1f} RPS, {latency}{errors}")
+        yield connections, summary, sampler.usage

@@ -2,7 +2,7 @@
 
 import msgspec
 
-from gateway_bench.api import Api, ApiError
+from gateway_bench.api import Api, ApiError, SearchRefused
 
 
 class NothingToFind(Exception):
@@ -28,7 +28,12 @@ def check_target(api: Api, body: bytes, *, allow_empty: bool) -> bytes:
             "is embedded or compared, so its rate is that of the HTTP server, or of this client, and of no search. "
             "Ingest documents first, or say --allow-empty to measure just that"
         )
-    answer = api.search(body)
+    try:
+        answer = api.search(body)
+    except SearchRefused as error:
+        if error.param == "collection" and (names := api.collections()):
+            raise NothingToFind(f"{error}; documents are in {', '.join(names)}: name one with --collection") from error
+        raise
     if not allow_empty and not _finds_something(answer):
         raise NothingToFind(
             f"{api.url} has {count} documents, but a search of this collection finds none: --collection names another "

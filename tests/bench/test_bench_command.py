@@ -67,6 +67,9 @@ def test_an_empty_index_is_not_timed_and_then_the_documented_command_works(
         assert run["limited_by_client"] is False
     with raw.open(newline="") as file:
         assert [row["outcome"] for row in csv.DictReader(file)] == ["ok"] * 200
+    other = command(stack.client.url, "--collection", "misspelt")
+    assert other.returncode == 1
+    assert "documents are in default: name one with --collection" in other.stderr
     assert "errors" in done.stdout
     assert " 4 clients " in done.stdout
 

@@ -97,7 +97,7 @@ def test_a_result_near_the_ceiling_is_marked() -> None:
     results = made()
     table = tables.comparison(results, aggregate(results))
     assert "C. Tandem, 16 clients: limited by the client" in table
-    assert "C. Tandem, 1 clients: limited by the client" not in table
+    assert "C. Tandem, 1 client: limited by the client" not in table
 
 
 def test_errors_are_told_and_no_capacity_is_taken_from_them() -> None:

@@ -20,8 +20,8 @@ def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
     """Return the main table, in the columns of the published comparison and some more."""
     concurrency = reference_concurrency(results)
     lines = [
-        f"| architecture | RPS, {concurrency} clients | p50 ms | p95 ms | p99 ms | RSS MiB | PSS MiB | CPU ms a search "
-        "| cold start s | ingest docs/s |",
+        f"| architecture | RPS, {_clients(concurrency)} | p50 ms | p95 ms | p99 ms | RSS MiB | PSS MiB "
+        "| CPU ms a search | cold start s | ingest docs/s |",
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for row in rows:
@@ -51,7 +51,7 @@ def by_concurrency(results: Results, rows: Sequence[ArchitectureRow]) -> str:
     """Return rate and p95 of every architecture at every concurrency."""
     columns = results.workload.concurrency
     lines = [
-        "| architecture | " + " | ".join(f"{clients} clients: RPS, p95 ms" for clients in columns) + " |",
+        "| architecture | " + " | ".join(f"{_clients(clients)}: RPS, p95 ms" for clients in columns) + " |",
         "| --- |" + " --- |" * len(columns),
     ]
     for row in rows:
@@ -175,13 +175,17 @@ def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
 
 def _warnings(row: ArchitectureRow, load: LoadRow, results: Results) -> list[str]:
     found = []
-    where = f"{row.subject.title}, {load.concurrency} clients"
+    where = f"{row.subject.title}, {_clients(load.concurrency)}"
     if load.errors:
         found.append(f"{where}: errors: " + ", ".join(f"{count} × {kind}" for kind, count in load.errors.items()))
     ceiling = results.ceilings.get(str(load.concurrency))
     if ceiling is not None and is_limited_by_client(load.rps, ceiling):
         found.append(f"{where}: limited by the client, over {LIMIT:.0%} of its {ceiling:.0f} RPS")
     return found
+
+
+def _clients(count: int) -> str:
+    return f"{count} client{'s' if count > 1 else ''}"
 
 
 def _reason(row: ArchitectureRow) -> str:

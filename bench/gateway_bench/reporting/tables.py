@@ -162,15 +162,11 @@ def _is_split(row: ArchitectureRow) -> bool:
 
 
 def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
-    remarks = [
-        "RSS and PSS: the most during the loads, of all processes; RSS counts a page that two of them share twice."
-    ]
+    said = "RSS and PSS: the most during the loads, of all processes; RSS counts a page that two of them share twice."
     if any(row.subject.key == BASELINE and row.loads for row in rows):
-        remarks.append("In brackets: against A, the median of the rounds' ratios.")
-    for row in rows:
-        for load in row.loads.values():
-            remarks += _warnings(row, load, results)
-    return [" ".join(remarks[:2]), *(f"- {remark}" for remark in remarks[2:])]
+        said += " In brackets: against A, the median of the rounds' ratios."
+    warnings = [warning for row in rows for load in row.loads.values() for warning in _warnings(row, load, results)]
+    return [said, "", *(f"- {warning}" for warning in warnings)]
 
 
 def _warnings(row: ArchitectureRow, load: LoadRow, results: Results) -> list[str]:

@@ -100,6 +100,13 @@ def test_a_result_near_the_ceiling_is_marked() -> None:
     assert "C. Tandem, 1 client: limited by the client" not in table
 
 
+@pytest.mark.parametrize(("seconds", "quick"), [(2.0, True), (10.0, False), (None, False)])
+def test_a_quick_run_is_called_one(seconds: float | None, quick: bool) -> None:
+    results = made()
+    results = msgspec.structs.replace(results, workload=msgspec.structs.replace(results.workload, seconds=seconds))
+    assert ("A quick run" in tables.comparison(results, aggregate(results))) is quick
+
+
 def test_errors_are_told_and_no_capacity_is_taken_from_them() -> None:
     results = made()
     loads = [

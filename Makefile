@@ -1,5 +1,5 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
-# Everything goes into .venv, .cache and models; `make clean` removes all three.
+# Everything goes into .venv, .venv-bench, .cache and models, which `make clean` removes.
 
 PYTHON ?= python3
 VENV := .venv
@@ -9,6 +9,12 @@ MODEL_DIR ?= models/all-MiniLM-L6-v2
 MODEL_FROM ?= auto
 PREPARE = $(BIN)/python -m tandem_embedder.prepare --out $(MODEL_DIR) $(if $(SOURCE),--source $(SOURCE),--from $(MODEL_FROM))
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+# The benchmark: its environments, where its results go, and options for `make bench`.
+BENCH_VENVS := .venv-bench
+BENCH_VENV := $(BENCH_VENVS)/client
+BENCH_PYTHON := $(BENCH_VENV)/bin/python
+BENCH_OUT := bench/results
+BENCH ?=
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -17,7 +23,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test check format model setup setup-dev lock images up down alerts clean
+.PHONY: help demo run test check bench bench-report format model setup setup-dev lock images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -40,6 +46,17 @@ check: setup-dev ## lint, types and import rules
 	@$(BIN)/mypy
 	@MYPYPATH=deploy/local $(BIN)/mypy deploy/local
 	@$(BIN)/lint-imports --no-cache
+
+bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents and without; about 30 minutes (BENCH=options)
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH)
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
+		--allow-empty --rounds 1 --out $(BENCH_OUT)/empty
+	@$(MAKE) --no-print-directory bench-report
+
+bench-report: $(BENCH_VENV)/.installed ## tables and figures anew from bench/results, also in README and docs
+	@$(BENCH_PYTHON) -m gateway_bench.report $(BENCH_OUT)/results.json --empty $(BENCH_OUT)/empty/results.json \
+		$(if $(wildcard $(BENCH_OUT)/quality.json),--quality $(BENCH_OUT)/quality.json) \
+		--update docs/case-study.md README.md
 
 format: setup-dev ## format the code and sort its imports
 	@$(BIN)/ruff check --fix-only .
@@ -69,13 +86,22 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) install --progress-bar on --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# The environments of the architectures are beside that of the load client.
+$(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
+	@echo "tandem: making $(BENCH_VENV)"
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_PYTHON) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/bench.txt
+	@$(BENCH_PYTHON) -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run embedder gateway prepare build; do \
+	@for set in dev run bench embedder gateway prepare build; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
 			build) inputs="requirements/build.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra prepare -c requirements/dev.txt" ;; \
+			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
 		echo "tandem: requirements/$$set.txt"; \
@@ -102,4 +128,4 @@ alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
 
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,11 +25,12 @@ class Family:
 
 def families(service: str) -> list[Family]:
     """Return what a service exports, but for ``process_*``, in the order of its registry."""
-    registry: CollectorRegistry = (
-        tandem_gateway.metrics.Metrics("0").registry
-        if service == "gateway"
-        else tandem_embedder.metrics.Metrics()._registry
-    )
+    if service == "gateway":
+        registry: CollectorRegistry = tandem_gateway.metrics.Metrics("0").registry
+    else:
+        embedder = tandem_embedder.metrics.Metrics()
+        embedder.describe(model="", fingerprint="", precision="")  # as a loaded model does
+        registry = embedder._registry
     found = []
     for family in registry.collect():
         if family.name.startswith("tandem_"):

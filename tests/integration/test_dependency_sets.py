@@ -69,7 +69,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environme
     return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheel)
 
 
-def test_the_wheel_holds_the_three_packages_with_their_data(wheel: Path) -> None:
+def test_the_wheel_holds_the_four_packages_with_their_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.endswith("/")}
     metadata = {name for name in held if ".dist-info/" in name}
@@ -79,14 +79,16 @@ def test_the_wheel_holds_the_three_packages_with_their_data(wheel: Path) -> None
             REPOSITORY / "shared" / "contract" / "tandem_contract",
             REPOSITORY / "services" / "embedder" / "tandem_embedder",
             REPOSITORY / "services" / "gateway" / "tandem_gateway",
+            REPOSITORY / "bench" / "gateway_bench",
         )
         for path in package.rglob("*")
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held - metadata == expected
-    assert {name.split("/")[0] for name in held - metadata} == {"tandem_contract", "tandem_embedder", "tandem_gateway"}
+    packages = {"tandem_contract", "tandem_embedder", "tandem_gateway", "gateway_bench"}
+    assert {name.split("/")[0] for name in held - metadata} == packages
     assert "tandem_embedder/prepare/calibration_texts.json" in held
-    assert {f"{name}/py.typed" for name in ("tandem_contract", "tandem_embedder", "tandem_gateway")} <= held
+    assert {f"{name}/py.typed" for name in packages} <= held
     assert {name.split("/")[0] for name in metadata} == {"tandem_search-0.1.0.dist-info"}
 
 

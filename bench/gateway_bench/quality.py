@@ -1,0 +1,139 @@
+"""``python -m gateway_bench.quality --dataset DIR URL``: how well a server finds what people judged relevant.
+
+Exit status: 0 scored, 1 it cannot be, 2 a wrong argument, 130 interrupted.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from tqdm import tqdm
+
+from gateway_bench.api import Api, ApiError, SearchRefused
+from gateway_bench.queries import search_body
+from gateway_bench.retrieval.datasets import Dataset, NoDataset, read_dataset
+from gateway_bench.retrieval.scores import RANKS, ModeReport, QualityReport, quality_table, score
+
+MODES = ("dense", "lexical", "auto")
+
+_DEFAULT_MODE = ""
+
+
+class _Hit(msgspec.Struct):
+    id: str
+
+
+class _Reply(msgspec.Struct):
+    results: list[_Hit]
+
+
+class _ModeUnknown(Exception):
+    """The server refuses the field that names the mode."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    made = argparse.ArgumentParser(
+        prog="python -m gateway_bench.quality",
+        description="Ingest a data set with judged queries, ask all of them in each search mode, and print nDCG@10, "
+        "recall@100 and MRR@10 (trec_eval's implementation).",
+        epilog="The documents stay in their collection; DELETE /v1/collections/NAME removes it.",
+    )
+    made.add_argument("url", metavar="URL", help="base URL of the server")
+    made.add_argument(
+        "--dataset",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="a folder in BEIR's format (corpus.jsonl, queries.jsonl, qrels/) or in Cranfield's (*.all*, *.qry, *qrel)",
+    )
+    made.add_argument("--split", default="test", help="of a BEIR data set (default: test)")
+    made.add_argument("--collection", metavar="NAME", help="to ingest into (default: quality-NAME, of the folder)")
+    made.add_argument("--no-ingest", action="store_true", help="the documents are there already")
+    made.add_argument(
+        "--modes", default=",".join(MODES), metavar="MODE[,...]", help=f"search modes (default: {','.join(MODES)})"
+    )
+    made.add_argument("--json", type=Path, metavar="FILE", help="write the scores, for gateway_bench.report --quality")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status."""
+    options = parser().parse_args(arguments)
+    try:
+        dataset = read_dataset(options.dataset, options.split)
+        collection = options.collection or f"quality-{dataset.name}"
+        with Api(options.url) as api:
+            if not options.no_ingest:
+                _ingest(api, dataset, collection)
+            report = QualityReport(
+                dataset.name,
+                len(dataset.documents),
+                len(dataset.queries),
+                _all_modes(api, dataset, collection, [mode for mode in options.modes.split(",") if mode]),
+            )
+        print(quality_table(report))
+        if options.json is not None:
+            options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+    except (NoDataset, ApiError, OSError) as error:
+        print(f"gateway_bench: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("gateway_bench: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _ingest(api: Api, dataset: Dataset, collection: str) -> None:
+    with _bar(len(dataset.documents), "ingest", "doc") as bar:
+
+        def show(done: int) -> None:
+            bar.n = done
+            bar.refresh()
+
+        api.ingest(dataset.documents, collection, show)
+
+
+def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
+    """Return a report for each mode; for the default alone where the server knows no modes."""
+    reports = []
+    for mode in modes:
+        try:
+            reports.append(_one_mode(api, dataset, collection, mode))
+        except _ModeUnknown as error:
+            reports.append(ModeReport(mode, None, f"refused: {error}"))
+    if all(report.scores is None for report in reports):
+        reports.append(_one_mode(api, dataset, collection, _DEFAULT_MODE))
+    return reports
+
+
+def _one_mode(api: Api, dataset: Dataset, collection: str, mode: str) -> ModeReport:
+    rankings: dict[str, list[str]] = {}
+    with _bar(len(dataset.queries), mode or "default", "query") as bar:
+        for query, text in dataset.queries.items():
+            try:
+                answer = api.search(search_body(text, RANKS, collection, mode or None))
+            except SearchRefused as error:
+                if mode and error.param == "mode":
+                    raise _ModeUnknown(str(error).replace("|", "/")) from error
+                raise
+            rankings[query] = _ids(answer)
+            bar.update()
+    return ModeReport(mode, score(dataset.judgements, rankings))
+
+
+def _ids(answer: bytes) -> list[str]:
+    try:
+        return [hit.id for hit in msgspec.json.decode(answer, type=_Reply).results]
+    except msgspec.MsgspecError as error:
+        raise ApiError(f"the answer to a search cannot be read: {error}") from error
+
+
+def _bar(total: int, description: str, unit: str) -> "tqdm[None]":
+    return tqdm(total=total, desc=description, unit=unit, disable=not sys.stderr.isatty(), leave=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,87 @@
+"""The queries of a load run: of a file, made from a corpus, or one again and again."""
+
+import itertools
+import random
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from gateway_bench.corpus import Document
+from gateway_bench.load.connection import Target
+
+DISTINCT = 20_000
+"""Queries that are made. They are asked in turn, so the same one comes back only after all others: beyond what a server
+that keeps recent answers or vectors can keep by accident."""
+
+REPEATED = "open a web page in the browser"
+"""The one text of a run that repeats it."""
+
+_FEWEST_WORDS = 5
+_MOST_WORDS = 11
+_WORD = re.compile(r"[A-Za-z]{2,}")
+
+
+def make_queries(documents: Sequence[Document], count: int = DISTINCT, seed: int = 7) -> list[str]:
+    """Return ``count`` distinct queries, each 5 to 11 words that follow each other in one of the documents.
+
+    The same documents, count and seed give the same queries.
+
+    Raises:
+        ValueError: if the documents have not so many.
+    """
+    draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    texts = [words for document in documents if len(words := _WORD.findall(document.text)) >= _MOST_WORDS]
+    made: dict[str, None] = {}
+    for _ in range(20 * count):
+        if len(made) == count or not texts:
+            break
+        words = draw.choice(texts)
+        length = draw.randint(_FEWEST_WORDS, _MOST_WORDS)
+        start = draw.randrange(len(words) - length + 1)
+        made[" ".join(words[start : start + length]).lower()] = None
+    if len(made) < count:
+        raise ValueError(f"the documents have too little text for {count} distinct queries: {len(made)} were made")
+    return list(made)
+
+
+def read_queries(path: Path) -> list[str]:
+    """Return the queries of a file: one a line, as plain text, or as JSON objects with ``query`` or ``text``.
+
+    Raises:
+        ValueError: if a line is no such object, or there is none.
+        OSError: if it cannot be read.
+    """
+    queries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        if not line.lstrip().startswith("{"):
+            queries.append(line.strip())
+            continue
+        try:
+            entry = msgspec.json.decode(line, type=dict[str, Any])
+        except msgspec.MsgspecError as error:
+            raise ValueError(f"{path}, line {number}: {error}") from error
+        query = entry.get("query", entry.get("text"))
+        if not isinstance(query, str):
+            raise ValueError(f'{path}, line {number}: a string "query" or "text" was expected')
+        queries.append(query)
+    if not queries:
+        raise ValueError(f"{path} has no query")
+    return queries
+
+
+def search_body(query: str, top_k: int, collection: str | None = None, mode: str | None = None) -> bytes:
+    """Return the body of a search; a field that is None is left out."""
+    optional = {"collection": collection, "mode": mode}
+    return msgspec.json.encode(
+        {"query": query, "top_k": top_k, **{name: value for name, value in optional.items() if value is not None}}
+    )
+
+
+def endless_requests(target: Target, bodies: Sequence[bytes]) -> Iterator[bytes]:
+    """Return whole requests with these bodies in turn, for ever."""
+    return itertools.cycle([target.request(body) for body in bodies])

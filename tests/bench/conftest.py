@@ -1,0 +1,67 @@
+"""A server whose every answer a test decides."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+Answer = tuple[int, bytes] | None
+"""Status and body; None drops the connection."""
+
+FOUND = json.dumps({"results": [{"id": "a", "score": 0.5, "text": "t", "metadata": {}}], "took_ms": 1.0}).encode()
+
+
+class ScriptedServer:
+    """Answers the n-th search, counted from 0, as ``script`` says; remembers what was asked."""
+
+    def __init__(self) -> None:
+        self.script: Callable[[int], Answer] = lambda number: (200, FOUND)
+        self.asked: list[dict[str, object]] = []
+        self.document_count = 1
+        self._lock = threading.Lock()
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+
+            def do_GET(self) -> None:
+                self._answer((200, json.dumps({"document_count": outer.document_count}).encode()))
+
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+                with outer._lock:
+                    number = len(outer.asked)
+                    outer.asked.append(body)
+                self._answer(outer.script(number))
+
+            def _answer(self, answer: Answer) -> None:
+                if answer is None:
+                    self.close_connection = True
+                    return
+                status, body = answer
+                head = f"HTTP/1.1 {status} X\r\ncontent-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+                self.wfile.write(head.encode() + body)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+        self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    made = ScriptedServer()
+    yield made
+    made.close()

@@ -1,0 +1,68 @@
+"""Corpus and queries: equal for everybody who asks with the same seed, and all different."""
+
+from pathlib import Path
+
+import pytest
+
+from gateway_bench import corpus, queries
+from gateway_bench.corpus import Document
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[Document]:
+    return corpus.standard_library()
+
+
+def test_the_standard_library_has_enough_documents_with_names_and_texts_of_their_own(
+    documents: list[Document],
+) -> None:
+    assert len(documents) > 1000
+    assert len({document.id for document in documents}) == len(documents)
+    assert len({document.text for document in documents}) == len(documents)
+    assert any(document.id == "tempfile.NamedTemporaryFile" for document in documents)
+
+
+def test_queries_are_distinct_runs_of_five_to_eleven_words_of_a_document(documents: list[Document]) -> None:
+    made = queries.make_queries(documents, 4000)
+    assert len(set(made)) == 4000
+    assert {len(query.split()) for query in made} == set(range(5, 12))
+    words = {word.lower() for document in documents for word in queries._WORD.findall(document.text)}
+    assert {word for query in made for word in query.split()} <= words
+
+
+def test_equal_seeds_give_equal_queries_and_others_others(documents: list[Document]) -> None:
+    assert queries.make_queries(documents, 100, seed=1) == queries.make_queries(documents, 100, seed=1)
+    assert queries.make_queries(documents, 100, seed=1) != queries.make_queries(documents, 100, seed=2)
+
+
+def test_too_little_text_is_said() -> None:
+    with pytest.raises(ValueError, match="too little text"):
+        queries.make_queries([Document("a", "one two three four five six seven eight nine ten eleven")], 1000)
+
+
+def test_a_file_of_queries_may_mix_text_and_objects(tmp_path: Path) -> None:
+    path = tmp_path / "queries"
+    path.write_text('plain words\n\n{"query": "of a query"}\n{"_id": "7", "text": "of BEIR"}\n')
+    assert queries.read_queries(path) == ["plain words", "of a query", "of BEIR"]
+
+
+@pytest.mark.parametrize(("content", "said"), [("", "no query"), ('{"q": 1}', "line 1"), ("{", "line 1")])
+def test_a_file_without_queries_is_refused(tmp_path: Path, content: str, said: str) -> None:
+    path = tmp_path / "queries"
+    path.write_text(content)
+    with pytest.raises(ValueError, match=said):
+        queries.read_queries(path)
+
+
+def test_a_corpus_may_have_ids_or_not(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_text('{"id": "x", "text": "one"}\n{"_id": 4, "text": "two"}\n{"text": "three"}\n')
+    assert corpus.read_jsonl(path) == [Document("x", "one"), Document("4", "two"), Document("3", "three")]
+    path.write_text('{"id": "x"}\n')
+    with pytest.raises(ValueError, match="line 1"):
+        corpus.read_jsonl(path)
+
+
+def test_a_body_leaves_out_what_is_not_said() -> None:
+    assert queries.search_body("q", 3) == b'{"query":"q","top_k":3}'
+    assert queries.search_body("q", 3, "c", "dense") == b'{"query":"q","top_k":3,"collection":"c","mode":"dense"}'

@@ -8,7 +8,12 @@ import onnxruntime  # noqa: F401
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# On a busy machine an example may take long; that says nothing of what is tested.
+hypothesis.settings.register_profile("tandem", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
+hypothesis.settings.load_profile("tandem")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

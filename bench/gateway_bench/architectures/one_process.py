@@ -17,7 +17,6 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
-import uvicorn
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route, Router
@@ -28,6 +27,7 @@ from tandem_contract.service.access_log import make_access_log
 from tandem_contract.service.http import not_found
 from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
+from tandem_contract.service.serving.server import DrainingServer
 from tandem_contract.service.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors
 from tandem_embedder.artefact import ArtefactError, read_manifest
@@ -38,7 +38,6 @@ from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
 from tandem_gateway.app import build_parts, open_storage
-from tandem_gateway.http.protocol import BoundedHttp
 from tandem_gateway.http.routes import endpoints
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.model import Embeddings
@@ -54,8 +53,11 @@ class InProcessEmbedder:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self.replicas = 1
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+    ) -> Embeddings:
         """Return one vector a text; the errors are what the HTTP adapter makes of the embedder's replies."""
         request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
         try:
@@ -86,6 +88,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
         lambda storage: build_parts(gateway_settings, storage, embedder, metrics),
         embedder,
         metrics,
+        pools=(),
         snapshot_policy=SnapshotPolicy(gateway_settings.snapshot_changes, gateway_settings.snapshot_seconds),
         job_retention=gateway_settings.job_retention,
     )
@@ -133,22 +136,13 @@ def main() -> int:
     loading: Future[LoadedModel] = Future()
     loading.set_result(load_model(embedder_settings, manifest, embedder_settings.threads))
     service = Service(embedder_settings, manifest, loading)
-    config = uvicorn.Config(
+    DrainingServer(
         make_app(gateway_settings, service),
         host=gateway_settings.host,
         port=gateway_settings.port,
-        loop="uvloop",
-        http=BoundedHttp,
-        ws="none",
-        lifespan="on",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=75,
-        timeout_graceful_shutdown=10,
-    )
-    uvicorn.Server(config).run()
+        shutdown_timeout=gateway_settings.shutdown_timeout,
+        on_signal=service.readiness.draining,
+    ).run()
     return 0
 
 

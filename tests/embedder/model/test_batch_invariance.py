@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem_embedder.artefact import read_manifest
@@ -28,7 +28,7 @@ def sequences(model_dir: Path) -> list[list[int]]:
 batches = st.lists(st.integers(0, 10_000), min_size=2, max_size=12)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(picks=batches)
 def test_company_does_not_change_a_vector(graph: Graph, sequences: list[list[int]], picks: list[int]) -> None:
     batch = [sequences[pick % len(sequences)] for pick in picks]
@@ -36,7 +36,7 @@ def test_company_does_not_change_a_vector(graph: Graph, sequences: list[list[int
     np.testing.assert_allclose(graph.run(batch)[0], alone, atol=TOLERANCE, rtol=0)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=15)
 @given(tokens=st.lists(st.integers(1000, 30_000), min_size=1, max_size=40), longest=st.integers(43, 256))
 def test_padding_does_not_change_a_vector(graph: Graph, tokens: list[int], longest: int) -> None:
     sequence = [101, *tokens, 102]

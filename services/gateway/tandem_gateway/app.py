@@ -16,7 +16,8 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.http1 import Http1Client
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
 from tandem_gateway.adapters.pool.addresses import Address
-from tandem_gateway.adapters.pool.pool import EmbedderPool, PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.options import PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME

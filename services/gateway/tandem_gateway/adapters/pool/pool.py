@@ -11,15 +11,15 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool import health
 from tandem_gateway.adapters.pool.addresses import Address, difference, origin
 from tandem_gateway.adapters.pool.budget import RetryBudget
 from tandem_gateway.adapters.pool.choice import candidates, choose, having
-from tandem_gateway.adapters.pool.health import EjectionPolicy, Failure, Health
+from tandem_gateway.adapters.pool.health import Failure, Health
 from tandem_gateway.adapters.pool.names import Names, Resolver, system_resolver
+from tandem_gateway.adapters.pool.options import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Channel, Replica
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -37,32 +37,6 @@ log = logging.getLogger(__name__)
 _SHORT_TEXT = "fingerprint"
 # With fewer seconds left there is no second try.
 _SHORTEST_TRY = 0.005
-
-
-@dataclass(frozen=True, slots=True)
-class PoolSettings:
-    """Times are in seconds."""
-
-    attempt: float = 2.0
-    """Most that the first try of a query's call may take while another replica serves."""
-    resolve: float = 5.0
-    """Between two questions for a name's addresses."""
-    identify: bool = False
-    """Find out the model of a replica that nobody calls; done anyway where there are several."""
-    policy: EjectionPolicy = EjectionPolicy()
-
-
-@dataclass(frozen=True, slots=True)
-class PoolEvents:
-    """What the pool reports, for metrics."""
-
-    retried: Callable[[str], None] = lambda reason: None
-    """A call is tried at another replica; the reason is the error's name, or ``fingerprint``."""
-    ejected: Callable[[str], None] = lambda reason: None
-    left: Callable[[str], None] = lambda label: None
-    """A replica is gone for good, and its series with it."""
-    unresolved: Callable[[], None] = lambda: None
-    """A name could not be resolved."""
 
 
 class EmbedderPool:
@@ -86,8 +60,8 @@ class EmbedderPool:
             name: for logs and metrics.
             urls: of the embedders; each name among them stands for every address that it has.
             connect: makes the channel to one address.
-            settings: see ``PoolSettings``.
-            events: see ``PoolEvents``.
+            settings: see ``options.PoolSettings``.
+            events: see ``options.PoolEvents``.
             resolve: from names to addresses.
             clock: monotonic, in seconds.
             draw: returns random numbers from 0 to 1, 1 excluded.

@@ -1,10 +1,12 @@
 """The gateway's metrics, in Prometheus' format; the only module that imports prometheus_client.
 
-Children with labels are bound once: looking one up costs three times what observing it does.
+Children with labels are bound once: looking one up costs three times what observing it does. Those that count what is
+rare are there from the start: Prometheus sees no increase in a series that begins at 1.
 """
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +23,7 @@ from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
 from tandem_gateway.model import PoolState, ReplicaStatus
+from tandem_gateway.use_cases.traffic.judgement import Reason
 
 # A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -30,6 +33,8 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _COSINES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1.0001)
 _DIFFERENCES = (-0.5, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, 0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _REPLICA_STATES: tuple[ReplicaStatus, ...] = ("serving", "ejected", "draining")
+_POOLS = ("stable", "canary")
+_FAILURES = ("unavailable", "late", "broken")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -135,6 +140,8 @@ class Metrics:
         self._snapshots = Counter(
             "tandem_gateway_snapshots", "Snapshots of the index taken, by outcome.", ["outcome"], registry=registry
         )
+        for outcome in ("saved", "failed"):
+            self._snapshots.labels(outcome)
         self.index_repairs = Counter(
             "tandem_gateway_index_repairs",
             "Repairs at a start, as of a damaged snapshot.",
@@ -183,12 +190,17 @@ class Metrics:
             ["pool", "reason"],
             registry=registry,
         )
+        for name in _POOLS:
+            for failure in _FAILURES:
+                self._ejections.labels(name, failure)
         self._unresolved = Counter(
             "tandem_gateway_embedder_name_failures",
             "Questions for the addresses of an embedder's name that had no answer.",
             ["pool"],
             registry=registry,
         )
+        for name in _POOLS:
+            self._unresolved.labels(name)
         self._canary_weight = Gauge(
             "tandem_gateway_canary_weight", "Percent of the embedder calls that the canary gets.", registry=registry
         )
@@ -203,7 +215,7 @@ class Metrics:
             ["pool"],
             registry=registry,
         )
-        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in ("stable", "canary")}
+        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in _POOLS}
         self._fallbacks = Counter(
             "tandem_gateway_canary_fallbacks",
             "Calls of the canary's share that the stable pool answered, by reason.",
@@ -216,6 +228,8 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
+        for reason in get_args(Reason):
+            self._roll_backs.labels(reason)
         self._shadow_calls = Counter(
             "tandem_gateway_shadow_calls",
             "Calls that both pools were sent, by how they ended at each.",

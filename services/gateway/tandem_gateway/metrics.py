@@ -1,7 +1,6 @@
 """The gateway's metrics, in Prometheus' format; the only module that imports prometheus_client.
 
-Children with labels are bound once: looking one up costs three times what observing it does. Those that count what is
-rare are there from the start: Prometheus sees no increase in a series that begins at 1.
+Children with labels are bound once: looking one up costs three times what observing it does.
 """
 
 from collections.abc import Callable
@@ -140,8 +139,6 @@ class Metrics:
         self._snapshots = Counter(
             "tandem_gateway_snapshots", "Snapshots of the index taken, by outcome.", ["outcome"], registry=registry
         )
-        for outcome in ("saved", "failed"):
-            self._snapshots.labels(outcome)
         self.index_repairs = Counter(
             "tandem_gateway_index_repairs",
             "Repairs at a start, as of a damaged snapshot.",
@@ -190,17 +187,12 @@ class Metrics:
             ["pool", "reason"],
             registry=registry,
         )
-        for name in _POOLS:
-            for failure in _FAILURES:
-                self._ejections.labels(name, failure)
         self._unresolved = Counter(
             "tandem_gateway_embedder_name_failures",
             "Questions for the addresses of an embedder's name that had no answer.",
             ["pool"],
             registry=registry,
         )
-        for name in _POOLS:
-            self._unresolved.labels(name)
         self._canary_weight = Gauge(
             "tandem_gateway_canary_weight", "Percent of the embedder calls that the canary gets.", registry=registry
         )
@@ -228,8 +220,6 @@ class Metrics:
             ["reason"],
             registry=registry,
         )
-        for reason in get_args(Reason):
-            self._roll_backs.labels(reason)
         self._shadow_calls = Counter(
             "tandem_gateway_shadow_calls",
             "Calls that both pools were sent, by how they ended at each.",
@@ -254,6 +244,7 @@ class Metrics:
         self._bound_seconds: dict[str, Histogram] = {}
         self._bound_calls: dict[str, Histogram] = {}
         self._bound_replicas: dict[tuple[str, str], dict[str, Summary]] = {}
+        self._show_what_is_rare()
 
     def observe_request(self, scope: Scope, code: int, seconds: float) -> None:
         """Count a request, under the template of its path: the path itself would make a series of every id."""
@@ -362,3 +353,14 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _show_what_is_rare(self) -> None:
+        """Let these be there before they happen: Prometheus sees no increase in a series that begins at 1."""
+        for outcome in ("saved", "failed"):
+            self._snapshots.labels(outcome)
+        for reason in get_args(Reason):
+            self._roll_backs.labels(reason)
+        for pool in _POOLS:
+            self._unresolved.labels(pool)
+            for failure in _FAILURES:
+                self._ejections.labels(pool, failure)

@@ -173,3 +173,10 @@ def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Co
     wait_until(lambda: is_ready(composed), "the restored gateway answers and sees an embedder")
     assert composed.client.health()["document_count"] == count
     assert composed.client.found(text, 1) == ["before"]
+
+    def by_words() -> list[str]:
+        body = {"query": "clockmaker", "mode": "lexical"}
+        reply = composed.client.http.post("/v1/search", json=body)  # 503 while the index is built
+        return [hit["id"] for hit in reply.json()["results"]] if reply.status_code == 200 else []
+
+    wait_until(lambda: by_words() == ["before"], "the lexical index is built from the restored store")

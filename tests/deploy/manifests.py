@@ -48,8 +48,8 @@ def pod_templates(objects: list[Manifest]) -> dict[str, Manifest]:
 
 
 def environment(container: Manifest) -> dict[str, str]:
-    """Return a container's variables."""
-    return {entry["name"]: entry["value"] for entry in container.get("env", [])}
+    """Return a container's variables; the value of one that comes from elsewhere is empty."""
+    return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
 
 def compose() -> Manifest:

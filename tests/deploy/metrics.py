@@ -11,7 +11,7 @@ import tandem_gateway.metrics
 
 @dataclass(frozen=True)
 class Family:
-    """A metric with its name as it is queried; a histogram's has ``_bucket``, ``_sum`` and ``_count`` behind it."""
+    """A metric; ``series`` tells the names by which it is queried."""
 
     name: str
     kind: str
@@ -20,7 +20,7 @@ class Family:
 
     def series(self) -> set[str]:
         """Return the names of its series."""
-        return {self.name + end for end in ("_bucket", "_sum", "_count")} if self.kind == "histogram" else {self.name}
+        return {self.name + end for end in _ENDS.get(self.kind, ("",))}
 
 
 def families(service: str) -> list[Family]:
@@ -54,3 +54,4 @@ def used(query: str) -> dict[str, set[str]]:
 
 
 SERVICES = ("gateway", "embedder")
+_ENDS = {"histogram": ("_bucket", "_sum", "_count"), "summary": ("_sum", "_count")}

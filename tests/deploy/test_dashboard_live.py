@@ -1,7 +1,9 @@
 """The dashboard's queries, put to a real Prometheus that scrapes real services."""
 
+import itertools
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,16 +12,24 @@ import pytest
 import yaml
 
 from tests.deploy.manifests import DEPLOY
+from tests.deploy.metrics import used
 from tests.deploy.test_monitoring import dashboard_queries
-from tests.support.processes import free_port, get
-from tests.support.stack import Stack, wait_until
+from tests.support.processes import ServiceProcess, free_port, get
+from tests.support.stack import Client, Stack, embedder_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 from tests.support.tools import tool
 
 SCRAPES = 3
+SERVICES = 3
 
-# Where all is well these show nothing.
-EMPTY = {"Refused and failed", "Pauses of the embedding, by reason", "Snapshots of the index"}
+# Where all is well there is nothing of these.
+EMPTY = {
+    "tandem_embedder_rejected_total",
+    "tandem_gateway_canary_fallbacks_total",
+    "tandem_gateway_embed_retries_total",
+    "tandem_gateway_embedding_retries_total",
+}
+FAILED = 'code=~"429|5.."'
 
 
 class Prometheus:
@@ -36,16 +46,41 @@ class Prometheus:
         return result
 
 
+@dataclass(frozen=True)
+class Monitored:
+    """A gateway with two pools of one embedder each, and what scrapes all three."""
+
+    prometheus: Prometheus
+    client: Client
+    canary: ServiceProcess
+
+    def panel(self, title: str) -> list[dict[str, Any]]:
+        """Return the samples of a panel."""
+        return [sample for query in dashboard_queries()[title] for sample in self.prometheus.ask(query)]
+
+
 @pytest.fixture(scope="module")
-def prometheus(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Prometheus]:
+def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Monitored]:
     program = tool("prometheus")
     folder = tmp_path_factory.mktemp("prometheus")
     configuration = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yml").read_text())
-    with Stack(folder, model_dir) as stack:
-        targets = {"tandem-gateway": stack.client.url, "tandem-embedder": stack.embedder_url}
+    canary = embedder_process(folder, model_dir, name="canary")
+    pools = {
+        "TANDEM_CANARY_URL": service_url(canary),
+        "TANDEM_CANARY_WEIGHT": "50",
+        "TANDEM_CANARY_SHADOW": "100",
+        # Nothing that a busy machine does is to be a reason.
+        "TANDEM_ROLLBACK_ERROR_RATE": "1",
+        "TANDEM_ROLLBACK_P95_RATIO": "1000",
+    }
+    with canary, Stack(folder, model_dir, gateway_env=pools) as stack:
+        targets = {
+            "tandem-gateway": [stack.client.url],
+            "tandem-embedder": [stack.embedder_url, service_url(canary)],
+        }
         for job in configuration["scrape_configs"]:
             del job["dns_sd_configs"]
-            job["static_configs"] = [{"targets": [targets[job["job_name"]].removeprefix("http://")]}]
+            job["static_configs"] = [{"targets": [url.removeprefix("http://") for url in targets[job["job_name"]]]}]
         configuration["global"] |= {
             "scrape_interval": "500ms",
             "scrape_timeout": "500ms",
@@ -68,13 +103,14 @@ def prometheus(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
         running = Prometheus(f"http://127.0.0.1:{port}")
         try:
             wait_until(lambda: get(f"{running.http.base_url}/-/ready")[0] == 200, "Prometheus is ready")
-            wait_until(lambda: scrapes(running) >= SCRAPES, "Prometheus has scraped both services")
+            wait_until(lambda: scrapes(running) >= SCRAPES, "Prometheus has scraped all of them")
             documents = [{"id": f"doc-{number}", "text": text} for number, text in enumerate(distinct_texts(40))]
             stack.client.ingest_and_wait(documents)
-            stack.client.search("something")
+            numbers = itertools.count()
+            wait_until(lambda: both_pools_answer(stack.client, f"query {next(numbers)}"), "calls of every kind")
             before = scrapes(running)
-            wait_until(lambda: scrapes(running) >= before + SCRAPES, "Prometheus has scraped both services again")
-            yield running
+            wait_until(lambda: scrapes(running) >= before + SCRAPES, "Prometheus has scraped all of them again")
+            yield Monitored(running, stack.client, canary)
         finally:
             running.http.close()
             process.kill()
@@ -84,15 +120,46 @@ def prometheus(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def scrapes(prometheus: Prometheus) -> float:
     """Return how often the service scraped least was scraped."""
     samples = prometheus.ask('count_over_time((up{job=~"tandem-.*"} == 1)[5m:500ms])')
-    return min((float(sample["value"][1]) for sample in samples), default=0) if len(samples) == 2 else 0
+    return min((float(sample["value"][1]) for sample in samples), default=0) if len(samples) == SERVICES else 0
+
+
+def both_pools_answer(client: Client, query: str) -> bool:
+    """Search, and return whether calls have gone to either pool by itself, and to both."""
+    client.search(query)
+    answered = (client.metric("tandem_gateway_pool_calls_total", {"pool": pool}) for pool in ("stable", "canary"))
+    return min(answered) > 0 and client.metric("tandem_gateway_shadow_cosine_count") > 0
 
 
 @pytest.mark.parametrize("panel", dashboard_queries())
-def test_a_panel_shows_something(prometheus: Prometheus, panel: str) -> None:
+def test_a_panel_shows_something(monitored: Monitored, panel: str) -> None:
     for query in dashboard_queries()[panel]:
-        samples = prometheus.ask(query)
-        assert samples or panel in EMPTY, query
+        samples = monitored.prometheus.ask(query)
+        assert samples or FAILED in query or used(query).keys() <= EMPTY, query
 
 
-def test_no_alert_waits_or_fires_while_all_is_well(prometheus: Prometheus) -> None:
-    assert prometheus.ask("ALERTS") == []
+def test_no_alert_waits_or_fires_while_all_is_well(monitored: Monitored) -> None:
+    assert monitored.prometheus.ask("ALERTS") == []
+
+
+def test_the_replica_that_is_out_is_shown(monitored: Monitored) -> None:
+    address = service_url(monitored.canary).removeprefix("http://")
+
+    def left_out() -> list[str]:
+        samples = monitored.panel("Embedders, as the gateway sees them")
+        return [sample["metric"]["replica"] for sample in samples if sample["value"][1] == "0"]
+
+    def ejected() -> list[str]:
+        samples = monitored.panel("Ejections and second tries, by reason")
+        rising = [sample["metric"] for sample in samples if float(sample["value"][1]) > 0]
+        return [f"{metric['pool']} {metric['reason']}" for metric in rising]
+
+    assert left_out() == []
+    assert ejected() == []
+    monitored.canary.kill()
+    try:
+        wait_until(lambda: left_out() == [address], "the canary is shown as left out")
+        wait_until(lambda: monitored.panel("Embedders left out")[0]["value"][1] == "1", "it is counted")
+        wait_until(lambda: "canary unavailable" in ejected(), "its ejection is shown")
+    finally:
+        monitored.canary.start().wait_ready()
+    wait_until(lambda: left_out() == [], "the canary is shown to take part again")

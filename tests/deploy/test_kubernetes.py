@@ -214,6 +214,16 @@ def test_the_canary_differs_from_the_embedder_in_its_pool_and_image_alone() -> N
     assert yaml.safe_load(text) == ours
 
 
+def test_the_operators_token_comes_from_the_secret_that_the_operations_page_makes(full: list[Manifest]) -> None:
+    (container,) = pod_templates(full)["gateway"]["spec"]["containers"]
+    (token,) = [entry for entry in container["env"] if entry["name"] == "TANDEM_ADMIN_TOKEN"]
+    secret = token["valueFrom"]["secretKeyRef"]
+    assert secret["optional"] is True
+    page = (K8S.parents[1] / "docs/operations.md").read_text()
+    assert f"kubectl create secret generic {secret['name']} " in page
+    assert f"--from-literal={secret['key']}=" in page
+
+
 def test_the_gateway_keeps_its_data_on_a_volume(full: list[Manifest]) -> None:
     gateway = one(full, "StatefulSet", "gateway")["spec"]
     assert gateway["replicas"] == 1

@@ -3,10 +3,14 @@
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
+from prometheus_client.parser import text_string_to_metric_families
 
+import tandem_gateway.metrics
+from tandem_gateway.adapters.pool.health import Failure
+from tandem_gateway.use_cases.traffic.judgement import Reason
 from tests.deploy.make_prometheus_rule import ALERTS, RULE, prometheus_rule
 from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.deploy.metrics import exported, used
@@ -79,6 +83,31 @@ def test_every_series_and_label_that_is_asked_for_is_exported() -> None:
             assert labels <= {*series[name].labels} | FOREIGN_LABELS, query
             seen.add(name)
     assert len(seen) >= 20
+
+
+def test_what_is_rare_and_counted_is_there_before_it_happens() -> None:
+    # Prometheus sees no increase in a series that begins at 1.
+    exported = tandem_gateway.metrics.Metrics("0").exposition().decode()
+    samples = {
+        (sample.name, *sample.labels.items())
+        for family in text_string_to_metric_families(exported)
+        for sample in family.samples
+    }
+    counted = {
+        (name, *re.findall(r'(\w+)="([^"]*)"', selector))
+        for alert in alerts()
+        for name, selector in re.findall(r"increase\((\w+)(\{[^}]*\})?\[", alert["expr"])
+    }
+    assert ("tandem_gateway_snapshots_total", ("outcome", "failed")) in counted
+    for name, *wanted in counted:
+        assert any(sample[0] == name and {*wanted} <= {*sample[1:]} for sample in samples), (name, wanted)
+    roll_backs = {("tandem_gateway_canary_rollbacks_total", ("reason", reason)) for reason in get_args(Reason)}
+    ejections = {
+        ("tandem_gateway_embedder_ejections_total", ("pool", pool), ("reason", failure))
+        for pool in ("stable", "canary")
+        for failure in get_args(Failure)
+    }
+    assert roll_backs | ejections <= samples
 
 
 def test_no_metric_is_asked_for_by_a_name_that_used_does_not_see() -> None:

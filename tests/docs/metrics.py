@@ -8,8 +8,8 @@ METRICS = REPOSITORY / "docs" / "metrics.md"
 _HEAD = """# Metrics
 
 Both services serve `/metrics` in Prometheus' text format; that of the gateway costs one short query of the store.
-Counters end in `_total`; a histogram has `_bucket`, `_sum` and `_count`. Beside these each service has Prometheus' own
-`process_*`: CPU seconds, resident memory, open files, start time.
+Counters end in `_total`; a histogram has `_bucket`, `_sum` and `_count`, a summary the last two. Beside these each
+service has Prometheus' own `process_*`: CPU seconds, resident memory, open files, start time.
 
 This page is made from the code by `python -m tests.docs.metrics`, and a test compares the two.
 """

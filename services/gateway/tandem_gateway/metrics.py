@@ -5,6 +5,7 @@ Children with labels are bound once: looking one up costs three times what obser
 
 from collections.abc import Callable
 from contextlib import suppress
+from typing import get_args
 
 from prometheus_client import (
     CollectorRegistry,
@@ -21,6 +22,7 @@ from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
 from tandem_gateway.model import PoolState, ReplicaStatus
+from tandem_gateway.use_cases.traffic.judgement import Reason
 
 # A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -30,6 +32,8 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5
 _COSINES = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999, 0.9995, 0.9999, 1.0001)
 _DIFFERENCES = (-0.5, -0.1, -0.05, -0.02, -0.01, -0.005, -0.002, 0.0, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.5)
 _REPLICA_STATES: tuple[ReplicaStatus, ...] = ("serving", "ejected", "draining")
+_POOLS = ("stable", "canary")
+_FAILURES = ("unavailable", "late", "broken")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -203,7 +207,7 @@ class Metrics:
             ["pool"],
             registry=registry,
         )
-        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in ("stable", "canary")}
+        self._bound_pool_calls = {name: self._pool_calls.labels(name) for name in _POOLS}
         self._fallbacks = Counter(
             "tandem_gateway_canary_fallbacks",
             "Calls of the canary's share that the stable pool answered, by reason.",
@@ -240,6 +244,7 @@ class Metrics:
         self._bound_seconds: dict[str, Histogram] = {}
         self._bound_calls: dict[str, Histogram] = {}
         self._bound_replicas: dict[tuple[str, str], dict[str, Summary]] = {}
+        self._show_what_is_rare()
 
     def observe_request(self, scope: Scope, code: int, seconds: float) -> None:
         """Count a request, under the template of its path: the path itself would make a series of every id."""
@@ -348,3 +353,14 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _show_what_is_rare(self) -> None:
+        """Let these be there before they happen: Prometheus sees no increase in a series that begins at 1."""
+        for outcome in ("saved", "failed"):
+            self._snapshots.labels(outcome)
+        for reason in get_args(Reason):
+            self._roll_backs.labels(reason)
+        for pool in _POOLS:
+            self._unresolved.labels(pool)
+            for failure in _FAILURES:
+                self._ejections.labels(pool, failure)

@@ -50,7 +50,7 @@ def test_a_fault_is_told_counted_and_got_over(lone: tuple[FaultyEmbedder, Client
     before = failed_calls(), retries()
     faulty.fault = fault
     try:
-        answer = client.http.post("/v1/search", json={"query": f"a query during {fault}"})
+        answer = client.http.post("/v1/search", json={"query": f"a query during {fault}", "mode": "dense"})
         error = answer.json()["error"]
         assert (error["code"], error["type"]) == (code, "unavailable_error"), error
         assert answer.status_code == (504 if code == "deadline_exceeded" else 503)

@@ -106,7 +106,7 @@ def test_a_gateway_starts_without_dns_and_finds_its_embedders_later(named: Named
     assert process.terminate() == 0
     process.start().wait_ready()
     wait_until(lambda: client.metric("tandem_gateway_embedder_name_failures_total") >= 1, "failed questions")
-    refused = client.http.post("/v1/search", json={"query": "anything"})
+    refused = client.http.post("/v1/search", json={"query": "anything", "mode": "dense"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "embedder_unavailable")
     assert NAME in refused.json()["error"]["message"]
     assert client.health()["status"] == "degraded"

@@ -37,7 +37,7 @@ run: model ## set up and run both services until Ctrl-C
 
 test: setup-dev model check ## set up, then every check and test
 	@echo "tandem: tests"
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m tests
 
 check: setup-dev ## lint, types and import rules
 	@echo "tandem: lint, types, import rules"

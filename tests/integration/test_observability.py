@@ -87,14 +87,15 @@ def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Cli
     gateway, embedder = (process.log_lines() for process in (stack.gateway, stack.embedder))
     model = next(line for line in embedder if line["message"] == "starting")
     assert model["version"]
-    assert len(str(model["fingerprint"])) >= 32
+    ready = next(line for line in embedder if line["message"] == "ready")  # it need not be of the precision wanted
+    assert (len(str(ready["fingerprint"])), ready["precision"]) == (32, "int8")
     assert (model["threads"], model["settings"]["max_client_batch_size"]) == (1, 64)
     assert "MiniLM" in str(model["model"])
     started = next(line for line in gateway if line["message"] == "starting")
     assert started["version"]
     assert (started["settings"]["max_queued_queries"], started["settings"]["query_calls"]) == (1024, 3)
     (told,) = [line for line in gateway if line["message"] == "the embedder's model"]
-    assert (told["model"], told["fingerprint"]) == (model["model"], model["fingerprint"])
+    assert (told["model"], told["fingerprint"]) == (model["model"], ready["fingerprint"])
 
 
 def test_every_line_of_both_logs_is_an_object_of_ours(stack: Stack, client: Client) -> None:

@@ -1,21 +1,18 @@
 """A service that sees other mounts than its tests: its own ``/etc/hosts``, a small or a read-only disk. Needs root."""
 
 import shlex
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 
-import pytest
+from tests.support.tools import missing, tool
 
 
 def require_mounts() -> None:
     """Skip the test where this process may not mount anything, as in most containers."""
-    if shutil.which("unshare") is None:
-        pytest.skip("unshare (util-linux) is not installed")
-    done = subprocess.run(["unshare", "--mount", "true"], capture_output=True, text=True, check=False)
+    done = subprocess.run([tool("unshare"), "--mount", "true"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        pytest.skip(f"this needs the right to mount (root): {done.stderr.strip()}")
+        missing(f"the right to mount, which root has ({done.stderr.strip()}),")
 
 
 def python_in(folder: Path, prepare: str) -> Path:

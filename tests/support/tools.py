@@ -1,4 +1,4 @@
-"""What tests need of a machine beyond Python: an engine for containers, kubectl, promtool.
+"""What tests need of a machine beyond Python: a container engine, the right to mount, kubectl, promtool, openssl.
 
 A test skips, with a message, where one is missing. With TANDEM_TEST_SKIP_NOTHING=1, as in CI, it fails instead.
 """

@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import shutil
 import ssl
 import subprocess
 from collections.abc import Awaitable, Callable
@@ -17,6 +16,7 @@ from tandem_gateway.model import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
 from tests.support.fakes import DIM, MODEL, run
 from tests.support.processes import free_port
+from tests.support.tools import tool
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -207,13 +207,11 @@ def exchange(sent: bytes) -> Response:
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
     """A certificate, with its key, of the name ``embedder.test`` and of no address."""
-    if shutil.which("openssl") is None:
-        pytest.skip("openssl, which makes the test's certificate, is not installed")
     path = tmp_path / "certificate.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=embedder.test"
+    request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=embedder.test"
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)]
     name = ["-addext", "subjectAltName=DNS:embedder.test"]
-    subprocess.run([*command.split(), *name, *files], check=True, capture_output=True)
+    subprocess.run([tool("openssl"), *request.split(), *name, *files], check=True, capture_output=True)
     path.write_text(path.read_text() + (tmp_path / "key.pem").read_text())
     return path
 

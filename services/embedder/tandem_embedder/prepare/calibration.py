@@ -28,7 +28,7 @@ def calibrate(graph: Graph, points: dict[str, str], sequences: Iterable[list[int
     """Return the range of every channel at every point.
 
     Args:
-        graph: an fp32 graph that returns the tensors of ``points`` as outputs, ``(..., channels)``.
+        graph: an fp32 graph that returns the tensors of ``points`` as outputs, ``(tokens, channels)``.
         points: site → name of its tensor.
         sequences: token ids, one text each; run one by one, so that no padding is measured.
     """
@@ -37,6 +37,6 @@ def calibrate(graph: Graph, points: dict[str, str], sequences: Iterable[list[int
     high = {name: np.float32(-np.inf) for name in names}
     for sequence in sequences:
         for name, values in zip(names, graph.run([sequence], names), strict=True):
-            low[name] = np.minimum(low[name], values.min(axis=tuple(range(values.ndim - 1))))
-            high[name] = np.maximum(high[name], values.max(axis=tuple(range(values.ndim - 1))))
+            low[name] = np.minimum(low[name], values.min(axis=0))
+            high[name] = np.maximum(high[name], values.max(axis=0))
     return {site: ChannelRange(np.asarray(low[name]), np.asarray(high[name])) for site, name in points.items()}

@@ -6,7 +6,6 @@ damaged file, hence nothing is loaded whose SHA-256 is not the manifest's.
 """
 
 import hashlib
-import os
 import secrets
 import shutil
 from collections.abc import Iterable
@@ -14,6 +13,7 @@ from pathlib import Path
 
 import msgspec
 
+from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
 from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotManifest
 from tandem_gateway.ports import VectorIndex, VectorIndexFactory
@@ -106,14 +106,14 @@ class Snapshots:
                 index.save(path)
             except RuntimeError as error:
                 raise OSError(f"{path}: {error}") from error
-            _sync(path)
+            sync(path)
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
             written = msgspec.structs.replace(
                 manifest, file=path.name, bytes=path.stat().st_size, sha256=digest, count=len(index)
             )
             temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _seal(written))))
-            _sync(temporary)
+            sync(temporary)
             temporary.rename(manifest_path)
         except BaseException:
             path.unlink(missing_ok=True)
@@ -121,7 +121,7 @@ class Snapshots:
             raise
         # From here on the manifest names the new file. Until the folder is synced a loss of power may bring back the
         # former manifest, whose file is therefore swept only afterwards.
-        _sync(folder)
+        sync(folder)
         self._sweep(folder, keep={path.name, _MANIFEST_NAME})
         return written
 
@@ -146,11 +146,3 @@ class Snapshots:
         for path in folder.iterdir():
             if path.name not in keep:
                 path.unlink(missing_ok=True)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

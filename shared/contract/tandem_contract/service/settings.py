@@ -21,6 +21,7 @@ class SettingsError(Exception):
 
 
 S = TypeVar("S")
+N = TypeVar("N", int, float)
 
 
 def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False) -> Any:
@@ -86,44 +87,27 @@ def describe(settings: Any) -> dict[str, Any]:
 
 def whole_number(least: int, most: int) -> Callable[[str], int]:
     """Return a parser of whole numbers from ``least`` to ``most``."""
-
-    def parse(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            raise ValueError(f"a whole number from {least} to {most} was expected") from None
-        if not least <= value <= most:
-            raise ValueError(f"a whole number from {least} to {most} was expected")
-        return value
-
-    return parse
+    return _within(int, least, most, f"a whole number from {least} to {most} was expected")
 
 
 def seconds(least: float, most: float) -> Callable[[str], float]:
     """Return a parser of durations in seconds from ``least`` to ``most``."""
-
-    def parse(text: str) -> float:
-        try:
-            value = float(text)
-        except ValueError:
-            raise ValueError(f"seconds from {least:g} to {most:g} were expected") from None
-        if not least <= value <= most:
-            raise ValueError(f"seconds from {least:g} to {most:g} were expected")
-        return value
-
-    return parse
+    return _within(float, least, most, f"seconds from {least:g} to {most:g} were expected")
 
 
 def number(least: float, most: float) -> Callable[[str], float]:
     """Return a parser of numbers from ``least`` to ``most``."""
+    return _within(float, least, most, f"a number from {least:g} to {most:g} was expected")
 
-    def parse(text: str) -> float:
+
+def _within(convert: Callable[[str], N], least: N, most: N, rule: str) -> Callable[[str], N]:
+    def parse(text: str) -> N:
         try:
-            value = float(text)
+            value = convert(text)
         except ValueError:
-            raise ValueError(f"a number from {least:g} to {most:g} was expected") from None
+            raise ValueError(rule) from None
         if not least <= value <= most:
-            raise ValueError(f"a number from {least:g} to {most:g} was expected")
+            raise ValueError(rule)
         return value
 
     return parse

@@ -5,6 +5,7 @@ import os
 import sqlite3
 from pathlib import Path
 
+from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import check, reads, schema
 from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, translated
 from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
@@ -44,17 +45,9 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
             check.check(copy, path)
             check.check_log(copy, path, acknowledged)
             collections = reads.collections(copy)
-        _sync(partial)
+        sync(partial)
         partial.rename(target)
-        _sync(target.parent)
+        sync(target.parent)
     finally:
         partial.unlink(missing_ok=True)
     return collections
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

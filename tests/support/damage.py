@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from tandem_gateway.app import open_storage
-from tandem_gateway.index.thread import VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.model import Hit
 from tandem_gateway.settings import Settings

@@ -19,7 +19,8 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.index.thread import IndexThread, VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import Embeddings, Hit, Keys, Vectors
 
 DIM = 8

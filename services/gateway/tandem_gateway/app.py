@@ -62,7 +62,7 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
     try:
         connection, noticed = open_checked(data_dir)
         index = IndexThread(
-            lambda: SqliteChangeFeed(data_dir / FILE_NAME),
+            lambda: SqliteChangeFeed(data_dir / FILE_NAME, lambda: store.commits),
             Snapshots(data_dir),
             UsearchIndexFactory(),
             on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),

@@ -157,8 +157,7 @@ class PoolState:
     replicas: list[ReplicaState]
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(msgspec.Struct, frozen=True, gc=False):
     """A search result; ``score`` is the cosine similarity, or of lexical search BM25; ``metadata`` is JSON text."""
 
     doc_id: str

@@ -26,7 +26,8 @@ from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.errors import NotFound
 from tandem_gateway.index import follower
-from tandem_gateway.index.thread import IndexThread, VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import EmbeddedBatch, Hit
 from tests.gateway.store.damage import FILES
 from tests.gateway.store.model import Model
@@ -72,7 +73,9 @@ class GatewayData(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = open_store(self.data_dir)
         self.index = IndexThread(
-            lambda: SqliteChangeFeed(self.data_dir / FILE_NAME), Snapshots(self.data_dir), UsearchIndexFactory()
+            lambda: SqliteChangeFeed(self.data_dir / FILE_NAME, lambda: self.store.commits),
+            Snapshots(self.data_dir),
+            UsearchIndexFactory(),
         )
         self.noticed = self.index.start().result(WAIT_SECONDS)
         self.lexical = LexicalFollower(self.data_dir)
@@ -220,7 +223,7 @@ class GatewayData(RuleBasedStateMachine):
     @invariant()
     def the_index_has_the_rows_that_are_live(self) -> None:
         feed = SqliteChangeFeed(self.data_dir / FILE_NAME)
-        for collection_id, followed in self.index._followed.items():
+        for collection_id, followed in self.index._indexes._followed.items():
             assert len(np.setxor1d(followed.index.keys(), feed.row_ids(collection_id))) == 0
         feed.close()
 

@@ -1,6 +1,8 @@
 """The index's thread over the real store: what was acknowledged is found, and what is found is what is stored."""
 
+import asyncio
 import itertools
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -15,7 +17,8 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.errors import FingerprintMismatch, GatewayError, NotFound, NotReady, StorageUnavailable
 from tandem_gateway.index import follower
-from tandem_gateway.index.thread import IndexThread, VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import Hit
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answered, run, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
@@ -288,3 +291,85 @@ def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: 
     with pytest.raises(NotReady):
         answered(thread, [query("a")])
     thread.close()
+
+
+async def done_at_once(thread: IndexThread, queries: Sequence[VectorQuery]) -> bool:
+    """Search, and return whether the event loop made it itself."""
+    answer = thread.search(queries)
+    at_once = answer.done()
+    await answer
+    return at_once
+
+
+async def idle(thread: IndexThread) -> None:
+    """Wait until the thread has done what was put to it, and let go of the indexes."""
+    await asyncio.wrap_future(thread.state())
+    with thread._touching:
+        pass
+
+
+def test_what_is_in_memory_is_answered_without_the_thread_and_alike(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        await idle(thread)
+        asked = [query("text of a"), query("text of b", 1), query("x", collection="none")]
+        first, second = thread.search(asked), None
+        assert not first.done(), "no row was read yet"
+        await first
+        await idle(thread)
+        second = thread.search(asked)
+        assert second.done()
+        assert second.result()[:2] == first.result()[:2]
+        assert str(second.result()[2]) == str(first.result()[2])
+
+    run(test)
+
+
+def test_news_are_for_the_thread_to_take(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a")])
+        assert not await done_at_once(thread, [query("text of a")])
+        await idle(thread)
+        assert await done_at_once(thread, [query("text of a")])
+        await store.delete("default", "a")
+        assert not await done_at_once(thread, [query("text of a")])
+        await idle(thread)
+        answer = thread.search([query("text of a")])
+        assert answer.done()
+        assert answer.result() == [[]]
+
+    run(test)
+
+
+def test_a_thread_that_is_busy_is_not_disturbed(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a")])
+        assert not await done_at_once(thread, [query("text of a")])
+        await idle(thread)
+        begun, go_on = threading.Event(), threading.Event()
+
+        def occupy() -> None:
+            begun.set()
+            go_on.wait(WAIT_SECONDS)
+
+        occupied = asyncio.wrap_future(thread._call(occupy))
+        await asyncio.to_thread(begun.wait, WAIT_SECONDS)
+        answer = thread.search([query("text of a")])
+        assert not answer.done()
+        go_on.set()
+        await occupied
+        assert [hit.doc_id for hit in (await answer)[0]] == ["a"]  # type: ignore[union-attr]
+
+    run(test)
+
+
+def test_what_takes_long_is_for_the_thread(store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch):
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        assert not await done_at_once(thread, [query("text of a"), query("text of b")])
+        await idle(thread)
+        monkeypatch.setattr("tandem_gateway.index.thread._AT_ONCE", 3)
+        assert await done_at_once(thread, [query("text of a")])
+        assert not await done_at_once(thread, [query("text of a"), query("text of b")])
+
+    run(test)

@@ -17,7 +17,7 @@ _EXPANSION_ADD = 128
 _EXPANSION_SEARCH = 96
 _DTYPE = "f16"
 # Under this many vectors a scan of all costs about as much as the graph, and misses nothing.
-_EXACT_BELOW = 1000
+_EXACT_BELOW = 3000
 
 
 def _empty(dim: int) -> Index:

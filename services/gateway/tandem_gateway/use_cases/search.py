@@ -13,7 +13,7 @@ from tandem_contract.client_api import SearchRequest
 from tandem_contract.service import logs, trace
 from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
-from tandem_gateway.index.thread import VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.model import Hit
 from tandem_gateway.ports import Embedder
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide

@@ -147,6 +147,11 @@ class SqliteStore:
             connection, self._path, high_water_mark, max_queued=max_queued_writes, on_commit=on_commit
         )
 
+    @property
+    def commits(self) -> int:
+        """Commits since the start; any thread may ask."""
+        return self._writer.commits
+
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents and a job; see ``DocumentStore.accept``."""
         return await self._write(lambda c: writes.accept(c, job_id, collection, documents, now, self._limits))

@@ -59,6 +59,8 @@ class Writer:
         self._path = path
         self._mark = mark
         self._on_commit = on_commit
+        self.commits = 0
+        """Commits so far; any thread may look."""
         self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
         self._closed = False
         self._closing = threading.Lock()
@@ -128,6 +130,8 @@ class Writer:
             for write in group:
                 write.result.set_exception(cause)
             return
+        # Before anybody hears of it: who asks after that has to find it; see ``SqliteChangeFeed``.
+        self.commits += 1
         self._note(commit)
         for result, value, failure in outcomes:
             if failure is None:

@@ -35,7 +35,7 @@ class Served:
         while (await receive()).get("more_body"):
             pass
         await self.gate.wait()
-        await Reply(200, b"{}").send(send)
+        await Reply(200, b"{}").send(scope, send)
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection("127.0.0.1", self.port)

@@ -98,7 +98,7 @@ def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         seen.append(trace.current.get())
         log.info("something")
-        await Reply(200, b"{}").send(send)
+        await Reply(200, b"{}").send(scope, send)
 
     async def nothing(message: object = None) -> dict[str, object]:
         return {}

@@ -7,7 +7,7 @@ from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import not_found
+from tandem_contract.service.http import at_paths, not_found
 from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_embedder.edge.embed_route import EmbedRoute
@@ -29,13 +29,15 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
             if log is not None:
                 log.flush()
 
-    app: AsgiApp = Router(
+    embed = EmbedRoute(service, service.metrics, max_body_bytes)
+    router: AsgiApp = Router(
         [
-            Route(PATH, EmbedRoute(service, service.metrics, max_body_bytes)),
+            Route(PATH, embed),
             *(Route(endpoint.template, endpoint) for endpoint in probes(service)),
         ],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,
     )
+    app = at_paths({PATH: embed}, router)
     return with_request_id(observed(app, [log.record] if log is not None else []))

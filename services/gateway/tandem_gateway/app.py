@@ -8,7 +8,7 @@ from functools import partial
 from starlette.routing import Route, Router
 
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import not_found
+from tandem_contract.service.http import at_paths, not_found
 from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
@@ -281,4 +281,5 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
         lifespan=lifespan,
     )
     observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    return with_request_id(observed(router, observers)), gateway
+    app = at_paths({endpoint.template: endpoint for endpoint in served if "{" not in endpoint.template}, router)
+    return with_request_id(observed(app, observers)), gateway

@@ -11,6 +11,7 @@ from tandem_contract import headers
 from tandem_contract.decoding import decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
 from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
@@ -67,7 +68,7 @@ class EmbedRoute:
         if reply.code is not None:
             self._metrics.rejected(reply.code)
         self._metrics.request(reply.status, time.perf_counter() - started)
-        await reply.send(send)
+        await reply.send(scope, send)
 
     async def _answer(self, scope: Scope, receive: Receive, started: float) -> Reply:
         if scope["method"] != "POST":
@@ -81,11 +82,12 @@ class EmbedRoute:
         syntax = request_syntax(given.get(b"content-type"), given.get(b"content-encoding"))
         wanted = reply_syntax(given.get(b"accept"))
         timeout = timeout_seconds(given.get(_TIMEOUT))
-        body = await read_body(receive, self._max_body_bytes)
+        exchange = exchange_of(scope)
+        body = await read_body(receive, self._max_body_bytes, exchange=exchange)
         request = decode_json(body, self._json_in) if syntax is Syntax.JSON else decode_msgpack(body, self._msgpack_in)
         if timeout is not None:
             timeout -= time.perf_counter() - started  # it counts from the request's arrival
-        embedded = await unless_gone(receive, self._service.embed(request, timeout))
+        embedded = await unless_gone(receive, self._service.embed(request, timeout), exchange)
         self._metrics.embedded(embedded)
         return self._write(embedded, wanted)
 

@@ -7,6 +7,7 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import InvalidMessage, decode_json
 from tandem_contract.service.body import read_body
+from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import InvalidRequest
 
@@ -36,7 +37,7 @@ async def read_json(scope: Scope, receive: Receive, decoder: msgspec.json.Decode
                 code="unsupported_media_type",
                 param="content-type",
             )
-    return decode_json(await read_body(receive, limit), decoder)
+    return decode_json(await read_body(receive, limit, exchange=exchange_of(scope)), decoder)
 
 
 def caller_timeout(scope: Scope) -> float | None:

@@ -5,6 +5,7 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.exchange import Exchange
 from tandem_contract.service.request_id import Receive
 
 T = TypeVar("T")
@@ -22,14 +23,26 @@ class ClientGone(Exception):
 BODY_SECONDS: Final = 30.0
 
 
-async def read_body(receive: Receive, max_bytes: int, seconds: float = BODY_SECONDS) -> bytes:
+async def read_body(
+    receive: Receive, max_bytes: int, seconds: float = BODY_SECONDS, exchange: Exchange | None = None
+) -> bytes:
     """Return the whole body, of which the sender may or may not have told the length.
+
+    Args:
+        receive: gives what is not there yet.
+        max_bytes: the limit.
+        seconds: for all of it.
+        exchange: gives what is there already.
 
     Raises:
         InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``; ``body_timeout`` if its end has not come
             within ``seconds``.
         ClientGone: if the connection closes before its end.
     """
+    if exchange is not None and (body := exchange.whole_body()) is not None:
+        if len(body) > max_bytes:
+            raise _too_large(max_bytes)
+        return body
     try:
         async with asyncio.timeout(seconds):
             return await _read_body(receive, max_bytes)
@@ -54,17 +67,26 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes:
             chunks.clear()
         more = message.get("more_body", False)
         if size > max_bytes and (not more or size > DISCARDED_BODIES * max_bytes):
-            raise InvalidMessage(
-                f"the body has more than {max_bytes} bytes, which is the limit; send less at once",
-                code="body_too_large",
-                param="body",
-            )
+            raise _too_large(max_bytes)
         if not more:
             return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
+def _too_large(max_bytes: int) -> InvalidMessage:
+    return InvalidMessage(
+        f"the body has more than {max_bytes} bytes, which is the limit; send less at once",
+        code="body_too_large",
+        param="body",
+    )
+
+
+async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], exchange: Exchange | None = None) -> T:
     """Return what ``work`` returns, and cancel it if the client goes away; the body must have been read.
+
+    Args:
+        receive: tells that the client has gone, to who waits for it.
+        work: the request's.
+        exchange: tells it without that.
 
     Raises:
         ClientGone: if the connection closed first.
@@ -73,14 +95,21 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     assert task is not None
     gone = False
 
-    async def watch() -> None:
+    def leave() -> None:
         nonlocal gone
-        while (await receive())["type"] != "http.disconnect":
-            pass
         gone = True
         task.cancel()
 
-    watcher = asyncio.create_task(watch())
+    async def watch() -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        leave()
+
+    watcher = None
+    if exchange is None:
+        watcher = asyncio.create_task(watch())
+    else:
+        exchange.on_gone(leave)
     try:
         return await work
     except asyncio.CancelledError:
@@ -88,4 +117,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T]) -> T:
             raise ClientGone from None
         raise
     finally:
-        watcher.cancel()
+        if exchange is not None:
+            exchange.on_gone(None)
+        if watcher is not None:
+            watcher.cancel()

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 
+from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE
 from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
 
@@ -31,6 +32,9 @@ def observed(app: AsgiApp, observers: Sequence[Observer]) -> AsgiApp:
         try:
             await app(scope, receive, send_and_note)
         finally:
+            exchange = exchange_of(scope)
+            if exchange is not None and exchange.status is not None:
+                status = exchange.status
             seconds = time.perf_counter() - started
             for observe in observers:
                 observe(scope, status, seconds)

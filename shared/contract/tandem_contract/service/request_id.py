@@ -1,9 +1,9 @@
 """What a request is known by: its id, taken from the client or made, on every response and log line; and its trace."""
 
+import random
 import re
-import secrets
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from tandem_contract import headers
 from tandem_contract.service import logs, trace
@@ -14,9 +14,12 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-_HEADER = headers.REQUEST_ID.encode()
+HEADER: Final = headers.REQUEST_ID.encode()
 _TRACEPARENT = headers.TRACEPARENT.encode()
 _TRACESTATE = headers.TRACESTATE.encode()
+ID: Final = "tandem.request_id"
+"""Key of the scope under which the id is found, as bytes."""
+
 # What a log line, a header and a shell can hold without quoting; anything else is replaced by an id of ours.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:\-]{1,128}\Z")
 
@@ -25,7 +28,7 @@ def choose_request_id(given: bytes | None) -> bytes:
     """Return ``given`` if it is 1 to 128 characters of ``A-Za-z0-9._:-``, else a new random id."""
     if given is not None and _WELL_FORMED.match(given):
         return given
-    return secrets.token_hex(8).encode()
+    return b"%016x" % random.getrandbits(64)
 
 
 def with_request_id(app: AsgiApp) -> AsgiApp:
@@ -41,17 +44,17 @@ def with_request_id(app: AsgiApp) -> AsgiApp:
         given: bytes | None = None
         traced = False
         for name, value in scope["headers"]:
-            if name == _HEADER:
+            if name == HEADER:
                 given = value if given is None else given
             elif name == _TRACEPARENT:
                 traced = True
-        chosen = choose_request_id(given)
+        chosen = scope[ID] = choose_request_id(given)
         token = logs.request_id.set(chosen.decode())
         trace_token = trace.current.set(_trace_of(scope)) if traced else None
 
         async def send_with_id(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message.get("headers", ()), (_HEADER, chosen)]
+                message["headers"] = [*message.get("headers", ()), (HEADER, chosen)]
             await send(message)
 
         try:

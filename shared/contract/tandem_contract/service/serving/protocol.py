@@ -11,14 +11,17 @@ one, of HTTP/2, with its first request.
 
 import asyncio
 import logging
+from typing import cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tandem_contract import headers
 from tandem_contract.errors import ErrorCode
+from tandem_contract.service.exchange import EXCHANGE
 from tandem_contract.service.replies import error_reply
-from tandem_contract.service.request_id import choose_request_id
+from tandem_contract.service.request_id import Scope, choose_request_id
+from tandem_contract.service.serving.exchange import CycleExchange
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ class BoundedHttp(HttpToolsProtocol):
     _offered = False
     """Whether the head just read offers an upgrade."""
     _head_timer: asyncio.TimerHandle | None = None
+    _exchange: CycleExchange | None = None
+    """Of the request that came last."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
@@ -45,9 +50,11 @@ class BoundedHttp(HttpToolsProtocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Stop waiting."""
+        """Stop waiting, and let the request's handler know."""
         self._head_came()
         super().connection_lost(exc)
+        if self._exchange is not None:
+            self._exchange.lost()
 
     def data_received(self, data: bytes) -> None:
         """Take what came; a head that offers an upgrade is read again without the offer."""
@@ -87,6 +94,9 @@ class BoundedHttp(HttpToolsProtocol):
         self._offered = self.parser.should_upgrade()
         if not self._offered:
             super().on_headers_complete()
+            self._exchange = CycleExchange(self.cycle)
+            # The request's task has this scope, and begins after all that has come was read.
+            cast(Scope, self.scope)[EXCHANGE] = self._exchange
 
     def on_message_complete(self) -> None:
         """End the request's body, unless its head is about to be read again."""

@@ -1,0 +1,66 @@
+"""The short way of ``service.exchange`` over uvicorn's request and response."""
+
+from collections.abc import Callable, Sequence
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+
+class CycleExchange:
+    """Implements ``Exchange``: does in one step what uvicorn's cycle does for ASGI's messages, and notes it there."""
+
+    __slots__ = ("_cycle", "_on_gone", "status")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        """Make the exchange of a request whose head is complete."""
+        self._cycle = cycle
+        self._on_gone: Callable[[], None] | None = None
+        self.status: int | None = None
+
+    def whole_body(self) -> bytes | None:
+        """Return the body; see ``Exchange.whole_body``."""
+        cycle = self._cycle
+        if cycle.more_body or cycle.disconnected or cycle.response_started:
+            return None
+        body = bytes(cycle.body)
+        cycle.body = bytearray()
+        # As after its last message: who receives now waits for the client to go.
+        cycle.message_event.clear()
+        cycle.flow.resume_reading()
+        return body
+
+    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Send a response; see ``Exchange.respond``."""
+        cycle = self._cycle
+        if cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+            return False
+        if cycle.disconnected:
+            return True
+        cycle.response_started = True
+        cycle.waiting_for_100_continue = False
+        self.status = status
+        self._on_gone = None
+        parts = [STATUS_LINE[status]]
+        parts += [b"%s: %s\r\n" % header for header in cycle.default_headers]
+        parts += [b"%s: %s\r\n" % header for header in headers]
+        parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
+        parts.append(body)
+        cycle.transport.write(b"".join(parts))
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            cycle.transport.close()
+        cycle.on_response()
+        return True
+
+    def on_gone(self, callback: Callable[[], None] | None) -> None:
+        """Set what is called if the client goes; see ``Exchange.on_gone``."""
+        if callback is not None and self._cycle.disconnected:
+            callback()
+        else:
+            self._on_gone = callback
+
+    def lost(self) -> None:
+        """Note that the connection is lost."""
+        callback, self._on_gone = self._on_gone, None
+        if callback is not None:
+            callback()

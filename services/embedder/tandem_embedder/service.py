@@ -1,11 +1,11 @@
 """The embedder as one object: from "the model is being loaded" to "drained"."""
 
 import asyncio
-import gc
 import logging
 from concurrent.futures import Future
 
 from tandem_contract.embed import EmbedRequest
+from tandem_contract.service import garbage
 from tandem_embedder.admission import Admission, DrainRate
 from tandem_embedder.artefact import Manifest
 from tandem_embedder.edge.probes import ReadyReply
@@ -123,8 +123,7 @@ class Service:
             self._scheduler,
         )
         self._scheduler.start()
-        # What is there by now stays to the end: no collection has to walk over it, in the middle of a request.
-        gc.freeze()
+        garbage.settle()
         self.readiness.ready()
         log.info(
             "ready",

@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tandem_contract.client_api import Health
+from tandem_contract.service import garbage
 from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError
 from tandem_gateway.index.thread import IndexThread
@@ -186,6 +187,7 @@ class Gateway:
             self._metrics.index_repairs.inc()
             log.warning("repaired at the start", extra={"repair": line})
         self._parts = parts = self._build(storage)
+        garbage.settle()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [

@@ -126,16 +126,19 @@ class Search:
         if not self._look_up_if_known(query):
             self._queue.append(waiting)
             self._send_what_may_go()
+        # Not asyncio.timeout: it ends a task from outside, for which it has to do more than here is needed.
+        deadline = asyncio.get_running_loop().call_later(
+            seconds, _fail, query, DeadlineExceeded(f"the search was not answered within {seconds:g} s")
+        )
         try:
-            async with asyncio.timeout(seconds):
-                return await answer
-        except (TimeoutError, asyncio.CancelledError) as gone:
+            return await answer
+        except (DeadlineExceeded, asyncio.CancelledError):
             # Whoever gave up must not keep a place in the queue.
             with contextlib.suppress(ValueError):
                 self._queue.remove(waiting)
-            if isinstance(gone, asyncio.CancelledError):
-                raise
-            raise DeadlineExceeded(f"the search was not answered within {seconds:g} s") from None
+            raise
+        finally:
+            deadline.cancel()
 
     def needs_embedder(self, request: SearchRequest) -> bool:
         """Return whether the embedder has to be asked: it has not if the query's vector is kept."""

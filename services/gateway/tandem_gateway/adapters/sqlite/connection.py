@@ -12,6 +12,8 @@ FILE_NAME = "tandem.sqlite3"
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT")
 _BUSY_TIMEOUT_SECONDS = 10.0
+# Memory that SQLite takes for a connection's pages; the system keeps them as well, and more of them.
+_PAGE_KIB = 1000
 
 
 def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StorageError:
@@ -61,10 +63,15 @@ def connect_for_check(path: Path) -> sqlite3.Connection:
         return connection
 
 
-def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
+def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3.Connection:
     """Return a connection in autocommit mode, with the store's pragmas and functions.
 
     synchronous=FULL: a commit is on disk when it returns, also through a loss of power.
+
+    Args:
+        path: of the file.
+        writable: whether it may write; only one connection does.
+        page_kib: memory for its pages, KiB.
 
     Raises:
         StorageError: if the file cannot be opened or is no store.
@@ -87,8 +94,7 @@ def connect(path: Path, *, writable: bool) -> sqlite3.Connection:
                 connection.execute("PRAGMA journal_size_limit=67108864")
             else:
                 connection.execute("PRAGMA query_only=ON")
-            # SQLite takes this many KiB of memory a connection for pages.
-            connection.execute("PRAGMA cache_size=-4000")
+            connection.execute(f"PRAGMA cache_size=-{page_kib}")
         except BaseException:
             connection.close()
             raise

@@ -8,6 +8,9 @@ from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.model import Changes, CollectionRecord, Keys, LiveDocument
 
+# Little: the rows that are asked for again and again are kept by who asks.
+_PAGE_KIB = 500
+
 
 class SqliteChangeFeed:
     """Implements ``ChangeFeed``; used by one thread only."""
@@ -24,7 +27,7 @@ class SqliteChangeFeed:
             StorageError: if it cannot be read.
         """
         self._path = path
-        self._connection: sqlite3.Connection = connect(path, writable=False)
+        self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
         self._version = version or self._data_version
         self._seen_version = -1
 

@@ -1,18 +1,15 @@
 """The connection that both services serve over: a request's head is bounded in time, and costs nobody else anything."""
 
 import asyncio
-import socket
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
-from typing import Any
 
 import pytest
 
 from tandem_contract.service.http import Reply
 from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_contract.service.serving import protocol
-from tandem_contract.service.serving.server import DrainingServer
-from tests.support.fakes import WAIT_SECONDS, run
+from tests.support.fakes import run
+from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
@@ -27,10 +24,6 @@ class Served:
         self.port = 0
 
     async def app(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
-            for _ in ("startup", "shutdown"):
-                await send({"type": f"{(await receive())['type']}.complete"})
-            return
         self.asked += 1
         while (await receive()).get("more_body"):
             pass
@@ -41,24 +34,6 @@ class Served:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
 
-@asynccontextmanager
-async def serving() -> Any:
-    served = Served()
-    signalled: list[bool] = []
-    server = DrainingServer(
-        served.app, host="127.0.0.1", port=0, shutdown_timeout=1.0, on_signal=lambda: signalled.append(True)
-    )
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        served.port = listening.getsockname()[1]
-        task = asyncio.create_task(server.serve([listening]))
-        try:
-            yield served
-        finally:
-            server.handle_exit(15, None)
-            await asyncio.wait_for(task, WAIT_SECONDS)
-            assert signalled == [True]
-
-
 def bounded(seconds: float) -> Callable[[Callable[[Served], Awaitable[None]]], Callable[[pytest.MonkeyPatch], None]]:
     """Run a test against a server whose heads have so many seconds."""
 
@@ -67,7 +42,8 @@ def bounded(seconds: float) -> Callable[[Callable[[Served], Awaitable[None]]], C
             monkeypatch.setattr(protocol, "HEAD_SECONDS", seconds)
 
             async def inside() -> None:
-                async with serving() as served:
+                served = Served()
+                async with serving(served.app) as served.port:
                     await test(served)
 
             run(inside)

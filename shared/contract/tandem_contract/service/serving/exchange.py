@@ -12,14 +12,15 @@ class CycleExchange:
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         """Make the exchange of a request whose head is complete."""
-        self._cycle = cycle
+        # The cycle has the scope, and that has this. Let go of, it leaves no circle for a look for garbage to find.
+        self._cycle: RequestResponseCycle | None = cycle
         self._on_gone: Callable[[], None] | None = None
         self.status: int | None = None
 
     def whole_body(self) -> bytes | None:
         """Return the body; see ``Exchange.whole_body``."""
         cycle = self._cycle
-        if cycle.more_body or cycle.disconnected or cycle.response_started:
+        if cycle is None or cycle.more_body or cycle.disconnected or cycle.response_started:
             return None
         body = bytes(cycle.body)
         cycle.body = bytearray()
@@ -31,14 +32,14 @@ class CycleExchange:
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
         """Send a response; see ``Exchange.respond``."""
         cycle = self._cycle
-        if cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
+        if cycle is None or cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
             return False
+        self._cycle = self._on_gone = None
         if cycle.disconnected:
             return True
         cycle.response_started = True
         cycle.waiting_for_100_continue = False
         self.status = status
-        self._on_gone = None
         parts = [STATUS_LINE[status]]
         parts += [b"%s: %s\r\n" % header for header in cycle.default_headers]
         parts += [b"%s: %s\r\n" % header for header in headers]
@@ -54,7 +55,7 @@ class CycleExchange:
 
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """Set what is called if the client goes; see ``Exchange.on_gone``."""
-        if callback is not None and self._cycle.disconnected:
+        if callback is not None and self._cycle is not None and self._cycle.disconnected:
             callback()
         else:
             self._on_gone = callback

@@ -1,0 +1,35 @@
+"""An application behind the server that both services run, on a socket of its own."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
+from tandem_contract.service.serving.server import DrainingServer
+from tests.support.fakes import WAIT_SECONDS
+
+
+@asynccontextmanager
+async def serving(app: AsgiApp) -> AsyncIterator[int]:
+    """Serve ``app``, which need not know of a lifespan, and give the port."""
+
+    async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            for _ in ("startup", "shutdown"):
+                await send({"type": f"{(await receive())['type']}.complete"})
+            return
+        await app(scope, receive, send)
+
+    signalled: list[bool] = []
+    server = DrainingServer(
+        with_lifespan, host="127.0.0.1", port=0, shutdown_timeout=1.0, on_signal=lambda: signalled.append(True)
+    )
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        task = asyncio.create_task(server.serve([listening]))
+        try:
+            yield listening.getsockname()[1]
+        finally:
+            server.handle_exit(15, None)
+            await asyncio.wait_for(task, WAIT_SECONDS)
+            assert signalled == [True]

@@ -22,6 +22,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
+import msgspec
+
 from tandem_embedder.lanes import LANES, Lane
 
 T = TypeVar("T")
@@ -40,7 +42,7 @@ class BatchLimits:
     """
 
     max_tokens: int = 512
-    max_bulk_tokens: int = 256
+    max_bulk_tokens: int = 160
     run_tokens: int = 8
     padding_share: float = 0.1
     bulk_share: float = 0.2
@@ -60,8 +62,7 @@ class BatchLimits:
         return self.max_tokens if lane == "interactive" else self.max_bulk_tokens
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Entry(Generic[T]):
+class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """One queued text.
 
     Attributes:
@@ -81,8 +82,7 @@ class Entry(Generic[T]):
     payload: T
 
 
-@dataclass(frozen=True, slots=True)
-class Batch(Generic[T]):
+class Batch(msgspec.Struct, Generic[T], frozen=True):
     """Texts for one run of the model; never empty."""
 
     lane: Lane
@@ -99,8 +99,7 @@ class Batch(Generic[T]):
         return sum(entry.tokens for entry in self.entries)
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[T]):
+class Decision(msgspec.Struct, Generic[T], frozen=True):
     """What to do now: run ``batch`` (None: nothing waits) and tell the waiters of ``expired``."""
 
     batch: Batch[T] | None

@@ -10,6 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from tandem_contract.embed import EmbedRequest
 from tandem_embedder.admission import Admission, Grant, estimate_tokens
 from tandem_embedder.artefact import Manifest
@@ -29,8 +31,7 @@ class RequestLimits:
     timeout_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Embedded:
+class Embedded(msgspec.Struct, frozen=True):
     """The vectors of a request, in the order of its texts, and how its time was spent."""
 
     vectors: Vectors

@@ -1,9 +1,9 @@
 """What the use case and the scheduler need of the outside, and no more; adapters and test doubles fit these."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,8 +13,7 @@ Ids = NDArray[np.int32]
 Vectors = NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
-class TokenizedText:
+class TokenizedText(msgspec.Struct, frozen=True):
     """A text as the model takes it: ids ``(length,) int32``, special tokens included, cut at the model's limit."""
 
     ids: Ids
@@ -39,8 +38,7 @@ class Model(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True)
-class BatchReport:
+class BatchReport(msgspec.Struct, frozen=True):
     """One run of the model, as it is measured."""
 
     lane: Lane

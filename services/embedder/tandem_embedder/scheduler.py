@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tandem_embedder.admission import DrainRate
@@ -39,8 +40,7 @@ class Ticket:
     """The longest that a text of it waited for the model."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Payload:
+class _Payload(msgspec.Struct, frozen=True):
     """What an entry of the queue carries: whose text it is, which of its texts, and the text as ids."""
 
     ticket: Ticket

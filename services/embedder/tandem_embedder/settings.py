@@ -52,7 +52,7 @@ class Settings:
     )
     max_bulk_batch_tokens: int = setting(
         "MAX_BULK_BATCH_TOKENS",
-        256,
+        160,
         whole_number(8, 1_000_000),
         "the same for texts sent with priority bulk; bounds how long a query waits behind ingest",
     )

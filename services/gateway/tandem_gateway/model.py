@@ -59,8 +59,7 @@ class EmbeddedBatch:
     """When the batch was sent to the embedder; seconds since the epoch."""
 
 
-@dataclass(frozen=True, slots=True)
-class LiveDocument:
+class LiveDocument(msgspec.Struct, frozen=True):
     """A document with its vector, as a search hit needs it; ``vector`` is float32, little-endian."""
 
     row_id: int
@@ -125,8 +124,7 @@ class Changes:
     """False if more changes follow ``upto``."""
 
 
-@dataclass(frozen=True, slots=True)
-class Embeddings:
+class Embeddings(msgspec.Struct, frozen=True):
     """An embedder's answer."""
 
     vectors: Vectors

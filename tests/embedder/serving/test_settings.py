@@ -35,7 +35,7 @@ def test_the_defaults_keep_their_own_rules():
     settings.check_model(MANIFEST)
     assert settings.model_dir == Path("models/all-MiniLM-L6-v2")
     assert settings.batch_limits().budget("interactive") == 512
-    assert settings.batch_limits().budget("bulk") == 256
+    assert settings.batch_limits().budget("bulk") == 160
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 
 from tandem_gateway.errors import FingerprintMismatch, GatewayError, NoSnapshotYet, NotFound, SnapshotUnusable
@@ -25,8 +26,7 @@ _MAX_REPEATS = 3
 _KEPT_BYTES = 4 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class VectorQuery:
+class VectorQuery(msgspec.Struct, frozen=True):
     """One query; ``vector`` is ``(dim,) float32`` of unit length."""
 
     collection: str

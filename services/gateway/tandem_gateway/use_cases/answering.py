@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from tandem_contract.client_api import AnsweredBy, SearchRequest
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -38,8 +40,7 @@ def dense_seconds(seconds: float) -> float:
     return seconds - min(seconds * _RESERVED_SHARE, _MOST_RESERVED)
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+class Answer(msgspec.Struct, frozen=True):
     """Hits by descending score, which way they were found, and whether that was not the way wanted."""
 
     hits: list[Hit]

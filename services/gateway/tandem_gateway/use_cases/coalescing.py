@@ -13,11 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+import msgspec
+
 Q = TypeVar("Q")
 
 
-@dataclass(frozen=True, slots=True)
-class Waiting(Generic[Q]):
+class Waiting(msgspec.Struct, Generic[Q], frozen=True):
     """A query in the queue; times are in seconds of the monotonic clock."""
 
     query: Q
@@ -25,8 +26,7 @@ class Waiting(Generic[Q]):
     deadline: float
 
 
-@dataclass(frozen=True, slots=True)
-class InFlight:
+class InFlight(msgspec.Struct, frozen=True):
     """Calls that have not returned, and the queries in them."""
 
     calls: int = 0
@@ -42,8 +42,7 @@ class CoalescingLimits:
     linger: float = 0.0015
 
 
-@dataclass(frozen=True, slots=True)
-class Decision(Generic[Q]):
+class Decision(msgspec.Struct, Generic[Q], frozen=True):
     """What to send now, what has run out of time, and what stays in the queue, each in order of arrival."""
 
     send: list[Waiting[Q]]

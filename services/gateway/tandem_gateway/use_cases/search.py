@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from tandem_contract.client_api import SearchRequest
 from tandem_contract.service import logs, trace
 from tandem_contract.service.trace import TraceContext
@@ -47,8 +49,7 @@ class SearchEvents:
     """A query whose vector is not of the collection's model."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Query:
+class _Query(msgspec.Struct, frozen=True, eq=False):
     request: SearchRequest
     answer: "asyncio.Future[list[Hit]]"
     request_id: str | None

@@ -3,8 +3,9 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
+
+import msgspec
 
 from tandem_contract import headers
 from tandem_contract.errors import ErrorCode
@@ -25,8 +26,7 @@ CLIENT_GONE: Final = 499
 """Status of a request whose client went away; never sent, it is what metrics and logs call it, as other servers do."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A whole response; ``code`` is the error's, None for a success."""
 
     status: int

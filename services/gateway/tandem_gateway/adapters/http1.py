@@ -49,16 +49,23 @@ class _Connection(asyncio.Protocol):
         self.idle_since = 0.0
 
     async def exchange(self, request: bytes) -> Response:
-        """Send a request and return its response; to be cancelled at the deadline.
+        """Send a request and return its response.
 
         Raises:
             ConnectionBroken: if the response did not come whole.
+            TimeoutError: if ``expire`` was called before.
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionBroken("the connection was closed")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._waiter
+
+    def expire(self) -> None:
+        """Give up the exchange."""
+        self.close()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_exception(TimeoutError())
 
     def close(self) -> None:
         """Close the connection at once."""
@@ -186,21 +193,37 @@ class Http1Client:
         lines += [f"{name}: {value}" for name, value in headers.items()]
         lines.append(f"content-length: {len(body)}\r\n\r\n")
         data = "\r\n".join(lines).encode("latin-1") + body
-        async with asyncio.timeout(timeout), self._places:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        if self._places.locked():
+            async with asyncio.timeout_at(deadline):
+                await self._places.acquire()
+        else:
+            await self._places.acquire()
+        try:
             if fresh:
                 self._close_idle()
-            connection = self._take_idle() or await self._connect()
+            connection = self._take_idle()
+            if connection is None:
+                async with asyncio.timeout_at(deadline):
+                    connection = await self._connect()
+            # Of a call over a connection that is there, nothing but the answer is waited for: a timer is enough.
+            timer = loop.call_at(deadline, connection.expire)
             try:
                 response = await connection.exchange(data)
             except BaseException:
                 connection.close()
                 raise
-            if connection.reusable and not self._closed:
-                connection.idle_since = asyncio.get_running_loop().time()
-                self._idle.append(connection)
-            else:
-                connection.close()
-            return response
+            finally:
+                timer.cancel()
+        finally:
+            self._places.release()
+        if connection.reusable and not self._closed:
+            connection.idle_since = loop.time()
+            self._idle.append(connection)
+        else:
+            connection.close()
+        return response
 
     def close(self) -> None:
         """Close the idle connections; calls in flight close theirs when they end."""

@@ -24,7 +24,7 @@ from starlette.routing import Route, Router
 from tandem_contract.embed import EmbedRequest, Kind, Priority
 from tandem_contract.service import logs
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import not_found
+from tandem_contract.service.http import at_paths, not_found
 from tandem_contract.service.observation import observed
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_contract.service.serving.server import DrainingServer
@@ -109,9 +109,10 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     async def model_ready(_: Request) -> PlainTextResponse:
         return PlainTextResponse(service.readiness.reason, 200 if service.readiness.is_ready else 503)
 
+    served = endpoints(gateway, gateway_settings.max_body_bytes)
     router: AsgiApp = Router(
         [
-            *(Route(endpoint.template, endpoint) for endpoint in endpoints(gateway, gateway_settings.max_body_bytes)),
+            *(Route(endpoint.template, endpoint) for endpoint in served),
             Route(MODEL_READY_PATH, model_ready),
         ],
         redirect_slashes=False,
@@ -119,7 +120,8 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
         lifespan=lifespan,
     )
     observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    return with_request_id(observed(router, observers))
+    app = at_paths({endpoint.template: endpoint for endpoint in served if "{" not in endpoint.template}, router)
+    return with_request_id(observed(app, observers))
 
 
 def main() -> int:

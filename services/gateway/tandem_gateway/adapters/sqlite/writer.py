@@ -125,6 +125,8 @@ class Writer:
             self._connection.execute("COMMIT")
         except BaseException as error:  # every waiter has to hear of it, whatever it is
             self._roll_back()
+            # Whatever became of it: who follows has to look.
+            self.commits += 1
             cause = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
             log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
             for write in group:

@@ -109,10 +109,12 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     async def model_ready(_: Request) -> PlainTextResponse:
         return PlainTextResponse(service.readiness.reason, 200 if service.readiness.is_ready else 503)
 
-    served = endpoints(gateway, gateway_settings.max_body_bytes)
+    apps: dict[str, AsgiApp] = {
+        endpoint.template: endpoint for endpoint in endpoints(gateway, gateway_settings.max_body_bytes)
+    }
     router: AsgiApp = Router(
         [
-            *(Route(endpoint.template, endpoint) for endpoint in served),
+            *(Route(template, app) for template, app in apps.items()),
             Route(MODEL_READY_PATH, model_ready),
         ],
         redirect_slashes=False,
@@ -120,8 +122,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
         lifespan=lifespan,
     )
     observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    app = at_paths({endpoint.template: endpoint for endpoint in served if "{" not in endpoint.template}, router)
-    return with_request_id(observed(app, observers))
+    return with_request_id(observed(at_paths(apps, router), observers))
 
 
 def main() -> int:

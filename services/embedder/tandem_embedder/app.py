@@ -29,15 +29,12 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
             if log is not None:
                 log.flush()
 
-    embed = EmbedRoute(service, service.metrics, max_body_bytes)
+    apps: dict[str, AsgiApp] = {PATH: EmbedRoute(service, service.metrics, max_body_bytes)}
+    apps |= {endpoint.template: endpoint for endpoint in probes(service)}
     router: AsgiApp = Router(
-        [
-            Route(PATH, embed),
-            *(Route(endpoint.template, endpoint) for endpoint in probes(service)),
-        ],
+        [Route(template, app) for template, app in apps.items()],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,
     )
-    app = at_paths({PATH: embed}, router)
-    return with_request_id(observed(app, [log.record] if log is not None else []))
+    return with_request_id(observed(at_paths(apps, router), [log.record] if log is not None else []))

@@ -273,13 +273,18 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             if log is not None:
                 log.flush()
 
-    served = endpoints(gateway, settings.max_body_bytes) + admin_endpoints(assembly.traffic, settings.admin_token)
+    apps: dict[str, AsgiApp] = {
+        endpoint.template: endpoint
+        for endpoint in [
+            *endpoints(gateway, settings.max_body_bytes),
+            *admin_endpoints(assembly.traffic, settings.admin_token),
+        ]
+    }
     router: AsgiApp = Router(
-        [Route(endpoint.template, endpoint) for endpoint in served],
+        [Route(template, app) for template, app in apps.items()],
         redirect_slashes=False,
         default=not_found,
         lifespan=lifespan,
     )
     observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    app = at_paths({endpoint.template: endpoint for endpoint in served if "{" not in endpoint.template}, router)
-    return with_request_id(observed(app, observers)), gateway
+    return with_request_id(observed(at_paths(apps, router), observers)), gateway

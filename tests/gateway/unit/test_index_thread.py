@@ -301,6 +301,12 @@ async def done_at_once(thread: IndexThread, queries: Sequence[VectorQuery]) -> b
     return at_once
 
 
+async def read_rows(thread: IndexThread, queries: Sequence[VectorQuery]) -> None:
+    """Search for what no search found before, so that the rows of its hits are in memory; wait for the thread."""
+    assert not await done_at_once(thread, queries)
+    await idle(thread)
+
+
 async def idle(thread: IndexThread) -> None:
     """Wait until the thread has done what was put to it, and let go of the indexes."""
     await asyncio.wrap_future(thread.state())
@@ -313,7 +319,7 @@ def test_what_is_in_memory_is_answered_without_the_thread_and_alike(store: Sqlit
         await ingest(store, [document("a"), document("b")])
         await idle(thread)
         asked = [query("text of a"), query("text of b", 1), query("x", collection="none")]
-        first, second = thread.search(asked), None
+        first = thread.search(asked)
         assert not first.done(), "no row was read yet"
         await first
         await idle(thread)
@@ -328,8 +334,7 @@ def test_what_is_in_memory_is_answered_without_the_thread_and_alike(store: Sqlit
 def test_news_are_for_the_thread_to_take(store: SqliteStore, thread: IndexThread):
     async def test() -> None:
         await ingest(store, [document("a")])
-        assert not await done_at_once(thread, [query("text of a")])
-        await idle(thread)
+        await read_rows(thread, [query("text of a")])
         assert await done_at_once(thread, [query("text of a")])
         await store.delete("default", "a")
         assert not await done_at_once(thread, [query("text of a")])
@@ -344,8 +349,7 @@ def test_news_are_for_the_thread_to_take(store: SqliteStore, thread: IndexThread
 def test_a_thread_that_is_busy_is_not_disturbed(store: SqliteStore, thread: IndexThread):
     async def test() -> None:
         await ingest(store, [document("a")])
-        assert not await done_at_once(thread, [query("text of a")])
-        await idle(thread)
+        await read_rows(thread, [query("text of a")])
         begun, go_on = threading.Event(), threading.Event()
 
         def occupy() -> None:
@@ -366,8 +370,7 @@ def test_a_thread_that_is_busy_is_not_disturbed(store: SqliteStore, thread: Inde
 def test_what_takes_long_is_for_the_thread(store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch):
     async def test() -> None:
         await ingest(store, [document("a"), document("b")])
-        assert not await done_at_once(thread, [query("text of a"), query("text of b")])
-        await idle(thread)
+        await read_rows(thread, [query("text of a"), query("text of b")])
         monkeypatch.setattr("tandem_gateway.index.thread._AT_ONCE", 3)
         assert await done_at_once(thread, [query("text of a")])
         assert not await done_at_once(thread, [query("text of a"), query("text of b")])

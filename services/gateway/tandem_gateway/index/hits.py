@@ -28,14 +28,8 @@ class LiveRows:
 
     def kept(self, row_ids: Collection[int]) -> dict[int, LiveDocument] | None:
         """Return the rows if every one of them is kept, else None; reads nothing."""
-        found: dict[int, LiveDocument] = {}
-        for row_id in row_ids:
-            row = self._kept.get(row_id)
-            if row is None:
-                return None
-            self._kept.move_to_end(row_id)
-            found[row_id] = row
-        return found
+        found, missing = self._look_up(row_ids)
+        return None if missing else found
 
     def get(self, row_ids: Collection[int], feed: ChangeFeed) -> dict[int, LiveDocument]:
         """Return those of the rows that are kept or that the store has, by row number.
@@ -43,6 +37,15 @@ class LiveRows:
         Raises:
             StorageError: as ``ChangeFeed.documents`` does.
         """
+        found, missing = self._look_up(row_ids)
+        if missing:
+            read = feed.documents(sorted(missing))
+            found.update(read)
+            self._keep(read)
+        return found
+
+    def _look_up(self, row_ids: Collection[int]) -> tuple[dict[int, LiveDocument], list[int]]:
+        """Return the rows that are kept, and the numbers of the others."""
         found: dict[int, LiveDocument] = {}
         missing = []
         for row_id in row_ids:
@@ -52,11 +55,7 @@ class LiveRows:
             else:
                 self._kept.move_to_end(row_id)
                 found[row_id] = row
-        if missing:
-            read = feed.documents(sorted(missing))
-            found.update(read)
-            self._keep(read)
-        return found
+        return found, missing
 
     def _keep(self, rows: dict[int, LiveDocument]) -> None:
         self._kept.update(rows)

@@ -15,7 +15,7 @@ from tandem_gateway.errors import FingerprintMismatch, GatewayError, NoSnapshotY
 from tandem_gateway.index import follower
 from tandem_gateway.index.follower import Followed
 from tandem_gateway.index.hits import LiveRows, score
-from tandem_gateway.model import CollectionRecord, Hit, Keys, Vectors
+from tandem_gateway.model import CollectionRecord, Hit, Keys, LiveDocument, Vectors
 from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndexFactory
 
 log = logging.getLogger(__name__)
@@ -179,12 +179,7 @@ class Indexes:
             # A row that was replaced between index and store has its successor found by another look.
             if len(rows) == len(wanted) or not self.follow():
                 break
-        answers = [
-            keys if isinstance(keys, GatewayError) else score(query.vector, keys, rows)
-            for query, keys in zip(queries, candidates, strict=True)
-        ]
-        self._on_search(time.monotonic() - started, len(queries))
-        return answers
+        return self._answers(queries, candidates, rows, started)
 
     def search_in_memory(self, queries: Sequence[VectorQuery], most: int) -> list[Answer] | None:
         """Answer queries as ``search`` does, if that needs no disk and little time; return None if it does.
@@ -203,12 +198,7 @@ class Indexes:
         rows = self._rows.kept(_keys(candidates))
         if rows is None:
             return None
-        answers = [
-            keys if isinstance(keys, GatewayError) else score(query.vector, keys, rows)
-            for query, keys in zip(queries, candidates, strict=True)
-        ]
-        self._on_search(time.monotonic() - started, len(queries))
-        return answers
+        return self._answers(queries, candidates, rows, started)
 
     def close(self) -> None:
         """Close the feed."""
@@ -241,6 +231,21 @@ class Indexes:
             for place, keys in zip(places, index.search(vectors, top_k), strict=True):
                 found[place] = keys
         return found
+
+    def _answers(
+        self,
+        queries: Sequence[VectorQuery],
+        candidates: Sequence[Keys | GatewayError],
+        rows: dict[int, LiveDocument],
+        started: float,
+    ) -> list[Answer]:
+        """Return what each query's candidates come to, and report the batch, which began at ``started``."""
+        answers = [
+            keys if isinstance(keys, GatewayError) else score(query.vector, keys, rows)
+            for query, keys in zip(queries, candidates, strict=True)
+        ]
+        self._on_search(time.monotonic() - started, len(queries))
+        return answers
 
 
 _NONE: Keys = np.empty(0, np.uint64)

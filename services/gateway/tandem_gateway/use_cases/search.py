@@ -128,9 +128,7 @@ class Search:
             self._queue.append(waiting)
             self._send_what_may_go()
         # Not asyncio.timeout: it ends a task from outside, for which it has to do more than here is needed.
-        deadline = asyncio.get_running_loop().call_later(
-            seconds, _fail, query, DeadlineExceeded(f"the search was not answered within {seconds:g} s")
-        )
+        deadline = asyncio.get_running_loop().call_later(seconds, _expire, query, seconds)
         try:
             return await answer
         except (DeadlineExceeded, asyncio.CancelledError):
@@ -267,6 +265,10 @@ def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
         _fail(query, error)
     if not isinstance(error, Exception):
         raise error
+
+
+def _expire(query: _Query, seconds: float) -> None:
+    _fail(query, DeadlineExceeded(f"the search was not answered within {seconds:g} s"))
 
 
 def _fail(query: _Query, error: BaseException) -> None:

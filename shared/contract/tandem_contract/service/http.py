@@ -92,9 +92,8 @@ class Endpoint:
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
             message = f"{method} is not allowed at {scope['path']}"
-            await refusal("method_not_allowed", message, "method", extra_headers=((b"allow", self._allow),)).send(
-                scope, send
-            )
+            reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", self._allow),))
+            await reply.send(scope, send)
             return
         try:
             reply = await handler(scope, receive)
@@ -114,13 +113,18 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def at_paths(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
-    """Return an application that serves these very paths by ``apps``, and all else by ``otherwise``.
+    """Return an application that serves fixed paths by ``apps``, and all else by ``otherwise``.
 
     A router tries the pattern of one route after the other; for a path without a parameter that is not needed.
+
+    Args:
+        apps: by the template of their path; those whose template has a parameter are left to ``otherwise``.
+        otherwise: the router.
     """
+    fixed = {template: app for template, app in apps.items() if "{" not in template}
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
-        app = apps.get(scope["path"], otherwise) if scope["type"] == "http" else otherwise
+        app = fixed.get(scope["path"], otherwise) if scope["type"] == "http" else otherwise
         await app(scope, receive, send)
 
     return routed

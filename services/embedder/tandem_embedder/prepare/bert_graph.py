@@ -1,8 +1,8 @@
 """A BERT encoder (Devlin et al. 2018, arXiv 1810.04805; the post-LayerNorm arrangement), op by op.
 
 Why not an exporter and onnxruntime's own fusions: the fused SkipLayerNormalization runs scalar on a CPU and
-took a quarter of an int8 run. Here a residual is a plain sum followed by LayerNormalization, attention is
-onnxruntime's MultiHeadAttention, and query, key and value are one projection, quantised once.
+took a quarter of an int8 run. Here a residual is a plain sum followed by LayerNormalization, and query, key and value
+are one projection, quantised once.
 
 Outside attention a token does not see the others, and hidden states are ``(tokens, hidden)``: one row a token, as
 a quantisation with one scale a token wants them.
@@ -13,7 +13,7 @@ import onnx
 from tandem_embedder.prepare.graph_builder import ATTENTION_MASK, INPUT_IDS, GraphBuilder
 from tandem_embedder.prepare.model_spec import BertConfig, Pooling
 from tandem_embedder.prepare.pooling_head import add_l2_norm, add_pooling
-from tandem_embedder.prepare.projections import Projections
+from tandem_embedder.prepare.projections import Projections, Texts
 from tandem_embedder.prepare.weights import BertWeights, Layer, Norm
 
 
@@ -46,11 +46,12 @@ class _BertWriter:
         graph = self._graph
         mask = graph.node("Cast", [ATTENTION_MASK], "padding_mask", to=onnx.TensorProto.INT32)
         rows_length = graph.node("Shape", [INPUT_IDS], "rows_length")
-        texts = graph.node("Concat", [rows_length, graph.integers(-1)], "texts.shape", axis=0)
+        shape = graph.node("Concat", [rows_length, graph.integers(-1)], "texts.shape", axis=0)
+        texts = Texts(shape, mask, self._config.num_attention_heads)
         hidden = self._embeddings(weights)
         for index, layer in enumerate(weights.layers):
-            hidden = self._layer(f"layer{index}", layer, hidden, mask, texts)
-        hidden = graph.node("Reshape", [hidden, texts], "hidden.of_texts")
+            hidden = self._layer(f"layer{index}", layer, hidden, texts)
+        hidden = graph.node("Reshape", [hidden, shape], "hidden.of_texts")
         add_l2_norm(graph, add_pooling(graph, hidden, pooling))
         return graph.build("bert", self._config.hidden_size, extra_outputs)
 
@@ -69,21 +70,10 @@ class _BertWriter:
         shape = self._graph.integers(-1, self._config.hidden_size)
         return self._graph.node("Reshape", [of_texts, shape], f"{of_texts}.by_token")
 
-    def _layer(self, at: str, layer: Layer, hidden: str, mask: str, texts: str) -> str:
-        """Add a layer; ``texts`` is the shape ``(rows, length, -1)``, under which attention sees the tokens."""
+    def _layer(self, at: str, layer: Layer, hidden: str, texts: Texts) -> str:
         graph, project = self._graph, self._projections
-        query_key_value = project.before_attention(f"{at}.attention_output", layer)
-        packed = project.after_norm(graph, f"{at}.qkv", hidden, query_key_value)
-        packed = graph.node("Reshape", [packed, texts], f"{at}.qkv.of_texts")
-        graph.node("Split", [packed], f"{at}.query", outputs=3, axis=-1)
-        context = graph.microsoft_node(
-            "MultiHeadAttention",
-            [f"{at}.query", f"{at}.query.1", f"{at}.query.2", "", mask],
-            f"{at}.context",
-            num_heads=self._config.num_attention_heads,
-        )
-        context = self._by_token(context)
-        attended = project.after_attention(graph, f"{at}.attention_output", context, layer.attention_output)
+        context = self._by_token(project.attention(graph, at, hidden, layer, texts))
+        attended = project.after_attention(graph, at, context, layer.attention_output)
         residual = graph.node("Sum", [attended, hidden], f"{at}.attention_sum")
         hidden = self._norm(f"{at}.attention_norm", residual, layer.attention_norm)
 

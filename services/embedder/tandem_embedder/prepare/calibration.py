@@ -11,7 +11,7 @@ from importlib import resources
 
 import numpy as np
 
-from tandem_embedder.prepare.projections import ChannelRange
+from tandem_embedder.prepare.quantisation import ChannelRange
 from tandem_embedder.prepare.runtime import Graph
 
 CALIBRATION_TEXTS = "calibration_texts.json"

@@ -5,6 +5,7 @@ project): the tensor names a file beside the graph, an offset and a length. onnx
 its pages are shared and can be dropped, where tensors inside the graph are copied to the heap.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -56,6 +57,24 @@ class GraphBuilder:
     def microsoft_node(self, op_type: str, inputs: list[str], name: str, **attributes: Any) -> str:
         """Add an operator of onnxruntime's own domain (docs/ContribOperators.md of onnxruntime)."""
         return self._add(op_type, inputs, [self._prefix + name], MICROSOFT_DOMAIN, attributes)
+
+    def either(self, condition: str, name: str, write: Callable[["GraphBuilder", bool], str]) -> str:
+        """Add an ``If`` and return its output's name: the prefix and ``name``.
+
+        Args:
+            condition: name of a ``bool`` of one element, computed as the graph runs.
+            name: of the output.
+            write: adds nodes to the builder it is given, and returns the output's name; called for where
+                ``condition`` holds and for where it does not. Its tensors have to be in this graph already.
+        """
+        branches = {"then_branch": self._branch(name, write, True), "else_branch": self._branch(name, write, False)}
+        return self._add("If", [condition], [self._prefix + name], None, branches)
+
+    def _branch(self, name: str, write: Callable[["GraphBuilder", bool], str], holds: bool) -> onnx.GraphProto:
+        # Names in a branch must differ from those outside.
+        branch = GraphBuilder(f"{self._prefix}{name}.{'then' if holds else 'else'}.")
+        output = helper.make_tensor_value_info(write(branch, holds), TensorProto.FLOAT, None)
+        return helper.make_graph(branch.nodes, output.name, [], [output])
 
     def _add(
         self, op_type: str, inputs: list[str], outputs: list[str], domain: str | None, attributes: dict[str, Any]

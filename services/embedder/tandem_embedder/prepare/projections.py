@@ -1,10 +1,11 @@
 """How the encoder multiplies by its weights: in float32, or in int8 with two ways of scaling.
 
-The encoder asks for four things, and each precision answers in its own way:
+The encoder asks for five things, and each precision answers in its own way:
 
 - ``words``: the word embeddings of the input;
-- ``after_norm``: a projection of a LayerNorm's output;
-- ``after_attention``: a projection of attention's output; ``before_attention`` prepares it;
+- ``attention``: query, key and value of a LayerNorm's output, and attention over them;
+- ``after_attention``: a projection of attention's output;
+- ``after_norm``: another projection of a LayerNorm's output;
 - ``after_activation``: a projection of the activation's output, whose range differs much from token to token.
 
 int8, activations uint8 and weights int8 (the pairing for which onnxruntime has its fast kernels):
@@ -19,6 +20,11 @@ int8, activations uint8 and weights int8 (the pairing for which onnxruntime has 
 
 None looks at the other tokens of a batch, so a text has the same vector in any company. That is what
 ``quantize_dynamic``, with one scale for a whole batch, cannot give.
+
+Attention itself is in float32. onnxruntime's QAttention computes query, key and value, each head's where attention
+wants it, and spares the passes that split and transpose them. It spends a tenth of a long text's run on its mask,
+though, which only a batch with padding needs: hence two of them, of which each batch takes one. Their sums have the
+same order, so the vectors are the same.
 """
 
 from dataclasses import dataclass, replace
@@ -26,22 +32,26 @@ from typing import Protocol
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 from onnx import TensorProto
 
 from tandem_embedder.prepare.graph_builder import INPUT_IDS, GraphBuilder
+from tandem_embedder.prepare.quantisation import SMALLEST_SCALE, ChannelRange, FixedScale, quantise_columns, smooth
 from tandem_embedder.prepare.weights import Float, Layer, Linear
 
-SMOOTHING_ALPHA = 0.75
-"""How much of the difficulty moves from activations to weights; 0.65 and 0.8 measured a little worse."""
-RANGE_MARGIN = 0.05
-"""Widening of a calibrated range at either end; what still lies outside saturates."""
-SMALLEST_SCALE = 1e-12
 LARGEST_STEP = 255
 NEGATIVE_STEPS = 24
 """Of an activation's 255 steps, those below zero where it can be negative; 16 and 32 measured about the same."""
 
-Int8 = NDArray[np.int8]
+
+@dataclass(frozen=True)
+class Texts:
+    """What attention needs to know of a batch, as names of tensors, and its number of heads."""
+
+    shape: str
+    """``(3,) int64``: rows, length, -1; under it attention sees the tokens."""
+    mask: str
+    """``(rows, length) int32``, 0 where a row is padded."""
+    heads: int
 
 
 class Projections(Protocol):
@@ -50,14 +60,14 @@ class Projections(Protocol):
     def words(self, graph: GraphBuilder, table: Float) -> str:
         """Look ``input_ids`` up in ``table``, ``(vocab, hidden)``; the result is ``(rows, length, hidden)``."""
 
+    def attention(self, graph: GraphBuilder, at: str, hidden: str, layer: Layer, texts: Texts) -> str:
+        """Attend to a LayerNorm's output ``(tokens, hidden)``; the result is ``(rows, length, hidden)``."""
+
+    def after_attention(self, graph: GraphBuilder, at: str, context: str, linear: Linear) -> str:
+        """Project attention's output ``(tokens, in)`` to ``(tokens, out)``, bias added."""
+
     def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
         """Project a LayerNorm's output ``(tokens, in)`` to ``(tokens, out)``, bias added."""
-
-    def before_attention(self, site: str, layer: Layer) -> Linear:
-        """Return the layer's query, key and value, as ``after_attention`` at ``site`` wants them."""
-
-    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
-        """Project attention's output ``(tokens, in)`` to ``(tokens, out)``, bias added."""
 
     def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
         """Project an activation's output ``(tokens, in)``, nowhere under ``lowest``, to ``(tokens, out)``, bias added.
@@ -77,19 +87,22 @@ class Float32Projections:
         """Gather rows of float32."""
         return graph.node("Gather", [graph.tensor("words.table", table), INPUT_IDS], "words")
 
+    def attention(self, graph: GraphBuilder, at: str, hidden: str, layer: Layer, texts: Texts) -> str:
+        """Multiply in float32, and remember the input for calibration."""
+        packed = self.after_norm(graph, _projected(at), hidden, layer.query_key_value)
+        packed = graph.node("Reshape", [packed, texts.shape], f"{at}.qkv.of_texts")
+        graph.node("Split", [packed], f"{at}.query", outputs=3, axis=-1)
+        inputs = [f"{at}.query", f"{at}.query.1", f"{at}.query.2", "", texts.mask]
+        return graph.microsoft_node("MultiHeadAttention", inputs, f"{at}.context", num_heads=texts.heads)
+
+    def after_attention(self, graph: GraphBuilder, at: str, context: str, linear: Linear) -> str:
+        """Multiply in float32, and remember the input for calibration."""
+        return self.after_norm(graph, _attended(at), context, linear)
+
     def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
         """Multiply in float32, and remember the input for calibration."""
         self.calibration_points[site] = hidden
         return self._multiply(graph, site, hidden, linear)
-
-    def before_attention(self, site: str, layer: Layer) -> Linear:
-        """Leave it as it is."""
-        return layer.query_key_value
-
-    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
-        """Multiply in float32, and remember the input for calibration."""
-        self.calibration_points[site] = context
-        return self._multiply(graph, site, context, linear)
 
     def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
         """Multiply in float32."""
@@ -101,63 +114,27 @@ class Float32Projections:
         return graph.node("Add", [product, graph.tensor(f"{site}.bias", linear.bias)], site)
 
 
-@dataclass(frozen=True)
-class ChannelRange:
-    """Least and greatest value of each channel over the calibration texts, both ``(channels,) float32``."""
-
-    low: Float
-    high: Float
+def _projected(at: str) -> str:
+    """Return the site of a layer's query, key and value."""
+    return f"{at}.qkv"
 
 
-@dataclass(frozen=True)
-class FixedScale:
-    """What turns activations into uint8: ``x / sigma / scale + zero``."""
-
-    sigma: Float
-    """``(channels,) float32``"""
-    scale: float
-    zero: int
-
-
-def smooth(channels: ChannelRange, weight: Float, alpha: float = SMOOTHING_ALPHA) -> FixedScale:
-    """Return the smoothing and the one scale for inputs in ``channels`` that meet ``weight``, ``(in, out)``.
-
-    ``sigma`` is rounded to three significant bits, so that the last digits of a calibration, which differ
-    from one CPU to the next, do not make another int8 model.
-    """
-    reach = np.maximum(np.maximum(np.abs(channels.low), np.abs(channels.high)), 1e-5).astype(np.float64)
-    largest = np.maximum(np.abs(weight).max(axis=1), 1e-5).astype(np.float64)
-    sigma = _round_mantissa(reach**alpha / largest ** (1 - alpha), bits=3)
-    # Zero has to be inside the range, or it had no place on the scale.
-    low = min(0.0, float((channels.low / sigma).min()) * (1 + RANGE_MARGIN))
-    high = max(0.0, float((channels.high / sigma).max()) * (1 + RANGE_MARGIN))
-    scale = float(_round_mantissa(np.array(max(high - low, 1e-6) / 255), bits=8))
-    zero = int(np.clip(np.rint(-low / scale), 0, 255))
-    return FixedScale(sigma.astype(np.float32), scale, zero)
-
-
-def _round_mantissa(values: NDArray[np.float64], bits: int) -> NDArray[np.float64]:
-    mantissa, exponent = np.frexp(values)
-    rounded: NDArray[np.float64] = np.ldexp(np.rint(mantissa * 2**bits) / 2**bits, exponent)
-    return rounded
-
-
-def quantise_columns(weight: Float) -> tuple[Int8, Float]:
-    """Return ``weight`` ``(in, out)`` as symmetric integers of 8 bits, and ``(out,)`` scales."""
-    scales = np.maximum(np.abs(weight).max(axis=0) / 127, SMALLEST_SCALE).astype(np.float32)
-    return np.rint(weight / scales).astype(np.int8), scales
+def _attended(at: str) -> str:
+    """Return the site of what a layer's attention gives."""
+    return f"{at}.attention_output"
 
 
 class Int8Projections:
     """The int8 recipe, described at the top of this module; an object serves one graph.
 
     Args:
-        ranges: site → calibrated range, for every site of ``after_norm`` and ``after_attention``.
+        ranges: site → calibrated range, for every calibration point of the float32 graph.
     """
 
     def __init__(self, ranges: dict[str, ChannelRange]) -> None:
         self._ranges = ranges
         self._zeros: dict[int, str] = {}
+        self._unpadded: str | None = None
 
     def words(self, graph: GraphBuilder, table: Float) -> str:
         """Gather rows of int8 and give each its own scale back."""
@@ -167,24 +144,45 @@ class Int8Projections:
         scale = graph.node("Gather", [graph.tensor("words.scale", scales[:, None]), INPUT_IDS], "words.row_scale")
         return graph.node("Mul", [graph.node("Cast", [row], "words.row_float", to=TensorProto.FLOAT), scale], "words")
 
-    def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
-        """Smooth, quantise by the calibrated scale, multiply in integers."""
+    def attention(self, graph: GraphBuilder, at: str, hidden: str, layer: Layer, texts: Texts) -> str:
+        """Smooth, quantise by the calibrated scale, multiply in integers; the value vectors come out smoothed."""
+        site, linear = _projected(at), self._smooth_values(at, layer)
         fixed = smooth(self._ranges[site], linear.weight)
-        inverse = graph.tensor(f"{site}.inverse_sigma", (1 / fixed.sigma).astype(np.float32))
-        smoothed = graph.node("Mul", [hidden, inverse], f"{site}.smoothed")
-        return self._multiply_smoothed(graph, site, smoothed, linear, fixed)
+        quantised = self._quantise(graph, site, self._smooth(graph, site, hidden, fixed), fixed)
+        of_texts = graph.node("Reshape", [quantised, texts.shape], f"{site}.of_texts")
+        weight, weight_scale = self._integers(graph, site, linear.weight * fixed.sigma[:, None])
+        scale, zero = self._scale_and_zero(graph, site, fixed)
+        bias = graph.tensor(f"{site}.bias", linear.bias)
 
-    def before_attention(self, site: str, layer: Layer) -> Linear:
-        """Smooth the value vectors, and with them what attention makes of them."""
-        inverse = 1 / smooth(self._ranges[site], layer.attention_output.weight).sigma
+        def attend(branch: GraphBuilder, unpadded: bool) -> str:
+            inputs = [of_texts, weight, bias, scale, weight_scale, "" if unpadded else texts.mask, zero]
+            return branch.microsoft_node("QAttention", inputs, "context", num_heads=texts.heads)
+
+        return graph.either(self._is_unpadded(graph, texts), f"{at}.context", attend)
+
+    def _smooth_values(self, at: str, layer: Layer) -> Linear:
+        """Return query, key and value such that what attention makes of the values is smooth."""
+        inverse = 1 / smooth(self._ranges[_attended(at)], layer.attention_output.weight).sigma
         # Query, key and value lie side by side; only the value's columns are scaled.
         columns = np.concatenate([np.ones(2 * len(inverse), np.float32), inverse.astype(np.float32)])
         packed = layer.query_key_value
         return replace(packed, weight=packed.weight * columns, bias=packed.bias * columns)
 
-    def after_attention(self, graph: GraphBuilder, site: str, context: str, linear: Linear) -> str:
-        """Quantise by the calibrated scale what ``before_attention`` smoothed, multiply in integers."""
+    def _is_unpadded(self, graph: GraphBuilder, texts: Texts) -> str:
+        if self._unpadded is None:
+            least = graph.node("ReduceMin", [texts.mask], "padding_mask.least", keepdims=0)
+            self._unpadded = graph.node("Cast", [least], "unpadded", to=TensorProto.BOOL)
+        return self._unpadded
+
+    def after_attention(self, graph: GraphBuilder, at: str, context: str, linear: Linear) -> str:
+        """Quantise by the calibrated scale what ``attention`` smoothed, multiply in integers."""
+        site = _attended(at)
         return self._multiply_smoothed(graph, site, context, linear, smooth(self._ranges[site], linear.weight))
+
+    def after_norm(self, graph: GraphBuilder, site: str, hidden: str, linear: Linear) -> str:
+        """Smooth, quantise by the calibrated scale, multiply in integers."""
+        fixed = smooth(self._ranges[site], linear.weight)
+        return self._multiply_smoothed(graph, site, self._smooth(graph, site, hidden, fixed), linear, fixed)
 
     def after_activation(self, graph: GraphBuilder, site: str, active: str, linear: Linear, lowest: float) -> str:
         """Quantise by the largest value of each token, multiply in integers, scale back."""
@@ -211,14 +209,29 @@ class Int8Projections:
             self._zeros[value] = graph.node("ConstantOfShape", [tokens], f"activation.zeros:{value}", value=filled)
         return self._zeros[value]
 
+    def _smooth(self, graph: GraphBuilder, site: str, hidden: str, fixed: FixedScale) -> str:
+        inverse = graph.tensor(f"{site}.inverse_sigma", (1 / fixed.sigma).astype(np.float32))
+        return graph.node("Mul", [hidden, inverse], f"{site}.smoothed")
+
+    def _scale_and_zero(self, graph: GraphBuilder, site: str, fixed: FixedScale) -> tuple[str, str]:
+        return graph.scalar(fixed.scale), graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
+
+    def _quantise(self, graph: GraphBuilder, site: str, smoothed: str, fixed: FixedScale) -> str:
+        scale, zero = self._scale_and_zero(graph, site, fixed)
+        return graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised")
+
     def _multiply_smoothed(
         self, graph: GraphBuilder, site: str, smoothed: str, linear: Linear, fixed: FixedScale
     ) -> str:
-        scale = graph.scalar(fixed.scale)
-        zero = graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
-        quantised = graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised")
+        quantised = self._quantise(graph, site, smoothed, fixed)
+        scale, zero = self._scale_and_zero(graph, site, fixed)
         weight = linear.weight * fixed.sigma[:, None]
         return self._multiply(graph, site, quantised, weight, scale, zero, bias=linear.bias)
+
+    def _integers(self, graph: GraphBuilder, name: str, weight: Float) -> tuple[str, str]:
+        """Return the names of ``weight`` in integers, and of its columns' scales."""
+        integers, scales = quantise_columns(weight)
+        return graph.tensor(f"{name}.weight", integers), graph.tensor(f"{name}.weight_scale", scales)
 
     def _multiply(
         self,
@@ -231,14 +244,8 @@ class Int8Projections:
         *,
         bias: Float | None = None,
     ) -> str:
-        integers, scales = quantise_columns(weight)
-        inputs = [
-            quantised,
-            graph.tensor(f"{name}.weight", integers),
-            scale,
-            graph.tensor(f"{name}.weight_scale", scales),
-            zero,
-        ]
+        integers, weight_scale = self._integers(graph, name, weight)
+        inputs = [quantised, integers, scale, weight_scale, zero]
         if bias is not None:
             inputs += ["", graph.tensor(f"{name}.bias", bias)]
         return graph.microsoft_node("MatMulIntegerToFloat", inputs, name)

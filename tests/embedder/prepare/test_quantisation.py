@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from tandem_embedder.prepare.projections import ChannelRange, quantise_columns, smooth
+from tandem_embedder.prepare.quantisation import ChannelRange, quantise_columns, smooth
 
 weights = hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 12)), elements=st.floats(-4, 4, width=32))
 

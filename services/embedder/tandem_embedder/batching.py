@@ -8,9 +8,9 @@ padding is lost. Hence the rules:
 2. *Anchor.* A batch is built around the lane's oldest text, so none starves, whatever its length.
 3. *Near-equal lengths.* It is filled with the texts of nearest length, first come first served among equals, as long
    as a text adds no more padding than a run of its own would cost (``run_tokens``, or ``padding_share`` of its length).
-4. *Lanes.* Interactive goes before bulk. While both wait, every interactive batch earns the bulk lane credit, worth
-   ``bulk_share`` of the work; when the credit pays for a bulk batch, one runs. So a flood of queries leaves that share
-   to ingest, and a query waits for at most one bulk batch, whose budget is the smaller one for that reason.
+4. *Lanes.* Bulk starts a batch while no interactive text waits. While both wait, every interactive batch earns the bulk
+   lane credit, worth ``bulk_share`` of the work; when the credit pays for a bulk batch, one may start. So a flood of
+   queries leaves that share to ingest. How many batches run at a time is not decided here, but in ``lanes``.
 5. *Deadlines.* A text whose deadline has passed is handed back as expired and never reaches the model.
 
 Adding, removing and taking a text cost O(log n) or less; choosing a batch looks at each distinct length once at most.
@@ -100,7 +100,7 @@ class Batch(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Decision(msgspec.Struct, Generic[T], frozen=True):
-    """What to do now: run ``batch`` (None: nothing waits) and tell the waiters of ``expired``."""
+    """What to do now: run ``batch`` (None: nothing may start) and tell the waiters of ``expired``."""
 
     batch: Batch[T] | None
     expired: list[Entry[T]]
@@ -168,11 +168,10 @@ class BatchQueue(Generic[T]):
             self._remove(entry)
         return entry
 
-    def take(self, now: float) -> Decision[T]:
-        """Remove and return the next batch, and every text whose deadline is ``now`` or earlier."""
+    def take(self, now: float, lane: Lane) -> Decision[T]:
+        """Remove and return the next batch of ``lane``, and every text whose deadline is ``now`` or earlier."""
         expired = self._take_expired(now)
-        lane = self._choose_lane()
-        if lane is None:
+        if not self._may_start(lane):
             return Decision(None, expired)
         batch = Batch(lane, self._fill(lane))
         for entry in batch.entries:
@@ -187,13 +186,10 @@ class BatchQueue(Generic[T]):
             self._remove(entry)
         return entries
 
-    def _choose_lane(self) -> Lane | None:
-        interactive, bulk = self.waiting("interactive"), self.waiting("bulk")
-        if not bulk:
-            return "interactive" if interactive else None
-        if not interactive or self._credit >= self.limits.max_bulk_tokens:
-            return "bulk"
-        return "interactive"
+    def _may_start(self, lane: Lane) -> bool:
+        if not self.waiting(lane):
+            return False
+        return lane == "interactive" or not self.waiting("interactive") or self._credit >= self.limits.max_bulk_tokens
 
     def _account(self, batch: Batch[T]) -> None:
         """Earn the bulk lane its share of an interactive batch, or pay for a bulk one."""
@@ -202,7 +198,7 @@ class BatchQueue(Generic[T]):
         elif batch.lane == "bulk":
             self._credit = max(0.0, self._credit - batch.cost)
         else:
-            # Never more than one bulk batch's worth: two in a row would double the wait of a query behind them.
+            # Never more than one bulk batch's worth: what was earned in a long flood is not spent all at once.
             earned = batch.cost * self.limits.bulk_share / (1 - self.limits.bulk_share)
             self._credit = min(self._credit + earned, float(self.limits.max_bulk_tokens))
 

@@ -1,8 +1,8 @@
 """Runs the decisions of ``batching``: takes a batch, gives it to the model off the loop, hands out the rows.
 
-No artificial wait: a batch is whatever is queued when a worker is free. Every submitted request ends in one of these
-ways, and nobody hangs: its vectors; its deadline; the model's error on its batch (other batches go on); the death of a
-worker (all fail, nothing is accepted any more, and ``on_death`` is told); the end of the service.
+No artificial wait: a batch is whatever is queued when there is room for one. Every submitted request ends in one of
+these ways, and nobody hangs: its vectors; its deadline; the model's error on its batch (other batches go on); the death
+of a worker (all fail, nothing is accepted any more, and ``on_death`` is told); the end of the service.
 """
 
 import asyncio
@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import numpy as np
@@ -17,7 +18,7 @@ import numpy as np
 from tandem_embedder.admission import DrainRate
 from tandem_embedder.batching import Batch, BatchLimits, BatchQueue, Entry
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
-from tandem_embedder.lanes import Lane
+from tandem_embedder.lanes import LANES, Lane, extra_runs, has_room
 from tandem_embedder.model_threads import ModelThreads
 from tandem_embedder.ports import BatchReport, Ids, Model, Observer, Vectors
 
@@ -48,6 +49,13 @@ class _Payload(msgspec.Struct, frozen=True):
     ids: Ids
 
 
+class _Run(msgspec.Struct, frozen=True):
+    """A batch that the model has, and how long each of its texts had waited for that, in seconds."""
+
+    batch: Batch[_Payload]
+    waits: list[float]
+
+
 @dataclass(slots=True)
 class _Outcome:
     """What a run of the model came to; an error is a value here, so that no kind of it is lost between threads."""
@@ -66,7 +74,7 @@ class Scheduler:
         observer: is told of every batch and every dropped text.
         rate: is told how fast the model is.
         on_death: called once, with the reason, when a worker has died.
-        workers: batches that run at the same time.
+        workers: batches of one lane that run at the same time; see ``lanes`` for both.
         clock: monotonic seconds; deadlines are on it.
     """
 
@@ -87,23 +95,21 @@ class Scheduler:
         self._observer = observer
         self._rate = rate
         self._on_death = on_death
-        self._workers = workers
         self._clock = clock
         self._next_id = 0
-        self._threads = ModelThreads(self._call_model, workers)
-        self._wake = asyncio.Event()
+        self._threads = ModelThreads(self._call_model, workers + extra_runs(workers))
+        self._workers = workers
+        self._running = dict.fromkeys(LANES, 0)
+        self._runs = 0
+        self._in_model: dict[int, _Run] = {}
+        self._will_dispatch = False
         self._idle = asyncio.Event()
         self._idle.set()
-        self._in_model: dict[int, Batch[_Payload]] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._refusal: str | None = "the scheduler was not started"
 
     def start(self) -> None:
-        """Start the workers."""
+        """Accept requests from now on."""
         self._refusal = None
-        self._tasks = [
-            asyncio.create_task(self._work(worker), name=f"worker-{worker}") for worker in range(self._workers)
-        ]
 
     def submit(
         self,
@@ -125,12 +131,12 @@ class Scheduler:
         """
         if self._refusal is not None:
             raise NotReady(self._refusal, retry_after_seconds=1.0)
-        now = self._clock()
+        loop, now = asyncio.get_running_loop(), self._clock()
         entry_ids = range(self._next_id, self._next_id + len(texts))
         self._next_id = entry_ids.stop
         ticket = Ticket(
             lane=lane,
-            future=asyncio.get_running_loop().create_future(),
+            future=loop.create_future(),
             on_progress=on_progress,
             rows=[None] * len(texts),
             entry_ids=entry_ids,
@@ -140,7 +146,10 @@ class Scheduler:
             payload = _Payload(ticket, index, ids)
             self._queue.add(Entry(entry_id, len(ids), lane, arrival=now, deadline=deadline, payload=payload))
         self._idle.clear()
-        self._wake.set()
+        if not self._will_dispatch:
+            # Not at once: what else has arrived by now is queued first, and goes with it.
+            self._will_dispatch = True
+            loop.call_soon(self._dispatch)
         return ticket
 
     def abandon(self, ticket: Ticket) -> None:
@@ -161,50 +170,60 @@ class Scheduler:
         await self._idle.wait()
 
     async def close(self) -> bool:
-        """End the workers and fail whoever still waits; return whether every thread was free to end."""
+        """Fail whoever still waits and end the threads; return whether every one was free to end."""
         self._refusal = self._refusal or "the embedder is shutting down"
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
         free = not self._in_model
         self._fail_everyone(self._refusal)
         self._threads.close(wait=free)
         return free
 
-    async def _work(self, worker: int) -> None:
+    def _dispatch(self) -> None:
+        """Give the model what may start."""
+        self._will_dispatch = False
         try:
-            while True:
-                decision = self._queue.take(self._clock())
-                self._expire(decision.expired)
-                if decision.batch is None:
-                    self._note_idle()
-                    self._wake.clear()
-                    await self._wake.wait()
-                    continue
-                await self._run(worker, decision.batch)
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:  # a dead worker must be noticed, whatever it died of
+            for lane in LANES:
+                while has_room(lane, self._running, self._workers):
+                    decision = self._queue.take(self._clock(), lane)
+                    self._expire(decision.expired)
+                    if decision.batch is None:
+                        break
+                    self._begin(decision.batch)
+        except BaseException as error:  # a defect must be noticed, whatever it is
             self._die(error)
-
-    async def _run(self, worker: int, batch: Batch[_Payload]) -> None:
-        started = self._clock()
-        waits = [started - entry.arrival for entry in batch.entries]
-        self._in_model[worker] = batch
-        # A cancellation here (the service ends) leaves the batch in _in_model: its thread is busy.
-        outcome = await self._threads.call([entry.payload.ids for entry in batch.entries])
-        error = outcome.error
-        if error is not None and not isinstance(error, Exception):
-            raise error
-        self._in_model.pop(worker, None)
-        if outcome.vectors is None:
-            self._fail_batch(batch, error)
-        else:
-            self._hand_out(batch, outcome.vectors, waits)
-            self._rate.observe(batch.tokens, outcome.seconds)
-            report = BatchReport(batch.lane, len(batch.entries), batch.tokens, batch.cost, outcome.seconds, waits)
-            self._observer.batch(report)
         self._note_idle()
+
+    def _begin(self, batch: Batch[_Payload]) -> None:
+        started = self._clock()
+        self._runs += 1
+        self._in_model[self._runs] = _Run(batch, [started - entry.arrival for entry in batch.entries])
+        self._running[batch.lane] += 1
+        rows = [entry.payload.ids for entry in batch.entries]
+        self._threads.call(rows, partial(self._finish, self._runs))
+
+    def _finish(self, number: int, outcome: _Outcome) -> None:
+        run = self._in_model.get(number)
+        if run is None:  # its waiters were told that a worker died, or that the service ends
+            return
+        try:
+            error = outcome.error
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            del self._in_model[number]
+            self._running[run.batch.lane] -= 1
+            self._settle(run, outcome)
+        except BaseException as death:  # a dead worker must be noticed, whatever it died of
+            self._die(death)
+        self._dispatch()
+
+    def _settle(self, run: _Run, outcome: _Outcome) -> None:
+        batch = run.batch
+        if outcome.vectors is None:
+            self._fail_batch(batch, outcome.error)
+            return
+        self._hand_out(batch, outcome.vectors, run.waits)
+        self._rate.observe(batch.tokens, outcome.seconds)
+        report = BatchReport(batch.lane, len(batch.entries), batch.tokens, batch.cost, outcome.seconds, run.waits)
+        self._observer.batch(report)
 
     def _call_model(self, rows: list[Ids]) -> _Outcome:
         """Run in a worker thread."""
@@ -260,7 +279,7 @@ class Scheduler:
         self._on_death(reason)
 
     def _fail_everyone(self, reason: str) -> None:
-        waiting = [entry for batch in self._in_model.values() for entry in batch.entries]
+        waiting = [entry for run in self._in_model.values() for entry in run.batch.entries]
         for entry in [*waiting, *self._queue.clear()]:
             self._fail(entry.payload.ticket, NotReady(reason, retry_after_seconds=1.0))
         self._in_model.clear()

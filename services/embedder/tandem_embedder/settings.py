@@ -41,7 +41,8 @@ class Settings:
         0,
         whole_number(0, 64),
         "batches that are computed at the same time; 0 takes what the cgroup's quota and the affinity allow, divided "
-        "by the threads. More than that only throttles; each takes some memory of its own",
+        "by the threads. More than that only throttles; each takes some memory of its own. Queries that find all of "
+        "them busy with bulk get half as many more",
     )
     max_batch_tokens: int = setting(
         "MAX_BATCH_TOKENS",
@@ -54,7 +55,7 @@ class Settings:
         "MAX_BULK_BATCH_TOKENS",
         160,
         whole_number(8, 1_000_000),
-        "the same for texts sent with priority bulk; bounds how long a query waits behind ingest",
+        "the same for texts sent with priority bulk. Larger: hardly any faster, and more memory",
     )
     bulk_percent: int = setting(
         "BULK_PERCENT",

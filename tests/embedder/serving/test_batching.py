@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tandem_embedder.batching import BatchLimits, BatchQueue, Entry
+from tandem_embedder.batching import BatchLimits, BatchQueue, Decision, Entry
 from tandem_embedder.lanes import LANES, Lane
 
 LIMITS = BatchLimits(max_tokens=512, max_bulk_tokens=256)
@@ -22,13 +22,22 @@ def add(queue: BatchQueue[None], entry_id: int, tokens: int, lane: Lane, deadlin
     queue.add(Entry(entry_id, tokens, lane, arrival=0.0, deadline=deadline, payload=None))
 
 
+def take(queue: BatchQueue[None], now: float) -> Decision[None]:
+    """Take what bulk may start, else what interactive may: the order in which bulk comes soonest."""
+    bulk = queue.take(now, "bulk")
+    if bulk.batch is not None:
+        return bulk
+    interactive = queue.take(now, "interactive")
+    return Decision(interactive.batch, bulk.expired + interactive.expired)
+
+
 def taken_ids(queue: BatchQueue[None], now: float = 1.0) -> list[int]:
-    batch = queue.take(now).batch
+    batch = take(queue, now).batch
     return [] if batch is None else [entry.id for entry in batch.entries]
 
 
 def test_nothing_queued_gives_no_batch():
-    decision = queue_of().take(0.0)
+    decision = take(queue_of(), 0.0)
     assert decision.batch is None
     assert decision.expired == []
 
@@ -74,6 +83,15 @@ def test_interactive_goes_before_older_bulk():
     assert taken_ids(queue) == [0]
 
 
+def test_bulk_waits_while_queries_do_and_no_longer():
+    queue = queue_of(10, lane="bulk")
+    add(queue, 7, 10, "interactive")
+    assert queue.take(1.0, "bulk").batch is None
+    assert queue.take(1.0, "interactive").batch is not None
+    assert queue.take(1.0, "interactive").batch is None
+    assert queue.take(1.0, "bulk").batch is not None
+
+
 def test_lanes_are_not_mixed_in_a_batch():
     queue = queue_of(10)
     add(queue, 7, 10, "bulk")
@@ -83,7 +101,7 @@ def test_lanes_are_not_mixed_in_a_batch():
 def test_a_text_is_expired_at_its_deadline_and_not_before():
     queue = queue_of(10)
     add(queue, 7, 10, "interactive", deadline=5.0)
-    decision = queue.take(5.0)
+    decision = take(queue, 5.0)
     assert [entry.id for entry in decision.expired] == [7]
     assert decision.batch is not None
     assert [entry.id for entry in decision.batch.entries] == [0]
@@ -131,7 +149,7 @@ def test_every_text_is_served_or_expired_once_and_every_batch_keeps_the_rules(qu
     while len(queue):
         before = len(queue)
         oldest = {lane: min(_alive(queued, seen, lane, now), default=None) for lane in LANES}
-        decision = queue.take(now)
+        decision = take(queue, now)
         assert len(queue) < before  # every non-empty queue makes progress
         seen += [entry.id for entry in decision.expired]
         assert all(entry.deadline <= now for entry in decision.expired)
@@ -169,7 +187,7 @@ def test_bulk_gets_its_share_under_a_flood_of_queries(interactive: list[int], bu
         add(queue, 1000 + index, tokens, "bulk")
     since_bulk = 0
     while queue.waiting("interactive") and queue.waiting("bulk"):
-        batch = queue.take(1.0).batch
+        batch = take(queue, 1.0).batch
         assert batch is not None
         if batch.lane == "bulk":
             since_bulk = 0
@@ -180,7 +198,7 @@ def test_bulk_gets_its_share_under_a_flood_of_queries(interactive: list[int], bu
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.lists(st.integers(1, 200), min_size=1, max_size=60))
-def test_a_query_waits_for_at_most_one_bulk_batch(interactive: list[int], bulk: list[int]):
+def test_what_a_flood_earned_for_bulk_is_not_spent_all_at_once(interactive: list[int], bulk: list[int]):
     queue: BatchQueue[None] = BatchQueue(BatchLimits(bulk_share=0.3))
     for index, tokens in enumerate(interactive):
         add(queue, index, tokens, "interactive")
@@ -188,7 +206,7 @@ def test_a_query_waits_for_at_most_one_bulk_batch(interactive: list[int], bulk: 
         add(queue, 1000 + index, tokens, "bulk")
     before: Lane = "interactive"
     while queue.waiting("interactive"):
-        batch = queue.take(1.0).batch
+        batch = take(queue, 1.0).batch
         assert batch is not None
         assert (before, batch.lane) != ("bulk", "bulk")
         before = batch.lane
@@ -197,7 +215,7 @@ def test_a_query_waits_for_at_most_one_bulk_batch(interactive: list[int], bulk: 
 def test_no_share_lets_queries_go_first_always():
     queue = queue_of(*[512] * 20, limits=BatchLimits(bulk_share=0.0))
     add(queue, 1000, 10, "bulk")
-    lanes = [queue.take(1.0).batch.lane for _ in range(21)]  # type: ignore[union-attr]
+    lanes = [take(queue, 1.0).batch.lane for _ in range(21)]  # type: ignore[union-attr]
     assert lanes == ["interactive"] * 20 + ["bulk"]
 
 
@@ -226,15 +244,19 @@ class QueueMachine(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.now += seconds
 
-    @rule()
-    def take(self) -> None:
-        decision = self.queue.take(self.now)
+    @rule(lane=st.sampled_from(LANES))
+    def take(self, lane: Lane) -> None:
+        decision = self.queue.take(self.now, lane)
         assert {entry.id for entry in decision.expired} == {
             entry.id for entry in self.model.values() if entry.deadline <= self.now
         }
         for entry in [*decision.expired, *(decision.batch.entries if decision.batch else [])]:
             assert self.model.pop(entry.id) is entry
-        assert decision.batch is not None or not self.model
+        if decision.batch is None:
+            waiting = {entry.lane for entry in self.model.values()}
+            assert lane not in waiting or (lane == "bulk" and "interactive" in waiting)
+        else:
+            assert decision.batch.lane == lane
 
     @precondition(lambda self: self.model)
     @rule()

@@ -259,6 +259,25 @@ def test_two_workers_run_two_batches_at_once():
     run(test)
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_query_does_not_wait_for_bulk(workers: int):
+    async def test() -> None:
+        async with bench(held=True, workers=workers) as b:
+            bulk = []
+            for _ in range(workers):
+                bulk.append(b.scheduler.submit("bulk", [ids_of(1, 1)], b.later))
+                await b.model.wait_called()
+            queued = b.scheduler.submit("bulk", [ids_of(3, 3)], b.later)
+            query = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+            await b.model.wait_called()
+            assert [len(batch) for batch in b.model.batches] == [1] * (workers + 1)
+            assert np.array_equal(b.model.batches[-1], [ids_of(2, 2)])
+            b.model.gate.set()
+            await asyncio.gather(*(ticket.future for ticket in [*bulk, query, queued]))
+
+    run(test)
+
+
 def test_the_rate_is_measured():
     async def test() -> None:
         async with bench() as b:

@@ -22,9 +22,9 @@ None looks at the other tokens of a batch, so a text has the same vector in any 
 ``quantize_dynamic``, with one scale for a whole batch, cannot give.
 
 Attention itself is in float32. onnxruntime's QAttention computes query, key and value, each head's where attention
-wants it, and spares the passes that split and transpose them. It spends a tenth of a long text's run on its mask,
-though, which only a batch with padding needs: hence two of them, of which each batch takes one. Their sums have the
-same order, so the vectors are the same.
+wants it, and spares the passes that split and transpose them. Its mask takes a twentieth of a long text's run, though,
+and only a batch with padding needs one: hence two of them, of which each batch takes one. Their sums have the same
+order, so the vectors are the same.
 """
 
 from dataclasses import dataclass, replace
@@ -55,7 +55,10 @@ class Texts:
 
 
 class Projections(Protocol):
-    """One precision's way of multiplying; every method adds nodes and returns its output's name."""
+    """One precision's way of multiplying; every method adds nodes and returns its output's name.
+
+    ``at`` is the name of a layer, ``site`` that of one projection.
+    """
 
     def words(self, graph: GraphBuilder, table: Float) -> str:
         """Look ``input_ids`` up in ``table``, ``(vocab, hidden)``; the result is ``(rows, length, hidden)``."""

@@ -208,9 +208,9 @@ class Scheduler:
             error = outcome.error
             if error is not None and not isinstance(error, Exception):
                 raise error
+            self._settle(run, outcome)
             del self._in_model[number]
             self._running[run.batch.lane] -= 1
-            self._settle(run, outcome)
         except BaseException as death:  # a dead worker must be noticed, whatever it died of
             self._die(death)
         self._dispatch()

@@ -213,6 +213,25 @@ def test_a_defect_of_the_scheduler_itself_is_a_death_too():
     run(test)
 
 
+def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
+    def defect(tokens: int) -> None:
+        raise ZeroDivisionError
+
+    async def test() -> None:
+        async with bench(held=True) as b:
+            broken = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later, defect)
+            after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+            await b.model.wait_called()
+            b.model.gate.set()
+            for ticket in (broken, after):
+                with pytest.raises(NotReady, match="a worker died: ZeroDivisionError"):
+                    await asyncio.wait_for(ticket.future, 10)
+            assert len(b.deaths) == 1
+            await b.scheduler.drain()
+
+    run(test)
+
+
 def test_draining_serves_what_was_accepted_and_takes_nothing_more():
     async def test() -> None:
         async with bench(held=True) as b:

@@ -8,6 +8,7 @@ of a worker (all fail, nothing is accepted any more, and ``on_death`` is told); 
 import asyncio
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -49,7 +50,7 @@ class _Payload(msgspec.Struct, frozen=True):
     ids: Ids
 
 
-class _Run(msgspec.Struct, frozen=True):
+class _Run(msgspec.Struct, frozen=True, eq=False):
     """A batch that the model has, and how long each of its texts had waited for that, in seconds."""
 
     batch: Batch[_Payload]
@@ -99,9 +100,7 @@ class Scheduler:
         self._next_id = 0
         self._threads = ModelThreads(self._call_model, workers + extra_runs(workers))
         self._workers = workers
-        self._running = dict.fromkeys(LANES, 0)
-        self._runs = 0
-        self._in_model: dict[int, _Run] = {}
+        self._in_model: set[_Run] = set()
         self._will_dispatch = False
         self._idle = asyncio.Event()
         self._idle.set()
@@ -182,7 +181,7 @@ class Scheduler:
         self._will_dispatch = False
         try:
             for lane in LANES:
-                while has_room(lane, self._running, self._workers):
+                while has_room(lane, self._running(), self._workers):
                     decision = self._queue.take(self._clock(), lane)
                     self._expire(decision.expired)
                     if decision.batch is None:
@@ -192,25 +191,24 @@ class Scheduler:
             self._die(error)
         self._note_idle()
 
+    def _running(self) -> Counter[Lane]:
+        return Counter(run.batch.lane for run in self._in_model)
+
     def _begin(self, batch: Batch[_Payload]) -> None:
         started = self._clock()
-        self._runs += 1
-        self._in_model[self._runs] = _Run(batch, [started - entry.arrival for entry in batch.entries])
-        self._running[batch.lane] += 1
-        rows = [entry.payload.ids for entry in batch.entries]
-        self._threads.call(rows, partial(self._finish, self._runs))
+        run = _Run(batch, [started - entry.arrival for entry in batch.entries])
+        self._in_model.add(run)
+        self._threads.call([entry.payload.ids for entry in batch.entries], partial(self._finish, run))
 
-    def _finish(self, number: int, outcome: _Outcome) -> None:
-        run = self._in_model.get(number)
-        if run is None:  # its waiters were told that a worker died, or that the service ends
+    def _finish(self, run: _Run, outcome: _Outcome) -> None:
+        if run not in self._in_model:  # its waiters were told that a worker died, or that the service ends
             return
         try:
             error = outcome.error
             if error is not None and not isinstance(error, Exception):
                 raise error
             self._settle(run, outcome)
-            del self._in_model[number]
-            self._running[run.batch.lane] -= 1
+            self._in_model.remove(run)
         except BaseException as death:  # a dead worker must be noticed, whatever it died of
             self._die(death)
         self._dispatch()
@@ -279,7 +277,7 @@ class Scheduler:
         self._on_death(reason)
 
     def _fail_everyone(self, reason: str) -> None:
-        waiting = [entry for run in self._in_model.values() for entry in run.batch.entries]
+        waiting = [entry for run in self._in_model for entry in run.batch.entries]
         for entry in [*waiting, *self._queue.clear()]:
             self._fail(entry.payload.ticket, NotReady(reason, retry_after_seconds=1.0))
         self._in_model.clear()

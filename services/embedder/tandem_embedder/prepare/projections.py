@@ -151,10 +151,9 @@ class Int8Projections:
         """Smooth, quantise by the calibrated scale, multiply in integers; the value vectors come out smoothed."""
         site, linear = _projected(at), self._smooth_values(at, layer)
         fixed = smooth(self._ranges[site], linear.weight)
-        quantised = self._quantise(graph, site, self._smooth(graph, site, hidden, fixed), fixed)
+        quantised, scale, zero = self._quantise(graph, site, self._smooth(graph, site, hidden, fixed), fixed)
         of_texts = graph.node("Reshape", [quantised, texts.shape], f"{site}.of_texts")
         weight, weight_scale = self._integers(graph, site, linear.weight * fixed.sigma[:, None])
-        scale, zero = self._scale_and_zero(graph, site, fixed)
         bias = graph.tensor(f"{site}.bias", linear.bias)
 
         def attend(branch: GraphBuilder, unpadded: bool) -> str:
@@ -216,18 +215,15 @@ class Int8Projections:
         inverse = graph.tensor(f"{site}.inverse_sigma", (1 / fixed.sigma).astype(np.float32))
         return graph.node("Mul", [hidden, inverse], f"{site}.smoothed")
 
-    def _scale_and_zero(self, graph: GraphBuilder, site: str, fixed: FixedScale) -> tuple[str, str]:
-        return graph.scalar(fixed.scale), graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
-
-    def _quantise(self, graph: GraphBuilder, site: str, smoothed: str, fixed: FixedScale) -> str:
-        scale, zero = self._scale_and_zero(graph, site, fixed)
-        return graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised")
+    def _quantise(self, graph: GraphBuilder, site: str, smoothed: str, fixed: FixedScale) -> tuple[str, str, str]:
+        """Return the names of the integers, and of the scale and the zero that give them their meaning."""
+        scale, zero = graph.scalar(fixed.scale), graph.tensor(f"{site}.zero", np.array(fixed.zero, np.uint8))
+        return graph.node("QuantizeLinear", [smoothed, scale, zero], f"{site}.quantised"), scale, zero
 
     def _multiply_smoothed(
         self, graph: GraphBuilder, site: str, smoothed: str, linear: Linear, fixed: FixedScale
     ) -> str:
-        quantised = self._quantise(graph, site, smoothed, fixed)
-        scale, zero = self._scale_and_zero(graph, site, fixed)
+        quantised, scale, zero = self._quantise(graph, site, smoothed, fixed)
         weight = linear.weight * fixed.sigma[:, None]
         return self._multiply(graph, site, quantised, weight, scale, zero, bias=linear.bias)
 

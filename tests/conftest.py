@@ -9,7 +9,13 @@ import os
 from pathlib import Path
 
 import hypothesis
+import msgspec
 import pytest
+
+from tandem_embedder.artefact import read_manifest
+from tandem_embedder.loading import WrongAnswersError
+from tandem_embedder.model_loader import load_model
+from tandem_embedder.settings import Settings
 
 # On a busy machine an example may take long; that says nothing of what is tested.
 hypothesis.settings.register_profile("tandem", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -25,3 +31,14 @@ def model_dir() -> Path:
     if not (folder / "manifest.json").is_file():
         pytest.fail(f"no prepared model in {folder}; run: make model")
     return folder
+
+
+@pytest.fixture(scope="session")
+def served_precision(model_dir: Path) -> str:
+    """What an embedder with default settings serves on this CPU: int8, or fp32 where the CPU computes int8 wrong."""
+    manifest = read_manifest(model_dir)
+    int8_alone = msgspec.structs.replace(manifest, variants={"int8": manifest.variants["int8"]})
+    try:
+        return load_model(Settings(model_dir=model_dir), int8_alone, 1).precision
+    except WrongAnswersError:
+        return "fp32"

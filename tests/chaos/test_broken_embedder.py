@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.ingesting import assert_all_found_once, assert_stored_once, in_batches
 from tests.support.maintenance import assert_sound
+from tests.support.models import under_another_fingerprint
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, Stack, wait_until
 from tests.support.texts import distinct_texts
@@ -170,12 +171,12 @@ def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> No
 
 
 @pytest.fixture
-def other_model(stack: Stack) -> ServiceProcess:
+def other_model(stack: Stack, model_dir: Path, tmp_path: Path) -> ServiceProcess:
     """An embedder of another fingerprint, to be started in the place of the stack's own."""
     own = stack.embedder
     return ServiceProcess(
         own.module,
-        env={**own.env, "TANDEM_PRECISION": "fp32"},
+        env={**own.env, "TANDEM_MODEL_DIR": str(under_another_fingerprint(model_dir, tmp_path / "other"))},
         ready_url=own.ready_url,
         log_path=own.log_path.with_name("other.log"),
     )

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.ingesting import in_batches
+from tests.support.models import under_another_fingerprint
 from tests.support.processes import ServiceProcess
 from tests.support.searching import SearchLoad
 from tests.support.stack import Client, embedder_process, gateway_process, service_url, wait_until
@@ -40,7 +41,7 @@ def test_a_new_collection_gets_the_new_model_while_the_old_one_is_searched(
         load = stack.enter_context(SearchLoad(client.url))
         load.go_on(20)
         stable.terminate()
-        stable.env["TANDEM_PRECISION"] = "fp32"
+        stable.env["TANDEM_MODEL_DIR"] = str(under_another_fingerprint(model_dir, tmp_path / "other"))
         stable.start().wait_ready()
         client.ingest_and_wait(documents, "next")
         load.go_on(20)

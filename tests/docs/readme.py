@@ -1,4 +1,4 @@
-"""Reads the README, and writes what of it is made from the code: ``python -m tests.docs.readme`` prints the tables."""
+"""Reads the README. ``python -m tests.docs.readme`` writes the tables of settings in it from the code."""
 
 import dataclasses
 import re
@@ -11,6 +11,7 @@ import tandem_gateway.settings
 REPOSITORY = Path(__file__).resolve().parents[2]
 README = REPOSITORY / "README.md"
 
+_TABLE = re.compile(r"^\| variable \|.*\n(?:^\|.*\n)+", re.MULTILINE)
 _BLOCK = re.compile(r"^```sh\n(?P<command>.*?)^```\n(?:\n```json\n(?P<reply>.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 
 
@@ -41,6 +42,16 @@ def commands() -> list[tuple[str, str | None]]:
     return [(found["command"], found["reply"]) for found in _BLOCK.finditer(README.read_text())]
 
 
+def write_tables() -> None:
+    """Replace the README's tables of settings, each the first table under its service's heading."""
+    text = README.read_text()
+    for service, table in tables().items():
+        heading = f"### Settings of the {service}\n"
+        before, found, after = text.partition(heading)
+        assert found, f"the README has no heading {heading!r}"
+        text = before + heading + _TABLE.sub(lambda _, new=table: f"{new}\n", after, count=1)
+    README.write_text(text)
+
+
 if __name__ == "__main__":
-    for name, table in tables().items():
-        print(f"{name}:\n\n{table}\n")
+    write_tables()

@@ -82,13 +82,13 @@ def test_a_trace_is_found_in_both_logs(stack: Stack, client: Client, parent: str
         assert found.get("trace_id") == trace_id
 
 
-def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Client) -> None:
+def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Client, served_precision: str) -> None:
     client.ingest_and_wait([{"text": "so that there is a model"}], "told")
     gateway, embedder = (process.log_lines() for process in (stack.gateway, stack.embedder))
     model = next(line for line in embedder if line["message"] == "starting")
     assert model["version"]
     ready = next(line for line in embedder if line["message"] == "ready")  # it need not be of the precision wanted
-    assert (len(str(ready["fingerprint"])), ready["precision"]) == (32, "int8")
+    assert (len(str(ready["fingerprint"])), ready["precision"]) == (32, served_precision)
     assert (model["threads"], model["settings"]["max_client_batch_size"]) == (1, 64)
     assert "MiniLM" in str(model["model"])
     started = next(line for line in gateway if line["message"] == "starting")

@@ -9,4 +9,5 @@ from tandem_embedder.tokenization import HuggingFaceTokenizer
 
 def load_model(settings: Settings, manifest: Manifest, threads: int) -> LoadedModel:
     """Return the model that the settings name, loaded with the real libraries; see ``load_or_fall_back``."""
-    return load_or_fall_back(settings.model_dir, manifest, settings.precision, threads, HuggingFaceTokenizer, OnnxModel)
+    precision = settings.precision_of(manifest)
+    return load_or_fall_back(settings.model_dir, manifest, precision, threads, HuggingFaceTokenizer, OnnxModel)

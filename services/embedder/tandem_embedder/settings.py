@@ -23,11 +23,12 @@ class Settings:
     )
     precision: str = setting(
         "PRECISION",
-        "int8",
-        one_of("int8", "fp32"),
-        "int8 is about three times as fast and takes a third of the memory; fp32 is the reference. Their vectors must "
-        "not be mixed, and have different fingerprints. On a CPU that computes int8 wrong (x86 without VNNI) fp32 is "
-        "served instead, with a warning",
+        "auto",
+        one_of("auto", "int8", "fp32"),
+        "int8 is about three times as fast and takes a third of the memory; fp32 is the reference. auto serves int8 "
+        "where the model was prepared for it, else fp32. On a CPU that computes int8 wrong (x86 without VNNI) the "
+        "embedder warns and serves fp32. Set fp32 everywhere if only some of the machines have VNNI: vectors of the "
+        "two have different fingerprints and are never mixed",
     )
     threads: int = setting(
         "THREADS",
@@ -128,7 +129,7 @@ class Settings:
         Raises:
             ValueError: naming the variable and the rule.
         """
-        if self.precision not in manifest.variants:
+        if self.precision != "auto" and self.precision not in manifest.variants:
             raise ValueError(
                 f"TANDEM_PRECISION={self.precision}: {self.model_dir} was prepared for "
                 f"{', '.join(sorted(manifest.variants))} only"
@@ -138,6 +139,12 @@ class Settings:
                 f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens} must be at least the longest text of "
                 f"{manifest.model}, {manifest.max_seq_length} tokens"
             )
+
+    def precision_of(self, manifest: Manifest) -> str:
+        """Return the precision to load: the one set, or for ``auto`` the fastest that the model was prepared for."""
+        if self.precision != "auto":
+            return self.precision
+        return "int8" if "int8" in manifest.variants else "fp32"
 
     def batch_limits(self) -> BatchLimits:
         """Return the limits that batching goes by."""

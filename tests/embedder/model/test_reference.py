@@ -2,12 +2,14 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from tandem_embedder.artefact import read_manifest
+from tandem_embedder.prepare.exact import write_exact
 from tandem_embedder.prepare.runtime import Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer, read_tokenizer
 
@@ -24,8 +26,7 @@ def sequences(model_dir: Path, texts: list[str]) -> list[list[int]]:
     return TextTokenizer(read_tokenizer(model_dir), read_manifest(model_dir).max_seq_length).encode(texts)
 
 
-def cosines(model_dir: Path, precision: str, sequences: list[list[int]]):
-    graph = Graph(model_dir / read_manifest(model_dir).variants[precision].graph)
+def cosines(graph: Graph, sequences: list[list[int]]):
     vectors = np.concatenate([graph.run([sequence])[0] for sequence in sequences])
     assert vectors.dtype == np.float32
     np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
@@ -46,11 +47,14 @@ def test_the_tokens_are_the_librarys(sequences: list[list[int]]) -> None:
 
 
 def test_fp32_is_the_reference(model_dir: Path, sequences: list[list[int]]) -> None:
-    assert cosines(model_dir, "fp32", sequences).min() >= 0.99999
+    graph = Graph(model_dir / read_manifest(model_dir).variants["fp32"].graph)
+    assert cosines(graph, sequences).min() >= 0.99999
 
 
-def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]]) -> None:
-    cosine = cosines(model_dir, "int8", sequences)
+def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]], tmp_path: Path) -> None:
+    # In exact arithmetic, since a CPU without VNNI computes other vectors (and the embedder then serves fp32).
+    graph = shutil.copytree(model_dir / "int8", tmp_path / "int8") / "model.onnx"
+    cosine = cosines(Graph(write_exact(graph)), sequences)
     assert cosine.mean() >= 0.9985
     assert cosine.min() >= 0.996
 

@@ -42,12 +42,12 @@ def embed_packed(client: httpx.Client, texts: list[str], **fields: Any) -> tuple
     return unpack(client.post("/embed", content=body, headers={"content-type": MSGPACK, "accept": MSGPACK}))
 
 
-def test_readyz_says_what_is_served_and_embed_says_the_same(client: httpx.Client):
+def test_readyz_says_what_is_served_and_embed_says_the_same(client: httpx.Client, served_precision: str):
     ready = client.get("/readyz").json()
     reply = embed_json(client, ["hello"])
     assert ready["status"] == "ready"
     assert (ready["model"], ready["fingerprint"], ready["dim"]) == (reply.model, reply.fingerprint, reply.dim)
-    assert (ready["max_seq_length"], ready["precision"]) == (256, "int8")
+    assert (ready["max_seq_length"], ready["precision"]) == (256, served_precision)
     assert client.get("/livez").json() == {"status": "alive"}
 
 

@@ -158,8 +158,11 @@ async def flood(client: httpx.AsyncClient, requests: int, texts: list[str]) -> l
     return await asyncio.gather(*(client.post("/embed", json={"texts": texts}) for _ in range(requests)))
 
 
-def test_a_flood_is_refused_in_part_with_a_time_to_come_back_and_passes(start_embedder: StartEmbedder):
-    embedder = start_embedder(MAX_QUEUED_TOKENS="1024", ACCESS_LOG="false").wait_ready()
+def test_a_flood_is_refused_in_part_with_a_time_to_come_back_and_passes(
+    start_embedder: StartEmbedder, served_precision: str
+):
+    settings = {"MAX_QUEUED_TOKENS": "1024", "ACCESS_LOG": "false", "PRECISION": served_precision}
+    embedder = start_embedder(**settings).wait_ready()
     with client_of(embedder) as client:
 
         async def everybody() -> list[httpx.Response]:

@@ -153,7 +153,7 @@ def test_broken_http_and_vanishing_clients_harm_nobody(embedder: ServiceProcess,
     assert client.get("/livez").status_code == 200
 
 
-def test_metrics_can_be_parsed_and_count(client: httpx.Client):
+def test_metrics_can_be_parsed_and_count(client: httpx.Client, served_precision: str):
     def samples() -> dict[str, float]:
         families = text_string_to_metric_families(client.get("/metrics").text)
         return {
@@ -181,7 +181,7 @@ def test_metrics_can_be_parsed_and_count(client: httpx.Client):
     } <= grown
     assert after["tandem_embedder_ready"] == 1
     assert after["tandem_embedder_queued_tokens|interactive"] == 0
-    assert any(name.startswith("tandem_embedder_build_info") and "|int8" in name for name in after)
+    assert any(name.startswith("tandem_embedder_build_info") and f"|{served_precision}" in name for name in after)
 
 
 def test_the_log_is_one_object_a_line_with_the_requests_id(embedder: ServiceProcess, client: httpx.Client):

@@ -1,0 +1,21 @@
+"""Prepared models made of another one."""
+
+import shutil
+from pathlib import Path
+
+import msgspec
+
+from tandem_embedder.artefact import MANIFEST_NAME, read_manifest
+
+
+def under_another_fingerprint(model_dir: Path, target: Path) -> Path:
+    """Return a copy of a prepared model, in ``target``, whose fingerprints are others: for a gateway another model."""
+    shutil.copytree(model_dir, target)
+    manifest = read_manifest(target)
+    variants = {
+        name: msgspec.structs.replace(variant, fingerprint=variant.fingerprint[::-1])
+        for name, variant in manifest.variants.items()
+    }
+    path = target / MANIFEST_NAME
+    path.write_bytes(msgspec.json.encode(msgspec.structs.replace(manifest, variants=variants)))
+    return target

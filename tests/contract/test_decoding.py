@@ -1,14 +1,17 @@
 """Every way in which a message cannot be read ends in one error that names the field."""
 
+import gc
 import json
 import re
+import tracemalloc
+import weakref
 
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.client_api import IngestRequest, ReceivedSearchReply, SearchRequest
+from tandem_contract.client_api import DocumentInput, IngestRequest, ReceivedSearchReply, SearchRequest
 from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, PackedEmbedReply
 
@@ -36,7 +39,6 @@ def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> Inva
         (b'{"documents": [}', "not valid JSON"),
         (b'{"documents": []} x', "trailing"),
         (b'{"documents": []}{"documents": []}', "trailing"),
-        (b'\xef\xbb\xbf{"documents": []}', "not valid JSON"),
         (b'{"documents": [{"text": NaN}]}', "not valid JSON"),
         (b'{"documents": [{"text": "a", "metadata": {"k": NaN}}]}', "not valid JSON"),
         (b'{"documents": [{"text": "a", "metadata": {"k": -Infinity}}]}', "not valid JSON"),
@@ -224,3 +226,103 @@ def test_a_text_with_surrogates_is_refused_or_read_as_it_is(text: str):
         assert (error.code, error.param) == ("invalid_encoding", "query")
     else:
         assert decode_json(body, SEARCH).query == json.loads(json.dumps(text))
+
+
+def test_a_byte_order_mark_is_skipped():
+    assert decode_json(b'\xef\xbb\xbf{"query": "x"}', SEARCH).query == "x"
+    assert refusal(b"\xef\xbb\xbf{").code == "malformed_body"
+
+
+def test_utf16_is_called_by_its_name():
+    error = refusal('{"documents": []}'.encode("utf-16"))
+    assert error.code == "invalid_encoding"
+    assert "UTF-16" in error.message
+
+
+NAMES_LIKE_PATHS = [
+    "` - at `$.a",
+    " - at `$.a",
+    " - at `$.a`",
+    "a` - at `$",
+    "` - at `$.documents[0].text`",
+    " - at `$",
+]
+
+
+@pytest.mark.parametrize("name", NAMES_LIKE_PATHS)
+@pytest.mark.parametrize("inside", [False, True])
+def test_a_field_whose_name_looks_like_a_path_is_named_whole(name: str, inside: bool):
+    field = json.dumps({"text": "x", name: 1} if inside else {name: 1})
+    error = refusal(b'{"documents": [%s]}' % field.encode() if inside else field.encode())
+    # msgspec ends the name at its first character that is not part of a name only in the message: the start is there.
+    assert error.code == "unknown_field"
+    assert error.param is not None
+    assert error.param.startswith("documents[0]." if inside else "")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"' + b" - at `$." * 200_000 + b'\\n": 1}',
+        b'{"' + b"unknown field `" * 200_000 + b'": 1}',
+        b'{"' + b"a" * 15_000_000 + b'": 1}',
+        b'{"documents": [], "collection": "x", "' + b"b" * 1_000_000 + b'": 1}',
+    ],
+)
+def test_a_long_name_is_cut_in_the_message(body: bytes):
+    error = refusal(body)
+    assert error.code in ("unknown_field", "malformed_body")
+    assert len(error.message) < 1_000
+    assert len(error.param or "") < 1_000
+
+
+@pytest.mark.parametrize("value", ["x" * 1_000_000, "\ud800" * 100])
+def test_a_long_value_is_cut_in_the_message(value: str):
+    error = refusal(json.dumps({"query": "x", "mode": value}).encode(), SEARCH)
+    assert error.param == "mode"
+    assert len(error.message) < 1_000
+
+
+def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
+    # The path of each value would take its name's length; one alone takes a few hundred characters.
+    body = b'{"query":"\\ud800","' + b"k" * 30_000 + b'":[' + b",".join([b"0"] * 15_000) + b"]}"
+    tracemalloc.start()
+    error = refusal(body, SEARCH)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert (error.code, error.param) == ("invalid_encoding", "query")
+    assert peak < 20 * len(body)
+
+
+def test_a_surrogate_in_a_large_body_is_told_without_its_place():
+    body = b'{"documents": [{"text": "' + b"x" * 100_000 + b'\\ud800"}]}'
+    error = refusal(body)
+    assert (error.code, error.param) == ("invalid_encoding", None)
+    assert "surrogate" in error.message
+
+
+def test_an_error_that_is_handled_frees_the_body_without_the_garbage_collector():
+    class Payload(bytearray):
+        pass
+
+    body = Payload(b'{"documents": [{"text": 1}]}')
+    gone = weakref.ref(body)
+    gc.disable()
+    try:
+        try:
+            decode_json(body, INGEST)
+        except InvalidMessage as error:
+            assert error.param == "documents[0].text"
+        del body
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+def test_a_part_is_named_by_its_place():
+    with pytest.raises(InvalidMessage) as caught:
+        decode_json(b'{"txt": 1}', msgspec.json.Decoder(DocumentInput), at="documents[7]")
+    assert caught.value.param == "documents[7].txt"
+    with pytest.raises(InvalidMessage) as caught:
+        decode_json(b'{"text"', msgspec.json.Decoder(DocumentInput), at="documents[7]")
+    assert caught.value.param == "documents[7]"

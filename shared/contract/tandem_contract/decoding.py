@@ -1,11 +1,14 @@
-"""Reads a message from bytes, and turns every way in which that can fail into one error that names the field.
+"""Reads a message from bytes. Every way in which that can fail becomes one error that names the field.
 
 msgspec raises several unrelated exceptions for bad input (its own, ``UnicodeDecodeError``, ``RecursionError``); a
 handler that lets one of them through answers 500 for a client's mistake. All decoding goes through here.
+
+The explanation of an error never costs more than the message did. It searches the client's text only for fixed strings,
+quotes at most ``MAX_QUOTED_CHARS`` of it, and parses a body for a second time only up to ``MAX_EXPLAINED_BYTES``.
 """
 
 import json
-import re
+from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -13,13 +16,23 @@ import msgspec
 from tandem_contract.errors import ErrorCode
 
 T = TypeVar("T")
+Body = bytes | bytearray
+
+MAX_QUOTED_CHARS: Final = 200
+"""A longer name or value of the client is cut in messages."""
+MAX_EXPLAINED_BYTES: Final = 1 << 16
+"""In a larger body the place of a lone surrogate is not looked for."""
 
 # msgspec closes a message about a field with its path: "... - at `$.documents[3].text`".
-_PATH = re.compile(r" - at `\$\.?(?P<path>.*)`$")
-_FIELD = re.compile(r"(?:unknown|required) field `(?P<field>.*?)`")
+_BEFORE_PATH: Final = " - at `$"
+_UNKNOWN: Final = "Object contains unknown field `"
+_MISSING: Final = "Object missing required field `"
 _WRONG_WORD: Final = "Invalid enum value "
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+# What msgspec says of half a surrogate pair in most places.
+_SURROGATE_MESSAGES: Final = ("Input data was truncated", "JSON is malformed: invalid utf-16 surrogate pair")
+# Every surrogate's escape begins like this; other escapes do as well.
+_SURROGATE_ESCAPES: Final = (b"\\ud", b"\\uD")
 
 
 class InvalidMessage(Exception):
@@ -38,8 +51,13 @@ class InvalidMessage(Exception):
         self.param = param
 
 
-def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
-    """Return the message in ``body``, which is JSON.
+def decode_json(body: Body, decoder: msgspec.json.Decoder[T], *, at: str = "") -> T:
+    """Return the message in ``body``, which is JSON; a byte order mark before it is skipped (RFC 8259, section 8.1).
+
+    Args:
+        body: of the request, or the part of it that ``at`` names.
+        decoder: of the message's type.
+        at: path of the part in the whole message, such as ``documents[3]``; empty for the whole message.
 
     Raises:
         InvalidMessage: if it is no JSON, no UTF-8, or not of the decoder's type.
@@ -47,52 +65,78 @@ def decode_json(body: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _explain(error, body, "JSON", decoder.type) from error
+        if body.startswith(_BYTE_ORDER_MARK):
+            return decode_json(body[len(_BYTE_ORDER_MARK) :], decoder, at=at)
+        # Raised as made: an error in a local variable of a frame of its own traceback would be a reference cycle, which
+        # keeps the body until Python looks for garbage.
+        raise _explain(error, body, "JSON", decoder.type, at) from None
 
 
-def decode_msgpack(body: bytes, decoder: msgspec.msgpack.Decoder[T]) -> T:
+def decode_msgpack(body: Body, decoder: msgspec.msgpack.Decoder[T]) -> T:
     """Return the message in ``body``, which is MessagePack; raises as ``decode_json`` does."""
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        raise _explain(error, b"", "MessagePack", decoder.type) from error
+        raise _explain(error, b"", "MessagePack", decoder.type, "") from None
 
 
-def _explain(error: Exception, body: bytes, syntax: str, kind: Any) -> InvalidMessage:
+def cut(text: str, most: int = MAX_QUOTED_CHARS) -> str:
+    """Return a text as a message may quote it: at most ``most`` characters, with a mark where more were there."""
+    return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
+
+
+def _explain(error: Exception, body: Body, syntax: str, kind: Any, at: str) -> InvalidMessage:
+    subject = at or "the body"
     if isinstance(error, UnicodeError):
-        return InvalidMessage(
-            f"the body is not valid UTF-8 ({error.reason if isinstance(error, UnicodeDecodeError) else error})",
-            code="invalid_encoding",
-        )
+        reason = error.reason if isinstance(error, UnicodeDecodeError) else cut(str(error))
+        return InvalidMessage(f"{subject} is not valid UTF-8 ({reason})", code="invalid_encoding", param=at or None)
     if isinstance(error, RecursionError):
-        return InvalidMessage("the body is nested too deeply", code="malformed_body")
+        return InvalidMessage(f"{subject} is nested too deeply", code="malformed_body", param=at or None)
+    text = str(error)
     if isinstance(error, msgspec.ValidationError):
-        return _explain_field(str(error), kind)
-    if _SURROGATE_ESCAPE.search(body):
-        surrogate = _lone_surrogate(body)
+        return _explain_field(text, kind, at)
+    if any(escape in body for escape in _SURROGATE_ESCAPES):
+        surrogate = _lone_surrogate(body, at, text)
         if surrogate is not None:
             return surrogate
-    if not body and syntax == "JSON":
+    if not body and syntax == "JSON" and not at:
         return InvalidMessage("the body is empty; a JSON object was expected", code="malformed_body")
-    return InvalidMessage(f"the body is not valid {syntax}: {error}", code="malformed_body")
+    if body[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return InvalidMessage(f"{subject} is UTF-16; JSON in UTF-8 was expected", code="invalid_encoding")
+    return InvalidMessage(f"{subject} is not valid {syntax}: {cut(text)}", code="malformed_body", param=at or None)
 
 
-def _explain_field(text: str, kind: Any) -> InvalidMessage:
-    found = _PATH.search(text)
-    path = found["path"] if found else ""
-    reason = text[: found.start()] if found else text
-    named = _FIELD.search(reason)
-    if named is None:
-        param = path or None
-        subject = param or "the body"
-        words = _words_allowed(kind, path)
-        if words and reason.startswith(_WRONG_WORD):
-            reason = f"one of {', '.join(words)} was expected, not {reason.removeprefix(_WRONG_WORD)}"
-        return InvalidMessage(f"{subject}: {reason[:1].lower()}{reason[1:]}", code="invalid_field", param=param)
-    param = f"{path}.{named['field']}" if path else named["field"]
-    if "unknown" in reason:
-        return InvalidMessage(f"unknown field: {param}", code="unknown_field", param=param)
-    return InvalidMessage(f"required field is missing: {param}", code="missing_field", param=param)
+def _explain_field(text: str, kind: Any, at: str) -> InvalidMessage:
+    reason, path = _split_path(text)
+    for opening in (_UNKNOWN, _MISSING):
+        if reason.startswith(opening):
+            param = _joined(_joined(at, path), cut(reason[len(opening) : -1]))
+            if opening == _UNKNOWN:
+                return InvalidMessage(f"unknown field: {param}", code="unknown_field", param=param)
+            return InvalidMessage(f"required field is missing: {param}", code="missing_field", param=param)
+    words = _words_allowed(kind, path)
+    if words and reason.startswith(_WRONG_WORD):
+        reason = f"one of {', '.join(words)} was expected, not {cut(reason.removeprefix(_WRONG_WORD))}"
+    place = _joined(at, path)
+    said = f"{place or 'the body'}: {reason[:1].lower()}{cut(reason[1:])}"
+    return InvalidMessage(said, code="invalid_field", param=place or None)
+
+
+def _split_path(text: str) -> tuple[str, str]:
+    """Return what msgspec says of a field, and the field's path; the path holds no text of the client."""
+    place = text.rfind(_BEFORE_PATH)
+    if place < 0:
+        return text, ""
+    reason, path = text[:place], text[place + len(_BEFORE_PATH) : -1]
+    if reason.startswith((_UNKNOWN, _MISSING)) and not reason.endswith("`"):
+        return text, ""  # what looks like a path is part of the field's name
+    return reason, path.removeprefix(".")
+
+
+def _joined(path: str, step: str) -> str:
+    if not path or not step:
+        return path or step
+    return f"{path}{step}" if step.startswith("[") else f"{path}.{step}"
 
 
 def _words_allowed(kind: Any, path: str) -> list[str]:
@@ -103,36 +147,63 @@ def _words_allowed(kind: Any, path: str) -> list[str]:
     return [str(word) for word in get_args(found)] if get_origin(found) is Literal else []
 
 
-def _lone_surrogate(body: bytes) -> InvalidMessage | None:
-    """Return the error for a lone half of a surrogate pair, which msgspec calls truncated data."""
-    try:
-        parsed = json.loads(body)
-    except (ValueError, RecursionError):
+def _lone_surrogate(body: Body, at: str, said: str) -> InvalidMessage | None:
+    """Return the error for half a surrogate pair; None if that is not what msgspec ``said`` of the body."""
+    place = ""
+    if len(body) > MAX_EXPLAINED_BYTES and not said.startswith(_SURROGATE_MESSAGES):
         return None
-    path = _find_surrogate(parsed, "")
-    if path is None:
-        return None
-    subject = path or "the body"
+    if len(body) <= MAX_EXPLAINED_BYTES:
+        try:
+            found = _find_surrogate(json.loads(body))
+        except (ValueError, RecursionError):
+            return None
+        if found is None:
+            return None
+        place = found
+    path = _joined(at, place)
     return InvalidMessage(
-        f"{subject}: holds a lone surrogate (\\ud800 to \\udfff without its pair), which is no character",
+        f"{path or 'the body'}: holds a lone surrogate (\\ud800 to \\udfff without its pair), which is no character",
         code="invalid_encoding",
         param=path or None,
     )
 
 
-def _find_surrogate(value: Any, path: str) -> str | None:
-    # A stack of its own, not recursion: the value may be nested as deeply as the standard parser allows.
-    stack: list[tuple[Any, str]] = [(value, path)]
+# A value to be looked at, and the way to it: the way to its parent and the last step, a name or a number.
+_Way = tuple["_Way | None", str | int] | None
+
+
+def _find_surrogate(value: Any) -> str | None:
+    """Return the path of the first string with a lone surrogate, or of the object one of whose names has one."""
+    # A stack of its own, not recursion: the value may be nested as deeply as the standard parser allows. The path is
+    # written for the one place found: written for each value it would take as much memory as names times values.
+    stack: list[tuple[Any, _Way]] = [(value, None)]
     while stack:
-        node, where = stack.pop()
+        node, way = stack.pop()
+        children: Iterable[tuple[str | int, Any]] = ()
         if isinstance(node, str):
-            if _SURROGATE.search(node):
-                return where
+            if _has_surrogate(node):
+                return _written(way)
         elif isinstance(node, dict):
-            for key, child in node.items():
-                if _SURROGATE.search(key):
-                    return where
-                stack.append((child, f"{where}.{key}" if where else key))
+            if any(map(_has_surrogate, node)):
+                return _written(way)
+            children = node.items()
         elif isinstance(node, list):
-            stack.extend((child, f"{where}[{index}]") for index, child in enumerate(node))
+            children = enumerate(node)
+        stack.extend((child, (way, step)) for step, child in children if isinstance(child, str | dict | list))
     return None
+
+
+def _has_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _written(way: _Way) -> str:
+    steps: list[str] = []
+    while way is not None:
+        way, step = way
+        steps.append(f"[{step}]" if isinstance(step, int) else f".{cut(step)}")
+    return cut("".join(reversed(steps)).removeprefix("."), 4 * MAX_QUOTED_CHARS)

@@ -309,10 +309,12 @@ def test_an_error_that_is_handled_frees_the_body_without_the_garbage_collector()
     gone = weakref.ref(body)
     gc.disable()
     try:
+        param = None
         try:
             decode_json(body, INGEST)
         except InvalidMessage as error:
-            assert error.param == "documents[0].text"
+            param = error.param
+        assert param == "documents[0].text"
         del body
         assert gone() is None
     finally:

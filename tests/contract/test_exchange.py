@@ -57,7 +57,7 @@ class Echo:
         self.whole.append(body is not None)
         self.begun.set()
         if body is None:
-            body = await read_body(receive, 1_000_000, exchange=exchange)
+            body = bytes(await read_body(receive, 1_000_000, exchange=exchange))
         await Reply(201, body, headers=((b"retry-after", b"7"),)).send(scope, send)
 
 

@@ -116,9 +116,11 @@ def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own
     found = flags(settings=GatewaySettings)
     assert set(vars(found)) == {field.name for field in fields}
     defaults = read(GatewaySettings, {}, found)
-    environment = {
-        f"TANDEM_{field.metadata['variable']}": str(getattr(defaults, field.name)).lower() for field in fields
-    }
+
+    def written(value: object) -> str:
+        return ",".join(value) if isinstance(value, tuple) else str(value).lower()
+
+    environment = {f"TANDEM_{field.metadata['variable']}": written(getattr(defaults, field.name)) for field in fields}
     assert read(GatewaySettings, environment) == defaults
     variables = [field.metadata["variable"] for field in fields]
     assert len(set(variables)) == len(variables)
@@ -130,6 +132,9 @@ def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own
         ({"TANDEM_MAX_PENDING_DOCUMENTS": "9999"}, "TANDEM_MAX_DOCUMENTS_PER_REQUEST"),
         ({"TANDEM_MAX_QUEUED_QUERIES": "31"}, "TANDEM_QUERY_BATCH_SIZE"),
         ({"TANDEM_EMBEDDER_URL": "embedder:8080"}, "TANDEM_EMBEDDER_URL"),
+        ({"TANDEM_MAX_BYTES_IN_FLIGHT": "33554431"}, "TANDEM_MAX_BYTES_IN_FLIGHT"),
+        ({"TANDEM_ALLOWED_HOSTS": "http://a"}, "TANDEM_ALLOWED_HOSTS"),
+        ({"TANDEM_ALLOWED_HOSTS": "a b"}, "TANDEM_ALLOWED_HOSTS"),
         ({"TANDEM_CANARY_WEIGHT": "10"}, "TANDEM_CANARY_URL"),
         ({"TANDEM_CANARY_SHADOW": "10"}, "TANDEM_CANARY_URL"),
         ({"TANDEM_CANARY_WEIGHT": "101", "TANDEM_CANARY_URL": "http://c"}, "TANDEM_CANARY_WEIGHT"),

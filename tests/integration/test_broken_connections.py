@@ -18,7 +18,7 @@ BODY = json.dumps({"query": "a sturdy document", "collection": COLLECTION}).enco
 def request(body: bytes = BODY, *headers: bytes, length: int | None = None) -> bytes:
     lines = [
         b"POST /v1/search HTTP/1.1",
-        b"host: test",
+        b"host: localhost",
         b"content-type: application/json",
         b"content-length: %d" % (len(body) if length is None else length),
         *headers,
@@ -50,13 +50,14 @@ GARBAGE = {
     "no request line": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(range(256)),
     "words": b"hello, is anybody there?\r\n\r\n",
     "unknown version": b"GET /livez HTTP/9.9\r\n\r\n",
-    "bad method": b"G\x00T /livez HTTP/1.1\r\nhost: x\r\n\r\n",
+    "bad method": b"G\x00T /livez HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "bad header": b"GET /livez HTTP/1.1\r\nhost x\r\n\r\n",
-    "control character in a header": b"GET /livez HTTP/1.1\r\nhost: x\r\nx-a: \x01\x00\r\n\r\n",
-    "negative length": b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-length: -5\r\n\r\n{}",
-    "length no number": b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-length: many\r\n\r\n{}",
-    "two lengths": b"POST /v1/search HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
-    "bad chunk": b"POST /v1/search HTTP/1.1\r\nhost: x\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
+    "control character in a header": b"GET /livez HTTP/1.1\r\nhost: localhost\r\nx-a: \x01\x00\r\n\r\n",
+    "negative length": b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: -5\r\n\r\n{}",
+    "length no number": b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: many\r\n\r\n{}",
+    "two lengths": b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\n{}",
+    "bad chunk": b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\n"
+    b"transfer-encoding: chunked\r\n\r\nzz\r\n{}\r\n0\r\n\r\n",
 }
 
 
@@ -84,7 +85,7 @@ def test_pipelined_requests_are_answered_in_their_order(sturdy: Client) -> None:
 
 
 def test_a_head_without_end_is_cut_off(sturdy: Client) -> None:
-    start = b"GET /livez HTTP/1.1\r\nhost: x\r\n"
+    start = b"GET /livez HTTP/1.1\r\nhost: localhost\r\n"
     for endless in (
         start + b"x-long: " + b"a" * 4_000_000,
         start + b"x-many: a\r\n" * 400_000,
@@ -121,13 +122,13 @@ def test_an_offer_to_upgrade_is_passed_over(sturdy: Client) -> None:
     answer = talk(sturdy.url, sent + request(BODY, *OFFER, b"x-request-id: second") + LAST)
     assert answer.count(b"HTTP/1.1 200 ") == 3
     assert b"x-request-id: second" in answer
-    without_body = b"GET /livez HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
+    without_body = b"GET /livez HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n"
     answer = talk(sturdy.url, without_body + LAST)
     assert answer.count(b"HTTP/1.1 200 ") == 2
 
 
 def test_a_tunnel_is_refused(sturdy: Client) -> None:
-    assert talk(sturdy.url, b"CONNECT example:443 HTTP/1.1\r\nhost: x\r\n\r\n").startswith(b"HTTP/1.1 405 ")
+    assert talk(sturdy.url, b"CONNECT example:443 HTTP/1.1\r\nhost: localhost\r\n\r\n").startswith(b"HTTP/1.1 405 ")
     still_serves(sturdy)
 
 

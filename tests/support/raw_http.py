@@ -51,7 +51,7 @@ def talk(url: str, request: bytes) -> bytes:
 
 
 HALF_A_BODY = (
-    b"POST /v1/search HTTP/1.1\r\nhost: test\r\ncontent-type: application/json\r\n"
+    b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     b'content-length: 1000\r\nconnection: close\r\n\r\n{"query": "half'
 )
 HALF_A_HEAD = b"POST /v1/search HTTP/1.1\r\nhost: te"

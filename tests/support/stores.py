@@ -37,7 +37,7 @@ def opened(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> Iterator[
 
 def document(doc_id: str, text: str | None = None, metadata: str = "{}") -> NewDocument:
     text = f"text of {doc_id}" if text is None else text
-    return NewDocument(doc_id, text, metadata, content_hash(text, metadata))
+    return NewDocument(doc_id, text, metadata, content_hash(text, metadata.encode()))
 
 
 async def embed_pending(store: SqliteStore, limit: int = 1000, fingerprint: str = FINGERPRINT) -> int:

@@ -17,16 +17,14 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse
-from starlette.routing import Route, Router
+from starlette.routing import Router
 
 from tandem_contract.embed import EmbedRequest, Kind, Priority
 from tandem_contract.service import logs
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import at_paths, not_found
-from tandem_contract.service.observation import observed
-from tandem_contract.service.request_id import AsgiApp, with_request_id
+from tandem_contract.service.http import Endpoint, Reply
+from tandem_contract.service.memory import MemoryBudget
+from tandem_contract.service.request_id import AsgiApp, Receive, Scope
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_contract.service.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors
@@ -37,8 +35,8 @@ from tandem_embedder.service import Service
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
-from tandem_gateway.app import build_parts, open_storage
-from tandem_gateway.http.routes import endpoints
+from tandem_gateway.app import build_parts, client_endpoints, compose_app, open_storage
+from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.model import Embeddings
 from tandem_gateway.service import Gateway
@@ -82,6 +80,7 @@ class InProcessEmbedder:
 def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     """Return gateway and embedder as one ASGI application."""
     metrics = Metrics(__version__)
+    memory = MemoryBudget(gateway_settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     embedder = InProcessEmbedder(service)
     gateway = Gateway(
         lambda: open_storage(gateway_settings, metrics),
@@ -106,23 +105,14 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
             if log is not None:
                 log.flush()
 
-    async def model_ready(_: Request) -> PlainTextResponse:
-        return PlainTextResponse(service.readiness.reason, 200 if service.readiness.is_ready else 503)
+    async def model_ready(scope: Scope, receive: Receive) -> Reply:
+        return Reply(200 if service.readiness.is_ready else 503, service.readiness.reason.encode(), b"text/plain")
 
-    apps: dict[str, AsgiApp] = {
-        endpoint.template: endpoint for endpoint in endpoints(gateway, gateway_settings.max_body_bytes)
-    }
-    router: AsgiApp = Router(
-        [
-            *(Route(template, app) for template, app in apps.items()),
-            Route(MODEL_READY_PATH, model_ready),
-        ],
-        redirect_slashes=False,
-        default=not_found,
-        lifespan=lifespan,
-    )
-    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    return with_request_id(observed(at_paths(apps, router), observers))
+    served = [
+        *client_endpoints(gateway, gateway_settings, memory),
+        Endpoint(MODEL_READY_PATH, {"GET": model_ready}, reply_to),
+    ]
+    return compose_app(served, gateway_settings, metrics, log, lifespan)
 
 
 def main() -> int:

@@ -8,16 +8,20 @@ from starlette.routing import Route, Router
 from tandem_contract.embed import PATH
 from tandem_contract.service.access_log import make_access_log
 from tandem_contract.service.http import at_paths, not_found
+from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.observation import observed
+from tandem_contract.service.origin import allowed_hosts, guarded
 from tandem_contract.service.request_id import AsgiApp, with_request_id
-from tandem_embedder.edge.embed_route import EmbedRoute
+from tandem_embedder.edge.embed_route import BodyLimits, EmbedRoute
 from tandem_embedder.edge.probes import probes
 from tandem_embedder.service import Service
+from tandem_embedder.settings import Settings
 
 
-def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp:
+def make_app(service: Service, settings: Settings) -> AsgiApp:
     """Return the embedder as an ASGI application; its lifespan starts and drains ``service``."""
-    log = make_access_log("embedder", wanted=access_log)
+    log = make_access_log("embedder", wanted=settings.access_log)
+    memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_EMBEDDER_MAX_BYTES_IN_FLIGHT")
 
     @asynccontextmanager
     async def lifespan(_: Router) -> AsyncIterator[None]:
@@ -29,7 +33,7 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
             if log is not None:
                 log.flush()
 
-    apps: dict[str, AsgiApp] = {PATH: EmbedRoute(service, service.metrics, max_body_bytes)}
+    apps: dict[str, AsgiApp] = {PATH: EmbedRoute(service, service.metrics, BodyLimits(settings.max_body_bytes, memory))}
     apps |= {endpoint.template: endpoint for endpoint in probes(service)}
     router: AsgiApp = Router(
         [Route(template, app) for template, app in apps.items()],
@@ -37,4 +41,6 @@ def make_app(service: Service, max_body_bytes: int, access_log: bool) -> AsgiApp
         default=not_found,
         lifespan=lifespan,
     )
-    return with_request_id(observed(at_paths(apps, router), [log.record] if log is not None else []))
+    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+    guarded_app = guarded(at_paths(apps, router), hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
+    return with_request_id(observed(guarded_app, [log.record] if log is not None else []))

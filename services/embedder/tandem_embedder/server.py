@@ -18,7 +18,7 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
     """Serve until a signal; return the exit status."""
     service = Service(settings, manifest, loading)
     server = DrainingServer(
-        make_app(service, settings.max_body_bytes, settings.access_log),
+        make_app(service, settings),
         host=settings.host,
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,

@@ -4,7 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_contract.service.settings import boolean, one_of, seconds, setting, whole_number
+from tandem_contract.service.settings import boolean, names, one_of, seconds, setting, whole_number
 from tandem_embedder.artefact import Manifest
 from tandem_embedder.batching import BatchLimits
 
@@ -86,6 +86,20 @@ class Settings:
         8_388_608,
         whole_number(64, 1_000_000_000),
         "bytes that a request's body may have; more get 413. A request is held in memory up to this size",
+    )
+    max_bytes_in_flight: int = setting(
+        "EMBEDDER_MAX_BYTES_IN_FLIGHT",
+        64 << 20,
+        whole_number(64, 1 << 40),
+        "memory that the bodies and texts of requests under way may hold together; over it requests get 429. What is "
+        "under 64 KiB does not count. Raise it for many large batches at a time, with the container's memory limit",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "EMBEDDER_ALLOWED_HOSTS",
+        (),
+        names,
+        "names that a request's Host header may have, with commas between; those of the loopback are always allowed. "
+        "Without any, an embedder on a loopback address answers to those alone, and any other to every name",
     )
     embed_timeout: float = setting(
         "EMBED_TIMEOUT_SECONDS",

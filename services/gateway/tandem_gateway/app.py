@@ -1,15 +1,17 @@
 """The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 from starlette.routing import Route, Router
 
-from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import at_paths, not_found
+from tandem_contract.service.access_log import AccessLog, make_access_log
+from tandem_contract.service.http import Endpoint, at_paths, not_found
+from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.observation import observed
+from tandem_contract.service.origin import allowed_hosts, guarded
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
@@ -27,7 +29,8 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
 from tandem_gateway.http.admin import admin_endpoints
-from tandem_gateway.http.routes import endpoints
+from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import Embedder
@@ -111,15 +114,20 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
     return Storage(store, index, lexical, SnapshotProcess(data_dir), noticed, close)
 
 
-def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metrics: Metrics) -> Parts:
-    """Put the use cases together."""
-    limits = RequestLimits(
+def request_limits(settings: Settings) -> RequestLimits:
+    """Return what one request may hold."""
+    return RequestLimits(
         documents=settings.max_documents,
         text_chars=settings.max_text_chars,
         metadata_bytes=settings.max_metadata_bytes,
         query_chars=settings.max_query_chars,
         top_k=settings.max_top_k,
     )
+
+
+def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metrics: Metrics) -> Parts:
+    """Put the use cases together."""
+    limits = request_limits(settings)
     embedding = EmbeddingOfPending(
         storage.store,
         embedder,
@@ -157,7 +165,7 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
     return Parts(
         search=search,
         answering=answering,
-        ingest=Ingest(storage.store, limits, on_accepted=embedding.wake),
+        ingest=Ingest(storage.store, on_accepted=embedding.wake),
         documents=Documents(storage.store, on_changed=storage.index.poke),
         embedding=embedding,
     )
@@ -225,6 +233,7 @@ class Assembly:
     pools: Sequence[EmbedderPool]
     traffic: TrafficShift
     metrics: Metrics
+    memory: MemoryBudget
 
 
 def build_gateway(settings: Settings) -> Assembly:
@@ -245,7 +254,44 @@ def build_gateway(settings: Settings) -> Assembly:
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return Assembly(gateway, pools, traffic, metrics)
+    memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
+    return Assembly(gateway, pools, traffic, metrics, memory)
+
+
+def client_endpoints(gateway: Gateway, settings: Settings, memory: MemoryBudget) -> list[Endpoint]:
+    """Return the endpoints of the client API."""
+    limits = request_limits(settings)
+    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, memory)
+    return endpoints(gateway, limits, bodies, IngestReader(limits, timeout=settings.write_timeout))
+
+
+def compose_app(
+    served: Sequence[Endpoint],
+    settings: Settings,
+    metrics: Metrics,
+    log: AccessLog | None,
+    lifespan: Callable[[Router], AbstractAsyncContextManager[None]],
+) -> AsgiApp:
+    """Return endpoints as one ASGI application: routed, guarded, observed, each request with an id.
+
+    Args:
+        served: the endpoints.
+        settings: say which hosts are answered.
+        metrics: are told of each request.
+        log: the access log; None if there is none.
+        lifespan: starts and stops what the endpoints need.
+    """
+    apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in served}
+    router: AsgiApp = Router(
+        [Route(template, app) for template, app in apps.items()],
+        redirect_slashes=False,
+        default=not_found,
+        lifespan=lifespan,
+    )
+    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
+    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+    guarded_app = guarded(at_paths(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
+    return with_request_id(observed(guarded_app, observers))
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
@@ -273,18 +319,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             if log is not None:
                 log.flush()
 
-    apps: dict[str, AsgiApp] = {
-        endpoint.template: endpoint
-        for endpoint in [
-            *endpoints(gateway, settings.max_body_bytes),
-            *admin_endpoints(assembly.traffic, settings.admin_token),
-        ]
-    }
-    router: AsgiApp = Router(
-        [Route(template, app) for template, app in apps.items()],
-        redirect_slashes=False,
-        default=not_found,
-        lifespan=lifespan,
-    )
-    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
-    return with_request_id(observed(at_paths(apps, router), observers)), gateway
+    served = [
+        *client_endpoints(gateway, settings, assembly.memory),
+        *admin_endpoints(assembly.traffic, settings.admin_token),
+    ]
+    return compose_app(served, settings, metrics, log, lifespan), gateway

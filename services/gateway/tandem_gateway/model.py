@@ -1,11 +1,14 @@
 """The gateway's records, as store, index and use cases pass them to each other."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
 import msgspec
 import numpy as np
 import numpy.typing as npt
+
+from tandem_contract.service.memory import Lease
 
 SNAPSHOT_FORMAT = 1
 
@@ -25,6 +28,15 @@ class NewDocument:
     metadata: str
     content_hash: bytes
     """Hash of text and metadata: equal content under the same id is not embedded again."""
+
+
+class NewDocuments(list[NewDocument]):
+    """The documents of one ingest, with the lease on the memory that they take."""
+
+    def __init__(self, documents: Iterable[NewDocument], lease: Lease | None = None) -> None:
+        super().__init__(documents)
+        # Goes with the documents: a write that its caller no longer waits for still holds both.
+        self._lease = lease
 
 
 @dataclass(frozen=True, slots=True)

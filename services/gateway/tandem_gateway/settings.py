@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tandem_contract.service.settings import boolean, number, one_of, seconds, setting, whole_number
+from tandem_contract.service.settings import boolean, names, number, one_of, seconds, setting, whole_number
 
 
 def _urls(text: str) -> str:
@@ -137,6 +137,28 @@ class Settings:
     max_body_bytes: int = setting(
         "MAX_BODY_BYTES", 16 << 20, whole_number(1024, 1 << 30), "larger requests get 413; bounds memory a request"
     )
+    max_bytes_in_flight: int = setting(
+        "MAX_BYTES_IN_FLIGHT",
+        128 << 20,
+        whole_number(1 << 20, 1 << 40),
+        "memory that requests under way may hold together: bodies, documents until they are on disk, answers until "
+        "they are sent; over it a request gets 429. Ingests may hold three quarters. Under 64 KiB nothing counts. "
+        "Raise it for many large ingests at a time, with the container's memory limit",
+    )
+    max_answer_bytes: int = setting(
+        "MAX_ANSWER_BYTES",
+        16 << 20,
+        whole_number(1 << 16, 1 << 30),
+        "a search whose documents have more bytes gets 422: ask for fewer with top_k",
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "ALLOWED_HOSTS",
+        (),
+        names,
+        "names that a request's Host header may have, with commas between; those of the loopback are always allowed. "
+        "Without any, a gateway on a loopback address answers to those alone, and any other to every name. Protects "
+        "against DNS rebinding: set it wherever browsers can reach the gateway",
+    )
     max_documents: int = setting(
         "MAX_DOCUMENTS_PER_REQUEST",
         10_000,
@@ -220,6 +242,11 @@ class Settings:
     )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "log one line a request")
 
+    @property
+    def max_search_body_bytes(self) -> int:
+        """Bytes that the body of a search may have: eight a character of the longest query, 64 KiB by default."""
+        return 8 * self.max_query_chars + 1024
+
     def __post_init__(self) -> None:
         """Check what no single setting can.
 
@@ -230,5 +257,9 @@ class Settings:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
+        if self.max_bytes_in_flight < 2 * max(self.max_body_bytes, self.max_answer_bytes):
+            raise ValueError(
+                "TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_BODY_BYTES and TANDEM_MAX_ANSWER_BYTES"
+            )
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

@@ -149,6 +149,12 @@ class Deleted(msgspec.Struct, frozen=True):
     deleted: bool
 
 
+class Probe(msgspec.Struct, frozen=True):
+    """``GET /livez`` and ``GET /readyz``."""
+
+    status: Literal["alive", "ready"]
+
+
 class Health(msgspec.Struct, frozen=True):
     """``GET /healthz``: ``ok``; ``degraded`` while no embedder answers; ``starting`` until the index is there."""
 

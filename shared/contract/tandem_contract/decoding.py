@@ -27,6 +27,7 @@ MAX_EXPLAINED_BYTES: Final = 1 << 16
 _BEFORE_PATH: Final = " - at `$"
 _UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = "Object missing required field `"
+_LIMIT: Final = "of length <= "
 _WRONG_WORD: Final = "Invalid enum value "
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # What msgspec says of half a surrogate pair in most places.
@@ -90,11 +91,17 @@ def _explain(error: Exception, body: Body, syntax: str, kind: Any, at: str) -> I
     if isinstance(error, UnicodeError):
         reason = error.reason if isinstance(error, UnicodeDecodeError) else cut(str(error))
         return InvalidMessage(f"{subject} is not valid UTF-8 ({reason})", code="invalid_encoding", param=at or None)
+    if isinstance(error, msgspec.ValidationError):
+        return _explain_field(str(error), kind, at)
+    return _explain_syntax(error, body, syntax, at)
+
+
+def _explain_syntax(error: Exception, body: Body, syntax: str, at: str) -> InvalidMessage:
+    """Return the error for a message that breaks the rules of its syntax."""
+    subject = at or "the body"
     if isinstance(error, RecursionError):
         return InvalidMessage(f"{subject} is nested too deeply", code="malformed_body", param=at or None)
     text = str(error)
-    if isinstance(error, msgspec.ValidationError):
-        return _explain_field(text, kind, at)
     if any(escape in body for escape in _SURROGATE_ESCAPES):
         surrogate = _lone_surrogate(body, at, text)
         if surrogate is not None:
@@ -119,7 +126,7 @@ def _explain_field(text: str, kind: Any, at: str) -> InvalidMessage:
         reason = f"one of {', '.join(words)} was expected, not {cut(reason.removeprefix(_WRONG_WORD))}"
     place = _joined(at, path)
     said = f"{place or 'the body'}: {reason[:1].lower()}{cut(reason[1:])}"
-    return InvalidMessage(said, code="invalid_field", param=place or None)
+    return InvalidMessage(said, code="limit_exceeded" if _LIMIT in reason else "invalid_field", param=place or None)
 
 
 def _split_path(text: str) -> tuple[str, str]:

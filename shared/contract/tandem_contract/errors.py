@@ -21,6 +21,7 @@ ErrorCode = Literal[
     "limit_exceeded",
     # other 4xx
     "unauthorized",
+    "forbidden",
     "body_too_large",
     "body_timeout",
     "head_timeout",

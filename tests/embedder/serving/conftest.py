@@ -54,4 +54,5 @@ def client(embedder: ServiceProcess) -> Iterator[httpx.Client]:
 def client_of(process: ServiceProcess) -> httpx.Client:
     """Return a client of an embedder; to be closed."""
     assert process.ready_url is not None
-    return httpx.Client(base_url=process.ready_url.removesuffix("/readyz"), trust_env=False, timeout=60)
+    url = process.ready_url.removesuffix("/readyz")
+    return httpx.Client(base_url=url, headers={"content-type": "application/json"}, trust_env=False, timeout=60)

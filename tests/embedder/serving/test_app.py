@@ -39,12 +39,15 @@ class Bench:
 @asynccontextmanager
 async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
     loading: Future[LoadedModel] = Future()
-    service = Service(settings or Settings(workers=1), MANIFEST, loading)
-    app = make_app(service, max_body_bytes=1000, access_log=True)
+    settings = settings or Settings(workers=1, max_body_bytes=1000)
+    service = Service(settings, MANIFEST, loading)
+    app = make_app(service, settings)
     starting = service.start()
     model, tokenizer = FakeModel(), FakeTokenizer()
     transport = httpx.ASGITransport(app, raise_app_exceptions=True)  # type: ignore[arg-type]
-    async with httpx.AsyncClient(transport=transport, base_url="http://embedder") as client:
+    async with httpx.AsyncClient(
+        transport=transport, base_url="http://localhost", headers={"content-type": "application/json"}
+    ) as client:
         try:
             yield Bench(client, service, starting, loading, model, tokenizer)
         finally:

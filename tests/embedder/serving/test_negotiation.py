@@ -11,13 +11,12 @@ from tandem_embedder.errors import InvalidDeadline
 @pytest.mark.parametrize(
     ("content_type", "syntax"),
     [
-        (None, Syntax.JSON),
         (b"application/json", Syntax.JSON),
         (b"Application/JSON; charset=utf-8", Syntax.JSON),
         (b"application/msgpack", Syntax.MSGPACK),
     ],
 )
-def test_what_is_taken(content_type: bytes | None, syntax: Syntax):
+def test_what_is_taken(content_type: bytes, syntax: Syntax):
     assert request_syntax(content_type, None) is syntax
     assert request_syntax(content_type, b"identity") is syntax
 
@@ -25,13 +24,15 @@ def test_what_is_taken(content_type: bytes | None, syntax: Syntax):
 @pytest.mark.parametrize(
     ("content_type", "coding"),
     [
+        (None, None),
+        (b"", None),
         (b"text/plain", None),
         (b"application/x-www-form-urlencoded", None),
         (b"\xff", None),
         (b"application/json", b"gzip"),
     ],
 )
-def test_what_is_not_taken(content_type: bytes, coding: bytes | None):
+def test_what_is_not_taken(content_type: bytes | None, coding: bytes | None):
     with pytest.raises(InvalidMessage) as refused:
         request_syntax(content_type, coding)
     assert refused.value.code == "unsupported_media_type"

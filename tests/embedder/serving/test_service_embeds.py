@@ -75,8 +75,10 @@ def test_the_syntax_of_question_and_answer_are_chosen_apart(client: httpx.Client
     assert packed.tokens == json.json()["tokens"]
 
 
-def test_no_content_type_is_json(client: httpx.Client):
-    assert client.post("/embed", content=b'{"texts":["a"]}').status_code == 200
+def test_a_content_type_is_required(client: httpx.Client):
+    del client.headers["content-type"]
+    response = client.post("/embed", content=b'{"texts":["a"]}')
+    assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
 def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: ServiceProcess, client: httpx.Client):

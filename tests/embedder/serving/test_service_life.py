@@ -197,7 +197,8 @@ def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbe
     body = msgspec.json.encode({"texts": [LONG] * 64})
     with client_of(embedder) as client:
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as connection:
-            connection.sendall(b"POST /embed HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n%b" % (len(body), body))
+            head = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+            connection.sendall(head + b"content-length: %d\r\n\r\n%b" % (len(body), body))
             until(client, lambda text: "inference_duration_seconds_count 0.0" not in text)
         text = until(client, lambda text: 'requests_total{code="499"} 1.0' in text)
         assert 'abandoned_total{lane="interactive"} 0.0' not in text

@@ -14,14 +14,15 @@ from tandem_gateway import errors
 from tandem_gateway.http import openapi
 from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.errors import CODES, reply_to
-from tandem_gateway.http.routes import endpoints
+from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.service import Gateway
 from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tandem_gateway.use_cases.validation import RequestLimits
 
 # Met at the start alone, never by a request.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse)
-# For machines that run the gateway, not for its clients.
-NOT_OF_THE_CLIENT_API = {"/livez", "/readyz", "/metrics", "/openapi.json"}
+LIMITS = RequestLimits(documents=7, text_chars=100, metadata_bytes=50, query_chars=30, top_k=9)
 
 
 def leaves(kind: type[errors.GatewayError] = errors.GatewayError) -> Iterator[type[errors.GatewayError]]:
@@ -79,34 +80,45 @@ def test_an_unexpected_error_tells_nothing_of_itself():
 
 
 def described() -> set[tuple[str, str]]:
-    paths = openapi.document()["paths"]
+    paths = openapi.document(LIMITS)["paths"]
     return {(method, path) for path, operations in paths.items() for method in operations}
 
 
 def routed() -> set[tuple[str, str]]:
     return {
         (method.lower(), endpoint.template.replace(":path}", "}"))
-        for endpoint in [*endpoints(cast(Gateway, None), 1024), *admin_endpoints(cast(TrafficShift, None), "")]
+        for endpoint in [
+            *endpoints(cast(Gateway, None), LIMITS, cast(BodyLimits, None), cast(IngestReader, None)),
+            *admin_endpoints(cast(TrafficShift, None), ""),
+        ]
         for method in endpoint.handlers
     }
 
 
 def test_the_openapi_document_is_a_valid_one():
-    document = msgspec.json.decode(msgspec.json.encode(openapi.document()))
+    document = msgspec.json.decode(msgspec.json.encode(openapi.document(LIMITS)))
     validate(document)
     assert document["openapi"].startswith("3.1")
 
 
-def test_the_openapi_document_describes_the_routes_of_the_client_api_and_no_others():
-    assert described() == {(method, path) for method, path in routed() if path not in NOT_OF_THE_CLIENT_API}
-    assert {path for _, path in routed()} >= NOT_OF_THE_CLIENT_API
+def test_the_openapi_document_describes_every_route_but_its_own():
+    assert described() == routed() - {("get", "/openapi.json")}
+
+
+def test_the_openapi_document_has_the_limits_in_force():
+    schemas = openapi.document(LIMITS)["components"]["schemas"]
+    search, ingest = schemas["SearchRequest"]["properties"], schemas["IngestRequest"]["properties"]
+    assert (search["query"]["maxLength"], search["top_k"]["minimum"], search["top_k"]["maximum"]) == (30, 1, 9)
+    assert (ingest["documents"]["minItems"], ingest["documents"]["maxItems"]) == (1, 7)
+    assert schemas["DocumentInput"]["properties"]["text"]["maxLength"] == 100
 
 
 def test_every_path_parameter_and_every_reference_of_the_document_is_defined():
-    document = openapi.document()
+    document = openapi.document(LIMITS)
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            assert {parameter["name"] for parameter in operation.get("parameters", [])} == {
+            in_path = [parameter for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
+            assert {parameter["name"] for parameter in in_path} == {
                 part[1:-1] for part in path.split("/") if part.startswith("{")
             }
     text = msgspec.json.encode(document).decode()
@@ -116,6 +128,6 @@ def test_every_path_parameter_and_every_reference_of_the_document_is_defined():
 
 
 def test_operation_ids_are_all_different():
-    operations = [entry for paths in openapi.document()["paths"].values() for entry in paths.values()]
+    operations = [entry for paths in openapi.document(LIMITS)["paths"].values() for entry in paths.values()]
     ids = [entry["operationId"] for entry in operations]
-    assert len(set(ids)) == len(ids) == 10
+    assert len(set(ids)) == len(ids) == 15

@@ -7,23 +7,26 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.client_api import DocumentInput, IngestRequest, Metadata, SearchRequest
+from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.model import NewDocument
 from tandem_gateway.use_cases.validation import (
     RequestLimits,
     check_collection,
+    check_count,
     check_document_id,
+    check_new_document_id,
     check_search,
     content_hash,
-    new_documents,
+    new_document,
 )
 
 LIMITS = RequestLimits(documents=3, text_chars=20, metadata_bytes=40, query_chars=10, top_k=50)
 
 
-def documents(*inputs: DocumentInput, collection: str = "default") -> list[NewDocument]:
-    return new_documents(IngestRequest(list(inputs), collection), LIMITS)
+def documents(*inputs: DocumentInput, limits: RequestLimits = LIMITS) -> list[NewDocument]:
+    check_count(len(inputs), limits)
+    return [new_document(given, f"documents[{place}]", limits) for place, given in enumerate(inputs)]
 
 
 def refused(*inputs: DocumentInput) -> InvalidRequest:
@@ -35,7 +38,7 @@ def refused(*inputs: DocumentInput) -> InvalidRequest:
 @pytest.mark.parametrize("name", ["a", "A9", "0", "a" * 64, "books-2024_v1.0"])
 def test_a_collections_name_is_taken(name: str):
     check_collection(name)
-    assert documents(DocumentInput("t"), collection=name)[0].text == "t"
+    check_search(SearchRequest("q", collection=name), LIMITS)
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, ".a", "_a", "-a", "a/b", "a b", "ä", "a\n", "..", "a\x00"])
@@ -43,7 +46,6 @@ def test_what_is_no_collections_name_is_refused_by_every_request(name: str):
     for attempt in (
         lambda: check_collection(name),
         lambda: check_search(SearchRequest("q", collection=name), LIMITS),
-        lambda: documents(DocumentInput("t"), collection=name),
     ):
         with pytest.raises(InvalidRequest, match="64") as caught:
             attempt()
@@ -70,6 +72,40 @@ def test_what_is_no_id_is_refused_with_the_documents_place(doc_id: str, code: st
     assert (error.param, error.code) == ("documents[1].id", code)
     with pytest.raises(InvalidRequest):
         check_document_id(doc_id, "id")
+
+
+LEAVING_IDS = [
+    ".",
+    "..",
+    "../x",
+    "a/../b",
+    "a/..",
+    "./a",
+    "a/.",
+    "..\\x",
+    "a\\..\\b",
+    "%2e%2E",
+    "..%2fx",
+    "a%5c..",
+    "%2e",
+]
+
+
+@pytest.mark.parametrize("doc_id", LEAVING_IDS)
+def test_an_id_that_leaves_its_place_in_a_url_is_refused_for_new_documents_only(doc_id: str):
+    error = refused(DocumentInput("t"), DocumentInput("t", doc_id))
+    assert (error.param, error.code) == ("documents[1].id", "invalid_field")
+    assert "'..'" in str(error)
+    with pytest.raises(InvalidRequest):
+        check_new_document_id(doc_id, "id")
+    check_document_id(doc_id, "id")
+
+
+@pytest.mark.parametrize(
+    "doc_id", ["...", "a..b", ".a", "a.", "..a/b..", "a/.../b", "v1.2/..x", "%2ea", "\\", "/", "//", "a/"]
+)
+def test_an_id_with_dots_that_stays_in_its_place_is_taken(doc_id: str):
+    assert documents(DocumentInput("t", doc_id))[0].doc_id == doc_id
 
 
 def test_documents_without_an_id_get_different_ones():
@@ -132,7 +168,7 @@ def test_a_backslash_and_u0000_spelt_out_is_a_text_like_any_other(text: str):
 
 def test_metadata_keeps_every_value_and_the_order_of_keys():
     metadata: Metadata = {"z": 1, "a": [], "f": 1.0, "n": None, "i": 10**25}
-    (document,) = new_documents(IngestRequest([DocumentInput("t", metadata=metadata)]), LIMITS_WIDE)
+    (document,) = documents(DocumentInput("t", metadata=metadata), limits=LIMITS_WIDE)
     assert json.loads(document.metadata) == metadata
     assert list(json.loads(document.metadata)) == ["z", "a", "f", "n", "i"]
 
@@ -169,7 +205,7 @@ texts = plain.filter(lambda text: bool(text.strip()))
 
 
 def hash_of(text: str, metadata: Metadata) -> bytes:
-    (document,) = new_documents(IngestRequest([DocumentInput(text, metadata=metadata)]), LIMITS_WIDE)
+    (document,) = documents(DocumentInput(text, metadata=metadata), limits=LIMITS_WIDE)
     return document.content_hash
 
 
@@ -194,5 +230,5 @@ def test_the_content_hash_tells_types_apart(one: Metadata, other: Metadata):
 
 
 def test_the_content_hash_knows_where_the_text_ends():
-    assert content_hash("ab", "c") != content_hash("a", "bc")
-    assert len(content_hash("", "")) == 16
+    assert content_hash("ab", b"c") != content_hash("a", b"bc")
+    assert len(content_hash("", b"")) == 16

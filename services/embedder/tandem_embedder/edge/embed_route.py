@@ -2,17 +2,21 @@
 
 import asyncio
 import logging
+import sys
 import time
-from typing import Final, Protocol
+from dataclasses import dataclass
+from typing import Annotated, Final, Protocol
 
 import msgspec
 
 from tandem_contract import headers
-from tandem_contract.decoding import decode_json, decode_msgpack
+from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
 from tandem_contract.service.body import ClientGone, read_body, unless_gone
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
+from tandem_contract.service.json_slices import find_array
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
 from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.edge.replies import internal, of_error
@@ -24,6 +28,21 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = headers.TIMEOUT_MS.encode()
 _MAX_DIGITS: Final = 9
+
+MAX_TEXTS: Final = 100_000
+"""No setting allows more texts in one request; a body with more is refused before they are decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What bodies may have: bytes of one, and the memory of all together."""
+
+    body_bytes: int
+    memory: MemoryBudget
+
+
+class _BoundedRequest(EmbedRequest, frozen=True, forbid_unknown_fields=True):
+    texts: Annotated[list[str], msgspec.Meta(max_length=MAX_TEXTS)]
 
 
 class EmbedUseCase(Protocol):
@@ -40,12 +59,12 @@ class EmbedUseCase(Protocol):
 class EmbedRoute:
     """The ASGI application of the route."""
 
-    def __init__(self, service: EmbedUseCase, metrics: Metrics, max_body_bytes: int) -> None:
+    def __init__(self, service: EmbedUseCase, metrics: Metrics, limits: BodyLimits) -> None:
         self._service = service
         self._metrics = metrics
-        self._max_body_bytes = max_body_bytes
-        self._json_in = msgspec.json.Decoder(EmbedRequest)
-        self._msgpack_in = msgspec.msgpack.Decoder(EmbedRequest)
+        self._limits = limits
+        self._json_in = msgspec.json.Decoder(_BoundedRequest)
+        self._msgpack_in = msgspec.msgpack.Decoder(_BoundedRequest)
         self._json_out = msgspec.json.Encoder()
         self._msgpack_out = msgspec.msgpack.Encoder()
 
@@ -83,13 +102,32 @@ class EmbedRoute:
         wanted = reply_syntax(given.get(b"accept"))
         timeout = timeout_seconds(given.get(_TIMEOUT))
         exchange = exchange_of(scope)
-        body = await read_body(receive, self._max_body_bytes, exchange=exchange)
-        request = decode_json(body, self._json_in) if syntax is Syntax.JSON else decode_msgpack(body, self._msgpack_in)
+        lease = self._limits.memory.lease()
+        body = await read_body(receive, self._limits.body_bytes, exchange=exchange, lease=lease)
+        request = self._read(body, syntax)
+        if len(body) > FREE_BYTES:
+            lease.hold(sum(map(sys.getsizeof, request.texts)))
+        del body
         if timeout is not None:
             timeout -= time.perf_counter() - started  # it counts from the request's arrival
         embedded = await unless_gone(receive, self._service.embed(request, timeout), exchange)
         self._metrics.embedded(embedded)
         return self._write(embedded, wanted)
+
+    def _read(self, body: Body, syntax: Syntax) -> EmbedRequest:
+        """Return the request in a body; one with too many texts is refused before they are decoded.
+
+        MessagePack tells the number of an array's items first, and msgspec checks it against the type's limit.
+        """
+        if syntax is Syntax.MSGPACK:
+            return decode_msgpack(body, self._msgpack_in)
+        if len(body) > FREE_BYTES:
+            texts = find_array(body, "texts", MAX_TEXTS)
+            if texts is not None and texts.too_many:
+                raise InvalidMessage(
+                    f"texts: at most {MAX_TEXTS} texts are taken in one request", code="limit_exceeded", param="texts"
+                )
+        return decode_json(body, self._json_in)
 
     def _write(self, embedded: Embedded, syntax: Syntax) -> Reply:
         service = self._service

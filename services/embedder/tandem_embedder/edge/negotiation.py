@@ -17,10 +17,13 @@ class Syntax(Enum):
 # A service meets a handful of header values, again and again; the bound is against one that makes up others.
 @lru_cache(maxsize=64)
 def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -> Syntax:
-    """Return the syntax of a request's body; JSON where the request does not say.
+    """Return the syntax of a request's body.
+
+    The content type is required: a web page may send a request without one to any server that its visitor reaches,
+    but has to ask before it sends JSON.
 
     Raises:
-        InvalidMessage: for a media type or a content coding that is not taken.
+        InvalidMessage: for a media type or a content coding that is not taken, or no media type.
     """
     if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
         raise InvalidMessage(
@@ -28,7 +31,7 @@ def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -
             code="unsupported_media_type",
         )
     media_type = _media_type(content_type or b"")
-    if media_type in ("", headers.JSON):
+    if media_type == headers.JSON:
         return Syntax.JSON
     if media_type == headers.MSGPACK:
         return Syntax.MSGPACK

@@ -5,6 +5,7 @@ from typing import Final
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.errors import ErrorCode
 from tandem_contract.service.http import Reply, refusal
+from tandem_contract.service.memory import RETRY_SECONDS, OverBudget
 from tandem_embedder import errors
 
 CODES: Final[dict[type[errors.EmbedderError], ErrorCode]] = {
@@ -22,6 +23,8 @@ def of_error(error: Exception) -> Reply | None:
     """Return the reply to an error that was foreseen; None for one that is a defect of ours."""
     if isinstance(error, InvalidMessage):
         return refusal(error.code, error.message, error.param)
+    if isinstance(error, OverBudget):
+        return refusal("overloaded", str(error), retry_after_seconds=RETRY_SECONDS)
     if isinstance(error, errors.EmbedderError):
         return refusal(CODES[type(error)], error.message, error.param, error.retry_after_seconds)
     return None

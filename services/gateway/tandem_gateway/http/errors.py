@@ -6,6 +6,7 @@ from typing import Final
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.errors import ErrorCode
 from tandem_contract.service.http import Reply, refusal
+from tandem_contract.service.memory import RETRY_SECONDS, OverBudget
 from tandem_contract.service.replies import STATUS
 from tandem_gateway import errors
 from tandem_gateway.errors import GatewayError
@@ -36,6 +37,8 @@ def reply_to(error: Exception) -> Reply:
         return refusal(error.code, error.message, error.param)
     if isinstance(error, errors.InvalidRequest):
         return refusal(error.code, str(error), error.param)
+    if isinstance(error, OverBudget):
+        return refusal("overloaded", str(error), retry_after_seconds=RETRY_SECONDS)
     if not isinstance(error, GatewayError):
         log.error("an unexpected error", exc_info=error)
         return refusal("internal", "an unexpected error; the gateway's log has more under this X-Request-Id")

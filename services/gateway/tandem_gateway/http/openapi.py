@@ -1,7 +1,8 @@
-"""The OpenAPI document of the client API, made from the contract's structs, so that it cannot say otherwise."""
+"""The OpenAPI document of the gateway, made from the contract's structs and the limits in force."""
 
-from functools import cache
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
 
 import msgspec
 
@@ -9,138 +10,171 @@ from tandem_contract import admin_api
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
+from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 
-_REFERENCE = "#/components/schemas/{name}"
+_REFERENCE: Final = "#/components/schemas/{name}"
 
-_ADMIN = "/v1/admin/"
-_COLLECTION = ("collection", "Name of the collection.")
-_DOCUMENT = ("document_id", "Id of the document.")
+Schema = dict[str, Any]
 
-# Method, path, operationId, summary, request, status and reply, path parameters, statuses of errors.
-_OPERATIONS: list[tuple[str, str, str, str, Any, tuple[str, Any], list[tuple[str, str]], list[int]]] = [
-    (
+_COLLECTION: Final = {"type": "string", "pattern": COLLECTION_PATTERN}
+_DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}
+_JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
+# A text of white space alone is refused; this asks for one other character.
+_NOT_BLANK: Final = r"\S"
+
+
+@dataclass(frozen=True)
+class _Parameter:
+    name: str
+    place: str
+    """``path`` or ``query``."""
+    description: str
+    schema: Schema
+
+
+@dataclass(frozen=True)
+class _Operation:
+    method: str
+    path: str
+    operation_id: str
+    summary: str
+    reply: Any
+    """Type of the reply; the media type itself where it is no JSON."""
+    errors: tuple[int, ...]
+    status: int = 200
+    request: Any = None
+    parameters: tuple[_Parameter, ...] = ()
+    security: tuple[Mapping[str, list[str]], ...] = field(default=())
+
+
+_OPERATOR: Final[tuple[Mapping[str, list[str]], ...]] = ({"operator": []},)
+_IN_COLLECTION: Final = _Parameter("collection", "path", "Name of the collection.", _COLLECTION)
+_IN_PATH: Final = _Parameter(
+    "document_id",
+    "path",
+    "Id of the document. An id with a segment '.' or '..' between slashes is refused here: clients remove them.",
+    _DOCUMENT_ID,
+)
+_IN_QUERY: Final = _Parameter("id", "query", "Id of the document.", _DOCUMENT_ID)
+_DOCUMENT_PATH: Final = "/v1/collections/{collection}/documents"
+_READ: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+
+_OPERATIONS: Final = (
+    _Operation(
         "post",
         "/v1/search",
         "search",
         "Find the documents nearest to a query.",
-        api.SearchRequest,
-        ("200", api.SearchReply),
-        [],
-        [400, 404, 408, 413, 415, 422, 429, 500, 503, 504],
+        api.SearchReply,
+        _READ,
+        request=api.SearchRequest,
     ),
-    (
+    _Operation(
         "post",
         "/v1/ingest",
         "ingest",
         "Store documents; a job embeds them. The reply means that they are on disk.",
-        api.IngestRequest,
-        ("202", api.Job),
-        [],
-        [400, 408, 413, 415, 422, 429, 500, 503, 504],
+        api.Job,
+        (400, 403, 408, 413, 415, 422, 429, 500, 503, 504),
+        status=202,
+        request=api.IngestRequest,
     ),
-    (
+    _Operation(
         "get",
         "/v1/jobs/{job_id}",
         "get_job",
         "Tell how far an ingest is.",
-        None,
-        ("200", api.Job),
-        [("job_id", "Id of the job.")],
-        [404, 500, 503],
+        api.Job,
+        (403, 404, 500, 503, 504),
+        parameters=(_Parameter("job_id", "path", "Id of the job.", _JOB_ID),),
     ),
-    (
-        "get",
-        "/v1/collections",
-        "list_collections",
-        "List the collections.",
-        None,
-        ("200", api.CollectionList),
-        [],
-        [503],
+    _Operation(
+        "get", "/v1/collections", "list_collections", "List the collections.", api.CollectionList, (403, 500, 503, 504)
     ),
-    (
+    _Operation(
         "delete",
         "/v1/collections/{collection}",
         "delete_collection",
         "Delete a collection with all its documents; deleting an absent one is no error.",
-        None,
-        ("200", api.Deleted),
-        [_COLLECTION],
-        [422, 429, 503, 504],
+        api.Deleted,
+        (403, 422, 429, 500, 503, 504),
+        parameters=(_IN_COLLECTION,),
     ),
-    (
+    _Operation(
         "get",
-        "/v1/collections/{collection}/documents/{document_id}",
+        _DOCUMENT_PATH,
         "get_document",
         "Return the newest version of a document.",
-        None,
-        ("200", api.StoredDocument),
-        [_COLLECTION, _DOCUMENT],
-        [404, 422, 500, 503],
+        api.StoredDocument,
+        (403, 404, 422, 500, 503, 504),
+        parameters=(_IN_COLLECTION, _IN_QUERY),
     ),
-    (
+    _Operation(
         "delete",
-        "/v1/collections/{collection}/documents/{document_id}",
+        _DOCUMENT_PATH,
         "delete_document",
         "Delete a document; deleting an absent one is no error.",
-        None,
-        ("200", api.Deleted),
-        [_COLLECTION, _DOCUMENT],
-        [422, 429, 503, 504],
+        api.Deleted,
+        (403, 422, 429, 500, 503, 504),
+        parameters=(_IN_COLLECTION, _IN_QUERY),
     ),
-    (
+    _Operation(
+        "get",
+        f"{_DOCUMENT_PATH}/{{document_id}}",
+        "get_document_by_path",
+        "Return the newest version of a document.",
+        api.StoredDocument,
+        (403, 404, 422, 500, 503, 504),
+        parameters=(_IN_COLLECTION, _IN_PATH),
+    ),
+    _Operation(
+        "delete",
+        f"{_DOCUMENT_PATH}/{{document_id}}",
+        "delete_document_by_path",
+        "Delete a document; deleting an absent one is no error.",
+        api.Deleted,
+        (403, 422, 429, 500, 503, 504),
+        parameters=(_IN_COLLECTION, _IN_PATH),
+    ),
+    _Operation(
         "get",
         "/v1/admin/traffic",
         "get_traffic",
         "Tell operators how embedder calls are shared between stable and canary.",
-        None,
-        ("200", admin_api.Traffic),
-        [],
-        [401, 404],
+        admin_api.Traffic,
+        (401, 403, 404),
+        security=_OPERATOR,
     ),
-    (
+    _Operation(
         "put",
         "/v1/admin/traffic",
         "set_traffic",
-        "Change the canary's share, until the next change, roll-back or start.",
-        admin_api.TrafficChange,
-        ("200", admin_api.Traffic),
-        [],
-        [400, 401, 404, 408, 413, 415, 422],
+        "Change the canary's share, until the next change, rollback or start.",
+        admin_api.Traffic,
+        (400, 401, 403, 404, 408, 413, 415, 422),
+        request=admin_api.TrafficChange,
+        security=_OPERATOR,
     ),
-    ("get", "/healthz", "health", "Tell how the gateway is.", None, ("200", api.Health), [], [503]),
-]
+    _Operation("get", "/healthz", "health", "Tell how the gateway is.", api.Health, (403, 503)),
+    _Operation("get", "/livez", "alive", "Answer while the process runs.", api.Probe, (403,)),
+    _Operation("get", "/readyz", "ready", "Answer 200 once requests are served.", api.Probe, (403, 503)),
+    _Operation("get", "/metrics", "metrics", "Return the metrics for Prometheus.", "text/plain", (403, 500, 503)),
+)
 
 
-@cache
-def document() -> dict[str, Any]:
-    """Return the document, in OpenAPI 3.1."""
-    types = [ErrorReply]
-    for _, _, _, _, request, (_, reply), _, _ in _OPERATIONS:
-        types += [kind for kind in (request, reply) if kind is not None]
-    schemas, components = msgspec.json.schema_components(dict.fromkeys(types), ref_template=_REFERENCE)
-    references = dict(zip(dict.fromkeys(types), schemas, strict=True))
-    refusal = {"description": "Refused or failed; `code` says why.", "content": _content(references[ErrorReply])}
+def document(limits: RequestLimits) -> dict[str, Any]:
+    """Return the document, in OpenAPI 3.1, with the limits that requests have to keep."""
+    types: list[Any] = [ErrorReply]
+    for operation in _OPERATIONS:
+        types += [kind for kind in (operation.request, operation.reply) if isinstance(kind, type)]
+    types = list(dict.fromkeys(types))
+    schemas, components = msgspec.json.schema_components(types, ref_template=_REFERENCE)
+    _set_limits(components, limits)
+    references = dict(zip(types, schemas, strict=True))
     paths: dict[str, dict[str, Any]] = {}
-    for method, path, operation_id, summary, request, (status, reply), parameters, errors in _OPERATIONS:
-        operation: dict[str, Any] = {
-            "operationId": operation_id,
-            "summary": summary,
-            "responses": {
-                status: {"description": "Done.", "content": _content(references[reply])},
-                **{str(code): refusal for code in errors},
-            },
-        }
-        if path.startswith(_ADMIN):
-            operation["security"] = [{"operator": []}]
-        if parameters:
-            operation["parameters"] = [
-                {"name": name, "in": "path", "required": True, "description": text, "schema": {"type": "string"}}
-                for name, text in parameters
-            ]
-        if request is not None:
-            operation["requestBody"] = {"required": True, "content": _content(references[request])}
-        paths.setdefault(path, {})[method] = operation
+    for operation in _OPERATIONS:
+        paths.setdefault(operation.path, {})[operation.method] = _describe(operation, references)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -154,5 +188,57 @@ def document() -> dict[str, Any]:
     }
 
 
-def _content(schema: dict[str, Any]) -> dict[str, Any]:
+def _describe(operation: _Operation, references: Mapping[Any, Schema]) -> dict[str, Any]:
+    refused = {"description": "Refused or failed; `code` says why.", "content": _json(references[ErrorReply])}
+    if isinstance(operation.reply, str):
+        content: dict[str, Any] = {operation.reply: {"schema": {"type": "string"}}}
+    else:
+        content = _json(references[operation.reply])
+    described: dict[str, Any] = {
+        "operationId": operation.operation_id,
+        "summary": operation.summary,
+        "responses": {
+            str(operation.status): {"description": "Done.", "content": content},
+            **{str(code): refused for code in operation.errors},
+        },
+    }
+    if operation.operation_id == "health":  # a gateway that cannot start tells so in the same shape
+        described["responses"]["503"] = {"description": "It cannot serve.", "content": content}
+    if operation.security:
+        described["security"] = list(operation.security)
+    if operation.parameters:
+        described["parameters"] = [
+            {
+                "name": parameter.name,
+                "in": parameter.place,
+                "required": True,
+                "description": parameter.description,
+                "schema": parameter.schema,
+            }
+            for parameter in operation.parameters
+        ]
+    if operation.request is not None:
+        described["requestBody"] = {"required": True, "content": _json(references[operation.request])}
+    return described
+
+
+def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add to the schemas what the types do not say: the settings' limits, and the rules of names and texts."""
+    search = components["SearchRequest"]["properties"]
+    search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK}
+    search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
+    search["collection"] |= _COLLECTION
+    ingest = components["IngestRequest"]["properties"]
+    ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
+    ingest["collection"] |= _COLLECTION
+    given = components["DocumentInput"]["properties"]
+    given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK}
+    given["id"] = {"anyOf": [_DOCUMENT_ID, {"type": "null"}], "default": None}
+    given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    change = components["TrafficChange"]["properties"]
+    change["canary_weight"] |= {"minimum": 0, "maximum": 100}
+    change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _json(schema: Schema) -> dict[str, Any]:
     return {"application/json": {"schema": schema}}

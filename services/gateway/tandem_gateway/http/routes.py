@@ -1,5 +1,8 @@
 """The gateway's routes: bytes in, a use case, bytes out."""
 
+from dataclasses import dataclass
+from typing import Final
+
 import msgspec
 
 from tandem_contract.client_api import (
@@ -7,43 +10,64 @@ from tandem_contract.client_api import (
     CollectionList,
     Deleted,
     DocumentFailure,
-    IngestRequest,
     Job,
     JobStatus,
+    Probe,
     SearchHit,
     SearchReply,
     SearchRequest,
     StoredDocument,
 )
+from tandem_contract.service.body import unless_gone
+from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Endpoint, Handler, Reply
+from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.request_id import Receive, Scope
-from tandem_gateway.errors import NotReady
+from tandem_gateway.errors import InvalidRequest, NotReady
 from tandem_gateway.http import openapi
-from tandem_gateway.http.body import caller_timeout, read_json
+from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of, read_json
 from tandem_gateway.http.clock import milliseconds_since, now, rfc3339
 from tandem_gateway.http.errors import reply_to
+from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
 from tandem_gateway.model import Hit, JobRecord
 from tandem_gateway.service import Gateway
+from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 
 _encoder = msgspec.json.Encoder()
-_ingest_decoder = msgspec.json.Decoder(IngestRequest)
 _search_decoder = msgspec.json.Decoder(SearchRequest)
 
+# The rest of the memory for requests is left to searches and their answers.
+_INGEST_SHARE: Final = 0.75
 
-def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What the bodies of requests may have: bytes of an ingest's and a search's, and the memory of all together."""
+
+    ingest: int
+    search: int
+    memory: MemoryBudget
+
+
+def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reader: IngestReader) -> list[Endpoint]:
     """Return the endpoints over one gateway, the busiest first."""
 
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
-        message = await read_json(scope, receive, _search_decoder, max_body_bytes)
-        answer = await gateway.ready().answering.answer(message, caller_timeout(scope))
+        message = await read_json(scope, receive, _search_decoder, bodies.search)
+        work = gateway.ready().answering.answer(message, caller_timeout(scope))
+        answer = await unless_gone(receive, work, exchange_of(scope))
         hits = [_hit(hit) for hit in answer.hits]
         return _json(SearchReply(hits, milliseconds_since(started), answer.mode, answer.degraded))
 
     async def ingest(scope: Scope, receive: Receive) -> Reply:
-        message = await read_json(scope, receive, _ingest_decoder, max_body_bytes)
-        record, ids = await gateway.ready().ingest.accept(message)
+        ready = gateway.ready()
+        lease = bodies.memory.lease(_INGEST_SHARE)
+        body = await read_body_of(scope, receive, bodies.ingest, lease)
+        collection, documents = await reader.read(body, lease)
+        del body, lease  # the documents have what they need, and hold the memory for as long as they are there
+        record, ids = await ready.ingest.accept(collection, documents)
         return _json(_job(record, None, ids), status=202)
 
     async def job(scope: Scope, receive: Receive) -> Reply:
@@ -61,14 +85,14 @@ def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
         return _json(Deleted(await gateway.ready().documents.delete_collection(scope["path_params"]["collection"])))
 
     async def document(scope: Scope, receive: Receive) -> Reply:
-        collection, doc_id = scope["path_params"]["collection"], scope["path_params"]["document_id"]
+        collection, doc_id = _document_of(scope)
         view = await gateway.ready().documents.document(collection, doc_id)
         return _json(
             StoredDocument(view.doc_id, view.text, msgspec.Raw(view.metadata.encode()), collection, view.embedded)
         )
 
     async def delete_document(scope: Scope, receive: Receive) -> Reply:
-        collection, doc_id = scope["path_params"]["collection"], scope["path_params"]["document_id"]
+        collection, doc_id = _document_of(scope)
         return _json(Deleted(await gateway.ready().documents.delete(collection, doc_id)))
 
     async def healthz(scope: Scope, receive: Receive) -> Reply:
@@ -76,19 +100,21 @@ def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
         return _json(health, status=503 if health.status == "failed" else 200)
 
     async def livez(scope: Scope, receive: Receive) -> Reply:
-        return _json({"status": "alive"})
+        return _json(Probe("alive"))
 
     async def readyz(scope: Scope, receive: Receive) -> Reply:
         gateway.ready()
         if gateway.draining:
             raise NotReady("the gateway is shutting down")
-        return _json({"status": "ready"})
+        return _json(Probe("ready"))
 
     async def metrics(scope: Scope, receive: Receive) -> Reply:
         return Reply(200, await gateway.exposition(), METRICS_TYPE.encode())
 
+    described = _encoder.encode(openapi.document(limits))
+
     async def openapi_document(scope: Scope, receive: Receive) -> Reply:
-        return _json(openapi.document())
+        return Reply(200, described)
 
     routes: dict[str, dict[str, Handler]] = {
         "/v1/search": {"POST": search},
@@ -96,6 +122,7 @@ def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
         "/v1/jobs/{job_id}": {"GET": job},
         "/v1/collections": {"GET": collections},
         "/v1/collections/{collection}": {"DELETE": delete_collection},
+        "/v1/collections/{collection}/documents": {"GET": document, "DELETE": delete_document},
         "/v1/collections/{collection}/documents/{document_id:path}": {"GET": document, "DELETE": delete_document},
         "/healthz": {"GET": healthz},
         "/livez": {"GET": livez},
@@ -104,6 +131,31 @@ def endpoints(gateway: Gateway, max_body_bytes: int) -> list[Endpoint]:
         "/openapi.json": {"GET": openapi_document},
     }
     return [Endpoint(template, handlers, reply_to) for template, handlers in routes.items()]
+
+
+def _document_of(scope: Scope) -> tuple[str, str]:
+    """Return the collection and the id of the document that a request is about.
+
+    The id is the query parameter ``id``, which every client and proxy leaves alone, or the rest of the path.
+
+    Raises:
+        InvalidRequest: if there is no id, or one whose path another client or proxy would shorten.
+    """
+    collection: str = scope["path_params"]["collection"]
+    doc_id: str | None = scope["path_params"].get("document_id")
+    if doc_id is None:
+        doc_id = query_parameters(scope, "id").get("id")
+        if doc_id is None:
+            raise InvalidRequest(
+                "id: the document's id was expected as a query parameter", param="id", code="missing_field"
+            )
+    elif has_dot_segment(doc_id):
+        raise InvalidRequest(
+            "id: '.' and '..' are not allowed between slashes of a path; "
+            f"use /v1/collections/{collection}/documents?id=",
+            param="id",
+        )
+    return collection, doc_id
 
 
 def _json(message: object, status: int = 200) -> Reply:

@@ -4,12 +4,14 @@ import re
 import secrets
 import time
 from collections.abc import Callable
+from typing import Final
 
-from tandem_contract.client_api import IngestRequest
 from tandem_gateway.errors import NotFound
-from tandem_gateway.model import JobRecord
+from tandem_gateway.model import JobRecord, NewDocuments
 from tandem_gateway.ports import DocumentStore
-from tandem_gateway.use_cases.validation import RequestLimits, new_documents
+
+JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
+"""Of a job's id, as a JSON schema has it."""
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
 
@@ -20,28 +22,25 @@ class Ingest:
     def __init__(
         self,
         store: DocumentStore,
-        limits: RequestLimits,
         on_accepted: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
-        self._limits = limits
         self._on_accepted = on_accepted
         self._clock = clock
 
-    async def accept(self, request: IngestRequest) -> tuple[JobRecord, list[str]]:
-        """Store the documents of a request; when this returns they are on disk.
+    async def accept(self, collection: str, documents: NewDocuments) -> tuple[JobRecord, list[str]]:
+        """Store checked documents; when this returns they are on disk.
 
         Returns:
             The job that counts them, and the documents' ids in the order sent.
 
         Raises:
-            InvalidRequest: names the field and the limit.
+            InvalidRequest: if the collection is new and there are too many.
             Overloaded, DeadlineExceeded, StorageError: nothing, or not certainly anything, was stored.
         """
-        documents = new_documents(request, self._limits)
         job_id = f"job_{secrets.token_hex(16)}"
-        job = await self._store.accept(job_id, request.collection, documents, self._clock())
+        job = await self._store.accept(job_id, collection, documents, self._clock())
         self._on_accepted()
         return job, [document.doc_id for document in documents]
 

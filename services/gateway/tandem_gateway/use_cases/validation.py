@@ -3,20 +3,22 @@
 import hashlib
 import re
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import DocumentInput, IngestRequest, SearchRequest
+from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.model import NewDocument
 
 MAX_ID_CHARS = 256
+COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+"""Of a collection's name, as a JSON schema has it."""
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-# NUL as JSON spells it; behind an escaped backslash `u0000` is text like any other.
-_JSON_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 _compact = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="sorted")
 
@@ -46,8 +48,32 @@ def check_collection(name: str) -> None:
         )
 
 
+def check_new_document_id(doc_id: str, param: str) -> None:
+    """Check the id of a document that is to be stored.
+
+    An id is also a part of a URL's path. Clients and proxies remove the segments ``.`` and ``..`` from a path before
+    they send it on (RFC 3986, section 5.2.4), so that the request for such an id would reach another resource.
+
+    Raises:
+        InvalidRequest: as ``check_document_id`` does, and for an id with such a segment.
+    """
+    check_document_id(doc_id, param)
+    if has_dot_segment(doc_id):
+        raise InvalidRequest(
+            f"{param}: '.' and '..' are not allowed between slashes or as a whole id: "
+            "clients and proxies remove them from a URL",
+            param=param,
+        )
+
+
+def has_dot_segment(doc_id: str) -> bool:
+    """Return whether a URL's path with this id may be shortened; backslashes and percent-encoding count as well."""
+    plain = doc_id.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
+    return any(segment in (".", "..") for segment in plain.split("/"))
+
+
 def check_document_id(doc_id: str, param: str) -> None:
-    """Check a document's id.
+    """Check the id of a document that is looked for.
 
     Raises:
         InvalidRequest: if it is empty, longer than ``MAX_ID_CHARS``, or holds control characters.
@@ -78,51 +104,74 @@ def check_search(request: SearchRequest, limits: RequestLimits) -> None:
     check_collection(request.collection)
 
 
-def new_documents(request: IngestRequest, limits: RequestLimits) -> list[NewDocument]:
-    """Return the documents of an ingest, checked; one without an id gets a random one.
+def check_count(count: int, limits: RequestLimits) -> None:
+    """Check the number of documents of an ingest.
 
     Raises:
-        InvalidRequest: names the field, with the document's place, and the limit.
+        InvalidRequest: if there is none, or there are more than allowed.
     """
-    check_collection(request.collection)
-    count = len(request.documents)
-    if not 1 <= count <= limits.documents:
+    if count > limits.documents:
         raise InvalidRequest(
-            f"documents: 1 to {limits.documents} documents were expected, not {count}",
+            f"documents: 1 to {limits.documents} documents are allowed in one request, and there are more",
             param="documents",
-            code="limit_exceeded" if count else "invalid_field",
+            code="limit_exceeded",
         )
-    return [_new_document(document, f"documents[{place}]", limits) for place, document in enumerate(request.documents)]
+    if count < 1:
+        raise InvalidRequest(f"documents: 1 to {limits.documents} documents were expected, not 0", param="documents")
 
 
-def content_hash(text: str, metadata: str) -> bytes:
+def content_hash(text: str, metadata: bytes) -> bytes:
     """Return the hash by which repeated content is known: 16 bytes of BLAKE2b over text and canonical metadata."""
     digest = hashlib.blake2b(digest_size=16)
-    for part in (text, metadata):
-        data = part.encode()
+    for data in (text.encode(), metadata):
         digest.update(len(data).to_bytes(8, "little"))
         digest.update(data)
     return digest.digest()
 
 
-def _new_document(document: DocumentInput, place: str, limits: RequestLimits) -> NewDocument:
+def new_document(
+    document: DocumentInput, place: str, limits: RequestLimits, exact_metadata: Mapping[str, msgspec.Raw] | None = None
+) -> NewDocument:
+    """Return a document of an ingest, checked; one without an id gets a random one.
+
+    Args:
+        document: as it was sent.
+        place: its path in the request, such as ``documents[3]``.
+        limits: of a request.
+        exact_metadata: the values of its metadata in JSON, to be stored as they are; where it is None, the values of
+            ``document`` are encoded.
+
+    Raises:
+        InvalidRequest: names the field and the limit.
+    """
     _check_text(document.text, f"{place}.text", limits.text_chars)
     if document.id is not None:
-        check_document_id(document.id, f"{place}.id")
-    metadata = _compact.encode(document.metadata)
+        check_new_document_id(document.id, f"{place}.id")
+    metadata = _compact.encode(document.metadata if exact_metadata is None else exact_metadata)
     if len(metadata) > limits.metadata_bytes:
         raise InvalidRequest(
             f"{place}.metadata: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
             param=f"{place}.metadata",
             code="limit_exceeded",
         )
-    if _JSON_NUL.search(metadata):
+    if b"\\u0000" in metadata and _has_nul(document.metadata):
         raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
     return NewDocument(
         doc_id=document.id if document.id is not None else secrets.token_hex(16),
         text=document.text,
         metadata=metadata.decode(),
-        content_hash=content_hash(document.text, _canonical.encode(document.metadata).decode()),
+        content_hash=content_hash(
+            document.text, _canonical.encode(document.metadata if exact_metadata is None else exact_metadata)
+        ),
+    )
+
+
+def _has_nul(metadata: Metadata) -> bool:
+    return any(
+        "\0" in text
+        for key, value in metadata.items()
+        for text in (key, *(value if isinstance(value, list) else [value]))
+        if isinstance(text, str)
     )
 
 

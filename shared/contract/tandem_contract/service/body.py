@@ -4,8 +4,9 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
-from tandem_contract.decoding import InvalidMessage
+from tandem_contract.decoding import Body, InvalidMessage
 from tandem_contract.service.exchange import Exchange
+from tandem_contract.service.memory import Lease
 from tandem_contract.service.request_id import Receive
 
 T = TypeVar("T")
@@ -24,8 +25,12 @@ BODY_SECONDS: Final = 30.0
 
 
 async def read_body(
-    receive: Receive, max_bytes: int, seconds: float = BODY_SECONDS, exchange: Exchange | None = None
-) -> bytes:
+    receive: Receive,
+    max_bytes: int,
+    seconds: float = BODY_SECONDS,
+    exchange: Exchange | None = None,
+    lease: Lease | None = None,
+) -> Body:
     """Return the whole body, of which the sender may or may not have told the length.
 
     Args:
@@ -33,8 +38,10 @@ async def read_body(
         max_bytes: the limit.
         seconds: for all of it.
         exchange: gives what is there already.
+        lease: holds the body's bytes as they come; needed where ``max_bytes`` is more than a lease holds for free.
 
     Raises:
+        OverBudget: if the budget has no bytes left for it.
         InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``; ``body_timeout`` if its end has not come
             within ``seconds``.
         ClientGone: if the connection closes before its end.
@@ -42,18 +49,20 @@ async def read_body(
     if exchange is not None and (body := exchange.whole_body()) is not None:
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
+        if lease is not None:
+            lease.hold(len(body))
         return body
     try:
         async with asyncio.timeout(seconds):
-            return await _read_body(receive, max_bytes)
+            return await _read_body(receive, max_bytes, lease)
     except TimeoutError:
         raise InvalidMessage(
             f"the body did not arrive within {seconds:g} s", code="body_timeout", param="body"
         ) from None
 
 
-async def _read_body(receive: Receive, max_bytes: int) -> bytes:
-    chunks: list[bytes] = []
+async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:
+    body = bytearray()  # grows in place; to join chunks at the end would take the memory twice
     size = 0
     while True:
         message = await receive()
@@ -62,14 +71,16 @@ async def _read_body(receive: Receive, max_bytes: int) -> bytes:
         chunk = message.get("body", b"")
         size += len(chunk)
         if size <= max_bytes:
-            chunks.append(chunk)
+            if lease is not None:
+                lease.hold(size)
+            body += chunk
         else:
-            chunks.clear()
+            body.clear()
         more = message.get("more_body", False)
         if size > max_bytes and (not more or size > DISCARDED_BODIES * max_bytes):
             raise _too_large(max_bytes)
         if not more:
-            return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+            return body
 
 
 def _too_large(max_bytes: int) -> InvalidMessage:

@@ -16,6 +16,7 @@ STATUS: dict[ErrorCode, int] = {
     "missing_field": 422,
     "limit_exceeded": 422,
     "unauthorized": 401,
+    "forbidden": 403,
     "body_too_large": 413,
     "body_timeout": 408,
     "head_timeout": 408,

@@ -42,7 +42,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
     """Give ``parser`` one flag for each setting; a flag that is not given stays None."""
     for field in dataclasses.fields(settings):
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
-        default = "" if field.default in (None, "") else f", default {field.default}"
+        default = "" if field.default in (None, "", ()) else f", default {field.default}"
         parser.add_argument(
             _flag(field),
             dest=field.name,
@@ -122,6 +122,15 @@ def one_of(*choices: str) -> Callable[[str], str]:
         return text
 
     return parse
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse names with commas between; an empty text is none."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    for name in found:
+        if not name.isascii() or any(character.isspace() or character in "/@" for character in name):
+            raise ValueError(f"host names with commas between were expected, and {name!r} is none")
+    return found
 
 
 def boolean(text: str) -> bool:

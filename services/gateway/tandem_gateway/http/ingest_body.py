@@ -1,0 +1,173 @@
+"""Reads the body of an ingest: JSON in, checked documents out.
+
+A small body is decoded as a whole, in the event loop. A large one is divided at its documents and read in a thread, one
+document after the other: msgspec holds the interpreter's lock while it decodes, so that one call for 16 MiB would stop
+the event loop for as long as it takes.
+"""
+
+import asyncio
+import sys
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any, Final
+
+import msgspec
+
+from tandem_contract.client_api import DEFAULT_COLLECTION, DocumentInput, Metadata, MetadataValue
+from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
+from tandem_contract.service.json_slices import ArraySlices, find_array
+from tandem_contract.service.memory import Lease
+from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
+from tandem_gateway.model import NewDocument, NewDocuments
+from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
+
+WHOLE_BYTES: Final = 32 << 10
+"""Bodies up to this size are read in the event loop: 2,700 empty documents, the worst of them, take about 20 ms."""
+
+# A character of JSON has at most twelve bytes: two escapes of a surrogate pair.
+_BYTES_PER_CHARACTER: Final = 12
+# Names, punctuation and white space of a document.
+_OVERHEAD_BYTES: Final = 16 << 10
+# Python's objects around the values of a document; an estimate.
+_OBJECT_BYTES: Final = 500
+_HOLD_EVERY: Final = 64
+
+
+class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``DocumentInput`` whose metadata is still JSON, so that its numbers can be kept as they were sent."""
+
+    text: str
+    id: str | None = None
+    metadata: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class _Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    documents: list[_Document]
+    collection: str = DEFAULT_COLLECTION
+
+
+_ingest = msgspec.json.Decoder(_Ingest)
+_document = msgspec.json.Decoder(_Document)
+_metadata = msgspec.json.Decoder(Metadata)
+_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_value = msgspec.json.Decoder(MetadataValue)
+
+Hold = Callable[[int], None]
+"""Told how many bytes the documents read so far hold; may raise OverBudget."""
+
+
+class IngestReader:
+    """Reads bodies, at most one large one at a time; one event loop owns it."""
+
+    def __init__(self, limits: RequestLimits, *, timeout: float) -> None:
+        """Make the reader.
+
+        Args:
+            limits: what a request may hold.
+            timeout: seconds that a large body may take, its wait for others included.
+        """
+        self._limits = limits
+        self._timeout = timeout
+        self._one_at_a_time = asyncio.Lock()
+
+    async def read(self, body: Body, lease: Lease) -> tuple[str, NewDocuments]:
+        """Return the collection and the documents of an ingest.
+
+        Args:
+            body: JSON.
+            lease: holds the body's bytes. It holds what the documents take when this returns, and is theirs.
+
+        Raises:
+            InvalidMessage, InvalidRequest: names the field, with the document's place, and the limit.
+            OverBudget: the documents take more memory than is left for requests.
+            DeadlineExceeded: the body was not read in time.
+        """
+        if len(body) <= WHOLE_BYTES:
+            collection, documents = read_ingest(body, self._limits)
+        else:
+            size = len(body)
+            try:
+                async with asyncio.timeout(self._timeout), self._one_at_a_time:
+                    collection, documents = await asyncio.to_thread(
+                        read_ingest, body, self._limits, lambda held: lease.hold(size + held)
+                    )
+            except TimeoutError:
+                raise DeadlineExceeded(f"the body was not read within {self._timeout:g} s") from None
+        lease.hold(sum(map(_bytes_of, documents)))
+        return collection, NewDocuments(documents, lease)
+
+
+def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: None) -> tuple[str, list[NewDocument]]:
+    """Return the collection and the documents of an ingest; raises as ``IngestReader.read`` does."""
+    slices = find_array(body, "documents", limits.documents) if len(body) > WHOLE_BYTES else None
+    if slices is None:
+        message = decode_json(body, _ingest)
+        check_collection(message.collection)
+        check_count(len(message.documents), limits)
+        return message.collection, [
+            _new_document(document, f"documents[{place}]", limits) for place, document in enumerate(message.documents)
+        ]
+    if slices.too_many:
+        check_count(limits.documents + 1, limits)
+    message = decode_json(slices.rest(body), _ingest)
+    check_collection(message.collection)
+    check_count(slices.count(body), limits)
+    return message.collection, _read_documents(body, slices, limits, hold)
+
+
+def _read_documents(body: Body, slices: ArraySlices, limits: RequestLimits, hold: Hold) -> list[NewDocument]:
+    most = _BYTES_PER_CHARACTER * (limits.text_chars + MAX_ID_CHARS + limits.metadata_bytes) + _OVERHEAD_BYTES
+    found: list[NewDocument] = []
+    held = 0
+    for index in range(slices.count(body)):
+        place = f"documents[{index}]"
+        element = slices.element(body, index)
+        if len(element) > most:
+            raise InvalidRequest(
+                f"{place}: has {len(element)} bytes of JSON, at most {most} are allowed",
+                param=place,
+                code="limit_exceeded",
+            )
+        document = _new_document(decode_json(element, _document, at=place), place, limits)
+        found.append(document)
+        held += _bytes_of(document)
+        if index % _HOLD_EVERY == 0:
+            hold(held)
+    return found
+
+
+def _new_document(document: _Document, place: str, limits: RequestLimits) -> NewDocument:
+    raw = bytes(document.metadata)
+    metadata = _read_metadata(raw, f"{place}.metadata")
+    exact = _values.decode(raw) if _loses_digits(raw, metadata) else None
+    return new_document(DocumentInput(document.text, document.id, metadata), place, limits, exact)
+
+
+def _read_metadata(raw: bytes, place: str) -> Metadata:
+    try:
+        return decode_json(raw, _metadata, at=place)
+    except InvalidMessage:
+        # msgspec does not name the key whose value is wrong: each value is decoded by itself to find it.
+        for key, value in decode_json(raw, _values, at=place).items():
+            decode_json(bytes(value), _value, at=f"{place}.{cut(key)}")
+        raise
+
+
+def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
+    """Return whether a number would not come back as it was sent: it has more digits than a double keeps."""
+    if not any(isinstance(value, float) for value in metadata.values()):
+        return False
+    lossy = False
+
+    def compare(text: str) -> float:
+        nonlocal lossy
+        value = float(text)
+        lossy = lossy or Decimal(text) != Decimal(repr(value))
+        return value
+
+    msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)
+    return lossy
+
+
+def _bytes_of(document: NewDocument) -> int:
+    return sys.getsizeof(document.text) + sys.getsizeof(document.metadata) + _OBJECT_BYTES

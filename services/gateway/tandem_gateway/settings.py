@@ -245,7 +245,7 @@ class Settings:
     @property
     def max_search_body_bytes(self) -> int:
         """Bytes that the body of a search may have: eight a character of the longest query, 64 KiB by default."""
-        return 8 * self.max_query_chars + 1024
+        return max(4096, 8 * self.max_query_chars)
 
     def __post_init__(self) -> None:
         """Check what no single setting can.

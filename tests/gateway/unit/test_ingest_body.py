@@ -76,7 +76,7 @@ def test_what_is_wrong_is_named_with_its_place(documents: list[Any], code: str, 
 def test_a_lone_surrogate_is_named_with_its_place(name: str, pad: str) -> None:
     value = '{"key": "\\ud800"}' if name == "metadata" else '"\\ud800"'
     fields = f'"{name}": {value}' if name == "text" else f'"text": "x", "{name}": {value}'
-    error = refusal(('{"documents": [{"text": "x"}, {%s}]}' % fields + pad).encode())
+    error = refusal(f'{{"documents": [{{"text": "x"}}, {{{fields}}}]}}{pad}'.encode())
     wanted = "documents[1].metadata.key" if name == "metadata" else f"documents[1].{name}"
     assert (error.code, error.param) == ("invalid_encoding", wanted)
 

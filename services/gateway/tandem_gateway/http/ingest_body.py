@@ -124,7 +124,8 @@ def _read_documents(body: Body, slices: ArraySlices, limits: RequestLimits, hold
         element = slices.element(body, index)
         if len(element) > most:
             raise InvalidRequest(
-                f"{place}: has {len(element)} bytes of JSON, at most {most} are allowed",
+                f"{place}: has {len(element)} bytes of JSON, at most {most} are allowed, for at most "
+                f"{limits.text_chars} characters of text and {limits.metadata_bytes} bytes of metadata",
                 param=place,
                 code="limit_exceeded",
             )

@@ -7,7 +7,7 @@ import pytest
 from tests.support.damage import DAMAGES, DATABASE, Damage, answers, copy_of, flip, truncate
 from tests.support.maintenance import assert_sound, maintain
 from tests.support.processes import ServiceProcess
-from tests.support.samples import RESTLESS, Sample, Samples
+from tests.support.samples import RESTLESS, SMALL_GRAPHS, Sample, Samples
 from tests.support.stack import gateway_process, service_url, wait_until
 
 LEXICAL = "lexical.sqlite3"
@@ -23,7 +23,18 @@ def files_beside_the_database(data_dir: Path) -> list[Path]:
 def test_the_sample_has_every_kind_of_file(samples: Samples) -> None:
     paths = files_beside_the_database(samples.stopped.data_dir)
     kinds = sorted(path.suffix or path.name for path in paths)
-    assert kinds == [".json", ".json", ".lock", ".lock", ".sqlite3", ".usearch", ".usearch", "committed"]
+    assert kinds == [
+        ".json",
+        ".json",
+        ".lock",
+        ".lock",
+        ".npz",
+        ".npz",
+        ".sqlite3",
+        ".usearch",
+        ".usearch",
+        "committed",
+    ]
     assert answers(copy_of(samples.stopped.data_dir, paths[0].parents[2] / "intact"), samples.stopped.questions) == (
         samples.stopped.answers,
         [],
@@ -130,13 +141,14 @@ def test_verify_tells_of_a_damaged_snapshot_and_rebuild_mends_it(samples: Sample
     found = maintain("verify", data_dir)
     assert found.returncode == 1
     assert "checksum is wrong" in found.stdout
-    assert "agrees" in found.stdout  # the other collection's
-    mended = maintain("rebuild", data_dir)
+    assert "agrees and finds all" in found.stdout  # the other collection's
+    mended = maintain("rebuild", data_dir, settings=SMALL_GRAPHS)
     assert (mended.returncode, mended.stderr) == (0, "")
     assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "lexical index: rebuilt, 116 documents"]
     sound = maintain("verify", data_dir)
     assert sound.returncode == 0
-    assert sound.stdout.count("index: agrees (0 changes newer than its snapshot)") == 2
+    assert sound.stdout.count("index: agrees and finds all 58 vectors") == 2
+    assert sound.stdout.count("(from its snapshot, 0 changes newer)") == 2
     assert answers(data_dir, samples.stopped.questions) == (samples.stopped.answers, [])
 
 

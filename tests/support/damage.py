@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.app import open_storage
 from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.metrics import Metrics
@@ -79,7 +80,9 @@ def answers(data_dir: Path, questions: Sequence[Question]) -> tuple[list[Any], l
     Raises:
         StorageError: if the start is refused.
     """
-    storage = open_storage(Settings(data_dir=data_dir), Metrics("test"))
+    storage = open_storage(
+        Settings(data_dir=data_dir), Metrics("test"), MemoryBudget(1 << 30, "TANDEM_MAX_BYTES_IN_FLIGHT")
+    )
     try:
         queries = [
             VectorQuery(question.collection, np.array(question.vector, np.float32), question.fingerprint, 10)

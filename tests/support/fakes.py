@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tandem_contract.embed import Kind, Priority
+from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -19,9 +21,9 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.index.indexes import AnswerLimits, VectorQuery
 from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Embeddings, Hit, Keys, Vectors
+from tandem_gateway.model import Embeddings, Hit, Hits, Keys, Vectors
 
 DIM = 8
 FINGERPRINT = "f" * 32
@@ -110,12 +112,14 @@ class FakeEmbedder:
             await asyncio.wait_for(self._called.wait_for(lambda: len(self.calls) >= count), WAIT_SECONDS)
 
 
-class ExactIndex:
-    """Implements ``VectorIndex`` by comparing with every vector."""
+class FakeGraph:
+    """Implements ``Graph`` by comparing with every vector; never finds the keys in ``blind``."""
 
-    def __init__(self, dim: int = DIM) -> None:
+    def __init__(self, dim: int = DIM, *, writable: bool = True, blind: set[int] | None = None) -> None:
         self._dim = dim
         self._vectors: dict[int, Vectors] = {}
+        self.writable = writable
+        self.blind = blind if blind is not None else set()
 
     @property
     def dim(self) -> int:
@@ -125,52 +129,69 @@ class ExactIndex:
         return len(self._vectors)
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        if vectors.shape != (len(keys), self._dim):
-            raise ValueError(f"vectors are {vectors.shape}")
-        if not np.isfinite(vectors).all():
-            raise ValueError("a vector holds numbers that are not finite")
-        for key, vector in zip(keys, vectors, strict=True):
-            self._vectors.setdefault(int(key), np.array(vector, np.float32))
+        assert self.writable, "a mapped graph takes no vectors"
+        assert vectors.shape == (len(keys), self._dim)
+        for key, vector in zip(keys.tolist(), vectors, strict=True):
+            assert key not in self._vectors, f"{key} is there already"
+            self._vectors[key] = np.array(vector, np.float16)
 
-    def remove(self, keys: Keys) -> int:
-        return sum(self._vectors.pop(int(key), None) is not None for key in keys)
+    def search(self, queries: Vectors, count: int, effort: int) -> list[dict[int, float]]:
+        seen = [key for key in self._vectors if key not in self.blind]
+        if not seen:
+            return [{} for _ in queries]
+        held = np.stack([self._vectors[key] for key in seen]).astype(np.float32)
+        found = []
+        for scores in queries @ held.T:
+            order = np.argsort(-scores, kind="stable")[: min(count, max(effort, count))]
+            found.append({seen[place]: float(scores[place]) for place in order})
+        return found
 
-    def search(self, queries: Vectors, count: int) -> list[Keys]:
-        keys = self.keys()
-        if not len(keys):
-            return [np.empty(0, np.uint64) for _ in queries]
-        held = np.stack(list(self._vectors.values()))
-        return [keys[np.argsort(-(held @ query), kind="stable")[:count]] for query in queries]
+    def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        return np.array([key in self._vectors for key in keys.tolist()], np.bool_)
 
     def keys(self) -> Keys:
         return np.array(list(self._vectors), np.uint64)
 
+    def vectors(self, keys: Keys) -> Vectors:
+        found = [self._vectors[key] for key in keys.tolist()]
+        return np.array(found, np.float32).reshape(len(keys), self._dim)
+
     def save(self, path: Path) -> None:
-        held = np.stack(list(self._vectors.values())) if self._vectors else np.empty((0, self._dim), np.float32)
+        keys = self.keys()
         with path.open("wb") as file:
-            np.savez(file, keys=self.keys(), vectors=held)
+            np.savez(file, keys=keys, vectors=self.vectors(keys), dim=np.array(self._dim))
 
 
-class ExactIndexFactory:
-    """Implements ``VectorIndexFactory`` for ``ExactIndex``."""
+class FakeGraphFactory:
+    """Implements ``GraphFactory`` for ``FakeGraph``; all its graphs share ``blind``."""
 
-    def __init__(self, description: str = "exact 1") -> None:
+    def __init__(self, description: str = "exact 1", blind: set[int] | None = None) -> None:
         self._description = description
+        self.blind = blind if blind is not None else set()
+        self.loaded: list[bool] = []
+        """For each load, whether it was to be writable."""
 
-    def create(self, dim: int) -> ExactIndex:
-        return ExactIndex(dim)
+    def create(self, dim: int) -> FakeGraph:
+        return FakeGraph(dim, blind=self.blind)
 
-    def load(self, path: Path, dim: int) -> ExactIndex:
+    def load(self, path: Path, dim: int, *, writable: bool) -> FakeGraph:
+        self.loaded.append(writable)
         with np.load(path) as saved:
-            keys, vectors = saved["keys"], saved["vectors"]
-        if vectors.shape[1] != dim:
-            raise ValueError(f"{path.name} holds vectors of {vectors.shape[1]} numbers, not {dim}")
-        index = ExactIndex(dim)
-        index.add(keys, vectors)
-        return index
+            keys, vectors, held = saved["keys"], saved["vectors"], int(saved["dim"])
+        if held != dim:
+            raise ValueError(f"{path.name} holds vectors of {held} numbers, not {dim}")
+        graph = FakeGraph(dim, blind=self.blind)
+        graph.add(keys, vectors)
+        graph.writable = writable
+        return graph
 
     def description(self) -> str:
         return self._description
+
+
+def answer_limits(bytes: int = 1 << 30) -> AnswerLimits:
+    """Return limits that no test reaches unless it wants to."""
+    return AnswerLimits(bytes, MemoryBudget(1 << 40, "TANDEM_MAX_BYTES_IN_FLIGHT"))
 
 
 class FakeSearchable:
@@ -182,14 +203,14 @@ class FakeSearchable:
         self.errors: dict[str, GatewayError] = {}
         self.failure: BaseException | None = None
         self.held = False
-        self.pending: list[asyncio.Future[list[list[Hit] | GatewayError]]] = []
+        self.pending: list[asyncio.Future[list[Hits | GatewayError]]] = []
 
     def fingerprint(self, collection: str) -> str | None:
         return self.pinned.get(collection)
 
-    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[list[Hit] | GatewayError]]":
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
         self.batches.append(list(queries))
-        result: asyncio.Future[list[list[Hit] | GatewayError]] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[list[Hits | GatewayError]] = asyncio.get_running_loop().create_future()
         if self.failure is not None:
             result.set_exception(self.failure)
         elif self.held:
@@ -198,17 +219,17 @@ class FakeSearchable:
             result.set_result(
                 [
                     self.errors.get(query.collection)
-                    or [Hit(f"in {query.collection}", float(query.vector[0]), "text", "{}")] * query.top_k
+                    or Hits([Hit(f"in {query.collection}", float(query.vector[0]), "text", "{}")] * query.top_k)
                     for query in queries
                 ]
             )
         return result
 
 
-def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[list[Hit] | GatewayError]:
+def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Hits | GatewayError]:
     """Return what the index's thread answers, from outside an event loop."""
 
-    async def ask() -> list[list[Hit] | GatewayError]:
+    async def ask() -> list[Hits | GatewayError]:
         async with asyncio.timeout(WAIT_SECONDS):
             return await thread.search(queries)
 

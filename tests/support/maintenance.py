@@ -3,15 +3,18 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 
-def maintain(command: str, data_dir: Path, *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+def maintain(
+    command: str, data_dir: Path, *arguments: str | Path, settings: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run ``python -m tandem_gateway verify``, ``rebuild`` or ``backup`` to its end."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
     return subprocess.run(
         [sys.executable, "-m", "tandem_gateway", command, "--data-dir", str(data_dir), *map(str, arguments)],
-        env=environment,
+        env={**environment, **(settings or {})},
         capture_output=True,
         text=True,
         timeout=120,

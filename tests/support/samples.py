@@ -14,7 +14,9 @@ from tests.support.stack import Client, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 
 # Snapshots all the time.
-RESTLESS = {"TANDEM_SNAPSHOT_CHANGES": "1", "TANDEM_SNAPSHOT_SECONDS": "0.1"}
+SMALL_GRAPHS = {"TANDEM_EXACT_BELOW": "10"}
+"""So that a few documents have a graph."""
+RESTLESS = {"TANDEM_SNAPSHOT_CHANGES": "1", "TANDEM_SNAPSHOT_SECONDS": "0.1", **SMALL_GRAPHS}
 COLLECTIONS = ("default", "second")
 
 
@@ -46,7 +48,7 @@ def make_samples(folder: Path, embedder: ServiceProcess) -> Samples:
         _fill(client, texts)
         wait_until(lambda: _snapshots_are_up_to_date(data_dir), "snapshots of both collections")
     client.close()
-    process, client = gateway_process(folder, data_dir, service_url(embedder))
+    process, client = gateway_process(folder, data_dir, service_url(embedder), env=SMALL_GRAPHS)
     with process:  # takes no snapshot any more: a start has to catch up
         _replace_some(client, texts)
     stopped = _sample(copy_of(data_dir, folder / "stopped"), folder, _questions(embedder, texts), texts)

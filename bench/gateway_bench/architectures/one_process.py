@@ -83,7 +83,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     memory = MemoryBudget(gateway_settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     embedder = InProcessEmbedder(service)
     gateway = Gateway(
-        lambda: open_storage(gateway_settings, metrics),
+        lambda: open_storage(gateway_settings, metrics, memory),
         lambda storage: build_parts(gateway_settings, storage, embedder, metrics),
         embedder,
         metrics,

@@ -51,7 +51,7 @@ def main() -> int:
         _say_error(error)
         return 2
     if flags.command is not None:
-        return _maintain(flags.command, settings.data_dir, getattr(flags, "to", None))
+        return _maintain(flags.command, settings, getattr(flags, "to", None))
     logs.configure("gateway", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log = logging.getLogger("tandem_gateway")
@@ -63,21 +63,23 @@ def main() -> int:
     return status
 
 
-def _maintain(command: str, data_dir: Path, target: Path | None) -> int:
+def _maintain(command: str, settings: Settings, target: Path | None) -> int:
     from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is told without loading usearch
+    from tandem_gateway.index.builder import Sizes  # noqa: PLC0415 - the same
 
+    data_dir, sizes = settings.data_dir, Sizes(graph=settings.exact_below)
     parent = os.getppid()
     try:
         if command == "verify":
             return 0 if maintenance.verify(data_dir, _say) else 1
         if command == "rebuild":
-            maintenance.rebuild(data_dir, _say)
+            maintenance.rebuild(data_dir, sizes, _say)
             return 0
         if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
             return 0
         # An orphan must not put a snapshot in place under the next gateway's eyes.
-        saved = maintenance.snapshot(data_dir, lambda: os.getppid() == parent, lambda line: None)
+        saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None)
         sys.stdout.buffer.write(msgspec.json.encode(saved))
         return 0
     except (StorageError, OSError) as error:

@@ -27,10 +27,12 @@ from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
-from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
+from tandem_gateway.index.builder import Sizes
+from tandem_gateway.index.indexes import AnswerLimits
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import Embedder
@@ -54,7 +56,7 @@ _SNAPSHOT_LOCK_SECONDS = 60.0
 _SPARE_CONNECTIONS = 2
 
 
-def open_storage(settings: Settings, metrics: Metrics) -> Storage:
+def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Storage:
     """Own the data directory, check its store and load its index; blocks.
 
     Raises:
@@ -67,7 +69,9 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
         index = IndexThread(
             lambda: SqliteChangeFeed(data_dir / FILE_NAME, lambda: store.commits),
             Snapshots(data_dir),
-            UsearchIndexFactory(),
+            UsearchGraphFactory(),
+            AnswerLimits(settings.max_answer_bytes, memory),
+            sizes=Sizes(graph=settings.exact_below),
             on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
         )
 
@@ -111,7 +115,7 @@ def open_storage(settings: Settings, metrics: Metrics) -> Storage:
     except BaseException:
         owner.release()
         raise
-    return Storage(store, index, lexical, SnapshotProcess(data_dir), noticed, close)
+    return Storage(store, index, lexical, SnapshotProcess(data_dir, settings.exact_below), noticed, close)
 
 
 def request_limits(settings: Settings) -> RequestLimits:
@@ -245,8 +249,9 @@ def build_gateway(settings: Settings) -> Assembly:
         canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_traffic(settings, metrics, stable, canary)
+    memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     gateway = Gateway(
-        lambda: open_storage(settings, metrics),
+        lambda: open_storage(settings, metrics, memory),
         lambda storage: build_parts(settings, storage, traffic, metrics),
         traffic,
         metrics,
@@ -254,7 +259,6 @@ def build_gateway(settings: Settings) -> Assembly:
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     return Assembly(gateway, pools, traffic, metrics, memory)
 
 

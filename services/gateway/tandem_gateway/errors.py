@@ -13,6 +13,7 @@
     │   ├── EmbedderRejected        it refuses these texts for what they are; trying again is no use
     │   └── EmbedderBroken          it answers what no embedder may answer
     ├── FingerprintMismatch     the embedder's model is not the collection's
+    ├── TooManyBytes            documents are larger than an answer may be; the caller turns it into InvalidRequest
     ├── NotReady                the gateway is still starting
     ├── SnapshotUnusable        the index has no snapshot that can be loaded: it is built from the store
     │   └── NoSnapshotYet           none was ever taken, which is no fault
@@ -97,6 +98,10 @@ class FingerprintMismatch(GatewayError):
             f"or delete this one and ingest it again"
         )
         self.collection = collection
+
+
+class TooManyBytes(GatewayError):
+    """Documents take more memory than the caller allows."""
 
 
 class NotReady(GatewayError):

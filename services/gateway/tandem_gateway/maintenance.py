@@ -1,9 +1,8 @@
 """What is done to a data directory from outside the gateway: verify, rebuild, back up, and the helper that saves."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
-
-import numpy as np
 
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
@@ -12,70 +11,29 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
-from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
-from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable, StorageUnavailable
-from tandem_gateway.index import follower
-from tandem_gateway.model import CollectionRecord, Saved
-from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndexFactory
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.index import verification
+from tandem_gateway.index.builder import Sizes
+from tandem_gateway.index.saving import Places, update_snapshot
+from tandem_gateway.model import Saved
 
 Say = Callable[[str], None]
 
 _LOCK_WAIT_SECONDS = 60.0
-# More traces of removed vectors than this share of the graph, and it is built anew instead of saved.
-_MAX_REMOVED_SHARE = 0.25
-_MIN_REMOVED = 1000
 
 
-def is_worn(removed: int, count: int) -> bool:
-    """Return whether so many vectors were removed that search suffers: a quarter of the graph, 1,000 at least."""
-    return removed >= _MIN_REMOVED and removed > _MAX_REMOVED_SHARE * (count + removed)
-
-
-def save_snapshots(
-    feed: ChangeFeed,
-    snapshots: SnapshotStore,
-    factory: VectorIndexFactory,
-    *,
-    anew: bool = False,
-    may_publish: Callable[[], bool] = lambda: True,
-    say: Say = lambda line: None,
-) -> list[Saved]:
-    """Bring every collection's snapshot up to date with the store.
+def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say: Say) -> list[Saved]:
+    """Bring the snapshots of a running gateway's data up to date; see ``update_snapshot``.
 
     Args:
-        feed: the store.
-        snapshots: where they are.
-        factory: makes indexes.
-        anew: build each from the store even if its snapshot is good.
-        may_publish: asked before each is put in place; false ends the work.
-        say: told what is being done.
+        data_dir: the data directory.
+        sizes: from how many vectors on there are graphs.
+        may_publish: asked before each snapshot is put in place; false ends the work.
+        say: told what is done.
 
     Returns:
-        The snapshots that were written; those that held everything already are not among them.
-    """
-    saved: list[Saved] = []
-    for record in feed.collections():
-        if record.dim is None:
-            continue
-        followed, rebuilt = _followed(feed, snapshots, factory, record, anew=anew, say=say)
-        before = followed.position
-        applied = follower.catch_up(followed, feed, factory, record)
-        if not rebuilt and applied == 0 and before > 0:
-            continue
-        if is_worn(followed.removed, len(followed.index)):
-            say(f"collection {record.name}: {followed.removed} vectors were removed from its graph; built anew")
-            followed, rebuilt = follower.empty(feed, factory, record.dim), True
-            follower.catch_up(followed, feed, factory, record)
-        if not may_publish():
-            break
-        snapshots.publish(followed.index, follower.manifest_of(followed, feed, factory, record))
-        say(f"collection {record.name}: {len(followed.index)} vectors saved, up to change {followed.position}")
-        saved.append(Saved(record.collection_id, followed.position, rebuilt))
-    return saved
-
-
-def snapshot(data_dir: Path, may_publish: Callable[[], bool], say: Say) -> list[Saved]:
-    """Save the snapshots of a running gateway's data; see ``save_snapshots``.
+        What was saved, or need not be.
 
     Raises:
         StorageError: if another helper works, or the store cannot be read.
@@ -83,16 +41,24 @@ def snapshot(data_dir: Path, may_publish: Callable[[], bool], say: Say) -> list[
     lock = DataLock(data_dir, SNAPSHOT)
     try:
         feed = SqliteChangeFeed(data_dir / FILE_NAME)
+        places = Places(feed, Snapshots(data_dir), UsearchGraphFactory(), sizes)
+        saved: list[Saved] = []
         try:
-            return save_snapshots(feed, Snapshots(data_dir), UsearchIndexFactory(), may_publish=may_publish, say=say)
+            for record in feed.collections():
+                done, _ = update_snapshot(places, record, may_publish=may_publish, say=say)
+                if done is not None:
+                    saved.append(done)
+                if not may_publish():
+                    break
+            return saved
         finally:
             feed.close()
     finally:
         lock.release()
 
 
-def rebuild(data_dir: Path, say: Say) -> None:
-    """Make every index of a stopped gateway anew, from its store.
+def rebuild(data_dir: Path, sizes: Sizes, say: Say) -> None:
+    """Build every index of a stopped gateway again, from its store, and prove that it finds every vector.
 
     Raises:
         StorageInUse: if a gateway runs on it.
@@ -100,10 +66,14 @@ def rebuild(data_dir: Path, say: Say) -> None:
     """
     with _Stopped(data_dir, say) as feed:
         snapshots = Snapshots(data_dir)
-        for name in snapshots.remove_strangers(record.collection_id for record in feed.collections()):
+        for name in snapshots.remove_orphans(record.collection_id for record in feed.collections()):
             say(f"index folder {name!r} belonged to no collection and was removed")
-        saved = save_snapshots(feed, snapshots, UsearchIndexFactory(), anew=True, say=say)
-        say(f"rebuilt: {len(saved)} collections")
+        places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
+        done = [
+            update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, say=say)[0]
+            for record in feed.collections()
+        ]
+        say(f"rebuilt: {sum(each is not None for each in done)} collections")
         rows = lexical_maintenance.rebuild(data_dir, say)
         say(f"lexical index: rebuilt, {rows} documents")
 
@@ -119,29 +89,16 @@ def verify(data_dir: Path, say: Say) -> bool:
         StorageCorrupt: if the store is damaged.
     """
     with _Stopped(data_dir, say) as feed:
-        snapshots, factory = Snapshots(data_dir), UsearchIndexFactory()
+        places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
         sound = True
         for record in feed.collections():
             counts = f"{record.live} documents, {record.pending} waiting to be embedded"
             if record.dim is None:
                 say(f"collection {record.name}: {counts}; no index yet")
                 continue
-            try:
-                followed = follower.restore(feed, snapshots, factory, record)
-            except SnapshotUnusable as reason:
-                sound = sound and isinstance(reason, NoSnapshotYet)
-                say(f"collection {record.name}: {counts}; index: {reason}; the next start builds it from the store")
-                continue
-            behind = follower.catch_up(followed, feed, factory, record)
-            difference = np.setxor1d(followed.index.keys(), feed.row_ids(record.collection_id))
-            if len(difference):
-                sound = False
-                say(
-                    f"collection {record.name}: {counts}; index: differs from the store in {len(difference)} rows "
-                    f"(first: {difference[:5].tolist()}); run `python -m tandem_gateway rebuild`"
-                )
-            else:
-                say(f"collection {record.name}: {counts}; index: agrees ({behind} changes newer than its snapshot)")
+            found = verification.verify(places, record, say)
+            sound = sound and found.sound
+            say(f"collection {record.name}: {counts}; index: {found.verdict}")
         return lexical_maintenance.verify(data_dir, say) and sound
 
 
@@ -197,21 +154,3 @@ class _Stopped:
         self._connection.close()
         self._snapshot.release()
         self._owner.release()
-
-
-def _followed(
-    feed: ChangeFeed,
-    snapshots: SnapshotStore,
-    factory: VectorIndexFactory,
-    record: CollectionRecord,
-    *,
-    anew: bool,
-    say: Say,
-) -> tuple[follower.Followed, bool]:
-    assert record.dim is not None
-    if not anew:
-        try:
-            return follower.restore(feed, snapshots, factory, record), False
-        except SnapshotUnusable as reason:
-            say(f"collection {record.name}: {reason}; built from the store")
-    return follower.empty(feed, factory, record.dim), anew

@@ -21,6 +21,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
+from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.model import PoolState, ReplicaStatus
 from tandem_gateway.use_cases.traffic.judgement import Reason
 
@@ -37,6 +38,42 @@ _FAILURES = ("unavailable", "late", "broken")
 _SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class IndexMetrics:
+    """What is known of the vector indexes."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._vectors = Gauge(
+            "tandem_gateway_index_vectors",
+            "Vectors of a collection's index: in its graph, or compared with each query one by one (exact).",
+            ["collection", "part"],
+            registry=registry,
+        )
+        self._strays = Gauge(
+            "tandem_gateway_index_strays",
+            "Vectors that a collection's graph does not find, and that its second graph or exact part does.",
+            ["collection"],
+            registry=registry,
+        )
+        self._unproven = Gauge(
+            "tandem_gateway_index_unproven_additions",
+            "Vectors added to a collection's graph since each vector in it was last searched for; 0: all are found.",
+            ["collection"],
+            registry=registry,
+        )
+
+    def set(self, state: IndexState) -> None:
+        """Set the values of one collection."""
+        self._vectors.labels(state.collection, "graph").set(state.count - state.exact)
+        self._vectors.labels(state.collection, "exact").set(state.exact)
+        self._strays.labels(state.collection).set(state.strays)
+        self._unproven.labels(state.collection).set(state.unproven)
+
+    def clear(self) -> None:
+        """Drop the values of every collection."""
+        for gauge in (self._vectors, self._strays, self._unproven):
+            gauge.clear()
 
 
 class Metrics:
@@ -119,6 +156,7 @@ class Metrics:
             ["collection"],
             registry=registry,
         )
+        self.index = IndexMetrics(registry)
         self.documents_embedded = Counter(
             "tandem_gateway_documents_embedded", "Documents that got their vector.", registry=registry
         )
@@ -346,9 +384,10 @@ class Metrics:
         self.pending_documents.labels(name).set(pending)
 
     def forget_collections(self) -> None:
-        """Drop the counts of every collection, to be set anew: one may have been deleted."""
+        """Drop the values of every collection, to be set again: one may have been deleted."""
         self.documents.clear()
         self.pending_documents.clear()
+        self.index.clear()
 
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""

@@ -10,7 +10,8 @@ import numpy.typing as npt
 
 from tandem_contract.service.memory import Lease
 
-SNAPSHOT_FORMAT = 1
+SNAPSHOT_FORMAT = 2
+"""1 had one graph, whose vectors were not searched for."""
 
 Vectors = npt.NDArray[np.float32]
 """``(n, dim) float32``, L2-normalised rows."""
@@ -176,6 +177,23 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     metadata: str
 
 
+class Hits(list[Hit]):
+    """Hits by descending score, with the lease on the memory that their texts take."""
+
+    def __init__(self, hits: Iterable[Hit], lease: Lease | None = None) -> None:
+        super().__init__(hits)
+        # Goes with the hits: whoever holds them, and forgets them, gives the memory back.
+        self._lease = lease
+
+
+class SnapshotFile(msgspec.Struct, frozen=True):
+    """One file of a snapshot."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class SnapshotManifest(msgspec.Struct, frozen=True):
     """What a snapshot holds, and of what."""
 
@@ -186,21 +204,24 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
     fingerprint: str
     dim: int
     description: str
-    """Library, version and parameters, see ``VectorIndexFactory.description``."""
+    """Library, version and parameters, see ``GraphFactory.description``."""
     position: int
     """Number of the last change that it holds."""
     count: int
-    removed: int
-    """Vectors removed from the graph since it was built; their traces make it slower and less exact."""
-    file: str
-    bytes: int
-    sha256: str
+    """Rows that it finds."""
+    unproven: int
+    """See ``index.base.Sweep.unproven``."""
+    files: list[SnapshotFile]
+    """The graphs, and last the arrays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A snapshot that was taken; ``rebuilt`` tells that its graph is a new one."""
+    """A collection whose index needs no change before ``position`` any more.
+
+    ``graph`` tells whether there is a new snapshot; a collection without a graph has none.
+    """
 
     collection_id: int
     position: int
-    rebuilt: bool
+    graph: bool

@@ -1,12 +1,16 @@
 """What the use cases need from the world; adapters provide it, tests put fakes in its place.
 
-Narrow on purpose: nothing behind ``DocumentStore`` is known to be SQL, nothing behind ``VectorIndex`` to be
-usearch. The index is a cache which follows the store by change number, through ``ChangeFeed``.
+Narrow on purpose: nothing behind ``DocumentStore`` is known to be SQL, nothing behind ``Graph`` to be usearch. The
+index is a cache which follows the store by change number, through ``ChangeFeed``.
 """
 
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
 
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.model import (
@@ -217,8 +221,12 @@ class ChangeFeed(Protocol):
         """
         ...
 
-    def documents(self, row_ids: Sequence[int]) -> dict[int, LiveDocument]:
-        """Return those of the rows that are there, by row number."""
+    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+        """Return those of the rows that are there, by row number.
+
+        Raises:
+            TooManyBytes: if their texts and metadata take more than ``most_bytes``; then no more of them are read.
+        """
         ...
 
     def row_ids(self, collection_id: int) -> Keys:
@@ -230,8 +238,11 @@ class ChangeFeed(Protocol):
         ...
 
 
-class VectorIndex(Protocol):
-    """An approximate nearest-neighbour index over unit vectors; used by one thread only."""
+class Graph(Protocol):
+    """An approximate nearest-neighbour index over unit vectors; used by one thread at a time.
+
+    It may not find a vector that it holds, even where the query is that vector: see ``index.base``.
+    """
 
     @property
     def dim(self) -> int:
@@ -243,19 +254,30 @@ class VectorIndex(Protocol):
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add vectors; a key that is there already keeps the vector it has."""
+        """Add vectors ``(n, dim) float32`` under keys that are not there yet; a graph that is mapped takes none."""
         ...
 
-    def remove(self, keys: Keys) -> int:
-        """Remove keys, and return how many of them were there."""
+    def search(self, queries: Vectors, count: int, effort: int) -> list[dict[int, float]]:
+        """Return for each query up to ``count`` keys with their cosines, nearest first.
+
+        Args:
+            queries: ``(m, dim) float32``, rows of unit length.
+            count: results at most.
+            effort: candidates that are kept on the way, at least ``count``: more find more and take longer. What one
+                effort finds, a larger one finds as well.
+        """
         ...
 
-    def search(self, queries: Vectors, count: int) -> list[Keys]:
-        """Return for each query up to ``count`` keys, the nearest first."""
+    def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
+        """Return which of the keys are there."""
         ...
 
     def keys(self) -> Keys:
         """Return every key, in no order."""
+        ...
+
+    def vectors(self, keys: Keys) -> Vectors:
+        """Return the vectors of keys that are there, ``(n, dim) float32``, with the precision that is stored."""
         ...
 
     def save(self, path: Path) -> None:
@@ -263,20 +285,26 @@ class VectorIndex(Protocol):
         ...
 
 
-class VectorIndexFactory(Protocol):
-    """Makes indexes."""
+class GraphFactory(Protocol):
+    """Makes graphs."""
 
-    def create(self, dim: int) -> VectorIndex:
-        """Return an empty index."""
+    def create(self, dim: int) -> Graph:
+        """Return an empty graph."""
         ...
 
-    def load(self, path: Path, dim: int) -> VectorIndex:
-        """Return the index in a file that ``VectorIndex.save`` wrote.
+    def load(self, path: Path, dim: int, *, writable: bool) -> Graph:
+        """Return the graph in a file that ``Graph.save`` wrote.
 
         The file must have been verified: the library may crash on a damaged one.
 
+        Args:
+            path: of the file.
+            dim: length of its vectors.
+            writable: read it into memory, so that it can be added to; otherwise the file is mapped, which takes no
+                time, and must not change while the graph is there.
+
         Raises:
-            ValueError: if the file is no such index or has another dim.
+            ValueError: if the file is no such graph or has another dim.
         """
         ...
 
@@ -285,8 +313,16 @@ class VectorIndexFactory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SavedBase:
+    """A base as it is saved: its graphs, and arrays by name."""
+
+    graphs: list[Graph]
+    arrays: dict[str, npt.NDArray[Any]]
+
+
 class SnapshotStore(Protocol):
-    """Where indexes are kept between two runs."""
+    """Where the bases of indexes are kept."""
 
     def manifest(self, collection_id: int) -> SnapshotManifest:
         """Return what a collection's snapshot holds.
@@ -296,24 +332,33 @@ class SnapshotStore(Protocol):
         """
         ...
 
-    def load(self, manifest: SnapshotManifest, factory: VectorIndexFactory) -> VectorIndex:
-        """Return the index of a snapshot, verified.
+    def load(self, manifest: SnapshotManifest, factory: GraphFactory, *, writable: bool) -> SavedBase:
+        """Return the base in a snapshot, verified.
+
+        Args:
+            manifest: of the snapshot.
+            factory: loads its graphs.
+            writable: see ``GraphFactory.load``.
 
         Raises:
-            SnapshotUnusable: if its file is missing or damaged, or made by another version of the library.
+            SnapshotUnusable: if a file is missing or damaged, or made by another version of the library.
         """
         ...
 
-    def publish(self, index: VectorIndex, manifest: SnapshotManifest) -> SnapshotManifest:
-        """Save an index as the collection's snapshot and return its manifest, completed.
+    def publish(self, base: SavedBase, manifest: SnapshotManifest) -> SnapshotManifest:
+        """Save a base as the collection's snapshot and return its manifest, completed.
 
         Raises:
             OSError: if it cannot be written; the former snapshot is untouched.
         """
         ...
 
-    def remove_strangers(self, collection_ids: Iterable[int]) -> list[str]:
-        """Remove what is of no collection among these, and return the names."""
+    def remove(self, collection_id: int) -> None:
+        """Remove a collection's snapshot, if there is one."""
+        ...
+
+    def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
+        """Remove the snapshots of collections that are not among these, and return their folders' names."""
         ...
 
 

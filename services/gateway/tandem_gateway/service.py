@@ -10,6 +10,7 @@ from tandem_contract.client_api import Health
 from tandem_contract.service import garbage
 from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError
+from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import DocumentStore, Embedder, EmbedderPool, LexicalIndex, SnapshotHelper
@@ -18,7 +19,7 @@ from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding import EmbeddingOfPending
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.search import Search
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, is_due
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,7 @@ class Gateway:
         self._parts: Parts | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._embedder_up = False
+        self._index_states: list[IndexState] = []
         self.draining = False
         self.failure: str | None = None
         """Why it cannot start; None if it can."""
@@ -151,6 +153,8 @@ class Gateway:
             self._metrics.forget_collections()
             for record in records:
                 self._metrics.collection(record.name, record.live, record.pending)
+            for state in self._index_states:
+                self._metrics.index.set(state)
         return self._metrics.exposition()
 
     async def stop(self) -> None:
@@ -221,26 +225,35 @@ class Gateway:
             await asyncio.sleep(_PROBE_SECONDS)
 
     async def _take_snapshots(self, storage: Storage) -> None:
-        # Not the positions that the indexes have by now: what the start had to apply or rebuild is not saved yet.
-        saved_positions = {
-            state.collection_id: state.loaded for state in await asyncio.wrap_future(storage.index.state())
-        }
+        index = storage.index
         last_try = time.monotonic()
+        # Of collections without a graph: the change up to which removals were forgotten.
+        forgotten: dict[int, int] = {}
         while True:
             await asyncio.sleep(_SNAPSHOT_LOOK_SECONDS)
-            states = await asyncio.wrap_future(storage.index.state())
-            changes = sum(state.position - saved_positions.get(state.collection_id, 0) for state in states)
-            if not is_due(changes, time.monotonic() - last_try, self._snapshot_policy):
+            states = await asyncio.wrap_future(index.state())
+            self._index_states = states
+            unsaved = [
+                Unsaved(
+                    state.position - max(state.saved, forgotten.get(state.collection_id, 0)),
+                    state.new,
+                    state.unproven,
+                )
+                for state in states
+            ]
+            if not is_due(unsaved, time.monotonic() - last_try, self._snapshot_policy):
                 continue
             try:
                 started = time.monotonic()
                 for saved in await storage.snapshots.run():
+                    if saved.graph:
+                        base, manifest = await asyncio.to_thread(index.load_base, saved.collection_id)
+                        await asyncio.wrap_future(index.adopt(saved.collection_id, base, manifest))
+                        del base
+                    forgotten[saved.collection_id] = saved.position
                     await storage.store.forget_tombstones(saved.collection_id, saved.position)
-                    if saved.rebuilt:
-                        await asyncio.wrap_future(storage.index.reload(saved.collection_id))
-                saved_positions = {state.collection_id: state.position for state in states}
                 self._metrics.snapshot("saved")
-                log.info("index saved", extra={"changes": changes, "seconds": round(time.monotonic() - started, 3)})
+                log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:
                 self._metrics.snapshot("failed")
                 log.error("the index could not be saved", extra={"error": str(error)})

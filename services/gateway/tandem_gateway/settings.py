@@ -219,11 +219,19 @@ class Settings:
         whole_number(1, 64),
         "embedder calls for documents at a time, for each embedder that serves",
     )
+    exact_below: int = setting(
+        "EXACT_BELOW",
+        5_000,
+        whole_number(1, 1_000_000),
+        "a collection with fewer vectors has no graph: each query is compared with all of them, at about 0.1 ms for "
+        "1,000. Raise it for exact results in larger collections, at that price",
+    )
     snapshot_changes: int = setting(
         "SNAPSHOT_CHANGES",
-        10_000,
+        5_000,
         whole_number(1, 1_000_000_000),
-        "changes after which the index is saved; a start applies at most about so many again",
+        "new vectors in a collection after which they are added to its graph and the graph is saved. Until then each "
+        "query is compared with all of them: more make searches slower, fewer save more often",
     )
     snapshot_seconds: float = setting(
         "SNAPSHOT_SECONDS", 300.0, seconds(0.1, 86_400), "time after which a changed index is saved"

@@ -23,18 +23,21 @@ from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
-from tandem_gateway.index import follower
+from tandem_gateway.index import builder, follower
+from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import EmbeddedBatch, Hit
 from tests.gateway.store.damage import FILES
 from tests.gateway.store.model import Model
-from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, vector_of, vectors_of
+from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
 from tests.support.stores import NOW, document, open_store
 
 R = TypeVar("R")
+
+SMALL = Sizes(graph=2, second_graph=3)
 
 COLLECTIONS = st.sampled_from(["default", "books"])
 IDS = st.sampled_from(["a", "b", "c", "d", "e"])
@@ -55,7 +58,8 @@ class GatewayData(RuleBasedStateMachine):
         # Small bounds, so that pages end and graphs wear within a short history.
         self.patches = [
             mock.patch.object(follower, "_PAGE", 2),
-            mock.patch.object(maintenance, "_MIN_REMOVED", 2),
+            mock.patch.object(builder, "_LEAST_DEAD", 2),
+            mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
             mock.patch.object(lexical_follower, "_MIN_GONE", 2),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
@@ -75,7 +79,9 @@ class GatewayData(RuleBasedStateMachine):
         self.index = IndexThread(
             lambda: SqliteChangeFeed(self.data_dir / FILE_NAME, lambda: self.store.commits),
             Snapshots(self.data_dir),
-            UsearchIndexFactory(),
+            UsearchGraphFactory(),
+            answer_limits(),
+            sizes=SMALL,
         )
         self.noticed = self.index.start().result(WAIT_SECONDS)
         self.lexical = LexicalFollower(self.data_dir)
@@ -124,15 +130,16 @@ class GatewayData(RuleBasedStateMachine):
     def delete_collection(self, collection: str) -> None:
         assert self.do(self.store.delete_collection(collection)) == self.model.delete_collection(collection)
 
-    @rule(forget=st.booleans(), follows=st.booleans())
-    def snapshot(self, forget: bool, follows: bool) -> None:
+    @rule(forget=st.booleans(), follows=st.booleans(), adopt=st.booleans())
+    def snapshot(self, forget: bool, follows: bool, adopt: bool) -> None:
         if follows:
             self.index.poke()
-        for saved in maintenance.snapshot(self.data_dir, lambda: True, lambda line: None):
+        for saved in maintenance.snapshot(self.data_dir, SMALL, lambda: True, lambda line: None):
+            if adopt and saved.graph:
+                base = self.index.load_base(saved.collection_id)
+                self.index.adopt(saved.collection_id, *base).result(WAIT_SECONDS)
             if forget:
                 self.do(self.store.forget_tombstones(saved.collection_id, saved.position))
-            if saved.rebuilt:
-                self.index.reload(saved.collection_id).result(WAIT_SECONDS)
 
     @rule(damage=st.sampled_from(["none", "none", "flipped", "no manifest", "no index"]))
     def crash(self, damage: str) -> None:
@@ -166,7 +173,7 @@ class GatewayData(RuleBasedStateMachine):
     @rule()
     def rebuild(self) -> None:
         self.stop()
-        maintenance.rebuild(self.data_dir, lambda line: None)
+        maintenance.rebuild(self.data_dir, SMALL, lambda line: None)
         self.start()
         assert self.noticed == []
 

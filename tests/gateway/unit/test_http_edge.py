@@ -20,8 +20,8 @@ from tandem_gateway.service import Gateway
 from tandem_gateway.use_cases.traffic.shift import TrafficShift
 from tandem_gateway.use_cases.validation import RequestLimits
 
-# Met at the start alone, never by a request.
-NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse)
+# Met at the start alone, or turned into another error: never by a request.
+NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes)
 LIMITS = RequestLimits(documents=7, text_chars=100, metadata_bytes=50, query_chars=30, top_k=9)
 
 

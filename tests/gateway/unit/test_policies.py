@@ -1,14 +1,13 @@
-"""The small decisions: how long to wait, when to save, when a graph is worn."""
+"""The small decisions: how long to wait, and when to save."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.maintenance import is_worn
 from tandem_gateway.use_cases.backoff import delay
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, is_due
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 
-POLICY = SnapshotPolicy(changes=100, seconds=60)
+POLICY = SnapshotPolicy(new=100, seconds=60)
 
 
 @given(st.integers(1, 10_000), st.floats(0, 1))
@@ -27,39 +26,34 @@ def test_a_delay_doubles_until_its_bound():
     assert delay(3, 0.0, base=1, most=10) == 2
 
 
-@pytest.mark.parametrize(
-    ("changes", "seconds", "due"),
-    [
-        (0, 1e9, False),
-        (-3, 1e9, False),
-        (1, 59.9, False),
-        (1, 60, True),
-        (99, 6, False),
-        (100, 6, True),
-        (10**9, 5.9, False),
-    ],
-)
-def test_a_snapshot_is_due_after_many_changes_or_a_long_time(changes: int, seconds: float, due: bool):
-    assert is_due(changes, seconds, POLICY) is due
-
-
-@given(st.integers(0, 1000), st.floats(0, 1000))
-def test_a_snapshot_that_is_due_stays_due(changes: int, seconds: float):
-    if is_due(changes, seconds, POLICY):
-        assert is_due(changes + 1, seconds, POLICY)
-        assert is_due(changes, seconds + 1, POLICY)
+NOTHING = Unsaved(changes=0, new=0, unproven=0)
 
 
 @pytest.mark.parametrize(
-    ("removed", "count", "worn"),
+    ("unsaved", "seconds", "due"),
     [
-        (999, 0, False),
-        (1000, 0, True),
-        (1000, 3000, False),
-        (1001, 3000, True),
-        (1000, 1_000_000, False),
-        (400_000, 1_000_000, True),
+        ([], 1e9, False),
+        ([NOTHING], 1e9, False),
+        ([Unsaved(-3, 0, 0)], 1e9, False),
+        ([NOTHING, Unsaved(1, 0, 0)], 59.9, False),
+        ([NOTHING, Unsaved(1, 0, 0)], 60, True),
+        ([Unsaved(99, 99, 0)], 59.9, False),
+        ([NOTHING, Unsaved(100, 100, 0)], 2, True),
+        ([Unsaved(10**9, 10**9, 0)], 1.9, False),
+        ([Unsaved(0, 0, 5)], 5.9, False),
+        ([NOTHING, Unsaved(0, 0, 5)], 6, True),
     ],
 )
-def test_a_graph_is_worn_when_a_quarter_and_a_thousand_were_removed(removed: int, count: int, worn: bool):
-    assert is_worn(removed, count) is worn
+def test_a_snapshot_is_due_for_many_new_vectors_or_a_long_time_or_vectors_to_be_proven(
+    unsaved: list[Unsaved], seconds: float, due: bool
+):
+    assert is_due(unsaved, seconds, POLICY) is due
+
+
+unsaved = st.builds(Unsaved, st.integers(0, 1000), st.integers(0, 1000), st.integers(0, 1000))
+
+
+@given(st.lists(unsaved, max_size=3), unsaved, st.floats(0, 1000))
+def test_a_snapshot_that_is_due_stays_due(states: list[Unsaved], more: Unsaved, seconds: float):
+    if is_due(states, seconds, POLICY):
+        assert is_due(states, seconds + 1, POLICY)

@@ -22,14 +22,16 @@ _MAX_ERROR = 500
 class SnapshotProcess:
     """Implements ``SnapshotHelper``: ``python -m tandem_gateway snapshot``."""
 
-    def __init__(self, data_dir: Path, *, timeout: float = 1800.0) -> None:
+    def __init__(self, data_dir: Path, exact_below: int, *, timeout: float = 1800.0) -> None:
         """Make the helper.
 
         Args:
             data_dir: the data directory.
+            exact_below: setting of the gateway that the helper works for.
             timeout: seconds after which a run is ended.
         """
         self._data_dir = data_dir
+        self._exact_below = exact_below
         self._timeout = timeout
 
     async def run(self) -> list[Saved]:
@@ -38,6 +40,8 @@ class SnapshotProcess:
             sys.executable,
             "-m",
             "tandem_gateway",
+            "--exact-below",
+            str(self._exact_below),
             "snapshot",
             "--data-dir",
             str(self._data_dir),

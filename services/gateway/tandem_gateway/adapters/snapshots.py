@@ -1,22 +1,25 @@
-"""Snapshots of the index on disk: written beside, synced, renamed; verified before they are loaded.
+"""Snapshots of indexes on disk: written beside, synced, renamed; verified before they are loaded.
 
-A collection's folder, ``index/<collection id>/``, holds ``<position>-<random>.usearch`` and ``manifest.json``, which
-names it. The manifest is replaced last, in one rename, so that it always names a complete file. usearch crashes on a
-damaged file, hence nothing is loaded whose SHA-256 is not the manifest's.
+A collection's folder, ``index/<collection id>/``, holds the graphs ``<position>-<random>.0.usearch`` (and ``.1``), the
+arrays beside them ``<position>-<random>.npz``, and ``manifest.json``, which names them. The manifest is replaced last,
+in one rename, so that it always names complete files. usearch crashes on a damaged file, hence nothing is loaded whose
+SHA-256 is not the manifest's.
 """
 
 import hashlib
 import secrets
 import shutil
+import zipfile
 from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
-from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotManifest
-from tandem_gateway.ports import VectorIndex, VectorIndexFactory
+from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
+from tandem_gateway.ports import GraphFactory, SavedBase
 
 FOLDER_NAME = "index"
 _MANIFEST_NAME = "manifest.json"
@@ -26,6 +29,16 @@ class _SealedManifest(msgspec.Struct, frozen=True):
     manifest: SnapshotManifest
     sha256: str
     """Of the manifest's JSON: a flipped digit in it must not pass for another snapshot."""
+
+
+class _Format(msgspec.Struct):
+    format: int
+
+
+class _AnyManifest(msgspec.Struct):
+    """What manifests of all releases have."""
+
+    manifest: _Format
 
 
 def _seal(manifest: SnapshotManifest) -> str:
@@ -46,7 +59,11 @@ class Snapshots:
         """
         path = self._folder(collection_id) / _MANIFEST_NAME
         try:
-            sealed = msgspec.json.decode(path.read_bytes(), type=_SealedManifest)
+            content = path.read_bytes()
+            found = msgspec.json.decode(content, type=_AnyManifest).manifest.format
+            if found != SNAPSHOT_FORMAT:
+                raise SnapshotUnusable(f"{path.name} has format {found}, this release reads {SNAPSHOT_FORMAT}")
+            sealed = msgspec.json.decode(content, type=_SealedManifest)
         except FileNotFoundError:
             if path.parent.is_dir():
                 raise SnapshotUnusable(f"{path.name} is missing") from None
@@ -55,40 +72,35 @@ class Snapshots:
             raise SnapshotUnusable(f"{path.name} is damaged ({error})") from error
         if _seal(sealed.manifest) != sealed.sha256:
             raise SnapshotUnusable(f"{path.name} is damaged (its checksum is wrong)")
-        if sealed.manifest.format != SNAPSHOT_FORMAT:
-            raise SnapshotUnusable(f"{path.name} has format {sealed.manifest.format}, not {SNAPSHOT_FORMAT}")
         return sealed.manifest
 
-    def load(self, manifest: SnapshotManifest, factory: VectorIndexFactory) -> VectorIndex:
-        """Return the index of a snapshot, once its file is proved to be the one that was written.
+    def load(self, manifest: SnapshotManifest, factory: GraphFactory, *, writable: bool) -> SavedBase:
+        """Return the base in a snapshot, once its files are proved to be those that were written.
 
         Raises:
-            SnapshotUnusable: if the file is missing, damaged, or made by another version of the library.
+            SnapshotUnusable: if a file is missing, damaged, or made by another version of the library.
         """
-        path = self._folder(manifest.collection_id) / manifest.file
         if manifest.description != factory.description():
             raise SnapshotUnusable(f"it was made by {manifest.description}, this is {factory.description()}")
+        folder = self._folder(manifest.collection_id)
+        if not manifest.files:
+            raise SnapshotUnusable("it names no files")
         try:
-            size = path.stat().st_size
-            if size != manifest.bytes:
-                raise SnapshotUnusable(f"{path.name} has {size} bytes, not {manifest.bytes}")
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            if digest != manifest.sha256:
-                raise SnapshotUnusable(f"{path.name} is damaged (its checksum is wrong)")
-            index = factory.load(path, manifest.dim)
-        except (OSError, ValueError) as error:
-            raise SnapshotUnusable(f"{path.name} cannot be loaded ({error})") from error
-        if len(index) != manifest.count:
-            raise SnapshotUnusable(f"{path.name} holds {len(index)} vectors, not {manifest.count}")
-        return index
+            for file in manifest.files:
+                _verify(folder / file.name, file)
+            *graphs, arrays = [folder / file.name for file in manifest.files]
+            with np.load(arrays, allow_pickle=False) as stored:
+                loaded = {name: stored[name] for name in stored.files}
+            return SavedBase([factory.load(path, manifest.dim, writable=writable) for path in graphs], loaded)
+        except (OSError, ValueError, zipfile.BadZipFile) as error:
+            raise SnapshotUnusable(f"it cannot be loaded ({error})") from error
 
-    def publish(self, index: VectorIndex, manifest: SnapshotManifest) -> SnapshotManifest:
-        """Write an index and make it the collection's snapshot.
+    def publish(self, base: SavedBase, manifest: SnapshotManifest) -> SnapshotManifest:
+        """Write a base and make it the collection's snapshot.
 
         Args:
-            index: what to save.
-            manifest: ``file``, ``bytes``, ``sha256`` and ``count`` are filled in here.
+            base: what to save.
+            manifest: ``files`` is filled in here.
 
         Returns:
             The manifest as written.
@@ -98,45 +110,50 @@ class Snapshots:
         """
         folder = self._folder(manifest.collection_id)
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{manifest.position}-{secrets.token_hex(4)}.usearch"
+        name = f"{manifest.position}-{secrets.token_hex(4)}"
+        paths = [folder / f"{name}.{place}.usearch" for place in range(len(base.graphs))]
+        arrays = folder / f"{name}.npz"
         manifest_path = folder / _MANIFEST_NAME
         temporary = folder / f"{_MANIFEST_NAME}.{secrets.token_hex(4)}.tmp"
         try:
-            try:
-                index.save(path)
-            except RuntimeError as error:
-                raise OSError(f"{path}: {error}") from error
-            sync(path)
-            with path.open("rb") as file:
-                digest = hashlib.file_digest(file, "sha256").hexdigest()
-            written = msgspec.structs.replace(
-                manifest, file=path.name, bytes=path.stat().st_size, sha256=digest, count=len(index)
-            )
+            for path, graph in zip(paths, base.graphs, strict=True):
+                try:
+                    graph.save(path)
+                except RuntimeError as error:
+                    raise OSError(f"{path}: {error}") from error
+            with arrays.open("wb") as file:
+                np.savez(file, allow_pickle=False, **base.arrays)
+            files = [_written(path) for path in (*paths, arrays)]
+            written = msgspec.structs.replace(manifest, files=files)
             temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _seal(written))))
             sync(temporary)
             temporary.rename(manifest_path)
         except BaseException:
-            path.unlink(missing_ok=True)
-            temporary.unlink(missing_ok=True)
+            for path in (*paths, arrays, temporary):
+                path.unlink(missing_ok=True)
             raise
-        # From here on the manifest names the new file. Until the folder is synced a loss of power may bring back the
-        # former manifest, whose file is therefore swept only afterwards.
+        # From here on the manifest names the new files. Until the folder is synced a loss of power may bring back the
+        # former manifest, whose files are therefore deleted only afterwards. A gateway that has them mapped keeps them.
         sync(folder)
-        self._sweep(folder, keep={path.name, _MANIFEST_NAME})
+        self._sweep(folder, keep={*(file.name for file in files), _MANIFEST_NAME})
         return written
 
-    def remove_strangers(self, collection_ids: Iterable[int]) -> list[str]:
+    def remove(self, collection_id: int) -> None:
+        """Remove a collection's snapshot, if there is one."""
+        shutil.rmtree(self._folder(collection_id), ignore_errors=True)
+
+    def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
         """Remove the folders of collections that are no more, and return their names."""
         if not self._root.is_dir():
             return []
         known = {str(number) for number in collection_ids}
-        strangers = [folder for folder in self._root.iterdir() if folder.name not in known]
-        for folder in strangers:
-            if folder.is_dir():
+        orphans = [folder for folder in self._root.iterdir() if folder.name not in known]
+        for folder in orphans:
+            if folder.is_dir() and not folder.is_symlink():
                 shutil.rmtree(folder, ignore_errors=True)
             else:
                 folder.unlink(missing_ok=True)
-        return sorted(folder.name for folder in strangers)
+        return sorted(folder.name for folder in orphans)
 
     def _folder(self, collection_id: int) -> Path:
         return self._root / str(collection_id)
@@ -146,3 +163,28 @@ class Snapshots:
         for path in folder.iterdir():
             if path.name not in keep:
                 path.unlink(missing_ok=True)
+
+
+def _written(path: Path) -> SnapshotFile:
+    """Return the record of a file that was just written, once it is on the disk."""
+    sync(path)
+    return SnapshotFile(path.name, path.stat().st_size, _sha256(path))
+
+
+def _verify(path: Path, file: SnapshotFile) -> None:
+    """Check that a file is the one that was written.
+
+    Raises:
+        SnapshotUnusable: if it is not.
+        OSError: if it cannot be read.
+    """
+    size = path.stat().st_size
+    if size != file.bytes:
+        raise SnapshotUnusable(f"{path.name} has {size} bytes, not {file.bytes}")
+    if _sha256(path) != file.sha256:
+        raise SnapshotUnusable(f"{path.name} is damaged (its checksum is wrong)")
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,97 +1,109 @@
-"""One collection's index and how far it has followed the store."""
+"""How an index follows the store: by change number, from where it stands."""
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from tandem_gateway.errors import SnapshotUnusable
-from tandem_gateway.model import SNAPSHOT_FORMAT, CollectionRecord, SnapshotManifest
-from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndex, VectorIndexFactory
+from tandem_gateway.index import saved
+from tandem_gateway.index.base import Base
+from tandem_gateway.model import CollectionRecord, Keys, SnapshotManifest, Vectors
+from tandem_gateway.ports import ChangeFeed, GraphFactory, SnapshotStore
 
 _PAGE = 1000
 
 
+class Following(Protocol):
+    """What follows the store: an index that is searched, or a base that is being built."""
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors; a key that is there already keeps the vector it has."""
+        ...
+
+    def remove(self, keys: Keys) -> int:
+        """Remove keys, and return how many of them were there."""
+        ...
+
+
 @dataclass(slots=True)
-class Followed:
-    """An index with its position in the store's sequence of changes."""
+class Position:
+    """Where in the store's sequence of changes an index stands."""
 
-    index: VectorIndex
-    position: int
+    added: int
     """Additions up to this change are in."""
-    removals_position: int
-    """Removals up to this change are in, or concern nothing that this index ever held."""
     removed: int
-    """Vectors removed since the graph was built."""
+    """Removals up to this change are in, or concern rows that the index never held."""
 
 
-def empty(feed: ChangeFeed, factory: VectorIndexFactory, dim: int) -> Followed:
-    """Return an index that has yet to follow from the first change.
+def beginning(feed: ChangeFeed) -> Position:
+    """Return the position of an index that is empty.
 
-    What was removed before now is not among the additions it will be given, so that those removals do not matter.
+    Rows that were removed before now are not among the additions that it will be given.
     """
-    return Followed(factory.create(dim), position=0, removals_position=feed.last_change(), removed=0)
+    return Position(added=0, removed=feed.last_change())
 
 
 def restore(
-    feed: ChangeFeed, snapshots: SnapshotStore, factory: VectorIndexFactory, collection: CollectionRecord
-) -> Followed:
-    """Return the index of a collection's snapshot.
+    feed: ChangeFeed,
+    snapshots: SnapshotStore,
+    factory: GraphFactory,
+    collection: CollectionRecord,
+    *,
+    writable: bool,
+) -> tuple[Base, Position]:
+    """Return the base of a collection's snapshot, and its position.
 
     Raises:
         SnapshotUnusable: if there is none, or it is damaged, or of another store, model or version.
     """
     manifest = snapshots.manifest(collection.collection_id)
-    told = (manifest.store_id, manifest.collection_id, manifest.fingerprint, manifest.dim)
+    check_manifest(manifest, feed, collection)
+    return load(snapshots, factory, manifest, writable=writable), Position(manifest.position, manifest.position)
+
+
+def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: CollectionRecord) -> None:
+    """Check that a snapshot is of a collection as the store has it.
+
+    Raises:
+        SnapshotUnusable: if it is not.
+    """
+    found = (manifest.store_id, manifest.collection_id, manifest.fingerprint, manifest.dim)
     wanted = (feed.store_id(), collection.collection_id, collection.fingerprint, collection.dim)
-    if told != wanted:
-        raise SnapshotUnusable(f"it is of {told}, not of {wanted}")
+    if found != wanted:
+        raise SnapshotUnusable(f"it is of {found}, not of {wanted}")
     if manifest.position > feed.last_change():
         raise SnapshotUnusable(f"it holds change {manifest.position}, the store ends at {feed.last_change()}")
-    index = snapshots.load(manifest, factory)
-    return Followed(index, manifest.position, manifest.position, manifest.removed)
 
 
-def catch_up(followed: Followed, feed: ChangeFeed, factory: VectorIndexFactory, collection: CollectionRecord) -> int:
-    """Apply every change after the index's position, and return how many there were.
+def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotManifest, *, writable: bool) -> Base:
+    """Return the base of a snapshot, whatever the store says of it now.
 
-    If the store no longer knows the removals since then, the index is built anew in place.
+    Raises:
+        SnapshotUnusable: if a file is missing or damaged, or made by another version.
+    """
+    try:
+        base = saved.restore(snapshots.load(manifest, factory, writable=writable))
+    except ValueError as error:
+        raise SnapshotUnusable(str(error)) from error
+    if base.live != manifest.count:
+        raise SnapshotUnusable(f"it holds {base.live} vectors, not {manifest.count}")
+    return base
+
+
+def catch_up(following: Following, position: Position, feed: ChangeFeed, collection: CollectionRecord) -> int | None:
+    """Apply every change after a position, which moves on, and return how many there were.
+
+    Returns:
+        None if the store no longer knows all removals since: the index has to begin again.
     """
     applied = 0
     while True:
-        changes = feed.changes(
-            collection, after=followed.position, removals_after=followed.removals_position, limit=_PAGE
-        )
+        changes = feed.changes(collection, after=position.added, removals_after=position.removed, limit=_PAGE)
         if changes is None:
-            assert collection.dim is not None
-            fresh = empty(feed, factory, collection.dim)
-            followed.index, followed.position = fresh.index, fresh.position
-            followed.removals_position, followed.removed = fresh.removals_position, 0
-            continue
-        followed.removed += followed.index.remove(changes.removed)
-        followed.index.add(changes.added, changes.vectors)
-        followed.position = changes.upto
-        followed.removals_position = max(followed.removals_position, changes.upto)
+            return None
+        following.remove(changes.removed)
+        following.add(changes.added, changes.vectors)
+        position.added = changes.upto
+        position.removed = max(position.removed, changes.upto)
         applied += len(changes.removed) + len(changes.added)
         if changes.complete:
             return applied
-
-
-def manifest_of(
-    followed: Followed, feed: ChangeFeed, factory: VectorIndexFactory, collection: CollectionRecord
-) -> SnapshotManifest:
-    """Return the manifest of a snapshot to be taken now; ``Snapshots.publish`` fills in what the file tells."""
-    assert collection.fingerprint is not None
-    assert collection.dim is not None
-    return SnapshotManifest(
-        format=SNAPSHOT_FORMAT,
-        store_id=feed.store_id(),
-        collection_id=collection.collection_id,
-        collection=collection.name,
-        fingerprint=collection.fingerprint,
-        dim=collection.dim,
-        description=factory.description(),
-        position=followed.position,
-        count=len(followed.index),
-        removed=followed.removed,
-        file="",
-        bytes=0,
-        sha256="",
-    )

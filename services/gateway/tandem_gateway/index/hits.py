@@ -1,11 +1,14 @@
 """From candidates to hits: the rows of live documents, of which those used last are kept, and their scores."""
 
+import sys
 from collections import OrderedDict
 from collections.abc import Collection
 
 import numpy as np
 
-from tandem_gateway.model import Hit, Keys, LiveDocument, Vectors
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.overlay import exact_scores
+from tandem_gateway.model import Hit, LiveDocument, Vectors
 from tandem_gateway.ports import ChangeFeed
 
 _FLOAT32 = np.dtype("<f4")
@@ -31,15 +34,17 @@ class LiveRows:
         found, missing = self._look_up(row_ids)
         return None if missing else found
 
-    def get(self, row_ids: Collection[int], feed: ChangeFeed) -> dict[int, LiveDocument]:
+    def get(self, row_ids: Collection[int], feed: ChangeFeed, most_bytes: int) -> dict[int, LiveDocument]:
         """Return those of the rows that are kept or that the store has, by row number.
 
         Raises:
+            TooManyBytes: if they take more than ``most_bytes``.
             StorageError: as ``ChangeFeed.documents`` does.
         """
         found, missing = self._look_up(row_ids)
         if missing:
-            read = feed.documents(sorted(missing))
+            taken = sum(map(bytes_of, found.values()))
+            read = feed.documents(sorted(missing), most_bytes - taken)
             found.update(read)
             self._keep(read)
         return found
@@ -59,38 +64,36 @@ class LiveRows:
 
     def _keep(self, rows: dict[int, LiveDocument]) -> None:
         self._kept.update(rows)
-        self._bytes += sum(map(_size, rows.values()))
+        self._bytes += sum(map(bytes_of, rows.values()))
         while self._bytes > self._capacity:
             _, row = self._kept.popitem(last=False)
-            self._bytes -= _size(row)
+            self._bytes -= bytes_of(row)
 
 
-def _size(row: LiveDocument) -> int:
-    # Of a text that is not ASCII, its characters may take up to four bytes each; that is as near as this needs to be.
-    return len(row.text) + len(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
+def bytes_of(row: LiveDocument) -> int:
+    """Return the memory that a row takes, about; a character may take four bytes."""
+    return sys.getsizeof(row.text) + sys.getsizeof(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
 
 
-def score(vector: Vectors, keys: Keys, rows: dict[int, LiveDocument]) -> list[Hit]:
-    """Return the hits by descending cosine, those of equal score by row number.
+def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument], top_k: int) -> list[Hit]:
+    """Return the nearest hits by descending score, ties by row number, which is the order of insertion.
+
+    The order is one of all rows, whatever ``top_k`` is: fewer hits are the beginning of more.
 
     Args:
         vector: of the query, ``(dim,) float32`` of unit length.
-        keys: of the candidates; those without a row are left out.
-        rows: by row number; their vectors, of unit length too, are multiplied in float32.
+        candidates: the rows among which the nearest are; those without a document are left out.
+        rows: documents by row number; their vectors are of unit length too.
+        top_k: hits at most.
     """
-    found = [row for key in keys.tolist() if (row := rows.get(key)) is not None]
+    found = [row for key in candidates.keys if (row := rows.get(key)) is not None]
     if not found:
         return []
     vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
-    # Rounding takes the cosine of a text with itself over 1.
-    scored = [
-        (-1.0 if cosine < -1.0 else 1.0 if cosine > 1.0 else cosine, row)
-        for cosine, row in zip((vectors @ vector).tolist(), found, strict=True)
-    ]
-    scored.sort(key=_descending)
-    return [Hit(row.doc_id, cosine, row.text, row.metadata) for cosine, row in scored]
-
-
-def _descending(scored: tuple[float, LiveDocument]) -> tuple[float, int]:
-    cosine, row = scored
-    return -cosine, row.row_id
+    scores = dict(zip([row.row_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
+    for key, first in candidates.alike.items():
+        # Vectors that are equal but for noise are ties.
+        if key in scores and first in scores:
+            scores[key] = scores[first]
+    found.sort(key=lambda row: (-scores[row.row_id], row.row_id))
+    return [Hit(row.doc_id, scores[row.row_id], row.text, row.metadata) for row in found[:top_k]]

@@ -4,6 +4,7 @@ Nothing here is safe for threads; ``index.thread`` sees to it that one at a time
 """
 
 import logging
+import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,25 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from tandem_gateway.errors import FingerprintMismatch, GatewayError, NoSnapshotYet, NotFound, SnapshotUnusable
-from tandem_gateway.index import follower
-from tandem_gateway.index.follower import Followed
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget
+from tandem_gateway.errors import (
+    FingerprintMismatch,
+    GatewayError,
+    InvalidRequest,
+    NoSnapshotYet,
+    NotFound,
+    Overloaded,
+    SnapshotUnusable,
+    TooManyBytes,
+)
+from tandem_gateway.index import follower, saving
+from tandem_gateway.index.base import Base
+from tandem_gateway.index.findable import Candidates, FindableIndex
+from tandem_gateway.index.follower import Position
 from tandem_gateway.index.hits import LiveRows, score
-from tandem_gateway.model import CollectionRecord, Hit, Keys, LiveDocument, Vectors
-from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndexFactory
+from tandem_gateway.index.saving import Places
+from tandem_gateway.model import CollectionRecord, Hit, Hits, LiveDocument, SnapshotManifest, Vectors
+from tandem_gateway.ports import ChangeFeed
 
 log = logging.getLogger(__name__)
 
@@ -24,6 +38,9 @@ log = logging.getLogger(__name__)
 _MAX_REPEATS = 3
 # Of documents that were hits lately; a row from memory costs a tenth of one from the store, with its checksum.
 _KEPT_BYTES = 4 << 20
+# A start that finds more changes than this since the last snapshot builds the graph before it serves: until then each
+# query would be compared with all of them.
+_MOST_NEW_AT_START = 20_000
 
 
 class VectorQuery(msgspec.Struct, frozen=True):
@@ -37,48 +54,68 @@ class VectorQuery(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """How far a collection's index is, for metrics and the decision to take a snapshot."""
+    """How a collection's index is, for metrics and the decision to take a snapshot."""
 
     collection_id: int
     collection: str
     count: int
+    """Vectors that it finds."""
+    exact: int
+    """Of these, the ones that each query is compared with one by one."""
+    new: int
+    """Of these, the ones that belong into a graph and came after the snapshot that is in use."""
+    strays: int
+    """Vectors that the first graph does not find, and that something else does."""
+    unproven: int
+    """See ``index.base.Sweep.unproven``."""
     position: int
-    removed: int
-    loaded: int = 0
-    """Position of the snapshot that it was loaded from; 0 if it was built from the store."""
+    """Number of the last change that it holds."""
+    saved: int
+    """Number of the last change that its snapshot holds; 0 if it has none."""
 
 
-Answer = list[Hit] | GatewayError
+@dataclass(frozen=True, slots=True)
+class AnswerLimits:
+    """What answers may take: bytes of one, and the memory of all requests together."""
+
+    bytes: int
+    memory: MemoryBudget
+
+
+@dataclass(slots=True)
+class _Followed:
+    """A collection's index, and where it stands."""
+
+    index: FindableIndex
+    position: Position
+    saved: int = 0
+
+
+Answer = Hits | GatewayError
 """A query's hits by descending score, or the error that concerns it alone."""
 
 
 class Indexes:
     """The indexes and their positions in the store's sequence of changes."""
 
-    def __init__(
-        self,
-        feed: ChangeFeed,
-        snapshots: SnapshotStore,
-        factory: VectorIndexFactory,
-        *,
-        on_search: Callable[[float, int], None],
-    ) -> None:
+    def __init__(self, places: Places, limits: AnswerLimits, *, on_search: Callable[[float, int], None]) -> None:
         """Make them empty; ``load`` fills them.
 
         Args:
-            feed: of the store; is closed with them.
-            snapshots: where indexes are loaded from at the start.
-            factory: makes indexes.
+            places: the store, which is closed with them, the snapshots, and what makes graphs.
+            limits: see ``AnswerLimits``.
             on_search: called with the seconds and the queries of each batch.
         """
-        self._feed = feed
-        self._snapshots = snapshots
-        self._factory = factory
+        self._places = places
+        self._limits = limits
         self._on_search = on_search
-        self._followed: dict[int, Followed] = {}
-        self._loaded: dict[int, int] = {}
+        self._followed: dict[int, _Followed] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._rows = LiveRows(_KEPT_BYTES)
+
+    @property
+    def _feed(self) -> ChangeFeed:
+        return self._places.feed
 
     def fingerprint(self, collection: str) -> str | None:
         """Return the fingerprint that a collection is pinned to, as far as is known; any thread may ask."""
@@ -90,57 +127,113 @@ class Indexes:
         records = self._feed.collections()
         noticed = [
             f"index folder {name!r} belonged to no collection and was removed"
-            for name in self._snapshots.remove_strangers(record.collection_id for record in records)
+            for name in self._places.snapshots.remove_orphans(record.collection_id for record in records)
         ]
         for record in records:
-            if record.dim is None:
-                continue
-            started = time.monotonic()
-            try:
-                followed = follower.restore(self._feed, self._snapshots, self._factory, record)
-                origin = "snapshot"
-            except SnapshotUnusable as reason:
-                followed = follower.empty(self._feed, self._factory, record.dim)
-                origin = "store"
-                if not isinstance(reason, NoSnapshotYet):
-                    noticed.append(f"index of collection {record.name!r} is rebuilt from the store: {reason}")
-            self._loaded[record.collection_id] = followed.position
-            applied = follower.catch_up(followed, self._feed, self._factory, record)
-            self._followed[record.collection_id] = followed
-            log.info(
-                "index loaded",
-                extra={
-                    "collection": record.name,
-                    "model": record.model,
-                    "fingerprint": record.fingerprint,
-                    "origin": origin,
-                    "vectors": len(followed.index),
-                    "changes_applied": applied,
-                    "seconds": round(time.monotonic() - started, 3),
-                },
-            )
+            if record.dim is not None:
+                self._load(record, noticed)
         self.follow()
         return noticed
 
-    def reload(self, collection_id: int) -> None:
-        """Take a collection's index from its snapshot, which a helper has built anew."""
+    def _load(self, record: CollectionRecord, noticed: list[str]) -> None:
+        started = time.monotonic()
+        base, position, origin = self._restored(record, noticed)
+        followed = self._following(record, base, position)
+        self._followed[record.collection_id] = followed
+        log.info(
+            "index loaded",
+            extra={
+                "collection": record.name,
+                "model": record.model,
+                "fingerprint": record.fingerprint,
+                "origin": origin,
+                "vectors": len(followed.index),
+                "exact": followed.index.exact,
+                "changes_applied": followed.position.added - followed.saved,
+                "seconds": round(time.monotonic() - started, 3),
+            },
+        )
+
+    def _restored(self, record: CollectionRecord, noticed: list[str]) -> tuple[Base | None, Position | None, str]:
+        """Return the base to begin with, its position, and where it comes from."""
+        places = self._places
+        try:
+            manifest = places.snapshots.manifest(record.collection_id)
+            follower.check_manifest(manifest, places.feed, record)
+            if record.live - manifest.count <= _MOST_NEW_AT_START:
+                base = follower.load(places.snapshots, places.factory, manifest, writable=False)
+                return base, Position(manifest.position, manifest.position), "snapshot"
+        except NoSnapshotYet:
+            pass
+        except SnapshotUnusable as reason:
+            noticed.append(f"index of collection {record.name!r} is rebuilt from the store: {reason}")
+        if record.live <= _MOST_NEW_AT_START:
+            return None, None, "store"
+        return (*self._build(record), "store")
+
+    def _build(self, record: CollectionRecord) -> tuple[Base | None, Position | None]:
+        """Build a base before the gateway serves; save it, if that is possible."""
+
+        def say(line: str) -> None:
+            log.info("building an index", extra={"progress": line})
+
+        places = self._places
+        try:
+            built, base = saving.update_snapshot(places, record, say=say)
+        except OSError as error:
+            log.error("an index could not be saved", extra={"collection": record.name, "error": str(error)})
+            return None, None
+        if built is None or not built.graph or base is None:
+            return None, None
+        manifest = places.snapshots.manifest(record.collection_id)
+        return (
+            follower.load(places.snapshots, places.factory, manifest, writable=False),
+            Position(manifest.position, manifest.position),
+        )
+
+    def _following(self, record: CollectionRecord, base: Base | None, position: Position | None) -> _Followed:
+        """Return an index of a base that has caught up with the store."""
+        assert record.dim is not None
+        while True:
+            if base is None or position is None:
+                followed = _Followed(FindableIndex(record.dim), follower.beginning(self._feed))
+            else:
+                followed = _Followed(FindableIndex(record.dim, base), position, position.added)
+            if follower.catch_up(followed.index, followed.position, self._feed, record) is not None:
+                return followed
+            base = None
+
+    def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> None:
+        """Take a collection's index from a new snapshot.
+
+        Args:
+            collection_id: of the collection; nothing happens if it is gone.
+            base: of the snapshot; see ``load_base``.
+            manifest: of the snapshot.
+
+        Raises:
+            SnapshotUnusable: if the snapshot is not of the collection as the store has it.
+        """
         for record in self._feed.collections():
             if record.collection_id == collection_id and record.dim is not None:
-                fresh = follower.restore(self._feed, self._snapshots, self._factory, record)
-                follower.catch_up(fresh, self._feed, self._factory, record)
-                self._followed[collection_id] = fresh
+                follower.check_manifest(manifest, self._feed, record)
+                position = Position(manifest.position, manifest.position)
+                self._followed[collection_id] = self._following(record, base, position)
 
     def state(self) -> list[IndexState]:
-        """Return how far each index is."""
+        """Return how each index is."""
         self.follow()
         return [
             IndexState(
                 record.collection_id,
                 record.name,
                 len(followed.index),
-                followed.position,
-                followed.removed,
-                self._loaded.get(record.collection_id, 0),
+                followed.index.exact,
+                followed.index.new if len(followed.index) >= self._places.sizes.graph else 0,
+                followed.index.strays,
+                followed.index.unproven,
+                followed.position.added,
+                followed.saved,
             )
             for record in self._records.values()
             if (followed := self._followed.get(record.collection_id)) is not None
@@ -159,23 +252,29 @@ class Indexes:
                 if record.dim is None:
                     continue
                 followed = self._followed.get(record.collection_id)
-                if followed is None:
-                    followed = follower.empty(self._feed, self._factory, record.dim)
-                    self._followed[record.collection_id] = followed
-                follower.catch_up(followed, self._feed, self._factory, record)
+                if followed is None or self._catch_up(followed, record) is None:
+                    self._followed[record.collection_id] = self._following(record, None, None)
         except BaseException:
             self._feed.news_not_taken()
             raise
         return True
 
+    def _catch_up(self, followed: _Followed, record: CollectionRecord) -> int | None:
+        return follower.catch_up(followed.index, followed.position, self._feed, record)
+
     def search(self, queries: Sequence[VectorQuery]) -> list[Answer]:
         """Answer queries, each by what was committed before."""
         started = time.monotonic()
         self.follow()
+        candidates: list[Candidates | GatewayError] = []
+        rows: dict[int, LiveDocument] = {}
         for _ in range(_MAX_REPEATS):
             candidates = self._candidates(queries)
             wanted = _keys(candidates)
-            rows = self._rows.get(wanted, self._feed)
+            try:
+                rows = self._rows.get(wanted, self._feed, self._limits.bytes)
+            except TooManyBytes:
+                return self._answer_one_by_one(queries, candidates, started)
             # A row that was replaced between index and store has its successor found by another look.
             if len(rows) == len(wanted) or not self.follow():
                 break
@@ -209,9 +308,9 @@ class Indexes:
         followed = self._followed.get(record.collection_id) if record is not None else None
         return len(followed.index) if followed is not None else 0
 
-    def _candidates(self, queries: Sequence[VectorQuery]) -> list[Keys | GatewayError]:
-        """Return each query's nearest keys; queries of one collection go to its index together."""
-        found: list[Keys | GatewayError] = [_NONE] * len(queries)
+    def _candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
+        """Return each query's candidates; queries of one collection go to its index together."""
+        found: list[Candidates | GatewayError] = [_NONE] * len(queries)
         together: dict[tuple[str, int], list[int]] = {}
         for place, query in enumerate(queries):
             record = self._records.get(query.collection)
@@ -228,28 +327,69 @@ class Indexes:
         for (collection, top_k), places in together.items():
             index = self._followed[self._records[collection].collection_id].index
             vectors = np.array([queries[place].vector for place in places])
-            for place, keys in zip(places, index.search(vectors, top_k), strict=True):
-                found[place] = keys
+            for place, candidates in zip(places, index.search(vectors, top_k), strict=True):
+                found[place] = candidates
         return found
 
     def _answers(
         self,
         queries: Sequence[VectorQuery],
-        candidates: Sequence[Keys | GatewayError],
+        candidates: Sequence[Candidates | GatewayError],
         rows: dict[int, LiveDocument],
         started: float,
     ) -> list[Answer]:
         """Return what each query's candidates come to, and report the batch, which began at ``started``."""
-        answers = [
-            keys if isinstance(keys, GatewayError) else score(query.vector, keys, rows)
-            for query, keys in zip(queries, candidates, strict=True)
+        answers: list[Answer] = [
+            each if isinstance(each, GatewayError) else self._held(score(query.vector, each, rows, query.top_k), query)
+            for query, each in zip(queries, candidates, strict=True)
         ]
         self._on_search(time.monotonic() - started, len(queries))
         return answers
 
+    def _answer_one_by_one(
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], started: float
+    ) -> list[Answer]:
+        """Answer queries whose documents are too large to be read together."""
+        answers: list[Answer] = []
+        for query, each in zip(queries, candidates, strict=True):
+            if isinstance(each, GatewayError):
+                answers.append(each)
+                continue
+            try:
+                rows = self._rows.get(each.keys, self._feed, self._limits.bytes)
+            except TooManyBytes:
+                answers.append(self._too_large(query))
+            else:
+                answers.append(self._held(score(query.vector, each, rows, query.top_k), query))
+        self._on_search(time.monotonic() - started, len(queries))
+        return answers
 
-_NONE: Keys = np.empty(0, np.uint64)
+    def _held(self, hits: list[Hit], query: VectorQuery) -> Answer:
+        """Return hits with a lease on the memory that they take."""
+        characters = sum(len(hit.text) + len(hit.metadata) for hit in hits)
+        if 4 * characters <= FREE_BYTES:
+            return Hits(hits)
+        size = sum(sys.getsizeof(hit.text) + sys.getsizeof(hit.metadata) for hit in hits)
+        if size > self._limits.bytes:
+            return self._too_large(query)
+        lease = self._limits.memory.lease()
+        try:
+            lease.hold(size)
+        except OverBudget as error:
+            return Overloaded(str(error))
+        return Hits(hits, lease)
+
+    def _too_large(self, query: VectorQuery) -> InvalidRequest:
+        return InvalidRequest(
+            f"top_k: the {query.top_k} documents found have more than {self._limits.bytes} bytes, which is the limit "
+            "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+            param="top_k",
+            code="limit_exceeded",
+        )
 
 
-def _keys(candidates: Sequence[Keys | GatewayError]) -> set[int]:
-    return {key for keys in candidates if not isinstance(keys, GatewayError) for key in keys.tolist()}
+_NONE = Candidates([], {})
+
+
+def _keys(candidates: Sequence[Candidates | GatewayError]) -> set[int]:
+    return {key for each in candidates if not isinstance(each, GatewayError) for key in each.keys}

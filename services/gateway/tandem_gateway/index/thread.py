@@ -20,8 +20,13 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from tandem_gateway.errors import GatewayError, NotReady
-from tandem_gateway.index.indexes import Answer, Indexes, IndexState, VectorQuery
-from tandem_gateway.ports import ChangeFeed, SnapshotStore, VectorIndexFactory
+from tandem_gateway.index import follower
+from tandem_gateway.index.base import Base
+from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
+from tandem_gateway.index.indexes import Answer, AnswerLimits, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.saving import Places
+from tandem_gateway.model import SnapshotManifest
+from tandem_gateway.ports import ChangeFeed, GraphFactory, SnapshotStore
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +43,10 @@ class IndexThread:
         self,
         open_feed: Callable[[], ChangeFeed],
         snapshots: SnapshotStore,
-        factory: VectorIndexFactory,
+        factory: GraphFactory,
+        limits: AnswerLimits,
         *,
+        sizes: Sizes = DEFAULT_SIZES,
         on_search: Callable[[float, int], None] = lambda seconds, queries: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
@@ -47,12 +54,16 @@ class IndexThread:
         Args:
             open_feed: called in the thread, which owns the feed.
             snapshots: where indexes are loaded from at the start.
-            factory: makes indexes.
+            factory: loads graphs.
+            limits: see ``AnswerLimits``.
+            sizes: from how many vectors on there are graphs.
             on_search: called with the seconds and the queries of each batch, in the thread or the event loop.
         """
         self._open_feed = open_feed
         self._snapshots = snapshots
         self._factory = factory
+        self._limits = limits
+        self._sizes = sizes
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._indexes: Indexes | None = None
@@ -107,9 +118,20 @@ class IndexThread:
         """Return how far each index is."""
         return self._call(lambda: self._loaded().state())
 
-    def reload(self, collection_id: int) -> Future[None]:
-        """Take a collection's index from its snapshot, which a helper has built anew."""
-        return self._call(lambda: self._loaded().reload(collection_id))
+    def load_base(self, collection_id: int) -> tuple[Base, SnapshotManifest]:
+        """Return the base of a collection's snapshot, verified, for ``adopt``; any thread but the index's may call it.
+
+        To read and verify a large snapshot takes seconds, in which the index's thread goes on answering.
+
+        Raises:
+            SnapshotUnusable: if there is none, or it is damaged.
+        """
+        manifest = self._snapshots.manifest(collection_id)
+        return follower.load(self._snapshots, self._factory, manifest, writable=False), manifest
+
+    def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> Future[None]:
+        """Take a collection's index from a new snapshot; see ``Indexes.adopt``."""
+        return self._call(lambda: self._loaded().adopt(collection_id, base, manifest))
 
     def poke(self) -> None:
         """Let the indexes catch up soon; what is committed need not wait for the next search to be applied."""
@@ -145,11 +167,13 @@ class IndexThread:
         while (task := self._tasks.get()) is not None:
             with self._touching:
                 task()
+            del task  # it may hold an answer, which would keep its memory until the next task comes
         if self._indexes is not None:
             self._indexes.close()
 
     def _load(self) -> list[str]:
-        indexes = Indexes(self._open_feed(), self._snapshots, self._factory, on_search=self._on_search)
+        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
+        indexes = Indexes(places, self._limits, on_search=self._on_search)
         # Known before it is loaded: whatever happens, its feed has to be closed.
         self._indexes = indexes
         return indexes.load()

@@ -16,7 +16,7 @@ from tandem_contract.service import logs, trace
 from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.model import Hit
+from tandem_gateway.model import Hits
 from tandem_gateway.ports import Embedder
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.query_vectors import QueryVectors
@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 class Searchable(Protocol):
     """What answers queries whose vectors are known: the index's thread."""
 
-    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[list[Hit] | GatewayError]]":
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
         """Return for each query its hits, or the error that concerns it alone."""
         ...
 
@@ -51,7 +51,7 @@ class SearchEvents:
 
 class _Query(msgspec.Struct, frozen=True, eq=False):
     request: SearchRequest
-    answer: "asyncio.Future[list[Hit]]"
+    answer: "asyncio.Future[Hits]"
     request_id: str | None
     trace: TraceContext | None
 
@@ -102,7 +102,7 @@ class Search:
         """Queries that wait for a call, or for the index."""
         return len(self._queue) + len(self._known)
 
-    async def search(self, request: SearchRequest, timeout: float | None = None) -> list[Hit]:
+    async def search(self, request: SearchRequest, timeout: float | None = None) -> Hits:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
@@ -120,7 +120,7 @@ class Search:
                 f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        answer: asyncio.Future[list[Hit]] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[Hits] = asyncio.get_running_loop().create_future()
         query = _Query(request, answer, logs.request_id.get(), trace.current.get())
         now = time.monotonic()
         waiting = Waiting(query, now, now + seconds)

@@ -66,10 +66,10 @@ class SqliteChangeFeed:
                 self._connection, collection.collection_id, collection.dim, after, removals_after, limit
             )
 
-    def documents(self, row_ids: Sequence[int]) -> dict[int, LiveDocument]:
-        """Return those of the rows that are there."""
+    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+        """Return those of the rows that are there; see ``ChangeFeed.documents``."""
         with translated(self._path):
-            return reads.live_documents(self._connection, row_ids)
+            return reads.live_documents(self._connection, row_ids, most_bytes)
 
     def row_ids(self, collection_id: int) -> Keys:
         """Return the row numbers of all documents that have a vector."""

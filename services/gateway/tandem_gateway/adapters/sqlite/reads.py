@@ -2,13 +2,14 @@
 
 import dataclasses
 import sqlite3
+import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
-from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.model import (
     Changes,
     CollectionRecord,
@@ -183,9 +184,12 @@ def changes(
     )
 
 
-def live_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> dict[int, LiveDocument]:
+def live_documents(
+    connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
+) -> dict[int, LiveDocument]:
     """Return those rows that are there, by row number; see ``ChangeFeed.documents``."""
     found: dict[int, LiveDocument] = {}
+    taken = 0
     for start in range(0, len(row_ids), _MAX_PARAMETERS):
         part = list(row_ids[start : start + _MAX_PARAMETERS])
         # The number of parameters is a power of two, so that few statements serve all calls.
@@ -194,6 +198,10 @@ def live_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> di
             if not row[5]:
                 raise damaged_row(row[0])
             found[row[0]] = LiveDocument(*row[:5])
+            if most_bytes is not None:
+                taken += sys.getsizeof(row[2]) + sys.getsizeof(row[3])
+                if taken > most_bytes:
+                    raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
     return found
 
 

@@ -6,26 +6,48 @@ import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
+from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.adapters.usearch_index import UsearchIndexFactory
-from tandem_gateway.errors import FingerprintMismatch, GatewayError, NotFound, NotReady, StorageUnavailable
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.errors import (
+    FingerprintMismatch,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    Overloaded,
+    SnapshotUnusable,
+    StorageUnavailable,
+)
 from tandem_gateway.index import follower
-from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.index.builder import Sizes
+from tandem_gateway.index.findable import FindableIndex
+from tandem_gateway.index.indexes import AnswerLimits, VectorQuery
 from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Hit
-from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answered, run, vector_of, vectors_of
+from tandem_gateway.model import Hit, Hits
+from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, run, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
+
+SMALL = Sizes(graph=2, second_graph=3)
+"""So that a few documents have a graph."""
 
 
 def start(data_dir: Path) -> tuple[IndexThread, list[str]]:
-    thread = IndexThread(lambda: SqliteChangeFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchIndexFactory())
+    thread = IndexThread(
+        lambda: SqliteChangeFeed(data_dir / FILE_NAME),
+        Snapshots(data_dir),
+        UsearchGraphFactory(),
+        answer_limits(),
+        sizes=SMALL,
+    )
     return thread, thread.start().result(WAIT_SECONDS)
 
 
@@ -42,7 +64,7 @@ def thread(store: SqliteStore, tmp_path: Path) -> Iterator[IndexThread]:
     made.close()
 
 
-def ask(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[list[Hit] | GatewayError]:
+def ask(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Hits | GatewayError]:
     return answered(thread, queries)
 
 
@@ -157,7 +179,7 @@ def test_each_query_of_a_batch_has_its_own_end(store: SqliteStore, thread: Index
                 VectorQuery("books", np.ones(DIM + 1, np.float32), FINGERPRINT, 1),
             ],
         )
-        assert [type(answer) for answer in answers] == [list, NotFound, FingerprintMismatch, list, FingerprintMismatch]
+        assert [type(answer) for answer in answers] == [Hits, NotFound, FingerprintMismatch, Hits, FingerprintMismatch]
         assert isinstance(answers[3], list)
         assert [hit.doc_id for hit in answers[3]] == ["b"]
         assert "'nowhere'" in str(answers[1])
@@ -183,28 +205,27 @@ def test_a_collection_deleted_while_its_index_follows_ends_the_following(store: 
         await ingest(store, [document("a")], collection="books")
         feed = SqliteChangeFeed(tmp_path / FILE_NAME)
         (books,) = [record for record in feed.collections() if record.name == "books"]
-        factory = UsearchIndexFactory()
-        followed = follower.empty(feed, factory, DIM)
+        index, position = FindableIndex(DIM), follower.beginning(feed)
         await store.delete_collection("books")
-        assert follower.catch_up(followed, feed, factory, books) == 0
+        assert follower.catch_up(index, position, feed, books) == 0
         feed.close()
 
     run(test)
 
 
-def test_an_index_that_missed_forgotten_removals_is_built_anew(store: SqliteStore, tmp_path: Path):
+def test_an_index_that_missed_forgotten_removals_begins_again(store: SqliteStore, thread: IndexThread, tmp_path: Path):
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(5)])
-        feed, factory = SqliteChangeFeed(tmp_path / FILE_NAME), UsearchIndexFactory()
+        feed = SqliteChangeFeed(tmp_path / FILE_NAME)
         (record,) = feed.collections()
-        followed = follower.empty(feed, factory, DIM)
-        follower.catch_up(followed, feed, factory, record)
+        index, position = FindableIndex(DIM), follower.beginning(feed)
+        follower.catch_up(index, position, feed, record)
+        assert len(hits(thread, "text of d1", 9)) == 5
         await store.delete("default", "d1")
         assert await store.forget_tombstones(record.collection_id, feed.last_change()) == 1
         await store.delete("default", "d2")
-        follower.catch_up(followed, feed, factory, record)
-        assert sorted(followed.index.keys().tolist()) == sorted(feed.row_ids(record.collection_id).tolist())
-        assert len(followed.index) == 3
+        assert follower.catch_up(index, position, feed, record) is None
+        assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d3", "d4"}
         feed.close()
 
     run(test)
@@ -230,8 +251,8 @@ def test_many_changes_are_followed_page_by_page(
 def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteStore, tmp_path: Path):
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(10)])
-        saved = maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
-        assert [one.rebuilt for one in saved] == [False]
+        saved = maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+        assert [one.graph for one in saved] == [True]
         await store.delete("default", "d3")
         await ingest(store, [document("late")], job_id="job2")
         thread, noticed = start(tmp_path)
@@ -243,12 +264,13 @@ def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteStore, t
     run(test)
 
 
-@pytest.mark.parametrize("damage", ["flipped", "gone", "manifest"])
+@pytest.mark.parametrize("damage", ["flipped", "gone", "manifest", "arrays"])
 def test_a_start_over_a_damaged_snapshot_builds_the_index_and_says_so(store: SqliteStore, tmp_path: Path, damage: str):
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(10)])
-        maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
-        (path,) = (tmp_path / "index").glob("*/*.json" if damage == "manifest" else "*/*.usearch")
+        maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+        kinds = {"manifest": "json", "arrays": "npz"}
+        (path,) = (tmp_path / "index").glob(f"*/*.{kinds.get(damage, 'usearch')}")
         content = bytearray(path.read_bytes())
         content[len(content) // 2] ^= 0x10
         path.unlink()
@@ -263,14 +285,109 @@ def test_a_start_over_a_damaged_snapshot_builds_the_index_and_says_so(store: Sql
     run(test)
 
 
-def test_a_reload_takes_the_snapshot_that_a_helper_built(store: SqliteStore, thread: IndexThread, tmp_path: Path):
+def test_a_snapshot_that_a_helper_built_is_adopted(store: SqliteStore, thread: IndexThread, tmp_path: Path):
     async def test() -> None:
-        await ingest(store, [document("a"), document("b")])
+        await ingest(store, [document(f"d{number}") for number in range(6)])
         (state,) = thread.state().result(WAIT_SECONDS)
-        maintenance.snapshot(tmp_path, lambda: True, lambda line: None)
-        await store.delete("default", "a")
-        thread.reload(state.collection_id).result(WAIT_SECONDS)
-        assert [hit.doc_id for hit in hits(thread, "text of a")] == ["b"]
+        assert (state.count, state.exact, state.new, state.saved) == (6, 6, 6, 0)
+        (saved,) = maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+        await store.delete("default", "d1")
+        await ingest(store, [document("late")], job_id="job2")
+        thread.adopt(state.collection_id, *thread.load_base(state.collection_id)).result(WAIT_SECONDS)
+        assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d2", "d3", "d4", "d5", "late"}
+        (state,) = thread.state().result(WAIT_SECONDS)
+        assert (state.count, state.exact, state.new, state.saved) == (6, 1, 1, saved.position)
+
+    run(test)
+
+
+def test_a_snapshot_of_another_store_is_not_adopted(store: SqliteStore, thread: IndexThread, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(6)])
+        (state,) = thread.state().result(WAIT_SECONDS)
+        maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+        base, manifest = thread.load_base(state.collection_id)
+        other = msgspec.structs.replace(manifest, store_id="x")
+        with pytest.raises(SnapshotUnusable):
+            thread.adopt(state.collection_id, base, other).result(WAIT_SECONDS)
+        assert len(hits(thread, "text of d1", 9)) == 6
+
+    run(test)
+
+
+def test_a_start_without_a_snapshot_that_is_far_behind_builds_one(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tandem_gateway.index.indexes._MOST_NEW_AT_START", 3)
+
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(6)])
+        thread, noticed = start(tmp_path)
+        (state,) = thread.state().result(WAIT_SECONDS)
+        assert (state.exact, state.saved > 0, noticed) == (0, True, [])
+        assert [hit.doc_id for hit in hits(thread, "text of d4", 1)] == ["d4"]
+        thread.close()
+
+    run(test)
+
+
+def test_a_shorter_list_of_hits_is_the_beginning_of_a_longer_one(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        texts = [f"t{number % 7}" for number in range(60)]
+        await ingest(store, [document(f"d{number:02}", text) for number, text in enumerate(texts)])
+        maintenance.snapshot(tmp_path, Sizes(graph=50), lambda: True, lambda line: None)
+        await ingest(store, [document(f"e{number:02}", "t3") for number in range(20)], job_id="job2")
+        thread, _ = start(tmp_path)
+        for text in ("t3", "t5", "another"):
+            longest = [hit.doc_id for hit in hits(thread, text, 80)]
+            assert len(longest) == 80
+            for top_k in (1, 2, 5, 10, 33, 64):
+                assert [hit.doc_id for hit in hits(thread, text, top_k)] == longest[:top_k]
+        same = [hit.doc_id for hit in hits(thread, "t3", 40)][: 9 + 20]
+        assert same == sorted(same), "ties are in the order of insertion"
+        thread.close()
+
+    run(test)
+
+
+def limited(data_dir: Path, limits: AnswerLimits) -> IndexThread:
+    thread = IndexThread(
+        lambda: SqliteChangeFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchGraphFactory(), limits
+    )
+    thread.start().result(WAIT_SECONDS)
+    return thread
+
+
+def test_an_answer_over_its_limit_is_refused_and_others_of_its_batch_are_not(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}", f"{number} " + "x" * 100_000) for number in range(8)])
+        thread = limited(tmp_path, answer_limits(250_000))
+        many, few = ask(thread, [query("anything", 5), query("anything", 2)])
+        assert isinstance(many, InvalidRequest)
+        assert (many.code, many.param) == ("limit_exceeded", "top_k")
+        assert "TANDEM_MAX_ANSWER_BYTES" in str(many)
+        assert isinstance(few, Hits)
+        assert len(few) == 2
+        thread.close()
+
+    run(test)
+
+
+def test_answers_hold_their_memory_until_they_are_forgotten(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}", f"{number} " + "x" * 100_000) for number in range(8)])
+        limits = AnswerLimits(1 << 20, MemoryBudget(500_000, "TANDEM_SOMETHING"))
+        thread = limited(tmp_path, limits)
+        (first,) = ask(thread, [query("anything", 4)])
+        assert 300_000 < limits.memory.held < 500_000
+        (second,) = ask(thread, [query("anything", 4)])
+        assert isinstance(second, Overloaded)
+        assert "TANDEM_SOMETHING" in str(second)
+        del first
+        assert limits.memory.held == 0
+        (third,) = ask(thread, [query("anything", 4)])
+        assert isinstance(third, Hits)
+        thread.close()
 
     run(test)
 
@@ -284,7 +401,10 @@ def test_after_its_end_it_answers_not_ready(store: SqliteStore, tmp_path: Path):
 
 def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: Path):
     thread = IndexThread(
-        lambda: SqliteChangeFeed(tmp_path / "missing.sqlite3"), Snapshots(tmp_path), UsearchIndexFactory()
+        lambda: SqliteChangeFeed(tmp_path / "missing.sqlite3"),
+        Snapshots(tmp_path),
+        UsearchGraphFactory(),
+        answer_limits(),
     )
     with pytest.raises(StorageUnavailable, match=r"missing\.sqlite3"):
         thread.start().result(WAIT_SECONDS)

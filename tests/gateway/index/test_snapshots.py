@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.usearch_index import UsearchIndex, UsearchIndexFactory
+from tandem_gateway.adapters.usearch_index import UsearchGraph, UsearchGraphFactory
 from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotManifest
-from tests.support.fakes import DIM, FINGERPRINT, ExactIndexFactory, vectors_of
+from tandem_gateway.ports import SavedBase
+from tests.support.fakes import DIM, FINGERPRINT, FakeGraphFactory, vectors_of
 
 COLLECTION = 7
-FACTORY = UsearchIndexFactory()
+FACTORY = UsearchGraphFactory()
 
 
 def manifest(position: int = 5, **fields: object) -> SnapshotManifest:
@@ -28,19 +29,21 @@ def manifest(position: int = 5, **fields: object) -> SnapshotManifest:
         dim=DIM,
         description=FACTORY.description(),
         position=position,
-        count=0,
-        removed=2,
-        file="",
-        bytes=0,
-        sha256="",
+        count=5,
+        unproven=0,
+        files=[],
     )
     return msgspec.structs.replace(made, **fields)
 
 
-def filled(count: int = 5) -> UsearchIndex:
-    index = FACTORY.create(DIM)
-    index.add(np.arange(1, count + 1, dtype=np.uint64), vectors_of([str(number) for number in range(count)]))
-    return index
+def graph_of(count: int) -> UsearchGraph:
+    graph = FACTORY.create(DIM)
+    graph.add(np.arange(1, count + 1, dtype=np.uint64), vectors_of([str(number) for number in range(count)]))
+    return graph
+
+
+def filled(count: int = 5, graphs: int = 1) -> SavedBase:
+    return SavedBase([graph_of(count) for _ in range(graphs)], {"dead": np.array([3, 4], np.uint64)})
 
 
 def folder(data_dir: Path) -> Path:
@@ -60,13 +63,17 @@ def snapshots(tmp_path: Path) -> Snapshots:
 
 
 def loaded_keys(snapshots: Snapshots) -> list[int]:
-    return sorted(snapshots.load(snapshots.manifest(COLLECTION), FACTORY).keys().tolist())
+    loaded = snapshots.load(snapshots.manifest(COLLECTION), FACTORY, writable=False)
+    assert loaded.arrays["dead"].tolist() == [3, 4]
+    return sorted(loaded.graphs[0].keys().tolist())
 
 
 def test_what_was_published_is_loaded(snapshots: Snapshots, tmp_path: Path):
     read = snapshots.manifest(COLLECTION)
-    assert msgspec.structs.replace(read, file="", bytes=0, sha256="", count=0) == manifest()
-    assert (read.count, read.file, read.bytes) == (5, saved_file(tmp_path).name, saved_file(tmp_path).stat().st_size)
+    assert msgspec.structs.replace(read, files=[]) == manifest()
+    assert {file.name: file.bytes for file in read.files} == {
+        path.name: path.stat().st_size for path in folder(tmp_path).iterdir() if path.name != "manifest.json"
+    }
     assert loaded_keys(snapshots) == [1, 2, 3, 4, 5]
 
 
@@ -74,7 +81,7 @@ def test_the_next_snapshot_takes_the_place_of_the_former(snapshots: Snapshots, t
     snapshots.publish(filled(9), manifest(position=11))
     assert snapshots.manifest(COLLECTION).position == 11
     assert len(loaded_keys(snapshots)) == 9
-    assert {path.name for path in folder(tmp_path).iterdir()} == {saved_file(tmp_path).name, "manifest.json"}
+    assert len(list(folder(tmp_path).iterdir())) == 3
 
 
 def test_without_a_snapshot_that_is_said(tmp_path: Path):
@@ -82,15 +89,23 @@ def test_without_a_snapshot_that_is_said(tmp_path: Path):
         Snapshots(tmp_path).manifest(COLLECTION)
 
 
-def test_a_flipped_byte_anywhere_in_the_file_is_noticed(snapshots: Snapshots, tmp_path: Path):
-    path = saved_file(tmp_path)
+def test_two_graphs_are_kept_in_their_order(tmp_path: Path):
+    snapshots = Snapshots(tmp_path)
+    snapshots.publish(SavedBase([graph_of(5), graph_of(2)], {}), manifest())
+    loaded = snapshots.load(snapshots.manifest(COLLECTION), FACTORY, writable=True)
+    assert [len(graph) for graph in loaded.graphs] == [5, 2]
+
+
+@pytest.mark.parametrize("kind", ["usearch", "npz"])
+def test_a_flipped_byte_anywhere_in_a_file_is_noticed(snapshots: Snapshots, tmp_path: Path, kind: str):
+    (path,) = folder(tmp_path).glob(f"*.{kind}")
     read, content = snapshots.manifest(COLLECTION), path.read_bytes()
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << (place % 8)
         path.write_bytes(damaged)
         with pytest.raises(SnapshotUnusable, match="checksum"):
-            snapshots.load(read, FACTORY)
+            snapshots.load(read, FACTORY, writable=False)
     path.write_bytes(content)
     assert loaded_keys(snapshots) == [1, 2, 3, 4, 5]
 
@@ -152,19 +167,23 @@ def test_a_manifest_of_another_format_is_refused(tmp_path: Path):
 
 def test_a_snapshot_of_another_library_is_refused(snapshots: Snapshots):
     with pytest.raises(SnapshotUnusable, match="exact 1"):
-        snapshots.load(snapshots.manifest(COLLECTION), ExactIndexFactory())
+        snapshots.load(snapshots.manifest(COLLECTION), FakeGraphFactory(), writable=False)
 
 
-def test_a_snapshot_with_another_count_or_dim_than_its_manifest_says_is_refused(snapshots: Snapshots):
+def test_a_snapshot_with_another_dim_than_its_manifest_says_is_refused(snapshots: Snapshots):
     read = snapshots.manifest(COLLECTION)
-    with pytest.raises(SnapshotUnusable, match="5 vectors"):
-        snapshots.load(msgspec.structs.replace(read, count=4), FACTORY)
     with pytest.raises(SnapshotUnusable, match="numbers"):
-        snapshots.load(msgspec.structs.replace(read, dim=DIM + 1), FACTORY)
+        snapshots.load(msgspec.structs.replace(read, dim=DIM + 1), FACTORY, writable=False)
+
+
+def test_a_manifest_without_files_is_refused(snapshots: Snapshots):
+    read = snapshots.manifest(COLLECTION)
+    with pytest.raises(SnapshotUnusable, match="no files"):
+        snapshots.load(msgspec.structs.replace(read, files=[]), FACTORY, writable=False)
 
 
 class Failing:
-    """An index whose file cannot be written."""
+    """A graph whose file cannot be written."""
 
     dim = DIM
 
@@ -182,12 +201,12 @@ class Failing:
 @pytest.mark.parametrize("error", [RuntimeError("disk full"), OSError(errno.ENOSPC, "disk full")])
 def test_a_save_that_fails_leaves_the_former_snapshot(snapshots: Snapshots, tmp_path: Path, error: Exception):
     with pytest.raises(OSError, match="disk full"):
-        snapshots.publish(Failing(error), manifest(position=99))  # type: ignore[arg-type]
+        snapshots.publish(SavedBase([graph_of(2), Failing(error)], {}), manifest(position=99))  # type: ignore[list-item]
     assert loaded_keys(snapshots) == [1, 2, 3, 4, 5]
-    assert len(list(folder(tmp_path).iterdir())) == 2
+    assert len(list(folder(tmp_path).iterdir())) == 3
 
 
-@pytest.mark.parametrize("call", [1, 2, 3])
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
 def test_a_disk_that_fails_to_sync_leaves_a_good_snapshot(
     snapshots: Snapshots, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ):
@@ -203,7 +222,21 @@ def test_a_disk_that_fails_to_sync_leaves_a_good_snapshot(
     with pytest.raises(OSError, match="cannot sync"):
         snapshots.publish(filled(9), manifest(position=11))
     # Before its rename the former one counts, after it the new one; never none.
-    assert len(loaded_keys(snapshots)) == (9 if call == 3 else 5)
+    assert len(loaded_keys(snapshots)) == (9 if call == 4 else 5)
+
+
+def test_a_snapshot_that_is_removed_is_none(snapshots: Snapshots):
+    snapshots.remove(COLLECTION)
+    snapshots.remove(COLLECTION)
+    with pytest.raises(SnapshotUnusable, match="no snapshot"):
+        snapshots.manifest(COLLECTION)
+
+
+def test_a_snapshot_of_the_first_format_is_called_by_its_format(tmp_path: Path):
+    folder(tmp_path).mkdir(parents=True)
+    (folder(tmp_path) / "manifest.json").write_bytes(b'{"manifest": {"format": 1, "file": "x"}, "sha256": "x"}')
+    with pytest.raises(SnapshotUnusable, match="format 1"):
+        Snapshots(tmp_path).manifest(COLLECTION)
 
 
 def test_what_belongs_to_no_collection_is_removed(snapshots: Snapshots, tmp_path: Path):
@@ -211,10 +244,10 @@ def test_what_belongs_to_no_collection_is_removed(snapshots: Snapshots, tmp_path
     (root / "99").mkdir()
     (root / "99" / "5-abc.usearch").write_bytes(b"x")
     (root / "note.txt").write_bytes(b"x")
-    assert snapshots.remove_strangers([COLLECTION]) == ["99", "note.txt"]
+    assert snapshots.remove_orphans([COLLECTION]) == ["99", "note.txt"]
     assert [path.name for path in root.iterdir()] == [str(COLLECTION)]
     assert len(loaded_keys(snapshots)) == 5
 
 
-def test_without_a_folder_there_are_no_strangers(tmp_path: Path):
-    assert Snapshots(tmp_path / "nowhere").remove_strangers([1]) == []
+def test_without_a_folder_there_are_no_orphans(tmp_path: Path):
+    assert Snapshots(tmp_path / "nowhere").remove_orphans([1]) == []

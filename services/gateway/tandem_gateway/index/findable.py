@@ -1,0 +1,185 @@
+"""A collection's index: a base of graphs that only is read, and an exact overlay with all that came since.
+
+Each live vector is first for itself, or ties with its equals. See ``base`` for why.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from tandem_gateway.index.base import SEARCH_EFFORT, Base
+from tandem_gateway.index.overlay import ExactOverlay
+from tandem_gateway.model import Keys, Vectors
+from tandem_gateway.ports import Graph
+
+# A graph compares vectors in float16. Its scores are this near to the exact ones; measured: 2e-5 in the mean.
+_GRAPH_MARGIN: Final = 3e-4
+# Further nodes that are asked for, since the order of near ties is not exact in a graph.
+_SPARE_NODES: Final = 32
+# Where deleted rows fill the answer of a graph, it is asked for so many times as many nodes.
+_WIDEN: Final = 4
+
+
+class Candidates(NamedTuple):
+    """Rows that may be among a query's nearest, to be scored exactly.
+
+    Attributes:
+        keys: of the rows, in no order.
+        alike: row → the first candidate with an equal vector, for rows that have one: they are ties with it.
+    """
+
+    keys: list[int]
+    alike: dict[int, int]
+
+
+class FindableIndex:
+    """See the module; used by one thread at a time."""
+
+    def __init__(self, dim: int, base: Base | None = None) -> None:
+        """Make the index of a base; of nothing if there is none."""
+        self._base = base
+        self._overlay = ExactOverlay(dim)
+        self._new = 0
+        if base is not None and len(base.strays):
+            keys = base.strays.keys()
+            self._overlay.add(keys, base.strays.vectors(keys.tolist()))
+
+    @property
+    def dim(self) -> int:
+        """Length of its vectors."""
+        return self._overlay.dim
+
+    def __len__(self) -> int:
+        return self._new + (self._base.live if self._base is not None else 0)
+
+    @property
+    def new(self) -> int:
+        """Vectors that came after the base was built."""
+        return self._new
+
+    @property
+    def exact(self) -> int:
+        """Vectors that each query is compared with one by one."""
+        return len(self._overlay)
+
+    @property
+    def strays(self) -> int:
+        """Vectors of the base that its first graph does not find."""
+        if self._base is None:
+            return 0
+        return len(self._base.stray_nodes) + sum(map(len, self._base.graphs[1:]))
+
+    @property
+    def unproven(self) -> int:
+        """See ``Sweep.unproven``."""
+        return self._base.sweep.unproven if self._base is not None else 0
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors; a key that is there already keeps the vector it has.
+
+        Args:
+            keys: ``(n,) uint64``; a key that was removed is never added again.
+            vectors: ``(n, dim) float32``, rows of unit length.
+
+        Raises:
+            ValueError: for another shape or numbers that are not finite.
+        """
+        check_vectors(keys, vectors, self.dim)
+        if self._base is not None and len(keys):
+            new = ~self._base.holds(keys)
+            keys, vectors = keys[new], vectors[new]
+        self._new += self._overlay.add(keys, vectors)
+
+    def remove(self, keys: Keys) -> int:
+        """Remove keys, and return how many of them were there."""
+        if not len(keys):
+            return 0
+        in_base = self._base.holds(keys) if self._base is not None else np.zeros(len(keys), np.bool_)
+        removed = 0
+        for key, held in zip(keys.tolist(), in_base.tolist(), strict=True):
+            was_exact = self._overlay.remove(key)
+            if held:
+                assert self._base is not None
+                removed += key not in self._base.dead
+                self._base.dead.add(key)
+            elif was_exact:
+                removed += 1
+                self._new -= 1
+        return removed
+
+    def keys(self) -> Keys:
+        """Return every key, in no order."""
+        exact = self._overlay.keys()
+        if self._base is None:
+            return exact
+        return np.concatenate([self._base.live_keys(), exact[~self._base.holds(exact)]])
+
+    def search(self, queries: Vectors, top_k: int, *, effort: int = SEARCH_EFFORT) -> list[Candidates]:
+        """Return for each query the rows among which its nearest ``top_k`` are.
+
+        Args:
+            queries: ``(m, dim) float32``, rows of unit length.
+            top_k: at least 1.
+            effort: see ``Graph.search``; less finds less.
+        """
+        if not len(queries):
+            return []
+        exact = self._overlay.search(queries, top_k)
+        if self._base is None or not self._base.live:
+            return [Candidates(keys.tolist(), {}) for keys, _ in exact]
+        found = [self._nodes(graph, queries, top_k, effort) for graph in self._base.graphs]
+        return [
+            self._merge(
+                [nodes[place] for nodes in found], dict(zip(keys.tolist(), scores.tolist(), strict=True)), top_k
+            )
+            for place, (keys, scores) in enumerate(exact)
+        ]
+
+    def _nodes(self, graph: Graph, queries: Vectors, top_k: int, effort: int) -> list[dict[int, float]]:
+        """Return each query's nearest nodes that have a live row, with their scores."""
+        assert self._base is not None
+        count = max(effort, top_k + _SPARE_NODES)
+        found = [self._live(nodes) for nodes in graph.search(queries, count, effort)]
+        if self._base.dead:
+            for place in range(len(found)):
+                asked = count
+                while len(found[place]) < top_k and asked < len(graph):
+                    asked *= _WIDEN
+                    (wider,) = graph.search(queries[place : place + 1], asked, effort)
+                    found[place] = self._live(wider)
+        return found
+
+    def _live(self, nodes: dict[int, float]) -> dict[int, float]:
+        assert self._base is not None
+        if not self._base.dead:
+            return nodes
+        return {node: score for node, score in nodes.items() if self._base.live_rows(node, 1)}
+
+    def _merge(self, graphs: Sequence[dict[int, float]], exact: dict[int, float], top_k: int) -> Candidates:
+        assert self._base is not None
+        nodes = {node: score for found in graphs for node, score in found.items() if node not in exact}
+        scores = sorted([*nodes.values(), *exact.values()], reverse=True)
+        least = scores[top_k - 1] - 2 * _GRAPH_MARGIN if len(scores) > top_k else -2.0
+        keys = dict.fromkeys(exact)
+        alike: dict[int, int] = {}
+        for node, score in nodes.items():
+            if score < least:
+                continue
+            rows = self._base.live_rows(node, top_k)
+            keys.update(dict.fromkeys(rows))
+            for row in rows[1:]:
+                alike[row] = rows[0]
+        return Candidates(list(keys), alike)
+
+
+def check_vectors(keys: Keys, vectors: Vectors, dim: int) -> None:
+    """Check vectors that are to be added.
+
+    Raises:
+        ValueError: for another shape than ``(len(keys), dim)``, or numbers that are not finite.
+    """
+    if vectors.shape != (len(keys), dim):
+        raise ValueError(f"vectors are {vectors.shape}, not {(len(keys), dim)}")
+    if not np.isfinite(vectors).all():
+        raise ValueError("a vector holds numbers that are not finite")

@@ -1,0 +1,105 @@
+"""The exact overlay is an exact search whose order depends on nothing but the rows."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tandem_gateway.index.overlay import ExactOverlay, exact_scores
+from tandem_gateway.model import Vectors
+
+DIM = 16
+
+
+def unit(rows: np.ndarray) -> Vectors:
+    return (rows / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def some(count: int, seed: int = 0, kinds: int | None = None) -> Vectors:
+    """Return unit vectors; of ``kinds`` different ones if that is given."""
+    rng = np.random.default_rng(seed)
+    rows = unit(rng.standard_normal((kinds or count, DIM)))
+    return rows[rng.integers(0, len(rows), count)] if kinds else rows
+
+
+def keys(*numbers: int) -> np.ndarray:
+    return np.array(numbers, np.uint64)
+
+
+def filled(vectors: Vectors, numbers: np.ndarray | None = None) -> ExactOverlay:
+    overlay = ExactOverlay(DIM)
+    overlay.add(np.arange(len(vectors), dtype=np.uint64) if numbers is None else numbers, vectors)
+    return overlay
+
+
+def test_an_empty_overlay_finds_nothing() -> None:
+    found, scores = ExactOverlay(DIM).search(some(1), 5)[0]
+    assert (len(found), len(scores)) == (0, 0)
+
+
+@given(
+    count=st.integers(1, 300), top=st.integers(1, 40), seed=st.integers(0, 1000), kinds=st.sampled_from([None, 1, 3])
+)
+def test_it_finds_what_comparing_with_all_finds(count: int, top: int, seed: int, kinds: int | None) -> None:
+    vectors, (query,) = some(count, seed, kinds), some(1, seed + 1)
+    (found, scores) = filled(vectors).search(query[None], top)[0]
+    exact = exact_scores(vectors, query)
+    order = sorted(range(count), key=lambda place: (-exact[place], place))[:top]
+    assert found.tolist() == order
+    assert scores.tolist() == exact[order].tolist()
+
+
+@given(count=st.integers(1, 200), seed=st.integers(0, 1000), kinds=st.sampled_from([None, 1, 4]))
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(count: int, seed: int, kinds: int | None) -> None:
+    overlay, query = filled(some(count, seed, kinds)), some(1, seed + 1)
+    longest = overlay.search(query, count)[0][0].tolist()
+    for top in (1, 2, 5, 50):
+        assert overlay.search(query, top)[0][0].tolist() == longest[:top]
+
+
+def test_ties_are_in_the_order_of_keys_whatever_the_order_they_came_in() -> None:
+    overlay = filled(some(200, kinds=1), np.array(np.random.default_rng(1).permutation(200), np.uint64))
+    assert overlay.search(some(1, kinds=1), 7)[0][0].tolist() == list(range(7))
+
+
+def test_a_score_does_not_depend_on_the_other_rows() -> None:
+    vectors, query = some(500), some(1, 9)[0]
+    alone = [exact_scores(vectors[place : place + 1], query)[0] for place in range(500)]
+    assert exact_scores(vectors, query).tolist() == alone
+    assert exact_scores(vectors[100:137], query).tolist() == alone[100:137]
+
+
+def test_noise_of_repeated_embedding_makes_ties() -> None:
+    (vector,) = some(1)
+    noisy = vector + np.random.default_rng(2).normal(0, 1e-9, (50, DIM)).astype(np.float32)
+    assert set(exact_scores(noisy, vector).tolist()) == {1.0}
+
+
+steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 30)), max_size=120)
+
+
+@given(steps=steps)
+def test_it_holds_what_was_added_and_not_removed(steps: list[tuple[str, int]]) -> None:
+    vectors = some(31)
+    overlay, model = ExactOverlay(DIM), set[int]()
+    for step, number in steps:
+        if step == "add":
+            assert overlay.add(keys(number), vectors[number : number + 1]) == (number not in model)
+            model.add(number)
+        else:
+            assert overlay.remove(number) == (number in model)
+            model.discard(number)
+        assert len(overlay) == len(model)
+    assert set(overlay.keys().tolist()) == model
+    for number in model:
+        assert number in overlay
+        assert overlay.search(vectors[number : number + 1], 1)[0][0].tolist() == [number]
+    if model:
+        numbers = sorted(model)
+        np.testing.assert_array_equal(overlay.vectors(numbers), vectors[numbers])
+
+
+def test_a_key_that_is_there_keeps_its_vector() -> None:
+    overlay = filled(some(3))
+    assert overlay.add(keys(1, 7, 7), some(3, seed=5)) == 1
+    np.testing.assert_array_equal(overlay.vectors([1]), some(3)[1:2])
+    np.testing.assert_array_equal(overlay.vectors([7]), some(3, seed=5)[1:2])

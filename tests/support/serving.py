@@ -11,11 +11,11 @@ from tests.support.fakes import WAIT_SECONDS
 
 
 @asynccontextmanager
-async def serving(app: AsgiApp) -> AsyncIterator[int]:
-    """Serve ``app``, which need not know of a lifespan, and give the port."""
+async def serving(app: AsgiApp, *, lifespan: bool = False) -> AsyncIterator[int]:
+    """Serve ``app`` and give the port; its lifespan is run only if ``lifespan`` says that it has one."""
 
     async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "lifespan":
+        if scope["type"] == "lifespan" and not lifespan:
             for _ in ("startup", "shutdown"):
                 await send({"type": f"{(await receive())['type']}.complete"})
             return

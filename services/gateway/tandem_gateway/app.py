@@ -265,7 +265,7 @@ def build_gateway(settings: Settings) -> Assembly:
 def client_endpoints(gateway: Gateway, settings: Settings, memory: MemoryBudget) -> list[Endpoint]:
     """Return the endpoints of the client API."""
     limits = request_limits(settings)
-    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, memory)
+    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
     return endpoints(gateway, limits, bodies, IngestReader(limits, timeout=settings.write_timeout))
 
 

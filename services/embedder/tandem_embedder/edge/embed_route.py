@@ -28,6 +28,8 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = headers.TIMEOUT_MS.encode()
 _MAX_DIGITS: Final = 9
+# A larger body is read in a thread; to read this one takes about a millisecond of the event loop.
+_READ_AT_ONCE_BYTES: Final = 256 << 10
 
 MAX_TEXTS: Final = 100_000
 """No setting allows more texts in one request; a body with more is refused before they are decoded."""
@@ -104,7 +106,10 @@ class EmbedRoute:
         exchange = exchange_of(scope)
         lease = self._limits.memory.lease()
         body = await read_body(receive, self._limits.body_bytes, exchange=exchange, lease=lease)
-        request = self._read(body, syntax)
+        if len(body) <= _READ_AT_ONCE_BYTES:
+            request = self._read(body, syntax)
+        else:
+            request = await asyncio.to_thread(self._read, body, syntax)
         if len(body) > FREE_BYTES:
             lease.hold(sum(map(sys.getsizeof, request.texts)))
         del body

@@ -13,8 +13,6 @@ from tandem_contract.client_api import (
     Job,
     JobStatus,
     Probe,
-    SearchHit,
-    SearchReply,
     SearchRequest,
     StoredDocument,
 )
@@ -26,11 +24,12 @@ from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import InvalidRequest, NotReady
 from tandem_gateway.http import openapi
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of, read_json
-from tandem_gateway.http.clock import milliseconds_since, now, rfc3339
+from tandem_gateway.http.clock import now, rfc3339
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
-from tandem_gateway.model import Hit, JobRecord
+from tandem_gateway.model import JobRecord
 from tandem_gateway.service import Gateway
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 
@@ -43,10 +42,11 @@ _INGEST_SHARE: Final = 0.75
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What the bodies of requests may have: bytes of an ingest's and a search's, and the memory of all together."""
+    """Bytes that bodies may have: an ingest's, a search's and that of its answer; and the memory of all together."""
 
     ingest: int
     search: int
+    answer: int
     memory: MemoryBudget
 
 
@@ -58,8 +58,7 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
         message = await read_json(scope, receive, _search_decoder, bodies.search)
         work = gateway.ready().answering.answer(message, caller_timeout(scope))
         answer = await unless_gone(receive, work, exchange_of(scope))
-        hits = [_hit(hit) for hit in answer.hits]
-        return _json(SearchReply(hits, milliseconds_since(started), answer.mode, answer.degraded))
+        return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 
     async def ingest(scope: Scope, receive: Receive) -> Reply:
         ready = gateway.ready()
@@ -160,10 +159,6 @@ def _document_of(scope: Scope) -> tuple[str, str]:
 
 def _json(message: object, status: int = 200) -> Reply:
     return Reply(status, _encoder.encode(message))
-
-
-def _hit(hit: Hit) -> SearchHit:
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()))
 
 
 def _job(record: JobRecord, why_waiting: str | None, ids: list[str] | None = None) -> Job:

@@ -11,6 +11,7 @@ from tandem_contract import headers
 from tandem_contract.errors import ErrorCode
 from tandem_contract.service.body import ClientGone
 from tandem_contract.service.exchange import exchange_of
+from tandem_contract.service.memory import Lease
 from tandem_contract.service.replies import STATUS, error_reply, retry_after
 from tandem_contract.service.request_id import HEADER, ID, AsgiApp, Receive, Scope, Send
 
@@ -33,6 +34,8 @@ class Reply(msgspec.Struct, frozen=True):
     body: bytes
     content_type: bytes = JSON
     code: ErrorCode | None = None
+    lease: Lease | None = None
+    """Of the memory that the body takes; None for a small one."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def send(self, scope: Scope, send: Send) -> None:

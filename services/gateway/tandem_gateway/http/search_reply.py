@@ -1,0 +1,71 @@
+"""Writes the answer to a search, small ones at once and large ones in a thread."""
+
+import asyncio
+from typing import Final
+
+import msgspec
+
+from tandem_contract.client_api import SearchHit, SearchReply
+from tandem_contract.service.http import Reply
+from tandem_contract.service.memory import MemoryBudget
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.http.clock import milliseconds_since
+from tandem_gateway.model import Hit
+from tandem_gateway.use_cases.answering import Answer
+
+_LARGE_CHARS: Final = 256 << 10
+"""An answer of more characters is encoded in a thread, hit by hit: the event loop would stand still meanwhile."""
+
+_encoder = msgspec.json.Encoder()
+_RESULTS: Final = b'"results":[]'
+
+
+async def write_search_reply(answer: Answer, started: float, most_bytes: int, memory: MemoryBudget) -> Reply:
+    """Return an answer as a reply.
+
+    Args:
+        answer: is forgotten by the caller when this is called, so that its memory is free once it is encoded.
+        started: what ``clock.now`` returned when the request came.
+        most_bytes: that the reply may have.
+        memory: of all requests; a large reply holds its bytes until it is sent.
+
+    Raises:
+        InvalidRequest: if the reply has more than ``most_bytes``.
+        OverBudget: if requests under way hold too much memory.
+    """
+    if sum(len(hit.text) for hit in answer.hits) <= _LARGE_CHARS:
+        hits = [_hit(hit) for hit in answer.hits]
+        reply = SearchReply(hits, milliseconds_since(started), answer.mode, answer.degraded)
+        return Reply(200, _encoder.encode(reply))
+    lease = memory.lease()
+    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, most_bytes)
+    lease.hold(len(hits_json))
+    empty = _encoder.encode(SearchReply([], milliseconds_since(started), answer.mode, answer.degraded))
+    assert empty.count(_RESULTS) == 1
+    return Reply(200, empty.replace(_RESULTS, b'"results":[' + hits_json + b"]"), lease=lease)
+
+
+def _encode_hits(hits: list[Hit], most_bytes: int) -> bytes:
+    """Return hits as JSON with commas between.
+
+    Raises:
+        InvalidRequest: if they have more than ``most_bytes``; a character may take six bytes of JSON.
+    """
+    parts: list[bytes] = []
+    size = 0
+    for hit in hits:
+        part = _encoder.encode(_hit(hit))
+        size += len(part) + 1
+        if size > most_bytes:
+            raise InvalidRequest(
+                f"top_k: the {len(hits)} documents found have more than {most_bytes} bytes as JSON, which is the limit "
+                "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+                param="top_k",
+                code="limit_exceeded",
+            )
+        parts.append(part)
+    return b",".join(parts)
+
+
+def _hit(hit: Hit) -> SearchHit:
+    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()))

@@ -1,0 +1,57 @@
+"""A large answer is the same JSON as a small one, has a bound, and holds its memory until it is forgotten."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from tandem_contract.client_api import ReceivedSearchReply
+from tandem_contract.service.memory import MemoryBudget, OverBudget
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.http.clock import now
+from tandem_gateway.http.search_reply import write_search_reply
+from tandem_gateway.model import Hit, Hits
+from tandem_gateway.use_cases.answering import Answer
+
+MANY = 1 << 40
+
+
+def answer(texts: list[str]) -> Answer:
+    hits = [Hit(f"d{n}", 1 - n / 100, text, '{"n":1.50}') for n, text in enumerate(texts)]
+    return Answer(Hits(hits), "lexical", degraded=True)
+
+
+def written(given: Answer, most: int = MANY, memory: int = MANY) -> bytes:
+    budget = MemoryBudget(memory, "TANDEM_SOMETHING")
+    reply = asyncio.run(write_search_reply(given, now(), most, budget))
+    assert reply.status == 200
+    assert (budget.held > 0) == (len(reply.body) > 300_000)
+    body = reply.body
+    del reply
+    assert budget.held == 0
+    return body
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_an_answer_is_the_same_json_however_large_it_is(size: int) -> None:
+    body = written(answer(['"\x01\u00e9' + "x" * size, "second"]))
+    read = msgspec.json.decode(body, type=ReceivedSearchReply)
+    assert [(hit.id, hit.score, len(hit.text), hit.metadata) for hit in read.results] == [
+        ("d0", 1.0, size + 3, {"n": 1.5}),
+        ("d1", 0.99, 6, {"n": 1.5}),
+    ]
+    assert (read.mode, read.degraded) == ("lexical", True)
+    assert b'"metadata":{"n":1.50}' in body
+
+
+def test_an_answer_that_is_too_large_as_json_is_refused() -> None:
+    given = answer(["\x01" * 100_000] * 4)
+    with pytest.raises(InvalidRequest, match="TANDEM_MAX_ANSWER_BYTES") as caught:
+        written(given, most=2_000_000)
+    assert (caught.value.param, caught.value.code) == ("top_k", "limit_exceeded")
+    assert len(written(given, most=2_500_000)) > 2_400_000
+
+
+def test_an_answer_that_takes_more_memory_than_is_left_is_refused() -> None:
+    with pytest.raises(OverBudget):
+        written(answer(["x" * 400_000]), memory=100_000)

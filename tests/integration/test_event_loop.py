@@ -1,0 +1,228 @@
+"""No request holds the event loop of either service, whatever its body: others are answered meanwhile."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import Future
+from contextlib import asynccontextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import msgspec
+import pytest
+
+from tandem_embedder import app as embedder_app
+from tandem_embedder.loading import LoadedModel
+from tandem_embedder.service import Service
+from tandem_embedder.settings import Settings as EmbedderSettings
+from tandem_gateway import app as gateway_app
+from tandem_gateway.settings import Settings
+from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
+from tests.embedder.serving.test_settings import MANIFEST
+from tests.support.fakes import run
+from tests.support.serving import serving
+from tests.support.watchdog import Watchdog
+
+HELD_SECONDS = 0.1
+LIMIT = 16 << 20
+SEARCH_LIMIT = 64 << 10
+
+
+def filled(limit: int, element: bytes, around: bytes = b'{"documents":[%s]}') -> bytes:
+    """Return a body of just under ``limit`` bytes, of so many elements as fit."""
+    count = (limit - len(around)) // (len(element) + 1)
+    return around % b",".join([element] * count)
+
+
+def documents(count: int, document: object) -> bytes:
+    return json.dumps({"documents": [document] * count}).encode()
+
+
+METADATA = {f"key{number}": number for number in range(110)}
+LISTS = {f"key{number}": [""] * 100 for number in range(11)}
+
+INGESTS: dict[str, Callable[[], bytes]] = {
+    # legal, and as large as may be
+    "10,000 documents with 110 keys": lambda: documents(9_900, {"text": "x", "metadata": METADATA}),
+    "10,000 documents of prose": lambda: documents(10_000, {"text": "Some words, and some more. " * 55}),
+    "10,000 documents with lists": lambda: documents(3_500, {"text": "x", "metadata": LISTS}),
+    "documents of the longest text": lambda: documents(160, {"text": "x, " * 33_333}),
+    "documents of escapes": lambda: documents(27, {"text": "\x01" * 99_990}),
+    # none of it is
+    "a million documents": lambda: filled(LIMIT, b'{"text":"x"}'),
+    "zeros": lambda: filled(LIMIT, b"0"),
+    "empty strings": lambda: filled(LIMIT, b'""'),
+    "arrays": lambda: filled(LIMIT, b"[[[[]]]]"),
+    "one document with a million keys": lambda: filled(
+        LIMIT, b'"k":0', b'{"documents":[{"text":"x","metadata":{%s}}]}'
+    ),
+    "one document with a list": lambda: filled(LIMIT, b'""', b'{"documents":[{"text":"x","metadata":{"k":[%s]}}]}'),
+    "zeros in another field": lambda: filled(LIMIT, b"0", b'{"documents":[{"text":"x"}],"x":[%s]}'),
+    "zeros in the collection": lambda: filled(LIMIT, b"0", b'{"documents":[{"text":"x"}],"collection":[%s]}'),
+    "a name of zeros and names": lambda: filled(LIMIT, b'"a":[0]', b"{%s}"),
+    "a long name": lambda: b'{"' + b" - at `$." * 1_800_000 + b'\\n":1}',
+    "names of the message": lambda: b'{"' + b"unknown field `" * 1_000_000 + b'":1}',
+    "quotes": lambda: b'{"documents":[{"text":"' + b'\\"' * 8_000_000 + b'"}]}',
+    "backslashes": lambda: b'{"documents":[{"text":"' + b"\\\\" * 8_000_000 + b'"}]}',
+    "brackets": lambda: b"[" * LIMIT,
+    "white space": lambda: b" " * LIMIT,
+    "a lone surrogate and a list": lambda: filled(LIMIT, b"0", b'{"collection":"\\ud800","documents":[%s]}'),
+    "documents with a lone surrogate": lambda: filled(
+        LIMIT // 8, b'{"text":"x"}', b'{"documents":[%s,{"text":"\\ud800"}]}'
+    ),
+}
+SEARCHES: dict[str, Callable[[], bytes]] = {
+    "the longest query": lambda: json.dumps({"query": "word " * 1638, "mode": "lexical"}).encode(),
+    "a long name": lambda: b'{"' + b" - at `$." * 7_000 + b'\\n":1}',
+    "a lone surrogate and a list": lambda: (
+        b'{"query":"\\ud800","' + b"k" * 20_000 + b'":[' + b",".join([b"0"] * 20_000) + b"]}"
+    ),
+    "zeros": lambda: filled(SEARCH_LIMIT, b"0", b'{"query":[%s]}'),
+    "brackets": lambda: b"[" * SEARCH_LIMIT,
+    "over its limit": lambda: b" " * LIMIT,
+}
+EMBEDS: dict[str, Callable[[], bytes]] = {
+    "64 texts": lambda: json.dumps({"texts": ["some words, " * 8_333] * 64}).encode(),
+    "a million texts": lambda: filled(8 << 20, b'""', b'{"texts":[%s]}'),
+    "zeros": lambda: filled(8 << 20, b"0", b'{"texts":[%s]}'),
+    "zeros in another field": lambda: filled(8 << 20, b"0", b'{"x":[%s]}'),
+    "a long name": lambda: b'{"' + b" - at `$." * 900_000 + b'\\n":1}',
+    "quotes": lambda: b'{"texts":["' + b'\\"' * 4_000_000 + b'"]}',
+    "a lone surrogate and a list": lambda: filled(8 << 20, b'""', b'{"kind":"\\ud800","texts":[%s]}'),
+}
+
+
+@asynccontextmanager
+async def gateway(data_dir: Path) -> AsyncIterator[str]:
+    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False)
+    app, running = gateway_app.make_app(settings, lambda: None)
+    async with serving(app, lifespan=True) as port:
+        async with asyncio.timeout(30):
+            while running.failure is None and not is_ready(running):
+                await asyncio.sleep(0.01)
+        yield f"http://127.0.0.1:{port}"
+
+
+def is_ready(running: "gateway_app.Gateway") -> bool:
+    try:
+        running.ready()
+    except Exception:
+        return False
+    return True
+
+
+@asynccontextmanager
+async def embedder() -> AsyncIterator[str]:
+    loading: Future[LoadedModel] = Future()
+    settings = EmbedderSettings(workers=1)
+    service = Service(settings, MANIFEST, loading)
+    loading.set_result(LoadedModel(FakeTokenizer(), FakeModel(), "int8", 1.0, {}))
+    async with serving(embedder_app.make_app(service, settings), lifespan=True) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def post(url: str, body: bytes, content_type: str = "application/json") -> int:
+    """Send a body from a thread of its own, which hardly holds the interpreter's lock."""
+    with httpx.Client(trust_env=False, timeout=60) as client:
+        return client.post(url, content=body, headers={"content-type": content_type}).status_code
+
+
+async def held(url: str, body: bytes, content_type: str = "application/json") -> tuple[int, float]:
+    async with Watchdog() as watchdog:
+        status = await asyncio.to_thread(post, url, body, content_type)
+    return status, watchdog.longest
+
+
+@pytest.mark.parametrize("make", INGESTS.values(), ids=INGESTS.keys())
+def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async def test() -> None:
+        async with gateway(tmp_path) as url:
+            status, seconds = await held(f"{url}/v1/ingest", make())
+            assert status in (202, 400, 413, 422), status
+            assert seconds < HELD_SECONDS
+
+    run(test)
+
+
+@pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES.keys())
+def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async def test() -> None:
+        async with gateway(tmp_path) as url:
+            status, seconds = await held(f"{url}/v1/search", make())
+            assert status in (200, 400, 413, 422), status
+            assert seconds < HELD_SECONDS
+
+    run(test)
+
+
+def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
+    async def test() -> None:
+        async with gateway(tmp_path) as url:
+            texts = ["needle " + "x, " * 33_000, "needle " + "\x01" * 99_000]
+            for number in range(10):
+                body = json.dumps(
+                    {"documents": [{"id": f"{number}-{n}", "text": texts[n % 2]} for n in range(10)]}
+                ).encode()
+                assert (await held(f"{url}/v1/ingest", body))[0] == 202
+            for top_k in (100, 20):
+                query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
+                status, seconds = await held(f"{url}/v1/search", query)
+                assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/collections",
+        "/v1/jobs/" + "x" * 60_000,
+        "/v1/collections/default/documents?id=" + quote("é") * 256,
+        "/v1/collections/default/documents?" + "&".join(["id=1"] * 10_000),
+        "/" + "%2e%2e%2f" * 6_000,
+        "/healthz",
+        "/metrics",
+        "/openapi.json",
+    ],
+    ids=lambda path: path[:40],
+)
+def test_no_path_holds_the_gateway(tmp_path: Path, path: str) -> None:
+    async def test() -> None:
+        async with gateway(tmp_path) as url, Watchdog() as watchdog:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                assert (await client.get(url + path)).status_code < 500
+        assert watchdog.longest < HELD_SECONDS
+
+    run(test)
+
+
+@pytest.mark.parametrize("make", EMBEDS.values(), ids=EMBEDS.keys())
+def test_no_body_holds_the_embedder(make: Callable[[], bytes]) -> None:
+    async def test() -> None:
+        async with embedder() as url:
+            status, seconds = await held(f"{url}/embed", make())
+            assert status in (200, 400, 413, 422, 429), status
+            assert seconds < HELD_SECONDS
+
+    run(test)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        msgspec.msgpack.encode({"texts": ["some words, " * 8_333] * 64}),
+        b"\x81\xa5texts\xdd\x00\x7a\x12\x00" + b"\xa0" * 8_000_000,
+        b"\x81\xa5texts\xdd\xff\xff\xff\xff" + b"\xa0" * 8_000_000,
+        b"\x81" * 8_000_000,
+    ],
+    ids=["64 texts", "eight million texts", "more texts than bytes", "maps"],
+)
+def test_no_messagepack_holds_the_embedder(body: bytes) -> None:
+    async def test() -> None:
+        async with embedder() as url:
+            status, seconds = await held(f"{url}/embed", body, "application/msgpack")
+            assert status in (200, 400, 413, 422, 429), status
+            assert seconds < HELD_SECONDS
+
+    run(test)

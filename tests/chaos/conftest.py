@@ -9,10 +9,14 @@ from tests.support.processes import ServiceProcess
 from tests.support.samples import Samples, make_samples
 from tests.support.stack import embedder_process
 
+EMBEDDERS_NAME = "embedders.test"
+
 
 @pytest.fixture(scope="package")
 def embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[ServiceProcess]:
-    with embedder_process(tmp_path_factory.mktemp("embedder"), model_dir) as process:
+    # Some tests reach it by a name of their own.
+    environment = {"TANDEM_EMBEDDER_ALLOWED_HOSTS": EMBEDDERS_NAME}
+    with embedder_process(tmp_path_factory.mktemp("embedder"), model_dir, env=environment) as process:
         yield process
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.conftest import EMBEDDERS_NAME
 from tests.support.faulty import FaultyEmbedder
 from tests.support.ingesting import in_batches
 from tests.support.namespaces import python_in, require_mounts
@@ -14,7 +15,7 @@ from tests.support.searching import SearchLoad
 from tests.support.stack import Client, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 
-NAME = "embedders.test"
+NAME = EMBEDDERS_NAME
 ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 

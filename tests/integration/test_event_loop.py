@@ -20,7 +20,7 @@ from tandem_gateway import app as gateway_app
 from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
 from tests.embedder.serving.test_settings import MANIFEST
-from tests.support.fakes import run
+from tests.support.fakes import eventually, run
 from tests.support.serving import serving
 from tests.support.watchdog import Watchdog
 
@@ -98,13 +98,11 @@ async def gateway(data_dir: Path) -> AsyncIterator[str]:
     settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False)
     app, running = gateway_app.make_app(settings, lambda: None)
     async with serving(app, lifespan=True) as port:
-        async with asyncio.timeout(30):
-            while running.failure is None and not is_ready(running):
-                await asyncio.sleep(0.01)
+        await eventually(lambda: is_ready(running), bool)
         yield f"http://127.0.0.1:{port}"
 
 
-def is_ready(running: "gateway_app.Gateway") -> bool:
+async def is_ready(running: "gateway_app.Gateway") -> bool:
     try:
         running.ready()
     except Exception:
@@ -189,9 +187,8 @@ def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
 )
 def test_no_path_holds_the_gateway(tmp_path: Path, path: str) -> None:
     async def test() -> None:
-        async with gateway(tmp_path) as url, Watchdog() as watchdog:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                assert (await client.get(url + path)).status_code < 500
+        async with gateway(tmp_path) as url, Watchdog() as watchdog, httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(url + path)).status_code < 500
         assert watchdog.longest < HELD_SECONDS
 
     run(test)

@@ -23,16 +23,23 @@ SAMPLES: dict[str, object] = {
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
     ),
     "embed_request.json": EmbedRequest(texts=["a text"], kind="query", truncate=False, priority="bulk"),
-    "packed_embed_reply.msgpack": PackedEmbedReply(
-        embeddings=VECTORS.tobytes(), dim=3, model="m", fingerprint="0" * 64, tokens=[4, 256], truncated=[False, True]
+    "packed_embed_reply_with_unknown.msgpack": PackedEmbedReply(
+        embeddings=VECTORS.tobytes(),
+        dim=3,
+        model="m",
+        fingerprint="0" * 64,
+        tokens=[4, 256],
+        truncated=[False, True],
+        unknown=[0.0, 0.25],
     ),
-    "embed_reply.json": EmbedReply(
+    "embed_reply_with_unknown.json": EmbedReply(
         embeddings=[[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]],
         dim=3,
         model="m",
         fingerprint="0" * 64,
         tokens=[4, 256],
         truncated=[False, True],
+        unknown=[0.0, 0.25],
     ),
     "error_reply.json": ErrorReply(
         ErrorBody(
@@ -79,6 +86,17 @@ SAMPLES: dict[str, object] = {
 
 # As older services and clients write them; what they lack has its default.
 OLDER: dict[str, object] = {
+    "packed_embed_reply.msgpack": PackedEmbedReply(
+        embeddings=VECTORS.tobytes(), dim=3, model="m", fingerprint="0" * 64, tokens=[4, 256], truncated=[False, True]
+    ),
+    "embed_reply.json": EmbedReply(
+        embeddings=[[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]],
+        dim=3,
+        model="m",
+        fingerprint="0" * 64,
+        tokens=[4, 256],
+        truncated=[False, True],
+    ),
     "search_request.json": SearchRequest(query="what?", top_k=7, collection="books"),
     "search_reply.json": ReceivedSearchReply(
         results=[

@@ -6,17 +6,18 @@ back and what was queued is dropped.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import get_args
 
 import msgspec
 
-from tandem_contract.embed import EmbedRequest
+from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.admission import Admission, Grant, estimate_tokens
 from tandem_embedder.artefact import Manifest
 from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
-from tandem_embedder.ports import TokenizedText, Vectors
+from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
 from tandem_embedder.readiness import Readiness
 from tandem_embedder.scheduler import Scheduler
 from tandem_embedder.tokenizing import LaneTokenizer
@@ -38,6 +39,8 @@ class Embedded(msgspec.Struct, frozen=True):
     """``(n, dim) float32``, rows of unit length."""
     tokens: list[int]
     truncated: list[bool]
+    unknown: list[float]
+    """See ``EmbedReply.unknown``."""
     tokenize_seconds: float
     queue_seconds: float
 
@@ -51,6 +54,7 @@ class Embed:
         readiness: is asked before anything else.
         admission: bounds what waits.
         tokenizer: of the model.
+        overhead: tokens that each kind of text has beside its own: the prompt's and the special ones.
         scheduler: of the model.
         clock: monotonic seconds; the scheduler's.
     """
@@ -62,6 +66,7 @@ class Embed:
         readiness: Readiness,
         admission: Admission,
         tokenizer: LaneTokenizer,
+        overhead: Mapping[Kind, int],
         scheduler: Scheduler,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -70,6 +75,7 @@ class Embed:
         self._readiness = readiness
         self._admission = admission
         self._tokenizer = tokenizer
+        self._overhead = overhead
         self._scheduler = scheduler
         self._clock = clock
 
@@ -125,14 +131,30 @@ class Embed:
             vectors=vectors,
             tokens=tokens,
             truncated=[text.truncated for text in tokenized],
+            unknown=[unknown_share(text, self._overhead[request.kind]) for text in tokenized],
             tokenize_seconds=tokenize_seconds,
             queue_seconds=ticket.queue_seconds,
         )
 
     def _prompted(self, request: EmbedRequest) -> list[str]:
-        prompts = self._manifest.prompts
-        prompt = prompts.query if request.kind == "query" else prompts.document
+        prompt = prompt_of(self._manifest, request.kind)
         return [prompt + text for text in request.texts] if prompt else request.texts
+
+
+def prompt_of(manifest: Manifest, kind: Kind) -> str:
+    """Return what the model wants before a text of this kind; empty if it wants nothing."""
+    return manifest.prompts.query if kind == "query" else manifest.prompts.document
+
+
+def overhead_of(manifest: Manifest, tokenizer: Tokenizer) -> dict[Kind, int]:
+    """Return how many tokens each kind of text has beside its own: the prompt's and the special ones."""
+    return {kind: len(tokenizer.tokenize([prompt_of(manifest, kind)])[0].ids) for kind in get_args(Kind)}
+
+
+def unknown_share(text: TokenizedText, overhead: int) -> float:
+    """Return the share of a text's own tokens that the vocabulary lacks; 1 for a text without a token of its own."""
+    own = len(text.ids) - overhead
+    return text.unknown / own if own > 0 else 1.0
 
 
 def check_texts(texts: Sequence[str], limits: RequestLimits) -> None:

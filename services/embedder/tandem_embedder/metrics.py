@@ -37,6 +37,8 @@ class Metrics:
         self._requests = self._counter("requests", "Requests to POST /embed by HTTP status.", "code")
         self._requests_by_code: dict[int, prometheus.Counter] = {}
         self._texts = self._counter("texts", "Texts embedded.")
+        self._truncated = self._counter("truncated_texts", "Texts of which the model saw only the beginning.")
+        self._unknown = self._counter("unknown_texts", "Texts with tokens that the model's vocabulary lacks.")
         rejected = self._counter("rejected", "Requests refused before they were queued, by error code.", "reason")
         self._rejected = rejected
         self._rejected_by_reason: dict[str, prometheus.Counter] = {}
@@ -74,6 +76,10 @@ class Metrics:
     def embedded(self, result: Embedded) -> None:
         """A request was answered with vectors."""
         self._texts.inc(len(result.tokens))
+        if any(result.truncated):
+            self._truncated.inc(sum(result.truncated))
+        if any(result.unknown):
+            self._unknown.inc(sum(share > 0 for share in result.unknown))
         self._tokenize_seconds.observe(result.tokenize_seconds)
 
     def rejected(self, reason: str) -> None:

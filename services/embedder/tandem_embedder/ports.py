@@ -18,6 +18,8 @@ class TokenizedText(msgspec.Struct, frozen=True):
 
     ids: Ids
     truncated: bool
+    unknown: int = 0
+    """How many of the ids stand for what the vocabulary lacks."""
 
 
 class Tokenizer(Protocol):

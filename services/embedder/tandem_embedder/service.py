@@ -9,7 +9,7 @@ from tandem_contract.service import garbage
 from tandem_embedder.admission import Admission, DrainRate
 from tandem_embedder.artefact import Manifest
 from tandem_embedder.edge.probes import ReadyReply
-from tandem_embedder.embed import Embed, Embedded, RequestLimits
+from tandem_embedder.embed import Embed, Embedded, RequestLimits, overhead_of
 from tandem_embedder.lanes import LANES
 from tandem_embedder.loading import LoadedModel
 from tandem_embedder.metrics import Metrics
@@ -120,6 +120,7 @@ class Service:
             self.readiness,
             self._admission,
             self._tokenizer,
+            overhead_of(self._manifest, loaded.tokenizer),
             self._scheduler,
         )
         self._scheduler.start()

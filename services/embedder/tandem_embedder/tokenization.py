@@ -4,8 +4,10 @@ Cutting at the model's limit is the library's, because the special tokens at the
 a batch is padded to its own longest, where the batch is made. The calls release the GIL.
 """
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tokenizers
@@ -34,14 +36,29 @@ class HuggingFaceTokenizer:
         # The file's own settings are not to be trusted: all-MiniLM-L6-v2's says 128 tokens, padded to 128 always.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_seq_length)
+        self._unknown_id = unknown_id(json.loads(self._tokenizer.to_str())["model"])
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """Return the ids of each text, cut at the limit, and whether it was."""
-        return [
-            TokenizedText(
-                np.array(encoding.ids, dtype=np.int32),
-                # What was cut off lies in `overflowing`, which is built when asked for: ask only where it can exist.
-                truncated=len(encoding) >= self._max_seq_length and bool(encoding.overflowing),
-            )
-            for encoding in self._tokenizer.encode_batch_fast(list(texts))
-        ]
+        """Return the ids of each text, cut at the limit, whether it was, and how many of them are unknown."""
+        return [self._read(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
+
+    def _read(self, encoding: tokenizers.Encoding) -> TokenizedText:
+        ids = encoding.ids
+        return TokenizedText(
+            np.array(ids, dtype=np.int32),
+            # What was cut off lies in `overflowing`, which is built when asked for: ask only where it can exist.
+            truncated=len(ids) >= self._max_seq_length and bool(encoding.overflowing),
+            unknown=ids.count(self._unknown_id),
+        )
+
+
+def unknown_id(model: dict[str, Any]) -> int | None:
+    """Return the id of the token that stands for what the vocabulary lacks; None if the model has none.
+
+    Args:
+        model: the part ``model`` of a ``tokenizer.json``. WordPiece, BPE and WordLevel name the token, Unigram numbers
+            it; BPE over bytes has none, since it has a token for every byte.
+    """
+    vocabulary = model.get("vocab")
+    found = vocabulary.get(model.get("unk_token")) if isinstance(vocabulary, dict) else model.get("unk_id")
+    return found if isinstance(found, int) else None

@@ -38,6 +38,12 @@ class EmbedReply(msgspec.Struct, frozen=True):
     tokens: list[int]
     """Tokens of each text that the model saw, special tokens included."""
     truncated: list[bool]
+    unknown: list[float] = []
+    """Share of each text's tokens that the model's vocabulary lacks, from 0 to 1; 1 for a text without a token.
+
+    Prompt and special tokens are not counted. Texts that are wholly unknown all have the same vector. Empty in the
+    reply of an embedder that is older than the field.
+    """
 
 
 class PackedEmbedReply(msgspec.Struct, frozen=True):
@@ -49,3 +55,4 @@ class PackedEmbedReply(msgspec.Struct, frozen=True):
     fingerprint: str
     tokens: list[int]
     truncated: list[bool]
+    unknown: list[float] = []

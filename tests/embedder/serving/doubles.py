@@ -48,7 +48,7 @@ class FakeModel:
 
 
 class FakeTokenizer:
-    """One id for each word, its length, between two marks; cuts at ``limit``."""
+    """One id for each word, its length, between two marks; cuts at ``limit``; knows no word that is not ASCII."""
 
     def __init__(self, limit: int = 16) -> None:
         self.limit = limit
@@ -63,9 +63,11 @@ class FakeTokenizer:
         assert self.gate.wait(WAIT_SECONDS), "nobody opened the gate"
         result = []
         for text in texts:
-            words = [len(word) for word in text.split()]
+            words = text.split()
             kept = words[: self.limit - 2]
-            result.append(TokenizedText(ids_of(101, *kept, 102), truncated=len(kept) < len(words)))
+            ids = ids_of(101, *map(len, kept), 102)
+            unknown = sum(not word.isascii() for word in kept)
+            result.append(TokenizedText(ids, truncated=len(kept) < len(words), unknown=unknown))
         return result
 
 

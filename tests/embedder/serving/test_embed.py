@@ -4,19 +4,22 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
-from tandem_contract.embed import EmbedRequest
+from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.admission import Admission, DrainRate
 from tandem_embedder.artefact import Prompts
 from tandem_embedder.batching import BatchLimits
-from tandem_embedder.embed import Embed, RequestLimits
+from tandem_embedder.embed import Embed, RequestLimits, overhead_of, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
+from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tandem_embedder.scheduler import Scheduler
+from tandem_embedder.tokenization import unknown_id
 from tandem_embedder.tokenizing import AT_ONCE_CHARS, LaneTokenizer, slices
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, run, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
@@ -49,7 +52,7 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
     limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
     try:
         yield Bench(
-            Embed(manifest, limits, readiness, admission, lanes, scheduler),
+            Embed(manifest, limits, readiness, admission, lanes, overhead_of(manifest, FakeTokenizer()), scheduler),
             model,
             tokenizer,
             admission,
@@ -75,6 +78,34 @@ def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():
             b.assert_nothing_kept()
 
     run(test)
+
+
+@pytest.mark.parametrize("prompts", [Prompts(), Prompts(query="query: ", document="a long prompt: ")])
+@pytest.mark.parametrize("kind", ["query", "document"])
+def test_the_share_of_a_text_that_is_unknown_leaves_prompt_and_special_tokens_out(kind: Kind, prompts: Prompts):
+    async def test() -> None:
+        async with bench(prompts=prompts) as b:
+            done = await b.embed(EmbedRequest(["plain words", "ein schöner Tag heute", "ข้าวผัด", "\u200b"], kind=kind))
+            assert done.unknown == [0.0, 0.25, 1.0, 1.0]
+
+    run(test)
+
+
+def test_a_text_without_a_token_is_wholly_unknown():
+    assert unknown_share(TokenizedText(ids_of(101, 102), truncated=False), overhead=2) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ({"type": "WordPiece", "unk_token": "[UNK]", "vocab": {"[PAD]": 0, "[UNK]": 100}}, 100),
+        ({"type": "BPE", "unk_token": None, "vocab": {"a": 0}}, None),
+        ({"type": "Unigram", "unk_id": 3, "vocab": [["<s>", 0.0]]}, 3),
+        ({"type": "Unigram", "unk_id": None, "vocab": []}, None),
+    ],
+)
+def test_the_token_for_what_is_unknown_is_found_in_each_kind_of_vocabulary(model: dict[str, Any], expected: int | None):
+    assert unknown_id(model) == expected
 
 
 @pytest.mark.parametrize(

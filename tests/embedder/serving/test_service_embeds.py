@@ -114,6 +114,18 @@ def test_a_long_text_is_cut_and_says_so(client: httpx.Client):
     assert (exact.tokens, exact.truncated) == ([256, 256], [False, True])
 
 
+def test_what_the_vocabulary_lacks_is_told(client: httpx.Client):
+    texts = ["plain English", "🎉", "ฉันชอบกินข้าวผัด", "cake for the party 🎉", "👍🏽 " * 300]
+    reply = embed_json(client, texts)
+    assert reply.unknown == [0.0, 1.0, 1.0, 0.2, 1.0]
+    packed, _ = embed_packed(client, texts)
+    assert packed.unknown == reply.unknown
+    assert np.allclose(reply.embeddings[1], reply.embeddings[2], atol=1e-5)  # which is why it has to be told
+    metrics = client.get("/metrics").text
+    assert "tandem_embedder_unknown_texts_total 0.0" not in metrics
+    assert "tandem_embedder_truncated_texts_total 0.0" not in metrics
+
+
 def test_a_long_text_is_refused_if_it_must_not_be_cut(client: httpx.Client):
     response = client.post("/embed", json={"texts": ["short", text_of(2_000, 1)], "truncate": False})
     assert response.status_code == 422

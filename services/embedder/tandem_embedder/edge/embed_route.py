@@ -145,6 +145,7 @@ class EmbedRoute:
                 fingerprint=service.fingerprint,
                 tokens=embedded.tokens,
                 truncated=embedded.truncated,
+                unknown=embedded.unknown,
             )
             return Reply(200, self._msgpack_out.encode(packed), MSGPACK)
         reply = EmbedReply(
@@ -154,6 +155,7 @@ class EmbedRoute:
             fingerprint=service.fingerprint,
             tokens=embedded.tokens,
             truncated=embedded.truncated,
+            unknown=embedded.unknown,
         )
         return Reply(200, self._json_out.encode(reply))
 

@@ -57,6 +57,39 @@ SAMPLES: dict[str, object] = {
         ],
         collection="books",
     ),
+    "job_with_coverage.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="failed",
+        total_documents=3,
+        processed_documents=3,
+        error="1 of 3 documents could not be embedded",
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at="2026-01-01T00:00:01.000Z",
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        unchanged_documents=1,
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        document_ids=["a/b", "c", "d"],
+        truncated_documents=1,
+        unreadable_documents=1,
+    ),
+    "search_request_with_mode.json": SearchRequest(query="what?", top_k=7, collection="books", mode="lexical"),
+    "search_reply_with_warnings.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
+            ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
+        ],
+        took_ms=1.25,
+        mode="lexical",
+        degraded=True,
+        query_truncated=True,
+        warnings=["unknown_tokens"],
+    ),
+}
+
+# As older services and clients write them; what they lack has its default.
+OLDER: dict[str, object] = {
     "job.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",
@@ -72,7 +105,6 @@ SAMPLES: dict[str, object] = {
         failures=[DocumentFailure("a/b", "refused")],
         document_ids=["a/b", "c", "d"],
     ),
-    "search_request_with_mode.json": SearchRequest(query="what?", top_k=7, collection="books", mode="lexical"),
     "search_reply_with_mode.json": ReceivedSearchReply(
         results=[
             ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
@@ -82,10 +114,6 @@ SAMPLES: dict[str, object] = {
         mode="lexical",
         degraded=True,
     ),
-}
-
-# As older services and clients write them; what they lack has its default.
-OLDER: dict[str, object] = {
     "packed_embed_reply.msgpack": PackedEmbedReply(
         embeddings=VECTORS.tobytes(), dim=3, model="m", fingerprint="0" * 64, tokens=[4, 256], truncated=[False, True]
     ),

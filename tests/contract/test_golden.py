@@ -54,7 +54,8 @@ def test_the_services_search_reply_is_what_its_reader_knows():
         SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}')),
         SearchHit("c", -0.5, "another", msgspec.Raw(b"{}")),
     ]
-    assert msgspec.json.encode(SearchReply(hits, 1.25, "lexical", True)) == golden("search_reply_with_mode.json")
+    reply = SearchReply(hits, 1.25, "lexical", True, True, ["unknown_tokens"])
+    assert msgspec.json.encode(reply) == golden("search_reply_with_warnings.json")
 
 
 def test_packed_vectors_are_rows_of_little_endian_float32():

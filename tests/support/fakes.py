@@ -23,7 +23,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.index.indexes import AnswerLimits, VectorQuery
 from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Embeddings, Hit, Hits, Keys, Vectors
+from tandem_gateway.model import WHOLE, Coverage, Embeddings, Hit, Hits, Keys, Vectors
 
 DIM = 8
 FINGERPRINT = "f" * 32
@@ -56,6 +56,7 @@ class FakeEmbedder:
         self.calls: list[list[str]] = []
         self.timeouts: list[float] = []
         self.kinds: list[tuple[Kind, Priority]] = []
+        self.coverage: Callable[[str], Coverage] = lambda text: WHOLE
         self.wanted: list[str | None] = []
         """The fingerprint asked for, call by call."""
         self.replicas = 1
@@ -101,7 +102,8 @@ class FakeEmbedder:
                 raise EmbedderRejected(f"the embedder refuses {text!r}")
             if self.broken(text):
                 raise EmbedderBroken("the embedder sent nonsense")
-        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint)
+        coverages = [self.coverage(text) for text in texts]
+        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint, coverages)
 
     async def ready(self, *, timeout: float) -> bool:
         return not self.unavailable

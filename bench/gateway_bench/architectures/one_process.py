@@ -38,7 +38,7 @@ from tandem_gateway import errors as gateway_errors
 from tandem_gateway.app import build_parts, client_endpoints, compose_app, open_storage
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.model import Embeddings
+from tandem_gateway.model import Coverage, Embeddings
 from tandem_gateway.service import Gateway
 from tandem_gateway.settings import Settings as GatewaySettings
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
@@ -70,7 +70,8 @@ class InProcessEmbedder:
             raise gateway_errors.EmbedderRejected(error.message) from error
         except embedder_errors.EmbedderError as error:
             raise gateway_errors.EmbedderBroken(error.message) from error
-        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint)
+        coverages = list(map(Coverage, embedded.truncated, embedded.unknown))
+        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint, coverages)
 
     async def ready(self, *, timeout: float) -> bool:
         """Return whether the model is loaded."""

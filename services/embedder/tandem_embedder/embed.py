@@ -54,8 +54,8 @@ class Embed:
         readiness: is asked before anything else.
         admission: bounds what waits.
         tokenizer: of the model.
-        overhead: tokens that each kind of text has beside its own: the prompt's and the special ones.
         scheduler: of the model.
+        overhead: tokens that each kind of text has beside its own: the prompt's and the special ones.
         clock: monotonic seconds; the scheduler's.
     """
 
@@ -66,8 +66,9 @@ class Embed:
         readiness: Readiness,
         admission: Admission,
         tokenizer: LaneTokenizer,
-        overhead: Mapping[Kind, int],
         scheduler: Scheduler,
+        *,
+        overhead: Mapping[Kind, int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._manifest = manifest

@@ -120,8 +120,8 @@ class Service:
             self.readiness,
             self._admission,
             self._tokenizer,
-            overhead_of(self._manifest, loaded.tokenizer),
             self._scheduler,
+            overhead=overhead_of(self._manifest, loaded.tokenizer),
         )
         self._scheduler.start()
         garbage.settle()

@@ -48,7 +48,7 @@ class HuggingFaceTokenizer:
             np.array(ids, dtype=np.int32),
             # What was cut off lies in `overflowing`, which is built when asked for: ask only where it can exist.
             truncated=len(ids) >= self._max_seq_length and bool(encoding.overflowing),
-            unknown=ids.count(self._unknown_id),
+            unknown=ids.count(self._unknown_id) if self._unknown_id is not None else 0,
         )
 
 

@@ -140,6 +140,8 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
         timeout=settings.bulk_timeout,
         events=EmbeddingEvents(
             embedded=metrics.documents_embedded.inc,
+            truncated=metrics.coverage.documents_truncated.inc,
+            unreadable=metrics.coverage.documents_unreadable.inc,
             failed=metrics.documents_failed.inc,
             retried=metrics.retried,
             mismatched=metrics.fingerprint_mismatches.inc,
@@ -164,7 +166,12 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
         storage.lexical,
         request_limits=limits,
         timeout=settings.search_timeout,
-        events=AnsweringEvents(answered=metrics.searched, degraded=metrics.degraded_searches.inc),
+        events=AnsweringEvents(
+            answered=metrics.searched,
+            degraded=metrics.degraded_searches.inc,
+            truncated=metrics.coverage.truncated_queries.inc,
+            unreadable=metrics.coverage.unreadable_queries.inc,
+        ),
     )
     return Parts(
         search=search,

@@ -76,6 +76,32 @@ class IndexMetrics:
             gauge.clear()
 
 
+class CoverageMetrics:
+    """Texts that their vector does not stand for in full."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.documents_truncated = Counter(
+            "tandem_gateway_documents_truncated",
+            "Documents embedded of which the model saw only the beginning.",
+            registry=registry,
+        )
+        self.documents_unreadable = Counter(
+            "tandem_gateway_documents_unreadable",
+            "Documents embedded most of whose tokens the model's vocabulary lacks.",
+            registry=registry,
+        )
+        self.truncated_queries = Counter(
+            "tandem_gateway_truncated_queries",
+            "Searches of whose query the model saw only the beginning.",
+            registry=registry,
+        )
+        self.unreadable_queries = Counter(
+            "tandem_gateway_unreadable_queries",
+            "Searches with a query most of whose tokens the model's vocabulary lacks.",
+            registry=registry,
+        )
+
+
 class Metrics:
     """One registry and everything in it; each metric says itself what it counts."""
 
@@ -157,6 +183,7 @@ class Metrics:
             registry=registry,
         )
         self.index = IndexMetrics(registry)
+        self.coverage = CoverageMetrics(registry)
         self.documents_embedded = Counter(
             "tandem_gateway_documents_embedded", "Documents that got their vector.", registry=registry
         )
@@ -276,8 +303,7 @@ class Metrics:
             buckets=_DIFFERENCES,
             registry=registry,
         )
-        build = Gauge("tandem_gateway_build_info", "Always 1; the version is a label.", ["version"], registry=registry)
-        build.labels(version).set(1)
+        self._show_version(version)
         self._bound_requests: dict[tuple[str, int], Counter] = {}
         self._bound_seconds: dict[str, Histogram] = {}
         self._bound_calls: dict[str, Histogram] = {}
@@ -392,6 +418,12 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _show_version(self, version: str) -> None:
+        build = Gauge(
+            "tandem_gateway_build_info", "Always 1; the version is a label.", ["version"], registry=self.registry
+        )
+        build.labels(version).set(1)
 
     def _show_what_is_rare(self) -> None:
         """Let these be there before they happen: Prometheus sees no increase in a series that begins at 1."""

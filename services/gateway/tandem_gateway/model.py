@@ -1,6 +1,6 @@
 """The gateway's records, as store, index and use cases pass them to each other."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -59,6 +59,25 @@ class PendingBatch:
     """Of the model that the collection is pinned to; None before its first vector."""
 
 
+class Coverage(msgspec.Struct, frozen=True, gc=False):
+    """How much of a text its vector stands for."""
+
+    truncated: bool = False
+    """Whether the model saw only the text's beginning."""
+    unknown: float = 0.0
+    """Share of the tokens that the model's vocabulary lacks, from 0 to 1."""
+
+    @property
+    def unreadable(self) -> bool:
+        """Whether the vector says little of the text: most of its tokens are unknown."""
+        return self.unknown > _UNREADABLE_SHARE
+
+
+_UNREADABLE_SHARE = 0.5
+WHOLE = Coverage()
+"""The model read all of the text."""
+
+
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
     """The vectors of a pending batch: row i of ``vectors`` belongs to ``row_ids[i]``."""
@@ -70,6 +89,8 @@ class EmbeddedBatch:
     fingerprint: str
     started_at: float
     """When the batch was sent to the embedder; seconds since the epoch."""
+    coverages: Sequence[Coverage] = ()
+    """One a row; empty if the embedder does not say."""
 
 
 class LiveDocument(msgspec.Struct, frozen=True):
@@ -90,6 +111,8 @@ class DocumentView:
     text: str
     metadata: str
     embedded: bool
+    coverage: Coverage | None = None
+    """Of the newest version; None while it waits, or if its embedder did not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +141,10 @@ class JobRecord:
     created_at: float
     started_at: float | None
     finished_at: float | None
+    truncated: int = 0
+    """Documents whose vector stands for their beginning only."""
+    unreadable: int = 0
+    """See ``Coverage.unreadable``."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """(document id, error), the first 100."""
 
@@ -143,6 +170,8 @@ class Embeddings(msgspec.Struct, frozen=True):
     vectors: Vectors
     model: str
     fingerprint: str
+    coverages: Sequence[Coverage] = ()
+    """One a text; empty if the embedder does not say."""
 
 
 ReplicaStatus = Literal["serving", "ejected", "draining"]

@@ -17,6 +17,9 @@ SearchMode = Literal["auto", "dense", "lexical"]
 """``dense`` compares vectors, ``lexical`` words; ``auto`` is dense, or lexical while no embedder answers."""
 AnsweredBy = Literal["dense", "lexical"]
 
+SearchWarning = Literal["unknown_tokens"]
+"""``unknown_tokens``: the model does not know a part of the query; if that is most of it, ``auto`` answers by words."""
+
 JobStatus = Literal["pending", "running", "completed", "failed"]
 
 
@@ -63,6 +66,10 @@ class Job(msgspec.Struct, frozen=True):
     """The first failures, at most 100."""
     document_ids: list[str] | None = None
     """In the reply to an ingest: each document's id, in the order sent."""
+    truncated_documents: int = 0
+    """Documents that are longer than the model reads: search by meaning knows only their beginning."""
+    unreadable_documents: int = 0
+    """Documents most of whose tokens the model's vocabulary lacks: only search by words finds them."""
 
 
 class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -93,6 +100,9 @@ class SearchReply(msgspec.Struct, frozen=True):
     """Which search found them, and what their scores therefore are."""
     degraded: bool = False
     """True if no embedder answered, and lexical search stood in for the dense one."""
+    query_truncated: bool = False
+    """True if the query is longer than the model reads: what is behind its limit did not count."""
+    warnings: list[SearchWarning] = []
 
 
 class ReceivedSearchHit(msgspec.Struct, frozen=True):
@@ -111,6 +121,8 @@ class ReceivedSearchReply(msgspec.Struct, frozen=True):
     took_ms: float
     mode: str = "dense"
     degraded: bool = False
+    query_truncated: bool = False
+    warnings: list[str] = []
 
 
 class StoredDocument(msgspec.Struct, frozen=True):
@@ -122,6 +134,10 @@ class StoredDocument(msgspec.Struct, frozen=True):
     collection: str
     embedded: bool
     """False while a newer version of it waits to be embedded, or it was never embedded."""
+    truncated: bool | None = None
+    """Whether it is longer than the model reads; null while it waits, or if its embedder did not say."""
+    unknown: float | None = None
+    """Share of its tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
 
 
 class Collection(msgspec.Struct, frozen=True):

@@ -52,7 +52,15 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
     limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
     try:
         yield Bench(
-            Embed(manifest, limits, readiness, admission, lanes, overhead_of(manifest, FakeTokenizer()), scheduler),
+            Embed(
+                manifest,
+                limits,
+                readiness,
+                admission,
+                lanes,
+                scheduler,
+                overhead=overhead_of(manifest, FakeTokenizer()),
+            ),
             model,
             tokenizer,
             admission,

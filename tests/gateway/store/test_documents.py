@@ -7,7 +7,7 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import FingerprintMismatch
-from tandem_gateway.model import CollectionRecord, EmbeddedBatch, JobRecord, NewDocument
+from tandem_gateway.model import WHOLE, CollectionRecord, Coverage, EmbeddedBatch, JobRecord, NewDocument
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
 from tests.support.stores import NOW, document, embed_pending, ingest
 
@@ -294,5 +294,29 @@ def test_pending_documents_are_given_in_order_of_one_collection_and_without_thos
         odd = await store.pending(after=0, limit=10, without={even.collection_id})
         assert odd.collection == "odd"
         assert (await store.pending(after=0, limit=10, without={even.collection_id, odd.collection_id})).documents == []
+
+    run(test)
+
+
+def test_a_job_counts_what_was_cut_also_where_nothing_is_embedded_again(store: SqliteStore):
+    async def test() -> None:
+        await accept(store, document("a"), document("b"), document("c"))
+        batch = await store.pending(after=0, limit=10, without=())
+        rows = [waiting.row_id for waiting in batch.documents]
+        vectors = vectors_of([waiting.text for waiting in batch.documents])
+        coverages = [Coverage(truncated=True), Coverage(unknown=1.0), WHOLE]
+        await store.complete(EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, coverages))
+        first = await job(store)
+        assert (first.processed, first.truncated, first.unreadable) == (3, 1, 1)
+        same = await accept(store, document("a"), document("b", metadata='{"n":1}'), document("c"), job_id="again")
+        assert (same.processed, same.unchanged, same.truncated, same.unreadable) == (3, 2, 1, 1)
+        for doc_id, coverage in zip("abc", coverages, strict=True):
+            found = await store.document("default", doc_id)
+            assert found is not None
+            assert found.coverage == coverage
+        await accept(store, document("a", "a newer text"), job_id="newer")
+        waiting = await store.document("default", "a")
+        assert waiting is not None
+        assert waiting.coverage is None
 
     run(test)

@@ -11,5 +11,7 @@ TEXTS = ["one", "two"]
 
 def packed(vectors: np.ndarray | None = None, **fields: object) -> bytes:
     vectors = vectors_of(TEXTS) if vectors is None else vectors
-    reply = PackedEmbedReply(vectors.astype("<f4").tobytes(), DIM, MODEL, FINGERPRINT, [3, 3], [False, False])
+    reply = PackedEmbedReply(
+        vectors.astype("<f4").tobytes(), DIM, MODEL, FINGERPRINT, [3, 3], [False, False], [0.0, 0.0]
+    )
     return msgspec.msgpack.encode(msgspec.structs.replace(reply, **fields))

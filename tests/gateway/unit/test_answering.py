@@ -22,7 +22,7 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tandem_gateway.model import Hit
+from tandem_gateway.model import Coverage, Hit
 from tandem_gateway.use_cases import answering, breaker
 from tandem_gateway.use_cases.answering import Answer, Answering, AnsweringEvents, dense_seconds
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
@@ -38,13 +38,14 @@ class FakeLexical:
         self.asked: list[tuple[str, str, int]] = []
         self.timeouts: list[float] = []
         self.error: GatewayError | None = None
+        self.finds = True
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         self.asked.append((collection, query, top_k))
         self.timeouts.append(timeout)
         if self.error is not None:
             raise self.error
-        return [Hit(f"word in {collection}", 2.5, "text", "{}")]
+        return [Hit(f"word in {collection}", 2.5, "text", "{}")] if self.finds else []
 
 
 class Bench:
@@ -54,6 +55,8 @@ class Bench:
         self.embedder, self.index, self.lexical = FakeEmbedder(), FakeSearchable(), FakeLexical()
         self.modes: list[str] = []
         self.degraded = 0
+        self.truncated = 0
+        self.unreadable = 0
         self.use_case = Answering(
             Search(
                 self.embedder,
@@ -67,11 +70,17 @@ class Bench:
             self.lexical,
             request_limits=LIMITS,
             timeout=timeout,
-            events=AnsweringEvents(self.modes.append, self._degraded),
+            events=AnsweringEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),
         )
 
     def _degraded(self) -> None:
         self.degraded += 1
+
+    def _truncated(self) -> None:
+        self.truncated += 1
+
+    def _unreadable(self) -> None:
+        self.unreadable += 1
 
     async def ask(self, query: str = "q", mode: SearchMode = "auto", timeout: float | None = None) -> Answer:
         return await self.use_case.answer(SearchRequest(query, 1, "books", mode), timeout)
@@ -232,3 +241,53 @@ def test_a_query_whose_vector_is_kept_is_dense_without_an_embedder():
 def test_the_greater_part_of_the_time_is_the_embedders(seconds: float):
     assert 0.8 * seconds - 1e-9 <= dense_seconds(seconds) < seconds
     assert seconds - dense_seconds(seconds) <= 1.0 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("unknown", "finds", "mode", "hits"),
+    [
+        (1.0, True, "lexical", 1),
+        (1.0, False, "lexical", 0),  # its vector is nearest to whatever else the model cannot read
+        (0.6, True, "lexical", 1),
+        (0.6, False, "dense", 1),
+        (0.5, True, "dense", 1),
+    ],
+)
+def test_a_query_that_the_model_hardly_reads_is_answered_by_its_words(
+    unknown: float, finds: bool, mode: str, hits: int
+):
+    async def test() -> None:
+        bench = Bench()
+        bench.lexical.finds = finds
+        bench.embedder.coverage = lambda text: Coverage(unknown=unknown)
+        answer = await bench.ask()
+        assert (answer.mode, len(answer.hits), answer.degraded) == (mode, hits, False)
+        assert answer.coverage.unknown == unknown
+        assert bench.unreadable == (unknown > 0.5)
+        meant = await bench.ask(mode="dense")
+        assert (meant.mode, meant.coverage.unknown) == ("dense", unknown)
+
+    run(test)
+
+
+@pytest.mark.parametrize("error", [NotReady("building"), Overloaded("full"), StorageUnavailable("no disk")])
+def test_if_words_cannot_be_searched_a_query_that_is_hardly_read_gets_its_vectors_answer(error: GatewayError):
+    async def test() -> None:
+        bench = Bench()
+        bench.lexical.error = error
+        bench.embedder.coverage = lambda text: Coverage(unknown=1.0)
+        answer = await bench.ask()
+        assert (answer.mode, answer.coverage.unknown) == ("dense", 1.0)
+
+    run(test)
+
+
+def test_a_query_that_was_cut_is_counted_and_told():
+    async def test() -> None:
+        bench = Bench()
+        bench.embedder.coverage = lambda text: Coverage(truncated=True)
+        assert (await bench.ask()).coverage.truncated
+        assert bench.truncated == 1
+        assert not (await bench.ask(mode="lexical")).coverage.truncated
+
+    run(test)

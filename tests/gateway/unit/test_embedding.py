@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
+from tandem_gateway.model import WHOLE, Coverage
 from tandem_gateway.use_cases import embedding
 from tests.gateway.unit.work import Work
 from tests.support.fakes import eventually
@@ -211,5 +212,20 @@ def test_a_collection_that_was_stopped_goes_on_with_its_model(
         job = await work.finished("job")
         assert (job.processed, job.failed) == (2, 0)
         await eventually(lambda: asyncio.sleep(0, work.task.why_waiting("default")), lambda reason: reason is None)
+
+    scenario(test)
+
+
+def test_what_was_cut_or_could_not_be_read_is_counted_in_the_job_and_in_metrics(scenario: Callable[..., None]):
+    async def test(work: Work) -> None:
+        known = {"text of d1": Coverage(truncated=True), "text of d3": Coverage(truncated=True, unknown=0.9)}
+        work.embedder.coverage = lambda text: known.get(text, WHOLE)
+        await work.accept("job", *(f"d{number}" for number in range(6)))
+        job = await work.finished("job")
+        assert (job.truncated, job.unreadable) == (2, 1)
+        assert (sum(work.truncated), sum(work.unreadable)) == (2, 1)
+        found = await work.store.document("default", "d3")
+        assert found is not None
+        assert found.coverage == Coverage(truncated=True, unknown=0.9)
 
     scenario(test)

@@ -1,8 +1,6 @@
 """Search: queries that wait for each other's calls go out together, and each has an end of its own."""
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +15,7 @@ from tandem_gateway.errors import (
     NotFound,
     Overloaded,
 )
-from tandem_gateway.model import Hit
+from tandem_gateway.model import Coverage, Hit
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.query_vectors import QueryVectors
 from tandem_gateway.use_cases.search import Search, SearchEvents
@@ -52,8 +50,10 @@ class Bench:
         self.mismatches += 1
 
     def ask(self, query: str, collection: str = "default", timeout: float | None = None) -> "asyncio.Task[list[Hit]]":
-        search: Coroutine[Any, Any, list[Hit]] = self.use_case.search(SearchRequest(query, 1, collection), timeout)
-        return asyncio.create_task(search)
+        async def hits() -> list[Hit]:
+            return (await self.use_case.search(SearchRequest(query, 1, collection), timeout)).hits
+
+        return asyncio.create_task(hits())
 
 
 def test_a_lone_query_is_sent_at_once_with_its_vector_and_its_model():
@@ -394,3 +394,30 @@ def test_the_query_that_was_not_used_for_longest_is_forgotten():
     none = QueryVectors(0)
     none.put("model", "a", vector_of("a"))
     assert none.get("model", "a") is None
+
+
+def test_a_long_query_is_kept_under_its_hash_with_what_its_vector_stands_for():
+    vectors = QueryVectors(2)
+    long, other = "word " * 2_000, "word " * 2_000 + "."
+    vectors.put("model", long, vector_of(long), Coverage(truncated=True))
+    found = vectors.get("model", long)
+    assert found is not None
+    assert found[1] == Coverage(truncated=True)
+    assert ("model", long) in vectors
+    assert vectors.get("model", other) is None
+    assert sum(len(part) for key in vectors._vectors for part in key) < 100
+
+
+def test_what_a_vector_stands_for_comes_with_the_hits_from_the_embedder_and_from_memory():
+    async def test() -> None:
+        bench = Bench(kept=4)
+        bench.index.pinned["default"] = FINGERPRINT
+        bench.embedder.coverage = lambda text: Coverage(unknown=1.0) if text == "?" else Coverage(truncated=True)
+        for _ in range(2):
+            strange, long = await asyncio.gather(
+                bench.use_case.search(SearchRequest("?")), bench.use_case.search(SearchRequest("long"))
+            )
+            assert (strange.coverage, long.coverage) == (Coverage(unknown=1.0), Coverage(truncated=True))
+        assert sorted(text for call in bench.embedder.calls for text in call) == ["?", "long"]
+
+    run(test)

@@ -18,6 +18,8 @@ class Work:
         self.store = store
         self.embedder = embedder
         self.embedded: list[int] = []
+        self.truncated: list[int] = []
+        self.unreadable: list[int] = []
         self.failed = 0
         self.retried: list[str] = []
         self.mismatches = 0
@@ -28,7 +30,14 @@ class Work:
             batch=batch,
             calls=calls,
             timeout=5.0,
-            events=EmbeddingEvents(self.embedded.append, self._failed, self._retried, self._mismatched),
+            events=EmbeddingEvents(
+                self.embedded.append,
+                self._failed,
+                self._retried,
+                self._mismatched,
+                self.truncated.append,
+                self.unreadable.append,
+            ),
         )
 
     def _failed(self, documents: int) -> None:

@@ -22,7 +22,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.model import Embeddings
+from tandem_gateway.model import WHOLE, Coverage, Embeddings
 
 # Squares of the length of a vector of unit length in float32, to a thousandth of that length.
 _LEAST: Final = 0.999**2
@@ -148,7 +148,24 @@ def _read(response: Response, count: int) -> Embeddings:
     # Written so that NaN, which compares as false, counts as wrong.
     if not all(_LEAST <= square <= _MOST for square in np.einsum("ij,ij->i", vectors, vectors).tolist()):
         raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
-    return Embeddings(vectors, reply.model, reply.fingerprint)
+    return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
+
+
+def _coverages(reply: PackedEmbedReply, count: int) -> list[Coverage]:
+    """Return how much of each text its vector stands for; empty from an embedder that is older than ``unknown``."""
+    if len(reply.truncated) != count or len(reply.unknown) not in (0, count):
+        raise EmbedderBroken(
+            f"the embedder said of {len(reply.truncated)} texts whether they were cut and of {len(reply.unknown)} how "
+            f"much of them is unknown, but was sent {count}"
+        )
+    if not reply.unknown:
+        return []
+    if not any(reply.truncated) and not any(reply.unknown):
+        return [WHOLE] * count
+    # Written so that NaN counts as wrong.
+    if not all(0.0 <= share <= 1.0 for share in reply.unknown):
+        raise EmbedderBroken("the embedder sent shares of unknown tokens that are not between 0 and 1")
+    return list(map(Coverage, reply.truncated, reply.unknown))
 
 
 def _refusal(

@@ -87,7 +87,15 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
         collection, doc_id = _document_of(scope)
         view = await gateway.ready().documents.document(collection, doc_id)
         return _json(
-            StoredDocument(view.doc_id, view.text, msgspec.Raw(view.metadata.encode()), collection, view.embedded)
+            StoredDocument(
+                view.doc_id,
+                view.text,
+                msgspec.Raw(view.metadata.encode()),
+                collection,
+                view.embedded,
+                view.coverage.truncated if view.coverage else None,
+                view.coverage.unknown if view.coverage else None,
+            )
         )
 
     async def delete_document(scope: Scope, receive: Receive) -> Reply:
@@ -183,6 +191,8 @@ def _job(record: JobRecord, why_waiting: str | None, ids: list[str] | None = Non
         collection=record.collection,
         unchanged_documents=record.unchanged,
         failed_documents=record.failed,
+        truncated_documents=record.truncated,
+        unreadable_documents=record.unreadable,
         failures=[DocumentFailure(doc_id, reason) for doc_id, reason in record.failures],
         document_ids=ids,
     )

@@ -35,14 +35,25 @@ async def write_search_reply(answer: Answer, started: float, most_bytes: int, me
     """
     if sum(len(hit.text) for hit in answer.hits) <= _LARGE_CHARS:
         hits = [_hit(hit) for hit in answer.hits]
-        reply = SearchReply(hits, milliseconds_since(started), answer.mode, answer.degraded)
-        return Reply(200, _encoder.encode(reply))
+        return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
     hits_json = await asyncio.to_thread(_encode_hits, answer.hits, most_bytes)
     lease.hold(len(hits_json))
-    empty = _encoder.encode(SearchReply([], milliseconds_since(started), answer.mode, answer.degraded))
+    empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
     return Reply(200, empty.replace(_RESULTS, b'"results":[' + hits_json + b"]"), lease=lease)
+
+
+def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply:
+    coverage = answer.coverage
+    return SearchReply(
+        hits,
+        milliseconds_since(started),
+        answer.mode,
+        answer.degraded,
+        coverage.truncated,
+        ["unknown_tokens"] if coverage.unknown else [],
+    )
 
 
 def _encode_hits(hits: list[Hit], most_bytes: int) -> bytes:

@@ -4,6 +4,10 @@
 answers: it cannot be reached, says that it is not ready, answers nonsense, or not in time. An embedder that is there
 and says no (its queue is full, the query is refused, its model is another) is no reason to fall back: what it says is
 for the caller, or for whoever runs it.
+
+A query most of whose tokens the model does not know has a vector that says nothing: all such texts have nearly the
+same. ``auto`` answers it by its words, and falls back to its vector if no document has them and it has a part that the
+model does know.
 """
 
 import time
@@ -22,15 +26,17 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tandem_gateway.model import Hit
+from tandem_gateway.model import WHOLE, Coverage, Hit
 from tandem_gateway.ports import LexicalIndex
 from tandem_gateway.use_cases.breaker import Breaker, failed, may_ask, trying
-from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.search import DenseAnswer, Search
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A search that gave the embedder less time than this says nothing about whether it is there.
 _PATIENT_SECONDS = 1.0
 _CLOSED = Breaker()
+# The lexical index cannot answer now.
+_NO_WORDS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 _RESERVED_SHARE = 0.2
 _MOST_RESERVED = 1.0
 
@@ -46,6 +52,8 @@ class Answer(msgspec.Struct, frozen=True):
     hits: list[Hit]
     mode: AnsweredBy
     degraded: bool = False
+    coverage: Coverage = WHOLE
+    """How much of the query the model took in; ``WHOLE`` if it was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,10 @@ class AnsweringEvents:
 
     answered: Callable[[AnsweredBy], None] = lambda mode: None
     degraded: Callable[[], None] = lambda: None
+    truncated: Callable[[], None] = lambda: None
+    """A query that was longer than the model reads."""
+    unreadable: Callable[[], None] = lambda: None
+    """A query most of whose tokens the model does not know."""
 
 
 class Answering:
@@ -103,7 +115,8 @@ class Answering:
             DeadlineExceeded: it was not answered in time.
         """
         if request.mode == "dense":
-            answer = Answer(await self._search.search(request, timeout), "dense")
+            dense = await self._search.search(request, timeout)
+            answer = Answer(dense.hits, "dense", coverage=dense.coverage)
         else:
             seconds = self._timeout if timeout is None else min(timeout, self._timeout)
             if request.mode == "lexical":
@@ -113,6 +126,10 @@ class Answering:
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()
+        if answer.coverage.truncated:
+            self._events.truncated()
+        if answer.coverage.unreadable:
+            self._events.unreadable()
         return answer
 
     async def _by_either(self, request: SearchRequest, seconds: float) -> Answer:
@@ -126,10 +143,12 @@ class Answering:
                 self._breaker = trying(self._breaker, started)
             patience = dense_seconds(seconds)
             try:
-                hits = await self._search.search(request, patience)
+                dense = await self._search.search(request, patience)
                 if needed:
                     self._breaker = _CLOSED
-                return Answer(hits, "dense")
+                if dense.coverage.unreadable:
+                    return await self._by_words_if_any(request, dense, seconds - (time.monotonic() - started))
+                return Answer(dense.hits, "dense", coverage=dense.coverage)
             except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
                 cause = error
                 if not isinstance(error, DeadlineExceeded) or patience >= _PATIENT_SECONDS:
@@ -137,8 +156,20 @@ class Answering:
         try:
             remaining = seconds - (time.monotonic() - started)
             return Answer(await self._by_words(request, remaining), "lexical", degraded=True)
-        except (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable) as error:
+        except _NO_WORDS as error:
             raise cause from error
+
+    async def _by_words_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
+        """Answer a query that the model can hardly read."""
+        by_vector = Answer(dense.hits, "dense", coverage=dense.coverage)
+        try:
+            hits = await self._by_words(request, seconds)
+        except _NO_WORDS:
+            return by_vector
+        # Of a query that is wholly unknown the vector is nearest to other texts that are: better none than those.
+        if hits or dense.coverage.unknown == 1.0:
+            return Answer(hits, "lexical", coverage=dense.coverage)
+        return by_vector
 
     async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:
         check_search(request, self._request_limits)

@@ -13,7 +13,7 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from tandem_gateway.errors import (
@@ -26,7 +26,7 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageError,
 )
-from tandem_gateway.model import EmbeddedBatch, PendingBatch
+from tandem_gateway.model import Coverage, EmbeddedBatch, PendingBatch
 from tandem_gateway.ports import DocumentStore, Embedder
 from tandem_gateway.use_cases.backoff import delay
 
@@ -47,6 +47,8 @@ class EmbeddingEvents:
     failed: Callable[[int], None] = lambda documents: None
     retried: Callable[[str], None] = lambda reason: None
     mismatched: Callable[[], None] = lambda: None
+    truncated: Callable[[int], None] = lambda documents: None
+    unreadable: Callable[[int], None] = lambda documents: None
 
 
 @dataclass(slots=True)
@@ -183,10 +185,17 @@ class EmbeddingOfPending:
             )
             done = await self._store.complete(
                 EmbeddedBatch(
-                    batch.collection_id, row_ids, embedded.vectors, embedded.model, embedded.fingerprint, started_at
+                    batch.collection_id,
+                    row_ids,
+                    embedded.vectors,
+                    embedded.model,
+                    embedded.fingerprint,
+                    started_at,
+                    embedded.coverages,
                 )
             )
             self._succeeded(batch, done)
+            self._count(embedded.coverages)
         except FingerprintMismatch as error:
             self._state.paused[batch.collection_id] = time.monotonic() + _MISMATCH_PAUSE
             self._waits[batch.collection] = str(error)
@@ -209,6 +218,14 @@ class EmbeddingOfPending:
         self._waits.pop(batch.collection, None)
         self._succeeded_call()
         self._events.embedded(done)
+
+    def _count(self, coverages: Sequence[Coverage]) -> None:
+        truncated = sum(coverage.truncated for coverage in coverages)
+        if truncated:
+            self._events.truncated(truncated)
+        unreadable = sum(coverage.unreadable for coverage in coverages)
+        if unreadable:
+            self._events.unreadable(unreadable)
 
     def _succeeded_call(self) -> None:
         if self._waits_for_embedder is not None:

@@ -16,7 +16,7 @@ from tandem_contract.service import logs, trace
 from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.model import Hits
+from tandem_gateway.model import WHOLE, Coverage, Hits
 from tandem_gateway.ports import Embedder
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.query_vectors import QueryVectors
@@ -49,9 +49,16 @@ class SearchEvents:
     """A query whose vector is not of the collection's model."""
 
 
+class DenseAnswer(msgspec.Struct, frozen=True):
+    """The hits of a search by meaning, and how much of the query its vector stands for."""
+
+    hits: Hits
+    coverage: Coverage = WHOLE
+
+
 class _Query(msgspec.Struct, frozen=True, eq=False):
     request: SearchRequest
-    answer: "asyncio.Future[Hits]"
+    answer: "asyncio.Future[DenseAnswer]"
     request_id: str | None
     trace: TraceContext | None
 
@@ -94,7 +101,7 @@ class Search:
         self._calls: dict[asyncio.Task[None], int] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._vectors = QueryVectors(kept_vectors)
-        self._known: list[tuple[_Query, VectorQuery]] = []
+        self._known: list[tuple[_Query, VectorQuery, Coverage]] = []
         self._looking_up: asyncio.Task[None] | None = None
 
     @property
@@ -102,7 +109,7 @@ class Search:
         """Queries that wait for a call, or for the index."""
         return len(self._queue) + len(self._known)
 
-    async def search(self, request: SearchRequest, timeout: float | None = None) -> Hits:
+    async def search(self, request: SearchRequest, timeout: float | None = None) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
@@ -120,7 +127,7 @@ class Search:
                 f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        answer: asyncio.Future[Hits] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[DenseAnswer] = asyncio.get_running_loop().create_future()
         query = _Query(request, answer, logs.request_id.get(), trace.current.get())
         now = time.monotonic()
         waiting = Waiting(query, now, now + seconds)
@@ -155,11 +162,12 @@ class Search:
         fingerprint = self._index.fingerprint(request.collection)
         if fingerprint is None:
             return False
-        vector = self._vectors.get(fingerprint, request.query)
-        if vector is None:
+        found = self._vectors.get(fingerprint, request.query)
+        if found is None:
             return False
         self._events.known()
-        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k)))
+        vector, coverage = found
+        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k), coverage))
         if self._looking_up is None:
             # The task starts when this turn of the loop is over: what else arrives in it goes along.
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
@@ -169,7 +177,8 @@ class Search:
         try:
             while self._known:
                 batch, self._known = self._known, []
-                await self._answer([query for query, _ in batch], [vector for _, vector in batch])
+                queries, vectors, coverages = zip(*batch, strict=True)
+                await self._answer(queries, vectors, coverages)
         finally:
             self._looking_up = None
 
@@ -215,20 +224,22 @@ class Search:
         except BaseException as error:  # nobody may be left waiting, whatever happened
             _fail_all(queries, error)
             return
-        vectors = dict(zip(texts, embedded.vectors, strict=True))
-        for text, vector in vectors.items():
-            self._vectors.put(embedded.fingerprint, text, vector)
+        coverages = embedded.coverages or [WHOLE] * len(texts)
+        found = dict(zip(texts, zip(embedded.vectors, coverages, strict=True), strict=True))
+        for text, (vector, coverage) in found.items():
+            self._vectors.put(embedded.fingerprint, text, vector, coverage)
         await self._answer(
             queries,
             [
                 VectorQuery(
                     query.request.collection,
-                    vectors[query.request.query],
+                    found[query.request.query][0],
                     embedded.fingerprint,
                     query.request.top_k,
                 )
                 for query in queries
             ],
+            [found[query.request.query][1] for query in queries],
         )
 
     def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
@@ -237,20 +248,22 @@ class Search:
         wanted = {self._index.fingerprint(collection) for collection in collections}
         return wanted.pop() if len(wanted) == 1 else None
 
-    async def _answer(self, queries: Sequence[_Query], vectors: Sequence[VectorQuery]) -> None:
+    async def _answer(
+        self, queries: Sequence[_Query], vectors: Sequence[VectorQuery], coverages: Sequence[Coverage]
+    ) -> None:
         """Answer queries whose vectors are known."""
         try:
             answers = await self._index.search(vectors)
         except BaseException as error:  # as above
             _fail_all(queries, error)
             return
-        for query, answer in zip(queries, answers, strict=True):
+        for query, answer, coverage in zip(queries, answers, coverages, strict=True):
             if isinstance(answer, GatewayError):
                 if isinstance(answer, FingerprintMismatch):
                     self._events.mismatched()
                 _fail(query, answer)
             elif not query.answer.done():
-                query.answer.set_result(answer)
+                query.answer.set_result(DenseAnswer(answer, coverage))
 
 
 def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:

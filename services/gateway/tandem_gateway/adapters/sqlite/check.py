@@ -59,23 +59,25 @@ def lost_commits(path: Path, commit: int, mark: int) -> StorageCorrupt:
 
 
 def check_schema(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that the file is a store of this version.
+    """Check that the file is a store of this version or an older one.
 
     Raises:
-        StorageCorrupt: if it is another database, another version, or its tables are not ours.
+        StorageCorrupt: if it is another database, a later version, or its tables are not ours.
     """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application_id != schema.APPLICATION_ID:
         raise StorageCorrupt(f"{path} is no Tandem store, or its header is damaged. {_ADVICE}")
-    if version != schema.VERSION:
+    if not 1 <= version <= schema.VERSION:
         raise StorageCorrupt(
-            f"{path} has schema version {version}, this gateway reads {schema.VERSION}; run the release that wrote it"
+            f"{path} has schema version {version}, this gateway reads 1 to {schema.VERSION}; run the release that "
+            f"wrote it, or a later one"
         )
     expected = sqlite3.connect(":memory:", isolation_level=None)
     try:
         schema.register(expected)
-        expected.executescript(schema.SCHEMA)
+        for script in schema.SCRIPTS[:version]:
+            expected.executescript(script)
         statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
         if connection.execute(statement).fetchall() != expected.execute(statement).fetchall():
             raise StorageCorrupt(f"{path}: its tables are not those of a Tandem store. {_ADVICE}")
@@ -88,7 +90,8 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
     found = [f"structure: {line}" for (line,) in connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
     if found:
         return found  # statements over a broken structure mislead
-    for table, checksum in schema.CHECKSUMS.items():
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    for table, checksum in schema.CHECKSUMS_OF[version - 1].items():
         (wrong,) = connection.execute(f"SELECT count(*) FROM {table} WHERE checksum IS NOT {checksum}").fetchone()
         if wrong:
             found.append(f"{table}: {wrong} rows are not what was written (wrong checksum)")

@@ -13,6 +13,7 @@ from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.model import (
     Changes,
     CollectionRecord,
+    Coverage,
     DocumentView,
     JobRecord,
     Keys,
@@ -33,6 +34,13 @@ class Version:
     metadata: str
     content_hash: bytes
     vector: bytes | None
+    truncated: int | None
+    unknown: float | None
+
+    @property
+    def coverage(self) -> Coverage | None:
+        """What the vector stands for; None if there is none, or if its embedder did not say."""
+        return None if self.truncated is None else Coverage(bool(self.truncated), self.unknown or 0.0)
 
 
 def counter(connection: sqlite3.Connection, name: str) -> int:
@@ -57,19 +65,19 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     live: Version | None = None
     # Two terms, each of which one of the partial indexes answers.
     rows = connection.execute(
-        "SELECT row_id, text, metadata, content_hash, vector, "
+        "SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
         "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NULL "
-        "UNION ALL SELECT row_id, text, metadata, content_hash, vector, "
+        "UNION ALL SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
         "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NOT NULL",
         (collection_id, doc_id),
     )
-    for row_id, text, metadata, content_hash, vector, sound in rows:
+    for *columns, sound in rows:
+        version = Version(*columns)
         if not sound:
-            raise damaged_row(row_id)
-        version = Version(row_id, text, metadata, content_hash, vector)
-        if vector is None:
+            raise damaged_row(version.row_id)
+        if version.vector is None:
             pending = version
         else:
             live = version
@@ -85,7 +93,7 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     newest = pending or live
     if newest is None:
         return None
-    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None)
+    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=newest.coverage)
 
 
 def pending(connection: sqlite3.Connection, after: int, limit: int, without: Collection[int]) -> PendingBatch:
@@ -115,8 +123,8 @@ def pending(connection: sqlite3.Connection, after: int, limit: int, without: Col
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
     """Return a job with its first failures."""
     found = connection.execute(
-        "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at "
-        "FROM jobs WHERE job_id = ?",
+        "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, "
+        "truncated, unreadable FROM jobs WHERE job_id = ?",
         (job_id,),
     ).fetchone()
     if found is None:

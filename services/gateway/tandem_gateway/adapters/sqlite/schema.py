@@ -1,4 +1,4 @@
-"""Tables of the store.
+"""Tables of the store, and how those of an older release become them.
 
 A document version is a row of ``documents``; its row number is the key in the index and is never used again. An id has
 at most two rows: the live one, with a vector, that search finds, and a pending one, without, that will take its
@@ -6,6 +6,9 @@ place. ``change`` is the number in the store's one sequence at which a row went 
 left a tombstone with a number of the same sequence. What happened after number N is therefore two range scans.
 
 Each row carries a checksum of its other columns: SQLite notices a damaged page structure, not a damaged value.
+
+A version of the schema is the sum of the scripts up to its own, in a new store as in an older one. SQLite keeps the
+text of each statement, and ``check`` compares it: both must have been made in the same way.
 """
 
 import sqlite3
@@ -14,9 +17,8 @@ import zlib
 import msgspec
 
 APPLICATION_ID = 0x54_4E_44_4D  # "TNDM"
-VERSION = 1
 
-SCHEMA = """
+_FIRST = """
 CREATE TABLE counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL, checksum INTEGER) STRICT, WITHOUT ROWID;
 
 CREATE TABLE identity (store_id TEXT PRIMARY KEY, checksum INTEGER) STRICT, WITHOUT ROWID;
@@ -110,7 +112,22 @@ CREATE TRIGGER documents_went_live AFTER UPDATE OF change ON documents
 END;
 """
 
-CHECKSUMS = {
+_COVERAGE = """
+-- How much of the text the vector stands for, see model.Coverage; NULL while there is no vector, or if nobody said.
+ALTER TABLE documents ADD COLUMN truncated INTEGER;
+ALTER TABLE documents ADD COLUMN unknown REAL;
+ALTER TABLE jobs ADD COLUMN truncated INTEGER NOT NULL DEFAULT 0;
+ALTER TABLE jobs ADD COLUMN unreadable INTEGER NOT NULL DEFAULT 0;
+UPDATE jobs SET checksum = row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at,
+  finished_at, truncated, unreadable);
+"""
+
+SCRIPTS = (_FIRST, _COVERAGE)
+"""Script number N, from 1 on, makes version N of version N - 1."""
+
+VERSION = len(SCRIPTS)
+
+_FIRST_CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
     # live and pending are derived; the check counts them again.
@@ -122,7 +139,19 @@ CHECKSUMS = {
     "waiting": "row_checksum(row_id, job_id, documents)",
     "failures": "row_checksum(job_id, ordinal, doc_id, error)",
 }
+
+CHECKSUMS = {
+    **_FIRST_CHECKSUMS,
+    # A row without the newer columns keeps the checksum that it had: an upgrade need not write every document.
+    "documents": f"iif(truncated IS NULL, {_FIRST_CHECKSUMS['documents']}, row_checksum(row_id, collection_id, doc_id, "
+    "text, metadata, content_hash, change, vector, truncated, unknown))",
+    "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
+    "finished_at, truncated, unreadable)",
+}
 """Table → SQL expression of its rows' checksum; the one definition, used to write and to check."""
+
+CHECKSUMS_OF = (_FIRST_CHECKSUMS, CHECKSUMS)
+"""``CHECKSUMS`` of each version, from 1 on."""
 
 _Value = str | bytes | int | float | None
 _encode = msgspec.msgpack.Encoder().encode
@@ -133,6 +162,32 @@ def row_checksum(*values: _Value) -> int:
     return zlib.crc32(_encode(values))
 
 
+def statements(script: str) -> list[str]:
+    """Return the statements of a script one by one: ``executescript`` would commit the transaction that is open."""
+    found: list[str] = []
+    current = ""
+    for line in script.splitlines(keepends=True):
+        current += line
+        # No line of a script has a ';' but at a statement's end or within a trigger.
+        if sqlite3.complete_statement(current):
+            found.append(current.strip())
+            current = ""
+    return found
+
+
+def upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring the tables from a version to the present one, within the transaction that is open; 0 has none yet."""
+    for script in SCRIPTS[version:]:
+        for statement in statements(script):
+            connection.execute(statement)
+    connection.execute(f"PRAGMA user_version={VERSION}")
+
+
 def register(connection: sqlite3.Connection) -> None:
     """Make ``row_checksum`` known to SQL on this connection."""
     connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
+
+
+def seal(connection: sqlite3.Connection, table: str, key: str, value: int | str) -> None:
+    """Write the checksum of a row that was changed."""
+    connection.execute(f"UPDATE {table} SET checksum = {CHECKSUMS[table]} WHERE {key} = ?", (value,))

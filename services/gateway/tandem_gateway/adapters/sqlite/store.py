@@ -49,12 +49,13 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
                 _create(connection)
             # Only now, because it writes: a file that is no store must stay as it is.
             connection.execute("PRAGMA journal_mode=WAL")
+            noticed = _upgrade(connection)
     except BaseException:
         connection.close()
         raise
     if exists and acknowledged is None:
-        return connection, [f"{mark_path.name} was missing or damaged and is written anew"]
-    return connection, []
+        noticed.append(f"{mark_path.name} was missing or damaged and is written anew")
+    return connection, noticed
 
 
 def _is_sound(path: Path, acknowledged: int | None) -> bool:
@@ -89,10 +90,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-    connection.execute(f"PRAGMA user_version={schema.VERSION}")
-    # executescript would commit what is open; the schema has no ';' but at a statement's end or in a trigger.
-    for statement in _statements(schema.SCHEMA):
-        connection.execute(statement)
+    schema.upgrade(connection, 0)
     connection.execute(
         "INSERT INTO identity (store_id, checksum) VALUES (?1, row_checksum(?1))", (secrets.token_hex(16),)
     )
@@ -102,15 +100,15 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute("COMMIT")
 
 
-def _statements(script: str) -> list[str]:
-    found: list[str] = []
-    current = ""
-    for line in script.splitlines(keepends=True):
-        current += line
-        if sqlite3.complete_statement(current):
-            found.append(current.strip())
-            current = ""
-    return found
+def _upgrade(connection: sqlite3.Connection) -> list[str]:
+    """Bring an older store's tables up to date, in one transaction, and return what was done, for the log."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == schema.VERSION:
+        return []
+    connection.execute("BEGIN IMMEDIATE")
+    schema.upgrade(connection, version)
+    connection.execute("COMMIT")
+    return [f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it"]
 
 
 class SqliteStore:

@@ -1,11 +1,11 @@
 """The statements that change the store; each function runs inside the writer's transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tandem_gateway.adapters.sqlite import reads
-from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
+from tandem_gateway.adapters.sqlite import jobs, reads
+from tandem_gateway.adapters.sqlite.schema import seal
 from tandem_gateway.errors import FingerprintMismatch, InvalidRequest, Overloaded
 from tandem_gateway.model import EmbeddedBatch, JobRecord, NewDocument
 
@@ -13,8 +13,9 @@ _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000
 
 _INSERT_DOCUMENT = (
-    "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, checksum) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8))"
+    "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
+    "unknown, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?9 IS NULL, "
+    "row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8), row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)))"
 )
 
 
@@ -58,23 +59,22 @@ def accept(
         "VALUES (?, ?, ?, 0, 0, 0, ?)",
         (job_id, collection, len(documents), now),
     )
-    unchanged = 0
-    live_at_once = 0
+    done = jobs.Progress()
     for document in documents:
         pending_row, live_row = reads.versions(connection, collection_id, document.doc_id)
         newest = pending_row or live_row
         if newest is not None and newest.content_hash == document.content_hash:
             if newest is live_row:
-                unchanged += 1
+                done += jobs.Progress.of(newest.coverage, unchanged=1)
             else:
-                _wait(connection, newest.row_id, job_id)
+                jobs.wait(connection, newest.row_id, job_id)
             continue
         if pending_row is not None:
             _drop_pending(connection, pending_row.row_id, now)
         if live_row is not None and live_row.text == document.text:
             # Only the metadata is new: the vector holds for it too.
-            _replace_live(connection, collection_id, document, live_row.row_id, live_row.vector)
-            live_at_once += 1
+            _replace_live(connection, collection_id, document, live_row)
+            done += jobs.Progress.of(live_row.coverage)
             continue
         row_id = next_number(connection, "row")
         connection.execute(
@@ -88,10 +88,12 @@ def accept(
                 document.content_hash,
                 None,
                 None,
+                None,
+                None,
             ),
         )
-        _wait(connection, row_id, job_id)
-    _advance(connection, job_id, processed=unchanged + live_at_once, unchanged=unchanged, now=now)
+        jobs.wait(connection, row_id, job_id)
+    jobs.advance(connection, job_id, done, now)
     job = reads.job(connection, job_id)
     assert job is not None
     return job
@@ -108,7 +110,7 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
             "UPDATE collections SET fingerprint = ?, model = ?, dim = ? WHERE collection_id = ?",
             (batch.fingerprint, batch.model, dim, batch.collection_id),
         )
-        _seal(connection, "collections", "collection_id", batch.collection_id)
+        seal(connection, "collections", "collection_id", batch.collection_id)
     elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
         raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
     done = 0
@@ -125,12 +127,19 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
         ).fetchone()
         if old is not None:
             _remove_live(connection, batch.collection_id, old[0])
+        coverage = batch.coverages[position] if batch.coverages else None
         connection.execute(
-            "UPDATE documents SET change = ?, vector = ? WHERE row_id = ?",
-            (next_number(connection, "change"), little_endian[position].tobytes(), row_id),
+            "UPDATE documents SET change = ?, vector = ?, truncated = ?, unknown = ? WHERE row_id = ?",
+            (
+                next_number(connection, "change"),
+                little_endian[position].tobytes(),
+                coverage.truncated if coverage else None,
+                coverage.unknown if coverage else None,
+                row_id,
+            ),
         )
-        _seal(connection, "documents", "row_id", row_id)
-        _release(connection, row_id, now, started_at=batch.started_at)
+        seal(connection, "documents", "row_id", row_id)
+        jobs.release(connection, row_id, jobs.Progress.of(coverage), now, batch.started_at)
         done += 1
     return done
 
@@ -148,7 +157,7 @@ def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) ->
                 "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
                 (job_id, ordinal, found[0], error[:_MAX_ERROR_CHARS]),
             )
-    _release(connection, row_id, now, failed=True)
+    jobs.release(connection, row_id, jobs.Progress(processed=1, failed=1), now)
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
 
 
@@ -200,7 +209,7 @@ def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: 
         "UPDATE collections SET tombstone_floor = max(tombstone_floor, ?) WHERE collection_id = ?",
         (upto, collection_id),
     )
-    _seal(connection, "collections", "collection_id", collection_id)
+    seal(connection, "collections", "collection_id", collection_id)
     return connection.execute(
         "DELETE FROM tombstones WHERE collection_id = ? AND change <= ?", (collection_id, upto)
     ).rowcount
@@ -233,18 +242,15 @@ def create_collection(connection: sqlite3.Connection, name: str) -> int:
     """Make an empty collection and return its number."""
     collection_id = next_number(connection, "collection")
     connection.execute("INSERT INTO collections (collection_id, name) VALUES (?, ?)", (collection_id, name))
-    _seal(connection, "collections", "collection_id", collection_id)
+    seal(connection, "collections", "collection_id", collection_id)
     return collection_id
 
 
-def _seal(connection: sqlite3.Connection, table: str, key: str, value: int | str) -> None:
-    connection.execute(f"UPDATE {table} SET checksum = {CHECKSUMS[table]} WHERE {key} = ?", (value,))
-
-
 def _replace_live(
-    connection: sqlite3.Connection, collection_id: int, document: NewDocument, old_row: int, vector: bytes | None
+    connection: sqlite3.Connection, collection_id: int, document: NewDocument, old: reads.Version
 ) -> None:
-    _remove_live(connection, collection_id, old_row)
+    """Put a document in the place of one with the same text, whose vector holds for it."""
+    _remove_live(connection, collection_id, old.row_id)
     connection.execute(
         _INSERT_DOCUMENT,
         (
@@ -255,7 +261,9 @@ def _replace_live(
             document.metadata,
             document.content_hash,
             next_number(connection, "change"),
-            vector,
+            old.vector,
+            old.truncated,
+            old.unknown,
         ),
     )
 
@@ -269,63 +277,7 @@ def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int
     )
 
 
-def _wait(connection: sqlite3.Connection, row_id: int, job_id: str) -> None:
-    """Let a job wait for a row; ``documents`` counts how many of the job's documents that row answers for."""
-    connection.execute(
-        "INSERT INTO waiting (row_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
-        "ON CONFLICT (row_id, job_id) DO UPDATE "
-        "SET documents = documents + 1, checksum = row_checksum(row_id, job_id, documents + 1)",
-        (row_id, job_id),
-    )
-
-
 def _drop_pending(connection: sqlite3.Connection, row_id: int, now: float) -> None:
     """Remove a pending row which a newer version or a deletion made moot; for its jobs it is done."""
-    _release(connection, row_id, now)
+    jobs.release(connection, row_id, jobs.Progress(processed=1), now)
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
-
-
-def _release(
-    connection: sqlite3.Connection, row_id: int, now: float, *, started_at: float | None = None, failed: bool = False
-) -> None:
-    """Count a row as processed in every job that waits for it."""
-    rows: Iterable[tuple[str, int]] = connection.execute(
-        "SELECT job_id, documents FROM waiting WHERE row_id = ?", (row_id,)
-    ).fetchall()
-    connection.execute("DELETE FROM waiting WHERE row_id = ?", (row_id,))
-    for job_id, documents in rows:
-        _advance(
-            connection,
-            job_id,
-            processed=documents,
-            failed=documents if failed else 0,
-            started_at=started_at,
-            now=now,
-        )
-
-
-def _advance(
-    connection: sqlite3.Connection,
-    job_id: str,
-    *,
-    processed: int,
-    now: float,
-    unchanged: int = 0,
-    failed: int = 0,
-    started_at: float | None = None,
-) -> None:
-    connection.execute(
-        "UPDATE jobs SET processed = processed + ?1, unchanged = unchanged + ?2, failed = failed + ?3, "
-        "started_at = coalesce(started_at, ?4), "
-        "finished_at = CASE WHEN processed + ?1 = total AND finished_at IS NULL THEN ?5 ELSE finished_at END "
-        "WHERE job_id = ?6",
-        (
-            processed,
-            unchanged,
-            failed,
-            started_at if started_at is not None else (now if processed else None),
-            now,
-            job_id,
-        ),
-    )
-    _seal(connection, "jobs", "job_id", job_id)

@@ -1,0 +1,98 @@
+"""How far jobs are: the statements that count it; each function runs inside the writer's transaction."""
+
+import sqlite3
+from dataclasses import dataclass
+from typing import Self
+
+from tandem_gateway.adapters.sqlite.schema import seal
+from tandem_gateway.model import Coverage
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Documents of a job that need no more work, and those among them that its client is told of."""
+
+    processed: int = 0
+    unchanged: int = 0
+    failed: int = 0
+    truncated: int = 0
+    unreadable: int = 0
+
+    @classmethod
+    def of(cls, coverage: Coverage | None, *, unchanged: int = 0) -> Self:
+        """Return the progress of one document that has a vector; ``coverage`` is None if nobody said."""
+        coverage = coverage or Coverage()
+        return cls(1, unchanged, 0, int(coverage.truncated), int(coverage.unreadable))
+
+    def __add__(self, other: "Progress") -> "Progress":
+        """Return both together."""
+        return Progress(
+            self.processed + other.processed,
+            self.unchanged + other.unchanged,
+            self.failed + other.failed,
+            self.truncated + other.truncated,
+            self.unreadable + other.unreadable,
+        )
+
+    def __mul__(self, count: int) -> "Progress":
+        """Return so many times this."""
+        return Progress(
+            self.processed * count,
+            self.unchanged * count,
+            self.failed * count,
+            self.truncated * count,
+            self.unreadable * count,
+        )
+
+
+def wait(connection: sqlite3.Connection, row_id: int, job_id: str) -> None:
+    """Let a job wait for a row; ``documents`` counts how many of the job's documents that row answers for."""
+    connection.execute(
+        "INSERT INTO waiting (row_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
+        "ON CONFLICT (row_id, job_id) DO UPDATE "
+        "SET documents = documents + 1, checksum = row_checksum(row_id, job_id, documents + 1)",
+        (row_id, job_id),
+    )
+
+
+def release(
+    connection: sqlite3.Connection, row_id: int, progress: Progress, now: float, started_at: float | None = None
+) -> None:
+    """Count a row as processed in every job that waits for it.
+
+    Args:
+        connection: of the writer.
+        row_id: of the document.
+        progress: of one document.
+        now: seconds since the epoch.
+        started_at: when its embedding began, if it did.
+    """
+    rows: list[tuple[str, int]] = connection.execute(
+        "SELECT job_id, documents FROM waiting WHERE row_id = ?", (row_id,)
+    ).fetchall()
+    connection.execute("DELETE FROM waiting WHERE row_id = ?", (row_id,))
+    for job_id, documents in rows:
+        advance(connection, job_id, progress * documents, now, started_at)
+
+
+def advance(
+    connection: sqlite3.Connection, job_id: str, progress: Progress, now: float, started_at: float | None = None
+) -> None:
+    """Add progress to a job, which starts with it and ends when all its documents are processed."""
+    connection.execute(
+        "UPDATE jobs SET processed = processed + ?1, unchanged = unchanged + ?2, failed = failed + ?3, "
+        "truncated = truncated + ?4, unreadable = unreadable + ?5, started_at = coalesce(started_at, ?6), "
+        "finished_at = CASE WHEN processed + ?1 = total AND finished_at IS NULL THEN ?7 ELSE finished_at END "
+        "WHERE job_id = ?8",
+        (
+            progress.processed,
+            progress.unchanged,
+            progress.failed,
+            progress.truncated,
+            progress.unreadable,
+            started_at if started_at is not None else (now if progress.processed else None),
+            now,
+            job_id,
+        ),
+    )
+    seal(connection, "jobs", "job_id", job_id)

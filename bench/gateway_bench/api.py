@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import httpx
 
@@ -103,14 +104,18 @@ class Api:
             self._follow(job, partial(_advance, progress, start))
         return time.monotonic() - started
 
+    def delete_document(self, document_id: str, collection: str = DEFAULT_COLLECTION) -> None:
+        """Delete a document."""
+        path = f"/v1/collections/{collection}/documents/{quote(document_id, safe='')}"
+        _object(self._send("DELETE", path), f"DELETE {path}")
+
     def make_empty_collection(self) -> None:
         """Let the default collection exist with nothing in it, on a server that answers 404 where there is none."""
         if self._send("POST", SEARCH_PATH, json={"query": "anything"}).status_code != 404:
             return
         document = Document("to-be-deleted", "A document that is deleted at once.")
         self.ingest([document])
-        path = f"/v1/collections/{DEFAULT_COLLECTION}/documents/{document.id}"
-        _object(self._send("DELETE", path), f"DELETE {path}")
+        self.delete_document(document.id)
 
     def _accept(self, documents: Sequence[Document], collection: str | None) -> str:
         body: dict[str, Any] = {"documents": [{"id": document.id, "text": document.text} for document in documents]}

@@ -1,0 +1,190 @@
+"""``python -m gateway_bench.findability TABLE.csv``: whether every row of a table is found by its own text.
+
+Each row is a document with a line ``column: value`` for each column, the kind of text that a graph loses: rows share a
+template, so that their vectors lie close together. Every document is searched for by its own text, by meaning, and has
+to be first or to tie with the first; then the same after deletions and replacements, after kill -9 and a start, after
+`rebuild`, and by `verify`.
+
+Exit status: 0 all are found, 1 some are not or it cannot be tried, 2 a wrong argument, 130 interrupted.
+"""
+
+import argparse
+import asyncio
+import csv
+import itertools
+import random
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+from tqdm import tqdm
+
+from gateway_bench.api import Api, ApiError
+from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
+from gateway_bench.arguments import positive_whole
+from gateway_bench.corpus import Document
+
+_READY_SECONDS: Final = 600.0
+_CLIENTS: Final = 16
+_TIE: Final = 2e-5
+"""A vector may differ so much between a text alone and in a batch; see the README."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command."""
+    made = argparse.ArgumentParser(
+        prog="python -m gateway_bench.findability", description=__doc__.split("\n\n")[1].replace("`", "'")
+    )
+    made.add_argument("table", type=Path, metavar="TABLE.csv", help="a table with a line of column names")
+    made.add_argument("--rows", type=positive_whole, default=10_000, metavar="N", help="the first N (default: 10000)")
+    made.add_argument("--model-dir", type=Path, default=Path("models/all-MiniLM-L6-v2"), metavar="DIR")
+    made.add_argument("--gateway", default=f"{sys.executable} -m tandem_gateway", metavar="COMMAND")
+    made.add_argument("--embedder", default=f"{sys.executable} -m tandem_embedder", metavar="COMMAND")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try it, and print a line for each step."""
+    command = parser()
+    given = command.parse_args(arguments)
+    try:
+        documents = list(itertools.islice(rows_of(given.table), given.rows))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        command.error(f"{given.table}: {error}")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            return 0 if Trial(given, Path(folder)).run(documents) else 1
+    except (ApiError, ProcessFailed, httpx.HTTPError) as error:
+        print(f"findability: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def rows_of(table: Path) -> Iterator[Document]:
+    """Yield a document for each row; equal rows are documents of their own."""
+    with table.open(newline="", encoding="utf-8-sig") as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            text = "\n".join(f"{column}: {value}" for column, value in row.items() if column and value)
+            if text:
+                yield Document(f"row-{number}", text)
+
+
+class Trial:
+    """Both services over an empty data directory."""
+
+    def __init__(self, given: argparse.Namespace, folder: Path) -> None:
+        self._given = given
+        self._folder = folder
+        self._sound = True
+
+    def run(self, documents: list[Document]) -> bool:
+        """Go through all steps, and return whether every document was found in each."""
+        port = free_port()
+        variables = {
+            "TANDEM_EMBEDDER_PORT": str(port),
+            "TANDEM_MODEL_DIR": str(self._given.model_dir.resolve()),
+            "TANDEM_ACCESS_LOG": "false",
+        }
+        url = f"http://127.0.0.1:{port}"
+        command = self._given.embedder.split()
+        with Process("embedder", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS):
+            live = {document.id: document for document in documents}
+            with self._gateway(url) as (gateway, api):
+                self._ingest(api, documents)
+                self._search(api, live, f"{len(live)} rows")
+                gone, newer = self._change(api, documents)
+                live = {document.id: document for document in [*documents, *newer] if document.id not in gone}
+                self._search(api, live, f"{len(gone)} deleted, {len(newer)} replaced")
+                gateway.kill()
+            with self._gateway(url) as (_, api):
+                self._search(api, live, "after kill -9 and a start")
+            self._tool("verify")
+            self._tool("rebuild")
+            with self._gateway(url) as (_, api):
+                self._search(api, live, "after rebuild")
+            self._tool("verify")
+        return self._sound
+
+    @contextmanager
+    def _gateway(self, embedder_url: str) -> Iterator[tuple[Process, Api]]:
+        port = free_port()
+        url = f"http://127.0.0.1:{port}"
+        variables = {
+            "TANDEM_GATEWAY_PORT": str(port),
+            "TANDEM_EMBEDDER_URL": embedder_url,
+            "TANDEM_DATA_DIR": str(self._folder / "data"),
+            "TANDEM_ACCESS_LOG": "false",
+        }
+        command = self._given.gateway.split()
+        with (
+            Process("gateway", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS) as process,
+            Api(url) as api,
+        ):
+            yield process, api
+
+    def _ingest(self, api: Api, documents: Sequence[Document]) -> None:
+        with tqdm(total=len(documents), desc="ingest", file=sys.stderr) as bar:
+            api.ingest(documents, progress=lambda done: bar.update(done - bar.n) and None)
+
+    def _change(self, api: Api, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
+        """Delete 15 % of the documents, and give 15 % another text; the same ones in each run."""
+        chosen = random.Random(7).sample(documents, len(documents) * 30 // 100)  # noqa: S311
+        deleted, replaced = chosen[::2], chosen[1::2]
+        for document in tqdm(deleted, desc="delete", file=sys.stderr):
+            api.delete_document(document.id)
+        newer = [Document(document.id, f"{document.text}\nrevision: 2") for document in replaced]
+        self._ingest(api, newer)
+        return {document.id for document in deleted}, newer
+
+    def _search(self, api: Api, live: dict[str, Document], step: str) -> None:
+        lost = asyncio.run(lost_of(api.url, live.values(), step))
+        self._sound = self._sound and not lost
+        first = f" (first: {', '.join(lost[:3])})" if lost else ""
+        print(f"{step}: {len(live) - len(lost)} of {len(live)} are first for their own text{first}", flush=True)
+
+    def _tool(self, name: str) -> None:
+        ran = subprocess.run(
+            [*self._given.gateway.split(), name, "--data-dir", str(self._folder / "data")],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self._sound = self._sound and ran.returncode == 0
+        for line in (ran.stdout + ran.stderr).strip().splitlines():
+            print(f"  {name}: {line}", flush=True)
+
+
+async def lost_of(url: str, documents: Iterable[Document], step: str) -> list[str]:
+    """Return the ids of the documents that are not first for their own text, nor tie with the first."""
+    waiting = list(documents)
+    lost: list[str] = []
+    bar = tqdm(total=len(waiting), desc=step, file=sys.stderr)
+
+    async def search(client: httpx.AsyncClient) -> None:
+        while waiting:
+            document = waiting.pop()
+            body = {"query": document.text, "top_k": 10, "mode": "dense"}
+            response = await client.post("/v1/search", json=body)
+            response.raise_for_status()
+            hits: list[dict[str, Any]] = response.json()["results"]
+            ties = {hit["id"] for hit in hits if hit["score"] >= hits[0]["score"] - _TIE}
+            # More rows than are shown may have this vector: then the first has the score of an equal one.
+            if document.id not in ties and (not hits or hits[0]["score"] < 1 - _TIE):
+                lost.append(document.id)
+            bar.update()
+
+    async with httpx.AsyncClient(base_url=url, trust_env=False, timeout=60.0) as client, asyncio.TaskGroup() as group:
+        for _ in range(_CLIENTS):
+            group.create_task(search(client))
+    bar.close()
+    return sorted(lost)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

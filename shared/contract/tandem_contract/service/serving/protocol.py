@@ -82,8 +82,9 @@ class BoundedHttp(HttpToolsProtocol):
         """Begin to wait for the first head."""
         if len(self.connections) >= self.limit.limit:
             self.transport = transport
+            self.flow = ConnectionFlow(transport, self.loop)
             transport.write(self.limit.response())
-            transport.close()
+            self.flow.close()
             return
         super().connection_made(transport)
         self.flow = ConnectionFlow(transport, self.loop)
@@ -98,8 +99,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._open.clear()
         self.pipeline.clear()
         super().connection_lost(exc)
-        if self.flow is not None:
-            self.flow.lost()
+        self.flow.lost()
         for cycle in lost:
             _disconnect(cycle)
 
@@ -114,15 +114,13 @@ class BoundedHttp(HttpToolsProtocol):
         else:
             rest = memoryview(data)
             for start in range(0, len(data), PIECE_BYTES):
-                if self._deaf:
-                    return
                 self._feed(rest[start : start + PIECE_BYTES])
         if self._head_timer is None and not self._deaf and (self._head_bytes is not None or not self._serving()):
             self._await_head()
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """Finish what the client asked for before it closed its side; return whether there is something."""
-        if self.flow is None or self.flow.ended:
+        if self.flow.ended:
             return False
         self._deaf = True
         self._head_came()
@@ -133,10 +131,6 @@ class BoundedHttp(HttpToolsProtocol):
             return False
         self._gone_timer = self.loop.call_later(self.half_closed_seconds, self.flow.close)
         return True
-
-    def pause_writing(self) -> None:
-        """Watch that the client reads; nothing is open any more once the transport was closed and is lost."""
-        self.flow.pause_writing()
 
     def shutdown(self) -> None:
         """End after the response under way, or now."""
@@ -237,7 +231,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Give bytes to the parser; a head that offers an upgrade is read again without the offer."""
-        while True:
+        while not self._deaf:
             try:
                 if self._head_bytes is not None:
                     self._head_bytes += len(data)
@@ -258,7 +252,7 @@ class BoundedHttp(HttpToolsProtocol):
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
                 self._feed(head)  # has no offer, so that this goes no deeper
-                if self._deaf or not data:
+                if not data:
                     return
             except Refusal as refusal:
                 self._refuse(refusal)
@@ -275,7 +269,7 @@ class BoundedHttp(HttpToolsProtocol):
             self._hosts += 1
         elif name == b"expect":
             self.expect_100_continue = value.lower() == b"100-continue"
-        elif value.lower() != b"chunked":
+        elif value.lower() != b"chunked" or name in (known for known, _ in self.headers):
             raise Refusal(
                 501,
                 "malformed_body",
@@ -287,6 +281,9 @@ class BoundedHttp(HttpToolsProtocol):
         version = self.parser.get_http_version()
         if version not in ("1.1", "1.0"):
             raise Refusal(505, "malformed_body", f"HTTP/{version} is not served here; use HTTP/1.1")
+        if version == "1.0" and b"transfer-encoding" in (name for name, _ in self.headers):
+            message = "transfer-encoding: HTTP/1.0 has none; send content-length"
+            raise Refusal(400, "malformed_body", message, "transfer-encoding")
         if self._hosts != 1 and (version == "1.1" or self._hosts):
             message = f"host: exactly one Host header was expected, there are {self._hosts}"
             raise Refusal(400, "malformed_body", message, "host")

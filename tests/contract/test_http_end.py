@@ -33,19 +33,14 @@ def served(app: AsgiApp, test: Callable[[int], Awaitable[None]]) -> None:
 
 
 class Answers:
-    """Answers with many bytes, which it has leased; by the short way or by ASGI's messages."""
+    """Answers with many bytes, which it has leased."""
 
-    def __init__(self, *, short: bool = True) -> None:
+    def __init__(self) -> None:
         self.budget = MemoryBudget(1 << 30, "TANDEM_SOMETHING")
-        self._short = short
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         lease = self.budget.lease()
         lease.hold(LARGE)
-        if not self._short:
-            exchange = exchange_of(scope)
-            assert exchange is not None
-            exchange.respond = lambda *_: False  # type: ignore[method-assign]
         await Reply(200, bytes(LARGE), lease=lease).send(scope, send)
 
     async def held(self) -> int:
@@ -108,20 +103,53 @@ def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest
     served(app, test)
 
 
-def test_a_client_that_reads_slowly_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ConnectionFlow, "stall_seconds", 0.3)
-    app = Answers()
+class SlowTransport:
+    """A transport whose buffer a test fills and drains."""
 
-    async def test(port: int) -> None:
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(GET)
-        await reader.readuntil(b"\r\n\r\n")
-        for _ in range(16):
-            await reader.readexactly(LARGE // 16)
-            await asyncio.sleep(0.03)  # the pace of the client
-        writer.close()
+    def __init__(self) -> None:
+        self.unsent = 100_000
+        self.aborted = False
 
-    served(app, test)
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Timers:
+    """An event loop's timers, which a test lets run out."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], None]] = []
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> "Timers":
+        self.callbacks.append(callback)
+        return self
+
+    def cancel(self) -> None:
+        self.callbacks.clear()
+
+
+def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    transport, timers = SlowTransport(), Timers()
+    flow = ConnectionFlow(transport, timers)  # type: ignore[arg-type]
+    assert timers.callbacks == []
+    flow.pause_writing()
+    for transport.unsent in range(99_999, 99_990, -1):
+        timers.callbacks.pop()()
+        assert len(timers.callbacks) == 1
+        assert not transport.aborted
+    timers.callbacks.pop()()
+    assert transport.aborted
+
+
+def test_a_connection_that_has_drained_has_no_timer() -> None:
+    timers = Timers()
+    flow = ConnectionFlow(SlowTransport(), timers)  # type: ignore[arg-type]
+    flow.pause_writing()
+    flow.resume_writing()
+    assert timers.callbacks == []
 
 
 async def limited(scope: Scope, receive: Receive, send: Send) -> None:

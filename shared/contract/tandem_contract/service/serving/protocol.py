@@ -1,7 +1,6 @@
 """uvicorn's HTTP/1.1 with bounds: on a request's head, its trailers, and the requests that wait on a connection.
 
-llhttp keeps nothing of a request but the field that it reads, and tells the rest to this class. uvicorn's class keeps
-all of it: heads and trailers of any size, and any number of pipelined requests; and it waits for their end for ever.
+uvicorn takes any number of pipelined requests, heads and trailers of any size, and waits for their end for ever.
 
     bound                                    over it
     -----                                    -------
@@ -13,43 +12,31 @@ all of it: heads and trailers of any size, and any number of pipelined requests;
 
 Each of these answers is the connection's last. It is sent after the answers to the requests before it. A head that
 comes in one piece on a connection in use, as nearly all do, costs no timer.
-
-And httptools ends a request at an offer to upgrade the connection, so that its body is lost; a server that upgrades
-nothing has to pass over the offer and answer as if it were not there (RFC 9110, section 7.8). Java's own client makes
-one, of HTTP/2, with its first request.
 """
 
 import asyncio
 from collections import deque
 from typing import Any, Final, cast
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
 from tandem_contract.service.exchange import EXCHANGE
 from tandem_contract.service.request_id import Scope
 from tandem_contract.service.serving.exchange import CycleExchange
 from tandem_contract.service.serving.flow import ConnectionFlow
+from tandem_contract.service.serving.reader import PIECE_BYTES, RequestReader
 from tandem_contract.service.serving.refusal import ConnectionLimit, Refusal
 
-MAX_HEAD_BYTES: Final = 64 << 10
-MAX_FIELDS: Final = 100
-"""Header fields of a head; each costs some 150 bytes besides its text."""
 MAX_WAITING: Final = 32
 """Requests that wait on one connection for the answers before theirs."""
-PIECE_BYTES: Final = 64 << 10
-"""The parser gets so much at a time; the transport reads up to 256 KiB. Bounds what one piece can begin."""
-
 HEAD_SECONDS = 20.0
 """A head that is not complete by then is given up; as others, it holds a connection and memory."""
 
-_CHECKED: Final = frozenset((b"host", b"expect", b"transfer-encoding"))
 
-
-class BoundedHttp(HttpToolsProtocol):
+class BoundedHttp(RequestReader):
     """One connection; see the module."""
 
     half_closed_seconds = 1.0
@@ -68,12 +55,6 @@ class BoundedHttp(HttpToolsProtocol):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._open: deque[RequestResponseCycle] = deque()  # requests without a whole response, oldest first
-        self._head_bytes: int | None = None  # since the head began, without its first piece; None: no head is read
-        self._in_body = False  # whether the body or the trailers of ``self.cycle`` are being read
-        self._bare_bytes = 0  # since the last byte of a body: chunk extensions and trailers
-        self._hosts = 0
-        self._offered = False  # whether the head just read offers an upgrade
-        self._deaf = False  # whether nothing more is read as HTTP
         self._refusal: Refusal | None = None  # to be sent after the open requests' responses
         self._head_timer: asyncio.TimerHandle | None = None
         self._gone_timer: asyncio.TimerHandle | None = None
@@ -92,7 +73,7 @@ class BoundedHttp(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the handler of every request know."""
-        self._head_came()
+        self._head_complete()
         if self._gone_timer is not None:
             self._gone_timer.cancel()
         lost = list(self._open)
@@ -123,7 +104,7 @@ class BoundedHttp(HttpToolsProtocol):
         if self.flow.ended:
             return False
         self._deaf = True
-        self._head_came()
+        self._head_complete()
         if self._in_body and self._open and self._open[-1] is self.cycle:  # this request will never be complete
             self._in_body = False
             self._give_back_last()
@@ -145,42 +126,12 @@ class BoundedHttp(HttpToolsProtocol):
             self.flow.close()
 
     def on_message_begin(self) -> None:
-        """Begin to count the head."""
+        """Begin to read a head, unless too many requests wait."""
         if len(self.pipeline) >= MAX_WAITING:
             raise Refusal(
                 429, "overloaded", f"more than {MAX_WAITING} requests wait on this connection; await their answers"
             )
-        self._head_bytes = self._hosts = 0
-        self._offered = False
         super().on_message_begin()
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head; a trailer is dropped, or it could pass for a field that a proxy has checked."""
-        if self._head_bytes is None:
-            return
-        name = name.lower()
-        if name in _CHECKED:
-            self._check_field(name, value)
-        if len(self.headers) >= MAX_FIELDS:
-            raise Refusal(431, "limit_exceeded", f"the request has more than {MAX_FIELDS} header fields", "headers")
-        self.headers.append((name, value))
-
-    def on_headers_complete(self) -> None:
-        """Start the request, unless its head is about to be read again."""
-        if self._head_bytes:  # a head in one piece cannot be too large
-            self._check_head_bytes(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
-        self._head_bytes = None
-        self._head_came()
-        self._offered = self.parser.should_upgrade()
-        if self._offered:
-            return
-        self._check_version()
-        super().on_headers_complete()
-        self._in_body = True
-        self._bare_bytes = 0
-        self._open.append(self.cycle)
-        # The request's task has this scope, and begins after all that has come was read.
-        cast(Scope, self.scope)[EXCHANGE] = CycleExchange(self.cycle)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body; the bodies of waiting requests together are bounded as one body is."""
@@ -195,16 +146,6 @@ class BoundedHttp(HttpToolsProtocol):
             self.flow.hold_reading = True
             self.flow.pause_reading()
         cycle.message_event.set()
-
-    def on_message_complete(self) -> None:
-        """End the request's body, unless its head is about to be read again."""
-        if self._offered:
-            return
-        self._in_body = False
-        cycle = self.cycle
-        if not cycle.response_complete:
-            cycle.more_body = False
-            cycle.message_event.set()
 
     def on_response_complete(self) -> None:
         """Go on with the request that waits longest, or end the connection if it is to end, or wait."""
@@ -229,69 +170,10 @@ class BoundedHttp(HttpToolsProtocol):
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
 
-    def _feed(self, data: bytes | memoryview) -> None:
-        """Give bytes to the parser; a head that offers an upgrade is read again without the offer."""
-        while not self._deaf:
-            try:
-                if self._head_bytes is not None:
-                    self._head_bytes += len(data)
-                    self._check_head_bytes(self._head_bytes)
-                elif self._in_body:
-                    self._bare_bytes += len(data)
-                self.parser.feed_data(data)
-                if self._in_body and self._bare_bytes > MAX_HEAD_BYTES:
-                    message = f"the trailers or chunk extensions have more than {MAX_HEAD_BYTES} bytes"
-                    raise Refusal(431, "limit_exceeded", message, "trailers")
-                return
-            except httptools.HttpParserUpgrade as upgrade:
-                data = data[upgrade.args[0] :] if isinstance(data, memoryview) else memoryview(data)[upgrade.args[0] :]
-                head = self._head_without_offer()
-                if head is None:
-                    self._refuse(Refusal(405, "method_not_allowed", "CONNECT is not allowed here", "method"))
-                    return
-                self.parser = httptools.HttpRequestParser(self)
-                self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-                self._feed(head)  # has no offer, so that this goes no deeper
-                if not data:
-                    return
-            except Refusal as refusal:
-                self._refuse(refusal)
-                return
-            except httptools.HttpParserError as error:
-                raised = error.__context__
-                if not isinstance(raised, Refusal):
-                    raised = Refusal(400, "malformed_body", "the request is not valid HTTP/1.1")
-                self._refuse(raised)
-                return
-
-    def _check_field(self, name: bytes, value: bytes) -> None:
-        if name == b"host":
-            self._hosts += 1
-        elif name == b"expect":
-            self.expect_100_continue = value.lower() == b"100-continue"
-        elif value.lower() != b"chunked" or name in (known for known, _ in self.headers):
-            raise Refusal(
-                501,
-                "malformed_body",
-                "transfer-encoding: only chunked is implemented, and that alone",
-                "transfer-encoding",
-            )
-
-    def _check_version(self) -> None:
-        version = self.parser.get_http_version()
-        if version not in ("1.1", "1.0"):
-            raise Refusal(505, "malformed_body", f"HTTP/{version} is not served here; use HTTP/1.1")
-        if version == "1.0" and b"transfer-encoding" in (name for name, _ in self.headers):
-            message = "transfer-encoding: HTTP/1.0 has none; send content-length"
-            raise Refusal(400, "malformed_body", message, "transfer-encoding")
-        if self._hosts != 1 and (version == "1.1" or self._hosts):
-            message = f"host: exactly one Host header was expected, there are {self._hosts}"
-            raise Refusal(400, "malformed_body", message, "host")
-
-    def _check_head_bytes(self, bytes: int) -> None:
-        if bytes > MAX_HEAD_BYTES:
-            message = f"the request's head is larger than {MAX_HEAD_BYTES} bytes"
-            raise Refusal(431, "limit_exceeded", message, "headers")
+    def _request_begun(self) -> None:
+        self._open.append(self.cycle)
+        # The request's task has this scope, and begins after all that has come was read.
+        cast(Scope, self.scope)[EXCHANGE] = CycleExchange(self.cycle)
 
     def _waiting_bytes(self) -> int:
         return sum(len(cycle.body) for cycle, _ in self.pipeline)
@@ -302,7 +184,7 @@ class BoundedHttp(HttpToolsProtocol):
     def _await_head(self) -> None:
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._give_up)
 
-    def _head_came(self) -> None:
+    def _head_complete(self) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
             self._head_timer = None
@@ -319,20 +201,11 @@ class BoundedHttp(HttpToolsProtocol):
         else:  # nothing was asked: there is nothing to answer
             self.flow.close()
 
-    def _head_without_offer(self) -> bytes | None:
-        """Return the head just read without its offer of an upgrade; None if it is CONNECT, an upgrade by itself."""
-        method: bytes = self.parser.get_method()
-        if method == b"CONNECT":
-            return None
-        lines = [b"%s %s HTTP/%s" % (method, self.url, self.parser.get_http_version().encode())]
-        lines += [b"%s: %s" % header for header in self.headers if header[0] != b"upgrade"]
-        return b"\r\n".join(lines) + b"\r\n\r\n"
-
     def _refuse(self, refusal: Refusal) -> None:
         """Read no more, and end the connection with this once the requests before it have their responses."""
         self._deaf = True
         self._head_bytes = None
-        self._head_came()
+        self._head_complete()
         if self._in_body and self.cycle.response_started:
             # The fault is in the body of a request that has its answer; another one would pass for the next request's.
             self._in_body = False

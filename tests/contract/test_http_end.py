@@ -172,8 +172,7 @@ def test_a_client_that_sends_a_large_body_and_closes_reads_the_refusal(size: int
                 return status
         except urllib.error.HTTPError as error:
             with error:
-                assert b"1000 bytes" in error.read()
-                return error.code
+                return error.code if b"1000 bytes" in error.read() else 0
 
     async def test(port: int) -> None:
         assert await asyncio.to_thread(post, port) == 413
@@ -264,10 +263,11 @@ def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monke
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         begun.set()
-        with pytest.raises(ClientGone):
+        try:
             await read_body(receive, 100, exchange=exchange)
             await unless_gone(receive, asyncio.Event().wait(), exchange)
-        gone.set()
+        except ClientGone:
+            gone.set()
 
     async def test(port: int) -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)

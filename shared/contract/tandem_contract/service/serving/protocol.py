@@ -242,6 +242,7 @@ class BoundedHttp(RequestReader):
 def _disconnect(cycle: RequestResponseCycle) -> None:
     """Tell a request's handler that there is nobody to answer."""
     cycle.disconnected = True
+    cycle.waiting_for_100_continue = False
     cycle.message_event.set()
     exchange: CycleExchange = cast(Scope, cycle.scope)[EXCHANGE]
     exchange.lost()

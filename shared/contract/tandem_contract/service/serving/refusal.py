@@ -1,4 +1,4 @@
-"""Answers to what never becomes a request of the application: bad heads, bad framing, and connections over the limit."""
+"""Answers to what never becomes a request of the application: bad heads and framing, connections over the limit."""
 
 import logging
 import time

@@ -188,6 +188,22 @@ def test_a_head_is_bounded_in_one_piece_and_in_many(fields: list[bytes], status:
     served(test)
 
 
+def test_a_body_behind_the_end_of_a_head_does_not_count_as_head() -> None:
+    async def test(app: App, port: int) -> None:
+        reader, writer = await connect(port)
+        writer.write(b"POST /x HT")
+        await writer.drain()
+        other, beside = await connect(port)  # an answer on another connection: the first piece was read
+        beside.write(GET % 0)
+        await other.readuntil(b"/0")
+        writer.write(b"TP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + bytes(200_000))
+        assert (await reader.readuntil(b"/x")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+        beside.close()
+
+    served(test)
+
+
 def test_more_connections_than_the_limit_are_refused_at_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
     async def test(app: App, port: int) -> None:
         held = [await connect(port) for _ in range(2)]

@@ -29,11 +29,11 @@ pytestmark = pytest.mark.fuzz
 BODY_LIMIT = 200_000
 
 
-@dataclass(frozen=True, repr=False)
 class Data:
     """Bytes that hypothesis shows without their long runs."""
 
-    data: bytes
+    def __init__(self, data: bytes) -> None:
+        self.data = data
 
     def __repr__(self) -> str:
         return re.sub(r"(\\x..|.)\1{30,}", lambda run: f"<{len(run[0]) // len(run[1])} x {run[1]}>", repr(self.data))
@@ -216,17 +216,17 @@ bodies = st.one_of(st.binary(max_size=40), st.integers(0, 90_000).map(bytes))
 
 
 @st.composite
-def lengths(draw: st.DrawFn) -> bytes:
+def lengths(draw: st.DrawFn) -> Data:
     """A valid request whose head tells the body's length."""
     body = draw(bodies)
     lines = [draw(methods) + b" /x HTTP/1.1", b"host: x", *draw(extras)]
     if body or draw(st.booleans()):
         lines.append(b"content-length: %d" % len(body))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + body
+    return Data(b"\r\n".join(lines) + b"\r\n\r\n" + body)
 
 
 @st.composite
-def chunks(draw: st.DrawFn) -> bytes:
+def chunks(draw: st.DrawFn) -> Data:
     """A valid request with a chunked body, some with extensions and trailers."""
     lines = [draw(methods) + b" /x HTTP/1.1", b"host: x", b"transfer-encoding: chunked", *draw(extras)]
     request = b"\r\n".join(lines) + b"\r\n\r\n"
@@ -234,10 +234,10 @@ def chunks(draw: st.DrawFn) -> bytes:
         request += b"%x" % len(body) + draw(st.sampled_from([b"", b";a=b", b";a=" + b"x" * 200]))
         request += b"\r\n" + body + b"\r\n"
     trailers = draw(st.lists(st.sampled_from([b"a: b\r\n", b"authorization: x\r\n" * 150]), max_size=3))
-    return request + b"0\r\n" + b"".join(trailers) + b"\r\n"
+    return Data(request + b"0\r\n" + b"".join(trailers) + b"\r\n")
 
 
-valid = st.lists(st.one_of(lengths(), chunks()).map(Data), min_size=1, max_size=6)
+valid = st.lists(lengths() | chunks(), min_size=1, max_size=6)
 noise = st.one_of(
     st.binary(max_size=30),
     st.sampled_from(

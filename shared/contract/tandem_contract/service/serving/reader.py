@@ -63,11 +63,12 @@ class RequestReader(HttpToolsProtocol):
             try:
                 if self._head_bytes is not None:
                     self._head_bytes += len(data)
-                    self._check_head_bytes(self._head_bytes)
                 elif self._in_body:
                     self._bare_bytes += len(data)
                 self.parser.feed_data(data)
-                if self._in_body and self._bare_bytes > MAX_HEAD_BYTES:
+                if self._head_bytes is not None:
+                    self._check_head_bytes(self._head_bytes)
+                elif self._in_body and self._bare_bytes > MAX_HEAD_BYTES:
                     message = f"the trailers or chunk extensions have more than {MAX_HEAD_BYTES} bytes"
                     raise Refusal(431, "limit_exceeded", message, "trailers")
                 return

@@ -19,7 +19,11 @@ from tandem_embedder.settings import Settings
 
 # On a busy machine an example may take long; that says nothing of what is tested.
 hypothesis.settings.register_profile("tandem", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-hypothesis.settings.load_profile("tandem")
+# `make fuzz` sets HYPOTHESIS_PROFILE=fuzz. A fuzz test must not set max_examples, which would overrule the profile.
+hypothesis.settings.register_profile(
+    "fuzz", hypothesis.settings.get_profile("tandem"), max_examples=20_000, print_blob=True
+)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tandem"))
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 

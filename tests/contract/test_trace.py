@@ -104,7 +104,7 @@ def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
         return {}
 
     async def test() -> None:
-        access = AccessLog("test", stream)
+        access = AccessLog("test", lambda data, lines: stream.write(data))
         wrapped = with_request_id(observed(app, [access.record]))
         for headers in ([(b"tracestate", b"a=1"), (b"traceparent", PARENT.encode())], [], [(b"traceparent", b"bad")]):
             await wrapped({"type": "http", "method": "GET", "path": "/", "headers": headers}, nothing, nothing)

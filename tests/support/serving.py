@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
+from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tests.support.fakes import WAIT_SECONDS
 
 
 @asynccontextmanager
-async def serving(app: AsgiApp, *, lifespan: bool = False) -> AsyncIterator[int]:
+async def serving(app: AsgiApp, *, lifespan: bool = False, max_connections: int = 100) -> AsyncIterator[int]:
     """Serve ``app`` and give the port; its lifespan is run only if ``lifespan`` says that it has one."""
 
     async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
@@ -23,7 +24,12 @@ async def serving(app: AsgiApp, *, lifespan: bool = False) -> AsyncIterator[int]
 
     signalled: list[bool] = []
     server = DrainingServer(
-        with_lifespan, host="127.0.0.1", port=0, shutdown_timeout=1.0, on_signal=lambda: signalled.append(True)
+        with_lifespan,
+        host="127.0.0.1",
+        port=0,
+        shutdown_timeout=1.0,
+        on_signal=lambda: signalled.append(True),
+        connections=ConnectionLimit(max_connections, "TANDEM_MAX_CONNECTIONS"),
     )
     with socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve([listening]))

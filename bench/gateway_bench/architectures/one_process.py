@@ -25,6 +25,7 @@ from tandem_contract.service.access_log import make_access_log
 from tandem_contract.service.http import Endpoint, Reply
 from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.request_id import AsgiApp, Receive, Scope
+from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_contract.service.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors
@@ -136,6 +137,7 @@ def main() -> int:
         port=gateway_settings.port,
         shutdown_timeout=gateway_settings.shutdown_timeout,
         on_signal=service.readiness.draining,
+        connections=ConnectionLimit(gateway_settings.max_connections, "TANDEM_MAX_CONNECTIONS"),
     ).run()
     return 0
 

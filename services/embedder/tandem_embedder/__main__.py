@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 from concurrent.futures import Future
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from tandem_contract.service import logs
@@ -57,7 +58,7 @@ def main() -> int:
     # Nothing is accepted before the server listens and takes the signals over. As process 1 of a container there would
     # be no default either.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: os._exit(0))
+        signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     settings = settings.with_workers(usable_threads())
@@ -77,6 +78,11 @@ def main() -> int:
     status: int = server.serve(settings, manifest, loading)
     log.info("stopped", extra={"status": status})
     return status
+
+
+def _exit_at_once(number: int, frame: FrameType | None) -> None:
+    logs.flush()
+    os._exit(0)
 
 
 def load_in_thread(

@@ -4,6 +4,8 @@ import logging
 import os
 from concurrent.futures import Future
 
+from tandem_contract.service import logs
+from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_embedder.app import make_app
 from tandem_embedder.artefact import Manifest
@@ -23,6 +25,7 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,
         on_signal=service.readiness.draining,
+        connections=ConnectionLimit(settings.max_connections, "TANDEM_EMBEDDER_MAX_CONNECTIONS"),
     )
     try:
         server.run()
@@ -33,5 +36,6 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
         # A thread is inside a native library: stuck in the model, or still loading it. The interpreter would wait for
         # the one for ever, and pull the ground from under the other.
         log.info("stopped", extra={"status": status})
+        logs.flush()
         os._exit(status)
     return status

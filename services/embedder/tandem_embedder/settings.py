@@ -94,6 +94,13 @@ class Settings:
         "memory that the bodies and texts of requests under way may hold together; over it requests get 429. What is "
         "under 64 KiB does not count. Raise it for many large batches at a time, with the container's memory limit",
     )
+    max_connections: int = setting(
+        "EMBEDDER_MAX_CONNECTIONS",
+        2048,
+        whole_number(1, 1_000_000),
+        "open connections, idle and probes' ones included; over it a new connection gets 503. Bounds the memory of "
+        "heads and small bodies, up to 128 KiB each. Keep it under the limit of open files",
+    )
     allowed_hosts: tuple[str, ...] = setting(
         "EMBEDDER_ALLOWED_HOSTS",
         (),

@@ -1,5 +1,6 @@
 """The gateway served until a signal."""
 
+from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_gateway.app import make_app
 from tandem_gateway.settings import Settings
@@ -22,6 +23,7 @@ def serve(settings: Settings) -> int:
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,
         on_signal=drain,
+        connections=ConnectionLimit(settings.max_connections, "TANDEM_MAX_CONNECTIONS"),
     )
     server.run()
     return 1 if gateway.failure is not None or not server.started else 0

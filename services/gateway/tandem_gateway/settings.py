@@ -151,6 +151,13 @@ class Settings:
         whole_number(1 << 16, 1 << 30),
         "a search whose documents have more bytes gets 422: ask for fewer with top_k",
     )
+    max_connections: int = setting(
+        "MAX_CONNECTIONS",
+        2048,
+        whole_number(1, 1_000_000),
+        "open connections, idle and probes' ones included; over it a new connection gets 503. Bounds the memory of "
+        "heads and small bodies, up to 128 KiB each. Keep it under the limit of open files",
+    )
     allowed_hosts: tuple[str, ...] = setting(
         "ALLOWED_HOSTS",
         (),

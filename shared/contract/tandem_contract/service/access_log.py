@@ -6,16 +6,15 @@ A process that is killed loses the lines of the last moment, and nothing else.
 """
 
 import asyncio
-import contextlib
 import logging
-import sys
 import time
-from typing import BinaryIO, Final
+from collections.abc import Callable
+from typing import Final
 
 import msgspec
 
 from tandem_contract.service import trace
-from tandem_contract.service.logs import request_id
+from tandem_contract.service.logs import request_id, writer
 from tandem_contract.service.request_id import Scope
 
 _FLUSH_SECONDS: Final = 0.05
@@ -37,13 +36,18 @@ class _Line(msgspec.Struct):
 
 
 class AccessLog:
-    """Gathers lines and writes them to ``stream``; owned by the event loop."""
+    """Gathers lines; owned by the event loop."""
 
-    def __init__(self, service: str, stream: BinaryIO | None = None) -> None:
-        """Make the log; ``stream`` is standard error unless it is given."""
+    def __init__(self, service: str, write: Callable[[bytes, int], object]) -> None:
+        """Make the log.
+
+        Args:
+            service: name in the lines.
+            write: takes whole lines and their number, and must not block.
+        """
         self._service = service
         self._logger = f"tandem_{service}.access"
-        self._stream = stream or sys.stderr.buffer
+        self._write = write
         self._encoder = msgspec.json.Encoder()
         self._lines: list[bytes] = []
         self._size = 0
@@ -86,12 +90,11 @@ class AccessLog:
             self._timer.cancel()
             self._timer = None
         if self._lines:
+            count = len(self._lines)
             self._lines.append(b"")
             data = b"\n".join(self._lines)
             self._lines, self._size = [], 0
-            with contextlib.suppress(OSError, ValueError):  # nobody reads the log any more; that is no reason to fail
-                self._stream.write(data)
-                self._stream.flush()
+            self._write(data, count)
 
     def _now(self) -> str:
         now = time.time()
@@ -104,4 +107,6 @@ class AccessLog:
 
 def make_access_log(service: str, *, wanted: bool) -> AccessLog | None:
     """Return the access log; None if it is not wanted, or the level of the other lines is above ``info``."""
-    return AccessLog(service) if wanted and logging.getLogger().isEnabledFor(logging.INFO) else None
+    if wanted and logging.getLogger().isEnabledFor(logging.INFO):
+        return AccessLog(service, writer(service).write)
+    return None

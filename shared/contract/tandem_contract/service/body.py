@@ -52,6 +52,8 @@ async def read_body(
         if lease is not None:
             lease.hold(len(body))
         return body
+    if exchange is not None and (exchange.content_length() or 0) > max_bytes:
+        raise _too_large(max_bytes)  # before the first receive, which would tell the client to send it
     try:
         async with asyncio.timeout(seconds):
             return await _read_body(receive, max_bytes, lease)

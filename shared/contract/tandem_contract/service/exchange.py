@@ -9,6 +9,7 @@ that is done with HTTP. A server may therefore put an ``Exchange`` into the scop
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
+from tandem_contract.service.memory import Lease
 from tandem_contract.service.request_id import Scope
 
 EXCHANGE: Final = "tandem.exchange"
@@ -21,18 +22,29 @@ class Exchange(Protocol):
     status: int | None
     """Of the response that ``respond`` wrote; None while it has not."""
 
+    def content_length(self) -> int | None:
+        """Return the body's length in bytes as the request's head tells it; None if it does not."""
+        ...
+
     def whole_body(self) -> bytes | None:
         """Return the body if all of it is there, and nothing of it was received; else None: receive it."""
         ...
 
-    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+    def respond(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, lease: Lease | None = None
+    ) -> bool:
         """Send a whole response, and return whether that is done; if not, it is to be sent by ASGI's messages.
 
         Args:
             status: three digits.
             headers: content-length is among them; names are in lower case.
             body: all of it.
+            lease: of the memory that the body takes; held until the client has taken it, or is gone.
         """
+        ...
+
+    def keep(self, lease: Lease) -> None:
+        """Hold the lease of a response that was just sent by ASGI's messages, as ``respond`` does."""
         ...
 
     def on_gone(self, callback: Callable[[], None] | None) -> None:

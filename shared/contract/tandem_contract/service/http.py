@@ -49,10 +49,12 @@ class Reply(msgspec.Struct, frozen=True):
         # Messages pass by whoever gives responses their id; the short way does not.
         if exchange is not None:
             known = [(HEADER, scope[ID])] if ID in scope else []
-            if exchange.respond(self.status, headers + known, self.body):
+            if exchange.respond(self.status, headers + known, self.body, self.lease):
                 return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
+        if exchange is not None and self.lease is not None:
+            exchange.keep(self.lease)
 
 
 def refusal(

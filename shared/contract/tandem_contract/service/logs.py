@@ -4,15 +4,19 @@
 "message", "request_id"?, "trace_id"?, "collection", ...}``.
 """
 
+import atexit
 import contextvars
 import logging
-import sys
 import time
-from typing import Any, TextIO
+from typing import Any, Final, TextIO
 
 import msgspec
 
 from tandem_contract.service import trace
+from tandem_contract.service.log_writer import LogWriter
+
+_STANDARD_ERROR: Final = 2
+_FLUSH_SECONDS: Final = 2.0
 
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("tandem_request_id", default=None)
 """The id of the request that the running task serves; None outside one."""
@@ -54,9 +58,45 @@ class JsonFormatter(logging.Formatter):
             return self._encoder.encode({name: ascii(value) for name, value in fields.items()}).decode()
 
 
+class _Handler(logging.Handler):
+    """Hands each record's line to the writer."""
+
+    def __init__(self, writer: LogWriter) -> None:
+        super().__init__()
+        self._writer = writer
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._writer.write(self.format(record).encode() + b"\n", 1)
+
+
+_writer: LogWriter | None = None
+
+
+def writer(service: str) -> LogWriter:
+    """Return the process's one writer to standard error."""
+    global _writer  # noqa: PLW0603 - there is one standard error
+    if _writer is None:
+        formatter = JsonFormatter(service)
+
+        def dropped_line(count: int) -> bytes:
+            record = logging.LogRecord(__name__, logging.WARNING, __file__, 0, "log lines were dropped", None, None)
+            record.dropped = count
+            return formatter.format(record).encode() + b"\n"
+
+        _writer = LogWriter(_STANDARD_ERROR, dropped_line)
+        atexit.register(flush)
+    return _writer
+
+
+def flush() -> None:
+    """Wait until the lines are written, for 2 s at most; to be called before ``os._exit``."""
+    if _writer is not None:
+        _writer.flush(_FLUSH_SECONDS)
+
+
 def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
-    """Send every logger's records to ``stream`` (default: standard error) as lines of JSON."""
-    handler = logging.StreamHandler(stream or sys.stderr)
+    """Send every logger's records as lines of JSON to standard error in a thread, or to ``stream`` at once."""
+    handler = _Handler(writer(service)) if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]

@@ -1,21 +1,37 @@
 """The short way of ``service.exchange`` over uvicorn's request and response."""
 
 from collections.abc import Callable, Sequence
+from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from tandem_contract.service.memory import Lease
+from tandem_contract.service.serving.flow import ConnectionFlow
+
+_JOINED_BYTES: Final = 1 << 16
+"""A longer body is handed to the transport as it is; a copy would double its memory."""
 
 
 class CycleExchange:
     """Implements ``Exchange``: does in one step what uvicorn's cycle does for ASGI's messages, and notes it there."""
 
-    __slots__ = ("_cycle", "_on_gone", "status")
+    __slots__ = ("_cycle", "_flow", "_on_gone", "status")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         """Make the exchange of a request whose head is complete."""
         # The cycle has the scope, and that has this. Let go of, it leaves no circle for a look for garbage to find.
         self._cycle: RequestResponseCycle | None = cycle
+        self._flow = cast(ConnectionFlow, cycle.flow)
         self._on_gone: Callable[[], None] | None = None
         self.status: int | None = None
+
+    def content_length(self) -> int | None:
+        """Return the body's length as the head tells it; see ``Exchange.content_length``."""
+        if self._cycle is not None:
+            for name, value in self._cycle.scope["headers"]:
+                if name == b"content-length":
+                    return int(value)
+        return None
 
     def whole_body(self) -> bytes | None:
         """Return the body; see ``Exchange.whole_body``."""
@@ -29,7 +45,9 @@ class CycleExchange:
         cycle.flow.resume_reading()
         return body
 
-    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> bool:
+    def respond(
+        self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes, lease: Lease | None = None
+    ) -> bool:
         """Send a response; see ``Exchange.respond``."""
         cycle = self._cycle
         if cycle is None or cycle.response_started or cycle.flow.write_paused or cycle.scope["method"] == "HEAD":
@@ -38,20 +56,35 @@ class CycleExchange:
         if cycle.disconnected:
             return True
         cycle.response_started = True
-        cycle.waiting_for_100_continue = False
+        if cycle.waiting_for_100_continue:
+            cycle.waiting_for_100_continue = False
+            if cycle.more_body:  # the client may send the body or leave it out; the next head would be a guess
+                cycle.keep_alive = False
         self.status = status
         parts = [STATUS_LINE[status]]
         parts += [b"%s: %s\r\n" % header for header in cycle.default_headers]
         parts += [b"%s: %s\r\n" % header for header in headers]
         parts.append(b"\r\n" if cycle.keep_alive else b"connection: close\r\n\r\n")
-        parts.append(body)
-        cycle.transport.write(b"".join(parts))
+        if len(body) <= _JOINED_BYTES:
+            parts.append(body)
+            cycle.transport.write(b"".join(parts))
+        else:
+            cycle.transport.writelines([b"".join(parts), body])
+        if lease is not None:
+            self._flow.keep(lease)
         cycle.response_complete = True
         cycle.message_event.set()
         if not cycle.keep_alive:
-            cycle.transport.close()
+            if cycle.more_body:
+                self._flow.linger()
+            else:
+                self._flow.close()
         cycle.on_response()
         return True
+
+    def keep(self, lease: Lease) -> None:
+        """Hold a lease until the response is sent; see ``Exchange.keep``."""
+        self._flow.keep(lease)
 
     def on_gone(self, callback: Callable[[], None] | None) -> None:
         """Set what is called if the client goes; see ``Exchange.on_gone``."""

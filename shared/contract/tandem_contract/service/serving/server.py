@@ -11,6 +11,7 @@ import uvicorn
 
 from tandem_contract.service.request_id import AsgiApp
 from tandem_contract.service.serving.protocol import BoundedHttp
+from tandem_contract.service.serving.refusal import ConnectionLimit
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than a client's pool keeps a connection, or both close it at the same time and a request is lost."""
@@ -20,7 +21,14 @@ class DrainingServer(uvicorn.Server):
     """uvicorn's server, which turns unready at the first signal and ends in order once it is drained."""
 
     def __init__(
-        self, app: AsgiApp, *, host: str, port: int, shutdown_timeout: float, on_signal: Callable[[], None]
+        self,
+        app: AsgiApp,
+        *,
+        host: str,
+        port: int,
+        shutdown_timeout: float,
+        on_signal: Callable[[], None],
+        connections: ConnectionLimit,
     ) -> None:
         """Make the server; ``run`` runs it.
 
@@ -30,7 +38,12 @@ class DrainingServer(uvicorn.Server):
             port: to listen on.
             shutdown_timeout: seconds that requests under way have after a signal.
             on_signal: called at a signal, before anything else; turns the service unready.
+            connections: bounds the open ones.
         """
+
+        class Http(BoundedHttp):
+            limit = connections
+
         super().__init__(
             uvicorn.Config(
                 app,
@@ -38,7 +51,7 @@ class DrainingServer(uvicorn.Server):
                 port=port,
                 interface="asgi3",
                 loop="uvloop",
-                http=BoundedHttp,
+                http=Http,
                 ws="none",
                 lifespan="on",
                 log_config=None,

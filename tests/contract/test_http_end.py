@@ -1,0 +1,281 @@
+"""How a connection ends: what a client has not taken is held for a bounded time, and counted until then."""
+
+import asyncio
+import http.client
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable, Callable
+
+import pytest
+
+from tandem_contract.decoding import InvalidMessage
+from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.exchange import exchange_of
+from tandem_contract.service.http import Reply, refusal
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
+from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
+from tandem_contract.service.serving.flow import ConnectionFlow
+from tandem_contract.service.serving.protocol import BoundedHttp
+from tests.support.fakes import eventually, run
+from tests.support.serving import serving
+
+GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
+LARGE = 32 << 20
+"""More than the buffers of two sockets."""
+
+
+def served(app: AsgiApp, test: Callable[[int], Awaitable[None]]) -> None:
+    async def inside() -> None:
+        async with serving(app) as port:
+            await test(port)
+
+    run(inside)
+
+
+class Answers:
+    """Answers with many bytes, which it has leased."""
+
+    def __init__(self) -> None:
+        self.budget = MemoryBudget(1 << 30, "TANDEM_SOMETHING")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        lease = self.budget.lease()
+        lease.hold(LARGE)
+        await Reply(200, bytes(LARGE), lease=lease).send(scope, send)
+
+    async def held(self) -> int:
+        return self.budget.held
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD"])
+def test_a_large_answer_counts_until_it_is_read_or_the_client_has_gone(leaves: bool, method: bytes) -> None:
+    app = Answers()
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET.replace(b"GET", method))
+        head = await reader.readuntil(b"\r\n\r\n")
+        assert b"content-length: %d\r\n" % LARGE in head
+        if method == b"GET":
+            assert app.budget.held == LARGE - FREE_BYTES
+            if not leaves:
+                await reader.readexactly(LARGE)
+        writer.close()
+        await eventually(app.held, lambda held: held == 0)
+
+    served(app, test)
+
+
+@pytest.mark.parametrize("leaves", [True, False])
+def test_an_answer_behind_one_that_is_not_read_counts_as_well(leaves: bool) -> None:
+    app = Answers()
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET * 2)
+        for _ in range(2):
+            await reader.readuntil(b"\r\n\r\n")
+            assert app.budget.held >= LARGE - FREE_BYTES
+            if leaves:
+                break
+            await reader.readexactly(LARGE)
+        writer.close()
+        await eventually(app.held, lambda held: held == 0)
+
+    served(app, test)
+
+
+@pytest.mark.parametrize("sent", [GET, GET * 3, GET.replace(b"host", b"connection: close\r\nhost")])
+def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConnectionFlow, "stall_seconds", 0.05)
+    app = Answers()
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(sent)
+        await reader.readuntil(b"\r\n\r\n")
+        await eventually(app.held, lambda held: held == 0)
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
+            await reader.readexactly(LARGE)
+        writer.close()
+
+    served(app, test)
+
+
+class SlowTransport:
+    """A transport whose buffer a test fills and drains."""
+
+    def __init__(self) -> None:
+        self.unsent = 100_000
+        self.aborted = False
+
+    def get_write_buffer_size(self) -> int:
+        return self.unsent
+
+    def abort(self) -> None:
+        self.aborted = True
+
+
+class Timers:
+    """An event loop's timers, which a test lets run out."""
+
+    def __init__(self) -> None:
+        self.callbacks: list[Callable[[], None]] = []
+
+    def call_later(self, seconds: float, callback: Callable[[], None]) -> "Timers":
+        self.callbacks.append(callback)
+        return self
+
+    def cancel(self) -> None:
+        self.callbacks.clear()
+
+
+def test_a_client_that_reads_slowly_is_waited_for() -> None:
+    transport, timers = SlowTransport(), Timers()
+    flow = ConnectionFlow(transport, timers)  # type: ignore[arg-type]
+    assert timers.callbacks == []
+    flow.pause_writing()
+    for transport.unsent in range(99_999, 99_990, -1):
+        timers.callbacks.pop()()
+        assert len(timers.callbacks) == 1
+        assert not transport.aborted
+    timers.callbacks.pop()()
+    assert transport.aborted
+
+
+def test_a_connection_that_has_drained_has_no_timer() -> None:
+    timers = Timers()
+    flow = ConnectionFlow(SlowTransport(), timers)  # type: ignore[arg-type]
+    flow.pause_writing()
+    flow.resume_writing()
+    assert timers.callbacks == []
+
+
+async def limited(scope: Scope, receive: Receive, send: Send) -> None:
+    """Takes a body of 1000 bytes at most."""
+    try:
+        body = await read_body(receive, 1000, exchange=exchange_of(scope))
+        reply = Reply(200, b"%d" % len(body))
+    except InvalidMessage as error:
+        reply = refusal(error.code, str(error), error.param)
+    await reply.send(scope, send)
+
+
+@pytest.mark.parametrize("size", [1001, 17_000_000, 100_000_000])
+def test_a_client_that_sends_a_large_body_and_closes_reads_the_refusal(size: int) -> None:
+    def post(port: int) -> int:
+        request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=bytes(size), method="POST")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as response:
+                status: int = response.status
+                return status
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code if b"1000 bytes" in error.read() else 0
+
+    async def test(port: int) -> None:
+        assert await asyncio.to_thread(post, port) == 413
+
+    served(limited, test)
+
+
+def test_a_client_that_keeps_the_connection_reads_the_refusal_and_may_go_on() -> None:
+    def post(port: int) -> list[int]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+        statuses = []
+        for size in (10, 5_000_000, 10):
+            connection.request("POST", "/", bytes(size))
+            with connection.getresponse() as response:
+                response.read()
+                statuses.append(response.status)
+        connection.close()
+        return statuses
+
+    async def test(port: int) -> None:
+        assert await asyncio.to_thread(post, port) == [200, 413, 200]
+
+    served(limited, test)
+
+
+def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_go_on() -> None:
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 200000000\r\n\r\n")
+        answer = await reader.read()  # to the end: the next head would be taken for the body
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in answer
+        writer.close()
+
+    served(limited, test)
+
+
+def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ConnectionFlow, "linger_seconds", 0.05)
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2000\r\n\r\n")
+        assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
+
+        async def sends() -> bool:
+            writer.write(b"x")
+            return not writer.transport.is_closing()
+
+        await eventually(sends, lambda sending: not sending)
+        writer.close()
+
+    served(limited, test)
+
+
+@pytest.mark.parametrize("gated", [True, False])
+def test_a_client_that_closes_its_side_still_gets_its_answers(gated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 30.0)
+    gate, begun = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        await read_body(receive, 100, exchange=exchange)
+        begun.set()
+        if gated:
+            await unless_gone(receive, gate.wait(), exchange)
+        await Reply(200, b"{}").send(scope, send)
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET * 2 + b"GET / HT")
+        writer.write_eof()
+        await begun.wait()
+        gate.set()
+        answers = await reader.read()
+        assert answers.count(b"HTTP/1.1 200 ") == 2
+        assert answers.endswith(b"{}")
+        writer.close()
+
+    served(app, test)
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 0.05)
+    gone, begun = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        exchange = exchange_of(scope)
+        begun.set()
+        try:
+            await read_body(receive, 100, exchange=exchange)
+            await unless_gone(receive, asyncio.Event().wait(), exchange)
+        except ClientGone:
+            gone.set()
+
+    async def test(port: int) -> None:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET if whole else b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
+        await begun.wait()
+        writer.write_eof()
+        await gone.wait()
+        assert await reader.read() == b""
+        writer.close()
+
+    served(app, test)

@@ -19,11 +19,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import GatewayError, NotReady
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
-from tandem_gateway.index.indexes import Answer, AnswerLimits, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.indexes import Answer, Indexes, IndexState, VectorQuery
 from tandem_gateway.index.saving import Places
 from tandem_gateway.model import SnapshotManifest
 from tandem_gateway.ports import ChangeFeed, GraphFactory, SnapshotStore

@@ -60,8 +60,7 @@ def rebuild(data_dir: Path, say: Say) -> int:
     Raises:
         StorageError: if the store cannot be read, or the index not be written.
     """
-    for name in (FILE_NAME, f"{FILE_NAME}.next"):
-        remove(data_dir / name)
+    remove(data_dir / FILE_NAME)
     follower = LexicalFollower(data_dir)
     try:
         told = 0

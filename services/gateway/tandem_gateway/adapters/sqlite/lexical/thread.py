@@ -11,8 +11,12 @@ from concurrent.futures import Future
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes
 from tandem_gateway.model import Hit
+
+# After so long without a task the index looks whether anything is due.
+_IDLE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +29,7 @@ class LexicalThread:
         data_dir: Path,
         *,
         max_queued: int,
+        limits: AnswerLimits,
         on_search: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
@@ -32,10 +37,12 @@ class LexicalThread:
         Args:
             data_dir: the data directory, whose store must exist by then.
             max_queued: searches that may wait; over it ``search`` raises Overloaded.
+            limits: see ``AnswerLimits``.
             on_search: called in the thread with the seconds of each search.
         """
         self._data_dir = data_dir
         self._max_queued = max_queued
+        self._limits = limits
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._poked = threading.Event()
@@ -84,12 +91,18 @@ class LexicalThread:
             failure: BaseException | None = None
             started = time.monotonic()
             try:
-                found = self._require_follower().search(collection, query, top_k, deadline)
-            except BaseException as error:  # whoever waits has to hear of it, whatever it is
+                follower = self._require_follower()
+                found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
+                found = self._limits.held(found, top_k)
+            except TooManyBytes:
+                failure = self._limits.too_large(top_k)
+            except BaseException as error:  # the caller has to hear of it, whatever it is
                 failure = error
             self._on_search(time.monotonic() - started)
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_settle, answer, found, failure)
+            # An error's traceback holds this frame: without this, the two would keep each other until a collection.
+            del failure
 
         self._queued += 1
         self._tasks.put(run)
@@ -115,10 +128,18 @@ class LexicalThread:
             self._thread.join()
 
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        while (task := self._next_task()) is not None:
             task()
+            del task  # it may hold an answer, which would keep its memory until the next task comes
         if self._follower is not None:
             self._follower.close()
+
+    def _next_task(self) -> Callable[[], None] | None:
+        """Wait for a task; from time to time one to follow, for what becomes due without a change of the store."""
+        try:
+            return self._tasks.get(timeout=_IDLE_SECONDS)
+        except queue.Empty:
+            return self._follow
 
     def _require_follower(self) -> LexicalFollower:
         if self._follower is None:

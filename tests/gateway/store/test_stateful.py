@@ -61,7 +61,10 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(builder, "_LEAST_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
-            mock.patch.object(lexical_follower, "_MIN_GONE", 2),
+            mock.patch.object(lexical_follower, "_PAGE_REMOVED", 2),
+            mock.patch.object(lexical_follower, "_PAGE_COMPARED", 2),
+            mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
+            mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
         ]
         for patch in self.patches:
@@ -198,6 +201,11 @@ class GatewayData(RuleBasedStateMachine):
     def index_words(self) -> None:
         while self.lexical.step():
             pass
+        cache = self.lexical._cache()
+        counts = {name: sum(counts) for name, counts in self.model.counts().items()}
+        there = {record.name: cache.count(record.collection_id) for record in self.do(self.store.collections())}
+        assert there == counts
+        cache.check()
 
     @precondition(lambda self: self.running)
     @invariant()

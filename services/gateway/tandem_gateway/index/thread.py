@@ -107,6 +107,8 @@ class IndexThread:
                 failure = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_settle, answer, found, failure)
+            # An error's traceback holds this frame: without this, the two would keep each other until a collection.
+            del failure
 
         self._tasks.put(run)
         return answer

@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
@@ -84,28 +85,8 @@ class LexicalThread:
         answer: asyncio.Future[list[Hit]] = loop.create_future()
         deadline = time.monotonic() + timeout
 
-        def run() -> None:
-            if answer.done() or time.monotonic() >= deadline:
-                return  # nobody waits
-            found: list[Hit] = []
-            failure: BaseException | None = None
-            started = time.monotonic()
-            try:
-                follower = self._require_follower()
-                found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
-                found = self._limits.held(found, top_k)
-            except TooManyBytes:
-                failure = self._limits.too_large(top_k)
-            except BaseException as error:  # the caller has to hear of it, whatever it is
-                failure = error
-            self._on_search(time.monotonic() - started)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_settle, answer, found, failure)
-            # An error's traceback holds this frame: without this, the two would keep each other until a collection.
-            del failure
-
         self._queued += 1
-        self._tasks.put(run)
+        self._tasks.put(partial(self._answer, loop, answer, deadline, (collection, query, top_k)))
         try:
             async with asyncio.timeout(timeout):
                 return await answer
@@ -113,6 +94,35 @@ class LexicalThread:
             raise DeadlineExceeded(f"the lexical search was not answered within {timeout:.3g} s") from None
         finally:
             self._queued -= 1
+            # The traceback of an error holds this frame, and the future the error: they would keep each other.
+            del answer
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answer: "asyncio.Future[list[Hit]]",
+        deadline: float,
+        asked: tuple[str, str, int],
+    ) -> None:
+        if answer.done() or time.monotonic() >= deadline:
+            return  # nobody waits
+        collection, query, top_k = asked
+        found: list[Hit] = []
+        failure: BaseException | None = None
+        started = time.monotonic()
+        try:
+            follower = self._require_follower()
+            found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
+            found = self._limits.held(found, top_k)
+        except TooManyBytes:
+            failure = self._limits.too_large(top_k)
+        except BaseException as error:  # the caller has to hear of it, whatever it is
+            failure = error
+        self._on_search(time.monotonic() - started)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle, answer, found, failure)
+        # As above: the traceback holds this frame.
+        del failure, answer
 
     def poke(self) -> None:
         """Let the index catch up soon; any thread may call it."""

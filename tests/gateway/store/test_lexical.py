@@ -18,7 +18,7 @@ import pytest
 from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.schema import row_checksum

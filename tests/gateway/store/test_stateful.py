@@ -21,6 +21,7 @@ from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
+from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -149,7 +150,7 @@ class GatewayData(RuleBasedStateMachine):
         """Go on from the files as a kill at this moment would leave them."""
         left = self.root / str(next(self.numbers) + 1)
         left.mkdir()
-        for name in [*FILES, lexical_cache.FILE_NAME, f"{lexical_cache.FILE_NAME}-wal"]:
+        for name in [*FILES, lexical_file.FILE_NAME, f"{lexical_file.FILE_NAME}-wal"]:
             if (self.data_dir / name).exists():
                 shutil.copyfile(self.data_dir / name, left / name)
         if (self.data_dir / FOLDER_NAME).exists() and damage != "no index":
@@ -162,7 +163,7 @@ class GatewayData(RuleBasedStateMachine):
             elif damage == "no manifest":
                 path.unlink()
         if damage == "no index":
-            lexical_cache.remove(left / lexical_cache.FILE_NAME)
+            lexical_file.remove(left / lexical_file.FILE_NAME)
         self.stop()
         shutil.rmtree(self.data_dir)
         self.data_dir = left

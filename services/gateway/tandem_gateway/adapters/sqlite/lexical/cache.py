@@ -16,35 +16,21 @@ from pathlib import Path
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.lexical import query
-from tandem_gateway.analysis.terms import VERSION as ANALYSIS_VERSION
+from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
 from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
-from tandem_gateway.errors import DeadlineExceeded, StorageUnavailable
+from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.model import Keys
-
-FILE_NAME = "lexical.sqlite3"
 
 # Splits terms at ASCII white space and changes none of them: all other ASCII characters in terms are letters, digits
 # or those named here, and every other character is part of a word.
 TOKENIZER = "ascii tokenchars '_+#.-'"
 
-_APPLICATION_ID = 0x54_4E_44_4C  # "TNDL"
-_VERSION = 2  # of this file's tables: a file of another version is rebuilt
-
-_SCHEMA = (
-    "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL, analysis TEXT NOT NULL) STRICT",
-    # removed: documents whose terms are still in segments; change: the last removal of the store that was followed.
-    "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL, "
-    "removed INTEGER NOT NULL DEFAULT 0, change INTEGER NOT NULL DEFAULT 0) STRICT",
-)
 # BM25 counts a term as it is written once, and as a stem so much more: the exact form goes before others of its stem.
 _RANK = "bm25(1.0, 0.5)"
 _COMPRESSION = 1
 # Pages of the file that one step of a merge writes, at about 0.1 ms each.
 _MERGE_PAGES = 200
-# Of the machine, not of the file: nothing is mended by building it anew.
-_OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_NOMEM")
 _PROGRESS_STEPS = 5000
-_TOO_LATE = "the lexical search was not answered in time"
 _MAX_KNOWN_FREQUENCIES = 10_000
 # Only the frequencies of terms in many documents are kept: they cost the most to count, and a few more or fewer
 # documents change nothing. They serve until the collection has grown by this share.
@@ -52,17 +38,11 @@ _WORTH_KEEPING = 1000
 _GROWTH = 0.1
 
 
-class CacheUnusable(Exception):
-    """The file is damaged, or of another store or version; it has to be built anew."""
-
-
 class LexicalCache:
     """One such file; used by one thread."""
 
     def __init__(self, path: Path, store_id: str, last_row: int) -> None:
-        """Open the file, or make it empty.
-
-        The check is a cheap one, for a quick start: what the file says of itself, and that no table has lost rows.
+        """Open the file, or make an empty one; see ``open_file``.
 
         Args:
             path: of the file.
@@ -77,53 +57,7 @@ class LexicalCache:
         self._frequencies: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
         # Collections whose segments are being merged: the removed documents that will have left the file.
         self._merging: dict[int, int] = {}
-        if path.is_dir():
-            raise CacheUnusable("it is a folder")
-        if path.is_symlink() and not path.exists():
-            raise CacheUnusable("it is a link to nothing")
-        with self._translated():
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                self._open(store_id, last_row)
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _open(self, store_id: str, last_row: int) -> None:
-        execute = self._connection.execute
-        # Not lost by a kill; by a loss of power the last commits, which are then followed again.
-        execute("PRAGMA synchronous=NORMAL")
-        execute("PRAGMA journal_mode=WAL")
-        execute("PRAGMA journal_size_limit=67108864")
-        execute("PRAGMA cache_size=-8000")
-        # What is removed is overwritten with zeros.
-        execute("PRAGMA secure_delete=ON")
-        if execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            execute("BEGIN IMMEDIATE")
-            execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            execute(f"PRAGMA user_version={_VERSION}")
-            for statement in _SCHEMA:
-                execute(statement)
-            execute("INSERT INTO position VALUES (?, 0, ?)", (store_id, ANALYSIS_VERSION))
-            execute("COMMIT")
-        (application_id,) = execute("PRAGMA application_id").fetchone()
-        (version,) = execute("PRAGMA user_version").fetchone()
-        if (application_id, version) != (_APPLICATION_ID, _VERSION):
-            raise CacheUnusable(f"it is of version {version}, not of {_VERSION}")
-        found = execute("SELECT store_id, row_id, analysis FROM position").fetchall()
-        if len(found) != 1 or found[0][0] != store_id:
-            raise CacheUnusable("it is of another store")
-        if found[0][2] != ANALYSIS_VERSION:
-            raise CacheUnusable(f"its terms are of version {found[0][2]}, not of {ANALYSIS_VERSION}")
-        self.position = int(found[0][1])
-        """Every row of the store up to this one is in it."""
-        if self.position > last_row:
-            raise CacheUnusable(f"it holds row {self.position}, the store ends at {last_row}")
-        self._counts: dict[int, int] = dict(execute("SELECT collection_id, documents FROM collections"))
-        for collection_id, documents in self._counts.items():
-            (count,) = execute(f"SELECT count(*) FROM words_{collection_id}_docsize").fetchone()
-            if count != documents:
-                raise CacheUnusable(f"its table of collection {collection_id} has {count} rows, not {documents}")
+        self._connection, self.position, self._counts = open_file(path, store_id, last_row)
 
     @property
     def total(self) -> int:
@@ -231,14 +165,14 @@ class LexicalCache:
 
     def checkpoint(self) -> None:
         """Write the log into the file and empty it: it may still have pages of what was removed."""
-        with self._translated():
+        with translated(self._path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def rows_before(self, collection_id: int, row_id: int, limit: int) -> list[int]:
         """Return the highest row numbers of a collection below ``row_id``, in descending order."""
         if collection_id not in self._counts:
             return []
-        with self._translated():
+        with translated(self._path):
             rows = self._connection.execute(
                 f"SELECT id FROM words_{collection_id}_docsize WHERE id < ? ORDER BY id DESC LIMIT ?", (row_id, limit)
             )
@@ -270,14 +204,14 @@ class LexicalCache:
         """
         if collection_id not in self._counts:
             return []
-        with self._translated():
+        with translated(self._path):
             self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
             try:
                 terms = query.choose(self._frequencies_of(collection_id, text), self._counts[collection_id])
                 if not terms:
                     return []
                 if out_of_time():
-                    raise DeadlineExceeded(_TOO_LATE)
+                    raise DeadlineExceeded(TOO_LATE)
                 # rank is bm25(), which is the better the smaller it is.
                 return self._connection.execute(
                     f"SELECT rowid, -rank FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
@@ -291,7 +225,7 @@ class LexicalCache:
         """Return the row numbers of a collection in it."""
         if collection_id not in self._counts:
             return np.empty(0, np.uint64)
-        with self._translated():
+        with translated(self._path):
             rows = self._connection.execute(f"SELECT id FROM words_{collection_id}_docsize")
             return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
@@ -301,7 +235,7 @@ class LexicalCache:
         Raises:
             CacheUnusable: if anything in it is damaged.
         """
-        with self._translated():
+        with translated(self._path):
             found = [line for (line,) in self._connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
             if found:
                 raise CacheUnusable("; ".join(found))
@@ -321,7 +255,7 @@ class LexicalCache:
         self._connection.close()
 
     def _of_collection(self, collection_id: int, column: str) -> int:
-        with self._translated():
+        with translated(self._path):
             (value,) = self._connection.execute(
                 f"SELECT {column} FROM collections WHERE collection_id = ?", (collection_id,)
             ).fetchone()
@@ -359,7 +293,7 @@ class LexicalCache:
 
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        with self._translated():
+        with translated(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection.execute
@@ -368,20 +302,6 @@ class LexicalCache:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            name = getattr(error, "sqlite_errorname", "") or ""
-            if name == "SQLITE_INTERRUPT":
-                raise DeadlineExceeded(_TOO_LATE) from error
-            if str(error).startswith("fts5: "):
-                raise  # an expression that is none: a defect of ours, and none of the file
-            if name.startswith(_OUTSIDE) and not name.startswith("SQLITE_IOERR_CORRUPT"):
-                raise StorageUnavailable(f"{self._path}: {error} ({name})") from error
-            raise CacheUnusable(f"{' '.join(str(error).split())} ({name or type(error).__name__})") from error
 
 
 def _columns(text: str) -> tuple[str, str]:
@@ -395,22 +315,3 @@ def _decompressed(text: bytes) -> str:
         return zlib.decompress(text).decode()
     except (zlib.error, UnicodeDecodeError, TypeError) as error:
         raise CacheUnusable(f"a text in it is damaged ({error})") from error
-
-
-def remove(path: Path) -> None:
-    """Remove a lexical index's file and its log, or what else is in their place: a link, or an empty folder.
-
-    Raises:
-        StorageUnavailable: if that is not possible.
-    """
-    for ending in ("", "-wal", "-shm"):
-        target = path.with_name(path.name + ending)
-        try:
-            if target.is_dir() and not target.is_symlink():
-                target.rmdir()
-            else:
-                target.unlink(missing_ok=True)
-        except OSError as error:
-            raise StorageUnavailable(
-                f"{target} is in the way of the lexical index and cannot be removed: {error.strerror}"
-            ) from error

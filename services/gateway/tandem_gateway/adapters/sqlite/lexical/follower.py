@@ -22,7 +22,8 @@ from pathlib import Path
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.model import CollectionRecord, Hit
 

@@ -8,7 +8,8 @@ import numpy as np
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, translated
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 
 Say = Callable[[str], None]

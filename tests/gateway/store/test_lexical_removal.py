@@ -11,10 +11,12 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
 from tandem_gateway.adapters.sqlite.lexical import thread as thread_module
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.model import Hit
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run
 from tests.support.stores import NOW, document, embed_pending, ingest
@@ -138,6 +140,47 @@ def test_words_and_texts_of_removed_documents_leave_the_file(
     assert b"zkw93vbq" not in file_content(tmp_path)
     assert len(search(follower, "filler", 500)) == 270
     follower._cache().check()
+
+
+def test_documents_without_a_term_come_and_go(store: SqliteStore, follower: LexicalFollower):
+    fill(store, {"none": "!!!", "one": "zebra"})
+    finish(follower)
+    assert follower.total == 2
+    delete(store, "none")
+    finish(follower)
+    assert follower.total == 1
+    assert [hit.doc_id for hit in search(follower, "zebra")] == ["one"]
+    delete(store, "one")
+    finish(follower)
+    assert search(follower, "zebra") == []
+    follower._cache().check()
+
+
+def test_a_full_disk_does_not_keep_a_search_from_passing_over_what_is_gone(
+    store: SqliteStore, follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store, {f"d{n}": f"zebra {n}" for n in range(5)})
+    finish(follower)
+    delete(store, "d2")
+
+    def full(*_: object) -> None:
+        raise StorageUnavailable("the disk is full")
+
+    monkeypatch.setattr(LexicalCache, "remove", full)
+    assert [hit.doc_id for hit in search(follower, "zebra", 4)] == ["d0", "d1", "d3", "d4"]
+
+
+def test_counts_that_cannot_be_are_damage(store: SqliteStore, follower: LexicalFollower):
+    fill(store, {f"d{n}": f"zebra {n}" for n in range(5)})
+    finish(follower)
+    follower._cache()._counts[1] = 4
+    assert follower.step()  # it is thrown away
+    finish(follower)
+    assert follower.total == 5
+    follower._cache()._counts[1] = 6
+    while follower.step():
+        pass
+    assert follower.total == 5
 
 
 def test_a_dropped_collection_leaves_the_file(store: SqliteStore, follower: LexicalFollower, tmp_path: Path):

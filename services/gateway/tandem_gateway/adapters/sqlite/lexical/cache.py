@@ -28,7 +28,7 @@ TOKENIZER = "ascii tokenchars '_+#.-'"
 # BM25 counts a term as it is written once, and as a stem so much more: the exact form goes before others of its stem.
 _RANK = "bm25(1.0, 0.5)"
 _COMPRESSION = 1
-# Pages of the file that one step of a merge writes, at about 0.1 ms each.
+# Pages of the file that one step of a merge writes; a search waits for a step that has begun.
 _MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
 _MAX_KNOWN_FREQUENCIES = 10_000

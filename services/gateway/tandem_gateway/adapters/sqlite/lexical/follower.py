@@ -13,6 +13,7 @@ compared, the newest first.
 What it finds of a collection: the documents that dense search can find, and those that wait for their first vector.
 """
 
+import contextlib
 import logging
 import sys
 import time
@@ -132,7 +133,8 @@ class LexicalFollower:
                     raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
                 cache = self._cache()
                 self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
-                self._remove_known(cache, record, _SEARCH_REMOVES)
+                with contextlib.suppress(StorageUnavailable):  # a full disk: those that are gone are passed over
+                    self._remove_known(cache, record, _SEARCH_REMOVES)
                 # Rows that are not to be found: those not removed yet, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
                 hits: list[Hit] = []
@@ -187,6 +189,9 @@ class LexicalFollower:
         self._tell_of_the_end(last)
         records = reads.collections(self._store)
         cache.keep_only(record.collection_id for record in records)
+        for state in (self._comparisons, self._unmerged_since):
+            for gone in state.keys() - {record.collection_id for record in records}:
+                del state[gone]
         return any(self._remove_gone(cache, record, last) for record in records) or any(
             self._merge(cache, record) for record in records
         )

@@ -158,8 +158,10 @@ class LexicalThread:
 
     def _follow(self) -> None:
         self._poked.clear()
+        if self._follower is None:
+            return  # it could not be opened
         try:
-            more = self._require_follower().step()
+            more = self._follower.step()
         except GatewayError as error:
             # The next commit tries again; a search meets the same error and reports it to whom it concerns.
             log.error("the lexical index could not follow the store", extra={"error": str(error)})

@@ -161,9 +161,10 @@ class LexicalIndex(Protocol):
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that have words of the query, by descending BM25 score, with a lease on their memory.
 
-        ``tandem_gateway.analysis`` says what a word is. Scores are positive, and comparable among the hits of one search only. Of hits with the same score the one that
-        was stored first comes first. Besides the documents that have a vector it finds those that wait for their first;
-        of a document whose newer version waits, the older, as dense search does. A query without a word has no hits.
+        ``tandem_gateway.analysis`` says what a word is. Scores are positive, and comparable among the hits of one
+        search only. Of hits with the same score the one that was stored first comes first. Besides the documents that
+        have a vector it finds those that wait for their first; of a document whose newer version waits, the older, as
+        dense search does. A query without a word has no hits.
 
         Args:
             collection: its name.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from tandem_contract.embed import Kind, Priority
 from tandem_contract.service.memory import MemoryBudget
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -21,7 +22,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.index.indexes import AnswerLimits, VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import WHOLE, Coverage, Embeddings, Hit, Hits, Keys, Vectors
 

@@ -28,11 +28,11 @@ from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.index.builder import Sizes
-from tandem_gateway.index.indexes import AnswerLimits
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
 from tandem_gateway.ports import Embedder
@@ -66,17 +66,21 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
     owner = DataLock(data_dir, OWNER)
     try:
         connection, noticed = open_checked(data_dir)
+        answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
             lambda: SqliteChangeFeed(data_dir / FILE_NAME, lambda: store.commits),
             Snapshots(data_dir),
             UsearchGraphFactory(),
-            AnswerLimits(settings.max_answer_bytes, memory),
+            answer_limits,
             sizes=Sizes(graph=settings.exact_below),
             on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
         )
 
         lexical = LexicalThread(
-            data_dir, max_queued=settings.max_queued_queries, on_search=metrics.lexical_seconds.observe
+            data_dir,
+            max_queued=settings.max_queued_queries,
+            limits=answer_limits,
+            on_search=metrics.lexical_seconds.observe,
         )
 
         def on_commit(seconds: float, writes: int) -> None:

@@ -159,11 +159,12 @@ class LexicalIndex(Protocol):
     """Finds documents by their words, without an embedder; a cache that follows the store by itself."""
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
-        """Return the documents that have words of the query, by descending BM25 score.
+        """Return the documents that have words of the query, by descending BM25 score, with a lease on their memory.
 
-        Scores are positive, and comparable among the hits of one search only. Of hits with the same score the one that
-        was stored first comes first. Besides the documents that have a vector it finds those that wait for their first;
-        of a document whose newer version waits, the older, as dense search does. A query without a word has no hits.
+        ``tandem_gateway.analysis`` says what a word is. Scores are positive, and comparable among the hits of one
+        search only. Of hits with the same score the one that was stored first comes first. Besides the documents that
+        have a vector it finds those that wait for their first; of a document whose newer version waits, the older, as
+        dense search does. A query without a word has no hits.
 
         Args:
             collection: its name.
@@ -174,7 +175,8 @@ class LexicalIndex(Protocol):
         Raises:
             NotFound: if there is no such collection.
             NotReady: while the index is being built.
-            Overloaded: if as many searches as allowed wait already.
+            InvalidRequest: the documents found have more bytes than an answer may have.
+            Overloaded: if as many searches as allowed wait already, or there is no memory left for the answer.
             DeadlineExceeded: the time is over.
             StorageUnavailable, StorageCorrupt: as those of ``DocumentStore``.
         """

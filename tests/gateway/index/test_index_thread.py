@@ -17,6 +17,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
@@ -30,7 +31,7 @@ from tandem_gateway.errors import (
 from tandem_gateway.index import follower
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.findable import FindableIndex
-from tandem_gateway.index.indexes import AnswerLimits, VectorQuery
+from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.model import Hit, Hits
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, run, vector_of, vectors_of

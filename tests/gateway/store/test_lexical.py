@@ -1,25 +1,40 @@
 """The lexical index: finds what the store has, whatever happens to its file, which can always be built anew."""
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import random
 import shutil
 import sqlite3
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower, is_worn
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
+from tandem_gateway.adapters.sqlite.schema import row_checksum
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.errors import DeadlineExceeded, NotFound, NotReady, Overloaded, StorageUnavailable
-from tests.support.fakes import WAIT_SECONDS, eventually, run, turns
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    Overloaded,
+    StorageUnavailable,
+    TooManyBytes,
+)
+from tandem_gateway.model import Hit
+from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run, turns
 from tests.support.stores import NOW, document, embed_pending, ingest
 
 TEXTS = {
@@ -198,45 +213,13 @@ def test_a_search_that_takes_long_is_interrupted(follower: LexicalFollower, monk
     assert found(follower, "cat", 1)
 
 
-def test_when_it_is_worn(store: SqliteStore):
-    assert not is_worn(3999, 3000)
-    assert not is_worn(4000, 3000)
-    assert is_worn(4001, 3000)
-    assert not is_worn(900, 0)
-    assert is_worn(1000, 0)
-
-
-@pytest.mark.usefixtures("small_pages")
-@pytest.mark.parametrize("killed_after", [None, 1, 3])
-def test_a_worn_index_is_built_anew_beside_itself(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed_after: int | None
-):
-    monkeypatch.setattr(follower_module, "_MIN_GONE", 5)
-    fill(store, {f"d{number}": f"zebra {number}" for number in range(20)})
-    follower = LexicalFollower(tmp_path)
-    finish(follower)
-    for number in range(10):
-        run(lambda number=number: store.delete("default", f"d{number}"))
-    steps = 0
-    while follower.step():
-        steps += 1
-        assert len(found(follower, "zebra", 50)) == 10
-        if steps == killed_after:
-            follower.close()
-            follower = LexicalFollower(tmp_path)
-            assert follower.noticed == []
-    assert follower._cache().total == 10
-    assert len(found(follower, "zebra", 50)) == 10
-    assert not list(tmp_path.glob("*.next*"))
-    follower.close()
-
-
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "garbage": lambda path: path.write_bytes(b"no database at all " * 1000),
     "half": lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]),
     "missing": lambda path: path.unlink(),
     "another version": lambda path: change(path, "PRAGMA user_version=99"),
+    "terms of another version": lambda path: change(path, "UPDATE position SET analysis = '0'"),
     "another store": lambda path: change(path, "UPDATE position SET store_id = 'another'"),
     "ahead of the store": lambda path: change(path, "UPDATE position SET row_id = 1000000"),
     "no position": lambda path: change(path, "DELETE FROM position"),
@@ -244,6 +227,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no words": lambda path: change(path, "DELETE FROM words_1_data"),
     "other data": lambda path: change(path, "UPDATE words_1_data SET block = randomblob(50)"),
     "no table": lambda path: change(path, "DROP TABLE words_1"),
+    "an empty folder": lambda path: (path.unlink(), path.mkdir()),
+    "a link to nothing": lambda path: (path.unlink(), path.symlink_to(path.with_name("nothing"))),
 }
 
 
@@ -263,7 +248,7 @@ def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_pa
     DAMAGE[how](tmp_path / FILE_NAME)
     second = LexicalFollower(tmp_path)
     if not second.noticed and how not in ("missing", "empty"):
-        with pytest.raises(NotReady, match="built anew"):  # the damage shows when it is met
+        with pytest.raises(NotReady, match="is rebuilt"):  # the damage shows when it is met
             found(second, "tea")
     assert found(second, "tea") == ["tea"]
     assert run(lambda: store.document("default", "tea")) is not None
@@ -308,15 +293,17 @@ def test_row_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_pat
     follower.close()
 
 
-def test_a_folder_that_cannot_be_written_is_no_reason_not_to_start(
-    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_cannot_be_removed_from_its_place_is_no_reason_not_to_start(
+    store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     fill(store)
-    (tmp_path / FILE_NAME).mkdir()  # as good as a file that cannot be opened
+    (tmp_path / FILE_NAME / "of somebody").mkdir(parents=True)
     follower = LexicalFollower(tmp_path)
-    with pytest.raises(StorageUnavailable, match=FILE_NAME):
+    assert [record.message for record in caplog.records] == ["the lexical index cannot be opened"]
+    with pytest.raises(StorageUnavailable, match=rf"{FILE_NAME} is in the way of the lexical index") as caught:
         found(follower, "cat")
-    (tmp_path / FILE_NAME).rmdir()
+    assert "\n" not in str(caught.value)
+    (tmp_path / FILE_NAME / "of somebody").rmdir()
     assert found(follower, "tea") == ["tea"]
     follower.close()
 
@@ -324,7 +311,7 @@ def test_a_folder_that_cannot_be_written_is_no_reason_not_to_start(
 def test_the_thread_follows_by_itself_and_answers(store: SqliteStore, tmp_path: Path):
     async def test() -> None:
         seconds: list[float] = []
-        lexical = LexicalThread(tmp_path, max_queued=4, on_search=seconds.append)
+        lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits(), on_search=seconds.append)
         lexical.start().result(WAIT_SECONDS)
         await ingest(store, [document(*item) for item in TEXTS.items()])
         lexical.poke()
@@ -351,7 +338,7 @@ def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_up_is_
     async def test() -> None:
         await ingest(store, [document(*item) for item in TEXTS.items()])
         searched: list[float] = []
-        lexical = LexicalThread(tmp_path, max_queued=2, on_search=searched.append)
+        lexical = LexicalThread(tmp_path, max_queued=2, limits=answer_limits(), on_search=searched.append)
         lexical.start().result(WAIT_SECONDS)
         gate = asyncio.Event()
         held = asyncio.get_running_loop()
@@ -369,3 +356,104 @@ def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_up_is_
         await asyncio.to_thread(lexical.close)
 
     run(test)
+
+
+def test_an_answer_over_its_limit_is_refused_before_its_texts_are_read(store: SqliteStore, tmp_path: Path):
+    fill(store, {f"d{number}": f"zebra {number} " + "x" * 100_000 for number in range(8)})
+    follower = LexicalFollower(tmp_path)
+    read: list[int] = []
+    follower._store.create_function("row_checksum", -1, lambda *row: read.append(row[0]) or row_checksum(*row))
+    deadline = time.monotonic() + WAIT_SECONDS
+    with pytest.raises(TooManyBytes):
+        follower.search("default", "zebra", 8, deadline, 250_000)
+    assert len(read) <= 4
+    read.clear()
+    assert len(follower.search("default", "zebra", 2, deadline, 250_000)) == 2
+    assert len(read) == 2
+    follower.close()
+
+
+def test_answers_are_bounded_and_hold_their_memory_until_they_are_forgotten(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}", f"zebra {number} " + "x" * 100_000) for number in range(8)])
+        limits = AnswerLimits(450_000, MemoryBudget(500_000, "TANDEM_SOMETHING"))
+        lexical = LexicalThread(tmp_path, max_queued=4, limits=limits)
+        lexical.start().result(WAIT_SECONDS)
+        with pytest.raises(InvalidRequest, match="TANDEM_MAX_ANSWER_BYTES") as caught:
+            await lexical.search("default", "zebra", 5, timeout=WAIT_SECONDS)
+        assert (caught.value.code, caught.value.param) == ("limit_exceeded", "top_k")
+        first = await lexical.search("default", "zebra", 4, timeout=WAIT_SECONDS)
+        assert len(first) == 4
+        assert 300_000 < limits.memory.held < 500_000
+        with pytest.raises(Overloaded, match="TANDEM_SOMETHING"):
+            await lexical.search("default", "zebra", 4, timeout=WAIT_SECONDS)
+        del first
+        await eventually_free(limits.memory)
+        assert len(await lexical.search("default", "zebra", 4, timeout=WAIT_SECONDS)) == 4
+        lexical.close()
+
+    run(test)
+
+
+async def eventually_free(memory: MemoryBudget) -> None:
+    async def held() -> int:
+        return memory.held
+
+    await eventually(held, lambda bytes: bytes == 0)
+
+
+def test_the_idle_thread_keeps_neither_its_last_answer_nor_its_last_error(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document("long", "zebra " + "x" * 100_000)])
+        limits = answer_limits()
+        lexical = LexicalThread(tmp_path, max_queued=4, limits=limits)
+        lexical.start().result(WAIT_SECONDS)
+        gc.disable()
+        try:
+            assert len(await lexical.search("default", "zebra", 1, timeout=WAIT_SECONDS)) == 1
+            await eventually_free(limits.memory)
+            errors: list[weakref.ref[BaseException]] = []
+
+            class Failure(Exception):
+                pass
+
+            def fail(*_: object) -> list[Hit]:
+                failure = Failure()
+                errors.append(weakref.ref(failure))
+                try:
+                    raise failure
+                finally:
+                    del failure
+
+            lexical._require_follower().search = fail  # type: ignore[method-assign]
+            with contextlib.suppress(Failure):  # pytest.raises would keep the error
+                await lexical.search("default", "zebra", 1, timeout=WAIT_SECONDS)
+            assert len(errors) == 1
+
+            async def alive() -> bool:
+                return errors[0]() is not None
+
+            await eventually(alive, lambda there: not there)
+        finally:
+            gc.enable()
+        lexical.close()
+
+    run(test)
+
+
+def test_a_word_that_was_searched_before_it_was_there_is_found(follower: LexicalFollower, store: SqliteStore):
+    fill(store, {f"d{number}": f"filler {number}" for number in range(200)})
+    assert found(follower, "zebra") == []
+    fill(store, {"new": "a zebra at last"})
+    assert found(follower, "zebra") == ["new"]
+
+
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(follower: LexicalFollower, store: SqliteStore):
+    fill(store, {f"same{number}": "the very same zebra" for number in range(30)})
+    fill(store, {f"d{number}": f"zebra {'okapi ' * (number % 5)}" for number in range(30)})
+    longest = found(follower, "zebra okapi", 60)
+    assert len(longest) == 60
+    for top_k in (1, 2, 5, 17, 59):
+        assert found(follower, "zebra okapi", top_k) == longest[:top_k]
+    same = [doc_id for doc_id in longest if doc_id.startswith("same")]
+    assert same == [f"same{number}" for number in range(30)]

@@ -21,6 +21,7 @@ from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
+from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -61,7 +62,10 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(builder, "_LEAST_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
-            mock.patch.object(lexical_follower, "_MIN_GONE", 2),
+            mock.patch.object(lexical_follower, "_PAGE_REMOVED", 2),
+            mock.patch.object(lexical_follower, "_PAGE_COMPARED", 2),
+            mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
+            mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
         ]
         for patch in self.patches:
@@ -146,7 +150,7 @@ class GatewayData(RuleBasedStateMachine):
         """Go on from the files as a kill at this moment would leave them."""
         left = self.root / str(next(self.numbers) + 1)
         left.mkdir()
-        for name in [*FILES, lexical_cache.FILE_NAME, f"{lexical_cache.FILE_NAME}-wal"]:
+        for name in [*FILES, lexical_file.FILE_NAME, f"{lexical_file.FILE_NAME}-wal"]:
             if (self.data_dir / name).exists():
                 shutil.copyfile(self.data_dir / name, left / name)
         if (self.data_dir / FOLDER_NAME).exists() and damage != "no index":
@@ -159,7 +163,7 @@ class GatewayData(RuleBasedStateMachine):
             elif damage == "no manifest":
                 path.unlink()
         if damage == "no index":
-            lexical_cache.remove(left / lexical_cache.FILE_NAME)
+            lexical_file.remove(left / lexical_file.FILE_NAME)
         self.stop()
         shutil.rmtree(self.data_dir)
         self.data_dir = left
@@ -198,6 +202,11 @@ class GatewayData(RuleBasedStateMachine):
     def index_words(self) -> None:
         while self.lexical.step():
             pass
+        cache = self.lexical._cache()
+        counts = {name: sum(counts) for name, counts in self.model.counts().items()}
+        there = {record.name: cache.count(record.collection_id) for record in self.do(self.store.collections())}
+        assert there == counts
+        cache.check()
 
     @precondition(lambda self: self.running)
     @invariant()

@@ -4,7 +4,6 @@ Nothing here is safe for threads; ``index.thread`` sees to it that one at a time
 """
 
 import logging
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
@@ -72,14 +71,6 @@ class IndexState:
     """Number of the last change that it holds."""
     saved: int
     """Number of the last change that its snapshot holds; 0 if it has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class AnswerLimits:
-    """What answers may take: bytes of one, and the memory of all requests together."""
-
-    bytes: int
-    memory: MemoryBudget
 
 
 @dataclass(slots=True)
@@ -358,34 +349,18 @@ class Indexes:
             try:
                 rows = self._rows.get(each.keys, self._feed, self._limits.bytes)
             except TooManyBytes:
-                answers.append(self._too_large(query))
+                answers.append(self._limits.too_large(query.top_k))
             else:
                 answers.append(self._held(score(query.vector, each, rows, query.top_k), query))
         self._on_search(time.monotonic() - started, len(queries))
         return answers
 
     def _held(self, hits: list[Hit], query: VectorQuery) -> Answer:
-        """Return hits with a lease on the memory that they take."""
-        characters = sum(len(hit.text) + len(hit.metadata) for hit in hits)
-        if 4 * characters <= FREE_BYTES:
-            return Hits(hits)
-        size = sum(sys.getsizeof(hit.text) + sys.getsizeof(hit.metadata) for hit in hits)
-        if size > self._limits.bytes:
-            return self._too_large(query)
-        lease = self._limits.memory.lease()
+        """Return hits with a lease on the memory that they take, or the error that concerns this query."""
         try:
-            lease.hold(size)
-        except OverBudget as error:
-            return Overloaded(str(error))
-        return Hits(hits, lease)
-
-    def _too_large(self, query: VectorQuery) -> InvalidRequest:
-        return InvalidRequest(
-            f"top_k: the {query.top_k} documents found have more than {self._limits.bytes} bytes, which is the limit "
-            "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
-            param="top_k",
-            code="limit_exceeded",
-        )
+            return self._limits.held(hits, query.top_k)
+        except (InvalidRequest, Overloaded) as error:
+            return error
 
 
 _NONE = Candidates([], {})

@@ -19,11 +19,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TypeVar
 
+from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import GatewayError, NotReady
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
-from tandem_gateway.index.indexes import Answer, AnswerLimits, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.indexes import Answer, Indexes, IndexState, VectorQuery
 from tandem_gateway.index.saving import Places
 from tandem_gateway.model import SnapshotManifest
 from tandem_gateway.ports import ChangeFeed, GraphFactory, SnapshotStore
@@ -106,6 +107,8 @@ class IndexThread:
                 failure = error
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
                 loop.call_soon_threadsafe(_settle, answer, found, failure)
+            # An error's traceback holds this frame: without this, the two would keep each other until a collection.
+            del failure
 
         self._tasks.put(run)
         return answer

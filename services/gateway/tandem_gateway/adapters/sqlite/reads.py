@@ -213,13 +213,17 @@ def live_documents(
     return found
 
 
-def findable_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -> dict[int, DocumentView]:
+def findable_documents(
+    connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
+) -> dict[int, DocumentView]:
     """Return those rows that lexical search may show, by row number: live ones, and pending ones without a live one.
 
     Raises:
         StorageCorrupt: if a row is not what was written.
+        TooManyBytes: if their texts and metadata take more than ``most_bytes``; then no more of them are read.
     """
     found: dict[int, DocumentView] = {}
+    taken = 0
     for start in range(0, len(row_ids), _MAX_PARAMETERS):
         part = list(row_ids[start : start + _MAX_PARAMETERS])
         part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))  # as above
@@ -229,6 +233,10 @@ def findable_documents(connection: sqlite3.Connection, row_ids: Sequence[int]) -
             if not sound:
                 raise damaged_row(row_id)
             found[row_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
+            if most_bytes is not None:
+                taken += sys.getsizeof(text) + sys.getsizeof(metadata)
+                if taken > most_bytes:
+                    raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
     return found
 
 
@@ -237,6 +245,22 @@ def rows_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterat
     return connection.execute(
         "SELECT row_id, collection_id, text FROM documents WHERE row_id > ? ORDER BY row_id LIMIT ?", (after, limit)
     )
+
+
+def tombstones_after(
+    connection: sqlite3.Connection, collection_id: int, after: int, limit: int
+) -> list[tuple[int, int]]:
+    """Return (row number, change) of rows of a collection that were live and were removed after a change, in order."""
+    return connection.execute(
+        "SELECT row_id, change FROM tombstones WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
+        (collection_id, after, limit),
+    ).fetchall()
+
+
+def row_ids_between(connection: sqlite3.Connection, first: int, last: int) -> set[int]:
+    """Return the row numbers from ``first`` to ``last`` that are there, of any collection."""
+    rows = connection.execute("SELECT row_id FROM documents WHERE row_id BETWEEN ? AND ?", (first, last))
+    return {row_id for (row_id,) in rows}
 
 
 def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:

@@ -1,11 +1,14 @@
-"""The lexical index's file: a contentless FTS5 table a collection, and how far they have followed the store.
+"""The lexical index's file: an FTS5 table a collection, and how far they have followed the store.
 
-Contentless tables keep words and their places, not the texts: about half of a text's size. FTS5 cannot take a text out
-of one without having it again, so a row that is gone from the store stays, and is passed over when its hit is looked
-up; row numbers are never used again. When too many are gone the file is built anew.
+The table has the terms of each document in two columns: as they are written, and their stems, which weigh less. It
+keeps terms and their places, not the texts. To take a document out, FTS5 has to be told its terms again; the file
+therefore keeps the texts too, compressed.
+
+FTS5 notes a removal, and the removed terms leave the file when its segments are merged; see ``merge``.
 """
 
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,41 +16,33 @@ from pathlib import Path
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.lexical import query
-from tandem_gateway.errors import DeadlineExceeded, StorageUnavailable
+from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
+from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
+from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.model import Keys
 
-FILE_NAME = "lexical.sqlite3"
+# Splits terms at ASCII white space and changes none of them: all other ASCII characters in terms are letters, digits
+# or those named here, and every other character is part of a word.
+TOKENIZER = "ascii tokenchars '_+#.-'"
 
-# Stemming brings 0.34 -> 0.36 of nDCG@10 on Cranfield; prefixes (0.34) and trigrams (0.34) bring nothing.
-TOKENIZER = "porter unicode61 remove_diacritics 2"
-
-_APPLICATION_ID = 0x54_4E_44_4C  # "TNDL"
-_VERSION = 1  # of this file's tables and of the tokenizer: another one is built anew
-
-_SCHEMA = (
-    "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL) STRICT",
-    "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL) STRICT",
-)
-# Of the machine, not of the file: nothing is mended by building it anew.
-_OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_NOMEM")
+# BM25 counts a term as it is written once, and as a stem so much more: the exact form goes before others of its stem.
+_RANK = "bm25(1.0, 0.5)"
+_COMPRESSION = 1
+# Pages of the file that one step of a merge writes; a search waits for a step that has begun.
+_MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
-_TOO_LATE = "the lexical search was not answered in time"
 _MAX_KNOWN_FREQUENCIES = 10_000
-# The frequencies that are kept serve until the collection has grown by this share.
+# Only the frequencies of terms in many documents are kept: they cost the most to count, and a few more or fewer
+# documents change nothing. They serve until the collection has grown by this share.
+_WORTH_KEEPING = 1000
 _GROWTH = 0.1
-
-
-class CacheUnusable(Exception):
-    """The file is damaged, or of another store or version; it has to be built anew."""
 
 
 class LexicalCache:
     """One such file; used by one thread."""
 
     def __init__(self, path: Path, store_id: str, last_row: int) -> None:
-        """Open the file, or make it empty.
-
-        The check is a cheap one, for a quick start: what the file says of itself, and that no table has lost rows.
+        """Open the file, or make an empty one; see ``open_file``.
 
         Args:
             path: of the file.
@@ -59,55 +54,18 @@ class LexicalCache:
             StorageUnavailable: if it cannot be opened or written.
         """
         self._path = path
-        self._frequencies: dict[int, tuple[int, dict[str, int]]] = {}
-        with self._translated():
-            self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            try:
-                self._open(store_id, last_row)
-                self._words = _Stems()
-            except BaseException:
-                self._connection.close()
-                raise
-
-    def _open(self, store_id: str, last_row: int) -> None:
-        execute = self._connection.execute
-        # Not lost by a kill; by a loss of power the last commits, which are then followed again.
-        execute("PRAGMA synchronous=NORMAL")
-        execute("PRAGMA journal_mode=WAL")
-        execute("PRAGMA journal_size_limit=67108864")
-        execute("PRAGMA cache_size=-8000")
-        if execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
-            execute("BEGIN IMMEDIATE")
-            execute(f"PRAGMA application_id={_APPLICATION_ID}")
-            execute(f"PRAGMA user_version={_VERSION}")
-            for statement in _SCHEMA:
-                execute(statement)
-            execute("INSERT INTO position VALUES (?, 0)", (store_id,))
-            execute("COMMIT")
-        (application_id,) = execute("PRAGMA application_id").fetchone()
-        (version,) = execute("PRAGMA user_version").fetchone()
-        if (application_id, version) != (_APPLICATION_ID, _VERSION):
-            raise CacheUnusable(f"it is of version {version}, not of {_VERSION}")
-        found = execute("SELECT store_id, row_id FROM position").fetchall()
-        if len(found) != 1 or found[0][0] != store_id:
-            raise CacheUnusable("it is of another store")
-        self.position = int(found[0][1])
-        """Every row of the store up to this one is in it."""
-        if self.position > last_row:
-            raise CacheUnusable(f"it holds row {self.position}, the store ends at {last_row}")
-        self._counts: dict[int, int] = dict(execute("SELECT collection_id, documents FROM collections"))
-        for collection_id, documents in self._counts.items():
-            (count,) = execute(f"SELECT count(*) FROM words_{collection_id}_docsize").fetchone()
-            if count != documents:
-                raise CacheUnusable(f"its table of collection {collection_id} has {count} rows, not {documents}")
+        self._frequencies: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
+        # Collections whose segments are being merged: the removed documents that will have left the file.
+        self._merging: dict[int, int] = {}
+        self._connection, self.position, self._counts = open_file(path, store_id, last_row)
 
     @property
     def total(self) -> int:
-        """Rows in it, of all collections, those that are gone from the store included."""
+        """Documents in it, of all collections."""
         return sum(self._counts.values())
 
     def count(self, collection_id: int) -> int:
-        """Return the rows of a collection in it, those that are gone from the store included."""
+        """Return how many documents of a collection are in it."""
         return self._counts.get(collection_id, 0)
 
     def add(self, rows: Iterable[tuple[int, int, str]], upto: int) -> None:
@@ -117,16 +75,24 @@ class LexicalCache:
             texts.setdefault(collection_id, []).append((row_id, text))
         with self._transaction() as execute:
             for collection_id, of_collection in texts.items():
+                name = f"words_{collection_id}"
                 if collection_id not in self._counts:
                     execute(
-                        f"CREATE VIRTUAL TABLE words_{collection_id} "
-                        f"USING fts5(text, content='', tokenize='{TOKENIZER}')"
+                        f"CREATE VIRTUAL TABLE {name} USING fts5(exact, stem, content='', tokenize=\"{TOKENIZER}\")"
+                    )
+                    execute(
+                        f"CREATE TABLE texts_{collection_id} (row_id INTEGER PRIMARY KEY, text BLOB NOT NULL) STRICT"
                     )
                 self._connection.executemany(
-                    f"INSERT INTO words_{collection_id} (rowid, text) VALUES (?, ?)", of_collection
+                    f"INSERT INTO {name} (rowid, exact, stem) VALUES (?, ?, ?)",
+                    ((row_id, *_columns(text)) for row_id, text in of_collection),
+                )
+                self._connection.executemany(
+                    f"INSERT INTO texts_{collection_id} VALUES (?, ?)",
+                    ((row_id, zlib.compress(text.encode(), _COMPRESSION)) for row_id, text in of_collection),
                 )
                 execute(
-                    "INSERT INTO collections VALUES (?1, ?2) "
+                    "INSERT INTO collections (collection_id, documents) VALUES (?1, ?2) "
                     "ON CONFLICT DO UPDATE SET documents = documents + excluded.documents",
                     (collection_id, len(of_collection)),
                 )
@@ -135,15 +101,97 @@ class LexicalCache:
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
         self.position = upto
 
+    def remove(self, collection_id: int, row_ids: Sequence[int], change: int | None = None) -> None:
+        """Remove those of the rows that are in it; all of them or none.
+
+        Args:
+            collection_id: of a collection that is in it.
+            row_ids: of the store.
+            change: the store's removals up to this change have now been followed.
+        """
+        name = f"words_{collection_id}"
+        with self._transaction() as execute:
+            count = 0
+            for row_id in row_ids:
+                if execute(f"SELECT 1 FROM {name}_docsize WHERE id = ?", (row_id,)).fetchone() is None:
+                    continue
+                found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (row_id,)).fetchone()
+                if found is None:
+                    raise CacheUnusable(f"it has no text of row {row_id}")
+                execute(
+                    f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
+                    (row_id, *_columns(_decompressed(found[0]))),
+                )
+                execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
+                count += 1
+            execute(
+                "UPDATE collections SET documents = documents - ?2, removed = removed + ?2, "
+                "change = coalesce(?3, change) WHERE collection_id = ?1",
+                (collection_id, count, change),
+            )
+        self._counts[collection_id] -= count
+
+    def change(self, collection_id: int) -> int:
+        """Return the change up to which the store's removals of a collection that is in it have been followed."""
+        return self._of_collection(collection_id, "change")
+
+    def removed(self, collection_id: int) -> int:
+        """Return how many documents were removed whose terms are still somewhere in the file."""
+        return self._of_collection(collection_id, "removed") if collection_id in self._counts else 0
+
+    def merge(self, collection_id: int) -> bool:
+        """Merge a part of a collection's segments, and return whether there is more to merge.
+
+        When all are merged, no term of a document that was removed before the merge began is left in the file.
+        """
+        name = f"words_{collection_id}"
+        # A negative number begins to merge all segments into one, a positive one goes on.
+        pages = _MERGE_PAGES
+        if collection_id not in self._merging:
+            self._merging[collection_id] = self.removed(collection_id)
+            pages = -_MERGE_PAGES
+        with self._transaction() as execute:
+            before = self._connection.total_changes
+            execute(f"INSERT INTO {name} ({name}, rank) VALUES ('merge', ?)", (pages,))
+            # FTS5's sign of work that was done.
+            if self._connection.total_changes - before >= 2:
+                return True
+            execute(
+                "UPDATE collections SET removed = max(0, removed - ?) WHERE collection_id = ?",
+                (self._merging.pop(collection_id), collection_id),
+            )
+        self.checkpoint()
+        return False
+
+    def checkpoint(self) -> None:
+        """Write the log into the file and empty it: it may still have pages of what was removed."""
+        with translated(self._path):
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def rows_before(self, collection_id: int, row_id: int, limit: int) -> list[int]:
+        """Return the highest row numbers of a collection below ``row_id``, in descending order."""
+        if collection_id not in self._counts:
+            return []
+        with translated(self._path):
+            rows = self._connection.execute(
+                f"SELECT id FROM words_{collection_id}_docsize WHERE id < ? ORDER BY id DESC LIMIT ?", (row_id, limit)
+            )
+            return [found for (found,) in rows]
+
     def keep_only(self, collection_ids: Iterable[int]) -> None:
         """Drop the collections that are not among these."""
-        for gone in self._counts.keys() - set(collection_ids):
+        dropped = self._counts.keys() - set(collection_ids)
+        for gone in dropped:
             with self._transaction() as execute:
                 execute(f"DROP TABLE IF EXISTS temp.terms_{gone}")
                 execute(f"DROP TABLE words_{gone}")
+                execute(f"DROP TABLE texts_{gone}")
                 execute("DELETE FROM collections WHERE collection_id = ?", (gone,))
             del self._counts[gone]
             self._frequencies.pop(gone, None)
+            self._merging.pop(gone, None)
+        if dropped:
+            self.checkpoint()
 
     def search(
         self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
@@ -156,19 +204,19 @@ class LexicalCache:
         """
         if collection_id not in self._counts:
             return []
-        with self._translated():
+        with translated(self._path):
             self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
             try:
-                words = query.choose(self._frequencies_of(collection_id, text), self._counts[collection_id])
-                if not words:
+                terms = query.choose(self._frequencies_of(collection_id, text), self._counts[collection_id])
+                if not terms:
                     return []
                 if out_of_time():
-                    raise DeadlineExceeded(_TOO_LATE)
+                    raise DeadlineExceeded(TOO_LATE)
                 # rank is bm25(), which is the better the smaller it is.
                 return self._connection.execute(
                     f"SELECT rowid, -rank FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
-                    "ORDER BY rank, rowid LIMIT ?",
-                    (query.expression(words), limit),
+                    "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?",
+                    (query.expression(terms), _RANK, limit),
                 ).fetchall()
             finally:
                 self._connection.set_progress_handler(None, 0)
@@ -177,7 +225,7 @@ class LexicalCache:
         """Return the row numbers of a collection in it."""
         if collection_id not in self._counts:
             return np.empty(0, np.uint64)
-        with self._translated():
+        with translated(self._path):
             rows = self._connection.execute(f"SELECT id FROM words_{collection_id}_docsize")
             return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
@@ -187,43 +235,65 @@ class LexicalCache:
         Raises:
             CacheUnusable: if anything in it is damaged.
         """
-        with self._translated():
+        with translated(self._path):
             found = [line for (line,) in self._connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
             if found:
                 raise CacheUnusable("; ".join(found))
             for collection_id in self._counts:
                 name = f"words_{collection_id}"
                 self._connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
+                texts: list[int] = []
+                for row_id, text in self._connection.execute(f"SELECT row_id, text FROM texts_{collection_id}"):
+                    _decompressed(text)
+                    texts.append(row_id)
+                lacking = np.setxor1d(np.array(texts, np.uint64), self.row_ids(collection_id))
+                if len(lacking):
+                    raise CacheUnusable(f"{len(lacking)} of its rows have no text, or texts no row")
 
     def close(self) -> None:
         """Close the file; its log becomes part of it."""
-        self._words.close()
         self._connection.close()
 
-    def _frequencies_of(self, collection_id: int, text: str) -> list[tuple[str, int]]:
-        """Return the different words of a text, each with the number of documents that it is in."""
+    def _of_collection(self, collection_id: int, column: str) -> int:
+        with translated(self._path):
+            (value,) = self._connection.execute(
+                f"SELECT {column} FROM collections WHERE collection_id = ?", (collection_id,)
+            ).fetchone()
+            return int(value)
+
+    def _frequencies_of(self, collection_id: int, text: str) -> list[tuple[QueryTerm, int]]:
+        """Return the different terms of a query, each with the number of documents that it, or its stem, is in."""
         counted_at, known = self._frequencies.get(collection_id, (0, {}))
         count = self._counts[collection_id]
         if count > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN_FREQUENCIES:
             known = {}
             self._frequencies[collection_id] = (count, known)
-        execute = self._connection.execute
-        execute(
+        self._connection.execute(
             f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
-            f"USING fts5vocab(main, words_{collection_id}, row)"
+            f"USING fts5vocab(main, words_{collection_id}, col)"
         )
-        found: list[tuple[str, int]] = []
-        for word, stem in self._words.stems(query.words_of(text)):
-            frequency = known.get(stem)
+        found: list[tuple[QueryTerm, int]] = []
+        for term in query_terms(text, query.MAX_WORDS):
+            frequency = known.get(term)
             if frequency is None:
-                row = execute(f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ?", (stem,)).fetchone()
-                frequency = known[stem] = row[0] if row else 0
-            found.append((word, frequency))
+                frequency = max(
+                    self._frequency(collection_id, term.exact, "exact"),
+                    self._frequency(collection_id, term.stem, "stem") if term.stem else 0,
+                )
+                if frequency >= _WORTH_KEEPING:
+                    known[term] = frequency
+            found.append((term, frequency))
         return found
+
+    def _frequency(self, collection_id: int, term: str, column: str) -> int:
+        row = self._connection.execute(
+            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ? AND col = ?", (term, column)
+        ).fetchone()
+        return int(row[0]) if row else 0
 
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        with self._translated():
+        with translated(self._path):
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection.execute
@@ -233,47 +303,15 @@ class LexicalCache:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    @contextmanager
-    def _translated(self) -> Iterator[None]:
-        try:
-            yield
-        except (sqlite3.Error, UnicodeDecodeError) as error:
-            name = getattr(error, "sqlite_errorname", "") or ""
-            if name == "SQLITE_INTERRUPT":
-                raise DeadlineExceeded(_TOO_LATE) from error
-            if str(error).startswith("fts5: "):
-                raise  # an expression that is none: a defect of ours, and none of the file
-            if name.startswith(_OUTSIDE) and not name.startswith("SQLITE_IOERR_CORRUPT"):
-                raise StorageUnavailable(f"{self._path}: {error} ({name})") from error
-            raise CacheUnusable(f"{' '.join(str(error).split())} ({name or type(error).__name__})") from error
+
+def _columns(text: str) -> tuple[str, str]:
+    """Return the two columns of a document: its terms, and its stems."""
+    terms = document_terms(text)
+    return " ".join(terms.exact), " ".join(terms.stems)
 
 
-class _Stems:
-    """The tokenizer of the index, asked for single words: a table in memory that holds one query at a time."""
-
-    def __init__(self) -> None:
-        self._connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        self._connection.execute(f"CREATE VIRTUAL TABLE words USING fts5(text, tokenize='{TOKENIZER}')")
-        self._connection.execute("CREATE VIRTUAL TABLE terms USING fts5vocab(words, instance)")
-
-    def stems(self, words: Sequence[str]) -> list[tuple[str, str]]:
-        """Return (word, its stem) for the first word of each stem, in order; a word without a token is left out."""
-        execute = self._connection.execute
-        execute("BEGIN")
-        self._connection.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", enumerate(words))
-        stems = dict(execute("SELECT doc, term FROM terms WHERE offset = 0"))
-        execute("ROLLBACK")
-        first: dict[str, str] = {}
-        for place, word in enumerate(words):
-            if place in stems:
-                first.setdefault(stems[place], word)
-        return [(word, stem) for stem, word in first.items()]
-
-    def close(self) -> None:
-        self._connection.close()
-
-
-def remove(path: Path) -> None:
-    """Remove a lexical index's file and its log."""
-    for ending in ("", "-wal", "-shm"):
-        path.with_name(path.name + ending).unlink(missing_ok=True)
+def _decompressed(text: bytes) -> str:
+    try:
+        return zlib.decompress(text).decode()
+    except (zlib.error, UnicodeDecodeError, TypeError) as error:
+        raise CacheUnusable(f"a text in it is damaged ({error})") from error

@@ -1,23 +1,32 @@
 """The index and the store that it follows, by row number; used by one thread.
 
-A version of a document is a row of the store, whose text never changes and whose number is never used again. So the
-index follows by taking in the rows after the last one it has, pending ones as well, and never has to take one out. A
-search reads the store in one transaction: it takes in what is new, asks the index, and looks up the hits' rows. It thus
-finds all that was acknowledged before it, and nothing that was deleted.
+A version of a document is a row of the store, whose text never changes and whose number is never used again. The index
+follows by taking in the rows after the last one it has, pending ones as well, and by removing those that are gone from
+the store, so that rankings count only documents that are there. A search reads the store in one transaction: it takes
+in what is new, asks the index, and looks up the hits' rows. It thus finds all that was acknowledged before it, and
+nothing that was deleted.
+
+Removed rows are found by the store's tombstones. A pending row leaves none, nor does one whose tombstone was forgotten
+before the index followed it. As long as a collection has more rows here than in the store, its row numbers are
+compared, the newest first.
 
 What it finds of a collection: the documents that dense search can find, and those that wait for their first vector.
 """
 
+import contextlib
 import logging
+import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
-from tandem_gateway.model import Hit
+from tandem_gateway.model import CollectionRecord, Hit
 
 log = logging.getLogger(__name__)
 
@@ -26,20 +35,30 @@ _PAGE_CHARS = 1_000_000
 # A search takes in so many new rows itself, for so long; further behind, it is refused until the index has caught up.
 _MAX_BEHIND = 20_000
 _MAX_CATCH_UP_SECONDS = 2.0
-_MIN_GONE = 1000
-_MAX_GONE_SHARE = 0.25
+# Rows that one step removes, or compares with the store's; and those that a search removes itself.
+_PAGE_REMOVED = 200
+_PAGE_COMPARED = 2000
+_SEARCH_REMOVES = 50
+# The segments of a collection are merged when so many of its documents were removed, and anyway after so long: then no
+# word of them is left in the file. A merge reads and writes the whole index of the collection.
+_REMOVED_SHARE = 0.1
+_MERGE_SECONDS = 3600.0
 _PROGRESS_SECONDS = 5.0
 _WORTH_TELLING = 10_000
 # Hits are asked for with so many to spare, in place of those whose rows are gone.
 _SPARE_HITS = 20
 
 
-def is_worn(total: int, there: int) -> bool:
-    """Return whether of so many rows in the index so few are left in the store that it is to be built anew.
+@dataclass(slots=True)
+class _Comparison:
+    """Row numbers of a collection that are being compared with the store's, from the highest down."""
 
-    What is gone costs time and memory, and its words still count: a quarter of all, 1,000 at least.
-    """
-    return total - there >= _MIN_GONE and total - there > _MAX_GONE_SHARE * total
+    last_row: int
+    """The store's last row when the comparison began."""
+    there: int
+    """The collection's rows in the store then."""
+    next_row: int
+    """Rows from this one on have been compared."""
 
 
 class LexicalFollower:
@@ -53,11 +72,12 @@ class LexicalFollower:
         """
         self._store_path = data_dir / STORE_NAME
         self._path = data_dir / FILE_NAME
-        self._next_path = data_dir / f"{FILE_NAME}.next"
         self.noticed: list[str] = []
         self._store = connect(self._store_path, writable=False)
         self._current: LexicalCache | None = None
-        self._next: LexicalCache | None = None
+        self._comparisons: dict[int, _Comparison] = {}
+        # Since when documents that were removed wait for a merge, by collection.
+        self._unmerged_since: dict[int, float] = {}
         self._began: tuple[float, int] | None = None
         self._told = 0.0
         try:
@@ -68,15 +88,14 @@ class LexicalFollower:
             self._store.close()
             raise
         try:
+            remove(data_dir / f"{FILE_NAME}.next")  # left by an earlier version
             self._cache()
-            if self._next_path.exists():
-                self._next = self._open(self._next_path)
         except StorageUnavailable as error:
             log.error("the lexical index cannot be opened", extra={"error": str(error)})
 
     @property
     def total(self) -> int:
-        """Rows that the index holds."""
+        """Documents that the index holds."""
         return self._cache().total
 
     def step(self) -> bool:
@@ -92,7 +111,9 @@ class LexicalFollower:
             self._begin_anew(error)
             return True
 
-    def search(self, collection: str, query: str, top_k: int, deadline: float) -> list[Hit]:
+    def search(
+        self, collection: str, query: str, top_k: int, deadline: float, most_bytes: int | None = None
+    ) -> list[Hit]:
         """Return the hits; see ``LexicalIndex.search``.
 
         Args:
@@ -100,6 +121,10 @@ class LexicalFollower:
             query: what a person typed.
             top_k: hits at the most.
             deadline: in seconds of the monotonic clock.
+            most_bytes: that the hits' texts and metadata may take.
+
+        Raises:
+            TooManyBytes: if they take more; then no more of them are read.
         """
         try:
             with translated(self._store_path), read_transaction(self._store):
@@ -108,31 +133,44 @@ class LexicalFollower:
                     raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
                 cache = self._cache()
                 self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
+                with contextlib.suppress(StorageUnavailable):  # a full disk: those that are gone are passed over
+                    self._remove_known(cache, record, _SEARCH_REMOVES)
+                # Rows that are not to be found: those not removed yet, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
                 hits: list[Hit] = []
                 for spare in sorted({min(gone, top_k + _SPARE_HITS), gone}):
                     found = cache.search(
                         record.collection_id, query, top_k + spare, lambda: time.monotonic() >= deadline
                     )
-                    hits = self._hits(found, top_k)
+                    hits = self._hits(found, top_k, most_bytes)
                     if len(hits) == top_k or len(found) < top_k + spare:
                         break
                 return hits
         except CacheUnusable as error:
             self._begin_anew(error)
-            raise NotReady("the lexical index was damaged and is built anew from the store") from error
+            raise NotReady("the lexical index was damaged and is rebuilt from the store") from error
 
     def close(self) -> None:
         """Close everything."""
-        for cache in (self._current, self._next):
-            if cache is not None:
-                cache.close()
+        if self._current is not None:
+            self._current.close()
         self._store.close()
 
-    def _hits(self, found: list[tuple[int, float]], top_k: int) -> list[Hit]:
-        rows = reads.findable_documents(self._store, [row_id for row_id, _ in found])
-        there = [(rows[row_id], score) for row_id, score in found if row_id in rows]
-        return [Hit(row.doc_id, score, row.text, row.metadata) for row, score in there[:top_k]]
+    def _hits(self, found: list[tuple[int, float]], top_k: int, most_bytes: int | None) -> list[Hit]:
+        """Return the first ``top_k`` that may be shown; no row behind them is read."""
+        hits: list[Hit] = []
+        taken = 0
+        start = 0
+        while start < len(found) and len(hits) < top_k:
+            page = found[start : start + top_k - len(hits)]
+            start += len(page)
+            left = None if most_bytes is None else most_bytes - taken
+            rows = reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
+            taken += sum(sys.getsizeof(row.text) + sys.getsizeof(row.metadata) for row in rows.values())
+            hits += [
+                Hit(row.doc_id, score, row.text, row.metadata) for row_id, score in page if (row := rows.get(row_id))
+            ]
+        return hits
 
     def _catch_up(self, cache: LexicalCache, until: float) -> None:
         last = self._last_row()
@@ -151,17 +189,67 @@ class LexicalFollower:
         self._tell_of_the_end(last)
         records = reads.collections(self._store)
         cache.keep_only(record.collection_id for record in records)
-        there = sum(record.live + record.pending for record in records)
-        if self._next is None and is_worn(cache.total, there):
-            log.info("the lexical index is worn and built anew", extra={"rows": cache.total, "there": there})
-            self._next = self._open(self._next_path)
-        if self._next is None:
+        for state in (self._comparisons, self._unmerged_since):
+            for gone in state.keys() - {record.collection_id for record in records}:
+                del state[gone]
+        return any(self._remove_gone(cache, record, last) for record in records) or any(
+            self._merge(cache, record) for record in records
+        )
+
+    def _remove_gone(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
+        """Remove a page of the rows that are gone from the store; return whether there was anything to do."""
+        collection_id = record.collection_id
+        there = record.live + record.pending
+        if cache.count(collection_id) < there:
+            raise CacheUnusable(f"it lacks rows of collection {record.name}")
+        if cache.count(collection_id) == there:
+            self._comparisons.pop(collection_id, None)
             return False
-        if self._next.position < last:
-            self._add_page(self._next, last)
+        return self._remove_known(cache, record, _PAGE_REMOVED) or self._compare(cache, record, last)
+
+    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int) -> bool:
+        """Remove rows of which the store has tombstones; return whether there were any."""
+        if cache.count(record.collection_id) <= record.live + record.pending:
+            return False
+        tombstones = reads.tombstones_after(
+            self._store, record.collection_id, cache.change(record.collection_id), limit
+        )
+        if tombstones:
+            cache.remove(record.collection_id, [row_id for row_id, _ in tombstones], tombstones[-1][1])
+        return bool(tombstones)
+
+    def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
+        """Compare a page of row numbers with the store's, and remove those that it does not have."""
+        collection_id = record.collection_id
+        there = record.live + record.pending
+        comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
+        here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
+        if here:
+            comparison.next_row = here[-1]
+            kept = reads.row_ids_between(self._store, here[-1], here[0])
+            if gone := [row_id for row_id in here if row_id not in kept]:
+                cache.remove(collection_id, gone)
+        else:
+            del self._comparisons[collection_id]
+            if (comparison.last_row, comparison.there) == (last, there):
+                raise CacheUnusable(f"it counts more rows of collection {record.name} than it has")
+            # The store has changed meanwhile: once more from the newest row.
+        return True
+
+    def _merge(self, cache: LexicalCache, record: CollectionRecord) -> bool:
+        """Do a part of a merge that is due; return whether there is more to do."""
+        collection_id = record.collection_id
+        removed = cache.removed(collection_id)
+        if not removed:
+            self._unmerged_since.pop(collection_id, None)
+            return False
+        since = self._unmerged_since.setdefault(collection_id, time.monotonic())
+        if removed < _REMOVED_SHARE * cache.count(collection_id) and time.monotonic() - since < _MERGE_SECONDS:
+            return False
+        if cache.merge(collection_id):
             return True
-        self._put_next_in_place()
-        return False
+        del self._unmerged_since[collection_id]
+        return cache.removed(collection_id) > 0
 
     def _add_page(self, cache: LexicalCache, last: int) -> None:
         rows: list[tuple[int, int, str]] = []
@@ -196,24 +284,13 @@ class LexicalFollower:
 
     def _begin_anew(self, reason: CacheUnusable) -> None:
         """Throw the index away; the store has everything."""
-        log.error("the lexical index is damaged and is built anew", extra={"error": str(reason)})
-        for cache in (self._current, self._next):
-            if cache is not None:
-                cache.close()
-        self._current = self._next = None
+        log.error("the lexical index is damaged and is rebuilt", extra={"error": str(reason)})
+        if self._current is not None:
+            self._current.close()
+        self._current = None
+        self._comparisons.clear()
+        self._unmerged_since.clear()
         remove(self._path)
-        remove(self._next_path)
-
-    def _put_next_in_place(self) -> None:
-        """Let the index that was built anew take the place of the worn one."""
-        assert self._current is not None
-        assert self._next is not None
-        # Closed, each is one file. A kill between the steps leaves both, or the new one alone under its first name.
-        self._next.close()
-        self._current.close()
-        self._current = self._next = None
-        remove(self._path)
-        self._next_path.replace(self._path)
 
     def _tell_of_building(self, position: int, last: int) -> None:
         now = time.monotonic()

@@ -8,7 +8,8 @@ import numpy as np
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, translated
-from tandem_gateway.adapters.sqlite.lexical.cache import FILE_NAME, CacheUnusable, LexicalCache, remove
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 
 Say = Callable[[str], None]
@@ -60,8 +61,7 @@ def rebuild(data_dir: Path, say: Say) -> int:
     Raises:
         StorageError: if the store cannot be read, or the index not be written.
     """
-    for name in (FILE_NAME, f"{FILE_NAME}.next"):
-        remove(data_dir / name)
+    remove(data_dir / FILE_NAME)
     follower = LexicalFollower(data_dir)
     try:
         told = 0

@@ -8,11 +8,16 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes
 from tandem_gateway.model import Hit
+
+# After so long without a task the index looks whether anything is due.
+_IDLE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +30,7 @@ class LexicalThread:
         data_dir: Path,
         *,
         max_queued: int,
+        limits: AnswerLimits,
         on_search: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
@@ -32,10 +38,12 @@ class LexicalThread:
         Args:
             data_dir: the data directory, whose store must exist by then.
             max_queued: searches that may wait; over it ``search`` raises Overloaded.
+            limits: see ``AnswerLimits``.
             on_search: called in the thread with the seconds of each search.
         """
         self._data_dir = data_dir
         self._max_queued = max_queued
+        self._limits = limits
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._poked = threading.Event()
@@ -77,22 +85,8 @@ class LexicalThread:
         answer: asyncio.Future[list[Hit]] = loop.create_future()
         deadline = time.monotonic() + timeout
 
-        def run() -> None:
-            if answer.done() or time.monotonic() >= deadline:
-                return  # nobody waits
-            found: list[Hit] = []
-            failure: BaseException | None = None
-            started = time.monotonic()
-            try:
-                found = self._require_follower().search(collection, query, top_k, deadline)
-            except BaseException as error:  # whoever waits has to hear of it, whatever it is
-                failure = error
-            self._on_search(time.monotonic() - started)
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_settle, answer, found, failure)
-
         self._queued += 1
-        self._tasks.put(run)
+        self._tasks.put(partial(self._answer, loop, answer, deadline, (collection, query, top_k)))
         try:
             async with asyncio.timeout(timeout):
                 return await answer
@@ -100,6 +94,35 @@ class LexicalThread:
             raise DeadlineExceeded(f"the lexical search was not answered within {timeout:.3g} s") from None
         finally:
             self._queued -= 1
+            # The traceback of an error holds this frame, and the future the error: they would keep each other.
+            del answer
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answer: "asyncio.Future[list[Hit]]",
+        deadline: float,
+        asked: tuple[str, str, int],
+    ) -> None:
+        if answer.done() or time.monotonic() >= deadline:
+            return  # nobody waits
+        collection, query, top_k = asked
+        found: list[Hit] = []
+        failure: BaseException | None = None
+        started = time.monotonic()
+        try:
+            follower = self._require_follower()
+            found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
+            found = self._limits.held(found, top_k)
+        except TooManyBytes:
+            failure = self._limits.too_large(top_k)
+        except BaseException as error:  # the caller has to hear of it, whatever it is
+            failure = error
+        self._on_search(time.monotonic() - started)
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle, answer, found, failure)
+        # As above: the traceback holds this frame.
+        del failure, answer
 
     def poke(self) -> None:
         """Let the index catch up soon; any thread may call it."""
@@ -115,10 +138,18 @@ class LexicalThread:
             self._thread.join()
 
     def _run(self) -> None:
-        while (task := self._tasks.get()) is not None:
+        while (task := self._next_task()) is not None:
             task()
+            del task  # it may hold an answer, which would keep its memory until the next task comes
         if self._follower is not None:
             self._follower.close()
+
+    def _next_task(self) -> Callable[[], None] | None:
+        """Wait for a task; from time to time one to follow, for what becomes due without a change of the store."""
+        try:
+            return self._tasks.get(timeout=_IDLE_SECONDS)
+        except queue.Empty:
+            return self._follow
 
     def _require_follower(self) -> LexicalFollower:
         if self._follower is None:
@@ -127,8 +158,10 @@ class LexicalThread:
 
     def _follow(self) -> None:
         self._poked.clear()
+        if self._follower is None:
+            return  # it could not be opened
         try:
-            more = self._require_follower().step()
+            more = self._follower.step()
         except GatewayError as error:
             # The next commit tries again; a search meets the same error and reports it to whom it concerns.
             log.error("the lexical index could not follow the store", extra={"error": str(error)})

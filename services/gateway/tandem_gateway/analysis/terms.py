@@ -1,0 +1,186 @@
+"""Cuts a text into terms.
+
+=====================  ==============================================================================================
+text                   terms
+=====================  ==============================================================================================
+words                  in lower case; of English ones also the stem
+identifiers            the whole, its parts, and parts joined: ``getUserName`` → getusername, get, user, name, ...
+codes, file names      the whole beside its words: ``SKU-48200`` → sku-48200, sku, 48200
+``C++``, ``C#``,       the whole beside the word: c++, c
+``.NET``
+Chinese, Japanese,     pairs of neighbouring characters, and each character; there are no spaces between words
+Thai, Lao, ...
+Korean                 the word, and its pairs and characters: particles are written onto words
+emoji, symbols         each one
+=====================  ==============================================================================================
+
+The same analysis serves documents and queries. It differs in one thing: a query asks for the pairs of a run of
+characters, and for a single character only where it stands alone. Otherwise every document with one of a word's
+characters would match.
+
+No term has white space or a quotation mark in it, or an ASCII character other than ``a-z 0-9 _ + # . -``; none is
+longer than ``MAX_TERM_CHARS``. A stem is of English.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Final, NamedTuple
+
+import Stemmer
+
+from tandem_gateway.analysis.folding import fold
+from tandem_gateway.analysis.scripts import (
+    CJK,
+    CJK_IDEOGRAPHS,
+    HANGUL,
+    MARKS,
+    SOUTH_EAST_ASIAN,
+    STACKERS,
+    SYLLABLE_MARKS,
+    SYMBOLS,
+)
+
+VERSION: Final = f"1/{unicodedata.unidata_version}/{Stemmer.version()}"
+"""Changes whenever the terms of a text may change: an index of another version has to be rebuilt."""
+
+MAX_TERM_CHARS: Final = 128
+"""Longer words are cut, in documents and queries alike."""
+
+
+class Terms(NamedTuple):
+    """The terms of a document, repeated as often as they occur; in no particular order."""
+
+    exact: list[str]
+    stems: list[str]
+
+
+class QueryTerm(NamedTuple):
+    """A term of a query; ``stem`` is empty where there is none."""
+
+    exact: str
+    stem: str
+
+
+_ASCII_WORD: Final = re.compile("[a-z0-9]+")
+_UNSPACED: Final = CJK + CJK_IDEOGRAPHS + HANGUL + SOUTH_EAST_ASIAN
+_WORD: Final = re.compile(rf"[^\W_{_UNSPACED}]+(?:[{MARKS}]+[^\W_{_UNSPACED}]*)*")
+_RUN: Final = re.compile(
+    rf"([{CJK}{CJK_IDEOGRAPHS}]+)|([{HANGUL}]+)|([{SOUTH_EAST_ASIAN}]+)|([\U0001F1E6-\U0001F1FF]{{2}}|[{SYMBOLS}])"
+)
+# A letter with its marks, and with the consonants stacked under it.
+_SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
+
+# The possessive quantifiers (++) keep the time linear: a word that begins no match is passed over once.
+_JOINED: Final = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:(?:_++|[.-])[A-Za-z0-9]++)++")
+_HUMP: Final = re.compile("[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
+_CAMEL: Final = re.compile("(?<![A-Za-z0-9])(?=[A-Z]*+(?:[a-z0-9]++[A-Z]|(?<=[A-Z][A-Z])[a-z]))[A-Za-z0-9]++")
+_CAMEL_PART: Final = re.compile("[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|[0-9]+")
+_CONNECTOR: Final = re.compile("[_.-]+")
+_SIGNED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,32}+(?:\+\+(?![A-Za-z+#])|#(?![\w#]))")
+_DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(?![A-Za-z0-9])""")
+
+# Text is analysed in slices of so many characters, so that no call holds the interpreter's lock for long.
+_SLICE_CHARS: Final = 8192
+_SPACE: Final = re.compile(r"\s")
+
+_stemmer = Stemmer.Stemmer("english")
+
+
+def document_terms(text: str) -> Terms:
+    """Return the terms of a document."""
+    words, others = _analysed(text, single=True)
+    return Terms(words + others, _stemmer.stemWords([word for word in words if word.isascii() and word.isalpha()]))
+
+
+def query_terms(text: str, limit: int) -> list[QueryTerm]:
+    """Return the different terms of a query, ``limit`` at most."""
+    words, others = _analysed(text, single=False)
+    terms = list(dict.fromkeys(others + words))[:limit]
+    spoken = set(words)
+    return [
+        QueryTerm(term, _stemmer.stemWord(term) if term in spoken and term.isascii() and term.isalpha() else "")
+        for term in terms
+    ]
+
+
+def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
+    """Return the words of a text, and its other terms, which have no stem."""
+    words: list[str] = []
+    others: list[str] = []
+    for part in _slices(fold(text)):
+        if part.isascii():
+            words += _ASCII_WORD.findall(part.lower())
+        else:
+            lower = part.casefold()
+            words += _WORD.findall(lower)
+            _add_unspaced(lower, others, single=single)
+        _add_joined(part, words, others)
+    if max(map(len, words), default=0) > MAX_TERM_CHARS:
+        words = [part for word in words for part in _cut(word)]
+    if max(map(len, others), default=0) > MAX_TERM_CHARS:
+        others = [term[:MAX_TERM_CHARS] for term in others]
+    return words, others
+
+
+def _slices(text: str) -> Iterator[str]:
+    """Return the text in slices, which end at white space if there is any."""
+    start = 0
+    while len(text) - start > _SLICE_CHARS:
+        end = start + _SLICE_CHARS
+        spaces = list(_SPACE.finditer(text, end - _SLICE_CHARS // 8, end))
+        if spaces:
+            end = spaces[-1].start()
+        yield text[start:end]
+        start = end
+    yield text[start:] if start else text
+
+
+def _add_unspaced(text: str, others: list[str], *, single: bool) -> None:
+    """Add the terms of scripts without spaces, of Korean, and symbols."""
+    for cjk, hangul, asian, symbol in _RUN.findall(text):
+        if symbol:
+            others.append(symbol)
+        elif hangul:
+            if len(hangul) > 2:
+                others.append(hangul)
+            others += _pairs(hangul, single=single)
+        else:
+            others += _pairs(cjk or _SYLLABLE.findall(asian), single=single)
+
+
+def _pairs(characters: str | list[str], *, single: bool) -> list[str]:
+    """Return the pairs of neighbours, and the characters themselves if ``single`` or if there is no pair."""
+    pairs = [first + second for first, second in pairwise(characters)]
+    return [*characters, *pairs] if single or not pairs else pairs
+
+
+def _add_joined(text: str, words: list[str], others: list[str]) -> None:
+    """Add what is more than its words: identifiers, codes, and names with signs."""
+    for written in _JOINED.findall(text):
+        whole = written.lower()
+        if "_" in whole or "." in whole or not whole.replace("-", "").isalpha():
+            others.append(whole[:MAX_TERM_CHARS])
+        if "." not in whole and len(whole) <= MAX_TERM_CHARS:
+            _add_parts_joined(_CONNECTOR.split(whole), others)
+    for written in _CAMEL.findall(text) if _HUMP.search(text) else ():
+        if len(written) <= MAX_TERM_CHARS:
+            parts = [part.lower() for part in _CAMEL_PART.findall(written)]
+            words += parts
+            # The whole is among the words.
+            _add_parts_joined(parts, others, whole=False)
+    if "#" in text or "++" in text:
+        others += [term.lower() for term in _SIGNED.findall(text)]
+    others += [term.lower() for term in _DOTTED.findall(text)]
+
+
+def _add_parts_joined(parts: list[str], others: list[str], *, whole: bool = True) -> None:
+    if len(parts) > 2:
+        others += [first + second for first, second in pairwise(parts)]
+    if whole:
+        others.append("".join(parts))
+
+
+def _cut(word: str) -> Iterator[str]:
+    return (word[start : start + MAX_TERM_CHARS] for start in range(0, len(word), MAX_TERM_CHARS))

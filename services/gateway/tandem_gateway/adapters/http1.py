@@ -59,7 +59,13 @@ class _Connection(asyncio.Protocol):
             raise ConnectionBroken("the connection was closed")
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._waiter
+        try:
+            return await self._waiter
+        finally:
+            # An error's traceback leads to this connection, which must not lead back to the error; nor may an idle
+            # connection keep its last response.
+            self._waiter = None
+            self._response = Response()
 
     def expire(self) -> None:
         """Give up the exchange."""
@@ -95,6 +101,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(f"the connection was lost{f': {exc}' if exc else ''}")
+        del self._parser  # it refers to this connection; nothing is parsed any more
 
     # httptools' callbacks
 

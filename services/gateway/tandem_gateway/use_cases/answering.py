@@ -139,6 +139,8 @@ class Answering:
             return Answer(await self._by_words(request, remaining), "lexical", degraded=True)
         except (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable) as error:
             raise cause from error
+        finally:
+            del cause  # its traceback leads to this frame, which must not lead back to it
 
     async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:
         check_search(request, self._request_limits)

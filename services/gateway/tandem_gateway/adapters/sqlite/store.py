@@ -205,12 +205,15 @@ class SqliteStore:
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         future = asyncio.wrap_future(self._writer.submit(statement))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._write_timeout)
+            async with asyncio.timeout(self._write_timeout):
+                return await asyncio.shield(future)
         except TimeoutError:
             future.add_done_callback(_retrieve)
             raise DeadlineExceeded(
                 f"the disk took longer than {self._write_timeout:g} s; the write may still take effect"
             ) from None
+        finally:
+            del future  # its error's traceback leads to this frame, which must not lead back to the error
 
     async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         def run() -> R:

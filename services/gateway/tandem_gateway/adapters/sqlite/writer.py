@@ -32,6 +32,21 @@ _MAX_GROUP = 64
 class _Write:
     statement: Callable[[sqlite3.Connection], Any]
     result: Future[Any]
+    value: Any = None
+    failure: BaseException | None = None
+
+    def settle(self) -> None:
+        """Tell the waiter, and forget everything.
+
+        A failure's traceback leads to frames that refer to this write. If it led back to the failure, or still had its
+        statement, they and the documents would stay in memory until the garbage collector found them.
+        """
+        result, value, failure = self.result, self.value, self.failure
+        del self.statement, self.result, self.value, self.failure
+        if failure is None:
+            result.set_result(value)
+        else:
+            result.set_exception(failure)
 
 
 class Writer:
@@ -112,53 +127,55 @@ class Writer:
                     group.append(following)
             if group:
                 self._commit(group)
+            del first, group  # while the thread waits it must not hold what it has written
         self._connection.close()
         self._mark.close()
 
     def _commit(self, group: list[_Write]) -> None:
         started = time.monotonic()
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            outcomes.extend((write.result, *self._attempt(write)) for write in group)
+            for write in group:
+                self._attempt(write)
             commit = writes.next_number(self._connection, "commit")
             self._connection.execute("COMMIT")
         except BaseException as error:  # every waiter has to hear of it, whatever it is
             self._roll_back()
             # Whatever became of it: who follows has to look.
             self.commits += 1
-            cause = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
-            log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
-            for write in group:
-                write.result.set_exception(cause)
+            self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
             return
         # Before anybody hears of it: who asks after that has to find it; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
-        for result, value, failure in outcomes:
-            if failure is None:
-                result.set_result(value)
-            else:
-                result.set_exception(failure)
+        for write in group:
+            write.settle()
         self._on_commit(time.monotonic() - started, len(group))
 
-    def _attempt(self, write: _Write) -> tuple[Any, BaseException | None]:
-        """Run one write in a savepoint.
+    @staticmethod
+    def _fail(group: list[_Write], cause: BaseException) -> None:
+        log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
+        for write in group:
+            write.failure = cause
+            write.settle()
+
+    def _attempt(self, write: _Write) -> None:
+        """Run one write in a savepoint, and note what came of it.
 
         Raises:
             sqlite3.Error: if SQLite ended the whole transaction, as it does when the disk is full.
         """
         self._connection.execute("SAVEPOINT write")
         try:
-            value = write.statement(self._connection)
+            write.value = write.statement(self._connection)
         except Exception as error:
             if not self._connection.in_transaction:
                 raise
             self._connection.execute("ROLLBACK TO write")
             self._connection.execute("RELEASE write")
-            return None, explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+            write.failure = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+            return
         self._connection.execute("RELEASE write")
-        return value, None
 
     def _roll_back(self) -> None:
         try:

@@ -91,6 +91,7 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
             limits=Limits(settings.max_collections, settings.max_pending_documents),
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
+            batch_bytes=settings.bulk_batch_bytes,
             on_commit=on_commit,
         )
 

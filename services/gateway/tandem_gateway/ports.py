@@ -107,6 +107,8 @@ class DocumentStore(Protocol):
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return up to ``limit`` documents without a vector, of one collection, with row numbers over ``after``.
 
+        They are fewer if their texts would make a body larger than an embedder takes.
+
         Args:
             after: row number to start behind.
             limit: documents at the most.

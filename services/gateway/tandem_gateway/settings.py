@@ -213,6 +213,13 @@ class Settings:
     bulk_batch: int = setting(
         "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
     )
+    bulk_batch_bytes: int = setting(
+        "BULK_BATCH_BYTES",
+        4 << 20,
+        whole_number(1024, 1 << 30),
+        "UTF-8 bytes of the documents in one embedder call; a larger document goes alone. Keep it under the embedders' "
+        "TANDEM_MAX_BODY_BYTES, which refuse a larger call. Lower it to save memory where documents are large",
+    )
     bulk_calls: int = setting(
         "BULK_CALLS_IN_FLIGHT",
         2,

@@ -124,6 +124,7 @@ class SqliteStore:
         limits: writes.Limits,
         max_queued_writes: int,
         write_timeout: float,
+        batch_bytes: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
     ) -> None:
         """Take over what ``open_checked`` returned.
@@ -134,11 +135,13 @@ class SqliteStore:
             limits: what the store takes.
             max_queued_writes: writes that may wait; over it a call raises Overloaded.
             write_timeout: seconds after which a caller no longer waits for its write.
+            batch_bytes: UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
             on_commit: called in the writer's thread with the seconds and the writes of each commit.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
         self._write_timeout = write_timeout
+        self._batch_bytes = batch_bytes
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
@@ -182,7 +185,7 @@ class SqliteStore:
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return documents that wait; see ``DocumentStore.pending``."""
-        return await self._read(lambda c: reads.pending(c, after, limit, without))
+        return await self._read(lambda c: reads.pending(c, after, limit, self._batch_bytes, without))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""

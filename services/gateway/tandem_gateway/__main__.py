@@ -23,6 +23,7 @@ _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad s
 
 def main() -> int:
     """Run a command and return the exit status."""
+    os.umask(0o077)  # what is stored, and every copy of it, is for its owner alone
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",
         description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",

@@ -29,7 +29,7 @@ class DataLock:
         path = data_dir / name
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StorageUnavailable(f"the data directory cannot be used: {error}") from error
         deadline = time.monotonic() + wait

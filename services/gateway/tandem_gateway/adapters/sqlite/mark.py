@@ -21,7 +21,7 @@ class HighWaterMark:
     """Writes the mark; one writer at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.ftruncate(self._file, _FORMAT.size)  # a damaged one may be longer
 
     def write(self, commit: int) -> None:

@@ -92,6 +92,11 @@ class DocumentStore(Protocol):
     Every method may raise StorageUnavailable and StorageCorrupt; those that write, Overloaded.
     """
 
+    @property
+    def write_failure(self) -> str | None:
+        """Why the last write failed, if it did: the disk is full, or whatever else keeps writes from it."""
+        ...
+
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents to be embedded, and a job that counts them.
 

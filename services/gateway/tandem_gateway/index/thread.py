@@ -20,7 +20,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
-from tandem_gateway.errors import GatewayError, NotReady
+from tandem_gateway.errors import GatewayError, NotReady, for_log
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
@@ -201,7 +201,7 @@ class IndexThread:
             self._loaded().follow()
         except GatewayError as error:
             # The next search meets the same error and reports it to whom it concerns.
-            log.error("the index could not follow the store", extra={"error": str(error)})
+            log.error("the index could not follow the store", extra={"error": for_log(error)})
 
 
 def _run(function: Callable[[], R], result: Future[R]) -> None:

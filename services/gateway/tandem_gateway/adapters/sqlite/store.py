@@ -1,6 +1,7 @@
 """The document store over one SQLite file: the port, its writer thread and its reader thread."""
 
 import asyncio
+import logging
 import secrets
 import sqlite3
 import time
@@ -18,9 +19,12 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
+from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
-from tandem_gateway.errors import DeadlineExceeded
+from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
 from tandem_gateway.model import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
+
+log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
@@ -146,14 +150,25 @@ class SqliteStore:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
         high_water_mark.write(reads.counter(connection, "commit"))
+        self._presence = Presence(self._path)
         self._writer = Writer(
-            connection, self._path, high_water_mark, max_queued=max_queued_writes, on_commit=on_commit
+            connection,
+            self._path,
+            high_water_mark,
+            self._presence,
+            max_queued=max_queued_writes,
+            on_commit=on_commit,
         )
 
     @property
     def commits(self) -> int:
         """Commits since the start; any thread may ask."""
         return self._writer.commits
+
+    @property
+    def write_failure(self) -> str | None:
+        """Why the last write failed; see ``DocumentStore.write_failure``."""
+        return self._writer.failure
 
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents and a job; see ``DocumentStore.accept``."""
@@ -220,8 +235,13 @@ class SqliteStore:
 
     async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         def run() -> R:
-            with translated(self._path), read_transaction(self._reader):
-                return statement(self._reader)
+            try:
+                self._presence.check()
+                with translated(self._path), read_transaction(self._reader):
+                    return statement(self._reader)
+            except StorageError as error:
+                log.error("a read failed", extra={"error": for_log(error)})
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, run)
 

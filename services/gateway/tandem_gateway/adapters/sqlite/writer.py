@@ -19,7 +19,8 @@ from typing import Any, TypeVar
 from tandem_gateway.adapters.sqlite import writes
 from tandem_gateway.adapters.sqlite.connection import explain
 from tandem_gateway.adapters.sqlite.mark import HighWaterMark
-from tandem_gateway.errors import Overloaded, StorageUnavailable
+from tandem_gateway.adapters.sqlite.presence import Presence
+from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 
 R = TypeVar("R")
 
@@ -57,6 +58,7 @@ class Writer:
         connection: sqlite3.Connection,
         path: Path,
         mark: HighWaterMark,
+        presence: Presence,
         *,
         max_queued: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
@@ -67,15 +69,19 @@ class Writer:
             connection: writable, in autocommit mode.
             path: the database's file, for messages.
             mark: gets the number of each commit.
+            presence: asked before a commit is acknowledged.
             max_queued: writes that may wait; over it ``submit`` raises Overloaded.
             on_commit: called in the thread with the seconds and the number of writes of each commit.
         """
         self._connection = connection
         self._path = path
         self._mark = mark
+        self._presence = presence
         self._on_commit = on_commit
         self.commits = 0
         """Commits so far; any thread may look."""
+        self.failure: str | None = None
+        """Why the last write failed, as clients are told; None if it did not. Any thread may look."""
         self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
         self._closed = False
         self._closing = threading.Lock()
@@ -139,6 +145,7 @@ class Writer:
                 self._attempt(write)
             commit = writes.next_number(self._connection, "commit")
             self._connection.execute("COMMIT")
+            self._presence.check()
         except BaseException as error:  # every waiter has to hear of it, whatever it is
             self._roll_back()
             # Whatever became of it: who follows has to look.
@@ -148,13 +155,14 @@ class Writer:
         # Before anybody hears of it: who asks after that has to find it; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
+        self.failure = next((str(write.failure) for write in group if isinstance(write.failure, StorageError)), None)
         for write in group:
             write.settle()
         self._on_commit(time.monotonic() - started, len(group))
 
-    @staticmethod
-    def _fail(group: list[_Write], cause: BaseException) -> None:
-        log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
+    def _fail(self, group: list[_Write], cause: BaseException) -> None:
+        log.error("commit failed", extra={"error": for_log(cause), "writes": len(group)})
+        self.failure = str(cause) if isinstance(cause, StorageError) else "an unexpected error; see the gateway's log"
         for write in group:
             write.failure = cause
             write.settle()

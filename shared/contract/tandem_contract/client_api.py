@@ -156,8 +156,10 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """``GET /healthz``: ``ok``; ``degraded`` while no embedder answers or the last write failed; ``starting``
-    until the index is there; ``failed`` if the store cannot be read.
+    """``GET /healthz``.
+
+    ``degraded`` while no embedder answers, or the last write failed; ``starting`` until the index is there; ``failed``
+    if the store cannot be read.
     """
 
     status: Literal["ok", "degraded", "starting", "failed"]

@@ -299,5 +299,5 @@ def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: SqliteS
 
 
 def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path):
-    with pytest.raises(StorageUnavailable, match="unable to open"):
+    with pytest.raises(StorageUnavailable, match="cannot be opened"):
         open_checked(tmp_path / "nowhere")

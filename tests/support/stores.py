@@ -16,7 +16,7 @@ from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
 
 NOW = 1_700_000_000.0
-LIMITS = Limits(collections=5, pending_documents=1000)
+LIMITS = Limits(collections=5, pending_documents=1000, finished_jobs=1000)
 
 
 def open_store(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> SqliteStore:

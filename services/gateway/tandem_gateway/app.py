@@ -94,7 +94,7 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
         store = SqliteStore(
             data_dir,
             connection,
-            limits=Limits(settings.max_collections, settings.max_pending_documents),
+            limits=Limits(settings.max_collections, settings.max_pending_documents, settings.max_finished_jobs),
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
             batch_bytes=settings.bulk_batch_bytes,

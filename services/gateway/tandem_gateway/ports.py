@@ -158,7 +158,11 @@ class DocumentStore(Protocol):
         ...
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop jobs that finished before ``before`` (seconds since the epoch) and return how many."""
+        """Drop jobs that finished before ``before`` (seconds since the epoch), and those over the store's limit.
+
+        Returns:
+            How many were dropped. Jobs that are not finished stay.
+        """
         ...
 
 

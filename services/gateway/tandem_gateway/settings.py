@@ -246,6 +246,13 @@ class Settings:
     job_retention: float = setting(
         "JOB_RETENTION_SECONDS", 2_592_000.0, seconds(60, 1e9), "finished jobs are forgotten after this time"
     )
+    max_finished_jobs: int = setting(
+        "MAX_FINISHED_JOBS",
+        100_000,
+        whole_number(1, 1_000_000_000),
+        "finished jobs that are kept, the newest; GET of an older one gets 404. About 200 bytes each, all of which a "
+        "start checks. Raise it if clients look at jobs long after many others",
+    )
     shutdown_timeout: float = setting(
         "SHUTDOWN_TIMEOUT_SECONDS",
         20.0,

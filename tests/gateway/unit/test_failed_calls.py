@@ -149,7 +149,7 @@ def assert_a_failed_write_is_freed(store: SqliteStore) -> None:
 
 
 def test_a_write_is_refused(tmp_path: Path):
-    with opened(tmp_path, Limits(collections=5, pending_documents=1)) as store:
+    with opened(tmp_path, Limits(collections=5, pending_documents=1, finished_jobs=10)) as store:
         assert_a_failed_write_is_freed(store)
 
 

@@ -28,6 +28,9 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
+# So many jobs more than the limit may be there. To count them takes a millisecond for 100,000.
+_JOBS_BETWEEN_LOOKS = 100
+
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     """Open the store of a data directory, make it if the directory has none, and check all of it.
@@ -146,6 +149,7 @@ class SqliteStore:
         self._limits = limits
         self._write_timeout = write_timeout
         self._batch_bytes = batch_bytes
+        self._accepted = 0
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
@@ -172,7 +176,14 @@ class SqliteStore:
 
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents and a job; see ``DocumentStore.accept``."""
-        return await self._write(lambda c: writes.accept(c, job_id, collection, documents, now, self._limits))
+
+        def accept(connection: sqlite3.Connection) -> JobRecord:
+            self._accepted += 1
+            if self._accepted % _JOBS_BETWEEN_LOOKS == 0:
+                writes.forget_jobs(connection, 0.0, self._limits.finished_jobs)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits)
+
+        return await self._write(accept)
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give documents their vectors; see ``DocumentStore.complete``."""
@@ -192,7 +203,12 @@ class SqliteStore:
 
     async def forget_jobs(self, before: float) -> int:
         """Drop old jobs; see ``DocumentStore.forget_jobs``."""
-        return await self._write(lambda c: writes.forget_jobs(c, before))
+        forgotten = 0
+        while True:
+            last = await self._write(lambda c: writes.forget_jobs(c, before, self._limits.finished_jobs))
+            forgotten += last
+            if last < writes.JOBS_AT_ONCE:
+                return forgotten
 
     async def forget_tombstones(self, collection_id: int, upto: int) -> int:
         """Drop tombstones up to a change number which every snapshot has reached."""

@@ -49,6 +49,21 @@ def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> N
         raise lost_commits(path, commit, mark)
 
 
+def check_unmarked(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a database without a high-water mark can have lost nothing: it has no log that could be missing.
+
+    Raises:
+        StorageCorrupt: if its log was in use.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode == "wal":
+        raise StorageCorrupt(
+            f"{path} ends at commit {reads.counter(connection, 'commit')}, and acknowledged commits may be missing: "
+            f"it was in use, and {MARK_NAME!r} beside it, which tells of the last one, is missing or damaged. "
+            f"{_ADVICE} To go on with what is left, copy it with `python -m tandem_gateway backup` and restore the copy"
+        )
+
+
 def lost_commits(path: Path, commit: int, mark: int) -> StorageCorrupt:
     """Return the error for a database that ends before a commit that was acknowledged."""
     return StorageCorrupt(

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite import schema
@@ -115,6 +115,16 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
             connection.close()
             raise
         return connection
+
+
+def close_whole(connection: sqlite3.Connection) -> None:
+    """Close the last connection to a store, and leave a database that is whole without a log.
+
+    If that is not possible, because the disk is full or another process reads, the log stays in use.
+    """
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
 
 
 @contextmanager

@@ -54,6 +54,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
         with translated(path):
             if not exists:
                 _create(connection)
+            if acknowledged is None:
+                mark.create_mark(mark_path, reads.counter(connection, "commit"))
             # Only now, because it writes: a file that is no store must stay as it is.
             connection.execute("PRAGMA journal_mode=WAL")
     except BaseException:
@@ -78,6 +80,8 @@ def _is_sound(path: Path, acknowledged: int | None) -> bool:
                 return False
             check.check(connection, path)
             check.check_log(connection, path, acknowledged)
+            if acknowledged is None:
+                check.check_unmarked(connection, path)
             return True
     finally:
         connection.close()
@@ -232,9 +236,9 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish the writes that are queued and close the file; blocks."""
-        self._writer.close()
         self._reading.shutdown()
         self._reader.close()
+        self._writer.close()
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         future = asyncio.wrap_future(self._writer.submit(statement))

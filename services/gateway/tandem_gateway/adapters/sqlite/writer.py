@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tandem_gateway.adapters.sqlite import writes
-from tandem_gateway.adapters.sqlite.connection import explain
+from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.mark import HighWaterMark
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
@@ -134,7 +134,7 @@ class Writer:
             if group:
                 self._commit(group)
             del first, group  # while the thread waits it must not hold what it has written
-        self._connection.close()
+        close_whole(self._connection)
         self._mark.close()
 
     def _commit(self, group: list[_Write]) -> None:

@@ -38,6 +38,20 @@ _INVARIANTS = {
 }
 
 
+def check_header(path: Path) -> None:
+    """Check the two numbers of the header that tell whether the file may be written and has a log.
+
+    SQLite takes an unknown one for a file that is not to be written. To be called before the file is opened.
+
+    Raises:
+        StorageCorrupt: if they are not those of a database with a log, or of one without.
+    """
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]
+    if versions not in (b"\x01\x01", b"\x02\x02"):
+        raise StorageCorrupt(f"{path} is damaged: its header has no format that is known. {_ADVICE}")
+
+
 def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> None:
     """Check that the database knows every commit that the high-water mark tells of.
 

@@ -72,6 +72,7 @@ def _is_sound(path: Path, acknowledged: int | None) -> bool:
     Raises:
         StorageCorrupt: if it is damaged; it and its log are left as they are.
     """
+    check.check_header(path)
     has_log = path.with_name(f"{path.name}-wal").exists()
     connection = connect_for_check(path) if has_log else connect(path, writable=True)
     try:

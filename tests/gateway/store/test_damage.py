@@ -188,7 +188,9 @@ def test_a_damaged_mark_is_noticed_and_written_anew(closed: tuple[Path, Dump], t
     with opened(data):
         pass
     assert path.read_bytes() == whole
-    assert open_checked(data)[1] == []
+    connection, noticed = open_checked(data)
+    connection.close()
+    assert noticed == []
 
 
 def test_every_damaged_bit_of_the_mark_is_seen(closed: tuple[Path, Dump], tmp_path: Path):

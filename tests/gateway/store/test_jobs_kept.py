@@ -1,5 +1,7 @@
-"""Finished jobs: the newest stay, within a bound; a job that is not finished is never forgotten."""
+"""Jobs: the newest finished ones stay, within a bound; those of a deleted collection are finished at once."""
 
+import asyncio
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -62,3 +64,34 @@ def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, 
         run(test)
     assert jobs(tmp_path) == []
     assert dump(tmp_path)["failures"] == []
+
+
+@pytest.mark.parametrize("count", [3, 60])
+def test_to_delete_a_collection_takes_as_many_statements_however_many_documents_wait(tmp_path: Path, count: int):
+    async def test() -> None:
+        await ingest(store, [document("live")], "done", "gone")
+        await store.accept("stays", "default", [document("a")], NOW)
+        await store.accept("waits", "gone", [document(str(number)) for number in range(count)], NOW)
+        await store.accept("again", "gone", [document("0"), document("0"), document("1")], NOW)
+        statements: list[str] = []
+
+        def delete(connection: sqlite3.Connection) -> bool:
+            connection.set_trace_callback(statements.append)
+            deleted = writes.delete_collection(connection, "gone", NOW + 5)
+            connection.set_trace_callback(None)
+            return deleted
+
+        assert await asyncio.wrap_future(store._writer.submit(delete))
+        assert len([each for each in statements if "waiting" in each or "jobs" in each]) == 6
+        for name, total in (("waits", count), ("again", 3)):
+            job = await store.job(name)
+            assert job is not None
+            assert (job.processed, job.failed, job.finished_at) == (total, 0, NOW + 5)
+        job = await store.job("stays")
+        assert job is not None
+        assert (job.processed, job.finished_at) == (0, None)
+
+    with opened(tmp_path) as store:
+        run(test)
+    with opened(tmp_path):  # which checks all of it
+        pass

@@ -175,11 +175,15 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
-    pending_rows = connection.execute(
-        "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL", (record.collection_id,)
-    ).fetchall()
-    for (row_id,) in pending_rows:
-        _drop_pending(connection, row_id, now)
+    # By whole sets: a million documents may wait, and every other write waits for this one.
+    waiting = (
+        "FROM waiting WHERE row_id IN (SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL)",
+        (record.collection_id,),
+    )
+    jobs = connection.execute(f"SELECT job_id, sum(documents) {waiting[0]} GROUP BY job_id", waiting[1]).fetchall()
+    connection.execute(f"DELETE {waiting[0]}", waiting[1])
+    for job_id, documents in jobs:
+        _advance(connection, job_id, processed=documents, now=now)
     for statement in (
         "DELETE FROM documents WHERE collection_id = ?",
         "DELETE FROM tombstones WHERE collection_id = ?",

@@ -57,3 +57,11 @@ def test_what_belongs_to_another_user_is_left_alone(data_dir: Path, monkeypatch:
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert keep_private(data_dir) == []
     assert modes(data_dir) == before
+
+
+def test_a_file_system_without_modes_keeps_no_gateway_from_its_start(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+    def chmod(path: Path, mode: int) -> None:
+        raise PermissionError(1, "not permitted")
+
+    monkeypatch.setattr(Path, "chmod", chmod)
+    assert keep_private(data_dir) == []

@@ -1,5 +1,6 @@
 """The data directory itself: nobody but its owner may read it."""
 
+import contextlib
 import os
 import stat
 from pathlib import Path
@@ -20,8 +21,9 @@ def keep_private(data_dir: Path) -> list[Path]:
         ours.append(data_dir)
     changed = []
     for path in ours:
-        found = path.stat()
-        if found.st_uid == os.geteuid() and found.st_mode & _OTHERS:
-            path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
-            changed.append(path)
+        with contextlib.suppress(OSError):  # the file is gone, or its file system has no modes
+            found = path.stat()
+            if found.st_uid == os.geteuid() and found.st_mode & _OTHERS:
+                path.chmod(stat.S_IMODE(found.st_mode) & ~_OTHERS)
+                changed.append(path)
     return changed

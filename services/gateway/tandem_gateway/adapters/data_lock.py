@@ -15,8 +15,8 @@ SNAPSHOT = "snapshot.lock"
 class DataLock:
     """An exclusive lock, which the kernel lets go of when the process ends, however it ends.
 
-    It is on a file, which names the holder. The owner's is on the directory as well: whoever removes the file does not
-    let a second owner in.
+    It is on a file, which names the holder. The owner's is on the directory as well: removing the file does not let a
+    second owner in.
     """
 
     def __init__(self, data_dir: Path, name: str, *, wait: float = 0.0) -> None:
@@ -32,12 +32,14 @@ class DataLock:
             StorageUnavailable: if the directory cannot be written.
         """
         path = data_dir / name
+        self._files: list[int] = []
         try:
             data_dir.mkdir(parents=True, exist_ok=True)
-            self._files = [os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)]
+            self._files.append(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
             if name == OWNER:
                 self._files.append(os.open(data_dir, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC))
         except OSError as error:
+            self.release()
             raise StorageUnavailable(f"the data directory cannot be used: {error}") from error
         deadline = time.monotonic() + wait
         try:

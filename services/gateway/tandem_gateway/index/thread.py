@@ -157,7 +157,7 @@ class IndexThread:
         failure: BaseException | None = None
         try:
             found = self._loaded().search(queries)
-        except BaseException as error:  # whoever waits has to hear of it, whatever it is
+        except BaseException as error:  # the caller has to be told, whatever it is
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
             loop.call_soon_threadsafe(_settle, answer, found, failure)
@@ -209,7 +209,7 @@ def _run(function: Callable[[], R], result: Future[R]) -> None:
         return
     try:
         result.set_result(function())
-    except BaseException as error:  # whoever waits has to hear of it, whatever it is
+    except BaseException as error:  # the caller has to be told, whatever it is
         result.set_exception(error)
     finally:
         del result  # as in ``IndexThread._answer``

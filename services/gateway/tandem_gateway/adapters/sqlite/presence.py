@@ -1,7 +1,7 @@
 """Whether the store's files are still those that were opened.
 
-A file that is removed or replaced can still be written by whoever has it open, and all of it is gone when it is
-closed. SQLite does not look.
+A process can go on writing to a file that it has open after the file was removed or replaced. All of it is gone when
+the file is closed. SQLite does not check.
 """
 
 import os

@@ -1,5 +1,7 @@
 """A backup taken while clients ingest holds all that was acknowledged before it, and a new gateway starts on it."""
 
+import fcntl
+import os
 import shutil
 from pathlib import Path
 
@@ -85,3 +87,44 @@ def test_a_store_that_lost_commits_is_not_backed_up(data_dir: Path, tmp_path: Pa
     assert done.returncode == 1
     assert f"commit {number + 1} was acknowledged" in done.stderr
     assert not list(tmp_path.glob("*third*"))
+
+
+def test_what_a_killed_backup_left_is_removed_by_the_next(data_dir: Path, tmp_path: Path) -> None:
+    backups = tmp_path / "backups"
+    backups.mkdir()
+    mine = [".monday.sqlite3.123.partial", ".monday.sqlite3.123.partial-journal"]
+    others = [".partial", "monday.123.partial", ".monday.sqlite3.partial", "monday.sqlite3"]
+    for name in (*mine, *others, ".busy.sqlite3.1.partial"):
+        (backups / name).write_bytes(b"left over")
+    (backups / ".folder.1.partial").mkdir()
+    with (backups / ".busy.sqlite3.1.partial").open("rb") as busy:
+        fcntl.flock(busy, fcntl.LOCK_EX)  # as a backup that is under way holds it
+        done = maintain("backup", data_dir, "--to", backups / "tuesday.sqlite3")
+    assert done.returncode == 0, done.stderr
+    left = {path.name for path in backups.iterdir()}
+    assert left == {*others, ".busy.sqlite3.1.partial", ".folder.1.partial", "tuesday.sqlite3"}
+
+
+def test_nobody_else_can_read_what_is_stored_or_copied(model_dir: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        with Stack(
+            tmp_path, model_dir, gateway_env={"TANDEM_SNAPSHOT_SECONDS": "0.1", "TANDEM_EXACT_BELOW": "1"}
+        ) as stack:
+            stack.client.ingest_and_wait([{"id": str(number), "text": f"text {number}"} for number in range(20)])
+            wait_until(lambda: list(stack.data_dir.glob("index/*/*.usearch")), "a snapshot")
+            assert maintain("backup", stack.data_dir, "--to", tmp_path / "backup.sqlite3").returncode == 0
+            found = [stack.data_dir, tmp_path / "backup.sqlite3", *stack.data_dir.rglob("*")]
+            modes = {str(path): oct(path.stat().st_mode & 0o077) for path in found}
+            assert len(modes) > 8
+            assert set(modes.values()) == {"0o0"}, modes
+            stack.data_dir.chmod(0o755)
+            (stack.data_dir / STORE).chmod(0o644)
+            stack.gateway.terminate()
+            stack.gateway.start().wait_ready()
+            assert stack.data_dir.stat().st_mode & 0o777 == 0o700
+            assert (stack.data_dir / STORE).stat().st_mode & 0o777 == 0o600
+            told = [line for line in stack.gateway.log_lines() if line["message"].startswith("other users could")]
+            assert [line["path"] for line in told] == [str(stack.data_dir / STORE), str(stack.data_dir)]
+    finally:
+        os.umask(before)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.errors import StorageCorrupt, for_log
 from tests.support.damage import DAMAGES, DATABASE, Damage, answers, copy_of, flip, truncate
 from tests.support.maintenance import maintain
 from tests.support.samples import Sample, Samples
@@ -22,7 +22,7 @@ def refused(sample: Sample, data_dir: Path, damage: Callable[[Path], None], name
     try:
         found, _ = answers(data_dir, sample.questions)
     except StorageCorrupt as error:
-        said = str(error)
+        said = for_log(error)
     else:
         assert found == sample.answers
         return False

@@ -71,6 +71,11 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
     assert client.found("the first document of all", 1) == ["first"]
     labels = {"route": "/v1/ingest", "code": "503"}
     assert client.metric("tandem_gateway_requests_total", labels) == 3
+    health = client.health()
+    assert (health["status"], health["model_loaded"]) == ("degraded", True)
+    assert "the disk is full" in health["detail"]
+    assert str(disk) not in answer.text + health["detail"]
+    assert str(disk) in process.log_path.read_text()
 
     ballast.unlink()
     wait_until(
@@ -78,7 +83,8 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
     )
     acknowledged += refused[0]
     wait_until(lambda: client.health()["pending_documents"] == 0, "everything has its vector")
-    assert client.health()["document_count"] == len(acknowledged)
+    health = client.health()
+    assert (health["document_count"], health["status"]) == (len(acknowledged), "ok")
     assert_all_found_once(client, acknowledged[::20])
     assert process.terminate() == 0
     assert_stored_once(disk / "data", acknowledged)

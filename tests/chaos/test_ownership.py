@@ -1,5 +1,6 @@
 """One process owns a data directory: others are told who, and a stop and a start lose nothing."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -80,3 +81,28 @@ def test_a_restart_keeps_everything(gateway: tuple[ServiceProcess, Client]) -> N
     assert process.terminate() == 0
     process.start().wait_ready()
     assert everything() == before
+
+
+def test_a_second_gateway_is_refused_though_the_lock_s_file_is_gone(
+    gateway: tuple[ServiceProcess, Client], tmp_path: Path
+) -> None:
+    _, client = gateway
+    client.ingest_and_wait([{"id": "x", "text": "an owned document"}])
+    (tmp_path / "data" / "gateway.lock").unlink()
+    second, other = gateway_process(tmp_path, tmp_path / "data", "http://127.0.0.1:9", name="second")
+    other.close()
+    assert second.start().wait_exit() == 1
+    assert client.found("an owned document") == ["x"]
+
+
+def test_a_data_directory_that_is_gone_takes_no_writes(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
+    _, client = gateway
+    client.ingest_and_wait([{"id": "x", "text": "an owned document"}])
+    shutil.rmtree(tmp_path / "data")
+    answer = client.http.post("/v1/ingest", json={"documents": [{"id": "y", "text": "a lost document"}]})
+    assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_unavailable")
+    assert "removed or replaced" in answer.json()["error"]["message"]
+    health = client.http.get("/healthz")
+    assert (health.status_code, health.json()["status"]) == (503, "failed")
+    assert "removed or replaced" in health.json()["detail"]
+    assert str(tmp_path) not in answer.text + health.text

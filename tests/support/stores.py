@@ -16,13 +16,16 @@ from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
 
 NOW = 1_700_000_000.0
-LIMITS = Limits(collections=5, pending_documents=1000)
+LIMITS = Limits(collections=5, pending_documents=1000, finished_jobs=1000)
 
 
 def open_store(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> SqliteStore:
     connection, _ = open_checked(data_dir)
     return SqliteStore(
-        data_dir, connection, limits=limits, **{"max_queued_writes": 100, "write_timeout": 30.0, **options}
+        data_dir,
+        connection,
+        limits=limits,
+        **{"max_queued_writes": 100, "write_timeout": 30.0, "batch_bytes": 1 << 20, **options},
     )
 
 

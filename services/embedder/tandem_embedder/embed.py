@@ -126,15 +126,19 @@ class Embed:
         )
         try:
             vectors = await ticket.future
+            queue_seconds = ticket.queue_seconds
         finally:
             self._scheduler.abandon(ticket)
+            # Its error's traceback leads to this frame: if the frame led back to the error, only the garbage collector
+            # would free them, with the request's texts.
+            del ticket
         return Embedded(
             vectors=vectors,
             tokens=tokens,
             truncated=[text.truncated for text in tokenized],
             unknown=[unknown_share(text, self._overhead[request.kind]) for text in tokenized],
             tokenize_seconds=tokenize_seconds,
-            queue_seconds=ticket.queue_seconds,
+            queue_seconds=queue_seconds,
         )
 
     def _prompted(self, request: EmbedRequest) -> list[str]:

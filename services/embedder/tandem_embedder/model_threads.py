@@ -65,3 +65,4 @@ class _Thread(threading.Thread, Generic[Q, A]):
                 loop.call_soon_threadsafe(done, answer)
             except RuntimeError:  # the loop is closed, and with it everybody who waited
                 return
+            del task, question, done, answer  # a thread that waits for its next batch must not hold the last

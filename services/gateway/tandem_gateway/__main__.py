@@ -15,7 +15,7 @@ import msgspec
 from tandem_contract.service import logs
 from tandem_contract.service.settings import SettingsError, add_flags, describe, read
 from tandem_gateway import __version__
-from tandem_gateway.errors import StorageError
+from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
 
 _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
@@ -23,6 +23,7 @@ _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad s
 
 def main() -> int:
     """Run a command and return the exit status."""
+    os.umask(0o077)  # what is stored, and every copy of it, is for its owner alone
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",
         description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",
@@ -93,7 +94,7 @@ def _say(line: str) -> None:
 
 
 def _say_error(error: Exception) -> None:
-    sys.stderr.write(f"tandem_gateway: {error}\n")
+    sys.stderr.write(f"tandem_gateway: {for_log(error)}\n")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
 
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from tandem_contract.service.observation import observed
 from tandem_contract.service.origin import allowed_hosts, guarded
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
+from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.http1 import Http1Client
 from tandem_gateway.adapters.http_embedder import HttpEmbedder
@@ -50,6 +52,8 @@ from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSetti
 from tandem_gateway.use_cases.traffic.shift import TrafficShift
 from tandem_gateway.use_cases.validation import RequestLimits
 
+log = logging.getLogger(__name__)
+
 # How long a start waits for a snapshot helper that a former gateway left behind.
 _SNAPSHOT_LOCK_SECONDS = 60.0
 # Beyond the calls for queries and documents: the probe.
@@ -65,6 +69,8 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
     data_dir = settings.data_dir
     owner = DataLock(data_dir, OWNER)
     try:
+        for path in keep_private(data_dir):
+            log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
         connection, noticed = open_checked(data_dir)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
@@ -92,9 +98,10 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
         store = SqliteStore(
             data_dir,
             connection,
-            limits=Limits(settings.max_collections, settings.max_pending_documents),
+            limits=Limits(settings.max_collections, settings.max_pending_documents, settings.max_finished_jobs),
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
+            batch_bytes=settings.bulk_batch_bytes,
             on_commit=on_commit,
         )
 

@@ -30,6 +30,11 @@ class GatewayError(Exception):
     """Base of the gateway's domain errors; ``str()`` is a message for a person."""
 
 
+def for_log(error: BaseException) -> str:
+    """Return what the operator is told of an error, which may be more than a client is."""
+    return error.detail if isinstance(error, StorageError) else str(error)
+
+
 class InvalidRequest(GatewayError):
     """The request has to be changed.
 
@@ -117,7 +122,14 @@ class NoSnapshotYet(SnapshotUnusable):
 
 
 class StorageError(GatewayError):
-    """Base of what goes wrong with the data directory."""
+    """Base of what goes wrong with the data directory.
+
+    ``str()`` is for clients. ``detail`` is for the operator's log: it may name files and quote SQLite.
+    """
+
+    def __init__(self, message: str, *, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail or message
 
 
 class StorageUnavailable(StorageError):

@@ -7,7 +7,7 @@ from pathlib import Path
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
@@ -151,6 +151,6 @@ class _Stopped:
 
     def __exit__(self, *_: object) -> None:
         self._feed.close()
-        self._connection.close()
+        close_whole(self._connection)
         self._snapshot.release()
         self._owner.release()

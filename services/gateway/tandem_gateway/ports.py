@@ -92,6 +92,11 @@ class DocumentStore(Protocol):
     Every method may raise StorageUnavailable and StorageCorrupt; those that write, Overloaded.
     """
 
+    @property
+    def write_failure(self) -> str | None:
+        """Why the last write failed, if it did: the disk is full, or whatever else keeps writes from it."""
+        ...
+
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents to be embedded, and a job that counts them.
 
@@ -106,6 +111,8 @@ class DocumentStore(Protocol):
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return up to ``limit`` documents without a vector, of one collection, with row numbers over ``after``.
+
+        They are fewer if their texts would make a body larger than an embedder takes.
 
         Args:
             after: row number to start behind.
@@ -151,7 +158,11 @@ class DocumentStore(Protocol):
         ...
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop jobs that finished before ``before`` (seconds since the epoch) and return how many."""
+        """Drop jobs that finished before ``before`` (seconds since the epoch), and those over the store's limit.
+
+        Returns:
+            How many were dropped. Jobs that are not finished stay.
+        """
         ...
 
 

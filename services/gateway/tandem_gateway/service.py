@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from tandem_contract.client_api import Health
 from tandem_contract.service import garbage
 from tandem_gateway import __version__
-from tandem_gateway.errors import GatewayError, NotReady, StorageError
+from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
 from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
@@ -131,16 +131,21 @@ class Gateway:
                 version=__version__,
                 detail=str(error),
             )
+        problems = []
+        if not self._embedder_up:
+            problems.append("no embedder answers; ingest waits, search goes by words")
+        if (failure := self._storage.store.write_failure) is not None:
+            problems.append(f"the last write failed: {failure}")
         pinned = next((record for record in records if record.fingerprint is not None), None)
         return Health(
-            status="ok" if self._embedder_up else "degraded",
+            status="degraded" if problems else "ok",
             model_loaded=self._embedder_up,
             document_count=sum(record.live for record in records),
             pending_documents=sum(record.pending for record in records),
             model=pinned.model if pinned else None,
             fingerprint=pinned.fingerprint if pinned else None,
             version=__version__,
-            detail=None if self._embedder_up else "no embedder answers; ingest waits, search goes by words",
+            detail="; ".join(problems) or None,
         )
 
     async def exposition(self) -> bytes:
@@ -184,7 +189,9 @@ class Gateway:
         except Exception as error:
             self.failure = str(error)
             expected = isinstance(error, GatewayError)
-            log.critical("the gateway cannot start", extra={"error": str(error)}, exc_info=None if expected else error)
+            log.critical(
+                "the gateway cannot start", extra={"error": for_log(error)}, exc_info=None if expected else error
+            )
             on_failure()
             return
         for line in storage.noticed:
@@ -256,7 +263,7 @@ class Gateway:
                 log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:
                 self._metrics.snapshot("failed")
-                log.error("the index could not be saved", extra={"error": str(error)})
+                log.error("the index could not be saved", extra={"error": for_log(error)})
             last_try = time.monotonic()
 
     async def _forget_jobs(self, storage: Storage) -> None:

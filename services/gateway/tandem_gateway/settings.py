@@ -220,6 +220,13 @@ class Settings:
     bulk_batch: int = setting(
         "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
     )
+    bulk_batch_bytes: int = setting(
+        "BULK_BATCH_BYTES",
+        4 << 20,
+        whole_number(1024, 1 << 30),
+        "UTF-8 bytes of the documents in one embedder call; a larger document goes alone. Keep it under the embedders' "
+        "TANDEM_MAX_BODY_BYTES, which refuse a larger call. Lower it to save memory where documents are large",
+    )
     bulk_calls: int = setting(
         "BULK_CALLS_IN_FLIGHT",
         2,
@@ -245,6 +252,13 @@ class Settings:
     )
     job_retention: float = setting(
         "JOB_RETENTION_SECONDS", 2_592_000.0, seconds(60, 1e9), "finished jobs are forgotten after this time"
+    )
+    max_finished_jobs: int = setting(
+        "MAX_FINISHED_JOBS",
+        100_000,
+        whole_number(1, 1_000_000_000),
+        "finished jobs that are kept, the newest; GET of an older one gets 404. About 200 bytes each, all of which a "
+        "start checks. Raise it if clients look at jobs long after many others",
     )
     shutdown_timeout: float = setting(
         "SHUTDOWN_TIMEOUT_SECONDS",

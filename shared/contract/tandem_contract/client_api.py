@@ -172,7 +172,11 @@ class Probe(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """``GET /healthz``: ``ok``; ``degraded`` while no embedder answers; ``starting`` until the index is there."""
+    """``GET /healthz``.
+
+    ``degraded`` while no embedder answers, or the last write failed; ``starting`` until the index is there; ``failed``
+    if the store cannot be read.
+    """
 
     status: Literal["ok", "degraded", "starting", "failed"]
     model_loaded: bool

@@ -4,11 +4,17 @@ JSON is for anyone, MessagePack for the gateway; Content-Type and Accept choose.
 one ``bin`` of little-endian float32, row-major ``(n, dim)``: a fifth of JSON's bytes, and no float is parsed.
 """
 
-from typing import Literal
+from typing import Final, Literal
 
 import msgspec
 
 PATH = "/embed"
+
+MAX_DIM: Final = 8192
+"""Numbers that a vector may have; a reader may refuse an answer that is larger than so many allow."""
+
+MAX_NAME_CHARS: Final = 128
+"""Characters that the name of a model or a fingerprint may have."""
 
 Kind = Literal["document", "query"]
 Priority = Literal["interactive", "bulk"]

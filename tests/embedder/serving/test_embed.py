@@ -1,6 +1,7 @@
 """The use case: limits, order, deadlines, and that nothing admitted is ever kept."""
 
 import asyncio
+import weakref
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.admission import Admission, DrainRate
 from tandem_embedder.artefact import Prompts
 from tandem_embedder.batching import BatchLimits
-from tandem_embedder.embed import Embed, RequestLimits, overhead_of, unknown_share
+from tandem_embedder.embed import Embed, Embedded, RequestLimits, overhead_of, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
+from tandem_embedder.model_threads import ModelThreads
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tandem_embedder.scheduler import Scheduler
@@ -23,6 +25,7 @@ from tandem_embedder.tokenization import unknown_id
 from tandem_embedder.tokenizing import AT_ONCE_CHARS, LaneTokenizer, slices
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, run, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
+from tests.support.freed import Batch, assert_gone, failure_of, no_collector
 
 
 @dataclass
@@ -272,3 +275,48 @@ def test_a_query_is_tokenised_while_ingest_holds_the_tokenizers_thread():
 )
 def test_slices_keep_the_order_and_the_size(texts: list[str], parts: list[list[str]]):
     assert slices(texts, 4) == parts
+
+
+@pytest.mark.parametrize("fails", ["the model", "the deadline", "the texts"])
+def test_a_request_that_fails_is_freed_at_once(fails: str):
+    async def test() -> None:
+        async with bench(held=fails == "the deadline") as b:
+            if fails == "the model":
+                b.model.errors.append(ValueError("a mistake"))
+            requests: list[weakref.ref[Batch]] = []
+
+            async def call() -> Embedded:
+                texts = Batch(["one", "two" if fails != "the texts" else ""])
+                requests.append(weakref.ref(texts))
+                return await b.embed(EmbedRequest(texts), timeout=0.05 if fails == "the deadline" else None)
+
+            with no_collector():
+                errors = await failure_of(call)
+                b.model.gate.set()
+                await assert_gone([*requests, *errors])
+
+    run(test)
+
+
+def test_an_idle_model_thread_holds_nothing():
+    class Rows(list[int]):
+        pass
+
+    async def test() -> None:
+        threads = ModelThreads(Rows, 1)
+        with no_collector():
+            rows = Rows([1])
+            done = asyncio.Event()
+            held = [weakref.ref(rows)]
+
+            def then(answer: Rows) -> None:
+                held.append(weakref.ref(answer))
+                done.set()
+
+            threads.call(rows, then)
+            del rows
+            await done.wait()
+            await assert_gone(held)
+        threads.close(wait=True)
+
+    run(test)

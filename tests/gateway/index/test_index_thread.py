@@ -27,6 +27,7 @@ from tandem_gateway.errors import (
     Overloaded,
     SnapshotUnusable,
     StorageUnavailable,
+    for_log,
 )
 from tandem_gateway.index import follower
 from tandem_gateway.index.builder import Sizes
@@ -407,8 +408,9 @@ def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: 
         UsearchGraphFactory(),
         answer_limits(),
     )
-    with pytest.raises(StorageUnavailable, match=r"missing\.sqlite3"):
+    with pytest.raises(StorageUnavailable) as caught:
         thread.start().result(WAIT_SECONDS)
+    assert "missing.sqlite3" in for_log(caught.value)
     with pytest.raises(NotReady):
         answered(thread, [query("a")])
     thread.close()

@@ -6,7 +6,7 @@ from pathlib import Path
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
-from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.errors import StorageCorrupt, for_log
 from tests.support.fakes import run
 from tests.support.stores import NOW, document, dump, ingest, opened
 
@@ -62,6 +62,6 @@ def opening(folder: Path) -> Dump | str:
     try:
         connection, _ = open_checked(folder)
     except StorageCorrupt as refusal:
-        return str(refusal)
+        return for_log(refusal)
     connection.close()
     return dump(folder)

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.sqlite import schema
+from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.mark import HighWaterMark, read_mark
 from tandem_gateway.adapters.sqlite.store import _create, open_checked
-from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tests.gateway.store.damage import Dump, copy, make_closed, make_killed, opening
 from tests.support.stores import dump, opened
 
@@ -187,7 +188,9 @@ def test_a_damaged_mark_is_noticed_and_written_anew(closed: tuple[Path, Dump], t
     with opened(data):
         pass
     assert path.read_bytes() == whole
-    assert open_checked(data)[1] == []
+    connection, noticed = open_checked(data)
+    connection.close()
+    assert noticed == []
 
 
 def test_every_damaged_bit_of_the_mark_is_seen(closed: tuple[Path, Dump], tmp_path: Path):
@@ -289,3 +292,76 @@ def test_a_new_store_is_made_in_one_step(tmp_path: Path):
     assert begun == 0
     assert statements[-1] == "COMMIT"
     assert not any(statement.startswith(("COMMIT", "END")) for statement in statements[:-1])
+
+
+@pytest.mark.parametrize("mark", ["missing", "damaged"])
+@pytest.mark.parametrize("log", ["whole", "missing", "empty"])
+def test_a_store_that_was_in_use_is_refused_without_its_mark(
+    killed: tuple[Path, Dump], tmp_path: Path, mark: str, log: str
+):
+    data = copy(killed[0], tmp_path / "data")
+    if mark == "missing":
+        (data / MARK_NAME).unlink()
+    else:
+        flip(data / MARK_NAME, 2, 2)
+    if log == "missing":
+        (data / f"{FILE_NAME}-wal").unlink()
+    elif log == "empty":
+        (data / f"{FILE_NAME}-wal").write_bytes(b"")
+    before = (data / FILE_NAME).read_bytes()
+    for _ in range(2):
+        outcome = opening(data)
+        assert isinstance(outcome, str)
+        assert "commits may be missing" in outcome
+        assert f"{MARK_NAME!r} beside it" in outcome
+    assert (data / FILE_NAME).read_bytes() == before
+    # What is left can be had.
+    restored = tmp_path / "restored"
+    restored.mkdir()
+    back_up(data / FILE_NAME, restored / FILE_NAME)
+    found = opening(restored)
+    assert not isinstance(found, str)
+    assert (found == killed[1]) == (log == "whole")
+
+
+def test_a_first_start_has_a_mark_before_it_has_a_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    modes: list[str] = []
+
+    def create_mark(path: Path, commit: int) -> None:
+        connection = sqlite3.connect(tmp_path / FILE_NAME)
+        modes.extend(connection.execute("PRAGMA journal_mode").fetchone())
+        connection.close()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr("tandem_gateway.adapters.sqlite.mark.create_mark", create_mark)
+        with pytest.raises(KeyboardInterrupt):
+            open_checked(tmp_path)
+    assert modes == ["delete"]
+    assert not isinstance(opening(tmp_path), str)
+    assert read_mark(tmp_path / MARK_NAME) == 0
+
+
+def test_a_store_that_was_closed_has_no_log_in_use(closed: tuple[Path, Dump]):
+    connection = sqlite3.connect(closed[0] / FILE_NAME)
+    assert connection.execute("PRAGMA journal_mode").fetchone() == ("delete",)
+    connection.close()
+    assert sorted(path.name for path in closed[0].iterdir()) == [MARK_NAME, FILE_NAME]
+
+
+def test_a_store_that_another_process_reads_is_closed_all_the_same(tmp_path: Path):
+    with opened(tmp_path):
+        other = sqlite3.connect(tmp_path / FILE_NAME)
+        other.execute("SELECT count(*) FROM jobs").fetchone()
+    other.close()
+    assert not isinstance(opening(tmp_path), str)
+
+
+def test_a_folder_in_the_place_of_the_mark_is_told_in_one_line(closed: tuple[Path, Dump], tmp_path: Path):
+    data, name = copy(closed[0], tmp_path / "data"), MARK_NAME
+    (data / name).unlink()
+    (data / name).mkdir()
+    with pytest.raises(StorageUnavailable, match=rf"{data / name} cannot be read: Is a directory"):
+        open_checked(data)
+    with pytest.raises(StorageUnavailable, match=rf"{data / name} cannot be written: Is a directory"):
+        HighWaterMark(data / name)

@@ -98,7 +98,7 @@ def test_more_collections_than_allowed_are_refused_by_name(store: SqliteStore):
 
 def test_more_waiting_documents_than_allowed_are_refused_whole(tmp_path: Path):
     async def test() -> None:
-        with opened(tmp_path, Limits(collections=5, pending_documents=3)) as store:
+        with opened(tmp_path, Limits(collections=5, pending_documents=3, finished_jobs=10)) as store:
             await store.accept("job", "default", [document("a"), document("b")], NOW)
             with pytest.raises(Overloaded, match="TANDEM_MAX_PENDING_DOCUMENTS"):
                 await store.accept("job2", "other", [document("c"), document("d")], NOW)
@@ -299,5 +299,5 @@ def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: SqliteS
 
 
 def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path):
-    with pytest.raises(StorageUnavailable, match="unable to open"):
+    with pytest.raises(StorageUnavailable, match="cannot be opened"):
         open_checked(tmp_path / "nowhere")

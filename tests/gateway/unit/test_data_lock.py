@@ -1,5 +1,7 @@
 """One owner of a data directory, whatever way the former one ended."""
 
+import errno
+import fcntl
 import os
 import subprocess
 import sys
@@ -66,3 +68,22 @@ def test_a_directory_that_cannot_be_used_is_said_to_be_so(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageUnavailable, match="cannot be used"):
         DataLock(tmp_path / "file", OWNER)
+
+
+def test_to_remove_the_lock_s_file_lets_no_second_owner_in(tmp_path: Path):
+    lock = DataLock(tmp_path, OWNER)
+    (tmp_path / OWNER).unlink()
+    with pytest.raises(StorageInUse, match="in use by process"):
+        DataLock(tmp_path, OWNER)
+    DataLock(tmp_path, SNAPSHOT).release()
+    lock.release()
+    DataLock(tmp_path, OWNER).release()
+
+
+def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def flock(file: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks")
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(StorageUnavailable, match="cannot be locked"):
+        DataLock(tmp_path, OWNER)

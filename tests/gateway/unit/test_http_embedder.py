@@ -50,7 +50,15 @@ class Asked:
         )
 
     async def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        fresh: bool = False,
+        most_bytes: int = 0,
     ) -> Response:
         self.requests.append(Request(method, path, headers, body, fresh))
         return self._answer(self.requests[-1])

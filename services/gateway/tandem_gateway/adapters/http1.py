@@ -14,8 +14,11 @@ from urllib.parse import urlsplit
 
 import httptools
 
-MAX_RESPONSE_BYTES = 256 << 20
-"""More than any answer of the contract; bounds memory against whatever answers in its place."""
+MAX_HEAD_BYTES = 16 << 10
+"""Of a response's head, of its trailers, and of all else in which its body does not grow."""
+
+MAX_ERROR_BYTES = 64 << 10
+"""Of the body of a response whose status is not 200."""
 
 
 class ConnectFailed(Exception):
@@ -24,6 +27,10 @@ class ConnectFailed(Exception):
 
 class ConnectionBroken(Exception):
     """The connection broke, or what came over it is no HTTP, before the response was complete."""
+
+
+class ResponseTooLarge(Exception):
+    """The response is larger than the caller allows; the connection was closed before it was read whole."""
 
 
 @dataclass(slots=True)
@@ -42,24 +49,35 @@ class _Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._parser = httptools.HttpResponseParser(self)
         self._response = Response()
-        self._chunks: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
+        self._most_bytes = 0
+        self._head_bytes = 0
+        self._idle_bytes = 0
         self._waiter: asyncio.Future[Response] | None = None
         self.reusable = True
         self.idle_since = 0.0
 
-    async def exchange(self, request: bytes) -> Response:
-        """Send a request and return its response.
+    async def exchange(self, request: bytes, most_bytes: int) -> Response:
+        """Send a request and return its response, whose body has at most ``most_bytes``.
 
         Raises:
             ConnectionBroken: if the response did not come whole.
+            ResponseTooLarge: if it is larger.
             TimeoutError: if ``expire`` was called before.
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionBroken("the connection was closed")
+        self._most_bytes = most_bytes
+        self._idle_bytes = 0
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
-        return await self._waiter
+        try:
+            return await self._waiter
+        finally:
+            # An error's traceback leads to this connection, which must not lead back to the error; nor may an idle
+            # connection keep its last response.
+            self._waiter = None
+            self._response = Response()
 
     def expire(self) -> None:
         """Give up the exchange."""
@@ -82,10 +100,17 @@ class _Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             self.close()  # an answer to nothing
             return
+        before = len(self._body)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._fail(f"the answer is no HTTP: {error}")
+            self._fail(ConnectionBroken(f"the answer is no HTTP: {error}"))
+        if self._waiter.done():
+            return
+        # The parser keeps a header until it is whole, and tells nothing of what it skips: of both only the bytes that
+        # come in tell.
+        self._idle_bytes = 0 if len(self._body) > before else self._idle_bytes + len(data)
+        self._bound_head(self._idle_bytes)
 
     def eof_received(self) -> None:
         self.reusable = False
@@ -94,25 +119,34 @@ class _Connection(asyncio.Protocol):
             self._complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._fail(f"the connection was lost{f': {exc}' if exc else ''}")
+        self._fail(ConnectionBroken(f"the connection was lost{f': {exc}' if exc else ''}"))
+        del self._parser  # it refers to this connection; nothing is parsed any more
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
-        self._response, self._chunks, self._size = Response(), [], 0
+        if self._waiter is None or self._waiter.done():
+            self.close()  # another answer behind the first, which the next request must not take for its own
+        self._response, self._body, self._head_bytes = Response(), bytearray(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._head_bytes += len(name) + len(value)
+        self._bound_head(self._head_bytes)
+        if self._response.status or self._head_bytes > MAX_HEAD_BYTES:
+            return  # a trailer, or one of too many
         self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._response.status = self._parser.get_status_code()
+        if self._response.status != 200:
+            self._most_bytes = min(self._most_bytes, MAX_ERROR_BYTES)
+        announced = self._response.headers.get("content-length", "")
+        if announced.isdecimal():  # the parser has proved it a number
+            self._bound_body(int(announced))
 
     def on_body(self, body: bytes) -> None:
-        self._size += len(body)
-        if self._size > MAX_RESPONSE_BYTES:
-            self._fail(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
-            return
-        self._chunks.append(body)
+        if self._bound_body(len(self._body) + len(body)):
+            self._body += body
 
     def on_message_complete(self) -> None:
         if self._response.status >= 200:  # 1xx only announces the response
@@ -123,15 +157,29 @@ class _Connection(asyncio.Protocol):
 
     def _complete(self) -> None:
         self.reusable = self.reusable and self._parser.should_keep_alive()
-        self._response.body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
-        self._chunks = []
+        self._response.body = bytes(self._body)
+        self._body = bytearray()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(self._response)
 
-    def _fail(self, reason: str) -> None:
+    def _bound_head(self, size: int) -> None:
+        if size > MAX_HEAD_BYTES:
+            self._fail(ResponseTooLarge(f"its head or trailers have more than {MAX_HEAD_BYTES} bytes"))
+
+    def _bound_body(self, size: int) -> bool:
+        """Return whether a body may have that many bytes; fail if not."""
+        if size > self._most_bytes:
+            self._fail(
+                ResponseTooLarge(f"its body has {size} bytes or more, at most {self._most_bytes} bytes are read")
+            )
+            return False
+        return True
+
+    def _fail(self, error: ConnectionBroken | ResponseTooLarge) -> None:
         self.close()
+        self._body = bytearray()
         if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(ConnectionBroken(reason))
+            self._waiter.set_exception(error)
 
 
 class Http1Client:
@@ -172,7 +220,15 @@ class Http1Client:
         self._connect_seconds = connect_seconds
 
     async def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        fresh: bool = False,
+        most_bytes: int = MAX_ERROR_BYTES,
     ) -> Response:
         """Send a request and return the whole response.
 
@@ -183,10 +239,12 @@ class Http1Client:
             body: may be empty.
             timeout: seconds for all of it.
             fresh: make a new connection, and close the idle ones, which may be as stale as the last.
+            most_bytes: that the body of the response may have, if its status is 200; else ``MAX_ERROR_BYTES``.
 
         Raises:
             ConnectFailed: nothing was sent; another try may meet somebody.
             ConnectionBroken: it may or may not have been received.
+            ResponseTooLarge: the response has a larger body, or a head or trailers over ``MAX_HEAD_BYTES``.
             TimeoutError: the time is over.
         """
         lines = [f"{method} {self._prefix}{path} HTTP/1.1", f"host: {self._host_header}"]
@@ -210,7 +268,7 @@ class Http1Client:
             # Of a call over a connection that is there, nothing but the answer is waited for: a timer is enough.
             timer = loop.call_at(deadline, connection.expire)
             try:
-                response = await connection.exchange(data)
+                response = await connection.exchange(data, most_bytes)
             except BaseException:
                 connection.close()
                 raise

@@ -2,18 +2,18 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
 
 import msgspec
 import numpy as np
 
 from tandem_contract import embed, headers
-from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
-from tandem_contract.embed import EmbedRequest, Kind, PackedEmbedReply, Priority
+from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
+from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
 from tandem_contract.errors import ReceivedErrorReply
 from tandem_contract.service import trace
 from tandem_contract.service.logs import request_id
-from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -30,8 +30,28 @@ _MOST: Final = 1.001**2
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
 _READY_PATH: Final = "/readyz"
 
+# What an answer may have besides its vectors.
+_REST_BYTES: Final = 64 << 10
+_MAX_MESSAGE_CHARS: Final = 300
+
+# An element takes one byte of the answer and up to 32 of memory. No request has more texts.
+_AtMostTexts = msgspec.Meta(max_length=100_000)
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class _Reply(msgspec.Struct):
+    """What is read of ``PackedEmbedReply``, with bounds."""
+
+    embeddings: bytes
+    dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
+    model: _Name
+    fingerprint: _Name
+    truncated: Annotated[list[bool], _AtMostTexts]
+    unknown: Annotated[list[float], _AtMostTexts] = []
+
+
 _encoder = msgspec.msgpack.Encoder()
-_reply_decoder = msgspec.msgpack.Decoder(PackedEmbedReply)
+_reply_decoder = msgspec.msgpack.Decoder(_Reply)
 _error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
 
 
@@ -39,9 +59,17 @@ class HttpClient(Protocol):
     """What carries the calls: ``http1.Http1Client``, or something in its place in a test."""
 
     async def request(
-        self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, timeout: float, fresh: bool = False
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        fresh: bool = False,
+        most_bytes: int = ...,
     ) -> Response:
-        """Return the whole response; raises ConnectFailed, ConnectionBroken or TimeoutError."""
+        """Return the whole response; raises ConnectFailed, ConnectionBroken, ResponseTooLarge or TimeoutError."""
         ...
 
     def close(self) -> None:
@@ -76,7 +104,7 @@ class HttpEmbedder:
         outcome = "error"
         try:
             body = _encoder.encode(EmbedRequest(texts=list(texts), kind=kind, priority=priority))
-            embeddings = _read(await self._send(body, started + timeout), len(texts))
+            embeddings = _read(await self._send(body, len(texts), started + timeout), len(texts))
             outcome = "ok"
             return embeddings
         except (EmbedderUnavailable, EmbedderRejected, EmbedderBroken, Overloaded, DeadlineExceeded) as error:
@@ -89,7 +117,7 @@ class HttpEmbedder:
         """Return what the embedder says of its readiness, if anything."""
         try:
             response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
-        except (ConnectFailed, ConnectionBroken):
+        except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
             return "unreachable"
         except TimeoutError:
             return "late"
@@ -99,17 +127,25 @@ class HttpEmbedder:
         """Close the idle connections."""
         self._client.close()
 
-    async def _send(self, body: bytes, deadline: float) -> Response:
+    async def _send(self, body: bytes, count: int, deadline: float) -> Response:
         for last in (False, True):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
                 raise DeadlineExceeded("the embedder was not asked: the time was up before")
             try:
                 return await self._client.request(
-                    "POST", embed.PATH, _headers(remaining), body, timeout=remaining, fresh=last
+                    "POST",
+                    embed.PATH,
+                    _headers(remaining),
+                    body,
+                    timeout=remaining,
+                    fresh=last,
+                    most_bytes=count * MAX_DIM * 4 + _REST_BYTES,
                 )
             except TimeoutError as error:
                 raise DeadlineExceeded(f"the embedder did not answer within {remaining:.3g} s") from error
+            except ResponseTooLarge as error:
+                raise EmbedderBroken(f"the embedder at {self._url} answers too much: {error}") from error
             except ConnectFailed as error:
                 raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
             except ConnectionBroken as error:
@@ -138,9 +174,9 @@ def _read(response: Response, count: int) -> Embeddings:
     try:
         reply = decode_msgpack(response.body, _reply_decoder)
     except InvalidMessage as error:
-        raise EmbedderBroken(f"the embedder's answer cannot be read: {error.message}") from error
+        raise EmbedderBroken(f"the embedder's answer cannot be read: {_cut(error.message)}") from error
     expected = count * reply.dim * 4
-    if reply.dim < 1 or len(reply.embeddings) != expected:
+    if len(reply.embeddings) != expected:
         raise EmbedderBroken(
             f"the embedder sent {len(reply.embeddings)} bytes for {count} texts of {reply.dim} numbers, not {expected}"
         )
@@ -151,7 +187,7 @@ def _read(response: Response, count: int) -> Embeddings:
     return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
 
 
-def _coverages(reply: PackedEmbedReply, count: int) -> list[Coverage]:
+def _coverages(reply: _Reply, count: int) -> list[Coverage]:
     """Return how much of each text its vector stands for; empty from an embedder that is older than ``unknown``."""
     if len(reply.truncated) != count or len(reply.unknown) not in (0, count):
         raise EmbedderBroken(
@@ -176,7 +212,7 @@ def _refusal(
         message = decode_json(response.body, _error_decoder).error.message
     except InvalidMessage:
         message = ascii(response.body[:200])
-    said = f"the embedder answered {status}: {message}"
+    said = f"the embedder answered {status}: {_cut(message)}"
     if status == 429:
         return Overloaded(said, retry_after=_retry_after(response))
     if status in (503, 502):
@@ -186,6 +222,10 @@ def _refusal(
     if status in (413, 422, 400):
         return EmbedderRejected(said)
     return EmbedderBroken(said)
+
+
+def _cut(message: str) -> str:
+    return cut(message, _MAX_MESSAGE_CHARS)
 
 
 def _retry_after(response: Response) -> float:

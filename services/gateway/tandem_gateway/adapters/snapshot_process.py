@@ -36,19 +36,22 @@ class SnapshotProcess:
 
     async def run(self) -> list[Saved]:
         """Run the helper once; see ``SnapshotHelper.run``. Cancelling it ends the process."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tandem_gateway",
-            "--exact-below",
-            str(self._exact_below),
-            "snapshot",
-            "--data-dir",
-            str(self._data_dir),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "tandem_gateway",
+                "--exact-below",
+                str(self._exact_below),
+                "snapshot",
+                "--data-dir",
+                str(self._data_dir),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+            )
+        except OSError as error:  # no file descriptors, processes or memory left
+            raise StorageUnavailable(f"the snapshot's process could not be started: {error}") from error
         try:
             async with asyncio.timeout(self._timeout):
                 output, errors = await process.communicate()
@@ -61,4 +64,7 @@ class SnapshotProcess:
         if process.returncode != 0:
             said = errors.decode(errors="replace").strip()[-_MAX_ERROR:]
             raise StorageUnavailable(f"the snapshot failed (status {process.returncode}): {said}")
-        return _decoder.decode(output)
+        try:
+            return _decoder.decode(output)
+        except msgspec.MsgspecError as error:
+            raise StorageUnavailable(f"the snapshot's process cannot be understood: {error}") from error

@@ -47,7 +47,7 @@ def reply_to(error: Exception) -> Reply:
         log.error("an error without a code", exc_info=error)
         code = "internal"
     if isinstance(error, errors.StorageError):
-        log.error("storage", extra={"error": str(error)})
+        log.error("storage", extra={"error": errors.for_log(error)})
     param = "query" if isinstance(error, errors.EmbedderRejected) else getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
     # RFC 9110, section 15.5.2: a 401 says how to authenticate.

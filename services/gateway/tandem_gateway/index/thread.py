@@ -17,10 +17,11 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import TypeVar
 
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, NotReady
+from tandem_gateway.errors import GatewayError, NotReady, for_log
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
@@ -98,19 +99,7 @@ class IndexThread:
             answer.set_result(found)
             return answer
 
-        def run() -> None:
-            found: list[Answer] | None = None
-            failure: BaseException | None = None
-            try:
-                found = self._loaded().search(queries)
-            except BaseException as error:  # whoever waits has to hear of it, whatever it is
-                failure = error
-            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-                loop.call_soon_threadsafe(_settle, answer, found, failure)
-            # An error's traceback holds this frame: without this, the two would keep each other until a collection.
-            del failure
-
-        self._tasks.put(run)
+        self._tasks.put(partial(self._answer, loop, answer, queries))
         return answer
 
     def fingerprint(self, collection: str) -> str | None:
@@ -155,16 +144,26 @@ class IndexThread:
             result.set_exception(NotReady("the gateway is shutting down"))
             return result
 
-        def run() -> None:
-            if not result.set_running_or_notify_cancel():
-                return
-            try:
-                result.set_result(function())
-            except BaseException as error:  # whoever waits has to hear of it, whatever it is
-                result.set_exception(error)
-
-        self._tasks.put(run)
+        self._tasks.put(partial(_run, function, result))
         return result
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answer: "asyncio.Future[list[Answer]]",
+        queries: Sequence[VectorQuery],
+    ) -> None:
+        """Answer queries; runs in the thread."""
+        found: list[Answer] | None = None
+        failure: BaseException | None = None
+        try:
+            found = self._loaded().search(queries)
+        except BaseException as error:  # the caller has to be told, whatever it is
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle, answer, found, failure)
+        # A failure's traceback leads to this frame: if the frame led back, only the garbage collector would free them.
+        del answer, found, failure
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -203,7 +202,18 @@ class IndexThread:
             self._loaded().follow()
         except GatewayError as error:
             # The next search meets the same error and reports it to whom it concerns.
-            log.error("the index could not follow the store", extra={"error": str(error)})
+            log.error("the index could not follow the store", extra={"error": for_log(error)})
+
+
+def _run(function: Callable[[], R], result: Future[R]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        result.set_result(function())
+    except BaseException as error:  # the caller has to be told, whatever it is
+        result.set_exception(error)
+    finally:
+        del result  # as in ``IndexThread._answer``
 
 
 def _settle(answer: "asyncio.Future[list[Answer]]", found: list[Answer] | None, failure: BaseException | None) -> None:

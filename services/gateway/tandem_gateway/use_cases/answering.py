@@ -158,6 +158,8 @@ class Answering:
             return Answer(await self._by_words(request, remaining), "lexical", degraded=True)
         except _NO_WORDS as error:
             raise cause from error
+        finally:
+            del cause  # its traceback leads to this frame, which must not lead back to it
 
     async def _by_words_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
         """Answer a query that the model can hardly read."""

@@ -56,9 +56,10 @@ class DenseAnswer(msgspec.Struct, frozen=True):
     coverage: Coverage = WHOLE
 
 
-class _Query(msgspec.Struct, frozen=True, eq=False):
+class _Query(msgspec.Struct, eq=False):
     request: SearchRequest
-    answer: "asyncio.Future[DenseAnswer]"
+    answer: "asyncio.Future[DenseAnswer] | None"
+    """None once it has failed."""
     request_id: str | None
     trace: TraceContext | None
 
@@ -145,6 +146,7 @@ class Search:
             raise
         finally:
             deadline.cancel()
+            del answer  # its error's traceback leads to this frame, which must not lead back to the error
 
     def needs_embedder(self, request: SearchRequest) -> bool:
         """Return whether the embedder has to be asked: it has not if the query's vector is kept."""
@@ -262,7 +264,7 @@ class Search:
                 if isinstance(answer, FingerprintMismatch):
                     self._events.mismatched()
                 _fail(query, answer)
-            elif not query.answer.done():
+            elif query.answer is not None and not query.answer.done():
                 query.answer.set_result(DenseAnswer(answer, coverage))
 
 
@@ -285,8 +287,10 @@ def _expire(query: _Query, seconds: float) -> None:
 
 
 def _fail(query: _Query, error: BaseException) -> None:
-    if query.answer.done():
+    # The error's traceback leads to frames that refer to the query, which must not lead back to the error.
+    answer, query.answer = query.answer, None
+    if answer is None or answer.done():
         return
-    query.answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
     # Its waiter may be gone already; then nobody will ask for the error.
-    query.answer.exception()
+    answer.exception()

@@ -77,6 +77,8 @@ class Names:
         except (OSError, UnicodeError) as error:
             self._failed(origin, str(error))
             return
+        finally:
+            del lookup  # the error's traceback leads to this frame, which must not lead back to the error
         if not found:
             self._failed(origin, "it has no address")
             return

@@ -112,8 +112,14 @@ class EmbedderPool:
             if found is not None:
                 return found  # of another model than is wanted: the caller can say so better
             assert error is not None
-            raise error
+            try:
+                raise error
+            finally:
+                # The error's traceback leads to this frame: if the frame led back, only the garbage collector would
+                # free them, with the texts and bodies of every frame on the way.
+                error = None
         self._events.retried("fingerprint" if error is None else type(error).__name__)
+        error = None  # as above: the second call may fail as well
         return await self._ask(second, texts, kind, priority, deadline - now)
 
     async def ready(self, *, timeout: float) -> bool:

@@ -1,8 +1,11 @@
 """A copy of the store for safe keeping, taken beside a running gateway or without one."""
 
 import contextlib
+import fcntl
 import os
+import re
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 
 from tandem_gateway.adapters.fsync import sync
@@ -12,6 +15,8 @@ from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.mark import read_mark
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.model import CollectionRecord
+
+_PARTIAL = re.compile(r"\..+\.\d+\.partial")
 
 
 def back_up(path: Path, target: Path) -> list[CollectionRecord]:
@@ -30,6 +35,7 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
     if target.exists():
         raise StorageUnavailable(f"{target} is there already; a backup is a new file")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    _remove_abandoned(target.parent)
     # Before the copy: commits that follow are in the copy or not, those that the mark tells of must be.
     acknowledged = read_mark(path.with_name(MARK_NAME))
     has_log = path.with_name(f"{path.name}-wal").exists()
@@ -37,6 +43,7 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
         with (
             contextlib.closing(connect_for_check(path) if has_log else connect(path, writable=False)) as source,
             translated(target),
+            _held(partial),
             contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy,
         ):
             schema.register(copy)
@@ -49,5 +56,46 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
         partial.rename(target)
         sync(target.parent)
     finally:
-        partial.unlink(missing_ok=True)
+        _remove(partial)
     return collections
+
+
+@contextlib.contextmanager
+def _held(partial: Path) -> Iterator[None]:
+    """Make the file, which nobody else may read, and hold a lock on it: one without was left by a killed process.
+
+    Raises:
+        StorageUnavailable: if it cannot be made.
+    """
+    try:
+        descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise StorageUnavailable(f"{partial} cannot be written: {error.strerror}") from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(folder: Path) -> None:
+    """Remove the copies that killed backups have left; each is as large as the store."""
+    for partial in folder.glob(".*.partial"):
+        if _PARTIAL.fullmatch(partial.name) is None or not partial.is_file() or partial.is_symlink():
+            continue
+        try:
+            descriptor = os.open(partial, os.O_RDWR | os.O_CLOEXEC)
+        except OSError:
+            continue  # it is gone, or another user's
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _remove(partial)
+        except BlockingIOError:
+            pass  # another backup is under way
+        finally:
+            os.close(descriptor)
+
+
+def _remove(partial: Path) -> None:
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        partial.with_name(f"{partial.name}{suffix}").unlink(missing_ok=True)

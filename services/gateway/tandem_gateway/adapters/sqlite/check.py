@@ -38,6 +38,20 @@ _INVARIANTS = {
 }
 
 
+def check_header(path: Path) -> None:
+    """Check the two numbers of the header that tell whether the file may be written and has a log.
+
+    SQLite takes an unknown one for a file that is not to be written. To be called before the file is opened.
+
+    Raises:
+        StorageCorrupt: if they are not those of a database with a log, or of one without.
+    """
+    with path.open("rb") as file:
+        versions = file.read(20)[18:]
+    if versions not in (b"\x01\x01", b"\x02\x02"):
+        raise StorageCorrupt(f"{path} is damaged: its header has no format that is known. {_ADVICE}")
+
+
 def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> None:
     """Check that the database knows every commit that the high-water mark tells of.
 
@@ -47,6 +61,21 @@ def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> N
     commit = reads.counter(connection, "commit")
     if mark is not None and commit < mark:
         raise lost_commits(path, commit, mark)
+
+
+def check_unmarked(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that a database without a high-water mark can have lost nothing: it has no log that could be missing.
+
+    Raises:
+        StorageCorrupt: if its log was in use.
+    """
+    (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
+    if mode == "wal":
+        raise StorageCorrupt(
+            f"{path} ends at commit {reads.counter(connection, 'commit')}, and acknowledged commits may be missing: "
+            f"it was in use, and {MARK_NAME!r} beside it, which tells of the last one, is missing or damaged. "
+            f"{_ADVICE} To go on with what is left, copy it with `python -m tandem_gateway backup` and restore the copy"
+        )
 
 
 def lost_commits(path: Path, commit: int, mark: int) -> StorageCorrupt:

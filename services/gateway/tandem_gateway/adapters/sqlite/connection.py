@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite import schema
@@ -11,6 +11,15 @@ from tandem_gateway.errors import StorageCorrupt, StorageError, StorageUnavailab
 FILE_NAME = "tandem.sqlite3"
 
 _DAMAGED = ("SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_FORMAT", "SQLITE_MISMATCH", "SQLITE_CONSTRAINT")
+_REASONS = {
+    "SQLITE_FULL": "the disk is full",
+    "SQLITE_READONLY": "the disk is read-only",
+    "SQLITE_IOERR": "the disk reports an error",
+    "SQLITE_BUSY": "another process has locked it",
+    "SQLITE_CANTOPEN": "its file cannot be opened",
+    "SQLITE_NOMEM": "there is no memory left",
+}
+"""Start of SQLite's error name → what clients are told."""
 _BUSY_TIMEOUT_SECONDS = 10.0
 # Memory that SQLite takes for a connection's pages; the system keeps them as well, and more of them.
 _PAGE_KIB = 1000
@@ -30,11 +39,16 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StorageErr
         or (not name and isinstance(error, sqlite3.OperationalError))
         or str(error) == "unsupported file format"
     ):
+        advice = "nothing is served from it. Put back a backup of the data directory, or move it away and ingest again"
         return StorageCorrupt(
-            f"{path} is damaged ({' '.join(str(error).split())}); nothing is served from it. "
-            f"Put back a backup of the data directory, or move it away and ingest again"
+            f"the store is damaged; {advice}",
+            detail=f"{path} is damaged ({' '.join(str(error).split())}); {advice}",
         )
-    return StorageUnavailable(f"{path}: {error} ({name or type(error).__name__})")
+    reason = next((text for start, text in _REASONS.items() if name.startswith(start)), "see the gateway's log")
+    return StorageUnavailable(
+        f"the store cannot be read or written now: {reason}",
+        detail=f"{path}: {error} ({name or type(error).__name__})",
+    )
 
 
 @contextmanager
@@ -91,6 +105,8 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
             if writable:
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
+                # What is deleted is overwritten with zeros; some builds of SQLite do so by default, others do not.
+                connection.execute("PRAGMA secure_delete=ON")
                 connection.execute("PRAGMA journal_size_limit=67108864")
             else:
                 connection.execute("PRAGMA query_only=ON")
@@ -99,6 +115,16 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
             connection.close()
             raise
         return connection
+
+
+def close_whole(connection: sqlite3.Connection) -> None:
+    """Close the last connection to a store, and leave a database that is whole without a log.
+
+    If that is not possible, because the disk is full or another process reads, the log stays in use.
+    """
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
 
 
 @contextmanager

@@ -5,12 +5,18 @@ missing without a sign. A log lost as a whole looks like an older, sound databas
 which is also in the database, to this file afterwards; a database that knows fewer commits than the mark has lost some.
 
 The mark is not synced: after a loss of power it may be behind the database, never ahead of it.
+
+A database whose log may hold commits (its header says WAL) always has a mark: a start writes the mark before it turns
+the log on, and a stop turns the log off. Without a mark such a database may have lost anything.
 """
 
 import os
 import struct
 import zlib
 from pathlib import Path
+
+from tandem_gateway.adapters.fsync import sync
+from tandem_gateway.errors import StorageUnavailable
 
 FILE_NAME = "committed"
 
@@ -21,8 +27,16 @@ class HighWaterMark:
     """Writes the mark; one writer at a time."""
 
     def __init__(self, path: Path) -> None:
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        os.ftruncate(self._file, _FORMAT.size)  # a damaged one may be longer
+        """Open the file in ``path``, or make it.
+
+        Raises:
+            StorageUnavailable: if that is not possible.
+        """
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.ftruncate(self._file, _FORMAT.size)  # a damaged one may be longer
+        except OSError as error:
+            raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error
 
     def write(self, commit: int) -> None:
         """Note that commit number ``commit`` is done."""
@@ -34,12 +48,35 @@ class HighWaterMark:
         os.close(self._file)
 
 
+def create_mark(path: Path, commit: int) -> None:
+    """Write the file, and return when it is on the disk.
+
+    Raises:
+        StorageUnavailable: if it cannot be written.
+    """
+    mark = HighWaterMark(path)
+    try:
+        mark.write(commit)
+        sync(path)
+        sync(path.parent)
+    except OSError as error:
+        raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error
+    finally:
+        mark.close()
+
+
 def read_mark(path: Path) -> int | None:
-    """Return the number in the file; None if it is missing or damaged, so that nothing can be said."""
+    """Return the number in the file; None if it is missing or damaged, so that nothing can be said.
+
+    Raises:
+        StorageUnavailable: if it is no file, or may not be read.
+    """
     try:
         content = path.read_bytes()
     except FileNotFoundError:
         return None
+    except OSError as error:
+        raise StorageUnavailable(f"{path} cannot be read: {error.strerror}") from error
     if len(content) != _FORMAT.size:
         return None
     number, checksum = _FORMAT.unpack(content)

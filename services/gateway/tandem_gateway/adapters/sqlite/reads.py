@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tandem_gateway.adapters.sqlite.batching import first_within, utf8_bytes
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.model import (
@@ -96,8 +97,13 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=newest.coverage)
 
 
-def pending(connection: sqlite3.Connection, after: int, limit: int, without: Collection[int]) -> PendingBatch:
-    """Return documents of one collection that wait for a vector; see ``DocumentStore.pending``."""
+def pending(
+    connection: sqlite3.Connection, after: int, limit: int, most_bytes: int, without: Collection[int]
+) -> PendingBatch:
+    """Return documents of one collection that wait for a vector; see ``DocumentStore.pending``.
+
+    Their texts have at most ``most_bytes`` bytes together, unless the first alone has more.
+    """
     excluded = ",".join(str(int(number)) for number in without)
     first = connection.execute(
         "SELECT collection_id FROM documents WHERE change IS NULL AND row_id > ? "
@@ -112,11 +118,13 @@ def pending(connection: sqlite3.Connection, after: int, limit: int, without: Col
         f"SELECT row_id, text, checksum IS {CHECKSUMS['documents']} FROM documents "
         "WHERE change IS NULL AND row_id > ? AND collection_id = ? ORDER BY row_id LIMIT ?",
         (after, record.collection_id, limit),
-    ).fetchall()
-    for row_id, _, sound in rows:
+    )
+    taken: list[tuple[int, str, int]] = first_within(rows, lambda row: utf8_bytes(row[1]), most_bytes)
+    rows.close()
+    for row_id, _, sound in taken:
         if not sound:
             raise damaged_row(row_id)
-    documents = [PendingDocument(row_id, text) for row_id, text, _ in rows]
+    documents = [PendingDocument(row_id, text) for row_id, text, _ in taken]
     return PendingBatch(record.collection_id, record.name, documents, record.fingerprint)
 
 

@@ -1,6 +1,7 @@
 """The document store over one SQLite file: the port, its writer thread and its reader thread."""
 
 import asyncio
+import logging
 import secrets
 import sqlite3
 import time
@@ -18,11 +19,17 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
+from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
-from tandem_gateway.errors import DeadlineExceeded
+from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
 from tandem_gateway.model import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
 
+log = logging.getLogger(__name__)
+
 R = TypeVar("R")
+
+# So many jobs more than the limit may be there. To count them takes a millisecond for 100,000.
+_JOBS_BETWEEN_LOOKS = 100
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -47,6 +54,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
         with translated(path):
             if not exists:
                 _create(connection)
+            if acknowledged is None:
+                mark.create_mark(mark_path, reads.counter(connection, "commit"))
             # Only now, because it writes: a file that is no store must stay as it is.
             connection.execute("PRAGMA journal_mode=WAL")
             noticed = _upgrade(connection)
@@ -64,6 +73,7 @@ def _is_sound(path: Path, acknowledged: int | None) -> bool:
     Raises:
         StorageCorrupt: if it is damaged; it and its log are left as they are.
     """
+    check.check_header(path)
     has_log = path.with_name(f"{path.name}-wal").exists()
     connection = connect_for_check(path) if has_log else connect(path, writable=True)
     try:
@@ -72,6 +82,8 @@ def _is_sound(path: Path, acknowledged: int | None) -> bool:
                 return False
             check.check(connection, path)
             check.check_log(connection, path, acknowledged)
+            if acknowledged is None:
+                check.check_unmarked(connection, path)
             return True
     finally:
         connection.close()
@@ -122,6 +134,7 @@ class SqliteStore:
         limits: writes.Limits,
         max_queued_writes: int,
         write_timeout: float,
+        batch_bytes: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
     ) -> None:
         """Take over what ``open_checked`` returned.
@@ -132,17 +145,26 @@ class SqliteStore:
             limits: what the store takes.
             max_queued_writes: writes that may wait; over it a call raises Overloaded.
             write_timeout: seconds after which a caller no longer waits for its write.
+            batch_bytes: UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
             on_commit: called in the writer's thread with the seconds and the writes of each commit.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
         self._write_timeout = write_timeout
+        self._batch_bytes = batch_bytes
+        self._accepted = 0
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
         high_water_mark.write(reads.counter(connection, "commit"))
+        self._presence = Presence(self._path)
         self._writer = Writer(
-            connection, self._path, high_water_mark, max_queued=max_queued_writes, on_commit=on_commit
+            connection,
+            self._path,
+            high_water_mark,
+            self._presence,
+            max_queued=max_queued_writes,
+            on_commit=on_commit,
         )
 
     @property
@@ -150,9 +172,21 @@ class SqliteStore:
         """Commits since the start; any thread may ask."""
         return self._writer.commits
 
+    @property
+    def write_failure(self) -> str | None:
+        """Why the last write failed; see ``DocumentStore.write_failure``."""
+        return self._writer.failure
+
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents and a job; see ``DocumentStore.accept``."""
-        return await self._write(lambda c: writes.accept(c, job_id, collection, documents, now, self._limits))
+
+        def accept(connection: sqlite3.Connection) -> JobRecord:
+            self._accepted += 1
+            if self._accepted % _JOBS_BETWEEN_LOOKS == 0:
+                writes.forget_jobs(connection, 0.0, self._limits.finished_jobs)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits)
+
+        return await self._write(accept)
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give documents their vectors; see ``DocumentStore.complete``."""
@@ -172,7 +206,12 @@ class SqliteStore:
 
     async def forget_jobs(self, before: float) -> int:
         """Drop old jobs; see ``DocumentStore.forget_jobs``."""
-        return await self._write(lambda c: writes.forget_jobs(c, before))
+        forgotten = 0
+        while True:
+            last = await self._write(lambda c: writes.forget_jobs(c, before, self._limits.finished_jobs))
+            forgotten += last
+            if last < writes.JOBS_AT_ONCE:
+                return forgotten
 
     async def forget_tombstones(self, collection_id: int, upto: int) -> int:
         """Drop tombstones up to a change number which every snapshot has reached."""
@@ -180,7 +219,7 @@ class SqliteStore:
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return documents that wait; see ``DocumentStore.pending``."""
-        return await self._read(lambda c: reads.pending(c, after, limit, without))
+        return await self._read(lambda c: reads.pending(c, after, limit, self._batch_bytes, without))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""
@@ -196,24 +235,32 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish the writes that are queued and close the file; blocks."""
-        self._writer.close()
         self._reading.shutdown()
         self._reader.close()
+        self._writer.close()
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         future = asyncio.wrap_future(self._writer.submit(statement))
         try:
-            return await asyncio.wait_for(asyncio.shield(future), self._write_timeout)
+            async with asyncio.timeout(self._write_timeout):
+                return await asyncio.shield(future)
         except TimeoutError:
             future.add_done_callback(_retrieve)
             raise DeadlineExceeded(
                 f"the disk took longer than {self._write_timeout:g} s; the write may still take effect"
             ) from None
+        finally:
+            del future  # its error's traceback leads to this frame, which must not lead back to the error
 
     async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         def run() -> R:
-            with translated(self._path), read_transaction(self._reader):
-                return statement(self._reader)
+            try:
+                self._presence.check()
+                with translated(self._path), read_transaction(self._reader):
+                    return statement(self._reader)
+            except StorageError as error:
+                log.error("a read failed", extra={"error": for_log(error)})
+                raise
 
         return await asyncio.get_running_loop().run_in_executor(self._reading, run)
 

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tandem_gateway.adapters.sqlite import writes
-from tandem_gateway.adapters.sqlite.connection import explain
+from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.mark import HighWaterMark
-from tandem_gateway.errors import Overloaded, StorageUnavailable
+from tandem_gateway.adapters.sqlite.presence import Presence
+from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 
 R = TypeVar("R")
 
@@ -32,6 +33,21 @@ _MAX_GROUP = 64
 class _Write:
     statement: Callable[[sqlite3.Connection], Any]
     result: Future[Any]
+    value: Any = None
+    failure: BaseException | None = None
+
+    def settle(self) -> None:
+        """Tell the waiter, and forget everything.
+
+        A failure's traceback leads to frames that refer to this write. If it led back to the failure, or still had its
+        statement, they and the documents would stay in memory until the garbage collector found them.
+        """
+        result, value, failure = self.result, self.value, self.failure
+        del self.statement, self.result, self.value, self.failure
+        if failure is None:
+            result.set_result(value)
+        else:
+            result.set_exception(failure)
 
 
 class Writer:
@@ -42,6 +58,7 @@ class Writer:
         connection: sqlite3.Connection,
         path: Path,
         mark: HighWaterMark,
+        presence: Presence,
         *,
         max_queued: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
@@ -52,15 +69,19 @@ class Writer:
             connection: writable, in autocommit mode.
             path: the database's file, for messages.
             mark: gets the number of each commit.
+            presence: asked before a commit is acknowledged.
             max_queued: writes that may wait; over it ``submit`` raises Overloaded.
             on_commit: called in the thread with the seconds and the number of writes of each commit.
         """
         self._connection = connection
         self._path = path
         self._mark = mark
+        self._presence = presence
         self._on_commit = on_commit
         self.commits = 0
         """Commits so far; any thread may look."""
+        self.failure: str | None = None
+        """Why the last write failed, as clients are told; None if it did not. Any thread may look."""
         self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
         self._closed = False
         self._closing = threading.Lock()
@@ -112,53 +133,57 @@ class Writer:
                     group.append(following)
             if group:
                 self._commit(group)
-        self._connection.close()
+            del first, group  # while the thread waits it must not hold what it has written
+        close_whole(self._connection)
         self._mark.close()
 
     def _commit(self, group: list[_Write]) -> None:
         started = time.monotonic()
-        outcomes: list[tuple[Future[Any], Any, BaseException | None]] = []
         try:
             self._connection.execute("BEGIN IMMEDIATE")
-            outcomes.extend((write.result, *self._attempt(write)) for write in group)
+            for write in group:
+                self._attempt(write)
             commit = writes.next_number(self._connection, "commit")
             self._connection.execute("COMMIT")
+            self._presence.check()
         except BaseException as error:  # every waiter has to hear of it, whatever it is
             self._roll_back()
             # Whatever became of it: who follows has to look.
             self.commits += 1
-            cause = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
-            log.error("commit failed", extra={"error": str(cause), "writes": len(group)})
-            for write in group:
-                write.result.set_exception(cause)
+            self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
             return
         # Before anybody hears of it: who asks after that has to find it; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
-        for result, value, failure in outcomes:
-            if failure is None:
-                result.set_result(value)
-            else:
-                result.set_exception(failure)
+        self.failure = next((str(write.failure) for write in group if isinstance(write.failure, StorageError)), None)
+        for write in group:
+            write.settle()
         self._on_commit(time.monotonic() - started, len(group))
 
-    def _attempt(self, write: _Write) -> tuple[Any, BaseException | None]:
-        """Run one write in a savepoint.
+    def _fail(self, group: list[_Write], cause: BaseException) -> None:
+        log.error("commit failed", extra={"error": for_log(cause), "writes": len(group)})
+        self.failure = str(cause) if isinstance(cause, StorageError) else "an unexpected error; see the gateway's log"
+        for write in group:
+            write.failure = cause
+            write.settle()
+
+    def _attempt(self, write: _Write) -> None:
+        """Run one write in a savepoint, and note what came of it.
 
         Raises:
             sqlite3.Error: if SQLite ended the whole transaction, as it does when the disk is full.
         """
         self._connection.execute("SAVEPOINT write")
         try:
-            value = write.statement(self._connection)
+            write.value = write.statement(self._connection)
         except Exception as error:
             if not self._connection.in_transaction:
                 raise
             self._connection.execute("ROLLBACK TO write")
             self._connection.execute("RELEASE write")
-            return None, explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+            write.failure = explain(error, self._path) if isinstance(error, sqlite3.Error) else error
+            return
         self._connection.execute("RELEASE write")
-        return value, None
 
     def _roll_back(self) -> None:
         try:

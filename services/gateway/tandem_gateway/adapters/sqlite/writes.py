@@ -12,6 +12,9 @@ from tandem_gateway.model import EmbeddedBatch, JobRecord, NewDocument
 _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000
 
+JOBS_AT_ONCE = 10_000
+"""Finished jobs that one write drops at most: other writes wait for it."""
+
 _INSERT_DOCUMENT = (
     "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
     "unknown, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?9 IS NULL, "
@@ -25,6 +28,8 @@ class Limits:
 
     collections: int
     pending_documents: int
+    finished_jobs: int
+    """How many are kept; a few more may be there until they are dropped."""
 
 
 def next_number(connection: sqlite3.Connection, counter: str) -> int:
@@ -179,11 +184,15 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
-    pending_rows = connection.execute(
-        "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL", (record.collection_id,)
-    ).fetchall()
-    for (row_id,) in pending_rows:
-        _drop_pending(connection, row_id, now)
+    # By whole sets: a million documents may wait, and every other write waits for this one.
+    waiting = (
+        "FROM waiting WHERE row_id IN (SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL)",
+        (record.collection_id,),
+    )
+    waited = connection.execute(f"SELECT job_id, sum(documents) {waiting[0]} GROUP BY job_id", waiting[1]).fetchall()
+    connection.execute(f"DELETE {waiting[0]}", waiting[1])
+    for job_id, documents in waited:
+        jobs.advance(connection, job_id, jobs.Progress(processed=documents), now)
     for statement in (
         "DELETE FROM documents WHERE collection_id = ?",
         "DELETE FROM tombstones WHERE collection_id = ?",
@@ -195,12 +204,27 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     return True
 
 
-def forget_jobs(connection: sqlite3.Connection, before: float) -> int:
-    """Drop jobs that finished before a time; see ``DocumentStore.forget_jobs``."""
-    connection.execute(
-        "DELETE FROM failures WHERE job_id IN (SELECT job_id FROM jobs WHERE finished_at < ?)", (before,)
-    )
-    return connection.execute("DELETE FROM jobs WHERE finished_at < ?", (before,)).rowcount
+def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int:
+    """Drop finished jobs, the oldest first, and return how many.
+
+    Args:
+        connection: in a transaction.
+        before: those that finished before it go, in seconds since the epoch.
+        keep: so many of the others stay.
+
+    Returns:
+        How many were dropped, ``JOBS_AT_ONCE`` at most; with as many there may be more to drop.
+    """
+    (finished, old) = connection.execute(
+        "SELECT count(*), count(*) FILTER (WHERE finished_at < ?) FROM jobs WHERE finished_at IS NOT NULL", (before,)
+    ).fetchone()
+    count = min(max(old, finished - keep), JOBS_AT_ONCE)
+    gone = connection.execute(
+        "SELECT job_id FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?", (max(0, count),)
+    ).fetchall()
+    connection.executemany("DELETE FROM failures WHERE job_id = ?", gone)
+    connection.executemany("DELETE FROM jobs WHERE job_id = ?", gone)
+    return len(gone)
 
 
 def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: int) -> int:

@@ -460,6 +460,30 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(follower: LexicalFollow
     assert same == [f"same{number}" for number in range(30)]
 
 
+def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    caplog.set_level("INFO")
+    fill(store)
+    for name in (FILE_NAME, f"{FILE_NAME}.next"):
+        old = sqlite3.connect(tmp_path / name)
+        old.executescript(
+            "PRAGMA application_id=0x544E444C; PRAGMA user_version=1;"
+            "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL) STRICT;"
+            "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL) STRICT;"
+            "CREATE VIRTUAL TABLE words_1 USING fts5(text, content='', tokenize='porter unicode61');"
+        )
+        old.close()
+    follower = LexicalFollower(tmp_path)
+    assert follower.noticed == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
+    finish(follower)
+    assert [record.message for record in caplog.records] == ["building the lexical index", "lexical index built"]
+    assert found(follower, "tea") == ["tea"]
+    follower.close()
+    assert sorted(path.name for path in tmp_path.glob(f"{FILE_NAME}*")) == [FILE_NAME]
+
+
 def test_maintenance_tells_what_is_in_the_place_of_the_file(store: SqliteStore, tmp_path: Path):
     fill(store)
     said: list[str] = []

@@ -91,6 +91,8 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
             if writable:
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
+                # What is deleted is overwritten with zeros, however this SQLite was compiled.
+                connection.execute("PRAGMA secure_delete=ON")
                 connection.execute("PRAGMA journal_size_limit=67108864")
             else:
                 connection.execute("PRAGMA query_only=ON")

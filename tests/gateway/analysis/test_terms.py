@@ -49,6 +49,7 @@ TERM = re.compile(r"""[a-z0-9_+#.\-]*(?:[^\x00-\x7f\s][a-z0-9_+#.\-]*)*""")
         ("🎉🎉 ❤️ 🇩🇪", "🎉 🎉 ❤ 🇩🇪", ""),
         ("٣ ३", "3 3", ""),
         ("────", "", ""),
+        ("Muhammad ﷺ said", "muhammad said", "muhammad said"),
     ],
 )
 def test_terms_of_a_document(text: str, exact: str, stems: str):
@@ -111,7 +112,7 @@ def test_no_text_raises(text: str):
 
 
 UNITS = [*"aA_.+#数한🎉", "aB", "ABa", "a_", "a-", "a.", "a+"]
-UNITS += ["ก\u0e31", "\u17d2", "क\u093f", "\ufdfa", "\u0301"]  # letters with marks, marks, and a letter of 18
+UNITS += ["ก\u0e31", "\u17d2", "क\u093f", "\ufdfa", "\u3316", "\u0301"]  # letters with marks, marks, and long ligatures
 
 
 @pytest.mark.parametrize("unit", UNITS)

@@ -18,6 +18,7 @@ import pytest
 from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
+from tandem_gateway.adapters.sqlite.lexical import maintenance
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
@@ -457,3 +458,54 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(follower: LexicalFollow
         assert found(follower, "zebra okapi", top_k) == longest[:top_k]
     same = [doc_id for doc_id in longest if doc_id.startswith("same")]
     assert same == [f"same{number}" for number in range(30)]
+
+
+def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    caplog.set_level("INFO")
+    fill(store)
+    for name in (FILE_NAME, f"{FILE_NAME}.next"):
+        old = sqlite3.connect(tmp_path / name)
+        old.executescript(
+            "PRAGMA application_id=0x544E444C; PRAGMA user_version=1;"
+            "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL) STRICT;"
+            "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL) STRICT;"
+            "CREATE VIRTUAL TABLE words_1 USING fts5(text, content='', tokenize='porter unicode61');"
+        )
+        old.close()
+    follower = LexicalFollower(tmp_path)
+    assert follower.noticed == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
+    finish(follower)
+    assert [record.message for record in caplog.records] == ["building the lexical index", "lexical index built"]
+    assert found(follower, "tea") == ["tea"]
+    follower.close()
+    assert sorted(path.name for path in tmp_path.glob(f"{FILE_NAME}*")) == [FILE_NAME]
+
+
+def test_maintenance_tells_what_is_in_the_place_of_the_file(store: SqliteStore, tmp_path: Path):
+    fill(store)
+    said: list[str] = []
+    (tmp_path / FILE_NAME).mkdir()
+    assert not maintenance.verify(tmp_path, said.append)
+    assert said == ["lexical index: it is a folder; run `python -m tandem_gateway rebuild`"]
+    (tmp_path / FILE_NAME / "of somebody").touch()
+    with pytest.raises(StorageUnavailable, match="is in the way of the lexical index and cannot be removed"):
+        maintenance.rebuild(tmp_path, said.append)
+    (tmp_path / FILE_NAME / "of somebody").unlink()
+    assert maintenance.rebuild(tmp_path, said.append) == len(TEXTS)
+    assert maintenance.verify(tmp_path, said.append)
+
+
+def test_verify_reads_the_texts_too(store: SqliteStore, tmp_path: Path):
+    fill(store)
+    said: list[str] = []
+    maintenance.rebuild(tmp_path, said.append)
+    for statement, expected in (
+        ("UPDATE texts_1 SET text = x'00' WHERE row_id = 2", "a text in it is damaged"),
+        ("DELETE FROM texts_1 WHERE row_id = 2", "1 of its rows have no text"),
+    ):
+        change(tmp_path / FILE_NAME, statement)
+        assert not maintenance.verify(tmp_path, said.append)
+        assert expected in said[-1]

@@ -142,6 +142,25 @@ def test_words_and_texts_of_removed_documents_leave_the_file(
     follower._cache().check()
 
 
+def test_long_documents_are_removed_a_few_at_a_time(
+    store: SqliteStore, follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch
+):
+    fill(store, {f"d{n}": f"zebra {n} " + "long " * 100 for n in range(10)})
+    finish(follower)
+    monkeypatch.setattr(follower_module, "_PAGE_CHARS", 600)
+    monkeypatch.setattr(follower_module, "_SEARCH_REMOVED_CHARS", 600)
+    delete(store, *(f"d{n}" for n in range(8)))
+    assert len(search(follower, "zebra")) == 2
+    assert follower.total == 8, "a search removes two of them"
+    run(lambda: store.forget_tombstones(1, 1 << 40))  # the others are found by comparison
+    while follower.total > 2:
+        before = follower.total
+        assert follower.step()
+        assert before - follower.total <= 2
+    finish(follower)
+    assert sorted(hit.doc_id for hit in search(follower, "zebra")) == ["d8", "d9"]
+
+
 def test_documents_without_a_term_come_and_go(store: SqliteStore, follower: LexicalFollower):
     fill(store, {"none": "!!!", "one": "zebra"})
     finish(follower)
@@ -163,7 +182,7 @@ def test_a_full_disk_does_not_keep_a_search_from_passing_over_what_is_gone(
     finish(follower)
     delete(store, "d2")
 
-    def full(*_: object) -> None:
+    def full(*_: object) -> int:
         raise StorageUnavailable("the disk is full")
 
     monkeypatch.setattr(LexicalCache, "remove", full)

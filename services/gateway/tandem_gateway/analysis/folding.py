@@ -10,8 +10,8 @@ from typing import Final
 
 from tandem_gateway.analysis.scripts import IGNORED
 
-# Their decomposition would add letters to the word before them.
-_TRADE_MARKS: Final = re.compile("[\u2120\u2122]")
+# Characters whose decomposition would add letters to the word before them, or is a whole sentence (18 characters).
+_NO_WORDS: Final = re.compile("[\u2120\u2122\ufdfa\ufdfb]")
 _SPECIAL_LETTERS: Final = {
     # Latin letters with a stroke, which Unicode does not decompose.
     **dict(zip("ĐđØøŁłĦħŦŧı", "DdOoLlHhTti", strict=True)),
@@ -27,10 +27,9 @@ _CHANGED: Final = re.compile(f"[{IGNORED}]+|[{''.join(_REPLACED)}]")
 def fold(text: str) -> str:
     """Return the text without accents and invisible characters and in composed compatibility form; case is kept.
 
-    Canonically equivalent texts (NFC, NFD) give equal results. The time is linear in the length. A character can become
-    at most 18 characters (U+FDFA).
+    Canonically equivalent texts (NFC, NFD) give equal results. The time is linear in the length.
     """
     if text.isascii():
         return text
-    decomposed = unicodedata.normalize("NFKD", _TRADE_MARKS.sub(" ", text))
+    decomposed = unicodedata.normalize("NFKD", _NO_WORDS.sub(" ", text))
     return unicodedata.normalize("NFC", _CHANGED.sub(lambda match: _REPLACED.get(match[0], ""), decomposed))

@@ -85,6 +85,7 @@ _DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(
 _SLICE_CHARS: Final = 8192
 _SPACE: Final = re.compile(r"\s")
 
+# It keeps the stems of recent words, and is safe in threads because its calls do not release the interpreter's lock.
 _stemmer = Stemmer.Stemmer("english")
 
 

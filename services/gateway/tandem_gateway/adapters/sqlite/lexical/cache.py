@@ -101,35 +101,45 @@ class LexicalCache:
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
         self.position = upto
 
-    def remove(self, collection_id: int, row_ids: Sequence[int], change: int | None = None) -> None:
-        """Remove those of the rows that are in it; all of them or none.
+    def remove(self, collection_id: int, rows: Sequence[tuple[int, int | None]], most_chars: int) -> int:
+        """Remove those of the rows that are in it, until their texts have ``most_chars``; all of that or nothing.
 
         Args:
             collection_id: of a collection that is in it.
-            row_ids: of the store.
-            change: the store's removals up to this change have now been followed.
+            rows: (row number, change): with the row, the store's removals up to that change have been followed.
+            most_chars: after so many characters the rest is left, but at least one row is removed.
+
+        Returns:
+            How many of the rows are done, from the first on.
         """
         name = f"words_{collection_id}"
+        removed = done = chars = 0
+        change: int | None = None
         with self._transaction() as execute:
-            count = 0
-            for row_id in row_ids:
+            for row_id, change in rows:  # noqa: B007  the last one is noted
+                done += 1
                 if execute(f"SELECT 1 FROM {name}_docsize WHERE id = ?", (row_id,)).fetchone() is None:
                     continue
                 found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (row_id,)).fetchone()
                 if found is None:
                     raise CacheUnusable(f"it has no text of row {row_id}")
+                text = _decompressed(found[0])
                 execute(
                     f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                    (row_id, *_columns(_decompressed(found[0]))),
+                    (row_id, *_columns(text)),
                 )
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
-                count += 1
+                removed += 1
+                chars += len(text)
+                if chars >= most_chars:
+                    break
             execute(
                 "UPDATE collections SET documents = documents - ?2, removed = removed + ?2, "
                 "change = coalesce(?3, change) WHERE collection_id = ?1",
-                (collection_id, count, change),
+                (collection_id, removed, change),
             )
-        self._counts[collection_id] -= count
+        self._counts[collection_id] -= removed
+        return done
 
     def change(self, collection_id: int) -> int:
         """Return the change up to which the store's removals of a collection that is in it have been followed."""

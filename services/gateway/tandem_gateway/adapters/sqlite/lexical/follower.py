@@ -31,14 +31,17 @@ from tandem_gateway.model import CollectionRecord, Hit
 log = logging.getLogger(__name__)
 
 _PAGE_ROWS = 500
-_PAGE_CHARS = 1_000_000
+# A search waits for a page that has begun; the terms of a million characters may take two seconds.
+_PAGE_CHARS = 250_000
 # A search takes in so many new rows itself, for so long; further behind, it is refused until the index has caught up.
 _MAX_BEHIND = 20_000
 _MAX_CATCH_UP_SECONDS = 2.0
-# Rows that one step removes, or compares with the store's; and those that a search removes itself.
+# Rows that one step removes, or compares with the store's.
 _PAGE_REMOVED = 200
 _PAGE_COMPARED = 2000
+# A search removes a few rows itself, so that a deletion just before it does not count; the rest is passed over.
 _SEARCH_REMOVES = 50
+_SEARCH_REMOVED_CHARS = 25_000
 # The segments of a collection are merged when so many of its documents were removed, and anyway after so long: then no
 # word of them is left in the file. A merge reads and writes the whole index of the collection.
 _REMOVED_SHARE = 0.1
@@ -134,7 +137,7 @@ class LexicalFollower:
                 cache = self._cache()
                 self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
                 with contextlib.suppress(StorageUnavailable):  # a full disk: those that are gone are passed over
-                    self._remove_known(cache, record, _SEARCH_REMOVES)
+                    self._remove_known(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
                 # Rows that are not to be found: those not removed yet, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
                 hits: list[Hit] = []
@@ -205,9 +208,9 @@ class LexicalFollower:
         if cache.count(collection_id) == there:
             self._comparisons.pop(collection_id, None)
             return False
-        return self._remove_known(cache, record, _PAGE_REMOVED) or self._compare(cache, record, last)
+        return self._remove_known(cache, record, _PAGE_REMOVED, _PAGE_CHARS) or self._compare(cache, record, last)
 
-    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int) -> bool:
+    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, most_chars: int) -> bool:
         """Remove rows of which the store has tombstones; return whether there were any."""
         if cache.count(record.collection_id) <= record.live + record.pending:
             return False
@@ -215,7 +218,7 @@ class LexicalFollower:
             self._store, record.collection_id, cache.change(record.collection_id), limit
         )
         if tombstones:
-            cache.remove(record.collection_id, [row_id for row_id, _ in tombstones], tombstones[-1][1])
+            cache.remove(record.collection_id, tombstones, most_chars)
         return bool(tombstones)
 
     def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
@@ -225,10 +228,10 @@ class LexicalFollower:
         comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
         here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
         if here:
-            comparison.next_row = here[-1]
             kept = reads.row_ids_between(self._store, here[-1], here[0])
-            if gone := [row_id for row_id in here if row_id not in kept]:
-                cache.remove(collection_id, gone)
+            gone = [row_id for row_id in here if row_id not in kept]
+            done = cache.remove(collection_id, [(row_id, None) for row_id in gone], _PAGE_CHARS) if gone else 0
+            comparison.next_row = here[-1] if done == len(gone) else gone[done - 1]
         else:
             del self._comparisons[collection_id]
             if (comparison.last_row, comparison.there) == (last, there):

@@ -238,6 +238,24 @@ def test_more_connections_than_the_limit_are_refused_at_once_and_counted(caplog:
     assert [record.message for record in caplog.records] == ["refused connections"]
 
 
+def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tandem_contract.service.serving.refusal._MAX_LINGERING", 2)
+
+    async def test(app: App, port: int) -> None:
+        clients = [await connect(port) for _ in range(4)]
+        for number, (reader, writer) in enumerate(clients):
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 503 ")
+            if number < 2:  # the others are closed at once
+                for _ in range(50):
+                    writer.write(bytes(100_000))
+                    await writer.drain()
+        for _, writer in clients:
+            writer.close()
+
+    served(test, max_connections=0)
+
+
 @pytest.mark.parametrize("count", [MAX_WAITING + 1, MAX_WAITING + 2, 5_000])
 @pytest.mark.parametrize("request_bytes", [GET % 1, OFFER])
 def test_pipelined_requests_are_answered_in_order_and_those_over_the_limit_refused(

@@ -6,6 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.support.raw_http import talk
 from tests.support.stack import Client, gateway_process
 
 TOKEN = "correct-horse-battery"
@@ -51,6 +52,19 @@ def test_who_does_not_show_the_token_is_refused(admin: tuple[Client, Path], meth
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
     assert ask(admin[0]).json()["canary_weight"] == 5
+
+
+def test_a_token_in_a_trailer_is_none(admin: tuple[Client, Path]) -> None:
+    """A proxy checks the head; what comes behind the body has passed by it."""
+    client = admin[0]
+    answer = talk(
+        str(client.http.base_url),
+        f"PUT {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-type: application/json\r\n"
+        "transfer-encoding: chunked\r\n\r\n"
+        f'15\r\n{{"canary_weight": 99}}\r\n0\r\nauthorization: Bearer {TOKEN}\r\n\r\n'.encode(),
+    )
+    assert answer.startswith(b"HTTP/1.1 401 ")
+    assert ask(client).json()["canary_weight"] == 5
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER"])

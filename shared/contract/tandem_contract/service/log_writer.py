@@ -83,7 +83,7 @@ def _write_all(fd: int, data: bytes) -> None:
     while left:
         try:
             left = left[os.write(fd, left) :]
-        except BlockingIOError:  # whoever shares the terminal or the pipe has made it so
+        except BlockingIOError:  # another process that has the pipe or the terminal open may set this
             select.select([], [fd], [])
         except OSError:
             return  # nobody reads the log any more; that is no reason to fail

@@ -55,6 +55,7 @@ class BoundedHttp(RequestReader):
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
         self._open: deque[RequestResponseCycle] = deque()  # requests without a whole response, oldest first
+        self._lingers = False  # whether the connection is over the limit, and counts as lingering
         self._refusal: Refusal | None = None  # to be sent after the open requests' responses
         self._head_timer: asyncio.TimerHandle | None = None
         self._gone_timer: asyncio.TimerHandle | None = None
@@ -65,7 +66,11 @@ class BoundedHttp(RequestReader):
             self.transport = transport
             self.flow = ConnectionFlow(transport, self.loop)
             transport.write(self.limit.response())
-            self.flow.close()
+            if self.limit.may_linger():
+                self._lingers = True
+                self.flow.linger()
+            else:
+                self.flow.close()
             return
         super().connection_made(transport)
         self.flow = ConnectionFlow(transport, self.loop)
@@ -73,6 +78,8 @@ class BoundedHttp(RequestReader):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the handler of every request know."""
+        if self._lingers:
+            self.limit.lingering -= 1
         self._head_complete()
         if self._gone_timer is not None:
             self._gone_timer.cancel()

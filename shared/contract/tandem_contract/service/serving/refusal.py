@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 RETRY_SECONDS: Final = 1.0
 _LOG_SECONDS: Final = 10.0
+_MAX_LINGERING: Final = 128
 
 
 class Refusal(Exception):
@@ -65,8 +66,17 @@ class ConnectionLimit:
         """
         self.limit = limit
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
+        self.lingering = 0
+        """Connections over the limit that are open until their client has sent what it sends."""
         self._refused = 0
         self._logged_at = float("-inf")
+
+    def may_linger(self) -> bool:
+        """Return whether one more may linger, which then counts; without, a client that is sending sees a reset."""
+        if self.lingering >= _MAX_LINGERING:
+            return False
+        self.lingering += 1
+        return True
 
     def response(self) -> bytes:
         """Return the response to a connection over the limit; every 10 s at most, a log line counts them."""

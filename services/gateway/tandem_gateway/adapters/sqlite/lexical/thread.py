@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.model import Hit
 
 # After so long without a task the index looks whether anything is due.
@@ -164,7 +164,7 @@ class LexicalThread:
             more = self._follower.step()
         except GatewayError as error:
             # The next commit tries again; a search meets the same error and reports it to whom it concerns.
-            log.error("the lexical index could not follow the store", extra={"error": str(error)})
+            log.error("the lexical index could not follow the store", extra={"error": for_log(error)})
             return
         except Exception:
             log.exception("the lexical index could not follow the store")

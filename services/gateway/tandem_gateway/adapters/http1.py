@@ -17,6 +17,9 @@ import httptools
 MAX_RESPONSE_BYTES = 256 << 20
 """More than any answer of the contract; bounds memory against whatever answers in its place."""
 
+MAX_HEAD_BYTES = 64 << 10
+"""Of a response's head. Trailers may have as many; they are not kept."""
+
 
 class ConnectFailed(Exception):
     """No connection could be made; nothing was sent."""
@@ -44,6 +47,9 @@ class _Connection(asyncio.Protocol):
         self._response = Response()
         self._chunks: list[bytes] = []
         self._size = 0
+        self._in_head = True
+        self._head_bytes = 0
+        """Received since the last byte of a body, or since the response began."""
         self._waiter: asyncio.Future[Response] | None = None
         self.reusable = True
         self.idle_since = 0.0
@@ -58,6 +64,7 @@ class _Connection(asyncio.Protocol):
         if self._transport is None or self._transport.is_closing():
             raise ConnectionBroken("the connection was closed")
         self._waiter = asyncio.get_running_loop().create_future()
+        self._head_bytes = 0
         self._transport.write(request)
         return await self._waiter
 
@@ -82,10 +89,15 @@ class _Connection(asyncio.Protocol):
         if self._waiter is None or self._waiter.done():
             self.close()  # an answer to nothing
             return
+        # The parser keeps an unfinished header without a bound. Each piece of a body sets the count back to 0.
+        self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             self._fail(f"the answer is no HTTP: {error}")
+            return
+        if self._head_bytes > MAX_HEAD_BYTES and not self._waiter.done():
+            self._fail(f"the answer's head or trailers are larger than {MAX_HEAD_BYTES} bytes")
 
     def eof_received(self) -> None:
         self.reusable = False
@@ -100,15 +112,19 @@ class _Connection(asyncio.Protocol):
 
     def on_message_begin(self) -> None:
         self._response, self._chunks, self._size = Response(), [], 0
+        self._in_head = True
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
+        if self._in_head:
+            self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
         self._response.status = self._parser.get_status_code()
+        self._in_head = False
 
     def on_body(self, body: bytes) -> None:
         self._size += len(body)
+        self._head_bytes = 0
         if self._size > MAX_RESPONSE_BYTES:
             self._fail(f"the answer is larger than {MAX_RESPONSE_BYTES} bytes")
             return

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tandem_contract import embed, headers
-from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
+from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, Kind, PackedEmbedReply, Priority
 from tandem_contract.errors import ReceivedErrorReply
 from tandem_contract.service import trace
@@ -28,6 +28,8 @@ from tandem_gateway.model import WHOLE, Coverage, Embeddings
 _LEAST: Final = 0.999**2
 _MOST: Final = 1.001**2
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
+_MAX_NAME_CHARS: Final = 128
+"""Of a model's name and its fingerprint, which are kept with a collection and told to clients."""
 _READY_PATH: Final = "/readyz"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -139,6 +141,12 @@ def _read(response: Response, count: int) -> Embeddings:
         reply = decode_msgpack(response.body, _reply_decoder)
     except InvalidMessage as error:
         raise EmbedderBroken(f"the embedder's answer cannot be read: {error.message}") from error
+    for name, value in (("model", reply.model), ("fingerprint", reply.fingerprint)):
+        if len(value) > _MAX_NAME_CHARS:
+            raise EmbedderBroken(
+                f"the embedder's answer cannot be read: {name}: has {len(value)} characters, "
+                f"at most {_MAX_NAME_CHARS} are taken"
+            )
     expected = count * reply.dim * 4
     if reply.dim < 1 or len(reply.embeddings) != expected:
         raise EmbedderBroken(
@@ -173,7 +181,7 @@ def _refusal(
 ) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
     status = response.status
     try:
-        message = decode_json(response.body, _error_decoder).error.message
+        message = cut(decode_json(response.body, _error_decoder).error.message)
     except InvalidMessage:
         message = ascii(response.body[:200])
     said = f"the embedder answered {status}: {message}"

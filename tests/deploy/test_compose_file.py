@@ -2,9 +2,14 @@
 
 import os
 
+import pytest
+import yaml
+
 import tandem_embedder.settings
 import tandem_gateway.settings
+from tandem_contract.service.settings import read
 from tests.deploy.manifests import DEPLOY, compose
+from tests.deploy.memory import memory_needed
 from tests.docs.readme import variables
 from tests.support.tools import run, tool
 
@@ -38,15 +43,44 @@ def test_only_the_gateway_and_what_watches_is_reached_and_from_this_machine_alon
 
 def test_services_are_confined_and_bounded() -> None:
     services = compose()["services"]
-    for name in ("embedder", "gateway"):
-        service = services[name]
+    for name, service in services.items():
+        assert service["mem_limit"], name
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
+        assert service["restart"] == "unless-stopped"
+        assert service["logging"]["options"].keys() == {"max-size", "max-file"}
+    for name in ("embedder", "gateway"):
+        service = services[name]
         assert service["cpus"]
-        assert service["mem_limit"]
         drain = float(service["environment"]["TANDEM_SHUTDOWN_TIMEOUT_SECONDS"])
         assert float(service["stop_grace_period"].removesuffix("s")) >= drain + 5
+
+
+@pytest.mark.parametrize(("service", "limit"), [("embedder", 512), ("gateway", 1024)])
+def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(service: str, limit: int) -> None:
+    assert str(compose()["services"][service]["mem_limit"]).endswith({512: ":-512m}", 1024: ":-1g}"}[limit])
+    assert limit >= 2 * memory_needed(service)
+
+
+def test_the_gateway_answers_to_its_names_alone_since_browsers_reach_its_port() -> None:
+    content = compose()["services"]
+    assert content["gateway"]["environment"]["TANDEM_ALLOWED_HOSTS"] == "gateway,${TANDEM_ALLOWED_HOSTS:-}"
+    assert read(tandem_gateway.settings.Settings, {"TANDEM_ALLOWED_HOSTS": "gateway,"}).allowed_hosts == ("gateway",)
+    scraped = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
+    (gateway,) = [job for job in scraped if job["job_name"] == "tandem-gateway"]
+    assert gateway["static_configs"] == [{"targets": ["gateway:8000"]}]
+    # Prometheus calls embedders by their addresses.
+    assert "TANDEM_EMBEDDER_ALLOWED_HOSTS" not in content["embedder"]["environment"]
+
+
+def test_nobody_can_log_in_to_grafana() -> None:
+    environment = compose()["services"]["grafana"]["environment"]
+    assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
+    assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
+    assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"  # the API would take admin and its known password
+    assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
 
 
 def test_the_variables_are_settings_of_the_service() -> None:

@@ -79,7 +79,7 @@ def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             "tandem-embedder": [stack.embedder_url, service_url(canary)],
         }
         for job in configuration["scrape_configs"]:
-            del job["dns_sd_configs"]
+            job.pop("dns_sd_configs", None)
             job["static_configs"] = [{"targets": [url.removeprefix("http://") for url in targets[job["job_name"]]]}]
         configuration["global"] |= {
             "scrape_interval": "500ms",

@@ -21,6 +21,7 @@ from tests.deploy.manifests import (
     rendered,
     written,
 )
+from tests.deploy.memory import memory_needed
 from tests.docs.readme import variables
 
 # The oldest that docs/operations.md promises, and the two newest.
@@ -182,9 +183,64 @@ def test_only_the_gateway_reaches_an_embedder(full: list[Manifest]) -> None:
     assert [name for name, given in labels.items() if wanted <= given.items()] == ["gateway"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
     assert policy["egress"] == []
-    more = [item for item in full if item["kind"] == "NetworkPolicy" and item["metadata"]["name"] != "embedder"]
-    (scraping,) = [rule for item in more for rule in item["spec"]["ingress"]]
-    assert scraping["from"] == [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "monitoring"}}}]
+
+
+@pytest.mark.parametrize("service", ["embedder", "gateway"])
+def test_prometheus_gets_through_the_network_policies_where_it_is_asked_for(full: list[Manifest], service: str) -> None:
+    wanted = {"app.kubernetes.io/name": f"tandem-{service}"}
+    policies = [
+        item
+        for item in full
+        if item["kind"] == "NetworkPolicy" and item["spec"]["podSelector"]["matchLabels"] == wanted
+    ]
+    assert {item["metadata"]["name"] for item in policies} == {service, f"{service}-scraping"}
+    scraping = one(full, "NetworkPolicy", f"{service}-scraping")["spec"]
+    assert scraping["policyTypes"] == ["Ingress"]
+    assert scraping["ingress"] == [{"from": MONITORING, "ports": [{"port": "http", "protocol": "TCP"}]}]
+    assert all(f"{service}-scraping" != item["metadata"]["name"] for item in rendered("base"))
+
+
+def test_the_ingress_controller_alone_reaches_the_gateway(full: list[Manifest]) -> None:
+    policy = one(rendered("base"), "NetworkPolicy", "gateway")["spec"]
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates(full).items()}
+    bound = [name for name, given in labels.items() if policy["podSelector"]["matchLabels"].items() <= given.items()]
+    assert bound == ["gateway"]
+    assert policy["policyTypes"] == ["Ingress", "Egress"]
+    controller = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
+    assert policy["ingress"] == [{"from": [controller], "ports": [{"port": "http", "protocol": "TCP"}]}]
+
+
+def test_the_gateway_reaches_embedders_and_dns_alone(full: list[Manifest]) -> None:
+    to_embedders, to_dns = one(full, "NetworkPolicy", "gateway")["spec"]["egress"]
+    labels = {name: template["metadata"]["labels"] for name, template in pod_templates(full).items()}
+    (peer,) = to_embedders["to"]
+    assert peer.keys() == {"podSelector"}  # and so of this namespace alone
+    wanted = peer["podSelector"]["matchLabels"].items()
+    assert [name for name, given in labels.items() if wanted <= given.items()] == ["embedder", "embedder-canary"]
+    (container,) = pod_templates(full)["embedder"]["spec"]["containers"]
+    assert to_embedders["ports"] == [{"port": container["ports"][0]["containerPort"], "protocol": "TCP"}]
+    (peer,) = to_dns["to"]
+    assert peer.keys() == {"namespaceSelector", "podSelector"}  # both at once: a pod of DNS in its namespace
+    assert {(port["port"], port["protocol"]) for port in to_dns["ports"]} == {(53, "UDP"), (53, "TCP")}
+
+
+def test_probes_reach_a_pod_by_its_address(build: list[Manifest]) -> None:
+    # A service with a list of names refuses any other Host, and the kubelet sends the address.
+    for template in pod_templates(build).values():
+        (container,) = template["spec"]["containers"]
+        assert not [name for name in environment(container) if name.endswith("ALLOWED_HOSTS")]
+
+
+def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(build: list[Manifest]) -> None:
+    for name, template in pod_templates(build).items():
+        (container,) = template["spec"]["containers"]
+        resources = container["resources"]
+        needed = memory_needed(name.removesuffix("-canary"))
+        assert int(resources["requests"]["memory"].removesuffix("Mi")) >= needed
+        assert resources["limits"]["memory"] in {"512Mi", "1Gi"}
 
 
 def test_the_autoscaler_owns_the_number_of_embedders(full: list[Manifest]) -> None:

@@ -13,10 +13,12 @@ The graph's inputs are ``input_ids`` and ``attention_mask``, both ``(rows, lengt
 """
 
 import hashlib
-from pathlib import Path
-from typing import Literal
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Literal
 
 import msgspec
+
+from tandem_contract.decoding import InvalidMessage, cut, decode_json
 
 FORMAT = 2
 """1 had a fixed ``min_cosine`` for int8, under which a CPU with saturating kernels passed."""
@@ -32,7 +34,7 @@ class ArtefactError(Exception):
 class FileRecord(msgspec.Struct, frozen=True):
     """One file of the artefact: its length in bytes and the SHA-256 of its content in hexadecimal."""
 
-    bytes: int
+    bytes: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
 
@@ -58,7 +60,7 @@ class Variant(msgspec.Struct, frozen=True):
     """Least cosine to the known answers at which this precision counts as right on a CPU; int8's is a little under
     what exact arithmetic gives for this model."""
     files: dict[str, FileRecord]
-    """Path relative to the artefact → record; the graph and its external data."""
+    """Path relative to the artefact → record; the graph and its external data. Each path stays in the artefact."""
 
 
 class Prompts(msgspec.Struct, frozen=True):
@@ -73,8 +75,8 @@ class Manifest(msgspec.Struct, frozen=True):
 
     format: int
     model: str
-    dim: int
-    max_seq_length: int
+    dim: Annotated[int, msgspec.Meta(ge=1)]
+    max_seq_length: Annotated[int, msgspec.Meta(ge=1)]
     """Tokens, the special ones included."""
     pooling: Literal["mean", "cls"]
     source: Source
@@ -85,6 +87,9 @@ class Manifest(msgspec.Struct, frozen=True):
     prepared_with: dict[str, str]
     """Tool → version; for the reader, not part of the fingerprint."""
     prompts: Prompts = Prompts()
+
+
+_decoder = msgspec.json.Decoder(Manifest)
 
 
 class KnownAnswers(msgspec.Struct, frozen=True):
@@ -113,32 +118,65 @@ def read_manifest(folder: Path) -> Manifest:
     """
     path = folder / MANIFEST_NAME
     try:
-        manifest = msgspec.json.decode(path.read_bytes(), type=Manifest)
+        manifest = decode_json(path.read_bytes(), _decoder)
     except FileNotFoundError:
         raise ArtefactError(
             f"{folder} holds no prepared model ({MANIFEST_NAME} is missing); "
             f"run: python -m tandem_embedder.prepare --out {folder}"
         ) from None
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+    except InvalidMessage as error:
         raise ArtefactError(f"{path} is damaged ({error}); prepare the model again") from error
     if manifest.format != FORMAT:
         raise ArtefactError(
             f"{path} has format {manifest.format}, this version reads {FORMAT}; prepare the model again"
         )
+    _check_files(path, manifest)
     return manifest
+
+
+def _check_files(path: Path, manifest: Manifest) -> None:
+    """Check that each variant's graph is one of its files, all of which are verified, and in the artefact.
+
+    Raises:
+        ArtefactError: if one is not; onnxruntime would be given a file that nobody has looked at.
+    """
+
+    def refuse(field: str, why: str) -> ArtefactError:
+        return ArtefactError(f"{path} is damaged ({field}: {why}); prepare the model again")
+
+    if not manifest.variants:
+        raise refuse("variants", "is empty")
+    for precision, variant in manifest.variants.items():
+        at = f"variants.{cut(precision)}"
+        if not variant.files:
+            raise refuse(f"{at}.files", "is empty")
+        for name in variant.files:
+            place = PurePosixPath(name)
+            if place.is_absolute() or not place.parts or ".." in place.parts or "\0" in name:
+                raise refuse(f"{at}.files", f"{cut(name)!r} leads out of the folder")
+        if variant.graph not in variant.files:
+            raise refuse(f"{at}.graph", f"{cut(variant.graph)!r} is not among its files")
 
 
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     """Check that ``folder/name`` is the file that ``record`` describes.
 
     Raises:
-        ArtefactError: if it is missing, has another length, or another SHA-256.
+        ArtefactError: if it is missing, cannot be read, has another length, or another SHA-256.
     """
     path = folder / name
     try:
-        size = path.stat().st_size
+        _verify(path, record)
     except FileNotFoundError:
         raise ArtefactError(f"{path} is missing; prepare the model again") from None
+    except OSError as error:
+        raise ArtefactError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+
+
+def _verify(path: Path, record: FileRecord) -> None:
+    size = path.stat().st_size
     if size != record.bytes:
         raise ArtefactError(f"{path} has {size} bytes, not {record.bytes}; prepare the model again")
     if sha256_of(path) != record.sha256:

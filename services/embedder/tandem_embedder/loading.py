@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from tandem_contract.decoding import InvalidMessage, decode_json
 from tandem_embedder.artefact import ArtefactError, KnownAnswers, Manifest, Precision, Variant, verify_file
 from tandem_embedder.ports import Model, Tokenizer, Vectors
 
@@ -25,6 +26,8 @@ FALLBACK: Precision = "fp32"
 
 TokenizerFactory = Callable[[Path, int], Tokenizer]
 ModelFactory = Callable[[Path, int, int], Model]
+
+_answers_decoder = msgspec.json.Decoder(KnownAnswers)
 
 log = logging.getLogger(__name__)
 
@@ -123,8 +126,8 @@ def read_known_answers(folder: Path, dim: int) -> KnownAnswers:
     """
     path = folder / KNOWN_ANSWERS_NAME
     try:
-        answers = msgspec.json.decode(path.read_bytes(), type=KnownAnswers)
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+        answers = decode_json(path.read_bytes(), _answers_decoder)
+    except (OSError, InvalidMessage) as error:
         raise ArtefactError(f"{path} cannot be read ({error}); prepare the model again") from error
     if not answers.texts or [len(vector) for vector in answers.vectors] != [dim] * len(answers.texts):
         raise ArtefactError(f"{path} has not one vector of {dim} floats for each text; prepare the model again")

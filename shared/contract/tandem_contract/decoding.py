@@ -66,7 +66,7 @@ def decode_json(body: Body, decoder: msgspec.json.Decoder[T], *, at: str = "") -
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
-        if body.startswith(_BYTE_ORDER_MARK):
+        if not at and body.startswith(_BYTE_ORDER_MARK):
             return decode_json(body[len(_BYTE_ORDER_MARK) :], decoder, at=at)
         # Raised as made: an error in a local variable of a frame of its own traceback would be a reference cycle, which
         # keeps the body until Python looks for garbage.
@@ -213,4 +213,4 @@ def _written(way: _Way) -> str:
     while way is not None:
         way, step = way
         steps.append(f"[{step}]" if isinstance(step, int) else f".{cut(step)}")
-    return cut("".join(reversed(steps)).removeprefix("."), 4 * MAX_QUOTED_CHARS)
+    return cut("".join(reversed(steps)).removeprefix("."), 2 * MAX_QUOTED_CHARS)

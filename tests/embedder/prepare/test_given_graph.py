@@ -131,7 +131,7 @@ def test_external_data_counts_for_the_hash_and_must_be_there(tmp_path: Path) -> 
     files[1].write_bytes(files[1].read_bytes()[:-1] + b"\x7f")
     assert len({alone, before, given_graph.weights_digest(path)}) == 3
     files[1].unlink()
-    with pytest.raises(UnsupportedModel, match=r"external data model\.onnx\.data is missing"):
+    with pytest.raises(UnsupportedModel, match=r"external data 'model\.onnx\.data': is missing"):
         given_graph.weights_digest(path)
 
 

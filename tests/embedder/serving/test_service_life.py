@@ -76,6 +76,13 @@ def replace_the_graph_and_its_record(folder: Path) -> None:
     write_manifest(folder, msgspec.structs.replace(manifest, variants=variants))
 
 
+def name_no_files(folder: Path) -> None:
+    flip_a_byte_of_the_weights(folder)
+    manifest = read_manifest(folder)
+    variant = msgspec.structs.replace(manifest.variants["int8"], files={})
+    write_manifest(folder, msgspec.structs.replace(manifest, variants={"int8": variant}))
+
+
 @pytest.mark.parametrize(
     ("damage", "reason"),
     [
@@ -87,6 +94,7 @@ def replace_the_graph_and_its_record(folder: Path) -> None:
         (raise_the_limit_of_int8, "fp32/model.onnx is missing"),
         (raise_the_limit_of_int8_alone, "holds no fp32 to serve instead"),
         (replace_the_graph_and_its_record, "cannot be loaded"),
+        (name_no_files, "variants.int8.files: is empty"),
     ],
 )
 def test_a_damaged_model_is_never_served_and_the_reason_is_told(

@@ -100,9 +100,9 @@ def test_bad_messagepack(client: httpx.Client, body: bytes, status: int, code: s
 @pytest.mark.parametrize(
     ("headers", "status", "code", "param"),
     [
-        ({"content-type": "text/plain"}, 415, "unsupported_media_type", None),
-        ({"content-encoding": "gzip"}, 415, "unsupported_media_type", None),
-        ({"accept": "text/html"}, 406, "not_acceptable", None),
+        ({"content-type": "text/plain"}, 415, "unsupported_media_type", "content-type"),
+        ({"content-encoding": "gzip"}, 415, "unsupported_media_type", "content-encoding"),
+        ({"accept": "text/html"}, 406, "not_acceptable", "accept"),
         ({"x-request-timeout-ms": "soon"}, 422, "invalid_field", "x-request-timeout-ms"),
         ({"x-request-timeout-ms": "0"}, 504, "deadline_exceeded", None),
     ],

@@ -253,3 +253,15 @@ def test_the_decoded_types_are_those_of_the_contract() -> None:
         wanted = {field.name: (field.default, field.required) for field in msgspec.structs.fields(contracts)}
         assert fields.keys() == wanted.keys()
         assert all(fields[name] == wanted[name] for name in fields if name != "metadata")
+
+
+@pytest.mark.parametrize("number", ["1e-9999999999999999999", "0e99999999999999999999", "-0E-99999999999999999999"])
+def test_a_number_with_an_exponent_beyond_any_is_kept_as_it_was_sent(number: str, pad: str) -> None:
+    body = f'{{"documents": [{{"text": "x", "metadata": {{"k": {number}}}}}]}}{pad}'.encode()
+    assert read_ingest(body, LIMITS)[1][0].metadata == f'{{"k":{number}}}'
+
+
+def test_a_byte_order_mark_within_the_body_is_no_json(pad: str) -> None:
+    body = b'{"documents": [\xef\xbb\xbf{"text": "x"}]}' + pad.encode()
+    assert refusal(body).code == "malformed_body"
+    assert read_ingest(b"\xef\xbb\xbf" + body_of([{"text": "x"}], pad), LIMITS)[1][0].text == "x"

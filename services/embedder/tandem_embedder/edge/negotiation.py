@@ -4,7 +4,7 @@ from enum import Enum
 from functools import lru_cache
 
 from tandem_contract import headers
-from tandem_contract.decoding import InvalidMessage
+from tandem_contract.decoding import InvalidMessage, cut
 
 
 class Syntax(Enum):
@@ -27,8 +27,9 @@ def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -
     """
     if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
         raise InvalidMessage(
-            f"Content-Encoding {content_encoding.decode('latin-1')!r} is not taken; send the body as it is",
+            f"content-encoding: {cut(ascii(content_encoding.decode('latin-1')))} is not taken; send the body as it is",
             code="unsupported_media_type",
+            param="content-encoding",
         )
     media_type = _media_type(content_type or b"")
     if media_type == headers.JSON:
@@ -36,8 +37,9 @@ def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -
     if media_type == headers.MSGPACK:
         return Syntax.MSGPACK
     raise InvalidMessage(
-        f"Content-Type {media_type!r} is not taken; send {headers.JSON} or {headers.MSGPACK}",
+        f"content-type: {cut(ascii(media_type))} is not taken; send {headers.JSON} or {headers.MSGPACK}",
         code="unsupported_media_type",
+        param="content-type",
     )
 
 
@@ -55,7 +57,9 @@ def reply_syntax(accept: bytes | None) -> Syntax:
     msgpack = _quality(ranges, headers.MSGPACK)
     if json <= 0 and msgpack <= 0:
         raise InvalidMessage(
-            f"nothing in Accept can be sent; {headers.JSON} and {headers.MSGPACK} can", code="not_acceptable"
+            f"accept: nothing in it can be sent; {headers.JSON} and {headers.MSGPACK} can",
+            code="not_acceptable",
+            param="accept",
         )
     if msgpack == json:
         # "application/msgpack, */*": what is named is meant.

@@ -18,6 +18,8 @@ from tandem_embedder.prepare.pipeline import Outcome, Request, prepare
 from tandem_embedder.prepare.progress import Progress
 from tandem_embedder.prepare.sources import PINNED, LocalFolder, ModelSource, SourceFolder, first_available
 
+MAX_MESSAGE_CHARS = 1000
+
 _PRECISIONS: dict[str, tuple[Precision, ...] | None] = {"both": None, "fp32": ("fp32",), "int8": ("int8",)}
 
 
@@ -116,13 +118,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             progress,
         )
     except PrepareError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {one_line(str(error))}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
     except KeyboardInterrupt:
         print("interrupted; nothing was published", file=sys.stderr)
         return 130
     progress.say(summary(options.out, outcome))
     return 0
+
+
+def one_line(message: str) -> str:
+    """Return a message as one line of bounded length, whatever it quotes of a model's files."""
+    line = " ".join(message.split())
+    shown = line if len(line) <= MAX_MESSAGE_CHARS else f"{line[:MAX_MESSAGE_CHARS]}... ({len(line)} characters)"
+    # What is no character of the terminal's encoding, or moves its cursor, is written as an escape.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 
 
 def summary(out: Path, outcome: Outcome) -> str:

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import onnx
 from onnx import TensorProto, helper
-from onnx.external_data_helper import load_external_data_for_model
 
 from tandem_embedder.artefact import sha256_of
+from tandem_embedder.prepare import external_data
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.graph_builder import ATTENTION_MASK, EMBEDDING, INPUT_IDS, GraphBuilder
 from tandem_embedder.prepare.model_spec import Pooling
@@ -34,16 +34,12 @@ def find_graph(folder: Path) -> Path | None:
 
 
 def source_files(path: Path) -> list[Path]:
-    """Return the graph's file and those that hold its external data."""
-    model = _parse(path)
-    names = {
-        entry.value for tensor in model.graph.initializer for entry in tensor.external_data if entry.key == "location"
-    }
-    files = [path, *(path.parent / name for name in sorted(names))]
-    for file in files:
-        if not file.is_file():
-            raise UnsupportedModel(f"{path}: its external data {file.name} is missing")
-    return files
+    """Return the graph's file and those that hold its external data.
+
+    Raises:
+        UnsupportedModel: if the graph cannot be read, or its external data is not among the model's own files.
+    """
+    return [path, *external_data.files(path, _parse(path))]
 
 
 def weights_digest(path: Path) -> str:
@@ -60,9 +56,8 @@ def adapt(path: Path, pooling: Pooling) -> tuple[onnx.ModelProto, int]:
     Raises:
         UnsupportedModel: if an input is unknown, no output is usable, or the operator set is too old.
     """
-    source_files(path)
     model = _parse(path)
-    load_external_data_for_model(model, str(path.parent))
+    external_data.load(path, model)
     opset = max((entry.version for entry in model.opset_import if entry.domain in {"", "ai.onnx"}), default=0)
     if opset < OLDEST_OPSET:
         raise UnsupportedModel(f"{path}: operator set {opset} is too old ({OLDEST_OPSET} is the oldest supported)")
@@ -137,7 +132,7 @@ def _adapt_output(path: Path, model: onnx.ModelProto, graph: GraphBuilder, pooli
                 continue
             value = outputs[name]
             dims = value.type.tensor_type.shape.dim
-            if len(dims) != rank or not dims[-1].dim_value:
+            if len(dims) != rank or dims[-1].dim_value < 1:
                 raise UnsupportedModel(f"{path}: output {name}: {rank} axes are needed, the last one of fixed size")
             dim = int(dims[-1].dim_value)
             result = graph.node("Cast", [value.name], "float", to=TensorProto.FLOAT)

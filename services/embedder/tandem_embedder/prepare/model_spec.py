@@ -7,13 +7,13 @@ this package does not implement is refused by file and field; a field that says 
 not looked at.
 """
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
 from tandem_embedder.artefact import Prompts
 from tandem_embedder.prepare.errors import UnsupportedModel
+from tandem_embedder.prepare.json_file import read_json
 
 Pooling = Literal["mean", "cls"]
 Activation = Literal["gelu", "gelu_tanh", "relu"]
@@ -79,20 +79,10 @@ class _Fields:
             raise self.refuse(field, f"{value!r} is not supported (supported: {', '.join(map(repr, allowed))})")
 
 
-def _read_json(folder: Path, name: str) -> Any:
-    path = folder / name
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnsupportedModel(f"{path} is missing") from None
-    except (ValueError, OSError) as error:
-        raise UnsupportedModel(f"{path} cannot be read as JSON: {error}") from error
-
-
 def _read_object(folder: Path, name: str, *, optional: bool = False) -> _Fields:
     if optional and not (folder / name).is_file():
         return _Fields(folder, name, {})
-    values = _read_json(folder, name)
+    values = read_json(folder / name)
     if not isinstance(values, dict):
         raise UnsupportedModel(f"{folder / name}: a JSON object is needed")
     return _Fields(folder, name, values)
@@ -156,7 +146,7 @@ def read_sentence_spec(folder: Path, position_limit: int | None) -> SentenceSpec
 def _pooling_folder(folder: Path) -> str | None:
     if not (folder / MODULES).is_file():
         return None
-    modules = _read_json(folder, MODULES)
+    modules = read_json(folder / MODULES)
     path = folder / MODULES
     if not isinstance(modules, list) or not all(isinstance(module, dict) for module in modules):
         raise UnsupportedModel(f"{path}: a list of modules is needed")
@@ -188,7 +178,7 @@ def _read_pooling(folder: Path, pooling_folder: str) -> Pooling:
         prefix = "pooling_mode_"
         modes = [key.removeprefix(prefix) for key, on in fields.values.items() if key.startswith(prefix) and on]
     known: dict[str, Pooling] = {"mean_tokens": "mean", "mean": "mean", "cls_token": "cls", "cls": "cls"}
-    if len(modes) != 1 or modes[0] not in known:
+    if len(modes) != 1 or not isinstance(modes[0], str) or modes[0] not in known:
         found = " + ".join(map(str, modes)) or "none"
         raise fields.refuse("pooling_mode", f"{found} is not supported (supported: mean, cls)")
     if fields.values.get("include_prompt", True) is not True:
@@ -221,7 +211,7 @@ def _read_prompts(folder: Path) -> Prompts:
         raise fields.refuse("prompts", "an object of name and text is needed")
     texts = cast("dict[str, str]", prompts)
     default_name = fields.values.get("default_prompt_name")
-    if default_name is not None and default_name not in texts:
+    if default_name is not None and not (isinstance(default_name, str) and default_name in texts):
         raise fields.refuse("default_prompt_name", f"{default_name!r} is none of the prompts")
     default = texts[default_name] if default_name is not None else ""
     return Prompts(

@@ -13,6 +13,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from tandem_embedder.prepare.errors import UnsupportedModel
+from tandem_embedder.prepare.json_file import read_json
 
 TOKENIZER = "tokenizer.json"
 
@@ -24,12 +25,9 @@ def read_tokenizer(folder: Path) -> dict[str, Any]:
         UnsupportedModel: if there is none, or it is no JSON object.
     """
     path = folder / TOKENIZER
-    try:
-        tokenizer = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UnsupportedModel(f"{path} is missing (a vocabulary without it is not supported)") from None
-    except (ValueError, OSError) as error:
-        raise UnsupportedModel(f"{path} cannot be read as JSON: {error}") from error
+    if not path.is_file():
+        raise UnsupportedModel(f"{path} is missing (a vocabulary without it is not supported)")
+    tokenizer = read_json(path)
     if not isinstance(tokenizer, dict):
         raise UnsupportedModel(f"{path}: a JSON object is needed")
     return tokenizer | {"truncation": None, "padding": None}

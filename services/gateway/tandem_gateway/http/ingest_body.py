@@ -8,7 +8,7 @@ the event loop for as long as it takes.
 import asyncio
 import sys
 from collections.abc import Callable
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import msgspec
@@ -163,7 +163,10 @@ def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
     def compare(text: str) -> float:
         nonlocal lossy
         value = float(text)
-        lossy = lossy or Decimal(text) != Decimal(repr(value))
+        try:
+            lossy = lossy or Decimal(text) != Decimal(repr(value))
+        except InvalidOperation:  # an exponent that no number has here: kept as it was sent
+            lossy = True
         return value
 
     msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)

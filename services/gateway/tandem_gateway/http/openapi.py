@@ -18,10 +18,16 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 Schema = dict[str, Any]
 
 _COLLECTION: Final = {"type": "string", "pattern": COLLECTION_PATTERN}
-_DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS}
+# Patterns are ECMA 262's, as JSON schema has them. ``\\s`` is not Python's white space there, so that is spelt out.
+_WHITE_SPACE: Final = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_NOT_BLANK: Final = f"[^{_WHITE_SPACE}]"
+_NO_NUL: Final = {"not": {"pattern": r"\u0000"}}
+_NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f]+$"
+_DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%5[cC])"
+_DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
+_URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
+"""Of a document that is to be stored, or that a path names."""
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
-# A text of white space alone is refused; this asks for one other character.
-_NOT_BLANK: Final = r"\S"
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,11 @@ _IN_PATH: Final = _Parameter(
     "document_id",
     "path",
     "Id of the document. An id with a segment '.' or '..' between slashes is refused here: clients remove them.",
-    _DOCUMENT_ID,
+    _URL_DOCUMENT_ID,
 )
 _IN_QUERY: Final = _Parameter("id", "query", "Id of the document.", _DOCUMENT_ID)
 _DOCUMENT_PATH: Final = "/v1/collections/{collection}/documents"
+# Where a path has a parameter there is a 404: a name with a slash or a line end in it is another path.
 _READ: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _OPERATIONS: Final = (
@@ -98,7 +105,7 @@ _OPERATIONS: Final = (
         "delete_collection",
         "Delete a collection with all its documents; deleting an absent one is no error.",
         api.Deleted,
-        (403, 422, 429, 500, 503, 504),
+        (403, 404, 422, 429, 500, 503, 504),
         parameters=(_IN_COLLECTION,),
     ),
     _Operation(
@@ -116,7 +123,7 @@ _OPERATIONS: Final = (
         "delete_document",
         "Delete a document; deleting an absent one is no error.",
         api.Deleted,
-        (403, 422, 429, 500, 503, 504),
+        (403, 404, 422, 429, 500, 503, 504),
         parameters=(_IN_COLLECTION, _IN_QUERY),
     ),
     _Operation(
@@ -134,7 +141,7 @@ _OPERATIONS: Final = (
         "delete_document_by_path",
         "Delete a document; deleting an absent one is no error.",
         api.Deleted,
-        (403, 422, 429, 500, 503, 504),
+        (403, 404, 422, 429, 500, 503, 504),
         parameters=(_IN_COLLECTION, _IN_PATH),
     ),
     _Operation(
@@ -225,19 +232,30 @@ def _describe(operation: _Operation, references: Mapping[Any, Schema]) -> dict[s
 def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     """Add to the schemas what the types do not say: the settings' limits, and the rules of names and texts."""
     search = components["SearchRequest"]["properties"]
-    search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK}
+    search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION
     given = components["DocumentInput"]["properties"]
-    given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK}
-    given["id"] = {"anyOf": [_DOCUMENT_ID, {"type": "null"}], "default": None}
+    given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "null"}], "default": None}
+    given["metadata"]["propertyNames"] = _NO_NUL
+    _forbid_nul(given["metadata"]["additionalProperties"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _forbid_nul(schema: Schema) -> None:
+    """Forbid U+0000 in the strings of a schema that is a choice of types, and in those of its arrays."""
+    for choice in schema["anyOf"]:
+        if choice.get("type") == "string":
+            choice.update(_NO_NUL)
+        elif choice.get("type") == "array":
+            choice["items"].update(_NO_NUL)
 
 
 def _json(schema: Schema) -> dict[str, Any]:

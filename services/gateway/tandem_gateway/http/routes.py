@@ -16,6 +16,7 @@ from tandem_contract.client_api import (
     SearchRequest,
     StoredDocument,
 )
+from tandem_contract.decoding import cut
 from tandem_contract.service.body import unless_gone
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Endpoint, Handler, Reply
@@ -159,7 +160,7 @@ def _document_of(scope: Scope) -> tuple[str, str]:
     elif has_dot_segment(doc_id):
         raise InvalidRequest(
             "id: '.' and '..' are not allowed between slashes of a path; "
-            f"use /v1/collections/{collection}/documents?id=",
+            f"use /v1/collections/{cut(collection)}/documents?id=",
             param="id",
         )
     return collection, doc_id

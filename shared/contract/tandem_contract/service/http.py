@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tandem_contract import headers
+from tandem_contract.decoding import cut
 from tandem_contract.errors import ErrorCode
 from tandem_contract.service.body import ClientGone
 from tandem_contract.service.exchange import exchange_of
@@ -114,7 +115,7 @@ class Endpoint:
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a path that nothing is at."""
-    await refusal("not_found", f"there is nothing at {scope['path']}", "path").send(scope, send)
+    await refusal("not_found", f"there is nothing at {cut(scope['path'])}", "path").send(scope, send)
 
 
 def at_paths(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:

@@ -1,0 +1,132 @@
+"""The gateway's reader of embedders: whatever one answers is a result, or one of the declared errors."""
+
+import asyncio
+import itertools
+from typing import Any, cast
+
+import msgspec
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tandem_gateway.adapters.http1 import ConnectionBroken, Response, _Connection
+from tandem_gateway.adapters.http_embedder import _read
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    Overloaded,
+)
+from tests.fuzz.inputs import as_json, hostile, outcome, thoroughly
+from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.fakes import run
+
+pytestmark = pytest.mark.fuzz
+
+REFUSALS = (DeadlineExceeded, EmbedderBroken, EmbedderRejected, EmbedderUnavailable, Overloaded)
+ERROR = {"error": {"message": "no", "type": "t", "code": "overloaded", "param": None}}
+LONG = {"error": {**ERROR["error"], "message": "\u00e9" * 3000}}
+ANSWERS = [
+    packed(),
+    packed(fingerprint="f" * 3000),
+    packed(model="\u00e9" * 3000),
+    packed(dim=1 << 62),
+    packed(dim=-8),
+    packed(np.full((2, 8), np.nan)),
+    packed(np.full((2, 8), np.inf)),
+    msgspec.msgpack.encode({**msgspec.msgpack.decode(packed()), "embeddings": "x" * 64}),
+]
+
+
+@thoroughly
+@given(
+    status=st.sampled_from([200, 200, 200, 400, 422, 429, 500, 502, 503, 504, 301, 999]),
+    body=hostile(ANSWERS) | hostile(as_json(ERROR, LONG)),
+    retry_after=hostile([b"1", b"nan", b"inf", b"-5", b"1e300"]),
+)
+def test_an_answer_is_vectors_or_a_declared_error(status: int, body: bytes, retry_after: bytes) -> None:
+    response = Response(status, {"retry-after": retry_after.decode("latin-1")}, body)
+    found, error = outcome(lambda: _read(response, len(TEXTS)), *REFUSALS)
+    if error is not None:
+        assert 0 <= (getattr(error, "retry_after", None) or 0) <= 120
+        return
+    assert found is not None
+    assert status == 200
+    assert found.vectors.shape[0] == len(TEXTS)
+    np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-3)
+    # Both are kept with a collection, and told to clients.
+    assert len(found.model) <= 128
+    assert len(found.fingerprint) <= 128
+
+
+class _Transport:
+    """Takes what is written, and remembers whether it was closed."""
+
+    closed = False
+
+    def write(self, data: bytes) -> None:
+        """Take the request."""
+
+    def is_closing(self) -> bool:
+        return self.closed
+
+    def abort(self) -> None:
+        self.closed = True
+
+
+RESPONSES = [
+    b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nx: y\r\n\r\n",
+    b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 503 No\r\nretry-after: 1\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\n\r\nhello",
+]
+
+
+@thoroughly
+@given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4))
+def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answer: bytes, cuts: list[int]) -> None:
+    async def exchange() -> Response:
+        connection = _Connection()
+        connection.connection_made(cast(Any, _Transport()))
+        waiting = asyncio.ensure_future(connection.exchange(b""))
+        await asyncio.sleep(0)
+        edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
+        for begin, end in itertools.pairwise(edges):
+            if end > begin:
+                connection.data_received(answer[begin:end])
+        connection.eof_received()
+        connection.connection_lost(None)
+        return await waiting
+
+    response, _ = outcome(lambda: run(exchange), ConnectionBroken)
+    if response is not None:
+        assert 200 <= response.status <= 999
+        assert len(response.body) <= len(answer)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [b"HTTP/1.1 200 OK\r\n", b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n0\r\n", b"HTTP/1.1 200 OK\r\nx: "],
+    ids=["a head", "trailers", "one header"],
+)
+def test_a_head_or_trailers_without_end_are_given_up(head: bytes) -> None:
+    async def feed() -> int:
+        connection = _Connection()
+        transport = _Transport()
+        connection.connection_made(cast(Any, transport))
+        waiting = asyncio.ensure_future(connection.exchange(b""))
+        await asyncio.sleep(0)
+        connection.data_received(head)
+        sent = 0
+        while not transport.closed and sent < 4 << 20:
+            piece = b"a" * 16384 if head.endswith(b"x: ") else b"a: b\r\n" * 2048
+            connection.data_received(piece)
+            sent += len(piece)
+        assert transport.closed
+        with pytest.raises(ConnectionBroken, match="head or trailers are larger than 65536 bytes"):
+            await waiting
+        return sent
+
+    assert run(feed) < 1 << 20

@@ -1,0 +1,59 @@
+"""An embedder over HTTP without a model: each text has the vector that ``fakes.vector_of`` gives it."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Self
+
+import msgspec
+
+from tandem_contract import embed, headers
+from tandem_contract.embed import EmbedRequest, PackedEmbedReply
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        self._reply(b"{}")
+
+    def do_POST(self) -> None:
+        assert self.path == embed.PATH
+        body = self.rfile.read(int(self.headers["content-length"]))
+        texts = msgspec.msgpack.decode(body, type=EmbedRequest).texts
+        vectors = vectors_of(texts).astype("<f4").tobytes()
+        count = len(texts)
+        self._reply(
+            msgspec.msgpack.encode(PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count))
+        )
+
+    def _reply(self, body: bytes) -> None:
+        self.send_response(200)
+        self.send_header("content-type", headers.MSGPACK)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Keep quiet."""
+
+
+class HttpFakeEmbedder:
+    """Serves on a free port of the loopback while it is entered."""
+
+    def __init__(self) -> None:
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        self.url = f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()

@@ -15,8 +15,10 @@ T = TypeVar("T")
 
 MAX_MESSAGE_BYTES = 2000
 
-thoroughly = hypothesis.settings(max_examples=max(200, hypothesis.settings.default.max_examples))
-"""For decoders that take microseconds: never fewer examples than the profile has."""
+bounded = hypothesis.settings(max_examples=min(4000, hypothesis.settings.default.max_examples))
+"""For inputs that take milliseconds to draw or to read: fewer examples in `make fuzz` than its profile has."""
+thoroughly = hypothesis.settings(max_examples=min(4000, max(200, hypothesis.settings.default.max_examples)))
+"""The same, and more examples than usual in `make test`."""
 
 _TOKENS = [
     *(bytes([byte]) for byte in b'{}[],:"\\ \n\x00\xff-.eE0'),

@@ -16,7 +16,15 @@ from tandem_contract.embed import EmbedRequest, PackedEmbedReply
 from tandem_contract.errors import ReceivedErrorReply
 from tandem_contract.service import json_slices
 from tandem_contract.service.json_slices import find_array
-from tests.fuzz.inputs import as_json, assert_cost_is_linear, assert_names_its_field, hostile, outcome, thoroughly
+from tests.fuzz.inputs import (
+    as_json,
+    assert_cost_is_linear,
+    assert_names_its_field,
+    bounded,
+    hostile,
+    outcome,
+    thoroughly,
+)
 
 pytestmark = pytest.mark.fuzz
 
@@ -70,6 +78,7 @@ def test_messagepack_is_read_or_refused_by_name(kind: type, data: st.DataObject)
         assert_names_its_field(error)
 
 
+@bounded
 @given(
     body=hostile(as_json({"documents": [{"a": "[1],"}, [2, [3]], "x\\"], "n": {"documents": [1]}}, {"documents": []})),
     block=st.sampled_from([1, 3, 1 << 18]),
@@ -93,6 +102,7 @@ def test_a_body_in_slices_is_the_whole_body(body: bytes, block: int) -> None:
     assert found == expected
 
 
+@bounded
 @given(
     before=st.sampled_from([b'{"query":"', b'{"', b'{"query":"\\ud800","x":["', b'{"query":', b'{"query":"x","a":']),
     part=st.sampled_from(

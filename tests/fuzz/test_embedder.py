@@ -17,7 +17,7 @@ from tandem_embedder.edge.embed_route import BodyLimits, EmbedRoute, timeout_sec
 from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.errors import InvalidDeadline
 from tests.embedder.serving.test_artefact import GOOD
-from tests.fuzz.inputs import as_json, assert_names_its_field, hostile, outcome, thoroughly
+from tests.fuzz.inputs import as_json, assert_names_its_field, bounded, hostile, outcome, thoroughly
 
 pytestmark = pytest.mark.fuzz
 
@@ -68,6 +68,7 @@ def test_the_headers_of_a_request_are_read_or_refused_by_name(value: bytes, othe
             assert_names_its_field(error)
 
 
+@bounded
 @given(content=hostile(as_json(msgspec.to_builtins(GOOD))))
 def test_a_manifest_is_read_or_refused_in_one_line(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:

@@ -19,7 +19,15 @@ from tandem_gateway.http.ingest_body import read_ingest
 from tandem_gateway.model import NewDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
-from tests.fuzz.inputs import as_json, assert_cost_is_linear, assert_names_its_field, hostile, outcome, thoroughly
+from tests.fuzz.inputs import (
+    as_json,
+    assert_cost_is_linear,
+    assert_names_its_field,
+    bounded,
+    hostile,
+    outcome,
+    thoroughly,
+)
 from tests.support.fakes import run
 
 pytestmark = pytest.mark.fuzz
@@ -60,6 +68,7 @@ def test_an_ingest_is_read_alike_as_a_whole_and_in_parts(body: bytes) -> None:
         document.text.encode()
 
 
+@bounded
 @given(
     before=st.sampled_from(
         [
@@ -146,6 +155,7 @@ def test_the_parameters_of_a_query_are_read_or_refused_by_name(query: bytes) -> 
 HEADERS = [b"application/json", b"application/json; charset=utf-8", b"text/plain", b"gzip", b"identity", b"1000", b""]
 
 
+@bounded
 @given(
     names=st.lists(
         st.sampled_from([b"content-type", b"content-encoding", b"x-request-timeout-ms"]), unique=True, max_size=3

@@ -13,7 +13,7 @@ from tests.support.stack import gateway_process, service_url, wait_until
 LEXICAL = "lexical.sqlite3"
 LOCKS = ("gateway.lock", "snapshot.lock")
 REBUILT = "is rebuilt from the store"
-MARK_WRITTEN = "committed was missing or damaged and is written anew"
+MARK_WRITTEN = "committed was missing or damaged and is written again"
 
 
 def files_beside_the_database(data_dir: Path) -> list[Path]:

@@ -36,7 +36,13 @@ def test_a_document_is_read_by_its_id(client: Client, collection: str) -> None:
     client.ingest_and_wait([document], collection)
     reply = client.http.get(f"/v1/collections/{collection}/documents/{quote('a/b c')}")
     assert reply.status_code == 200
-    assert reply.json() == {**document, "collection": collection, "embedded": True}
+    assert reply.json() == {
+        **document,
+        "collection": collection,
+        "embedded": True,
+        "truncated": False,
+        "unknown": 0.0,
+    }
 
 
 def test_a_deleted_document_is_gone_and_may_come_back(client: Client, collection: str) -> None:

@@ -211,7 +211,7 @@ class Hits(list[Hit]):
 
     def __init__(self, hits: Iterable[Hit], lease: Lease | None = None) -> None:
         super().__init__(hits)
-        # Goes with the hits: whoever holds them, and forgets them, gives the memory back.
+        # Goes with the hits: the memory is given back when the last holder forgets them.
         self._lease = lease
 
 

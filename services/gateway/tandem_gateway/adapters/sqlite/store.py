@@ -63,7 +63,7 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
         connection.close()
         raise
     if exists and acknowledged is None:
-        noticed.append(f"{mark_path.name} was missing or damaged and is written anew")
+        noticed.append(f"{mark_path.name} was missing or damaged and is written again")
     return connection, noticed
 
 

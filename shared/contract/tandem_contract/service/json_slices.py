@@ -6,8 +6,8 @@ Each element can then be decoded by itself, and an array of too many elements is
 
 The scan works on whole blocks with numpy, which releases the interpreter's lock. It marks the characters between
 unescaped quotes, then follows the depth of brackets outside of strings, as the first stage of simdjson does (Langdale
-and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). It does not validate: whoever decodes the
-elements, and the body without them, does.
+and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). It does not validate: the decoder of the
+elements, and of the body without them, does.
 """
 
 from dataclasses import dataclass

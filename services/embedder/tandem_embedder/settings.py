@@ -25,7 +25,7 @@ class Settings:
         "PRECISION",
         "auto",
         one_of("auto", "int8", "fp32"),
-        "int8 is about three times as fast and takes a third of the memory; fp32 is the reference. auto serves int8 "
+        "int8 is about twice as fast and takes two thirds of the memory; fp32 is the reference. auto serves int8 "
         "where the model was prepared for it, else fp32. On a CPU that computes int8 wrong (x86 without VNNI) the "
         "embedder warns and serves fp32. Set fp32 everywhere if only some of the machines have VNNI: vectors of the "
         "two have different fingerprints and are never mixed",

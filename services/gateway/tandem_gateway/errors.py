@@ -117,6 +117,10 @@ class SnapshotUnusable(GatewayError):
     """There is no snapshot of the index that can be loaded; the message says why."""
 
 
+class SnapshotOutdated(SnapshotUnusable):
+    """The snapshot is of another release: nothing is damaged."""
+
+
 class NoSnapshotYet(SnapshotUnusable):
     """No snapshot was ever taken of this collection."""
 

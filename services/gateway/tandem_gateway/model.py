@@ -10,6 +10,13 @@ import numpy.typing as npt
 
 from tandem_contract.service.memory import Lease
 
+
+class Note(str):
+    """A line about a start that tells of something done, and of no damage."""
+
+    __slots__ = ()
+
+
 SNAPSHOT_FORMAT = 2
 """1 had one graph, whose vectors were not searched for."""
 

@@ -13,6 +13,7 @@ from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
 from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.index.thread import IndexThread
 from tandem_gateway.metrics import Metrics
+from tandem_gateway.model import Note
 from tandem_gateway.ports import DocumentStore, Embedder, EmbedderPool, LexicalIndex, SnapshotHelper
 from tandem_gateway.use_cases.answering import Answering
 from tandem_gateway.use_cases.documents import Documents
@@ -195,8 +196,11 @@ class Gateway:
             on_failure()
             return
         for line in storage.noticed:
-            self._metrics.index_repairs.inc()
-            log.warning("repaired at the start", extra={"repair": line})
+            if isinstance(line, Note):
+                log.info("done at the start", extra={"done": line})
+            else:
+                self._metrics.index_repairs.inc()
+                log.warning("repaired at the start", extra={"repair": line})
         self._parts = parts = self._build(storage)
         garbage.settle()
         self._metrics.ready.set(1)

@@ -173,12 +173,21 @@ class Settings:
         "more documents in one ingest get 422; bounds the time of one commit",
     )
     max_text_chars: int = setting(
-        "MAX_TEXT_CHARS", 100_000, whole_number(1, 10_000_000), "longer documents get 422; split them"
+        "MAX_TEXT_CHARS",
+        100_000,
+        whole_number(1, 10_000_000),
+        "longer documents get 422; split them. Raise the embedders' setting first: a text that they refuse fails in "
+        "its job",
     )
     max_metadata_bytes: int = setting(
         "MAX_METADATA_BYTES", 16_384, whole_number(2, 1 << 20), "larger metadata of a document, as JSON, gets 422"
     )
-    max_query_chars: int = setting("MAX_QUERY_CHARS", 8192, whole_number(1, 1_000_000), "longer queries get 422")
+    max_query_chars: int = setting(
+        "MAX_QUERY_CHARS",
+        8192,
+        whole_number(1, 1_000_000),
+        "longer queries get 422. A search's body may have eight times as many bytes, and 4,096 at least",
+    )
     max_top_k: int = setting("MAX_TOP_K", 1000, whole_number(1, 10_000), "a larger top_k gets 422")
     max_collections: int = setting(
         "MAX_COLLECTIONS", 100, whole_number(1, 100_000), "collections at the most; each has an index in memory"

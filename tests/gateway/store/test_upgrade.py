@@ -9,7 +9,7 @@ import pytest
 from tandem_gateway.adapters.sqlite import check, schema
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import open_checked
-from tandem_gateway.model import Coverage
+from tandem_gateway.model import Coverage, Note
 from tests.support.fakes import run
 from tests.support.stores import document, embed_pending, opened
 
@@ -35,6 +35,7 @@ def test_an_older_store_is_upgraded_and_says_so(older: Path):
     connection, noticed = open_checked(older)
     connection.close()
     assert noticed == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]
+    assert [type(line) for line in noticed] == [Note]  # nothing was damaged: no alert
     assert version(older) == schema.VERSION
     again, noticed = open_checked(older)
     again.close()
@@ -109,3 +110,17 @@ def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
 def test_the_share_that_makes_a_text_unreadable():
     assert not Coverage(unknown=0.5).unreadable
     assert Coverage(unknown=0.51).unreadable
+
+
+@pytest.mark.parametrize("beside", [None, "index", "lexical.sqlite3"])
+def test_a_store_by_itself_is_a_backup_put_back_and_no_repair(older: Path, beside: str | None):
+    connection, _ = open_checked(older)
+    connection.execute("PRAGMA journal_mode=DELETE")
+    connection.close()
+    (older / "committed").unlink()
+    if beside is not None:
+        (older / beside).mkdir()
+    connection, noticed = open_checked(older)
+    connection.close()
+    assert [isinstance(line, Note) for line in noticed] == [beside is None]
+    assert "committed" in noticed[0]

@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from tandem_gateway.adapters.fsync import sync
-from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
+from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
 from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
 from tandem_gateway.ports import GraphFactory, SavedBase
 
@@ -62,7 +62,7 @@ class Snapshots:
             content = path.read_bytes()
             found = msgspec.json.decode(content, type=_AnyManifest).manifest.format
             if found != SNAPSHOT_FORMAT:
-                raise SnapshotUnusable(f"{path.name} has format {found}, this release reads {SNAPSHOT_FORMAT}")
+                raise SnapshotOutdated(f"{path.name} has format {found}, this release reads {SNAPSHOT_FORMAT}")
             sealed = msgspec.json.decode(content, type=_SealedManifest)
         except FileNotFoundError:
             if path.parent.is_dir():
@@ -81,7 +81,7 @@ class Snapshots:
             SnapshotUnusable: if a file is missing, damaged, or made by another version of the library.
         """
         if manifest.description != factory.description():
-            raise SnapshotUnusable(f"it was made by {manifest.description}, this is {factory.description()}")
+            raise SnapshotOutdated(f"it was made by {manifest.description}, this is {factory.description()}")
         folder = self._folder(manifest.collection_id)
         if not manifest.files:
             raise SnapshotUnusable("it names no files")

@@ -19,6 +19,7 @@ from tandem_gateway.errors import (
     NoSnapshotYet,
     NotFound,
     Overloaded,
+    SnapshotOutdated,
     SnapshotUnusable,
     TooManyBytes,
 )
@@ -28,7 +29,7 @@ from tandem_gateway.index.findable import Candidates, FindableIndex
 from tandem_gateway.index.follower import Position
 from tandem_gateway.index.hits import LiveRows, score
 from tandem_gateway.index.saving import Places
-from tandem_gateway.model import CollectionRecord, Hit, Hits, LiveDocument, SnapshotManifest, Vectors
+from tandem_gateway.model import CollectionRecord, Hit, Hits, LiveDocument, Note, SnapshotManifest, Vectors
 from tandem_gateway.ports import ChangeFeed
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,8 @@ class Indexes:
         except NoSnapshotYet:
             pass
         except SnapshotUnusable as reason:
-            noticed.append(f"index of collection {record.name!r} is rebuilt from the store: {reason}")
+            line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
+            noticed.append(Note(line) if isinstance(reason, SnapshotOutdated) else line)
         if record.live <= _MOST_NEW_AT_START:
             return None, None, "store"
         return (*self._build(record), "store")

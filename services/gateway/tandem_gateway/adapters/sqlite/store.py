@@ -22,12 +22,22 @@ from tandem_gateway.adapters.sqlite.connection import (
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
-from tandem_gateway.model import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
+from tandem_gateway.model import (
+    CollectionRecord,
+    DocumentView,
+    EmbeddedBatch,
+    JobRecord,
+    NewDocument,
+    Note,
+    PendingBatch,
+)
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
+# What a gateway that ran leaves beside the store, and a backup has not.
+_BESIDE = (mark.FILE_NAME, "index", "lexical.sqlite3")
 # So many jobs more than the limit may be there. To count them takes a millisecond for 100,000.
 _JOBS_BETWEEN_LOOKS = 100
 
@@ -45,6 +55,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     path = data_dir / FILE_NAME
     mark_path = data_dir / mark.FILE_NAME
     acknowledged = mark.read_mark(mark_path)
+    # A store by itself is a backup that was put back, which has no mark.
+    restored = not any((data_dir / name).exists() for name in _BESIDE)
     exists = path.exists() and path.stat().st_size > 0
     if not exists and acknowledged:
         raise check.lost_commits(path, 0, acknowledged)
@@ -63,7 +75,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
         connection.close()
         raise
     if exists and acknowledged is None:
-        noticed.append(f"{mark_path.name} was missing or damaged and is written again")
+        line = f"{mark_path.name} was missing or damaged and is written again"
+        noticed.append(Note(line) if restored else line)
     return connection, noticed
 
 
@@ -120,7 +133,7 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
     connection.execute("BEGIN IMMEDIATE")
     schema.upgrade(connection, version)
     connection.execute("COMMIT")
-    return [f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it"]
+    return [Note(f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it")]
 
 
 class SqliteStore:

@@ -29,6 +29,10 @@ class CacheUnusable(Exception):
     """The file is damaged, or of another store or version; it has to be rebuilt."""
 
 
+class CacheOutdated(CacheUnusable):
+    """The file is of another release: nothing is damaged."""
+
+
 class Opened(NamedTuple):
     """An open file, and what it holds."""
 
@@ -86,12 +90,12 @@ def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tu
     (application_id,) = execute("PRAGMA application_id").fetchone()
     (version,) = execute("PRAGMA user_version").fetchone()
     if (application_id, version) != (_APPLICATION_ID, _VERSION):
-        raise CacheUnusable(f"it is of version {version}, not of {_VERSION}")
+        raise CacheOutdated(f"it is of version {version}, not of {_VERSION}")
     found = execute("SELECT store_id, row_id, analysis FROM position").fetchall()
     if len(found) != 1 or found[0][0] != store_id:
         raise CacheUnusable("it is of another store")
     if found[0][2] != ANALYSIS_VERSION:
-        raise CacheUnusable(f"its terms are of version {found[0][2]}, not of {ANALYSIS_VERSION}")
+        raise CacheOutdated(f"its terms are of version {found[0][2]}, not of {ANALYSIS_VERSION}")
     position = int(found[0][1])
     if position > last_row:
         raise CacheUnusable(f"it holds row {position}, the store ends at {last_row}")

@@ -24,9 +24,9 @@ from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
-from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
-from tandem_gateway.model import CollectionRecord, Hit
+from tandem_gateway.model import CollectionRecord, Hit, Note
 
 log = logging.getLogger(__name__)
 
@@ -278,7 +278,8 @@ class LexicalFollower:
         try:
             return LexicalCache(path, self._store_id, last)
         except CacheUnusable as error:
-            self.noticed.append(f"{path.name} is rebuilt from the store: {error}")
+            line = f"{path.name} is rebuilt from the store: {error}"
+            self.noticed.append(Note(line) if isinstance(error, CacheOutdated) else line)
             remove(path)
         try:
             return LexicalCache(path, self._store_id, last)

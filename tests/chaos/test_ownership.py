@@ -106,3 +106,15 @@ def test_a_data_directory_that_is_gone_takes_no_writes(gateway: tuple[ServicePro
     assert (health.status_code, health.json()["status"]) == (503, "failed")
     assert "removed or replaced" in health.json()["detail"]
     assert str(tmp_path) not in answer.text + health.text
+
+
+def test_a_port_in_use_ends_the_start(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
+    _, client = gateway
+    port = client.url.rpartition(":")[2]
+    second, other = gateway_process(
+        tmp_path, tmp_path / "other", "http://127.0.0.1:9", name="second", env={"TANDEM_GATEWAY_PORT": port}
+    )
+    other.close()
+    assert second.start().wait_exit() == 1
+    assert "address already in use" in second.log_text()
+    assert_sound(tmp_path / "other")

@@ -1,5 +1,7 @@
 """The gateway served until a signal."""
 
+import contextlib
+
 from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_gateway.app import make_app
@@ -25,5 +27,6 @@ def serve(settings: Settings) -> int:
         on_signal=drain,
         connections=ConnectionLimit(settings.max_connections, "TANDEM_MAX_CONNECTIONS"),
     )
-    server.run()
+    with contextlib.suppress(SystemExit):  # uvicorn's, if it cannot listen; it has logged why
+        server.run()
     return 1 if gateway.failure is not None or not server.started else 0

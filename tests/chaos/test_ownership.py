@@ -98,6 +98,7 @@ def test_a_second_gateway_is_refused_though_the_lock_s_file_is_gone(
 def test_a_data_directory_that_is_gone_takes_no_writes(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
     _, client = gateway
     client.ingest_and_wait([{"id": "x", "text": "an owned document"}])
+    assert "\ntandem_gateway_store_readable 1.0\n" in client.http.get("/metrics").text
     shutil.rmtree(tmp_path / "data")
     answer = client.http.post("/v1/ingest", json={"documents": [{"id": "y", "text": "a lost document"}]})
     assert (answer.status_code, answer.json()["error"]["code"]) == (503, "storage_unavailable")
@@ -106,6 +107,10 @@ def test_a_data_directory_that_is_gone_takes_no_writes(gateway: tuple[ServicePro
     assert (health.status_code, health.json()["status"]) == (503, "failed")
     assert "removed or replaced" in health.json()["detail"]
     assert str(tmp_path) not in answer.text + health.text
+    metrics = client.http.get("/metrics")
+    assert metrics.status_code == 200
+    assert "\ntandem_gateway_store_readable 0.0\n" in metrics.text
+    assert 'tandem_gateway_documents{collection="default"}' in metrics.text
 
 
 def test_a_port_in_use_ends_the_start(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_more_connections_than_the_limit_are_refused_at_once_and_counted(caplog:
     async def test(app: App, port: int) -> None:
         held = [await connect(port) for _ in range(2)]
         for reader, writer in held:
-            writer.write(GET % 0)
+            writer.write(GET % 0 + b"GET /begun HTTP/1.1\r\n")
             await reader.readuntil(b"/0")
         for _ in range(3):
             reader, writer = await connect(port)
@@ -236,6 +236,26 @@ def test_more_connections_than_the_limit_are_refused_at_once_and_counted(caplog:
     with caplog.at_level(logging.WARNING):
         served(test, max_connections=2)
     assert [record.message for record in caplog.records] == ["refused connections"]
+
+
+def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> None:
+    async def test(app: App, port: int) -> None:
+        held = [await connect(port) for _ in range(3)]
+        for number in (1, 0):  # the third has sent nothing, but came last
+            reader, writer = held[number]
+            writer.write(GET % 7)
+            await reader.readuntil(b"/7")
+        for number in (2, 1, 0):
+            reader, writer = await connect(port)
+            writer.write(GET % 7 + b"GET /begun HTTP/1.1\r\n")  # a connection that does not wait
+            await reader.readuntil(b"/7")
+            assert await held[number][0].read() == b""
+            held[number][1].close()
+            held.append((reader, writer))
+        for _, writer in held[3:]:
+            writer.close()
+
+    served(test, max_connections=3)
 
 
 def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:

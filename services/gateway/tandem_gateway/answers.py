@@ -1,9 +1,8 @@
 """What the documents of one answer may take: a bound in bytes, and a part of the memory that all requests share."""
 
-import sys
 from dataclasses import dataclass
 
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget, memory_bytes, utf8_bytes
 from tandem_gateway.errors import InvalidRequest, Overloaded
 from tandem_gateway.model import Hit, Hits
 
@@ -25,12 +24,11 @@ class AnswerLimits:
         characters = sum(len(hit.text) + len(hit.metadata) for hit in hits)
         if 4 * characters <= FREE_BYTES:
             return Hits(hits)
-        size = sum(sys.getsizeof(hit.text) + sys.getsizeof(hit.metadata) for hit in hits)
-        if size > self.bytes:
+        if sum(utf8_bytes(hit.text) + utf8_bytes(hit.metadata) for hit in hits) > self.bytes:
             raise self.too_large(top_k)
         lease = self.memory.lease()
         try:
-            lease.hold(size)
+            lease.hold(sum(memory_bytes(hit.text) + memory_bytes(hit.metadata) for hit in hits))
         except OverBudget as error:
             raise Overloaded(str(error)) from error
         return Hits(hits, lease)

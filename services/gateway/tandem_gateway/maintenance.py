@@ -41,10 +41,14 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
     lock = DataLock(data_dir, SNAPSHOT)
     try:
         feed = SqliteChangeFeed(data_dir / FILE_NAME)
-        places = Places(feed, Snapshots(data_dir), UsearchGraphFactory(), sizes)
+        snapshots = Snapshots(data_dir)
+        places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         saved: list[Saved] = []
         try:
-            for record in feed.collections():
+            records = feed.collections()
+            for name in snapshots.remove_orphans(record.collection_id for record in records):
+                say(f"index folder {name!r} belonged to a collection that is gone and was removed")
+            for record in records:
                 done, _ = update_snapshot(places, record, may_publish=may_publish, say=say)
                 if done is not None:
                     saved.append(done)

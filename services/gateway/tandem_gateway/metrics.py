@@ -212,10 +212,7 @@ class Metrics:
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were started again.", registry=registry
         )
-        self.ready = Gauge("tandem_gateway_ready", "1 if the gateway takes requests.", registry=registry)
-        self.embedder_up = Gauge(
-            "tandem_gateway_embedder_up", "1 if an embedder says that it is ready.", registry=registry
-        )
+        self._add_states()
         self._replicas = Gauge(
             "tandem_gateway_embedder_replicas",
             "Embedders by pool and state: serving, ejected after failures, draining (its name leads elsewhere now).",
@@ -418,6 +415,18 @@ class Metrics:
     def exposition(self) -> bytes:
         """Return everything in Prometheus' text format."""
         return generate_latest(self.registry)
+
+    def _add_states(self) -> None:
+        registry = self.registry
+        self.store_readable = Gauge(
+            "tandem_gateway_store_readable",
+            "1 if the store could be read for this; if not, counts are the last ones.",
+            registry=registry,
+        )
+        self.ready = Gauge("tandem_gateway_ready", "1 if the gateway takes requests.", registry=registry)
+        self.embedder_up = Gauge(
+            "tandem_gateway_embedder_up", "1 if an embedder says that it is ready.", registry=registry
+        )
 
     def _show_version(self, version: str) -> None:
         build = Gauge(

@@ -155,7 +155,12 @@ class Gateway:
             self._metrics.pool(pool.state())
         if self._parts is not None and self._storage is not None:
             self._metrics.queued_queries.set(self._parts.search.queued)
-            records = await self._storage.store.collections()
+            try:
+                records = await self._storage.store.collections()
+            except StorageError:
+                self._metrics.store_readable.set(0)  # and the counts stay as they were last
+                return self._metrics.exposition()
+            self._metrics.store_readable.set(1)
             self._metrics.forget_collections()
             for record in records:
                 self._metrics.collection(record.name, record.live, record.pending)

@@ -1,7 +1,9 @@
 """Rows that are kept are the store's, and no more of them than fit; hits descend by cosine."""
 
+import sys
 from collections.abc import Sequence
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -83,7 +85,7 @@ def test_rows_that_are_kept_count_for_the_bytes_that_may_be_taken(feed):
     rows = LiveRows(10 * _ROW_BYTES)
     rows.get({1}, feed, ENOUGH)
     rows.get({1, 2}, feed, 10_000)
-    assert feed.most_bytes == 10_000 - bytes_of(row(1))
+    assert feed.most_bytes == 10_000 - len(row(1).text) - len(row(1).metadata)
 
 
 def test_a_character_may_take_four_bytes():
@@ -117,3 +119,19 @@ def test_no_cosine_is_beyond_one():
 
 def test_candidates_without_rows_are_no_hits():
     assert found(Candidates([3], {}), {}) == []
+
+
+@pytest.mark.parametrize("text", ["plain", "é" * 1_000, "数据库" * 1_000, "🎉" * 1_000, "plain 🎉"])
+def test_a_row_has_one_size_also_once_its_text_was_encoded(text: str):
+    # A text of its own: CPython keeps the UTF-8 of a text that was encoded.
+    read = LiveDocument(1, "d", "".join(text), "{}", b"")
+    before = bytes_of(read)
+    msgspec.json.encode(read.text)
+    assert bytes_of(read) == before >= sys.getsizeof(read.text) - 100
+
+
+def test_rows_that_are_read_again_do_not_add_up(feed):
+    rows = LiveRows(1 << 20)
+    for _ in range(3):
+        rows._keep({1: row(1), 2: row(2)})
+    assert rows._bytes == bytes_of(row(1)) + bytes_of(row(2))

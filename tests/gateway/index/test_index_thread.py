@@ -34,7 +34,7 @@ from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Hit, Hits
+from tandem_gateway.model import Hit, Hits, Note
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, run, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
 
@@ -499,3 +499,52 @@ def test_what_takes_long_is_for_the_thread(store: SqliteStore, thread: IndexThre
         assert not await done_at_once(thread, [query("text of a"), query("text of b")])
 
     run(test)
+
+
+def test_a_successor_whose_commit_was_not_told_of_yet_is_found(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        thread = IndexThread(
+            lambda: SqliteChangeFeed(tmp_path / FILE_NAME, lambda: 1),  # tells of no later commit
+            Snapshots(tmp_path),
+            UsearchGraphFactory(),
+            answer_limits(),
+            sizes=SMALL,
+        )
+        thread.start().result(WAIT_SECONDS)
+        await store.accept("job2", "default", [document("a", metadata='{"n":1}')], 2.0)
+        (found, *_) = hits(thread, "text of a")
+        assert (found.doc_id, found.metadata) == ("a", '{"n":1}')
+        thread.close()
+
+    run(test)
+
+
+def test_the_snapshots_of_deleted_collections_go_with_the_next_save(store: SqliteStore, tmp_path: Path):
+    async def test() -> None:
+        await ingest(store, [document(f"d{number}") for number in range(6)], collection="gone")
+        maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+        assert len(list((tmp_path / "index").iterdir())) == 1
+        await store.delete_collection("gone")
+        said: list[str] = []
+        maintenance.snapshot(tmp_path, SMALL, lambda: True, said.append)
+        assert list((tmp_path / "index").iterdir()) == []
+        assert "a collection that is gone" in said[0]
+
+    run(test)
+
+
+def test_a_snapshot_of_an_older_release_is_no_damage_and_goes_with_the_next_save(tmp_path: Path):
+    said: list[str] = []
+    with opened(tmp_path) as store:
+        run(lambda: ingest(store, [document("a")]))
+        (record,) = run(store.collections)
+        older = tmp_path / "index" / str(record.collection_id)
+        older.mkdir(parents=True)
+        (older / "manifest.json").write_bytes(b'{"manifest":{"format":1},"sha256":""}')
+        thread, noticed = start(tmp_path)
+        thread.close()
+        assert [isinstance(line, Note) for line in noticed] == [True]
+    assert maintenance.verify(tmp_path, said.append), said
+    maintenance.snapshot(tmp_path, Sizes(), lambda: True, said.append)
+    assert not older.exists()

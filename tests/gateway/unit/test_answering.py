@@ -291,3 +291,13 @@ def test_a_query_that_was_cut_is_counted_and_told():
         assert not (await bench.ask(mode="lexical")).coverage.truncated
 
     run(test)
+
+
+def test_an_answer_by_words_is_of_the_whole_query():
+    async def test() -> None:
+        bench = Bench()
+        bench.embedder.coverage = lambda text: Coverage(truncated=True, unknown=1.0)
+        answer = await bench.ask()
+        assert (answer.mode, answer.coverage) == ("lexical", Coverage(unknown=1.0))
+
+    run(test)

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import sys
 import time
 from dataclasses import dataclass
 from typing import Annotated, Final, Protocol
@@ -16,7 +15,7 @@ from tandem_contract.service.body import ClientGone, read_body, unless_gone
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_contract.service.json_slices import find_array
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, memory_bytes
 from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.edge.replies import internal, of_error
@@ -111,7 +110,7 @@ class EmbedRoute:
         else:
             request = await asyncio.to_thread(self._read, body, syntax)
         if len(body) > FREE_BYTES:
-            lease.hold(sum(map(sys.getsizeof, request.texts)))
+            lease.hold(sum(map(memory_bytes, request.texts)))
         del body
         if timeout is not None:
             timeout -= time.perf_counter() - started  # it counts from the request's arrival

@@ -6,7 +6,6 @@ the event loop for as long as it takes.
 """
 
 import asyncio
-import sys
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -16,7 +15,7 @@ import msgspec
 from tandem_contract.client_api import DEFAULT_COLLECTION, DocumentInput, Metadata, MetadataValue
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_contract.service.json_slices import ArraySlices, find_array
-from tandem_contract.service.memory import Lease
+from tandem_contract.service.memory import Lease, memory_bytes
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.model import NewDocument, NewDocuments
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
@@ -174,4 +173,4 @@ def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
 
 
 def _bytes_of(document: NewDocument) -> int:
-    return sys.getsizeof(document.text) + sys.getsizeof(document.metadata) + _OBJECT_BYTES
+    return memory_bytes(document.text) + memory_bytes(document.metadata) + _OBJECT_BYTES

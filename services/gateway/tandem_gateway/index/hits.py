@@ -1,11 +1,11 @@
 """From candidates to hits: the rows of live documents, of which those used last are kept, and their scores."""
 
-import sys
 from collections import OrderedDict
 from collections.abc import Collection
 
 import numpy as np
 
+from tandem_contract.service.memory import memory_bytes, utf8_bytes
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.overlay import exact_scores
 from tandem_gateway.model import Hit, LiveDocument, Vectors
@@ -13,7 +13,7 @@ from tandem_gateway.ports import ChangeFeed
 
 _FLOAT32 = np.dtype("<f4")
 # Of Python's objects around the values of a row; an estimate.
-_OVERHEAD_BYTES = 500
+_OVERHEAD_BYTES = 600
 
 
 class LiveRows:
@@ -43,7 +43,7 @@ class LiveRows:
         """
         found, missing = self._look_up(row_ids)
         if missing:
-            taken = sum(map(bytes_of, found.values()))
+            taken = sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in found.values())
             read = feed.documents(sorted(missing), most_bytes - taken)
             found.update(read)
             self._keep(read)
@@ -63,16 +63,18 @@ class LiveRows:
         return found, missing
 
     def _keep(self, rows: dict[int, LiveDocument]) -> None:
-        self._kept.update(rows)
-        self._bytes += sum(map(bytes_of, rows.values()))
+        for row_id, row in rows.items():
+            replaced = self._kept.pop(row_id, None)
+            self._kept[row_id] = row
+            self._bytes += bytes_of(row) - (bytes_of(replaced) if replaced is not None else 0)
         while self._bytes > self._capacity:
             _, row = self._kept.popitem(last=False)
             self._bytes -= bytes_of(row)
 
 
 def bytes_of(row: LiveDocument) -> int:
-    """Return the memory that a row takes, about; a character may take four bytes."""
-    return sys.getsizeof(row.text) + sys.getsizeof(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
+    """Return the memory that a row takes, about; always the same for one row."""
+    return memory_bytes(row.text) + memory_bytes(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
 
 
 def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument], top_k: int) -> list[Hit]:

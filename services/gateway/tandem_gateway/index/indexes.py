@@ -268,9 +268,12 @@ class Indexes:
                 rows = self._rows.get(wanted, self._feed, self._limits.bytes)
             except TooManyBytes:
                 return self._answer_one_by_one(queries, candidates, started)
-            # A row that was replaced between index and store has its successor found by another look.
-            if len(rows) == len(wanted) or not self.follow():
+            if len(rows) == len(wanted):
                 break
+            # A row was replaced between index and store. Its successor is in the store, though the writer may not have
+            # told of it yet.
+            self._feed.news_not_taken()
+            self.follow()
         return self._answers(queries, candidates, rows, started)
 
     def search_in_memory(self, queries: Sequence[VectorQuery], most: int) -> list[Answer] | None:

@@ -62,6 +62,7 @@ def update_snapshot(
     if manifest is not None and not _has_work(places.feed, record, manifest):
         return None, None
     if manifest is None and record.live < places.sizes.graph and not rebuild:
+        places.snapshots.remove(record.collection_id)  # what is there cannot be used
         # No graph is built, and a start reads the vectors from the store: removals need not be remembered.
         return Saved(record.collection_id, places.feed.last_change(), graph=False), None
     builder, position = _built(places, record, manifest, say)

@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
+from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import SEARCH_EFFORT, Base
 from tandem_gateway.index.findable import FindableIndex
@@ -50,7 +50,7 @@ def verify(places: Places, record: CollectionRecord, say: Say) -> Verified:
     try:
         base, position = follower.restore(places.feed, places.snapshots, places.factory, record, writable=False)
         origin = "from its snapshot"
-    except NoSnapshotYet:
+    except (NoSnapshotYet, SnapshotOutdated):
         pass
     except SnapshotUnusable as reason:
         return Verified(False, f"{reason}; the next start builds it from the store")

@@ -170,7 +170,7 @@ class Answering:
             return by_vector
         # Of a query that is wholly unknown the vector is nearest to other texts that are: better none than those.
         if hits or dense.coverage.unknown == 1.0:
-            return Answer(hits, "lexical", coverage=dense.coverage)
+            return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # all words counted
         return by_vector
 
     async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:

@@ -94,3 +94,17 @@ class Lease:
 
     def __del__(self) -> None:
         self.release()
+
+
+def utf8_bytes(text: str) -> int:
+    """Return the bytes of a text in UTF-8."""
+    return len(text) if text.isascii() else len(text.encode())
+
+
+def memory_bytes(text: str) -> int:
+    """Return the memory that a text may take, in bytes.
+
+    ``sys.getsizeof`` will not do: CPython keeps the UTF-8 of a text beside it once it was encoded, so that the same
+    text takes more later. A character takes up to four bytes, and its UTF-8.
+    """
+    return len(text) if text.isascii() else 4 * len(text) + len(text.encode())

@@ -25,8 +25,3 @@ def first_within(rows: Iterable[R], bytes_of: Callable[[R], int], most_bytes: in
             break
         found.append(row)
     return found
-
-
-def utf8_bytes(text: str) -> int:
-    """Return the length of a text in UTF-8."""
-    return len(text) if text.isascii() else len(text.encode())

@@ -2,13 +2,13 @@
 
 import dataclasses
 import sqlite3
-import sys
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from tandem_gateway.adapters.sqlite.batching import first_within, utf8_bytes
+from tandem_contract.service.memory import utf8_bytes
+from tandem_gateway.adapters.sqlite.batching import first_within
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.model import (
@@ -215,7 +215,7 @@ def live_documents(
                 raise damaged_row(row[0])
             found[row[0]] = LiveDocument(*row[:5])
             if most_bytes is not None:
-                taken += sys.getsizeof(row[2]) + sys.getsizeof(row[3])
+                taken += utf8_bytes(row[2]) + utf8_bytes(row[3])
                 if taken > most_bytes:
                     raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
     return found
@@ -242,7 +242,7 @@ def findable_documents(
                 raise damaged_row(row_id)
             found[row_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
             if most_bytes is not None:
-                taken += sys.getsizeof(text) + sys.getsizeof(metadata)
+                taken += utf8_bytes(text) + utf8_bytes(metadata)
                 if taken > most_bytes:
                     raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
     return found

@@ -62,7 +62,11 @@ class BoundedHttp(RequestReader):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin to wait for the first head."""
-        if len(self.connections) >= self.limit.limit:
+        if len(self.connections) >= self.limit.limit and self.limit.idle:
+            waiting = cast("BoundedHttp", next(iter(self.limit.idle)))
+            del self.limit.idle[waiting]
+            waiting.flow.close()
+        elif len(self.connections) >= self.limit.limit:
             self.transport = transport
             self.flow = ConnectionFlow(transport, self.loop)
             transport.write(self.limit.response())
@@ -74,12 +78,14 @@ class BoundedHttp(RequestReader):
             return
         super().connection_made(transport)
         self.flow = ConnectionFlow(transport, self.loop)
+        self.limit.idle[self] = None
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Let the handler of every request know."""
         if self._lingers:
             self.limit.lingering -= 1
+        self.limit.idle.pop(self, None)
         self._head_complete()
         if self._gone_timer is not None:
             self._gone_timer.cancel()
@@ -134,6 +140,7 @@ class BoundedHttp(RequestReader):
 
     def on_message_begin(self) -> None:
         """Begin to read a head, unless too many requests wait."""
+        self.limit.idle.pop(self, None)
         if len(self.pipeline) >= MAX_WAITING:
             raise Refusal(
                 429, "overloaded", f"more than {MAX_WAITING} requests wait on this connection; await their answers"
@@ -173,6 +180,8 @@ class BoundedHttp(RequestReader):
         else:
             self.flow.hold_reading = False
             self.flow.resume_reading()
+            if self._head_bytes is None and not self._in_body:
+                self.limit.idle[self] = None
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )

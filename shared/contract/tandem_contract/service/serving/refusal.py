@@ -1,5 +1,6 @@
 """Answers to what never becomes a request of the application: bad heads and framing, connections over the limit."""
 
+import asyncio
 import logging
 import time
 from typing import Final
@@ -55,7 +56,11 @@ class Refusal(Exception):
 
 
 class ConnectionLimit:
-    """Bounds the open connections of a service; a connection over the limit is answered 503 and closed."""
+    """Bounds the open connections of a service.
+
+    A connection over the limit takes the place of one that waits for a request, so that clients that keep connections
+    cannot keep out a probe. If there is none, it is answered 503 and closed.
+    """
 
     def __init__(self, limit: int, setting: str) -> None:
         """Make the limit.
@@ -66,6 +71,8 @@ class ConnectionLimit:
         """
         self.limit = limit
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
+        self.idle: dict[asyncio.BaseProtocol, None] = {}
+        """Connections without a request, those that wait longest first; at the limit the first makes room."""
         self.lingering = 0
         """Connections over the limit that are open until their client has sent what it sends."""
         self._refused = 0

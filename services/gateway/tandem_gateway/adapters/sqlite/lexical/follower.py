@@ -15,11 +15,11 @@ What it finds of a collection: the documents that dense search can find, and tho
 
 import contextlib
 import logging
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from tandem_contract.service.memory import utf8_bytes
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
@@ -169,7 +169,7 @@ class LexicalFollower:
             start += len(page)
             left = None if most_bytes is None else most_bytes - taken
             rows = reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
-            taken += sum(sys.getsizeof(row.text) + sys.getsizeof(row.metadata) for row in rows.values())
+            taken += sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in rows.values())
             hits += [
                 Hit(row.doc_id, score, row.text, row.metadata) for row_id, score in page if (row := rows.get(row_id))
             ]

@@ -98,8 +98,9 @@ class Settings:
         "EMBEDDER_MAX_CONNECTIONS",
         2048,
         whole_number(1, 1_000_000),
-        "open connections, idle and probes' ones included; over it a new connection gets 503. Bounds the memory of "
-        "heads and small bodies, up to 128 KiB each. Keep it under the limit of open files",
+        "open connections; over it a new one takes the place of the one that waits longest for a request, or gets 503 "
+        "if none waits. Bounds the memory of heads and small bodies, up to 128 KiB each. Keep it under the limit of "
+        "open files",
     )
     allowed_hosts: tuple[str, ...] = setting(
         "EMBEDDER_ALLOWED_HOSTS",

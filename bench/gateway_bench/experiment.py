@@ -9,7 +9,8 @@ from gateway_bench import queries
 from gateway_bench.api import SEARCH_PATH, Api, ApiError
 from gateway_bench.architectures.catalogue import Architecture, Site
 from gateway_bench.architectures.environments import EnvironmentFailed
-from gateway_bench.architectures.running import ArchitectureFailed, Running, free_port
+from gateway_bench.architectures.processes import free_port
+from gateway_bench.architectures.running import ArchitectureFailed, Running
 from gateway_bench.architectures.sampling import Sampler, Usage
 from gateway_bench.corpus import Document
 from gateway_bench.load.ceiling import measure_ceiling

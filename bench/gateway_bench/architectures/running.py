@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -22,14 +21,6 @@ _REASON_CHARS = 400
 
 class ArchitectureFailed(Exception):
     """A process ended, or is not ready in time; the message ends with what it said last."""
-
-
-def free_port() -> int:
-    """Return a TCP port of the loopback that nobody listened on a moment ago."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Running:

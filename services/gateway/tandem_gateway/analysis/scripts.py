@@ -22,7 +22,7 @@ STACKERS: Final = "\u1039\u17d2"
 """Burmese virama and Khmer coeng: the consonant behind one belongs to the syllable before it."""
 
 
-def _ranges(code_points: Iterable[int]) -> str:
+def ranges(code_points: Iterable[int]) -> str:
     """Return code points in ascending order as ranges of a character class."""
     ranges: list[list[int]] = []
     for code in code_points:
@@ -37,7 +37,7 @@ def _ranges(code_points: Iterable[int]) -> str:
 
 def _of(categories: Iterable[str], *blocks: tuple[int, int]) -> str:
     wanted = frozenset(categories)
-    return _ranges(
+    return ranges(
         code for first, end in blocks for code in range(first, end) if unicodedata.category(chr(code)) in wanted
     )
 

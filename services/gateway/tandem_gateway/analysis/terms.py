@@ -42,7 +42,7 @@ from tandem_gateway.analysis.scripts import (
     SYMBOLS,
 )
 
-VERSION: Final = f"1/{unicodedata.unidata_version}/{Stemmer.version()}"
+VERSION: Final = f"2/{unicodedata.unidata_version}/{Stemmer.version()}"
 """Changes whenever the terms of a text may change: an index of another version has to be rebuilt."""
 
 MAX_TERM_CHARS: Final = 128

@@ -32,6 +32,7 @@ LONG = {
     "sums": "+".join(f"a{number}" for number in range(4000)),
     "tags": "#".join(f"a{number}" for number in range(4000)),
     "emoji": "🎉" * 9000 + "x" + "🇩🇪🇫🇷" * 1500 + "é" + "🇩🇪" * 2500,
+    "codes": "/".join(f"SKU-{number}_x.py" for number in range(2000)),
     "one word": "x" * 100 + " " + "é" * 8191,
 }
 
@@ -91,6 +92,7 @@ def test_any_text_has_the_terms_of_the_whole_if_no_word_is_longer_than_a_slice(t
         parts = list(slices.slices(text))
         assert "".join(part for part, _ in parts) == text
         assert all(0 < len(part) <= slices.SLICE_CHARS for part, _ in parts)
+        assert len(parts) <= 1 + 3 * len(text) // slices.SLICE_CHARS
         assert counted(text) == whole
 
 

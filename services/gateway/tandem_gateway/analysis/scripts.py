@@ -18,26 +18,32 @@ HANGUL: Final = "\uac00-\ud7a3\u1100-\u11ff\ua960-\ua97c\ud7b0-\ud7fb"
 SOUTH_EAST_ASIAN: Final = "\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ece\u0edc-\u0edf\u1000-\u103f\u1050-\u109d\u1780-\u17d3"
 """Letters and marks of Thai, Lao, Burmese and Khmer, which are written without spaces between words."""
 
+UNSPACED: Final = CJK + CJK_IDEOGRAPHS + HANGUL + SOUTH_EAST_ASIAN
+"""Of a run of these the pairs of neighbours are terms."""
+
 STACKERS: Final = "\u1039\u17d2"
 """Burmese virama and Khmer coeng: the consonant behind one belongs to the syllable before it."""
 
+REGIONAL_INDICATORS: Final = "\U0001f1e6-\U0001f1ff"
+"""A pair of them is a flag."""
 
-def _ranges(code_points: Iterable[int]) -> str:
+
+def ranges(code_points: Iterable[int]) -> str:
     """Return code points in ascending order as ranges of a character class."""
-    ranges: list[list[int]] = []
+    found: list[list[int]] = []
     for code in code_points:
-        if ranges and ranges[-1][1] == code - 1:
-            ranges[-1][1] = code
+        if found and found[-1][1] == code - 1:
+            found[-1][1] = code
         else:
-            ranges.append([code, code])
+            found.append([code, code])
     return "".join(
-        re.escape(chr(first)) + (f"-{re.escape(chr(last))}" if last > first else "") for first, last in ranges
+        re.escape(chr(first)) + (f"-{re.escape(chr(last))}" if last > first else "") for first, last in found
     )
 
 
 def _of(categories: Iterable[str], *blocks: tuple[int, int]) -> str:
     wanted = frozenset(categories)
-    return _ranges(
+    return ranges(
         code for first, end in blocks for code in range(first, end) if unicodedata.category(chr(code)) in wanted
     )
 

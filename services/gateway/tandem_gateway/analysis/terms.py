@@ -36,13 +36,16 @@ from tandem_gateway.analysis.scripts import (
     CJK_IDEOGRAPHS,
     HANGUL,
     MARKS,
+    REGIONAL_INDICATORS,
     SOUTH_EAST_ASIAN,
     STACKERS,
     SYLLABLE_MARKS,
     SYMBOLS,
+    UNSPACED,
 )
+from tandem_gateway.analysis.slices import slices
 
-VERSION: Final = f"1/{unicodedata.unidata_version}/{Stemmer.version()}"
+VERSION: Final = f"2/{unicodedata.unidata_version}/{Stemmer.version()}"
 """Changes whenever the terms of a text may change: an index of another version has to be rebuilt."""
 
 MAX_TERM_CHARS: Final = 128
@@ -64,10 +67,9 @@ class QueryTerm(NamedTuple):
 
 
 _ASCII_WORD: Final = re.compile("[a-z0-9]+")
-_UNSPACED: Final = CJK + CJK_IDEOGRAPHS + HANGUL + SOUTH_EAST_ASIAN
-_WORD: Final = re.compile(rf"[^\W_{_UNSPACED}]+(?:[{MARKS}]+[^\W_{_UNSPACED}]*)*")
+_WORD: Final = re.compile(rf"[^\W_{UNSPACED}]+(?:[{MARKS}]+[^\W_{UNSPACED}]*)*")
 _RUN: Final = re.compile(
-    rf"([{CJK}{CJK_IDEOGRAPHS}]+)|([{HANGUL}]+)|([{SOUTH_EAST_ASIAN}]+)|([\U0001F1E6-\U0001F1FF]{{2}}|[{SYMBOLS}])"
+    rf"([{CJK}{CJK_IDEOGRAPHS}]+)|([{HANGUL}]+)|([{SOUTH_EAST_ASIAN}]+)|([{REGIONAL_INDICATORS}]{{2}}|[{SYMBOLS}])"
 )
 # A letter with its marks, and with the consonants stacked under it.
 _SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
@@ -80,10 +82,6 @@ _CAMEL_PART: Final = re.compile("[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|[0-9]+")
 _CONNECTOR: Final = re.compile("[_.-]+")
 _SIGNED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,32}+(?:\+\+(?![A-Za-z+#])|#(?![\w#]))")
 _DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(?![A-Za-z0-9])""")
-
-# Text is analysed in slices of so many characters, so that no call holds the interpreter's lock for long.
-_SLICE_CHARS: Final = 8192
-_SPACE: Final = re.compile(r"\s")
 
 # It keeps the stems of recent words, and is safe in threads because its calls do not release the interpreter's lock.
 _stemmer = Stemmer.Stemmer("english")
@@ -110,7 +108,7 @@ def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
     """Return the words of a text, and its other terms, which have no stem."""
     words: list[str] = []
     others: list[str] = []
-    for part in _slices(fold(text)):
+    for part, pair_at_end in slices(fold(text)):
         if part.isascii():
             words += _ASCII_WORD.findall(part.lower())
         else:
@@ -118,24 +116,13 @@ def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
             words += _WORD.findall(lower)
             _add_unspaced(lower, others, single=single)
         _add_joined(part, words, others)
+        if pair_at_end:
+            others.append(pair_at_end)
     if max(map(len, words), default=0) > MAX_TERM_CHARS:
         words = [part for word in words for part in _cut(word)]
     if max(map(len, others), default=0) > MAX_TERM_CHARS:
         others = [term[:MAX_TERM_CHARS] for term in others]
     return words, others
-
-
-def _slices(text: str) -> Iterator[str]:
-    """Return the text in slices, which end at white space if there is any."""
-    start = 0
-    while len(text) - start > _SLICE_CHARS:
-        end = start + _SLICE_CHARS
-        spaces = list(_SPACE.finditer(text, end - _SLICE_CHARS // 8, end))
-        if spaces:
-            end = spaces[-1].start()
-        yield text[start:end]
-        start = end
-    yield text[start:] if start else text
 
 
 def _add_unspaced(text: str, others: list[str], *, single: bool) -> None:

@@ -36,7 +36,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.model import Hit
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run, turns
-from tests.support.stores import NOW, document, embed_pending, ingest
+from tests.support.stores import NOW, document, embed_pending, ingest, opened
 
 TEXTS = {
     "cat": "The cat sat on the mat",
@@ -458,6 +458,20 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(follower: LexicalFollow
         assert found(follower, "zebra okapi", top_k) == longest[:top_k]
     same = [doc_id for doc_id in longest if doc_id.startswith("same")]
     assert same == [f"same{number}" for number in range(30)]
+
+
+def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
+    said: list[str] = []
+    with opened(tmp_path) as store:
+        fill(store)
+        follower = LexicalFollower(tmp_path)
+        finish(follower)
+        follower.close()
+    older = sqlite3.connect(tmp_path / FILE_NAME)
+    older.execute("PRAGMA user_version=1")
+    older.close()
+    assert maintenance.verify(tmp_path, said.append), said
+    assert said[-1] == "lexical index: it is of version 1, not of 2; the next start rebuilds it"
 
 
 def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(

@@ -89,7 +89,9 @@ def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tu
     execute = connection.execute
     (application_id,) = execute("PRAGMA application_id").fetchone()
     (version,) = execute("PRAGMA user_version").fetchone()
-    if (application_id, version) != (_APPLICATION_ID, _VERSION):
+    if application_id != _APPLICATION_ID:
+        raise CacheUnusable("it is no lexical index")
+    if version != _VERSION:
         raise CacheOutdated(f"it is of version {version}, not of {_VERSION}")
     found = execute("SELECT store_id, row_id, analysis FROM position").fetchall()
     if len(found) != 1 or found[0][0] != store_id:

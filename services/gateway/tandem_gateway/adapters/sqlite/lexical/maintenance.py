@@ -9,7 +9,7 @@ from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
-from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheUnusable, remove
+from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 
 Say = Callable[[str], None]
@@ -48,6 +48,9 @@ def verify(data_dir: Path, say: Say) -> bool:
             return True
         finally:
             cache.close()
+    except CacheOutdated as error:
+        say(f"lexical index: {error}; the next start rebuilds it")
+        return True
     except CacheUnusable as error:
         say(f"lexical index: {error}; {_ADVICE}")
         return False

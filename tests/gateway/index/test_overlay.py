@@ -31,6 +31,16 @@ def filled(vectors: Vectors, numbers: np.ndarray | None = None) -> ExactOverlay:
     return overlay
 
 
+def nearest(overlay: ExactOverlay, query: Vectors, top: int) -> tuple[list[int], list[float]]:
+    """Return the first of the keys that a search hands out, as hits are sorted, and their scores."""
+    found, scores = overlay.search(query[None], top)[0]
+    assert min(top, len(overlay)) <= len(found) <= top + 32
+    exact = exact_scores(overlay.vectors(found.tolist()), query)
+    np.testing.assert_allclose(scores, exact, atol=2e-6)
+    order = np.lexsort((found, -exact))[:top]
+    return found[order].tolist(), exact[order].tolist()
+
+
 def test_an_empty_overlay_finds_nothing() -> None:
     found, scores = ExactOverlay(DIM).search(some(1), 5)[0]
     assert (len(found), len(scores)) == (0, 0)
@@ -41,24 +51,29 @@ def test_an_empty_overlay_finds_nothing() -> None:
 )
 def test_it_finds_what_comparing_with_all_finds(count: int, top: int, seed: int, kinds: int | None) -> None:
     vectors, (query,) = some(count, seed, kinds), some(1, seed + 1)
-    (found, scores) = filled(vectors).search(query[None], top)[0]
     exact = exact_scores(vectors, query)
     order = sorted(range(count), key=lambda place: (-exact[place], place))[:top]
-    assert found.tolist() == order
-    assert scores.tolist() == exact[order].tolist()
+    assert nearest(filled(vectors), query, top) == (order, exact[order].tolist())
 
 
 @given(count=st.integers(1, 200), seed=st.integers(0, 1000), kinds=st.sampled_from([None, 1, 4]))
 def test_a_shorter_list_is_the_beginning_of_a_longer_one(count: int, seed: int, kinds: int | None) -> None:
-    overlay, query = filled(some(count, seed, kinds)), some(1, seed + 1)
-    longest = overlay.search(query, count)[0][0].tolist()
+    overlay, (query,) = filled(some(count, seed, kinds)), some(1, seed + 1)
+    longest, _ = nearest(overlay, query, count)
     for top in (1, 2, 5, 50):
-        assert overlay.search(query, top)[0][0].tolist() == longest[:top]
+        assert nearest(overlay, query, top)[0] == longest[:top]
 
 
 def test_ties_are_in_the_order_of_keys_whatever_the_order_they_came_in() -> None:
     overlay = filled(some(200, kinds=1), np.array(np.random.default_rng(1).permutation(200), np.uint64))
-    assert overlay.search(some(1, kinds=1), 7)[0][0].tolist() == list(range(7))
+    assert nearest(overlay, some(1, kinds=1)[0], 7)[0] == list(range(7))
+
+
+def test_each_query_of_a_batch_has_its_own() -> None:
+    vectors = some(300)
+    overlay = filled(vectors)
+    for place, (found, _) in enumerate(overlay.search(vectors[:40], 1)):
+        assert found.tolist() == [place]
 
 
 def test_a_score_does_not_depend_on_the_other_rows() -> None:
@@ -92,7 +107,7 @@ def test_it_holds_what_was_added_and_not_removed(steps: list[tuple[str, int]]) -
     assert set(overlay.keys().tolist()) == model
     for number in model:
         assert number in overlay
-        assert overlay.search(vectors[number : number + 1], 1)[0][0].tolist() == [number]
+        assert nearest(overlay, vectors[number], 1)[0] == [number]
     if model:
         numbers = sorted(model)
         np.testing.assert_array_equal(overlay.vectors(numbers), vectors[numbers])

@@ -18,8 +18,10 @@ from tandem_gateway.index.overlay import ExactOverlay
 from tandem_gateway.model import Keys
 from tandem_gateway.ports import Graph
 
-SEARCH_EFFORT = 96
+SEARCH_EFFORT = 112
 """Candidates that a graph keeps while it answers a query; see ``Graph.search``."""
+SECOND_EFFORT = 64
+"""The same of the second graph, which has few of the nodes and whose results are additional ones."""
 CHECK_EFFORT = 48
 """The same while it is tried whether a graph finds a vector: half, so that it is still found when more were added."""
 CHECK_COUNT = 8

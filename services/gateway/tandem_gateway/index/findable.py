@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from tandem_gateway.index.base import SEARCH_EFFORT, Base
+from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT, Base
 from tandem_gateway.index.overlay import ExactOverlay
 from tandem_gateway.model import Keys, Vectors
 from tandem_gateway.ports import Graph
@@ -128,7 +128,11 @@ class FindableIndex:
         exact = self._overlay.search(queries, top_k)
         if self._base is None or not self._base.live:
             return [Candidates(keys.tolist(), {}) for keys, _ in exact]
-        found = [self._nodes(graph, queries, top_k, effort) for graph in self._base.graphs]
+        efforts = (effort, min(effort, SECOND_EFFORT))
+        found = [
+            self._nodes(graph, queries, top_k, effort)
+            for graph, effort in zip(self._base.graphs, efforts, strict=False)
+        ]
         return [
             self._merge(
                 [nodes[place] for nodes in found], dict(zip(keys.tolist(), scores.tolist(), strict=True)), top_k
@@ -139,7 +143,8 @@ class FindableIndex:
     def _nodes(self, graph: Graph, queries: Vectors, top_k: int, effort: int) -> list[dict[int, float]]:
         """Return each query's nearest nodes that have a live row, with their scores."""
         assert self._base is not None
-        count = max(effort, top_k + _SPARE_NODES)
+        count = top_k + _SPARE_NODES
+        effort = max(effort, count)
         found = [self._live(nodes) for nodes in graph.search(queries, count, effort)]
         if self._base.dead:
             for place in range(len(found)):

@@ -54,7 +54,7 @@ def recall(found: list[list[int]], vectors: npt.NDArray[np.float16], asked: Vect
         part = asked @ vectors[start : start + _PART].astype(np.float32).T
         scores = np.concatenate([scores, part], axis=1)
         numbers = np.concatenate([numbers, np.tile(np.arange(start, start + part.shape[1]), (len(asked), 1))], axis=1)
-        nearest = np.argsort(-scores, axis=1)[:, :depth]
+        nearest = np.argpartition(-scores, min(depth, scores.shape[1]) - 1, axis=1)[:, :depth]
         scores, numbers = np.take_along_axis(scores, nearest, axis=1), np.take_along_axis(numbers, nearest, axis=1)
     hits = sum(len(set(mine) & set(exact)) for mine, exact in zip(found, numbers.tolist(), strict=True))
     return hits / (len(found) * depth)

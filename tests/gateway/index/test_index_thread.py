@@ -29,7 +29,8 @@ from tandem_gateway.errors import (
     StorageUnavailable,
     for_log,
 )
-from tandem_gateway.index import follower
+from tandem_gateway.index import findable, follower
+from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.indexes import VectorQuery
@@ -358,6 +359,10 @@ def limited(data_dir: Path, limits: AnswerLimits) -> IndexThread:
     )
     thread.start().result(WAIT_SECONDS)
     return thread
+
+
+def test_up_to_64_hits_are_searched_for_with_the_same_effort_in_both_graphs():
+    assert min(SEARCH_EFFORT, SECOND_EFFORT) >= 64 + findable._SPARE_NODES
 
 
 def test_an_answer_over_its_limit_is_refused_and_others_of_its_batch_are_not(store: SqliteStore, tmp_path: Path):

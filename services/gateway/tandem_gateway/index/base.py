@@ -21,8 +21,8 @@ from tandem_gateway.ports import Graph
 SEARCH_EFFORT = 112
 """Candidates that a graph keeps while it answers a query; see ``Graph.search``."""
 SECOND_EFFORT = 96
-"""The same of the second graph, which has few of the nodes. Both efforts are the same for all lists of up to 64 hits (and
-the 32 spare ones that ``findable`` asks for), or a shorter list would not be the beginning of a longer one."""
+"""The same of the second graph, which has few of the nodes. Both are the same for all lists of up to 64 hits (and the
+32 spare ones that ``findable`` asks for), or a shorter list would not be the beginning of a longer one."""
 CHECK_EFFORT = 48
 """The same while it is tried whether a graph finds a vector: half, so that it is still found when more were added."""
 CHECK_COUNT = 8

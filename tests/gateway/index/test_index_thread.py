@@ -459,6 +459,40 @@ def test_what_is_in_memory_is_answered_without_the_thread_and_alike(store: Sqlit
     run(test)
 
 
+def test_rows_that_are_not_in_memory_cost_no_second_search(
+    store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch
+):
+    searched: list[int] = []
+    search = FindableIndex.search
+    monkeypatch.setattr(FindableIndex, "search", lambda *given: searched.append(len(given[1])) or search(*given))
+
+    async def test() -> None:
+        await ingest(store, [document("a"), document("b")])
+        await idle(thread)
+        assert not await done_at_once(thread, [query("text of a")])
+        assert searched == [1]
+
+    run(test)
+
+
+def test_what_was_committed_after_the_loop_had_searched_is_found(store: SqliteStore, thread: IndexThread):
+    async def test() -> None:
+        await ingest(store, [document("a", "one text"), document("b")])
+        await idle(thread)
+        indexes = thread._loaded()
+        asked = [query("new text", 1)]
+        found = indexes.find_in_memory(asked, 100)
+        assert found is not None
+        await store.delete("default", "a")
+        await ingest(store, [document("c", "new text")], job_id="later")
+        await idle(thread)  # it follows the store before it searches
+        (answer,) = await asyncio.wrap_future(thread._call(lambda: indexes.search(asked, found)))
+        assert isinstance(answer, list)
+        assert [hit.doc_id for hit in answer] == ["c"]
+
+    run(test)
+
+
 def test_news_are_for_the_thread_to_take(store: SqliteStore, thread: IndexThread):
     async def test() -> None:
         await ingest(store, [document("a")])

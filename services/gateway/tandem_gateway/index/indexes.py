@@ -74,6 +74,21 @@ class IndexState:
     """Number of the last change that its snapshot holds; 0 if it has none."""
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates of queries, found before their rows were read.
+
+    Attributes:
+        candidates: of each query, or the error that concerns it alone.
+        version: of the indexes that were searched; they hold for that version only.
+        started: ``time.monotonic()`` when the search began.
+    """
+
+    candidates: list[Candidates | GatewayError]
+    version: int
+    started: float
+
+
 @dataclass(slots=True)
 class _Followed:
     """A collection's index, and where it stands."""
@@ -104,6 +119,8 @@ class Indexes:
         self._followed: dict[int, _Followed] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._rows = LiveRows(_KEPT_BYTES)
+        self._version = 0
+        """Grows with everything that changes what a search finds."""
 
     @property
     def _feed(self) -> ChangeFeed:
@@ -211,6 +228,7 @@ class Indexes:
             if record.collection_id == collection_id and record.dim is not None:
                 follower.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
+                self._version += 1
                 self._followed[collection_id] = self._following(record, base, position)
 
     def state(self) -> list[IndexState]:
@@ -236,6 +254,7 @@ class Indexes:
         """Bring every index up to date, and return whether there was news."""
         if not self._feed.has_news():
             return False
+        self._version += 1
         try:
             self._records = {record.name: record for record in self._feed.collections()}
             known = {record.collection_id for record in self._records.values()}
@@ -255,14 +274,22 @@ class Indexes:
     def _catch_up(self, followed: _Followed, record: CollectionRecord) -> int | None:
         return follower.catch_up(followed.index, followed.position, self._feed, record)
 
-    def search(self, queries: Sequence[VectorQuery]) -> list[Answer]:
-        """Answer queries, each by what was committed before."""
-        started = time.monotonic()
+    def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
+        """Answer queries, each by what was committed before.
+
+        Args:
+            queries: see ``VectorQuery``.
+            found: what ``find_in_memory`` found for them; it is used if nothing has changed since.
+        """
+        started = found.started if found is not None else time.monotonic()
         self.follow()
         candidates: list[Candidates | GatewayError] = []
         rows: dict[int, LiveDocument] = {}
         for _ in range(_MAX_REPEATS):
-            candidates = self._candidates(queries)
+            if found is not None and found.version == self._version:
+                candidates, found = found.candidates, None
+            else:
+                candidates = self._candidates(queries)
             wanted = _keys(candidates)
             try:
                 rows = self._rows.get(wanted, self._feed, self._limits.bytes)
@@ -276,8 +303,8 @@ class Indexes:
             self.follow()
         return self._answers(queries, candidates, rows, started)
 
-    def search_in_memory(self, queries: Sequence[VectorQuery], most: int) -> list[Answer] | None:
-        """Answer queries as ``search`` does, if that needs no disk and little time; return None if it does.
+    def find_in_memory(self, queries: Sequence[VectorQuery], most: int) -> Found | None:
+        """Return the candidates of queries, if that needs no disk and little time; None if it does.
 
         Args:
             queries: see ``search``.
@@ -289,11 +316,12 @@ class Indexes:
         if self._feed.has_news():
             self._feed.news_not_taken()
             return None
-        candidates = self._candidates(queries)
-        rows = self._rows.kept(_keys(candidates))
-        if rows is None:
-            return None
-        return self._answers(queries, candidates, rows, started)
+        return Found(self._candidates(queries), self._version, started)
+
+    def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
+        """Answer queries whose candidates were just found, if all their rows are kept; return None if some are not."""
+        rows = self._rows.kept(_keys(found.candidates))
+        return None if rows is None else self._answers(queries, found.candidates, rows, found.started)
 
     def close(self) -> None:
         """Close the feed."""

@@ -7,7 +7,8 @@ Before each batch the store is asked whether anything was committed since; what 
 is therefore always found by it.
 
 The way to the thread and back takes longer than a search of a small collection whose rows are in memory. While the
-thread has nothing to do, the event loop therefore makes such a search itself.
+thread has nothing to do, the event loop therefore makes such a search itself. If only rows are missing, the thread
+reads them and need not search again.
 """
 
 import asyncio
@@ -25,7 +26,7 @@ from tandem_gateway.errors import GatewayError, NotReady, for_log
 from tandem_gateway.index import follower
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
-from tandem_gateway.index.indexes import Answer, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.indexes import Answer, Found, Indexes, IndexState, VectorQuery
 from tandem_gateway.index.saving import Places
 from tandem_gateway.model import SnapshotManifest
 from tandem_gateway.ports import ChangeFeed, GraphFactory, SnapshotStore
@@ -95,11 +96,12 @@ class IndexThread:
         if self._closed:
             answer.set_exception(NotReady("the gateway is shutting down"))
             return answer
-        if (found := self._search_at_once(queries)) is not None:
-            answer.set_result(found)
+        answers, found = self._search_at_once(queries)
+        if answers is not None:
+            answer.set_result(answers)
             return answer
 
-        self._tasks.put(partial(self._answer, loop, answer, queries))
+        self._tasks.put(partial(self._answer, loop, answer, queries, found))
         return answer
 
     def fingerprint(self, collection: str) -> str | None:
@@ -152,18 +154,19 @@ class IndexThread:
         loop: asyncio.AbstractEventLoop,
         answer: "asyncio.Future[list[Answer]]",
         queries: Sequence[VectorQuery],
+        found: Found | None,
     ) -> None:
         """Answer queries; runs in the thread."""
-        found: list[Answer] | None = None
+        answers: list[Answer] | None = None
         failure: BaseException | None = None
         try:
-            found = self._loaded().search(queries)
+            answers = self._loaded().search(queries, found)
         except BaseException as error:  # the caller has to be told, whatever it is
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
-            loop.call_soon_threadsafe(_settle, answer, found, failure)
+            loop.call_soon_threadsafe(_settle, answer, answers, failure)
         # A failure's traceback leads to this frame: if the frame led back, only the garbage collector would free them.
-        del answer, found, failure
+        del answer, answers, failure
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
@@ -185,14 +188,19 @@ class IndexThread:
             raise NotReady("the index is not loaded yet")
         return self._indexes
 
-    def _search_at_once(self, queries: Sequence[VectorQuery]) -> list[Answer] | None:
-        """Return the answers if the thread has nothing to do and they are to be had in little time, else None."""
+    def _search_at_once(self, queries: Sequence[VectorQuery]) -> tuple[list[Answer] | None, Found | None]:
+        """Search here, if the thread has nothing to do and that takes little time.
+
+        Returns:
+            The answers, if they are to be had without the disk; else what the thread need not find again, if anything.
+        """
         if self._indexes is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
-            return None
+            return None, None
         try:
-            return self._indexes.search_in_memory(queries, _AT_ONCE)
+            found = self._indexes.find_in_memory(queries, _AT_ONCE)
+            return (self._indexes.answer_in_memory(queries, found), found) if found is not None else (None, None)
         except Exception:
-            return None  # the thread meets the same error, and reports it
+            return None, None  # the thread meets the same error, and reports it
         finally:
             self._touching.release()
 

@@ -1,6 +1,6 @@
 """Fixtures that every kind of test shares."""
 
-import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
+import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that loads a native library
 
 # onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. The services
 # never meet in one process, their tests do.
@@ -12,9 +12,9 @@ import hypothesis
 import msgspec
 import pytest
 
-from tandem_embedder.artefact import read_manifest
-from tandem_embedder.loading import WrongAnswersError
-from tandem_embedder.model_loader import load_model
+from tandem_embedder.model.prepared_model import read_manifest
+from tandem_embedder.model.verified_load import WrongAnswersError
+from tandem_embedder.model.load import load_model
 from tandem_embedder.settings import Settings
 
 # On a busy machine an example may take long; that says nothing of what is tested.

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"{given.table}: {error}")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return 0 if Trial(given, Path(folder)).run(documents) else 1
+            return 0 if CanaryStats(given, Path(folder)).run(documents) else 1
     except (ApiError, ProcessFailed, httpx.HTTPError) as error:
         print(f"findability: {error}", file=sys.stderr)
         return 1
@@ -75,7 +75,7 @@ def rows_of(table: Path) -> Iterator[Document]:
                 yield Document(f"row-{number}", text)
 
 
-class Trial:
+class CanaryStats:
     """Both services over an empty data directory."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:

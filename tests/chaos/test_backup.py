@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite.mark import HighWaterMark
+from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tests.support.damage import flip
 from tests.support.ingesting import RetryingClients, assert_all_found_once, in_batches
 from tests.support.maintenance import maintain
@@ -80,7 +80,7 @@ def test_a_store_that_lost_commits_is_not_backed_up(data_dir: Path, tmp_path: Pa
     lost = tmp_path / "lost"
     lost.mkdir()
     shutil.copy(old, lost / STORE)
-    mark = HighWaterMark(lost / "committed")
+    mark = CommitWatermark(lost / "committed")
     mark.write(number + 1)
     mark.close()
     done = maintain("backup", lost, "--to", tmp_path / "third.sqlite3")

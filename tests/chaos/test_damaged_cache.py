@@ -48,16 +48,16 @@ def test_a_damaged_file_is_repaired_and_answers_are_the_same(samples: Samples, t
         data_dir = copy_of(sample.data_dir, tmp_path / "data")
         damaged = data_dir / original.relative_to(sample.data_dir)
         damage(damaged)
-        found, noticed = answers(data_dir, sample.questions)
+        found, notices = answers(data_dir, sample.questions)
         assert found == sample.answers, damaged
         if damaged.name in LOCKS:
-            assert noticed == [], damaged
+            assert notices == [], damaged
         elif damaged.name == LEXICAL:  # a start does not read all of it; what it does not notice, a search will
-            assert [REBUILT in line for line in noticed] in ([], [True]), damaged
+            assert [REBUILT in line for line in notices] in ([], [True]), damaged
         else:
             said = MARK_WRITTEN if damaged.name == "committed" else REBUILT
-            assert len(noticed) == 1, (damaged, noticed)
-            assert said in noticed[0], damaged
+            assert len(notices) == 1, (damaged, notices)
+            assert said in notices[0], damaged
         assert answers(data_dir, sample.questions)[0] == sample.answers, f"{damaged}, at the second start"
 
 
@@ -69,19 +69,19 @@ def test_every_byte_of_a_manifest_counts(samples: Samples, tmp_path: Path) -> No
     for position in range(0, len(intact), 7):
         manifest.write_bytes(intact)
         flip(manifest, position, 0x01)
-        found, noticed = answers(data_dir, sample.questions)
+        found, notices = answers(data_dir, sample.questions)
         assert found == sample.answers, position
-        assert len(noticed) == 1, (position, noticed)
-        assert REBUILT in noticed[0], position
+        assert len(notices) == 1, (position, notices)
+        assert REBUILT in notices[0], position
 
 
 def test_strangers_in_the_index_folder_are_removed(samples: Samples, tmp_path: Path) -> None:
     data_dir = copy_of(samples.stopped.data_dir, tmp_path / "data")
     copy_of(data_dir / "index" / "1", data_dir / "index" / "77")
     (data_dir / "index" / "note.txt").write_text("what is this?")
-    found, noticed = answers(data_dir, samples.stopped.questions)
+    found, notices = answers(data_dir, samples.stopped.questions)
     assert found == samples.stopped.answers
-    assert len(noticed) == 2
+    assert len(notices) == 2
     assert sorted(path.name for path in (data_dir / "index").iterdir()) == ["1", "2"]
 
 

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
 from tandem_contract.service.request_id import Message, Receive
 from tests.embedder.serving.doubles import run
 
@@ -81,7 +81,7 @@ def test_a_client_that_goes_while_waiting_cancels_the_work():
                 cancelled.set()
 
         with pytest.raises(ClientGone):
-            await unless_gone(received(GONE), work())
+            await cancel_on_disconnect(received(GONE), work())
         assert cancelled.is_set()
 
     run(test)
@@ -92,7 +92,7 @@ def test_work_that_ends_first_is_returned_and_nothing_waits_on():
         async def work() -> str:
             return "done"
 
-        assert await unless_gone(received(), work()) == "done"
+        assert await cancel_on_disconnect(received(), work()) == "done"
         await asyncio.sleep(0)
         assert asyncio.all_tasks() <= {asyncio.current_task(), *_outer_tasks()}
 
@@ -111,7 +111,7 @@ def test_a_cancellation_from_elsewhere_stays_one():
             started.set()
             await asyncio.Future()
 
-        task = asyncio.create_task(unless_gone(received(), work()))
+        task = asyncio.create_task(cancel_on_disconnect(received(), work()))
         await started.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

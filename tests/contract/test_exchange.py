@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Reply
-from tandem_contract.service.observation import observed
+from tandem_contract.service.observation import with_observers
 from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send, with_request_id
 from tests.support.fakes import run
 from tests.support.serving import serving
@@ -53,7 +53,7 @@ class Echo:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         exchange = exchange_of(scope)
         assert exchange is not None
-        body = exchange.whole_body()
+        body = exchange.complete_body()
         self.whole.append(body is not None)
         self.begun.set()
         if body is None:
@@ -63,7 +63,7 @@ class Echo:
 
 def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept():
     app, statuses = Echo(), list[int]()
-    served = with_request_id(observed(app, [lambda scope, status, seconds: statuses.append(status)]))
+    served = with_request_id(with_observers(app, [lambda scope, status, seconds: statuses.append(status)]))
 
     async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         for body in (b"one", b"two"):
@@ -152,7 +152,7 @@ def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
             await asyncio.Future()
 
         with pytest.raises(ClientGone):
-            await unless_gone(receive, work(), exchange)
+            await cancel_on_disconnect(receive, work(), exchange)
         assert exchange.respond(200, [], b"")
         # Once gone, whoever asks is told at once.
         gone.set()
@@ -163,7 +163,7 @@ def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
         writer.transport.abort()
         await gone.wait()
 
-    talk(observed(app, [lambda scope, status, seconds: statuses.append(status)]), leave)
+    talk(with_observers(app, [lambda scope, status, seconds: statuses.append(status)]), leave)
     assert statuses == [499]
 
 
@@ -177,7 +177,7 @@ def test_who_asks_after_the_client_has_gone_is_told_at_once():
         await go_on.wait()
         while (await receive())["type"] != "http.disconnect":
             pass
-        exchange.on_gone(lambda: told.append(True))
+        exchange.on_disconnect(lambda: told.append(True))
         done.set()
 
     async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -201,7 +201,7 @@ def test_a_request_leaves_no_cycle_of_references():
         scope["marker"] = marker = Marker()
         marks.append(weakref.ref(marker))
         await read_body(receive, 100, exchange=exchange_of(scope))
-        await unless_gone(receive, asyncio.sleep(0), exchange_of(scope))
+        await cancel_on_disconnect(receive, asyncio.sleep(0), exchange_of(scope))
         await Reply(200, b"{}").send(scope, send)
 
     async def several(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -216,4 +216,4 @@ def test_a_request_leaves_no_cycle_of_references():
         # The connection still holds its last request.
         assert [mark() is None for mark in marks] == [True, True, True, False]
 
-    talk(with_request_id(observed(app, [lambda scope, status, seconds: None])), several)
+    talk(with_request_id(with_observers(app, [lambda scope, status, seconds: None])), several)

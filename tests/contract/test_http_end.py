@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, read_body, unless_gone
+from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Reply, refusal
 from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
@@ -238,7 +238,7 @@ def test_a_client_that_closes_its_side_still_gets_its_answers(gated: bool, monke
         await read_body(receive, 100, exchange=exchange)
         begun.set()
         if gated:
-            await unless_gone(receive, gate.wait(), exchange)
+            await cancel_on_disconnect(receive, gate.wait(), exchange)
         await Reply(200, b"{}").send(scope, send)
 
     async def test(port: int) -> None:
@@ -265,7 +265,7 @@ def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monke
         begun.set()
         try:
             await read_body(receive, 100, exchange=exchange)
-            await unless_gone(receive, asyncio.Event().wait(), exchange)
+            await cancel_on_disconnect(receive, asyncio.Event().wait(), exchange)
         except ClientGone:
             gone.set()
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tandem_contract.service import logs, trace
 from tandem_contract.service.access_log import AccessLog
 from tandem_contract.service.http import Reply
-from tandem_contract.service.observation import observed
+from tandem_contract.service.observation import with_observers
 from tandem_contract.service.request_id import Receive, Scope, Send, with_request_id
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -105,7 +105,7 @@ def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
 
     async def test() -> None:
         access = AccessLog("test", lambda data, lines: stream.write(data))
-        wrapped = with_request_id(observed(app, [access.record]))
+        wrapped = with_request_id(with_observers(app, [access.record]))
         for headers in ([(b"tracestate", b"a=1"), (b"traceparent", PARENT.encode())], [], [(b"traceparent", b"bad")]):
             await wrapped({"type": "http", "method": "GET", "path": "/", "headers": headers}, nothing, nothing)
         access.flush()

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import tandem_gateway.metrics
 from tandem_gateway.adapters.pool.health import Failure
-from tandem_gateway.use_cases.traffic.judgement import Reason
+from tandem_gateway.use_cases.canary.evaluation import Reason
 from tests.deploy.make_prometheus_rule import ALERTS, RULE, prometheus_rule
 from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.deploy.metrics import exported, used

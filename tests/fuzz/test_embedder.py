@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service.memory import MemoryBudget
-from tandem_embedder.artefact import ArtefactError, read_manifest
-from tandem_embedder.edge.embed_route import BodyLimits, EmbedRoute, timeout_seconds
-from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
+from tandem_embedder.model.prepared_model import PreparedModelError, read_manifest
+from tandem_embedder.api.embed_route import BodyLimits, EmbedRoute, timeout_seconds
+from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.errors import InvalidDeadline
 from tests.embedder.serving.test_artefact import GOOD
 from tests.fuzz.inputs import as_json, assert_names_its_field, bounded, hostile, outcome, thoroughly
@@ -74,7 +74,7 @@ def test_a_manifest_is_read_or_refused_in_one_line(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "manifest.json").write_bytes(content)
-        manifest, error = outcome(lambda: read_manifest(folder), ArtefactError)
+        manifest, error = outcome(lambda: read_manifest(folder), PreparedModelError)
         if error is not None:
             assert str(folder) in str(error)
             assert "\n" not in str(error)

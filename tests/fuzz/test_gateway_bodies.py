@@ -16,7 +16,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
 from tandem_gateway.http.ingest_body import read_ingest
-from tandem_gateway.model import NewDocument
+from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tests.fuzz.inputs import (

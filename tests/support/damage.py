@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from tandem_contract.service.memory import MemoryBudget
-from tandem_gateway.app import open_storage
+from tandem_gateway.app import open_store
 from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.model import Hit
+from tandem_gateway.records.search import Hit
 from tandem_gateway.settings import Settings
 from tests.support.fakes import answered
 
@@ -80,7 +80,7 @@ def answers(data_dir: Path, questions: Sequence[Question]) -> tuple[list[Any], l
     Raises:
         StorageError: if the start is refused.
     """
-    storage = open_storage(
+    storage = open_store(
         Settings(data_dir=data_dir), Metrics("test"), MemoryBudget(1 << 30, "TANDEM_MAX_BYTES_IN_FLIGHT")
     )
     try:
@@ -94,7 +94,7 @@ def answers(data_dir: Path, questions: Sequence[Question]) -> tuple[list[Any], l
             if _is_hits(hits)
         ]
         assert len(found) == len(questions)
-        return found, storage.noticed
+        return found, storage.notices
     finally:
         storage.close()
 

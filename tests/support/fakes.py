@@ -23,8 +23,11 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import WHOLE, Coverage, Embeddings, Hit, Hits, Keys, Vectors
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.records.search import Hit, Hits
 
 DIM = 8
 FINGERPRINT = "f" * 32
@@ -198,7 +201,7 @@ def answer_limits(bytes: int = 1 << 30) -> AnswerLimits:
 
 
 class FakeSearchable:
-    """What ``Search`` asks for hits: one hit a query, named after its collection, or the error set for it."""
+    """What ``DenseSearch`` asks for hits: one hit a query, named after its collection, or the error set for it."""
 
     def __init__(self) -> None:
         self.batches: list[list[VectorQuery]] = []

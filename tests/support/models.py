@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 
-from tandem_embedder.artefact import MANIFEST_NAME, read_manifest
+from tandem_embedder.model.prepared_model import MANIFEST_NAME, read_manifest
 
 
 def under_another_fingerprint(model_dir: Path, target: Path) -> Path:

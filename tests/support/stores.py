@@ -11,7 +11,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
-from tandem_gateway.model import EmbeddedBatch, NewDocument
+from tandem_gateway.records.documents import EmbeddedBatch, NewDocument
 from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
 

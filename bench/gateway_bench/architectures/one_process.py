@@ -8,8 +8,8 @@ in the services, and is the only module of the benchmark that imports both of th
 The order of the imports matters: onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before.
 """
 
-import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
-from tandem_embedder.model_loader import load_model  # loads onnxruntime
+import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that loads a native library
+from tandem_embedder.model.load import load_model  # loads onnxruntime
 import logging
 import os
 import sys
@@ -29,18 +29,19 @@ from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_contract.service.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors
-from tandem_embedder.artefact import ArtefactError, read_manifest
-from tandem_embedder.cgroup import usable_threads
-from tandem_embedder.loading import LoadedModel
-from tandem_embedder.service import Service
+from tandem_embedder.model.prepared_model import PreparedModelError, read_manifest
+from tandem_embedder.cpu_quota import usable_threads
+from tandem_embedder.model.verified_load import LoadedModel
+from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
-from tandem_gateway.app import build_parts, client_endpoints, compose_app, open_storage
+from tandem_gateway.app import build_use_cases, client_endpoints, compose_app, open_store
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.model import Coverage, Embeddings
-from tandem_gateway.service import Gateway
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.settings import Settings as GatewaySettings
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 
@@ -85,8 +86,8 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     memory = MemoryBudget(gateway_settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     embedder = InProcessEmbedder(service)
     gateway = Gateway(
-        lambda: open_storage(gateway_settings, metrics, memory),
-        lambda storage: build_parts(gateway_settings, storage, embedder, metrics),
+        lambda: open_store(gateway_settings, metrics, memory),
+        lambda storage: build_use_cases(gateway_settings, storage, embedder, metrics),
         embedder,
         metrics,
         pools=(),
@@ -123,7 +124,7 @@ def main() -> int:
         gateway_settings = read(GatewaySettings, os.environ)
         embedder_settings = read(EmbedderSettings, os.environ).with_workers(usable_threads())
         manifest = read_manifest(embedder_settings.model_dir)
-    except (SettingsError, ArtefactError) as error:
+    except (SettingsError, PreparedModelError) as error:
         sys.stderr.write(f"one_process: {error}\n")
         return 2
     logs.configure("one-process", gateway_settings.log_level)

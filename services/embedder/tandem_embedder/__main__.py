@@ -4,7 +4,7 @@ The order is for a quick start: the model's libraries are imported and the model
 imports the HTTP stack and listens. The imports inside functions are that order.
 """
 
-import tandem_embedder.process  # noqa: F401, I001 - before anything that loads a native library
+import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that loads a native library
 import argparse
 import importlib
 import logging
@@ -19,13 +19,13 @@ from typing import TYPE_CHECKING
 from tandem_contract.service import logs
 from tandem_contract.service.settings import SettingsError, add_flags, describe, read
 
-from tandem_embedder.artefact import ArtefactError, Manifest, read_manifest
-from tandem_embedder.cgroup import usable_threads
+from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
+from tandem_embedder.cpu_quota import usable_threads
 from tandem_embedder.settings import Settings
 from tandem_embedder.version import version
 
 if TYPE_CHECKING:
-    from tandem_embedder.loading import LoadedModel
+    from tandem_embedder.model.verified_load import LoadedModel
 
 log = logging.getLogger("tandem_embedder")
 
@@ -40,12 +40,12 @@ def main() -> int:
     add_flags(parser, Settings)
     flags = parser.parse_args()
     manifest: Manifest | None = None
-    problem: ArtefactError | None = None
+    problem: PreparedModelError | None = None
     try:
         settings = read(Settings, os.environ, flags)
         try:
             manifest = read_manifest(settings.model_dir)
-        except ArtefactError as error:
+        except PreparedModelError as error:
             problem = error  # not the end: the server starts, and /readyz says why it is not ready
         if manifest is not None:
             try:
@@ -86,7 +86,7 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:
 
 
 def load_in_thread(
-    settings: Settings, manifest: Manifest | None, threads: int, problem: ArtefactError | None
+    settings: Settings, manifest: Manifest | None, threads: int, problem: PreparedModelError | None
 ) -> "Future[LoadedModel]":
     """Begin to load the model; return the future of it, which fails with ``problem`` where there is one."""
     loading: Future[LoadedModel] = Future()
@@ -95,8 +95,8 @@ def load_in_thread(
     def run() -> None:
         try:
             if manifest is None:
-                raise problem or ArtefactError("there is no model")
-            loader = importlib.import_module("tandem_embedder.model_loader")
+                raise problem or PreparedModelError("there is no model")
+            loader = importlib.import_module("tandem_embedder.model.load")
             loading.set_result(loader.load_model(settings, manifest, threads))
         except BaseException as error:  # whatever it is, somebody waits for the news
             loading.set_exception(error)

@@ -7,14 +7,14 @@ from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import at_paths, not_found
+from tandem_contract.service.http import route_by_path, not_found
 from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.observation import observed
+from tandem_contract.service.observation import with_observers
 from tandem_contract.service.origin import allowed_hosts, guarded
 from tandem_contract.service.request_id import AsgiApp, with_request_id
-from tandem_embedder.edge.embed_route import BodyLimits, EmbedRoute
-from tandem_embedder.edge.probes import probes
-from tandem_embedder.service import Service
+from tandem_embedder.api.embed_route import BodyLimits, EmbedRoute
+from tandem_embedder.api.probes import probes
+from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings
 
 
@@ -42,5 +42,5 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
         lifespan=lifespan,
     )
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    guarded_app = guarded(at_paths(apps, router), hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
-    return with_request_id(observed(guarded_app, [log.record] if log is not None else []))
+    guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
+    return with_request_id(with_observers(guarded_app, [log.record] if log is not None else []))

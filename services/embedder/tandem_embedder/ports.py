@@ -7,7 +7,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from tandem_embedder.lanes import Lane
+from tandem_embedder.batching.lanes import Lane
 
 Ids = NDArray[np.int32]
 Vectors = NDArray[np.float32]

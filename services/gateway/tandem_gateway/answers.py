@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget, memory_bytes, utf8_bytes
 from tandem_gateway.errors import InvalidRequest, Overloaded
-from tandem_gateway.model import Hit, Hits
+from tandem_gateway.records.search import Hit, Hits
 
 
 @dataclass(frozen=True, slots=True)

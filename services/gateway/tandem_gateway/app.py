@@ -9,23 +9,23 @@ from functools import partial
 from starlette.routing import Route, Router
 
 from tandem_contract.service.access_log import AccessLog, make_access_log
-from tandem_contract.service.http import Endpoint, at_paths, not_found
+from tandem_contract.service.http import Endpoint, route_by_path, not_found
 from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.observation import observed
+from tandem_contract.service.observation import with_observers
 from tandem_contract.service.origin import allowed_hosts, guarded
 from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
-from tandem_gateway.adapters.http1 import Http1Client
-from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.pool.addresses import Address
-from tandem_gateway.adapters.pool.options import PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
@@ -35,21 +35,21 @@ from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.index.builder import Sizes
-from tandem_gateway.index.thread import IndexThread
+from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.metrics import Metrics
-from tandem_gateway.ports import Embedder
-from tandem_gateway.service import Gateway, Parts, Storage
+from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.lifecycle import Gateway, UseCases, OpenStore
 from tandem_gateway.settings import Settings
-from tandem_gateway.use_cases.answering import Answering, AnsweringEvents
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.documents import Documents
-from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
+from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.search import Search, SearchEvents
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
-from tandem_gateway.use_cases.traffic.judgement import RollBackLimits
-from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSettings
-from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
+from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
+from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 
 log = logging.getLogger(__name__)
@@ -60,7 +60,7 @@ _SNAPSHOT_LOCK_SECONDS = 60.0
 _SPARE_CONNECTIONS = 2
 
 
-def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Storage:
+def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:
     """Own the data directory, check its store and load its index; blocks.
 
     Raises:
@@ -71,7 +71,7 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
     try:
         for path in keep_private(data_dir):
             log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
-        connection, noticed = open_checked(data_dir)
+        connection, notices = open_checked(data_dir)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
             lambda: SqliteChangeFeed(data_dir / FILE_NAME, lambda: store.commits),
@@ -92,8 +92,8 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
         def on_commit(seconds: float, writes: int) -> None:
             metrics.commit_seconds.observe(seconds)
             metrics.commit_writes.observe(writes)
-            index.poke()
-            lexical.poke()
+            index.notify()
+            lexical.notify()
 
         store = SqliteStore(
             data_dir,
@@ -114,10 +114,10 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
         try:
             helper = DataLock(data_dir, SNAPSHOT, wait=_SNAPSHOT_LOCK_SECONDS)
             try:
-                noticed += index.start().result()
+                notices += index.start().result()
             finally:
                 helper.release()
-            noticed += lexical.start().result()
+            notices += lexical.start().result()
         except BaseException:
             index.close()
             lexical.close()
@@ -126,7 +126,7 @@ def open_storage(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> 
     except BaseException:
         owner.release()
         raise
-    return Storage(store, index, lexical, SnapshotProcess(data_dir, settings.exact_below), noticed, close)
+    return OpenStore(store, index, lexical, SnapshotProcess(data_dir, settings.exact_below), notices, close)
 
 
 def request_limits(settings: Settings) -> RequestLimits:
@@ -140,10 +140,10 @@ def request_limits(settings: Settings) -> RequestLimits:
     )
 
 
-def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metrics: Metrics) -> Parts:
+def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
     """Put the use cases together."""
     limits = request_limits(settings)
-    embedding = EmbeddingOfPending(
+    embedding = EmbeddingWorker(
         storage.store,
         embedder,
         batch=settings.bulk_batch,
@@ -158,7 +158,7 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
             mismatched=metrics.fingerprint_mismatches.inc,
         ),
     )
-    search = Search(
+    search = DenseSearch(
         embedder,
         storage.index,
         request_limits=limits,
@@ -166,29 +166,29 @@ def build_parts(settings: Settings, storage: Storage, embedder: Embedder, metric
         max_queued=settings.max_queued_queries,
         timeout=settings.search_timeout,
         kept_vectors=settings.query_cache,
-        events=SearchEvents(
+        events=DenseSearchEvents(
             called=metrics.queries_per_call.observe,
             known=metrics.known_queries.inc,
             mismatched=metrics.fingerprint_mismatches.inc,
         ),
     )
-    answering = Answering(
+    answering = SearchPipeline(
         search,
         storage.lexical,
         request_limits=limits,
         timeout=settings.search_timeout,
-        events=AnsweringEvents(
+        events=SearchPipelineEvents(
             answered=metrics.searched,
             degraded=metrics.degraded_searches.inc,
             truncated=metrics.coverage.truncated_queries.inc,
             unreadable=metrics.coverage.unreadable_queries.inc,
         ),
     )
-    return Parts(
+    return UseCases(
         search=search,
         answering=answering,
-        ingest=Ingest(storage.store, on_accepted=embedding.wake),
-        documents=Documents(storage.store, on_changed=storage.index.poke),
+        ingest=Ingest(storage.store, on_accepted=embedding.notify),
+        documents=Documents(storage.store, on_changed=storage.index.notify),
         embedding=embedding,
     )
 
@@ -216,15 +216,15 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
     )
 
 
-def build_traffic(
+def build_canary_router(
     settings: Settings, metrics: Metrics, stable: EmbedderPool, canary: EmbedderPool | None
-) -> TrafficShift:
+) -> CanaryRouter:
     """Return what shares the calls among the pools."""
-    return TrafficShift(
+    return CanaryRouter(
         stable,
         canary,
-        settings=TrafficSettings(
-            RollBackLimits(
+        settings=CanarySettings(
+            RollbackLimits(
                 error_rate=settings.rollback_error_rate,
                 p95_ratio=settings.rollback_p95_ratio,
                 cosine=settings.rollback_cosine,
@@ -235,7 +235,7 @@ def build_traffic(
             canary_weight=settings.canary_weight,
             shadow_percent=settings.shadow_percent,
         ),
-        events=TrafficEvents(
+        events=CanaryEvents(
             set_shares=metrics.shares,
             answered=metrics.answered_by,
             fell_back=metrics.fell_back,
@@ -248,17 +248,17 @@ def build_traffic(
 
 
 @dataclass(frozen=True, slots=True)
-class Assembly:
+class GatewayComponents:
     """A gateway and what it is made of."""
 
     gateway: Gateway
     pools: Sequence[EmbedderPool]
-    traffic: TrafficShift
+    traffic: CanaryRouter
     metrics: Metrics
     memory: MemoryBudget
 
 
-def build_gateway(settings: Settings) -> Assembly:
+def build_gateway(settings: Settings) -> GatewayComponents:
     """Put the gateway together."""
     metrics = Metrics(__version__)
     stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
@@ -266,18 +266,18 @@ def build_gateway(settings: Settings) -> Assembly:
     if settings.canary_url:
         canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
     pools = [stable] if canary is None else [stable, canary]
-    traffic = build_traffic(settings, metrics, stable, canary)
+    traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     gateway = Gateway(
-        lambda: open_storage(settings, metrics, memory),
-        lambda storage: build_parts(settings, storage, traffic, metrics),
+        lambda: open_store(settings, metrics, memory),
+        lambda storage: build_use_cases(settings, storage, traffic, metrics),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return Assembly(gateway, pools, traffic, metrics, memory)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory)
 
 
 def client_endpoints(gateway: Gateway, settings: Settings, memory: MemoryBudget) -> list[Endpoint]:
@@ -312,8 +312,8 @@ def compose_app(
     )
     observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    guarded_app = guarded(at_paths(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
-    return with_request_id(observed(guarded_app, observers))
+    guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
+    return with_request_id(with_observers(guarded_app, observers))
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:

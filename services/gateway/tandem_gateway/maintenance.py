@@ -8,22 +8,22 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
-from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.index import verification
 from tandem_gateway.index.builder import Sizes
-from tandem_gateway.index.saving import Places, update_snapshot
-from tandem_gateway.model import Saved
+from tandem_gateway.index.snapshot_update import Places, update_snapshot
+from tandem_gateway.records.index import Saved
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 _LOCK_WAIT_SECONDS = 60.0
 
 
-def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say: Say) -> list[Saved]:
+def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say: Print) -> list[Saved]:
     """Bring the snapshots of a running gateway's data up to date; see ``update_snapshot``.
 
     Args:
@@ -61,7 +61,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
         lock.release()
 
 
-def rebuild(data_dir: Path, sizes: Sizes, say: Say) -> None:
+def rebuild(data_dir: Path, sizes: Sizes, say: Print) -> None:
     """Build every index of a stopped gateway again, from its store, and prove that it finds every vector.
 
     Raises:
@@ -82,7 +82,7 @@ def rebuild(data_dir: Path, sizes: Sizes, say: Say) -> None:
         say(f"lexical index: rebuilt, {rows} documents")
 
 
-def verify(data_dir: Path, say: Say) -> bool:
+def verify(data_dir: Path, say: Print) -> bool:
     """Check a stopped gateway's store, and its indexes against it.
 
     Returns:
@@ -106,7 +106,7 @@ def verify(data_dir: Path, say: Say) -> bool:
         return lexical_maintenance.verify(data_dir, say) and sound
 
 
-def backup(data_dir: Path, target: Path, say: Say) -> None:
+def backup(data_dir: Path, target: Path, say: Print) -> None:
     """Copy the store of a gateway, which may be running, to the new file ``target``.
 
     The index is not in it: a start without one builds it from the store.
@@ -130,7 +130,7 @@ def _require_store(data_dir: Path) -> None:
 class _Stopped:
     """The data directory of a gateway that does not run, its store checked."""
 
-    def __init__(self, data_dir: Path, say: Say) -> None:
+    def __init__(self, data_dir: Path, say: Print) -> None:
         _require_store(data_dir)
         self._data_dir = data_dir
         self._say = say
@@ -140,8 +140,8 @@ class _Stopped:
         try:
             self._snapshot = DataLock(self._data_dir, SNAPSHOT, wait=_LOCK_WAIT_SECONDS)
             try:
-                self._connection, noticed = open_checked(self._data_dir)
-                for line in noticed:
+                self._connection, notices = open_checked(self._data_dir)
+                for line in notices:
                     self._say(f"store: {line}")
                 self._say("store: sound")
                 self._feed = SqliteChangeFeed(self._data_dir / FILE_NAME)

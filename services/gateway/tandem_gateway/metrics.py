@@ -22,8 +22,8 @@ from tandem_contract.client_api import AnsweredBy
 from tandem_contract.service.http import ROUTE
 from tandem_contract.service.request_id import Scope
 from tandem_gateway.index.indexes import IndexState
-from tandem_gateway.model import PoolState, ReplicaStatus
-from tandem_gateway.use_cases.traffic.judgement import Reason
+from tandem_gateway.records.embedders import PoolState, ReplicaStatus
+from tandem_gateway.use_cases.canary.evaluation import Reason
 
 # A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
 disable_created_metrics()  # type: ignore[no-untyped-call]

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tandem_embedder.artefact import read_manifest
+from tandem_embedder.model.prepared_model import read_manifest
 from tandem_embedder.prepare.calibration import calibration_texts
 from tandem_embedder.prepare.runtime import Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer, read_tokenizer

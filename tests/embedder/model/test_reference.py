@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import read_manifest
-from tandem_embedder.prepare.exact import write_exact
+from tandem_embedder.model.prepared_model import read_manifest
+from tandem_embedder.prepare.exact_int8 import write_exact
 from tandem_embedder.prepare.runtime import Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer, read_tokenizer
 

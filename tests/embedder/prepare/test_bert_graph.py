@@ -7,7 +7,7 @@ import pytest
 
 from tandem_embedder.prepare.bert_graph import bert_graph
 from tandem_embedder.prepare.calibration import calibrate
-from tandem_embedder.prepare.exact import write_exact
+from tandem_embedder.prepare.exact_int8 import write_exact
 from tandem_embedder.prepare.graph_builder import save_with_external_data
 from tandem_embedder.prepare.model_spec import read_bert_config
 from tandem_embedder.prepare.projections import Float32Projections, Int8Projections

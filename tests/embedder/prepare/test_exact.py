@@ -8,7 +8,7 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from tandem_embedder.prepare.exact import OPERATORS, write_exact
+from tandem_embedder.prepare.exact_int8 import OPERATORS, write_exact
 from tandem_embedder.prepare.graph_builder import GraphBuilder, save_with_external_data
 from tandem_embedder.prepare.pipeline import Request, prepare
 from tandem_embedder.prepare.runtime import Graph

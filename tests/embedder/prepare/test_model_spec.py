@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import Prompts
+from tandem_embedder.model.prepared_model import Prompts
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.model_spec import read_bert_config, read_sentence_spec
 from tandem_embedder.prepare.weights import read_bert_weights

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import FORMAT, read_manifest
+from tandem_embedder.model.prepared_model import FORMAT, read_manifest
 from tandem_embedder.prepare import known_answers, pipeline
 from tandem_embedder.prepare.errors import PublishError, SelfCheckError, SourceError, UnsupportedModel, UsageError
-from tandem_embedder.prepare.exact import write_exact
+from tandem_embedder.prepare.exact_int8 import write_exact
 from tandem_embedder.prepare.pipeline import Request, prepare
 from tandem_embedder.prepare.runtime import Graph
 from tandem_embedder.prepare.sources import PINNED, LocalFolder, SourceFolder

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_embedder.artefact import FORMAT, ArtefactError, Manifest, Source, Variant, record_of
+from tandem_embedder.model.prepared_model import FORMAT, PreparedModelError, Manifest, Source, Variant, record_of
 from tandem_embedder.prepare.errors import PublishError
 from tandem_embedder.prepare.locking import exclusive
 from tandem_embedder.prepare.publish import check_replaceable, publish, read_complete, staging
@@ -120,7 +120,7 @@ def test_damage_is_noticed(tmp_path: Path, name: str, damage: str) -> None:
             path.write_bytes(content[:-1])
         case "delete":
             path.unlink()
-    with pytest.raises(ArtefactError, match=str(path) if name != "manifest.json" else "manifest"):
+    with pytest.raises(PreparedModelError, match=str(path) if name != "manifest.json" else "manifest"):
         read_complete(out)
     check_replaceable(out)
 

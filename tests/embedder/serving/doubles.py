@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 
 import numpy as np
 
-from tandem_embedder.lanes import Lane
+from tandem_embedder.batching.lanes import Lane
 from tandem_embedder.ports import BatchReport, Ids, TokenizedText, Vectors
 
 DIM = 4

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_embedder.admission import Admission, DrainRate, Grant, estimate_tokens
+from tandem_embedder.batching.admission import Admission, DrainRate, Grant, estimate_tokens
 from tandem_embedder.errors import LimitExceeded, Overloaded
-from tandem_embedder.lanes import LANES, Lane
+from tandem_embedder.batching.lanes import LANES, Lane
 
 
 def admission(tokens: int = 1000, chars: int = 10_000, rate: DrainRate | None = None) -> Admission:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tandem_embedder.artefact import ArtefactError, FileRecord, Variant, read_manifest, record_of, verify_file
+from tandem_embedder.model.prepared_model import PreparedModelError, FileRecord, Variant, read_manifest, record_of, verify_file
 from tests.embedder.serving.test_settings import MANIFEST
 
 RECORD = FileRecord(1, "0" * 64)
@@ -60,7 +60,7 @@ def test_a_manifest_that_does_not_hold_together_is_refused_by_field(
     tmp_path: Path, change: Callable[[dict[str, Any]], object], field: str, reason: str
 ) -> None:
     write(tmp_path, change)
-    with pytest.raises(ArtefactError) as caught:
+    with pytest.raises(PreparedModelError) as caught:
         read_manifest(tmp_path)
     message = str(caught.value)
     assert message.startswith(f"{tmp_path}/manifest.json ")
@@ -78,17 +78,17 @@ def test_a_manifest_that_does_not_hold_together_is_refused_by_field(
 )
 def test_a_damaged_manifest_is_refused(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "manifest.json").write_bytes(content)
-    with pytest.raises(ArtefactError, match=r"manifest\.json.*; prepare the model again$"):
+    with pytest.raises(PreparedModelError, match=r"manifest\.json.*; prepare the model again$"):
         read_manifest(tmp_path)
 
 
 def test_a_folder_in_place_of_a_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").mkdir()
-    with pytest.raises(ArtefactError, match=r"manifest\.json cannot be read"):
+    with pytest.raises(PreparedModelError, match=r"manifest\.json cannot be read"):
         read_manifest(tmp_path)
     record = FileRecord((tmp_path / "manifest.json").stat().st_size, "0" * 64)
-    with pytest.raises(ArtefactError, match=r"manifest\.json cannot be read"):
+    with pytest.raises(PreparedModelError, match=r"manifest\.json cannot be read"):
         verify_file(tmp_path, "manifest.json", record)
     (tmp_path / "file").write_bytes(b"x")
-    with pytest.raises(ArtefactError, match="cannot be read"):
+    with pytest.raises(PreparedModelError, match="cannot be read"):
         verify_file(tmp_path, "file/below", record_of(tmp_path / "file"))

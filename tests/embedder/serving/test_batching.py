@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tandem_embedder.batching import BatchLimits, BatchQueue, Decision, Entry
-from tandem_embedder.lanes import LANES, Lane
+from tandem_embedder.batching.batch_queue import BatchLimits, BatchQueue, Decision, Entry
+from tandem_embedder.batching.lanes import LANES, Lane
 
 LIMITS = BatchLimits(max_tokens=512, max_bulk_tokens=256)
 

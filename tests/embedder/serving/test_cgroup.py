@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_embedder.cgroup import cpu_quota, parse_v1, parse_v2, thread_count, usable_threads
+from tandem_embedder.cpu_quota import cpu_quota, parse_v1, parse_v2, thread_count, usable_threads
 
 
 @pytest.mark.parametrize(

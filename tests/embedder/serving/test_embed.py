@@ -12,17 +12,17 @@ import numpy as np
 import pytest
 
 from tandem_contract.embed import EmbedRequest, Kind
-from tandem_embedder.admission import Admission, DrainRate
-from tandem_embedder.artefact import Prompts
-from tandem_embedder.batching import BatchLimits
-from tandem_embedder.embed import Embed, Embedded, RequestLimits, overhead_of, unknown_share
+from tandem_embedder.batching.admission import Admission, DrainRate
+from tandem_embedder.model.prepared_model import Prompts
+from tandem_embedder.batching.batch_queue import BatchLimits
+from tandem_embedder.embed_texts import EmbedTexts, Embedded, RequestLimits, overhead_of, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
-from tandem_embedder.model_threads import ModelThreads
+from tandem_embedder.batching.worker_threads import WorkerThreads
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
-from tandem_embedder.scheduler import Scheduler
-from tandem_embedder.tokenization import unknown_id
-from tandem_embedder.tokenizing import AT_ONCE_CHARS, LaneTokenizer, slices
+from tandem_embedder.batching.scheduler import Scheduler
+from tandem_embedder.model.tokenizer import unknown_id
+from tandem_embedder.batching.tokenize_stage import AT_ONCE_CHARS, LaneTokenizer, slices
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, run, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector
@@ -32,7 +32,7 @@ from tests.support.freed import Batch, assert_gone, failure_of, no_collector
 class Bench:
     """The use case and what it is connected to."""
 
-    embed: Embed
+    embed: EmbedTexts
     model: FakeModel
     tokenizer: FakeTokenizer
     admission: Admission
@@ -55,7 +55,7 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
     limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
     try:
         yield Bench(
-            Embed(
+            EmbedTexts(
                 manifest,
                 limits,
                 readiness,
@@ -303,7 +303,7 @@ def test_an_idle_model_thread_holds_nothing():
         pass
 
     async def test() -> None:
-        threads = ModelThreads(Rows, 1)
+        threads = WorkerThreads(Rows, 1)
         with no_collector():
             rows = Rows([1])
             done = asyncio.Event()

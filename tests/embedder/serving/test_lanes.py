@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_embedder.lanes import LANES, Lane, extra_runs, has_room
+from tandem_embedder.batching.lanes import LANES, Lane, extra_runs, has_room
 
 steps = st.lists(st.tuples(st.sampled_from(LANES), st.booleans()), max_size=80)
 

@@ -7,9 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import ArtefactError, KnownAnswers, Manifest, Variant, record_of
+from tandem_embedder.model.prepared_model import PreparedModelError, KnownAnswers, Manifest, Variant, record_of
 from tandem_embedder.errors import ModelError
-from tandem_embedder.loading import (
+from tandem_embedder.model.verified_load import (
     KNOWN_ANSWERS_NAME,
     TOKENIZER_NAME,
     LoadedModel,
@@ -18,7 +18,7 @@ from tandem_embedder.loading import (
     prove,
     read_known_answers,
 )
-from tandem_embedder.session import checked
+from tandem_embedder.model.onnx_model import checked
 from tests.embedder.serving.doubles import DIM, FakeModel, FakeTokenizer, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
 
@@ -115,7 +115,7 @@ def test_a_damaged_int8_is_no_reason_to_serve_fp32(tmp_path: Path):
     manifest = artefact(tmp_path, "fp32", "int8")
     damaged = msgspec.structs.replace(manifest.variants["int8"], files={"int8/model.onnx": manifest.tokenizer})
     manifest = msgspec.structs.replace(manifest, variants={**manifest.variants, "int8": damaged})
-    with pytest.raises(ArtefactError, match=r"int8/model\.onnx is missing"):
+    with pytest.raises(PreparedModelError, match=r"int8/model\.onnx is missing"):
         load_with(tmp_path, manifest, "int8", {})
 
 
@@ -126,7 +126,7 @@ def test_a_damaged_int8_is_no_reason_to_serve_fp32(tmp_path: Path):
 )
 def test_damaged_answers_are_refused(tmp_path: Path, content: bytes):
     (tmp_path / KNOWN_ANSWERS_NAME).write_bytes(content)
-    with pytest.raises(ArtefactError, match="prepare the model again"):
+    with pytest.raises(PreparedModelError, match="prepare the model again"):
         read_known_answers(tmp_path, DIM)
 
 

@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from tandem_embedder.model_threads import ModelThreads
+from tandem_embedder.batching.worker_threads import WorkerThreads
 from tests.embedder.serving.doubles import WAIT_SECONDS, run
 
 
-async def answer_of(threads: ModelThreads[str, str], question: str) -> str:
+async def answer_of(threads: WorkerThreads[str, str], question: str) -> str:
     answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     threads.call(question, answer.set_result)
     return await answer
@@ -21,7 +21,7 @@ def name_of_thread(_: str) -> str:
 
 def test_an_answer_comes_from_another_thread_to_the_event_loops() -> None:
     async def test() -> None:
-        threads = ModelThreads(lambda question: f"{question} in {name_of_thread(question)}", 1)
+        threads = WorkerThreads(lambda question: f"{question} in {name_of_thread(question)}", 1)
         here: asyncio.Future[tuple[str, str]] = asyncio.get_running_loop().create_future()
         threads.call("asked", lambda answer: here.set_result((answer, name_of_thread(""))))
         assert await here == ("asked in model-0", threading.current_thread().name)
@@ -42,7 +42,7 @@ def test_the_thread_that_was_the_last_to_be_done_runs_next() -> None:
                 assert held.wait(WAIT_SECONDS)
             return name_of_thread(question)
 
-        threads = ModelThreads(function, 3)
+        threads = WorkerThreads(function, 3)
         slow = asyncio.create_task(answer_of(threads, "slow"))
         await asyncio.sleep(0)
         quick = await answer_of(threads, "quick")
@@ -59,7 +59,7 @@ def test_the_thread_that_was_the_last_to_be_done_runs_next() -> None:
 def test_there_is_no_queue() -> None:
     async def test() -> None:
         held = threading.Event()
-        threads = ModelThreads(lambda _: str(held.wait(WAIT_SECONDS)), 1)
+        threads = WorkerThreads(lambda _: str(held.wait(WAIT_SECONDS)), 1)
         first = asyncio.create_task(answer_of(threads, ""))
         await asyncio.sleep(0)
         with pytest.raises(IndexError):
@@ -73,7 +73,7 @@ def test_there_is_no_queue() -> None:
 
 def test_closing_ends_the_threads() -> None:
     before = set(threading.enumerate())
-    threads = ModelThreads(name_of_thread, 3)
+    threads = WorkerThreads(name_of_thread, 3)
     assert len(set(threading.enumerate()) - before) == 3
     threads.close(wait=True)
     assert set(threading.enumerate()) <= before

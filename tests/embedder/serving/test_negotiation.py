@@ -3,8 +3,8 @@
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_embedder.edge.embed_route import timeout_seconds
-from tandem_embedder.edge.negotiation import Syntax, reply_syntax, request_syntax
+from tandem_embedder.api.embed_route import timeout_seconds
+from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.errors import InvalidDeadline
 
 

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from tandem_embedder.artefact import Manifest, read_manifest, record_of
+from tandem_embedder.model.prepared_model import Manifest, read_manifest, record_of
 from tests.embedder.serving.conftest import StartEmbedder, client_of
 from tests.support.processes import ServiceProcess
 

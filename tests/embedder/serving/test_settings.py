@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from tandem_contract.service.settings import SettingsError, read
-from tandem_embedder.artefact import FORMAT, FileRecord, Manifest, Source, Variant
+from tandem_embedder.model.prepared_model import FORMAT, FileRecord, Manifest, Source, Variant
 from tandem_embedder.settings import Settings
 
 RECORD = FileRecord(bytes=1, sha256="0" * 64)

@@ -48,7 +48,7 @@ def test_a_library_has_one_module_that_imports_it(library: str, module: str):
     ["batching.py", "admission.py", "scheduler.py", "embed.py", "errors.py", "loading.py", "ports.py", "tokenizing.py"],
 )
 def test_the_domain_knows_no_http(module: str):
-    outside = ("starlette", "uvicorn", "tandem_embedder.edge", "tandem_embedder.app", "tandem_contract.headers")
+    outside = ("starlette", "uvicorn", "tandem_embedder.api", "tandem_embedder.app", "tandem_contract.headers")
     assert not [one for one in serving_modules()[module] if one.startswith(outside)]
 
 

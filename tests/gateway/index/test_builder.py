@@ -6,12 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
-from tandem_gateway.index import saved
+from tandem_gateway.index import base_arrays
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import BaseBuilder, Sizes, needs_rebuild
 from tandem_gateway.index.findable import FindableIndex
-from tandem_gateway.model import Keys, Vectors
-from tandem_gateway.ports import Graph, GraphFactory, SavedBase
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.ports.index import Graph, GraphFactory, SavedBase
 from tests.support.fakes import FakeGraph, FakeGraphFactory
 
 DIM = 16
@@ -131,7 +131,7 @@ def test_a_sweep_goes_on_where_its_time_was_over() -> None:
     made.sweep(seconds=1.5, clock=clock)  # one block
     assert 0 < made.base.sweep.next_key < count
     assert made.base.sweep.unproven == count
-    resumed = builder(FakeGraphFactory(blind=blind), saved.restore(saved.save(made.base)))
+    resumed = builder(FakeGraphFactory(blind=blind), base_arrays.restore(base_arrays.save(made.base)))
     resumed.sweep(seconds=60)
     assert resumed.base is not None
     assert resumed.base.sweep.unproven == 0
@@ -246,7 +246,7 @@ def test_a_base_is_the_same_after_it_was_saved() -> None:
     made.remove(numbered(3, 12))
     made.sweep(seconds=60)
     assert made.base is not None
-    again = saved.restore(saved.save(made.base))
+    again = base_arrays.restore(base_arrays.save(made.base))
     assert again.groups == made.base.groups
     assert again.node_of == made.base.node_of
     assert (again.dead, again.stray_nodes, again.sweep) == (made.base.dead, made.base.stray_nodes, made.base.sweep)
@@ -256,10 +256,10 @@ def test_a_base_is_the_same_after_it_was_saved() -> None:
 
 @pytest.mark.parametrize("missing", ["dead", "sweep", "group_sizes", "strays"])
 def test_arrays_that_do_not_fit_together_are_refused(missing: str) -> None:
-    whole = saved.save(built(FakeGraphFactory(), some(20)))
+    whole = base_arrays.save(built(FakeGraphFactory(), some(20)))
     arrays = {name: array for name, array in whole.arrays.items() if name != missing}
     with pytest.raises(ValueError, match="do not fit together"):
-        saved.restore(SavedBase(whole.graphs, arrays))
+        base_arrays.restore(SavedBase(whole.graphs, arrays))
 
 
 operations = st.lists(
@@ -321,14 +321,14 @@ def test_every_live_vector_is_found_whatever_happened(operations: list[tuple[str
 
 def published(base: Base) -> Base:
     """Return a copy of a base that no later addition changes, as a saved one is."""
-    copy = saved.save(base)
+    copy = base_arrays.save(base)
     graphs: list[Graph] = []
     for graph in copy.graphs:
         assert isinstance(graph, FakeGraph)
         frozen = FakeGraph(DIM, blind=set(graph.blind))
         frozen.add(graph.keys(), graph.vectors(graph.keys()))
         graphs.append(frozen)
-    return saved.restore(SavedBase(graphs, copy.arrays))
+    return base_arrays.restore(SavedBase(graphs, copy.arrays))
 
 
 def strays_of(factory: GraphFactory, vectors: Vectors) -> tuple[FindableIndex, list[int]]:

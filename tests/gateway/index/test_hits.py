@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.index.findable import Candidates
-from tandem_gateway.index.hits import LiveRows, bytes_of, score
-from tandem_gateway.model import LiveDocument
-from tandem_gateway.ports import ChangeFeed
+from tandem_gateway.index.hydration import DocumentCache, bytes_of, score
+from tandem_gateway.records.documents import LiveDocument
+from tandem_gateway.ports.store import ChangeFeed
 
 _ROW_BYTES = 700
 ENOUGH = 1 << 30
@@ -40,7 +40,7 @@ def feed() -> "Feed & ChangeFeed":  # type: ignore[valid-type]
 
 
 def test_only_what_is_not_kept_is_read(feed):
-    rows = LiveRows(10 * _ROW_BYTES)
+    rows = DocumentCache(10 * _ROW_BYTES)
     assert rows.get({1, 2}, feed, ENOUGH) == {1: row(1), 2: row(2)}
     assert rows.get({3, 2, 1}, feed, ENOUGH) == {1: row(1), 2: row(2), 3: row(3)}
     assert rows.get({1, 2, 3}, feed, ENOUGH) == {1: row(1), 2: row(2), 3: row(3)}
@@ -48,14 +48,14 @@ def test_only_what_is_not_kept_is_read(feed):
 
 
 def test_what_the_store_does_not_have_is_left_out_and_asked_for_again(feed):
-    rows = LiveRows(10 * _ROW_BYTES)
+    rows = DocumentCache(10 * _ROW_BYTES)
     assert rows.get({1, 99}, feed, ENOUGH) == {1: row(1)}
     assert rows.get({1, 99}, feed, ENOUGH) == {1: row(1)}
     assert feed.read == [[1, 99], [99]]
 
 
 def test_rows_are_had_from_memory_only_if_all_of_them_are_there(feed):
-    rows = LiveRows(10 * _ROW_BYTES)
+    rows = DocumentCache(10 * _ROW_BYTES)
     rows.get({1, 2}, feed, ENOUGH)
     assert rows.kept({1, 2}) == {1: row(1), 2: row(2)}
     assert rows.kept({1, 2, 3}) is None
@@ -64,7 +64,7 @@ def test_rows_are_had_from_memory_only_if_all_of_them_are_there(feed):
 
 
 def test_what_was_not_used_for_longest_goes_first(feed):
-    rows = LiveRows(3 * _ROW_BYTES)
+    rows = DocumentCache(3 * _ROW_BYTES)
     for row_id in (1, 2, 3):
         rows.get({row_id}, feed, ENOUGH)
     rows.get({1}, feed, ENOUGH)
@@ -75,14 +75,14 @@ def test_what_was_not_used_for_longest_goes_first(feed):
 
 @given(st.lists(st.sets(st.integers(0, 14), max_size=6), max_size=30), st.integers(0, 8))
 def test_whatever_is_asked_the_store_s_rows_are_given_and_the_bound_holds(asked: list[set[int]], room: int):
-    feed, rows = Feed(), LiveRows(room * _ROW_BYTES)
+    feed, rows = Feed(), DocumentCache(room * _ROW_BYTES)
     for wanted in asked:
         assert rows.get(wanted, feed, ENOUGH) == {row_id: row(row_id) for row_id in wanted if row_id < 10}  # type: ignore[arg-type]
         assert sum(rows.kept({row_id}) is not None for row_id in range(10)) <= room
 
 
 def test_rows_that_are_kept_count_for_the_bytes_that_may_be_taken(feed):
-    rows = LiveRows(10 * _ROW_BYTES)
+    rows = DocumentCache(10 * _ROW_BYTES)
     rows.get({1}, feed, ENOUGH)
     rows.get({1, 2}, feed, 10_000)
     assert feed.most_bytes == 10_000 - len(row(1).text) - len(row(1).metadata)
@@ -131,7 +131,7 @@ def test_a_row_has_one_size_also_once_its_text_was_encoded(text: str):
 
 
 def test_rows_that_are_read_again_do_not_add_up(feed):
-    rows = LiveRows(1 << 20)
+    rows = DocumentCache(1 << 20)
     for _ in range(3):
         rows._keep({1: row(1), 2: row(2)})
     assert rows._bytes == bytes_of(row(1)) + bytes_of(row(2))

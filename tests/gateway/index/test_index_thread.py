@@ -14,7 +14,7 @@ from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
@@ -29,13 +29,15 @@ from tandem_gateway.errors import (
     StorageUnavailable,
     for_log,
 )
-from tandem_gateway.index import findable, follower
+from tandem_gateway.index import findable
+from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Hit, Hits, Note
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.records.search import Hit, Hits
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, run, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
 
@@ -208,9 +210,9 @@ def test_a_collection_deleted_while_its_index_follows_ends_the_following(store: 
         await ingest(store, [document("a")], collection="books")
         feed = SqliteChangeFeed(tmp_path / FILE_NAME)
         (books,) = [record for record in feed.collections() if record.name == "books"]
-        index, position = FindableIndex(DIM), follower.beginning(feed)
+        index, position = FindableIndex(DIM), catch_up.beginning(feed)
         await store.delete_collection("books")
-        assert follower.catch_up(index, position, feed, books) == 0
+        assert catch_up.catch_up(index, position, feed, books) == 0
         feed.close()
 
     run(test)
@@ -221,13 +223,13 @@ def test_an_index_that_missed_forgotten_removals_begins_again(store: SqliteStore
         await ingest(store, [document(f"d{number}") for number in range(5)])
         feed = SqliteChangeFeed(tmp_path / FILE_NAME)
         (record,) = feed.collections()
-        index, position = FindableIndex(DIM), follower.beginning(feed)
-        follower.catch_up(index, position, feed, record)
+        index, position = FindableIndex(DIM), catch_up.beginning(feed)
+        catch_up.catch_up(index, position, feed, record)
         assert len(hits(thread, "text of d1", 9)) == 5
         await store.delete("default", "d1")
         assert await store.forget_tombstones(record.collection_id, feed.last_change()) == 1
         await store.delete("default", "d2")
-        assert follower.catch_up(index, position, feed, record) is None
+        assert catch_up.catch_up(index, position, feed, record) is None
         assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d3", "d4"}
         feed.close()
 
@@ -237,7 +239,7 @@ def test_an_index_that_missed_forgotten_removals_begins_again(store: SqliteStore
 def test_many_changes_are_followed_page_by_page(
     store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(follower, "_PAGE", 3)
+    monkeypatch.setattr(catch_up, "_PAGE", 3)
 
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(20)])
@@ -258,8 +260,8 @@ def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteStore, t
         assert [one.graph for one in saved] == [True]
         await store.delete("default", "d3")
         await ingest(store, [document("late")], job_id="job2")
-        thread, noticed = start(tmp_path)
-        assert noticed == []
+        thread, notices = start(tmp_path)
+        assert notices == []
         assert hits(thread, "text of late")[0].doc_id == "late"
         assert len(hits(thread, "text of d3", 100)) == 10
         thread.close()
@@ -279,9 +281,9 @@ def test_a_start_over_a_damaged_snapshot_builds_the_index_and_says_so(store: Sql
         path.unlink()
         if damage != "gone":
             path.write_bytes(content)
-        thread, noticed = start(tmp_path)
-        assert len(noticed) == 1
-        assert "'default' is rebuilt from the store" in noticed[0]
+        thread, notices = start(tmp_path)
+        assert len(notices) == 1
+        assert "'default' is rebuilt from the store" in notices[0]
         assert hits(thread, "text of d7")[0].doc_id == "d7"
         thread.close()
 
@@ -325,9 +327,9 @@ def test_a_start_without_a_snapshot_that_is_far_behind_builds_one(
 
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(6)])
-        thread, noticed = start(tmp_path)
+        thread, notices = start(tmp_path)
         (state,) = thread.state().result(WAIT_SECONDS)
-        assert (state.exact, state.saved > 0, noticed) == (0, True, [])
+        assert (state.exact, state.saved > 0, notices) == (0, True, [])
         assert [hit.doc_id for hit in hits(thread, "text of d4", 1)] == ["d4"]
         thread.close()
 
@@ -533,7 +535,7 @@ def test_what_takes_long_is_for_the_thread(store: SqliteStore, thread: IndexThre
     async def test() -> None:
         await ingest(store, [document("a"), document("b")])
         await read_rows(thread, [query("text of a"), query("text of b")])
-        monkeypatch.setattr("tandem_gateway.index.thread._AT_ONCE", 3)
+        monkeypatch.setattr("tandem_gateway.index.index_thread._AT_ONCE", 3)
         assert await done_at_once(thread, [query("text of a")])
         assert not await done_at_once(thread, [query("text of a"), query("text of b")])
 
@@ -581,9 +583,9 @@ def test_a_snapshot_of_an_older_release_is_no_damage_and_goes_with_the_next_save
         older = tmp_path / "index" / str(record.collection_id)
         older.mkdir(parents=True)
         (older / "manifest.json").write_bytes(b'{"manifest":{"format":1},"sha256":""}')
-        thread, noticed = start(tmp_path)
+        thread, notices = start(tmp_path)
         thread.close()
-        assert [isinstance(line, Note) for line in noticed] == [True]
+        assert [isinstance(line, RoutineNotice) for line in notices] == [True]
     assert maintenance.verify(tmp_path, said.append), said
     maintenance.snapshot(tmp_path, Sizes(), lambda: True, said.append)
     assert not older.exists()

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.index.overlay import ExactOverlay, exact_scores
-from tandem_gateway.model import Vectors
+from tandem_gateway.records.arrays import Vectors
 
 DIM = 16
 

@@ -11,8 +11,8 @@ import pytest
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.usearch_index import UsearchGraph, UsearchGraphFactory
 from tandem_gateway.errors import SnapshotUnusable
-from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotManifest
-from tandem_gateway.ports import SavedBase
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotManifest
+from tandem_gateway.ports.index import SavedBase
 from tests.support.fakes import DIM, FINGERPRINT, FakeGraphFactory, vectors_of
 
 COLLECTION = 7
@@ -137,7 +137,7 @@ def test_a_flipped_bit_in_any_byte_of_the_manifest_is_noticed_or_means_nothing(
 ):
     path = folder(tmp_path) / "manifest.json"
     read, content = snapshots.manifest(COLLECTION), path.read_bytes()
-    noticed = 0
+    notices = 0
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= bit
@@ -145,8 +145,8 @@ def test_a_flipped_bit_in_any_byte_of_the_manifest_is_noticed_or_means_nothing(
         try:
             assert snapshots.manifest(COLLECTION) == read
         except SnapshotUnusable:
-            noticed += 1
-    assert noticed > len(content) * 0.9
+            notices += 1
+    assert notices > len(content) * 0.9
 
 
 @pytest.mark.parametrize(

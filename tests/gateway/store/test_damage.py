@@ -10,8 +10,8 @@ import pytest
 from tandem_gateway.adapters.sqlite import schema
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
-from tandem_gateway.adapters.sqlite.mark import HighWaterMark, read_mark
+from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
+from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark, read_mark
 from tandem_gateway.adapters.sqlite.store import _create, open_checked
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tests.gateway.store.damage import Dump, copy, make_closed, make_killed, opening
@@ -120,7 +120,7 @@ def test_an_empty_or_missing_database_is_refused_while_the_mark_tells_of_writes(
 def test_an_older_copy_of_the_database_is_refused_until_the_mark_is_deleted(closed: tuple[Path, Dump], tmp_path: Path):
     folder, content = closed
     data = copy(folder, tmp_path / "data")
-    mark = HighWaterMark(data / MARK_NAME)
+    mark = CommitWatermark(data / MARK_NAME)
     mark.write((read_mark(data / MARK_NAME) or 0) + 1)
     mark.close()
     assert isinstance(opening(data), str)
@@ -180,17 +180,17 @@ def test_a_damaged_mark_is_noticed_and_written_anew(closed: tuple[Path, Dump], t
         path.unlink()
         if damage != "gone":
             path.write_bytes({"short": whole[:5], "long": whole + b"\x00", "empty": b""}[damage])
-    connection, noticed = open_checked(data)
+    connection, notices = open_checked(data)
     connection.close()
-    assert len(noticed) == 1
-    assert MARK_NAME in noticed[0]
+    assert len(notices) == 1
+    assert MARK_NAME in notices[0]
     assert dump(data) == content
     with opened(data):
         pass
     assert path.read_bytes() == whole
-    connection, noticed = open_checked(data)
+    connection, notices = open_checked(data)
     connection.close()
-    assert noticed == []
+    assert notices == []
 
 
 def test_every_damaged_bit_of_the_mark_is_seen(closed: tuple[Path, Dump], tmp_path: Path):
@@ -276,11 +276,11 @@ def test_a_start_that_was_killed_before_its_first_commit_is_started_anew(tmp_pat
 
 
 def test_a_new_store_is_made_in_one_step(tmp_path: Path):
-    connection, noticed = open_checked(tmp_path)
+    connection, notices = open_checked(tmp_path)
     assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     connection.close()
-    assert noticed == []
+    assert notices == []
     # Whatever part of the file reached the disk: before the commit there is nothing in it.
     making = sqlite3.connect(tmp_path / "made.sqlite3", isolation_level=None)
     schema.register(making)
@@ -334,7 +334,7 @@ def test_a_first_start_has_a_mark_before_it_has_a_log(tmp_path: Path, monkeypatc
         raise KeyboardInterrupt
 
     with monkeypatch.context() as context:
-        context.setattr("tandem_gateway.adapters.sqlite.mark.create_mark", create_mark)
+        context.setattr("tandem_gateway.adapters.sqlite.commit_watermark.create_mark", create_mark)
         with pytest.raises(KeyboardInterrupt):
             open_checked(tmp_path)
     assert modes == ["delete"]
@@ -364,4 +364,4 @@ def test_a_folder_in_the_place_of_the_mark_is_told_in_one_line(closed: tuple[Pat
     with pytest.raises(StorageUnavailable, match=rf"{data / name} cannot be read: Is a directory"):
         open_checked(data)
     with pytest.raises(StorageUnavailable, match=rf"{data / name} cannot be written: Is a directory"):
-        HighWaterMark(data / name)
+        CommitWatermark(data / name)

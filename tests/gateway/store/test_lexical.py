@@ -34,7 +34,7 @@ from tandem_gateway.errors import (
     StorageUnavailable,
     TooManyBytes,
 )
-from tandem_gateway.model import Hit
+from tandem_gateway.records.search import Hit
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run, turns
 from tests.support.stores import NOW, document, embed_pending, ingest, opened
 
@@ -157,7 +157,7 @@ def test_an_index_that_was_killed_while_it_was_built_goes_on_where_it_was(store:
         shutil.copyfile(path, left / path.name)
     first.close()
     second = LexicalFollower(left)
-    assert second.noticed == []
+    assert second.notices == []
     assert second._cache().position == 8
     pages = 0
     while second.step():
@@ -248,7 +248,7 @@ def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_pa
     first.close()
     DAMAGE[how](tmp_path / FILE_NAME)
     second = LexicalFollower(tmp_path)
-    if not second.noticed and how not in ("missing", "empty"):
+    if not second.notices and how not in ("missing", "empty"):
         with pytest.raises(NotReady, match="is rebuilt"):  # the damage shows when it is met
             found(second, "tea")
     assert found(second, "tea") == ["tea"]
@@ -271,7 +271,7 @@ def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStor
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
         (tmp_path / FILE_NAME).write_bytes(damaged)
         follower = LexicalFollower(tmp_path)
-        built_anew += bool(follower.noticed)
+        built_anew += bool(follower.notices)
         for query in ("tea", "number 7", "zebra"):
             try:
                 answer = found(follower, query, 500)
@@ -315,7 +315,7 @@ def test_the_thread_follows_by_itself_and_answers(store: SqliteStore, tmp_path: 
         lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits(), on_search=seconds.append)
         lexical.start().result(WAIT_SECONDS)
         await ingest(store, [document(*item) for item in TEXTS.items()])
-        lexical.poke()
+        lexical.notify()
 
         async def position() -> int:
             return lexical._require_follower()._cache().position
@@ -490,7 +490,7 @@ def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
         )
         old.close()
     follower = LexicalFollower(tmp_path)
-    assert follower.noticed == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
+    assert follower.notices == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
     finish(follower)
     assert [record.message for record in caplog.records] == ["building the lexical index", "lexical index built"]
     assert found(follower, "tea") == ["tea"]

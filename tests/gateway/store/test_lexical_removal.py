@@ -17,7 +17,7 @@ from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.model import Hit
+from tandem_gateway.records.search import Hit
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run
 from tests.support.stores import NOW, document, embed_pending, ingest
 
@@ -253,7 +253,7 @@ def test_a_merge_that_was_killed_is_done_after_the_restart(
     first.close()
     monkeypatch.setattr(follower_module, "_REMOVED_SHARE", 0.1)
     second = LexicalFollower(left)
-    assert second.noticed == []
+    assert second.notices == []
     finish(second)
     assert second._cache().removed(1) == 0
     assert b"canaryqx7" not in file_content(left)

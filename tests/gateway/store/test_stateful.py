@@ -19,18 +19,20 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
-from tandem_gateway.index import builder, follower
+from tandem_gateway.index import builder
+from tandem_gateway.index import catch_up
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import EmbeddedBatch, Hit
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.documents import EmbeddedBatch
+from tandem_gateway.records.search import Hit
 from tests.gateway.store.damage import FILES
 from tests.gateway.store.model import Model
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
@@ -58,7 +60,7 @@ class GatewayData(RuleBasedStateMachine):
         self.model = Model()
         # Small bounds, so that pages end and graphs wear within a short history.
         self.patches = [
-            mock.patch.object(follower, "_PAGE", 2),
+            mock.patch.object(catch_up, "_PAGE", 2),
             mock.patch.object(builder, "_LEAST_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
@@ -87,7 +89,7 @@ class GatewayData(RuleBasedStateMachine):
             answer_limits(),
             sizes=SMALL,
         )
-        self.noticed = self.index.start().result(WAIT_SECONDS)
+        self.notices = self.index.start().result(WAIT_SECONDS)
         self.lexical = LexicalFollower(self.data_dir)
         self.running = True
 
@@ -137,7 +139,7 @@ class GatewayData(RuleBasedStateMachine):
     @rule(forget=st.booleans(), follows=st.booleans(), adopt=st.booleans())
     def snapshot(self, forget: bool, follows: bool, adopt: bool) -> None:
         if follows:
-            self.index.poke()
+            self.index.notify()
         for saved in maintenance.snapshot(self.data_dir, SMALL, lambda: True, lambda line: None):
             if adopt and saved.graph:
                 base = self.index.load_base(saved.collection_id)
@@ -179,7 +181,7 @@ class GatewayData(RuleBasedStateMachine):
         self.stop()
         maintenance.rebuild(self.data_dir, SMALL, lambda line: None)
         self.start()
-        assert self.noticed == []
+        assert self.notices == []
 
     @precondition(lambda self: self.running)
     @invariant()

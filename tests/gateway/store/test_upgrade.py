@@ -9,7 +9,8 @@ import pytest
 from tandem_gateway.adapters.sqlite import check, schema
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import open_checked
-from tandem_gateway.model import Coverage, Note
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.notices import RoutineNotice
 from tests.support.fakes import run
 from tests.support.stores import document, embed_pending, opened
 
@@ -32,14 +33,14 @@ def version(data_dir: Path) -> int:
 
 
 def test_an_older_store_is_upgraded_and_says_so(older: Path):
-    connection, noticed = open_checked(older)
+    connection, notices = open_checked(older)
     connection.close()
-    assert noticed == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]
-    assert [type(line) for line in noticed] == [Note]  # nothing was damaged: no alert
+    assert notices == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]
+    assert [type(line) for line in notices] == [RoutineNotice]  # nothing was damaged: no alert
     assert version(older) == schema.VERSION
-    again, noticed = open_checked(older)
+    again, notices = open_checked(older)
     again.close()
-    assert noticed == []
+    assert notices == []
 
 
 def test_it_has_every_document_and_job_and_goes_on_from_there(older: Path):
@@ -93,9 +94,9 @@ def test_a_kill_in_the_middle_leaves_the_older_store(older: Path, done: int):
     check.check(reader, killed / FILE_NAME)
     reader.close()
     assert version(killed) == 1
-    opened_again, noticed = open_checked(killed)
+    opened_again, notices = open_checked(killed)
     opened_again.close()
-    assert len(noticed) == 1
+    assert len(notices) == 1
 
 
 def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
@@ -120,7 +121,7 @@ def test_a_store_by_itself_is_a_backup_put_back_and_no_repair(older: Path, besid
     (older / "committed").unlink()
     if beside is not None:
         (older / beside).mkdir()
-    connection, noticed = open_checked(older)
+    connection, notices = open_checked(older)
     connection.close()
-    assert [isinstance(line, Note) for line in noticed] == [beside is None]
-    assert "committed" in noticed[0]
+    assert [isinstance(line, RoutineNotice) for line in notices] == [beside is None]
+    assert "committed" in notices[0]

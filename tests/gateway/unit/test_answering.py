@@ -22,11 +22,13 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tandem_gateway.model import Coverage, Hit
-from tandem_gateway.use_cases import answering, breaker
-from tandem_gateway.use_cases.answering import Answer, Answering, AnsweringEvents, dense_seconds
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.search import Hit
+from tandem_gateway.use_cases import search_pipeline
+from tandem_gateway.use_cases import circuit_breaker
+from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents, dense_seconds
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.search import Search
+from tandem_gateway.use_cases.dense_search import DenseSearch
 from tests.gateway.unit.test_search import LIMITS
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, run, turns
 
@@ -57,8 +59,8 @@ class Bench:
         self.degraded = 0
         self.truncated = 0
         self.unreadable = 0
-        self.use_case = Answering(
-            Search(
+        self.use_case = SearchPipeline(
+            DenseSearch(
                 self.embedder,
                 self.index,
                 request_limits=LIMITS,
@@ -70,7 +72,7 @@ class Bench:
             self.lexical,
             request_limits=LIMITS,
             timeout=timeout,
-            events=AnsweringEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),
+            events=SearchPipelineEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),
         )
 
     def _degraded(self) -> None:
@@ -128,7 +130,7 @@ def test_what_an_embedder_says_itself_is_passed_on(error: GatewayError):
     async def test() -> None:
         bench = Bench()
         bench.embedder.surprise = error
-        for _ in range(2 * breaker.FAILURES):
+        for _ in range(2 * circuit_breaker.FAILURES):
             with pytest.raises(type(error)):
                 await bench.ask()
         assert bench.lexical.asked == []
@@ -142,7 +144,7 @@ def test_if_neither_can_answer_the_embedders_error_is_told(error: GatewayError):
         bench = Bench()
         bench.embedder.unavailable = True
         bench.lexical.error = error
-        for _ in range(2 * breaker.FAILURES):
+        for _ in range(2 * circuit_breaker.FAILURES):
             with pytest.raises(EmbedderUnavailable):
                 await bench.ask()
         with pytest.raises(type(error)):
@@ -181,18 +183,18 @@ def test_an_embedder_that_is_down_is_asked_a_few_times_and_then_by_one_search_at
     monkeypatch: pytest.MonkeyPatch,
 ):
     clock = SimpleNamespace(now=time.monotonic())
-    monkeypatch.setattr(answering, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(search_pipeline, "time", SimpleNamespace(monotonic=lambda: clock.now))
 
     async def test() -> None:
         bench = Bench()
         bench.embedder.unavailable = True
         for number in range(10):
             assert (await bench.ask(f"q{number}")).degraded
-        assert len(bench.embedder.calls) == breaker.FAILURES
+        assert len(bench.embedder.calls) == circuit_breaker.FAILURES
         with pytest.raises(EmbedderUnavailable):
             await bench.ask(mode="dense")
 
-        clock.now += breaker.pause(1)
+        clock.now += circuit_breaker.pause(1)
         bench.use_case.embedder_is(False)
         assert (await bench.ask()).degraded
         bench.use_case.embedder_is(True)
@@ -213,7 +215,7 @@ def test_a_search_of_little_patience_does_not_say_that_the_embedder_is_down():
     async def test() -> None:
         bench = Bench()
         bench.embedder.hold()
-        answers = [asyncio.create_task(bench.ask(f"q{n}", timeout=0.02)) for n in range(3 * breaker.FAILURES)]
+        answers = [asyncio.create_task(bench.ask(f"q{n}", timeout=0.02)) for n in range(3 * circuit_breaker.FAILURES)]
         assert all([(await answer).degraded for answer in answers])
         patient = asyncio.create_task(bench.ask("patient"))
         await turns()
@@ -229,7 +231,7 @@ def test_a_query_whose_vector_is_kept_is_dense_without_an_embedder():
         bench.index.pinned["books"] = FINGERPRINT
         await bench.ask("known")
         bench.embedder.unavailable = True
-        for number in range(2 * breaker.FAILURES):
+        for number in range(2 * circuit_breaker.FAILURES):
             await bench.ask(f"q{number}")
         assert dense(await bench.ask("known"))
         assert (await bench.ask("unknown")).degraded, "what needed no embedder says nothing about it"

@@ -49,7 +49,7 @@ def test_no_call_for_documents_has_a_larger_body(tmp_path: Path):
             texts = ["\U0001f600" * 90, "a" * 90, "b" * 90, "\U0001f600" * 200, "c", "d"]
             documents = [document(str(number), text) for number, text in enumerate(texts)]
             await work.store.accept("job", "default", documents, 1.0)
-            work.task.wake()
+            work.task.notify()
             await work.finished("job")
         bodies = [len(msgspec.msgpack.encode(EmbedRequest(call))) for call in embedder.calls if len(call) > 1]
         assert bodies

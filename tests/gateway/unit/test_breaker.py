@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tandem_gateway.use_cases.breaker import FAILURES, Breaker, failed, may_ask, pause, trying
+from tandem_gateway.use_cases.circuit_breaker import FAILURES, Breaker, failed, may_ask, pause, trying
 
 
 def opened(now: float = 0.0) -> Breaker:

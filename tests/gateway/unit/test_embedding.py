@@ -5,8 +5,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tandem_gateway.model import WHOLE, Coverage
-from tandem_gateway.use_cases import embedding
+from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.use_cases import embedding_worker
 from tests.gateway.unit.work import Work
 from tests.support.fakes import eventually
 from tests.support.stores import NOW, document
@@ -42,7 +42,7 @@ def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Callable[..
         work.embedder.hold()
         await work.accept("job", *(f"d{number}" for number in range(20)))
         await work.embedder.wait_calls(3)
-        work.task.wake()
+        work.task.notify()
         await work.count("default")
         assert len(work.embedder.calls) == 3
         texts = [text for call in work.embedder.calls for text in call]
@@ -60,7 +60,7 @@ def test_so_many_replicas_get_so_many_times_the_calls(scenario: Callable[..., No
         work.embedder.replicas = 3
         await work.accept("job", *(f"d{number}" for number in range(40)))
         await work.embedder.wait_calls(6)
-        work.task.wake()
+        work.task.notify()
         await work.count("default")
         assert len(work.embedder.calls) == 6
         work.embedder.release()
@@ -85,12 +85,12 @@ def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Callable[..., 
         work.embedder.unavailable = True
         await work.accept("job", "a", "b")
         await work.embedder.wait_calls(5)
-        assert work.task.why_waiting("default") == "no embedder answers"
+        assert work.task.blocked_reason("default") == "no embedder answers"
         assert (await work.job("job")).processed == 0
         work.embedder.unavailable = False
         job = await work.finished("job")
         assert (job.processed, job.failed) == (2, 0)
-        await eventually(lambda: asyncio.sleep(0, work.task.why_waiting("default")), lambda reason: reason is None)
+        await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("default")), lambda reason: reason is None)
         assert set(work.retried) == {"EmbedderUnavailable"}
 
     scenario(test)
@@ -130,7 +130,7 @@ def test_a_refused_new_version_leaves_the_old_one_findable(scenario: Callable[..
         await work.finished("job")
         work.embedder.rejected = lambda text: text == "new"
         await work.store.accept("job2", "default", [document("a", "new")], NOW)
-        work.task.wake()
+        work.task.notify()
         assert (await work.finished("job2")).failed == 1
         view = await work.store.document("default", "a")
         assert view is not None
@@ -158,7 +158,7 @@ def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(sc
         await work.accept("job", "a", "b")
         await work.embedder.wait_calls(40)
         assert (await work.job("job")).failed == 0
-        assert work.task.why_waiting("default") == "the embedder sent nonsense"
+        assert work.task.blocked_reason("default") == "the embedder sent nonsense"
         work.embedder.broken = lambda text: False
         job = await work.finished("job")
         assert (job.processed, job.failed) == (2, 0)
@@ -187,11 +187,11 @@ def test_another_model_stops_that_collection_alone_and_says_so(scenario: Callabl
         await work.finished("job2")
         assert await work.count("new") == (10, 0)
         assert await work.count("old") == (1, 2)
-        reason = work.task.why_waiting("old")
+        reason = work.task.blocked_reason("old")
         assert reason is not None
         assert "f" * 32 in reason
         assert "e" * 32 in reason
-        assert work.task.why_waiting("new") is None
+        assert work.task.blocked_reason("new") is None
         assert (await work.job("job1")).failed == 0
 
     scenario(test)
@@ -200,7 +200,7 @@ def test_another_model_stops_that_collection_alone_and_says_so(scenario: Callabl
 def test_a_collection_that_was_stopped_goes_on_with_its_model(
     scenario: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(embedding, "_MISMATCH_PAUSE", 0.01)
+    monkeypatch.setattr(embedding_worker, "_MISMATCH_PAUSE", 0.01)
 
     async def test(work: Work) -> None:
         await work.accept("first", "a")
@@ -211,7 +211,7 @@ def test_a_collection_that_was_stopped_goes_on_with_its_model(
         work.embedder.fingerprint = right
         job = await work.finished("job")
         assert (job.processed, job.failed) == (2, 0)
-        await eventually(lambda: asyncio.sleep(0, work.task.why_waiting("default")), lambda reason: reason is None)
+        await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("default")), lambda reason: reason is None)
 
     scenario(test)
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.use_cases import embedding
+from tandem_gateway.use_cases import embedding_worker
 from tests.gateway.unit.work import Work, working
 from tests.support.fakes import FakeEmbedder, eventually, run
 from tests.support.stores import NOW, document, ingest, opened
@@ -34,7 +34,7 @@ def test_a_document_replaced_while_it_is_embedded_gets_the_vector_of_its_new_tex
         await work.embedder.wait_calls(1)
         await work.store.accept("job2", "default", [document("a", "newer")], NOW)
         await work.store.delete("default", "b")
-        work.task.wake()
+        work.task.notify()
         work.embedder.release()
         await work.finished("job2")
         assert (await work.finished("job")).processed == 2
@@ -81,7 +81,7 @@ def test_a_task_that_was_ended_is_taken_up_by_the_next(tmp_path: Path):
 
 
 def test_a_store_that_fails_for_a_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedding, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
 
     async def test() -> None:
         with opened(tmp_path) as store:
@@ -119,8 +119,8 @@ def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for_want_
         clock = [0.0]
         # Each look takes the first reading and leaves the last.
         read = SimpleNamespace(monotonic=lambda: clock.pop(0) if len(clock) > 1 else clock[0], time=lambda: NOW)
-        monkeypatch.setattr(embedding, "time", read)
-        monkeypatch.setattr(embedding, "delay", lambda failures, randomness: 1.0)
+        monkeypatch.setattr(embedding_worker, "time", read)
+        monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 1.0)
 
         def retried(reason: str) -> None:
             work.embedder.unavailable = False
@@ -139,7 +139,7 @@ def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for_want_
 def test_a_call_that_ends_while_the_store_is_read_leaves_nothing_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ):
-    monkeypatch.setattr(embedding, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
 
     async def test() -> None:
         with opened(tmp_path) as store:

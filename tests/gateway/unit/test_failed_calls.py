@@ -11,17 +11,18 @@ from pathlib import Path
 import pytest
 
 from tandem_contract.client_api import SearchRequest
-from tandem_gateway.adapters.http1 import Http1Client
-from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.pool.addresses import Address
-from tandem_gateway.adapters.pool.options import PoolSettings
+from tandem_gateway.adapters.pool.config import PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import EmbedderUnavailable, NotFound, NotReady, StorageUnavailable
-from tandem_gateway.index.thread import IndexThread
-from tandem_gateway.model import Hit, NewDocuments
-from tandem_gateway.use_cases.answering import Answering
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.documents import NewDocuments
+from tandem_gateway.records.search import Hit
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tests.gateway.unit.test_answering import Bench as AnsweringBench
 from tests.gateway.unit.test_http1 import Handler, read_request
 from tests.gateway.unit.test_search import Bench as SearchBench
@@ -213,7 +214,7 @@ def test_a_search_fails_for_want_of_an_embedder():
 @pytest.mark.parametrize("error", [StorageUnavailable("no disk"), Mistake()])
 @pytest.mark.parametrize("kept", [0, 8])
 def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.search")  # a record that is kept keeps its error
+    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.dense_search")  # a record that is kept keeps its error
 
     async def test() -> None:
         bench = SearchBench(kept=kept)
@@ -258,7 +259,7 @@ def test_a_search_fails_either_way():
         bench = AnsweringBench()
         bench.embedder.unavailable = True
         bench.use_case._lexical = FailingLexical()
-        use_case: Answering = bench.use_case
+        use_case: SearchPipeline = bench.use_case
         with no_collector():
             await assert_gone(await failure_of(lambda: use_case.answer(SearchRequest("q", 1, "default", "auto"))))
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Http1Client, Response
-from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
+from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
-from tandem_gateway.model import Embeddings
+from tandem_gateway.records.embedders import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
 from tests.support.fakes import DIM, MODEL, run
 from tests.support.processes import free_port

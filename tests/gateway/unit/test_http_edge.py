@@ -16,8 +16,8 @@ from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.errors import CODES, reply_to
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
-from tandem_gateway.service import Gateway
-from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 
 # Met at the start alone, or turned into another error: never by a request.
@@ -89,7 +89,7 @@ def routed() -> set[tuple[str, str]]:
         (method.lower(), endpoint.template.replace(":path}", "}"))
         for endpoint in [
             *endpoints(cast(Gateway, None), LIMITS, cast(BodyLimits, None), cast(IngestReader, None)),
-            *admin_endpoints(cast(TrafficShift, None), ""),
+            *admin_endpoints(cast(CanaryRouter, None), ""),
         ]
         for method in endpoint.handlers
     }

@@ -10,8 +10,8 @@ import pytest
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service import logs, trace
 from tandem_contract.service.replies import error_reply
-from tandem_gateway.adapters.http1 import ConnectFailed, ConnectionBroken, Response
-from tandem_gateway.adapters.http_embedder import HttpEmbedder
+from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -19,7 +19,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.model import Embeddings
+from tandem_gateway.records.embedders import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
 

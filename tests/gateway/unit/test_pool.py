@@ -8,7 +8,7 @@ import pytest
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.health import Probe
-from tandem_gateway.adapters.pool.options import PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -17,7 +17,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.model import Embeddings
+from tandem_gateway.records.embedders import Embeddings
 from tests.support.fakes import FINGERPRINT, MODEL, eventually, run, turns, vectors_of
 
 OTHER = "0" * 32
@@ -26,8 +26,8 @@ A, B, C = "10.0.0.1:1", "10.0.0.2:1", "10.0.0.3:1"
 URLS = {label: f"http://{label}" for label in (A, B, C)}
 
 
-class Channel:
-    """Implements ``Channel``: answers, unless ``error`` is set; ``hold`` keeps calls until ``release``."""
+class ReplicaConnection:
+    """Implements ``ReplicaConnection``: answers, unless ``error`` is set; ``hold`` keeps calls until ``release``."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -66,7 +66,7 @@ class Scene:
 
     def __init__(self, *labels: str, names: dict[str, list[str]] | None = None, identify: bool = False) -> None:
         self.now = 1000.0
-        self.channels: dict[str, Channel] = {}
+        self.channels: dict[str, ReplicaConnection] = {}
         self.names = names or {}
         self.resolver_error: OSError | None = None
         self.retried: list[str] = []
@@ -84,8 +84,8 @@ class Scene:
             draw=lambda: 0.0,
         )
 
-    def _connect(self, address: Address) -> Channel:
-        return self.channels.setdefault(address.label, Channel(address.label))
+    def _connect(self, address: Address) -> ReplicaConnection:
+        return self.channels.setdefault(address.label, ReplicaConnection(address.label))
 
     def _unresolved(self) -> None:
         self.unresolved += 1

@@ -15,10 +15,11 @@ from tandem_gateway.errors import (
     NotFound,
     Overloaded,
 )
-from tandem_gateway.model import Coverage, Hit
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.query_vectors import QueryVectors
-from tandem_gateway.use_cases.search import Search, SearchEvents
+from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, run, turns, vector_of
 
@@ -35,7 +36,7 @@ class Bench:
         self.index = FakeSearchable()
         self.sizes: list[int] = []
         self.mismatches = 0
-        self.use_case = Search(
+        self.use_case = DenseSearch(
             self.embedder,
             self.index,
             request_limits=LIMITS,
@@ -43,7 +44,7 @@ class Bench:
             max_queued=max_queued,
             timeout=timeout,
             kept_vectors=kept,
-            events=SearchEvents(called=self.sizes.append, mismatched=self._mismatch),
+            events=DenseSearchEvents(called=self.sizes.append, mismatched=self._mismatch),
         )
 
     def _mismatch(self) -> None:
@@ -383,7 +384,7 @@ def test_a_vector_of_another_model_is_not_used():
 
 
 def test_the_query_that_was_not_used_for_longest_is_forgotten():
-    vectors = QueryVectors(2)
+    vectors = QueryVectorCache(2)
     for text in ("a", "b"):
         vectors.put("model", text, vector_of(text))
     assert vectors.get("model", "a") is not None
@@ -391,13 +392,13 @@ def test_the_query_that_was_not_used_for_longest_is_forgotten():
     assert [vectors.get("model", text) is not None for text in ("a", "b", "c")] == [True, False, True]
     assert vectors.get("other", "a") is None
     assert len(vectors) == 2
-    none = QueryVectors(0)
+    none = QueryVectorCache(0)
     none.put("model", "a", vector_of("a"))
     assert none.get("model", "a") is None
 
 
 def test_a_long_query_is_kept_under_its_hash_with_what_its_vector_stands_for():
-    vectors = QueryVectors(2)
+    vectors = QueryVectorCache(2)
     long, other = "word " * 2_000, "word " * 2_000 + "."
     vectors.put("model", long, vector_of(long), Coverage(truncated=True))
     found = vectors.get("model", long)

@@ -10,8 +10,8 @@ from tandem_contract.service.memory import MemoryBudget, OverBudget
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.search_reply import write_search_reply
-from tandem_gateway.model import Hit, Hits
-from tandem_gateway.use_cases.answering import Answer
+from tandem_gateway.records.search import Hit, Hits
+from tandem_gateway.use_cases.search_pipeline import Answer
 
 MANY = 1 << 40
 

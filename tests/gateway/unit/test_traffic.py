@@ -15,13 +15,13 @@ from tandem_gateway.errors import (
     InvalidRequest,
     Overloaded,
 )
-from tandem_gateway.model import Embeddings, PoolState
-from tandem_gateway.use_cases.traffic.judgement import RollBackLimits
-from tandem_gateway.use_cases.traffic.records import TrafficEvents, TrafficSettings
-from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tandem_gateway.records.embedders import Embeddings, PoolState
+from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
+from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
+from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, eventually, run, turns, vectors_of
 
-LIMITS = RollBackLimits(samples=10)
+LIMITS = RollbackLimits(samples=10)
 
 
 class FakePool(FakeEmbedder):
@@ -70,11 +70,11 @@ class Scene:
         self.shadowed: list[tuple[str, str]] = []
         self.cosines: list[float] = []
         self.differences: list[float] = []
-        self.shift = TrafficShift(
+        self.shift = CanaryRouter(
             self.stable,
             self.canary,
-            settings=TrafficSettings(LIMITS, attempt=2.0, canary_weight=weight, shadow_percent=shadow),
-            events=TrafficEvents(
+            settings=CanarySettings(LIMITS, attempt=2.0, canary_weight=weight, shadow_percent=shadow),
+            events=CanaryEvents(
                 lambda weight, shadow: self.shares.append((weight, shadow)),
                 self.answered.append,
                 self.fell_back.append,
@@ -299,7 +299,7 @@ def test_shares_are_checked_and_the_shadow_stays_if_not_given():
 def test_without_a_canary_all_is_stables():
     async def test() -> None:
         stable = FakePool("stable")
-        shift = TrafficShift(stable, None, settings=TrafficSettings())
+        shift = CanaryRouter(stable, None, settings=CanarySettings())
         found = await shift.embed(["x"], kind="query", priority="interactive", timeout=1.0, fingerprint=FINGERPRINT)
         assert found.fingerprint == FINGERPRINT
         assert shift.replicas == 1

@@ -6,20 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.use_cases.traffic.judgement import (
+from tandem_gateway.use_cases.canary.evaluation import (
     Evidence,
-    Figures,
-    RollBackLimits,
+    CallStats,
+    RollbackLimits,
     Suspicion,
     breach,
-    consider,
+    evaluate,
     percentile,
 )
-from tandem_gateway.use_cases.traffic.routing import capacity, drawn
-from tandem_gateway.use_cases.traffic.trial import Trial
+from tandem_gateway.use_cases.canary.shares import capacity, drawn
+from tandem_gateway.use_cases.canary.stats import CanaryStats
 
-LIMITS = RollBackLimits(error_rate=0.05, p95_ratio=2.0, cosine=0.99, samples=20, window=60.0)
-GOOD = Figures(calls=100, errors=0, timed=100, p95=0.02)
+LIMITS = RollbackLimits(error_rate=0.05, p95_ratio=2.0, cosine=0.99, samples=20, window=60.0)
+GOOD = CallStats(calls=100, errors=0, timed=100, p95=0.02)
 
 
 # routing
@@ -46,7 +46,7 @@ def test_all_of_one_pool_is_its_own_capacity():
 # judgement
 
 figures = st.builds(
-    lambda calls, errors, p95: Figures(calls, min(errors, calls), calls - min(errors, calls), p95),
+    lambda calls, errors, p95: CallStats(calls, min(errors, calls), calls - min(errors, calls), p95),
     st.integers(0, 100),
     st.integers(0, 100),
     st.one_of(st.none(), st.floats(0.001, 5)),
@@ -55,7 +55,7 @@ evidences = st.builds(Evidence, figures, figures, st.integers(0, 100), st.one_of
 
 
 @given(figures, st.floats(0.99, 1), st.integers(0, 100))
-def test_a_canary_like_stable_crosses_no_limit(one: Figures, cosine: float, texts: int):
+def test_a_canary_like_stable_crosses_no_limit(one: CallStats, cosine: float, texts: int):
     assert breach(Evidence(one, one, texts, cosine), LIMITS, LIMITS.samples) is None
 
 
@@ -69,15 +69,15 @@ def test_too_few_observations_decide_nothing(evidence: Evidence):
 @pytest.mark.parametrize(
     ("evidence", "reason"),
     [
-        (Evidence(GOOD, Figures(100, 6, 94, 0.02)), "errors"),
-        (Evidence(GOOD, Figures(100, 5, 95, 0.02)), None),
-        (Evidence(Figures(100, 30, 70, 0.02), Figures(100, 30, 70, 0.02)), None),
-        (Evidence(Figures(100, 30, 70, 0.02), Figures(100, 31, 69, 0.02)), "errors"),
-        (Evidence(Figures(), Figures(20, 2, 18, 0.02)), "errors"),
-        (Evidence(GOOD, Figures(100, 0, 100, 0.041)), "latency"),
-        (Evidence(GOOD, Figures(100, 0, 100, 0.04)), None),
-        (Evidence(dataclasses.replace(GOOD, p95=0.001), Figures(100, 0, 100, 0.01)), None),
-        (Evidence(Figures(19, 0, 19, 0.001), Figures(100, 0, 100, 1.0)), None),
+        (Evidence(GOOD, CallStats(100, 6, 94, 0.02)), "errors"),
+        (Evidence(GOOD, CallStats(100, 5, 95, 0.02)), None),
+        (Evidence(CallStats(100, 30, 70, 0.02), CallStats(100, 30, 70, 0.02)), None),
+        (Evidence(CallStats(100, 30, 70, 0.02), CallStats(100, 31, 69, 0.02)), "errors"),
+        (Evidence(CallStats(), CallStats(20, 2, 18, 0.02)), "errors"),
+        (Evidence(GOOD, CallStats(100, 0, 100, 0.041)), "latency"),
+        (Evidence(GOOD, CallStats(100, 0, 100, 0.04)), None),
+        (Evidence(dataclasses.replace(GOOD, p95=0.001), CallStats(100, 0, 100, 0.01)), None),
+        (Evidence(CallStats(19, 0, 19, 0.001), CallStats(100, 0, 100, 1.0)), None),
         (Evidence(GOOD, GOOD, 20, 0.98), "parity"),
         (Evidence(GOOD, GOOD, 20, 0.99), None),
     ],
@@ -90,20 +90,20 @@ def test_each_limit_is_a_reason(evidence: Evidence, reason: str | None):
 
 @given(evidences, evidences)
 def test_nothing_is_rolled_back_on_a_first_suspicion_or_without_fresh_evidence(first: Evidence, fresh: Evidence):
-    opinion = consider(None, first, first, 5.0, LIMITS)
+    opinion = evaluate(None, first, first, 5.0, LIMITS)
     assert opinion.verdict is None
     found = breach(first, LIMITS, LIMITS.samples)
     assert opinion.suspicion == (Suspicion(found.reason, 5.0) if found else None)
     if opinion.suspicion is not None:
-        second = consider(opinion.suspicion, first, fresh, 6.0, LIMITS)
+        second = evaluate(opinion.suspicion, first, fresh, 6.0, LIMITS)
         assert second.verdict == breach(fresh, LIMITS, LIMITS.samples // 2)
 
 
 def test_a_suspicion_that_fresh_calls_do_not_confirm_is_dropped():
     suspicion = Suspicion("latency", 1.0)
-    bad = Evidence(GOOD, Figures(100, 0, 100, 1.0))
-    assert consider(suspicion, bad, Evidence(GOOD, Figures(9, 0, 9, 0.02)), 2.0, LIMITS).suspicion == suspicion
-    assert consider(suspicion, bad, Evidence(GOOD, Figures(10, 0, 10, 0.02)), 2.0, LIMITS).suspicion is None
+    bad = Evidence(GOOD, CallStats(100, 0, 100, 1.0))
+    assert evaluate(suspicion, bad, Evidence(GOOD, CallStats(9, 0, 9, 0.02)), 2.0, LIMITS).suspicion == suspicion
+    assert evaluate(suspicion, bad, Evidence(GOOD, CallStats(10, 0, 10, 0.02)), 2.0, LIMITS).suspicion is None
 
 
 @given(st.lists(st.floats(-5, 5), min_size=1, max_size=300), st.integers(1, 100))
@@ -122,7 +122,7 @@ def test_nothing_has_no_percentile():
 # the trial
 
 
-def observed(trial: Trial, since: float, calls: int, *, canary: float, failed: bool = False) -> float:
+def observed(trial: CanaryStats, since: float, calls: int, *, canary: float, failed: bool = False) -> float:
     for number in range(calls):
         now = since + (number + 1) / 10
         trial.stable(now, 0.02)
@@ -131,7 +131,7 @@ def observed(trial: Trial, since: float, calls: int, *, canary: float, failed: b
 
 
 def test_one_pause_of_the_canary_is_forgiven():
-    trial = Trial(LIMITS)
+    trial = CanaryStats(LIMITS)
     now = observed(trial, 0.0, 30, canary=0.02)
     now = observed(trial, now, 3, canary=3.0)
     assert trial.verdict(now) is None  # a suspicion
@@ -142,7 +142,7 @@ def test_one_pause_of_the_canary_is_forgiven():
 
 @pytest.mark.parametrize(("failed", "reason"), [(False, "latency"), (True, "errors")])
 def test_a_canary_that_stays_bad_is_rolled_back(failed: bool, reason: str):
-    trial = Trial(LIMITS)
+    trial = CanaryStats(LIMITS)
     now = observed(trial, 0.0, 20, canary=1.0, failed=failed)
     assert trial.verdict(now) is None
     now = observed(trial, now, 9, canary=1.0, failed=failed)
@@ -152,19 +152,19 @@ def test_a_canary_that_stays_bad_is_rolled_back(failed: bool, reason: str):
     assert verdict is not None
     assert verdict.reason == reason
     trial.forget()
-    assert trial.evidence(now) == Evidence(Figures(), Figures())
+    assert trial.evidence(now) == Evidence(CallStats(), CallStats())
 
 
 def test_what_is_older_than_the_window_does_not_count():
-    trial = Trial(LIMITS)
+    trial = CanaryStats(LIMITS)
     now = observed(trial, 0.0, 100, canary=1.0, failed=True)
     trial.compared(now, [0.1] * 100)
     assert trial.evidence(now).canary.errors == 100
-    assert trial.evidence(now + LIMITS.window + 1) == Evidence(Figures(), Figures())
+    assert trial.evidence(now + LIMITS.window + 1) == Evidence(CallStats(), CallStats())
 
 
 def test_memory_is_bounded():
-    trial = Trial(LIMITS)
+    trial = CanaryStats(LIMITS)
     for _ in range(10_000):
         trial.canary(1.0, 0.1)
     trial.compared(1.0, [1.0] * 10_000)

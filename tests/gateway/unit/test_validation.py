@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.model import NewDocument
+from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases.validation import (
     RequestLimits,
     check_collection,

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.model import JobRecord
-from tandem_gateway.use_cases.embedding import EmbeddingEvents, EmbeddingOfPending
+from tandem_gateway.records.documents import JobRecord
+from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tests.support.fakes import FakeEmbedder, eventually
 from tests.support.stores import NOW, document
 
@@ -24,7 +24,7 @@ class Work:
         self.retried: list[str] = []
         self.mismatches = 0
         self.retry: Callable[[str], None] = self.retried.append
-        self.task = EmbeddingOfPending(
+        self.task = EmbeddingWorker(
             store,
             embedder,
             batch=batch,
@@ -51,7 +51,7 @@ class Work:
 
     async def accept(self, job_id: str, *doc_ids: str, collection: str = "default") -> None:
         await self.store.accept(job_id, collection, [document(doc_id) for doc_id in doc_ids], NOW)
-        self.task.wake()
+        self.task.notify()
 
     async def job(self, job_id: str) -> JobRecord:
         found = await self.store.job(job_id)

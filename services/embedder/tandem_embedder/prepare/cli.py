@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from tandem_embedder.artefact import Precision
+from tandem_embedder.model.prepared_model import Precision
 from tandem_embedder.prepare.errors import PrepareError, UsageError
 from tandem_embedder.prepare.hub import Hub, HuggingFaceClient
 from tandem_embedder.prepare.package import Package, Pip, default_cache

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from tandem_embedder.artefact import Precision
+from tandem_embedder.model.prepared_model import Precision
 
 LENGTH = 32
 """Hexadecimal digits kept: 128 bits."""

@@ -13,7 +13,7 @@ from pathlib import Path
 import onnx
 from onnx import TensorProto, helper
 
-from tandem_embedder.artefact import sha256_of
+from tandem_embedder.model.prepared_model import sha256_of
 from tandem_embedder.prepare import external_data
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.graph_builder import ATTENTION_MASK, EMBEDDING, INPUT_IDS, GraphBuilder

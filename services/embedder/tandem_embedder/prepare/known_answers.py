@@ -13,9 +13,9 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from tandem_embedder.artefact import KnownAnswers, Precision
+from tandem_embedder.model.prepared_model import KnownAnswers, Precision
 from tandem_embedder.prepare.errors import SelfCheckError
-from tandem_embedder.prepare.exact import write_exact
+from tandem_embedder.prepare.exact_int8 import write_exact
 from tandem_embedder.prepare.runtime import Float, Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from tandem_embedder.artefact import Prompts
+from tandem_embedder.model.prepared_model import Prompts
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.json_file import read_json
 

@@ -8,9 +8,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import get_args
 
-from tandem_embedder.artefact import (
+from tandem_embedder.model.prepared_model import (
     FORMAT,
-    ArtefactError,
+    PreparedModelError,
     Manifest,
     Precision,
     Source,
@@ -96,7 +96,7 @@ def prepare(request: Request, progress: Progress) -> Outcome:
 def _existing(out: Path, progress: Progress) -> Manifest | None:
     try:
         return publish.read_complete(out)
-    except ArtefactError as error:
+    except PreparedModelError as error:
         # What is not an artefact at all is refused before it is called an unusable one.
         publish.check_replaceable(out)
         progress.say(f"the artefact there cannot be used and is made anew: {error}")

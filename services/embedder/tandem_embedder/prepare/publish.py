@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from tandem_embedder.artefact import MANIFEST_NAME, Manifest, read_manifest, verify_file
+from tandem_embedder.model.prepared_model import MANIFEST_NAME, Manifest, read_manifest, verify_file
 from tandem_embedder.prepare.errors import PublishError
 
 KNOWN_ANSWERS_NAME = "known_answers.json"

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from tandem_embedder.artefact import Precision, sha256_of
+from tandem_embedder.model.prepared_model import Precision, sha256_of
 from tandem_embedder.prepare import calibration, given_graph
 from tandem_embedder.prepare.bert_graph import bert_graph
 from tandem_embedder.prepare.errors import UnsupportedModel

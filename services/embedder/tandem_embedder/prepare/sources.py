@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, Protocol
 
-from tandem_embedder.artefact import sha256_of
+from tandem_embedder.model.prepared_model import sha256_of
 from tandem_embedder.prepare.errors import SourceError
 from tandem_embedder.prepare.progress import Progress
 

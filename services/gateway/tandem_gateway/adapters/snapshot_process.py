@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.model import Saved
+from tandem_gateway.records.index import Saved
 
 log = logging.getLogger(__name__)
 

@@ -18,8 +18,8 @@ import numpy as np
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
-from tandem_gateway.model import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
-from tandem_gateway.ports import GraphFactory, SavedBase
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
+from tandem_gateway.ports.index import GraphFactory, SavedBase
 
 FOLDER_NAME = "index"
 _MANIFEST_NAME = "manifest.json"
@@ -41,7 +41,7 @@ class _AnyManifest(msgspec.Struct):
     manifest: _Format
 
 
-def _seal(manifest: SnapshotManifest) -> str:
+def _checksum(manifest: SnapshotManifest) -> str:
     return hashlib.sha256(msgspec.json.encode(manifest)).hexdigest()
 
 
@@ -70,7 +70,7 @@ class Snapshots:
             raise NoSnapshotYet("no snapshot was taken yet") from None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise SnapshotUnusable(f"{path.name} is damaged ({error})") from error
-        if _seal(sealed.manifest) != sealed.sha256:
+        if _checksum(sealed.manifest) != sealed.sha256:
             raise SnapshotUnusable(f"{path.name} is damaged (its checksum is wrong)")
         return sealed.manifest
 
@@ -125,7 +125,7 @@ class Snapshots:
                 np.savez(file, allow_pickle=False, **base.arrays)
             files = [_written(path) for path in (*paths, arrays)]
             written = msgspec.structs.replace(manifest, files=files)
-            temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _seal(written))))
+            temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _checksum(written))))
             sync(temporary)
             temporary.rename(manifest_path)
         except BaseException:

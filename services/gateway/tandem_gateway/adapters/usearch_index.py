@@ -12,7 +12,7 @@ import numpy.typing as npt
 import usearch
 from usearch.index import BatchMatches, Index, Matches
 
-from tandem_gateway.model import Keys, Vectors
+from tandem_gateway.records.arrays import Keys, Vectors
 
 _CONNECTIVITY: Final = 16
 _EXPANSION_ADD: Final = 128

@@ -11,9 +11,9 @@ from tandem_gateway.errors import NotFound, Unauthorized
 from tandem_gateway.http.body import header, read_json
 from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.http.errors import reply_to
-from tandem_gateway.model import PoolState
-from tandem_gateway.use_cases.traffic.judgement import Figures
-from tandem_gateway.use_cases.traffic.shift import TrafficShift
+from tandem_gateway.records.embedders import PoolState
+from tandem_gateway.use_cases.canary.evaluation import CallStats
+from tandem_gateway.use_cases.canary.router import CanaryRouter
 
 _MAX_BODY_BYTES = 4096
 _SCHEME = b"bearer"
@@ -22,7 +22,7 @@ _encoder = msgspec.json.Encoder()
 _change_decoder = msgspec.json.Decoder(TrafficChange)
 
 
-def admin_endpoints(traffic: TrafficShift, token: str) -> list[Endpoint]:
+def admin_endpoints(traffic: CanaryRouter, token: str) -> list[Endpoint]:
     """Return the endpoints, which answer those who show ``token``; nobody if it is empty."""
 
     async def show(scope: Scope, receive: Receive) -> Reply:
@@ -53,7 +53,7 @@ def _authorize(scope: Scope, token: str) -> None:
         raise Unauthorized("authorization: a bearer token that is TANDEM_ADMIN_TOKEN was expected")
 
 
-def _traffic(traffic: TrafficShift) -> Traffic:
+def _traffic(traffic: CanaryRouter) -> Traffic:
     state = traffic.state()
     rolled_back = state.last_roll_back
     return Traffic(
@@ -69,7 +69,7 @@ def _traffic(traffic: TrafficShift) -> Traffic:
     )
 
 
-def _pool(state: PoolState, figures: Figures) -> Pool:
+def _pool(state: PoolState, figures: CallStats) -> Pool:
     return Pool(
         [Replica(replica.label, replica.status, replica.in_flight, replica.fingerprint) for replica in state.replicas],
         figures.calls,

@@ -17,7 +17,7 @@ from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_contract.service.json_slices import ArraySlices, find_array
 from tandem_contract.service.memory import Lease, memory_bytes
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
-from tandem_gateway.model import NewDocument, NewDocuments
+from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
 
 WHOLE_BYTES: Final = 32 << 10

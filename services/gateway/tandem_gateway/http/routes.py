@@ -17,7 +17,7 @@ from tandem_contract.client_api import (
     StoredDocument,
 )
 from tandem_contract.decoding import cut
-from tandem_contract.service.body import unless_gone
+from tandem_contract.service.body import cancel_on_disconnect
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Endpoint, Handler, Reply
 from tandem_contract.service.memory import MemoryBudget
@@ -30,8 +30,8 @@ from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
-from tandem_gateway.model import JobRecord
-from tandem_gateway.service import Gateway
+from tandem_gateway.records.documents import JobRecord
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 
 _encoder = msgspec.json.Encoder()
@@ -58,7 +58,7 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
         started = now()
         message = await read_json(scope, receive, _search_decoder, bodies.search)
         work = gateway.ready().answering.answer(message, caller_timeout(scope))
-        answer = await unless_gone(receive, work, exchange_of(scope))
+        answer = await cancel_on_disconnect(receive, work, exchange_of(scope))
         return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 
     async def ingest(scope: Scope, receive: Receive) -> Reply:
@@ -73,7 +73,7 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
     async def job(scope: Scope, receive: Receive) -> Reply:
         parts = gateway.ready()
         record = await parts.ingest.job(scope["path_params"]["job_id"])
-        return _json(_job(record, parts.embedding.why_waiting(record.collection)))
+        return _json(_job(record, parts.embedding.blocked_reason(record.collection)))
 
     async def collections(scope: Scope, receive: Receive) -> Reply:
         records = await gateway.ready().documents.collections()
@@ -170,7 +170,7 @@ def _json(message: object, status: int = 200) -> Reply:
     return Reply(status, _encoder.encode(message))
 
 
-def _job(record: JobRecord, why_waiting: str | None, ids: list[str] | None = None) -> Job:
+def _job(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:
     status: JobStatus
     error: str | None = None
     if record.finished_at is not None:
@@ -179,7 +179,7 @@ def _job(record: JobRecord, why_waiting: str | None, ids: list[str] | None = Non
             error = f"{record.failed} of {record.total} documents could not be embedded"
     else:
         status = "running" if record.started_at is not None else "pending"
-        error = f"waiting: {why_waiting}" if why_waiting else None
+        error = f"waiting: {blocked_reason}" if blocked_reason else None
     return Job(
         job_id=record.job_id,
         status=status,

@@ -10,8 +10,8 @@ from tandem_contract.service.http import Reply
 from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
-from tandem_gateway.model import Hit
-from tandem_gateway.use_cases.answering import Answer
+from tandem_gateway.records.search import Hit
+from tandem_gateway.use_cases.search_pipeline import Answer
 
 _LARGE_CHARS: Final = 256 << 10
 """An answer of more characters is encoded in a thread, hit by hit: the event loop would stand still meanwhile."""

@@ -23,14 +23,19 @@ from tandem_gateway.errors import (
     SnapshotUnusable,
     TooManyBytes,
 )
-from tandem_gateway.index import follower, saving
+from tandem_gateway.index import catch_up
+from tandem_gateway.index import snapshot_update
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.findable import Candidates, FindableIndex
-from tandem_gateway.index.follower import Position
-from tandem_gateway.index.hits import LiveRows, score
-from tandem_gateway.index.saving import Places
-from tandem_gateway.model import CollectionRecord, Hit, Hits, LiveDocument, Note, SnapshotManifest, Vectors
-from tandem_gateway.ports import ChangeFeed
+from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.hydration import DocumentCache, score
+from tandem_gateway.index.snapshot_update import Places
+from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.documents import CollectionRecord, LiveDocument
+from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.records.search import Hit, Hits
+from tandem_gateway.ports.store import ChangeFeed
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +95,7 @@ class Found:
 
 
 @dataclass(slots=True)
-class _Followed:
+class _FollowedIndex:
     """A collection's index, and where it stands."""
 
     index: FindableIndex
@@ -116,9 +121,9 @@ class Indexes:
         self._places = places
         self._limits = limits
         self._on_search = on_search
-        self._followed: dict[int, _Followed] = {}
+        self._followed: dict[int, _FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
-        self._rows = LiveRows(_KEPT_BYTES)
+        self._rows = DocumentCache(_KEPT_BYTES)
         self._version = 0
         """Grows with everything that changes what a search finds."""
 
@@ -134,19 +139,19 @@ class Indexes:
     def load(self) -> list[str]:
         """Load every index, and return what was repaired."""
         records = self._feed.collections()
-        noticed = [
+        notices = [
             f"index folder {name!r} belonged to no collection and was removed"
             for name in self._places.snapshots.remove_orphans(record.collection_id for record in records)
         ]
         for record in records:
             if record.dim is not None:
-                self._load(record, noticed)
+                self._load(record, notices)
         self.follow()
-        return noticed
+        return notices
 
-    def _load(self, record: CollectionRecord, noticed: list[str]) -> None:
+    def _load(self, record: CollectionRecord, notices: list[str]) -> None:
         started = time.monotonic()
-        base, position, origin = self._restored(record, noticed)
+        base, position, origin = self._restored(record, notices)
         followed = self._following(record, base, position)
         self._followed[record.collection_id] = followed
         log.info(
@@ -163,20 +168,20 @@ class Indexes:
             },
         )
 
-    def _restored(self, record: CollectionRecord, noticed: list[str]) -> tuple[Base | None, Position | None, str]:
+    def _restored(self, record: CollectionRecord, notices: list[str]) -> tuple[Base | None, Position | None, str]:
         """Return the base to begin with, its position, and where it comes from."""
         places = self._places
         try:
             manifest = places.snapshots.manifest(record.collection_id)
-            follower.check_manifest(manifest, places.feed, record)
+            catch_up.check_manifest(manifest, places.feed, record)
             if record.live - manifest.count <= _MOST_NEW_AT_START:
-                base = follower.load(places.snapshots, places.factory, manifest, writable=False)
+                base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
                 return base, Position(manifest.position, manifest.position), "snapshot"
         except NoSnapshotYet:
             pass
         except SnapshotUnusable as reason:
             line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
-            noticed.append(Note(line) if isinstance(reason, SnapshotOutdated) else line)
+            notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
         if record.live <= _MOST_NEW_AT_START:
             return None, None, "store"
         return (*self._build(record), "store")
@@ -189,7 +194,7 @@ class Indexes:
 
         places = self._places
         try:
-            built, base = saving.update_snapshot(places, record, say=say)
+            built, base = snapshot_update.update_snapshot(places, record, say=say)
         except OSError as error:
             log.error("an index could not be saved", extra={"collection": record.name, "error": str(error)})
             return None, None
@@ -197,19 +202,19 @@ class Indexes:
             return None, None
         manifest = places.snapshots.manifest(record.collection_id)
         return (
-            follower.load(places.snapshots, places.factory, manifest, writable=False),
+            catch_up.load(places.snapshots, places.factory, manifest, writable=False),
             Position(manifest.position, manifest.position),
         )
 
-    def _following(self, record: CollectionRecord, base: Base | None, position: Position | None) -> _Followed:
+    def _following(self, record: CollectionRecord, base: Base | None, position: Position | None) -> _FollowedIndex:
         """Return an index of a base that has caught up with the store."""
         assert record.dim is not None
         while True:
             if base is None or position is None:
-                followed = _Followed(FindableIndex(record.dim), follower.beginning(self._feed))
+                followed = _FollowedIndex(FindableIndex(record.dim), catch_up.beginning(self._feed))
             else:
-                followed = _Followed(FindableIndex(record.dim, base), position, position.added)
-            if follower.catch_up(followed.index, followed.position, self._feed, record) is not None:
+                followed = _FollowedIndex(FindableIndex(record.dim, base), position, position.added)
+            if catch_up.catch_up(followed.index, followed.position, self._feed, record) is not None:
                 return followed
             base = None
 
@@ -226,7 +231,7 @@ class Indexes:
         """
         for record in self._feed.collections():
             if record.collection_id == collection_id and record.dim is not None:
-                follower.check_manifest(manifest, self._feed, record)
+                catch_up.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
                 self._version += 1
                 self._followed[collection_id] = self._following(record, base, position)
@@ -271,8 +276,8 @@ class Indexes:
             raise
         return True
 
-    def _catch_up(self, followed: _Followed, record: CollectionRecord) -> int | None:
-        return follower.catch_up(followed.index, followed.position, self._feed, record)
+    def _catch_up(self, followed: _FollowedIndex, record: CollectionRecord) -> int | None:
+        return catch_up.catch_up(followed.index, followed.position, self._feed, record)
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
         """Answer queries, each by what was committed before.

@@ -12,7 +12,7 @@ import numkong
 import numpy as np
 import numpy.typing as npt
 
-from tandem_gateway.model import Keys, Vectors
+from tandem_gateway.records.arrays import Keys, Vectors
 
 Scores = npt.NDArray[np.float64]
 """``(n,) float64``: cosines of unit vectors, rounded to ``SCORE_DECIMALS``."""

@@ -7,15 +7,16 @@ from typing import Final
 import numpy as np
 
 from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
-from tandem_gateway.index import follower
+from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import SEARCH_EFFORT, Base
 from tandem_gateway.index.findable import FindableIndex
-from tandem_gateway.index.follower import Position
+from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.overlay import SCORE_DECIMALS, exact_scores
-from tandem_gateway.index.saving import Places
-from tandem_gateway.model import CollectionRecord, Keys, LiveDocument, Vectors
+from tandem_gateway.index.snapshot_update import Places
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.documents import CollectionRecord, LiveDocument
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 _PAGE: Final = 1000
 _TELL_EVERY: Final = 50_000
@@ -33,7 +34,7 @@ class Verified:
     verdict: str
 
 
-def verify(places: Places, record: CollectionRecord, say: Say) -> Verified:
+def verify(places: Places, record: CollectionRecord, say: Print) -> Verified:
     """Compare a collection's index with the store, and search for every vector in it.
 
     Args:
@@ -48,7 +49,7 @@ def verify(places: Places, record: CollectionRecord, say: Say) -> Verified:
     position: Position | None = None
     origin = "built from the store"
     try:
-        base, position = follower.restore(places.feed, places.snapshots, places.factory, record, writable=False)
+        base, position = catch_up.restore(places.feed, places.snapshots, places.factory, record, writable=False)
         origin = "from its snapshot"
     except (NoSnapshotYet, SnapshotOutdated):
         pass
@@ -56,8 +57,8 @@ def verify(places: Places, record: CollectionRecord, say: Say) -> Verified:
         return Verified(False, f"{reason}; the next start builds it from the store")
     assert record.dim is not None
     index = FindableIndex(record.dim, base)
-    position = position or follower.beginning(places.feed)
-    changes = follower.catch_up(index, position, places.feed, record)
+    position = position or catch_up.beginning(places.feed)
+    changes = catch_up.catch_up(index, position, places.feed, record)
     if changes is None:
         return Verified(True, "its snapshot is too old to follow the store; the next start builds it again")
     difference = np.setxor1d(index.keys(), places.feed.row_ids(record.collection_id))
@@ -72,7 +73,7 @@ def verify(places: Places, record: CollectionRecord, say: Say) -> Verified:
     return Verified(True, f"agrees and finds all {len(index)} vectors{exact} ({origin}, {changes} changes newer)")
 
 
-def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: Say) -> list[int]:
+def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: Print) -> list[int]:
     """Return the rows that are not first for their own vectors, nor tie with the first."""
     lost: list[int] = []
     position, done = 0, 0

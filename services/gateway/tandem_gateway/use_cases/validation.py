@@ -11,7 +11,7 @@ import msgspec
 
 from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.model import NewDocument
+from tandem_gateway.records.documents import NewDocument
 
 MAX_ID_CHARS = 256
 COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

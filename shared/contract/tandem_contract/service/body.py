@@ -46,7 +46,7 @@ async def read_body(
             within ``seconds``.
         ClientGone: if the connection closes before its end.
     """
-    if exchange is not None and (body := exchange.whole_body()) is not None:
+    if exchange is not None and (body := exchange.complete_body()) is not None:
         if len(body) > max_bytes:
             raise _too_large(max_bytes)
         if lease is not None:
@@ -93,7 +93,7 @@ def _too_large(max_bytes: int) -> InvalidMessage:
     )
 
 
-async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], exchange: Exchange | None = None) -> T:
+async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T], exchange: Exchange | None = None) -> T:
     """Return what ``work`` returns, and cancel it if the client goes away; the body must have been read.
 
     Args:
@@ -122,7 +122,7 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], exchange: 
     if exchange is None:
         watcher = asyncio.create_task(watch())
     else:
-        exchange.on_gone(leave)
+        exchange.on_disconnect(leave)
     try:
         return await work
     except asyncio.CancelledError:
@@ -131,6 +131,6 @@ async def unless_gone(receive: Receive, work: Coroutine[Any, Any, T], exchange: 
         raise
     finally:
         if exchange is not None:
-            exchange.on_gone(None)
+            exchange.on_disconnect(None)
         if watcher is not None:
             watcher.cancel()

@@ -26,7 +26,7 @@ class Exchange(Protocol):
         """Return the body's length in bytes as the request's head tells it; None if it does not."""
         ...
 
-    def whole_body(self) -> bytes | None:
+    def complete_body(self) -> bytes | None:
         """Return the body if all of it is there, and nothing of it was received; else None: receive it."""
         ...
 
@@ -47,7 +47,7 @@ class Exchange(Protocol):
         """Hold the lease of a response that was just sent by ASGI's messages, as ``respond`` does."""
         ...
 
-    def on_gone(self, callback: Callable[[], None] | None) -> None:
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Call this, once, if the client goes before the response was sent; at once if it has gone already."""
         ...
 

@@ -118,7 +118,7 @@ async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
     await refusal("not_found", f"there is nothing at {cut(scope['path'])}", "path").send(scope, send)
 
 
-def at_paths(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
+def route_by_path(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
     """Return an application that serves fixed paths by ``apps``, and all else by ``otherwise``.
 
     A router tries the pattern of one route after the other; for a path without a parameter that is not needed.

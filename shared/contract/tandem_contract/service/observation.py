@@ -11,7 +11,7 @@ Observer = Callable[[Scope, int, float], None]
 """Called with a request's scope, the status of its answer (499: the client went away) and its seconds."""
 
 
-def observed(app: AsgiApp, observers: Sequence[Observer]) -> AsgiApp:
+def with_observers(app: AsgiApp, observers: Sequence[Observer]) -> AsgiApp:
     """Return ``app`` with ``observers``, which are called after each HTTP request; ``app`` itself if there are none."""
     if not observers:
         return app

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool import health
 from tandem_gateway.adapters.pool.addresses import Address, difference, origin
-from tandem_gateway.adapters.pool.budget import RetryBudget
-from tandem_gateway.adapters.pool.choice import candidates, choose, having
+from tandem_gateway.adapters.pool.retry_budget import RetryBudget
+from tandem_gateway.adapters.pool.balancer import candidates, choose, having
 from tandem_gateway.adapters.pool.health import Failure, Health
-from tandem_gateway.adapters.pool.names import Names, Resolver, system_resolver
-from tandem_gateway.adapters.pool.options import PoolEvents, PoolSettings
-from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Channel, Replica
+from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
+from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, ReplicaConnection, Replica
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -29,7 +29,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.model import Embeddings, PoolState, ReplicaState
+from tandem_gateway.records.embedders import Embeddings, PoolState, ReplicaState
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class EmbedderPool:
         self,
         name: str,
         urls: Sequence[str],
-        connect: Callable[[Address], Channel],
+        connect: Callable[[Address], ReplicaConnection],
         *,
         settings: PoolSettings,
         events: PoolEvents | None = None,

@@ -6,13 +6,13 @@ from typing import Protocol
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.health import Health, Probe
-from tandem_gateway.model import Embeddings
+from tandem_gateway.records.embedders import Embeddings
 
 FINGERPRINT_SECONDS = 10.0
 """How long an embedder's last answer vouches for its model: another may have been started at its address since."""
 
 
-class Channel(Protocol):
+class ReplicaConnection(Protocol):
     """What carries the calls to one embedder."""
 
     async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
@@ -33,7 +33,7 @@ class Replica:
 
     __slots__ = ("address", "channel", "documents", "draining", "fingerprint", "health", "queries", "seen")
 
-    def __init__(self, address: Address, channel: Channel) -> None:
+    def __init__(self, address: Address, channel: ReplicaConnection) -> None:
         self.address = address
         self.channel = channel
         self.health = Health()

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite import reads, schema
-from tandem_gateway.adapters.sqlite.mark import FILE_NAME as MARK_NAME
+from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.errors import StorageCorrupt
 
 _ADVICE = "Nothing is served from it. Put back a backup of the data directory, or move it away and ingest again."

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from tandem_gateway.adapters.sqlite.schema import seal
-from tandem_gateway.model import Coverage
+from tandem_gateway.records.coverage import Coverage
 
 
 @dataclass(frozen=True, slots=True)

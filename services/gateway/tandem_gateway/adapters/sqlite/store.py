@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.sqlite import check, mark, reads, schema, writes
+from tandem_gateway.adapters.sqlite import check, reads, schema, writes
+from tandem_gateway.adapters.sqlite import commit_watermark
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
     connect,
@@ -22,22 +23,15 @@ from tandem_gateway.adapters.sqlite.connection import (
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
-from tandem_gateway.model import (
-    CollectionRecord,
-    DocumentView,
-    EmbeddedBatch,
-    JobRecord,
-    NewDocument,
-    Note,
-    PendingBatch,
-)
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
+from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
 # What a gateway that ran leaves beside the store, and a backup has not.
-_BESIDE = (mark.FILE_NAME, "index", "lexical.sqlite3")
+_BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # So many jobs more than the limit may be there. To count them takes a millisecond for 100,000.
 _JOBS_BETWEEN_LOOKS = 100
 
@@ -53,8 +47,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
         StorageUnavailable: if it cannot be opened.
     """
     path = data_dir / FILE_NAME
-    mark_path = data_dir / mark.FILE_NAME
-    acknowledged = mark.read_mark(mark_path)
+    mark_path = data_dir / commit_watermark.FILE_NAME
+    acknowledged = commit_watermark.read_mark(mark_path)
     # A store by itself is a backup that was put back, which has no mark.
     restored = not any((data_dir / name).exists() for name in _BESIDE)
     exists = path.exists() and path.stat().st_size > 0
@@ -67,17 +61,17 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
             if not exists:
                 _create(connection)
             if acknowledged is None:
-                mark.create_mark(mark_path, reads.counter(connection, "commit"))
+                commit_watermark.create_mark(mark_path, reads.counter(connection, "commit"))
             # Only now, because it writes: a file that is no store must stay as it is.
             connection.execute("PRAGMA journal_mode=WAL")
-            noticed = _upgrade(connection)
+            notices = _upgrade(connection)
     except BaseException:
         connection.close()
         raise
     if exists and acknowledged is None:
         line = f"{mark_path.name} was missing or damaged and is written again"
-        noticed.append(Note(line) if restored else line)
-    return connection, noticed
+        notices.append(RoutineNotice(line) if restored else line)
+    return connection, notices
 
 
 def _is_sound(path: Path, acknowledged: int | None) -> bool:
@@ -133,7 +127,7 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
     connection.execute("BEGIN IMMEDIATE")
     schema.upgrade(connection, version)
     connection.execute("COMMIT")
-    return [Note(f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it")]
+    return [RoutineNotice(f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it")]
 
 
 class SqliteStore:
@@ -168,7 +162,7 @@ class SqliteStore:
         self._accepted = 0
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
-        high_water_mark = mark.HighWaterMark(data_dir / mark.FILE_NAME)
+        high_water_mark = commit_watermark.CommitWatermark(data_dir / commit_watermark.FILE_NAME)
         high_water_mark.write(reads.counter(connection, "commit"))
         self._presence = Presence(self._path)
         self._writer = Writer(

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 
 from tandem_gateway.adapters.sqlite import writes
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
-from tandem_gateway.adapters.sqlite.mark import HighWaterMark
+from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 
@@ -57,7 +57,7 @@ class Writer:
         self,
         connection: sqlite3.Connection,
         path: Path,
-        mark: HighWaterMark,
+        mark: CommitWatermark,
         presence: Presence,
         *,
         max_queued: int,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from tandem_gateway.adapters.sqlite import jobs, reads
 from tandem_gateway.adapters.sqlite.schema import seal
 from tandem_gateway.errors import FingerprintMismatch, InvalidRequest, Overloaded
-from tandem_gateway.model import EmbeddedBatch, JobRecord, NewDocument
+from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
 
 _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000

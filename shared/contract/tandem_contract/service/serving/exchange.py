@@ -33,8 +33,8 @@ class CycleExchange:
                     return int(value)
         return None
 
-    def whole_body(self) -> bytes | None:
-        """Return the body; see ``Exchange.whole_body``."""
+    def complete_body(self) -> bytes | None:
+        """Return the body; see ``Exchange.complete_body``."""
         cycle = self._cycle
         if cycle is None or cycle.more_body or cycle.disconnected or cycle.response_started:
             return None
@@ -86,8 +86,8 @@ class CycleExchange:
         """Hold a lease until the response is sent; see ``Exchange.keep``."""
         self._flow.keep(lease)
 
-    def on_gone(self, callback: Callable[[], None] | None) -> None:
-        """Set what is called if the client goes; see ``Exchange.on_gone``."""
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        """Set what is called if the client goes; see ``Exchange.on_disconnect``."""
         if callback is not None and self._cycle is not None and self._cycle.disconnected:
             callback()
         else:

@@ -19,7 +19,7 @@ from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
 from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 from tandem_gateway.errors import DeadlineExceeded
-from tandem_gateway.model import Keys
+from tandem_gateway.records.arrays import Keys
 
 # Splits terms at ASCII white space and changes none of them: all other ASCII characters in terms are letters, digits
 # or those named here, and every other character is part of a word.

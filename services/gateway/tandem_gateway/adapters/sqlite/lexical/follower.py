@@ -26,7 +26,9 @@ from tandem_gateway.adapters.sqlite.connection import connect, read_transaction,
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
-from tandem_gateway.model import CollectionRecord, Hit, Note
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.records.search import Hit
 
 log = logging.getLogger(__name__)
 
@@ -75,7 +77,7 @@ class LexicalFollower:
         """
         self._store_path = data_dir / STORE_NAME
         self._path = data_dir / FILE_NAME
-        self.noticed: list[str] = []
+        self.notices: list[str] = []
         self._store = connect(self._store_path, writable=False)
         self._current: LexicalCache | None = None
         self._comparisons: dict[int, _Comparison] = {}
@@ -279,7 +281,7 @@ class LexicalFollower:
             return LexicalCache(path, self._store_id, last)
         except CacheUnusable as error:
             line = f"{path.name} is rebuilt from the store: {error}"
-            self.noticed.append(Note(line) if isinstance(error, CacheOutdated) else line)
+            self.notices.append(RoutineNotice(line) if isinstance(error, CacheOutdated) else line)
             remove(path)
         try:
             return LexicalCache(path, self._store_id, last)

@@ -12,13 +12,13 @@ from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 
-Say = Callable[[str], None]
+Print = Callable[[str], None]
 
 _ADVICE = "run `python -m tandem_gateway rebuild`"
 _TELL_EVERY = 100_000
 
 
-def verify(data_dir: Path, say: Say) -> bool:
+def verify(data_dir: Path, say: Print) -> bool:
     """Check the lexical index: its structure, and that it has every row of the store that it says it has.
 
     Returns:
@@ -58,7 +58,7 @@ def verify(data_dir: Path, say: Say) -> bool:
         store.close()
 
 
-def rebuild(data_dir: Path, say: Say) -> int:
+def rebuild(data_dir: Path, say: Print) -> int:
     """Build the lexical index anew, and return how many documents it holds.
 
     Raises:

@@ -14,7 +14,7 @@ from pathlib import Path
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
-from tandem_gateway.model import Hit
+from tandem_gateway.records.search import Hit
 
 # After so long without a task the index looks whether anything is due.
 _IDLE_SECONDS = 60.0
@@ -63,13 +63,13 @@ class LexicalThread:
         def run() -> None:
             try:
                 self._follower = follower = LexicalFollower(self._data_dir)
-                opened.set_result(follower.noticed)
+                opened.set_result(follower.notices)
             except BaseException as error:  # whoever waits has to hear of it, whatever it is
                 opened.set_exception(error)
 
         self._thread.start()
         self._tasks.put(run)
-        opened.add_done_callback(lambda done: None if done.exception() else self.poke())
+        opened.add_done_callback(lambda done: None if done.exception() else self.notify())
         return opened
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
@@ -124,7 +124,7 @@ class LexicalThread:
         # As above: the traceback holds this frame.
         del failure, answer
 
-    def poke(self) -> None:
+    def notify(self) -> None:
         """Let the index catch up soon; any thread may call it."""
         if not self._poked.is_set() and not self._closed:
             self._poked.set()
@@ -170,7 +170,7 @@ class LexicalThread:
             log.exception("the lexical index could not follow the store")
             return
         if more:
-            self.poke()  # behind the searches that wait
+            self.notify()  # behind the searches that wait
 
 
 def _settle(answer: "asyncio.Future[list[Hit]]", found: list[Hit], failure: BaseException | None) -> None:

@@ -1,0 +1,174 @@
+"""``POST /embed`` as a bare ASGI application: the hot route, which a framework's request and response would double."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+from typing import Annotated, Final, Protocol
+
+import msgspec
+
+from tandem_contract import headers
+from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
+from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
+from tandem_contract.service.exchange import exchange_of
+from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
+from tandem_contract.service.json_slices import find_array
+from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, memory_bytes
+from tandem_contract.service.request_id import Receive, Scope, Send
+from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
+from tandem_embedder.api.replies import internal, of_error
+from tandem_embedder.embed_texts import Embedded
+from tandem_embedder.errors import InvalidDeadline
+from tandem_embedder.metrics import Metrics
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT: Final = headers.TIMEOUT_MS.encode()
+_MAX_DIGITS: Final = 9
+# A larger body is read in a thread; to read this one takes about a millisecond of the event loop.
+_READ_AT_ONCE_BYTES: Final = 256 << 10
+
+MAX_TEXTS: Final = 100_000
+"""No setting allows more texts in one request; a body with more is refused before they are decoded."""
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """What bodies may have: bytes of one, and the memory of all together."""
+
+    body_bytes: int
+    memory: MemoryBudget
+
+
+class _BoundedRequest(EmbedRequest, frozen=True, forbid_unknown_fields=True):
+    texts: Annotated[list[str], msgspec.Meta(max_length=MAX_TEXTS)]
+
+
+class EmbedUseCase(Protocol):
+    """What the route needs of the service."""
+
+    model: str
+    fingerprint: str
+    dim: int
+
+    async def embed(self, request: EmbedRequest, timeout: float | None) -> Embedded:
+        """Return the vectors, or raise an ``EmbedderError``."""
+
+
+class EmbedRoute:
+    """The ASGI application of the route."""
+
+    def __init__(self, service: EmbedUseCase, metrics: Metrics, limits: BodyLimits) -> None:
+        self._service = service
+        self._metrics = metrics
+        self._limits = limits
+        self._json_in = msgspec.json.Decoder(_BoundedRequest)
+        self._msgpack_in = msgspec.msgpack.Decoder(_BoundedRequest)
+        self._json_out = msgspec.json.Encoder()
+        self._msgpack_out = msgspec.msgpack.Encoder()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        started = time.perf_counter()
+        try:
+            reply = await self._answer(scope, receive, started)
+        except ClientGone:
+            self._metrics.request(CLIENT_GONE, time.perf_counter() - started)
+            return
+        except asyncio.CancelledError:
+            # Only the end of the service cancels a request whose client is still there; it can still be told.
+            reply = refusal("not_ready", "the embedder is shutting down", retry_after_seconds=1.0)
+        except Exception as error:
+            foreseen = of_error(error)
+            if foreseen is None:
+                log.exception("a request failed")
+            reply = foreseen or internal()
+        if reply.code is not None:
+            self._metrics.rejected(reply.code)
+        self._metrics.request(reply.status, time.perf_counter() - started)
+        await reply.send(scope, send)
+
+    async def _answer(self, scope: Scope, receive: Receive, started: float) -> Reply:
+        if scope["method"] != "POST":
+            return refusal(
+                "method_not_allowed",
+                f"{scope['method']} is not allowed here; send POST",
+                "method",
+                extra_headers=((b"allow", b"POST"),),
+            )
+        given = dict(scope["headers"])
+        syntax = request_syntax(given.get(b"content-type"), given.get(b"content-encoding"))
+        wanted = reply_syntax(given.get(b"accept"))
+        timeout = timeout_seconds(given.get(_TIMEOUT))
+        exchange = exchange_of(scope)
+        lease = self._limits.memory.lease()
+        body = await read_body(receive, self._limits.body_bytes, exchange=exchange, lease=lease)
+        if len(body) <= _READ_AT_ONCE_BYTES:
+            request = self._read(body, syntax)
+        else:
+            request = await asyncio.to_thread(self._read, body, syntax)
+        if len(body) > FREE_BYTES:
+            lease.hold(sum(map(memory_bytes, request.texts)))
+        del body
+        if timeout is not None:
+            timeout -= time.perf_counter() - started  # it counts from the request's arrival
+        embedded = await cancel_on_disconnect(receive, self._service.embed(request, timeout), exchange)
+        self._metrics.embedded(embedded)
+        return self._write(embedded, wanted)
+
+    def _read(self, body: Body, syntax: Syntax) -> EmbedRequest:
+        """Return the request in a body; one with too many texts is refused before they are decoded.
+
+        MessagePack tells the number of an array's items first, and msgspec checks it against the type's limit.
+        """
+        if syntax is Syntax.MSGPACK:
+            return decode_msgpack(body, self._msgpack_in)
+        if len(body) > FREE_BYTES:
+            texts = find_array(body, "texts", MAX_TEXTS)
+            if texts is not None and texts.too_many:
+                raise InvalidMessage(
+                    f"texts: at most {MAX_TEXTS} texts are taken in one request", code="limit_exceeded", param="texts"
+                )
+        return decode_json(body, self._json_in)
+
+    def _write(self, embedded: Embedded, syntax: Syntax) -> Reply:
+        service = self._service
+        if syntax is Syntax.MSGPACK:
+            packed = PackedEmbedReply(
+                # astype copies only on a big-endian machine, or where rows are not contiguous.
+                embeddings=embedded.vectors.astype("<f4", copy=False).tobytes(),
+                dim=service.dim,
+                model=service.model,
+                fingerprint=service.fingerprint,
+                tokens=embedded.tokens,
+                truncated=embedded.truncated,
+                unknown=embedded.unknown,
+            )
+            return Reply(200, self._msgpack_out.encode(packed), MSGPACK)
+        reply = EmbedReply(
+            embeddings=embedded.vectors.tolist(),
+            dim=service.dim,
+            model=service.model,
+            fingerprint=service.fingerprint,
+            tokens=embedded.tokens,
+            truncated=embedded.truncated,
+            unknown=embedded.unknown,
+        )
+        return Reply(200, self._json_out.encode(reply))
+
+
+def timeout_seconds(value: bytes | None) -> float | None:
+    """Return the seconds of the header ``x-request-timeout-ms``, None where it is not sent.
+
+    Raises:
+        InvalidDeadline: if it is no whole number of milliseconds.
+    """
+    if value is None:
+        return None
+    if not value.isdigit() or len(value) > _MAX_DIGITS:
+        raise InvalidDeadline(
+            f"{headers.TIMEOUT_MS}: a whole number of milliseconds was expected", param=headers.TIMEOUT_MS
+        )
+    return int(value) / 1000

@@ -1,0 +1,64 @@
+"""``/livez``, ``/readyz`` and ``/metrics``."""
+
+import logging
+from typing import Protocol
+
+import msgspec
+
+from tandem_contract.service.http import Endpoint, Reply, refusal
+from tandem_contract.service.request_id import Receive, Scope
+from tandem_embedder.api.replies import internal
+from tandem_embedder.metrics import CONTENT_TYPE
+from tandem_embedder.readiness import Readiness, State
+
+log = logging.getLogger(__name__)
+
+
+class ReadyReply(msgspec.Struct, frozen=True):
+    """``GET /readyz`` while the model is served."""
+
+    model: str
+    fingerprint: str
+    dim: int
+    max_seq_length: int
+    precision: str
+    status: str = "ready"
+
+
+class ProbedService(Protocol):
+    """What the probes need of the service."""
+
+    readiness: Readiness
+
+    def describe(self) -> ReadyReply:
+        """Return what is served; asked only while ready."""
+
+    def exposition(self) -> bytes:
+        """Return the metrics as Prometheus text."""
+
+
+def probes(service: ProbedService) -> list[Endpoint]:
+    """Return the three endpoints."""
+    encoder = msgspec.json.Encoder()
+
+    async def livez(scope: Scope, receive: Receive) -> Reply:
+        # A dead worker does not come back: only a restart helps, and liveness is what asks for one.
+        if service.readiness.state is State.DEAD:
+            return refusal("not_ready", service.readiness.reason)
+        return Reply(200, b'{"status":"alive"}')
+
+    async def readyz(scope: Scope, receive: Receive) -> Reply:
+        if not service.readiness.is_ready:
+            return refusal("not_ready", service.readiness.reason, retry_after_seconds=1.0)
+        return Reply(200, encoder.encode(service.describe()))
+
+    async def metrics(scope: Scope, receive: Receive) -> Reply:
+        return Reply(200, service.exposition(), CONTENT_TYPE.encode())
+
+    found = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
+    return [Endpoint(path, {"GET": handler}, _on_error) for path, handler in found.items()]
+
+
+def _on_error(error: Exception) -> Reply:
+    log.error("a request failed", exc_info=error)
+    return internal()

@@ -1,0 +1,137 @@
+"""The embedder as one object: from "the model is being loaded" to "drained"."""
+
+import asyncio
+import logging
+from concurrent.futures import Future
+
+from tandem_contract.embed import EmbedRequest
+from tandem_contract.service import gc_tuning
+from tandem_embedder.batching.admission import Admission, DrainRate
+from tandem_embedder.model.prepared_model import Manifest
+from tandem_embedder.api.probes import ReadyReply
+from tandem_embedder.embed_texts import EmbedTexts, Embedded, RequestLimits, overhead_of
+from tandem_embedder.batching.lanes import LANES
+from tandem_embedder.model.verified_load import LoadedModel
+from tandem_embedder.metrics import Metrics
+from tandem_embedder.readiness import Readiness
+from tandem_embedder.batching.scheduler import Scheduler
+from tandem_embedder.settings import Settings
+from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+
+log = logging.getLogger(__name__)
+
+
+class Service:
+    """Holds what is there before the model is, and builds the rest when it comes.
+
+    Args:
+        settings: of this process.
+        manifest: of the model; None if it could not be read, in which case ``loading`` fails with the reason.
+        loading: the model, when it is loaded and proven.
+    """
+
+    def __init__(self, settings: Settings, manifest: Manifest | None, loading: "Future[LoadedModel]") -> None:
+        self._settings = settings
+        self._manifest = manifest
+        self._loading = loading
+        self._rate = DrainRate(settings.workers)
+        self._admission = Admission(settings.max_queued_tokens, 2 * settings.max_body_bytes, self._rate)
+        self._embed: EmbedTexts | None = None
+        self._scheduler: Scheduler | None = None
+        self._tokenizer: LaneTokenizer | None = None
+        self._starting: asyncio.Task[None] | None = None
+        self.readiness = Readiness()
+        self.drained = True
+        """False once ``stop`` had to leave a thread behind."""
+        self.metrics = Metrics()
+        self.model = manifest.model if manifest else ""
+        self.precision = ""
+        self.fingerprint = ""
+        """Empty until a model is loaded: it need not be of the precision that the settings name."""
+        self.dim = manifest.dim if manifest else 0
+
+    def start(self) -> "asyncio.Task[None]":
+        """Begin to wait for the model; return the task, which ends when it is served or never will be."""
+        self._starting = asyncio.create_task(self._become_ready(), name="become-ready")
+        return self._starting
+
+    async def stop(self) -> None:
+        """Serve what was accepted, then end."""
+        self.readiness.draining()
+        if self._starting is not None:
+            self._starting.cancel()
+        if self._tokenizer is not None:
+            self._tokenizer.close()
+        if self._scheduler is None:
+            return
+        try:
+            async with asyncio.timeout(self._settings.shutdown_timeout):
+                await self._scheduler.drain()
+        except TimeoutError:
+            log.error("what was accepted was not done in time")
+        self.drained = await self._scheduler.close()
+
+    async def embed(self, request: EmbedRequest, timeout: float | None) -> Embedded:
+        """Return the vectors of a request; see ``EmbedTexts``."""
+        self.readiness.require()
+        assert self._embed is not None, "ready, and nothing to serve with"
+        return await self._embed(request, timeout)
+
+    def describe(self) -> ReadyReply:
+        """Return what is served."""
+        assert self._manifest is not None
+        return ReadyReply(
+            model=self.model,
+            fingerprint=self.fingerprint,
+            dim=self.dim,
+            max_seq_length=self._manifest.max_seq_length,
+            precision=self.precision,
+        )
+
+    def exposition(self) -> bytes:
+        """Return the metrics as Prometheus text."""
+        queued = {lane: self._admission.queued(lane) for lane in LANES}
+        return self.metrics.exposition(self.readiness.is_ready, queued)
+
+    async def _become_ready(self) -> None:
+        try:
+            loaded = await asyncio.wrap_future(self._loading)
+        except Exception as error:  # whatever it is, the reason belongs into /readyz
+            self.readiness.failed(f"the model cannot be served: {error}")
+            log.error("not ready", extra={"reason": self.readiness.reason})
+            return
+        assert self._manifest is not None
+        settings = self._settings
+        self.precision = loaded.precision
+        self.fingerprint = self._manifest.variants[loaded.precision].fingerprint
+        self.metrics.describe(model=self.model, fingerprint=self.fingerprint, precision=self.precision)
+        self._tokenizer = LaneTokenizer(loaded.tokenizer)
+        self._scheduler = Scheduler(
+            loaded.model,
+            settings.batch_limits(),
+            self.metrics,
+            self._rate,
+            self.readiness.dead,
+            settings.workers,
+        )
+        self._embed = EmbedTexts(
+            self._manifest,
+            RequestLimits(settings.max_client_batch_size, settings.max_text_chars, settings.embed_timeout),
+            self.readiness,
+            self._admission,
+            self._tokenizer,
+            self._scheduler,
+            overhead=overhead_of(self._manifest, loaded.tokenizer),
+        )
+        self._scheduler.start()
+        gc_tuning.settle()
+        self.readiness.ready()
+        log.info(
+            "ready",
+            extra={
+                "fingerprint": self.fingerprint,
+                "precision": self.precision,
+                "min_cosine": round(loaded.min_cosine, 6),
+                "seconds": loaded.seconds,
+            },
+        )

@@ -1,0 +1,159 @@
+"""Loads a prepared model and proves that this CPU computes it right, before any request sees it.
+
+The proof is needed: on CPUs with AVX2 and no VNNI some int8 kernels saturate, and their vectors are silently wrong.
+The artefact brings texts and their fp32 vectors; they go through the same tokenizer and the same session as requests.
+Where int8 fails the proof, fp32 is loaded instead: right vectors, slower, under fp32's own fingerprint.
+"""
+
+import itertools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+import numpy as np
+
+from tandem_contract.decoding import InvalidMessage, decode_json
+from tandem_embedder.model.prepared_model import PreparedModelError, KnownAnswers, Manifest, Precision, Variant, verify_file
+from tandem_embedder.ports import Model, Tokenizer, Vectors
+
+KNOWN_ANSWERS_NAME = "known_answers.json"
+TOKENIZER_NAME = "tokenizer.json"
+FALLBACK: Precision = "fp32"
+"""The precision that every CPU computes right."""
+
+TokenizerFactory = Callable[[Path, int], Tokenizer]
+ModelFactory = Callable[[Path, int, int], Model]
+
+_answers_decoder = msgspec.json.Decoder(KnownAnswers)
+
+log = logging.getLogger(__name__)
+
+
+class WrongAnswersError(Exception):
+    """This CPU does not reproduce the model's known answers; the message says by how much."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedModel:
+    """A model that is ready, and how the time to get there was spent."""
+
+    tokenizer: Tokenizer
+    model: Model
+    precision: str
+    """What was loaded, which need not be what was asked for."""
+    min_cosine: float
+    """Least cosine of the warm-up to the known answers."""
+    seconds: dict[str, float]
+
+
+def load_or_fall_back(
+    folder: Path,
+    manifest: Manifest,
+    precision: str,
+    threads: int,
+    make_tokenizer: TokenizerFactory,
+    make_model: ModelFactory,
+) -> LoadedModel:
+    """Return the model of ``folder`` in ``precision``, or in fp32 where this CPU computes ``precision`` wrong.
+
+    Raises:
+        WrongAnswersError: if there is no fp32 to fall back to, or it cannot be served either.
+        ArtefactError, ModelError: as ``load``.
+    """
+    try:
+        return load(folder, manifest, precision, threads, make_tokenizer, make_model)
+    except WrongAnswersError as error:
+        if precision == FALLBACK:
+            raise
+        if FALLBACK not in manifest.variants:
+            raise WrongAnswersError(
+                f"{error}; {folder} holds no {FALLBACK} to serve instead: prepare the model with both"
+            ) from error
+        refused = str(error)
+    # Out of the handler, whose traceback would keep the refused model in memory beside its replacement.
+    log.warning(
+        "this CPU computes int8 wrong (it is probably without VNNI), so fp32 is served: about a third of the speed, "
+        "more memory, and another fingerprint, whose vectors do not mix with int8's; with TANDEM_PRECISION=fp32 int8 "
+        "is not tried",
+        extra={"reason": refused},
+    )
+    try:
+        return load(folder, manifest, FALLBACK, threads, make_tokenizer, make_model)
+    except Exception as error:
+        raise WrongAnswersError(f"{refused}; nor can {FALLBACK} be served: {error}") from error
+
+
+def load(
+    folder: Path,
+    manifest: Manifest,
+    precision: str,
+    threads: int,
+    make_tokenizer: TokenizerFactory,
+    make_model: ModelFactory,
+) -> LoadedModel:
+    """Return the model of ``folder``, verified, loaded and proven.
+
+    Raises:
+        ArtefactError: if a file is missing, damaged or not what it should be.
+        WrongAnswersError: if the vectors are too far from the known answers.
+        ModelError: if the model fails on them.
+    """
+    marks = [("start", time.perf_counter())]
+    variant = manifest.variants[precision]
+    verify_file(folder, TOKENIZER_NAME, manifest.tokenizer)
+    verify_file(folder, KNOWN_ANSWERS_NAME, manifest.known_answers)
+    for name, record in variant.files.items():
+        verify_file(folder, name, record)
+    marks.append(("verify", time.perf_counter()))
+    tokenizer = make_tokenizer(folder / TOKENIZER_NAME, manifest.max_seq_length)
+    marks.append(("tokenizer", time.perf_counter()))
+    model = make_model(folder / variant.graph, manifest.dim, threads)
+    marks.append(("session", time.perf_counter()))
+    least = prove(tokenizer, model, read_known_answers(folder, manifest.dim), variant, precision)
+    marks.append(("warm_up", time.perf_counter()))
+    seconds = {name: round(end - start, 4) for (_, start), (name, end) in itertools.pairwise(marks)}
+    return LoadedModel(tokenizer, model, precision, least, seconds)
+
+
+def read_known_answers(folder: Path, dim: int) -> KnownAnswers:
+    """Return the artefact's known answers.
+
+    Raises:
+        ArtefactError: if they cannot be read, are none, or have another dimension.
+    """
+    path = folder / KNOWN_ANSWERS_NAME
+    try:
+        answers = decode_json(path.read_bytes(), _answers_decoder)
+    except (OSError, InvalidMessage) as error:
+        raise PreparedModelError(f"{path} cannot be read ({error}); prepare the model again") from error
+    if not answers.texts or [len(vector) for vector in answers.vectors] != [dim] * len(answers.texts):
+        raise PreparedModelError(f"{path} has not one vector of {dim} floats for each text; prepare the model again")
+    return answers
+
+
+def prove(tokenizer: Tokenizer, model: Model, answers: KnownAnswers, variant: Variant, precision: str) -> float:
+    """Return the least cosine between the model's vectors and the known answers.
+
+    Raises:
+        WrongAnswersError: if it is below the variant's ``min_cosine``.
+    """
+    rows = [tokenized.ids for tokenized in tokenizer.tokenize(answers.texts)]
+    # One text a run: what a query meets first, and independent of any batch limit.
+    vectors = np.concatenate([model.embed([row]) for row in rows])
+    least = float(cosines(vectors, np.array(answers.vectors, dtype=np.float32)).min())
+    if not least >= variant.min_cosine:  # not "<": NaN is wrong as well
+        raise WrongAnswersError(
+            f"this CPU does not reproduce the known answers of precision {precision}: "
+            f"least cosine {least:.5f}, at least {variant.min_cosine:.5f} needed"
+        )
+    return least
+
+
+def cosines(left: Vectors, right: Vectors) -> Vectors:
+    """Return the cosine of each row of ``left`` with the same row of ``right``, ``(n,) float32``."""
+    norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
+    products: Vectors = np.einsum("ij,ij->i", left, right) / norms
+    return products

@@ -1,0 +1,236 @@
+"""One embedder over HTTP: what it is asked, and what each of its answers and silences means."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Annotated, Final, Protocol
+
+import msgspec
+import numpy as np
+
+from tandem_contract import embed, headers
+from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
+from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
+from tandem_contract.errors import ReceivedErrorReply
+from tandem_contract.service import trace
+from tandem_contract.service.logs import request_id
+from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
+from tandem_gateway.adapters.pool.health import Probe
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderRejected,
+    EmbedderUnavailable,
+    Overloaded,
+)
+from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.embedders import Embeddings
+
+# Squares of the length of a vector of unit length in float32, to a thousandth of that length.
+_LEAST: Final = 0.999**2
+_MOST: Final = 1.001**2
+_HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
+_READY_PATH: Final = "/readyz"
+
+# What an answer may have besides its vectors.
+_REST_BYTES: Final = 64 << 10
+_MAX_MESSAGE_CHARS: Final = 300
+
+# An element takes one byte of the answer and up to 32 of memory. No request has more texts.
+_AtMostTexts = msgspec.Meta(max_length=100_000)
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class _Reply(msgspec.Struct):
+    """What is read of ``PackedEmbedReply``, with bounds."""
+
+    embeddings: bytes
+    dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
+    model: _Name
+    fingerprint: _Name
+    truncated: Annotated[list[bool], _AtMostTexts]
+    unknown: Annotated[list[float], _AtMostTexts] = []
+
+
+_encoder = msgspec.msgpack.Encoder()
+_reply_decoder = msgspec.msgpack.Decoder(_Reply)
+_error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
+
+
+class HttpClient(Protocol):
+    """What carries the calls: ``http1.Http1Client``, or something in its place in a test."""
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        *,
+        timeout: float,
+        fresh: bool = False,
+        most_bytes: int = ...,
+    ) -> Response:
+        """Return the whole response; raises ConnectFailed, ConnectionBroken, ResponseTooLarge or TimeoutError."""
+        ...
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class HttpEmbedder:
+    """Implements ``pool.ReplicaConnection`` over one client."""
+
+    def __init__(
+        self,
+        url: str,
+        client: HttpClient,
+        *,
+        on_call: Callable[[str, float], None] = lambda outcome, seconds: None,
+    ) -> None:
+        """Make the adapter.
+
+        Args:
+            url: of the embedder, for messages.
+            client: calls it.
+            on_call: called with the outcome and the seconds of each call.
+        """
+        self._url = url
+        self._client = client
+        self._on_call = on_call
+
+    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+        """Return one vector a text; see ``Embedder.embed``."""
+        started = time.monotonic()
+        outcome = "error"
+        try:
+            body = _encoder.encode(EmbedRequest(texts=list(texts), kind=kind, priority=priority))
+            embeddings = _read(await self._send(body, len(texts), started + timeout), len(texts))
+            outcome = "ok"
+            return embeddings
+        except (EmbedderUnavailable, EmbedderRejected, EmbedderBroken, Overloaded, DeadlineExceeded) as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._on_call(outcome, time.monotonic() - started)
+
+    async def probe(self, *, timeout: float) -> Probe:
+        """Return what the embedder says of its readiness, if anything."""
+        try:
+            response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
+        except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
+            return "unreachable"
+        except TimeoutError:
+            return "late"
+        return "ready" if response.status == 200 else "not_ready"
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._client.close()
+
+    async def _send(self, body: bytes, count: int, deadline: float) -> Response:
+        for last in (False, True):
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise DeadlineExceeded("the embedder was not asked: the time was up before")
+            try:
+                return await self._client.request(
+                    "POST",
+                    embed.PATH,
+                    _headers(remaining),
+                    body,
+                    timeout=remaining,
+                    fresh=last,
+                    most_bytes=count * MAX_DIM * 4 + _REST_BYTES,
+                )
+            except TimeoutError as error:
+                raise DeadlineExceeded(f"the embedder did not answer within {remaining:.3g} s") from error
+            except ResponseTooLarge as error:
+                raise EmbedderBroken(f"the embedder at {self._url} answers too much: {error}") from error
+            except ConnectFailed as error:
+                raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+            except ConnectionBroken as error:
+                # The embedder may have closed an idle connection just as it was taken: one more try, on a fresh one.
+                # To embed twice does no harm.
+                if last:
+                    raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+        raise AssertionError("unreachable")
+
+
+def _headers(remaining: float) -> dict[str, str]:
+    found = {**_HEADERS, headers.TIMEOUT_MS: str(max(1, int(remaining * 1000)))}
+    current = request_id.get()
+    if current is not None:
+        found[headers.REQUEST_ID] = current
+    traced = trace.current.get()
+    if traced is not None:
+        found.update(trace.headers_of(traced))
+    return found
+
+
+def _read(response: Response, count: int) -> Embeddings:
+    """Return the vectors of a response, after checking all that the contract promises of them."""
+    if response.status != 200:
+        raise _refusal(response)
+    try:
+        reply = decode_msgpack(response.body, _reply_decoder)
+    except InvalidMessage as error:
+        raise EmbedderBroken(f"the embedder's answer cannot be read: {_cut(error.message)}") from error
+    expected = count * reply.dim * 4
+    if len(reply.embeddings) != expected:
+        raise EmbedderBroken(
+            f"the embedder sent {len(reply.embeddings)} bytes for {count} texts of {reply.dim} numbers, not {expected}"
+        )
+    vectors = np.frombuffer(reply.embeddings, dtype="<f4").reshape(count, reply.dim).astype(np.float32, copy=False)
+    # Written so that NaN, which compares as false, counts as wrong.
+    if not all(_LEAST <= square <= _MOST for square in np.einsum("ij,ij->i", vectors, vectors).tolist()):
+        raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
+    return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
+
+
+def _coverages(reply: _Reply, count: int) -> list[Coverage]:
+    """Return how much of each text its vector stands for; empty from an embedder that is older than ``unknown``."""
+    if len(reply.truncated) != count or len(reply.unknown) not in (0, count):
+        raise EmbedderBroken(
+            f"the embedder said of {len(reply.truncated)} texts whether they were cut and of {len(reply.unknown)} how "
+            f"much of them is unknown, but was sent {count}"
+        )
+    if not reply.unknown:
+        return []
+    if not any(reply.truncated) and not any(reply.unknown):
+        return [WHOLE] * count
+    # Written so that NaN counts as wrong.
+    if not all(0.0 <= share <= 1.0 for share in reply.unknown):
+        raise EmbedderBroken("the embedder sent shares of unknown tokens that are not between 0 and 1")
+    return list(map(Coverage, reply.truncated, reply.unknown))
+
+
+def _refusal(
+    response: Response,
+) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
+    status = response.status
+    try:
+        message = decode_json(response.body, _error_decoder).error.message
+    except InvalidMessage:
+        message = ascii(response.body[:200])
+    said = f"the embedder answered {status}: {_cut(message)}"
+    if status == 429:
+        return Overloaded(said, retry_after=_retry_after(response))
+    if status in (503, 502):
+        return EmbedderUnavailable(said, retry_after=_retry_after(response))
+    if status == 504:
+        return DeadlineExceeded(said)
+    if status in (413, 422, 400):
+        return EmbedderRejected(said)
+    return EmbedderBroken(said)
+
+
+def _cut(message: str) -> str:
+    return cut(message, _MAX_MESSAGE_CHARS)
+
+
+def _retry_after(response: Response) -> float:
+    try:
+        return min(120.0, max(0.0, float(response.headers.get("retry-after", "1"))))
+    except ValueError:
+        return 1.0

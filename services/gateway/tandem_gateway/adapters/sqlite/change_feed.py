@@ -1,0 +1,89 @@
+"""The change feed: a read-only connection for the thread that owns the indexes."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.documents import CollectionRecord, LiveDocument
+from tandem_gateway.records.index import Changes
+
+# Little: the rows that are asked for again and again are kept by who asks.
+_PAGE_KIB = 500
+
+
+class SqliteChangeFeed:
+    """Implements ``ChangeFeed``; used by one thread only."""
+
+    def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
+        """Open the store in ``path``, which must exist.
+
+        Args:
+            path: of the database.
+            version: returns another number after each commit, before anybody hears of that commit; SQLite is asked
+                unless it is given. A process that alone writes knows it a hundred times faster.
+
+        Raises:
+            StorageError: if it cannot be read.
+        """
+        self._path = path
+        self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
+        self._version = version or self._data_version
+        self._seen_version = -1
+
+    def has_news(self) -> bool:
+        """Return whether the version is another than the last time."""
+        version = self._version()
+        if version == self._seen_version:
+            return False
+        self._seen_version = version
+        return True
+
+    def news_not_taken(self) -> None:
+        """Forget the version that was seen."""
+        self._seen_version = -1
+
+    def store_id(self) -> str:
+        """Return the store's random id."""
+        with translated(self._path):
+            return reads.store_id(self._connection)
+
+    def last_change(self) -> int:
+        """Return the number of the last change."""
+        with translated(self._path):
+            return reads.counter(self._connection, "change")
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return every collection."""
+        with translated(self._path):
+            return reads.collections(self._connection)
+
+    def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
+        """Return changes; see ``ChangeFeed.changes``."""
+        assert collection.dim is not None
+        with translated(self._path), read_transaction(self._connection):
+            return reads.changes(
+                self._connection, collection.collection_id, collection.dim, after, removals_after, limit
+            )
+
+    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+        """Return those of the rows that are there; see ``ChangeFeed.documents``."""
+        with translated(self._path):
+            return reads.live_documents(self._connection, row_ids, most_bytes)
+
+    def row_ids(self, collection_id: int) -> Keys:
+        """Return the row numbers of all documents that have a vector."""
+        with translated(self._path):
+            return reads.live_row_ids(self._connection, collection_id)
+
+    def _data_version(self) -> int:
+        """Return SQLite's number, which changes when another connection has committed."""
+        with translated(self._path):
+            (version,) = self._connection.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()

@@ -1,0 +1,112 @@
+"""How an index follows the store: by change number, from where it stands."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from tandem_gateway.errors import SnapshotUnusable
+from tandem_gateway.index import base_arrays
+from tandem_gateway.index.base import Base
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.store import ChangeFeed
+
+_PAGE = 1000
+
+
+class Following(Protocol):
+    """What follows the store: an index that is searched, or a base that is being built."""
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        """Add vectors; a key that is there already keeps the vector it has."""
+        ...
+
+    def remove(self, keys: Keys) -> int:
+        """Remove keys, and return how many of them were there."""
+        ...
+
+
+@dataclass(slots=True)
+class Position:
+    """Where in the store's sequence of changes an index stands."""
+
+    added: int
+    """Additions up to this change are in."""
+    removed: int
+    """Removals up to this change are in, or concern rows that the index never held."""
+
+
+def beginning(feed: ChangeFeed) -> Position:
+    """Return the position of an index that is empty.
+
+    Rows that were removed before now are not among the additions that it will be given.
+    """
+    return Position(added=0, removed=feed.last_change())
+
+
+def restore(
+    feed: ChangeFeed,
+    snapshots: SnapshotStore,
+    factory: GraphFactory,
+    collection: CollectionRecord,
+    *,
+    writable: bool,
+) -> tuple[Base, Position]:
+    """Return the base of a collection's snapshot, and its position.
+
+    Raises:
+        SnapshotUnusable: if there is none, or it is damaged, or of another store, model or version.
+    """
+    manifest = snapshots.manifest(collection.collection_id)
+    check_manifest(manifest, feed, collection)
+    return load(snapshots, factory, manifest, writable=writable), Position(manifest.position, manifest.position)
+
+
+def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: CollectionRecord) -> None:
+    """Check that a snapshot is of a collection as the store has it.
+
+    Raises:
+        SnapshotUnusable: if it is not.
+    """
+    found = (manifest.store_id, manifest.collection_id, manifest.fingerprint, manifest.dim)
+    wanted = (feed.store_id(), collection.collection_id, collection.fingerprint, collection.dim)
+    if found != wanted:
+        raise SnapshotUnusable(f"it is of {found}, not of {wanted}")
+    if manifest.position > feed.last_change():
+        raise SnapshotUnusable(f"it holds change {manifest.position}, the store ends at {feed.last_change()}")
+
+
+def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotManifest, *, writable: bool) -> Base:
+    """Return the base of a snapshot, whatever the store says of it now.
+
+    Raises:
+        SnapshotUnusable: if a file is missing or damaged, or made by another version.
+    """
+    try:
+        base = base_arrays.restore(snapshots.load(manifest, factory, writable=writable))
+    except ValueError as error:
+        raise SnapshotUnusable(str(error)) from error
+    if base.live != manifest.count:
+        raise SnapshotUnusable(f"it holds {base.live} vectors, not {manifest.count}")
+    return base
+
+
+def catch_up(following: Following, position: Position, feed: ChangeFeed, collection: CollectionRecord) -> int | None:
+    """Apply every change after a position, which moves on, and return how many there were.
+
+    Returns:
+        None if the store no longer knows all removals since: the index has to begin again.
+    """
+    applied = 0
+    while True:
+        changes = feed.changes(collection, after=position.added, removals_after=position.removed, limit=_PAGE)
+        if changes is None:
+            return None
+        following.remove(changes.removed)
+        following.add(changes.added, changes.vectors)
+        position.added = changes.upto
+        position.removed = max(position.removed, changes.upto)
+        applied += len(changes.removed) + len(changes.added)
+        if changes.complete:
+            return applied

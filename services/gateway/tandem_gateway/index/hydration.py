@@ -1,0 +1,103 @@
+"""From candidates to hits: the rows of live documents, of which those used last are kept, and their scores."""
+
+from collections import OrderedDict
+from collections.abc import Collection
+
+import numpy as np
+
+from tandem_contract.service.memory import memory_bytes, utf8_bytes
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.overlay import exact_scores
+from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.documents import LiveDocument
+from tandem_gateway.records.search import Hit
+from tandem_gateway.ports.store import ChangeFeed
+
+_FLOAT32 = np.dtype("<f4")
+# Of Python's objects around the values of a row; an estimate.
+_OVERHEAD_BYTES = 600
+
+
+class DocumentCache:
+    """Reads the rows of live documents and keeps those used last; one thread at a time.
+
+    A live row never changes and its number is never used again, so that what is kept is true for as long as an index
+    has its key: who asks only for keys that an index has just returned needs no word of what was removed.
+    """
+
+    def __init__(self, capacity: int) -> None:
+        """Make it empty; ``capacity`` is in bytes, about."""
+        self._capacity = capacity
+        self._kept: OrderedDict[int, LiveDocument] = OrderedDict()
+        self._bytes = 0
+
+    def kept(self, row_ids: Collection[int]) -> dict[int, LiveDocument] | None:
+        """Return the rows if every one of them is kept, else None; reads nothing."""
+        found, missing = self._look_up(row_ids)
+        return None if missing else found
+
+    def get(self, row_ids: Collection[int], feed: ChangeFeed, most_bytes: int) -> dict[int, LiveDocument]:
+        """Return those of the rows that are kept or that the store has, by row number.
+
+        Raises:
+            TooManyBytes: if they take more than ``most_bytes``.
+            StorageError: as ``ChangeFeed.documents`` does.
+        """
+        found, missing = self._look_up(row_ids)
+        if missing:
+            taken = sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in found.values())
+            read = feed.documents(sorted(missing), most_bytes - taken)
+            found.update(read)
+            self._keep(read)
+        return found
+
+    def _look_up(self, row_ids: Collection[int]) -> tuple[dict[int, LiveDocument], list[int]]:
+        """Return the rows that are kept, and the numbers of the others."""
+        found: dict[int, LiveDocument] = {}
+        missing = []
+        for row_id in row_ids:
+            row = self._kept.get(row_id)
+            if row is None:
+                missing.append(row_id)
+            else:
+                self._kept.move_to_end(row_id)
+                found[row_id] = row
+        return found, missing
+
+    def _keep(self, rows: dict[int, LiveDocument]) -> None:
+        for row_id, row in rows.items():
+            replaced = self._kept.pop(row_id, None)
+            self._kept[row_id] = row
+            self._bytes += bytes_of(row) - (bytes_of(replaced) if replaced is not None else 0)
+        while self._bytes > self._capacity:
+            _, row = self._kept.popitem(last=False)
+            self._bytes -= bytes_of(row)
+
+
+def bytes_of(row: LiveDocument) -> int:
+    """Return the memory that a row takes, about; always the same for one row."""
+    return memory_bytes(row.text) + memory_bytes(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
+
+
+def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument], top_k: int) -> list[Hit]:
+    """Return the nearest hits by descending score, ties by row number, which is the order of insertion.
+
+    The order is one of all rows, whatever ``top_k`` is: fewer hits are the beginning of more.
+
+    Args:
+        vector: of the query, ``(dim,) float32`` of unit length.
+        candidates: the rows among which the nearest are; those without a document are left out.
+        rows: documents by row number; their vectors are of unit length too.
+        top_k: hits at most.
+    """
+    found = [row for key in candidates.keys if (row := rows.get(key)) is not None]
+    if not found:
+        return []
+    vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
+    scores = dict(zip([row.row_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
+    for key, first in candidates.alike.items():
+        # Vectors that are equal but for noise are ties.
+        if key in scores and first in scores:
+            scores[key] = scores[first]
+    found.sort(key=lambda row: (-scores[row.row_id], row.row_id))
+    return [Hit(row.doc_id, scores[row.row_id], row.text, row.metadata) for row in found[:top_k]]

@@ -1,0 +1,234 @@
+"""The one thread that owns the indexes: it follows the store and answers searches.
+
+usearch's removals, loads and saves take no lock, and must never run beside a search; here nothing runs beside
+anything. A whole batch of queries is one hop to this thread: search, then the hits' rows from the store.
+
+Before each batch the store is asked whether anything was committed since; what was acknowledged before a search began
+is therefore always found by it.
+
+The way to the thread and back takes longer than a search of a small collection whose rows are in memory. While the
+thread has nothing to do, the event loop therefore makes such a search itself. If only rows are missing, the thread
+reads them and need not search again.
+"""
+
+import asyncio
+import contextlib
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from functools import partial
+from typing import TypeVar
+
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import GatewayError, NotReady, for_log
+from tandem_gateway.index import catch_up
+from tandem_gateway.index.base import Base
+from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
+from tandem_gateway.index.indexes import Answer, Found, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.snapshot_update import Places
+from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.store import ChangeFeed
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+# Vectors that the event loop compares at once, at 0.05 to 0.1 µs each.
+_AT_ONCE = 12_000
+
+
+class IndexThread:
+    """Runs everything that touches an index; see the module."""
+
+    def __init__(
+        self,
+        open_feed: Callable[[], ChangeFeed],
+        snapshots: SnapshotStore,
+        factory: GraphFactory,
+        limits: AnswerLimits,
+        *,
+        sizes: Sizes = DEFAULT_SIZES,
+        on_search: Callable[[float, int], None] = lambda seconds, queries: None,
+    ) -> None:
+        """Make the thread; ``start`` starts it.
+
+        Args:
+            open_feed: called in the thread, which owns the feed.
+            snapshots: where indexes are loaded from at the start.
+            factory: loads graphs.
+            limits: see ``AnswerLimits``.
+            sizes: from how many vectors on there are graphs.
+            on_search: called with the seconds and the queries of each batch, in the thread or the event loop.
+        """
+        self._open_feed = open_feed
+        self._snapshots = snapshots
+        self._factory = factory
+        self._limits = limits
+        self._sizes = sizes
+        self._on_search = on_search
+        self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._indexes: Indexes | None = None
+        # Held by whoever touches the indexes; the event loop never waits for it.
+        self._touching = threading.Lock()
+        self._poked = threading.Event()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="index", daemon=True)
+
+    def start(self) -> Future[list[str]]:
+        """Start the thread and load every index.
+
+        Returns:
+            What was repaired, for the log; the error if the store cannot be read.
+        """
+        self._thread.start()
+        return self._call(self._load)
+
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
+        """Answer queries: for each its hits by descending score, or the error that concerns it alone.
+
+        To be called in an event loop, whose future is returned: one wake-up of the loop, and no chain of futures; none
+        at all if the answer is there already.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[list[Answer]] = loop.create_future()
+        if self._closed:
+            answer.set_exception(NotReady("the gateway is shutting down"))
+            return answer
+        answers, found = self._search_at_once(queries)
+        if answers is not None:
+            answer.set_result(answers)
+            return answer
+
+        self._tasks.put(partial(self._answer, loop, answer, queries, found))
+        return answer
+
+    def fingerprint(self, collection: str) -> str | None:
+        """Return the fingerprint that a collection is pinned to, as far as the index knows; any thread may ask."""
+        return self._indexes.fingerprint(collection) if self._indexes is not None else None
+
+    def state(self) -> Future[list[IndexState]]:
+        """Return how far each index is."""
+        return self._call(lambda: self._loaded().state())
+
+    def load_base(self, collection_id: int) -> tuple[Base, SnapshotManifest]:
+        """Return the base of a collection's snapshot, verified, for ``adopt``; any thread but the index's may call it.
+
+        To read and verify a large snapshot takes seconds, in which the index's thread goes on answering.
+
+        Raises:
+            SnapshotUnusable: if there is none, or it is damaged.
+        """
+        manifest = self._snapshots.manifest(collection_id)
+        return catch_up.load(self._snapshots, self._factory, manifest, writable=False), manifest
+
+    def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> Future[None]:
+        """Take a collection's index from a new snapshot; see ``Indexes.adopt``."""
+        return self._call(lambda: self._loaded().adopt(collection_id, base, manifest))
+
+    def notify(self) -> None:
+        """Let the indexes catch up soon; what is committed need not wait for the next search to be applied."""
+        if not self._poked.is_set() and not self._closed:
+            self._poked.set()
+            self._tasks.put(self._follow_quietly)
+
+    def close(self) -> None:
+        """End the thread, after what is queued; blocks."""
+        self._closed = True
+        if self._thread.is_alive():
+            self._tasks.put(None)
+            self._thread.join()
+
+    def _call(self, function: Callable[[], R]) -> Future[R]:
+        result: Future[R] = Future()
+        if self._closed:
+            result.set_exception(NotReady("the gateway is shutting down"))
+            return result
+
+        self._tasks.put(partial(_run, function, result))
+        return result
+
+    def _answer(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        answer: "asyncio.Future[list[Answer]]",
+        queries: Sequence[VectorQuery],
+        found: Found | None,
+    ) -> None:
+        """Answer queries; runs in the thread."""
+        answers: list[Answer] | None = None
+        failure: BaseException | None = None
+        try:
+            answers = self._loaded().search(queries, found)
+        except BaseException as error:  # the caller has to be told, whatever it is
+            failure = error
+        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+            loop.call_soon_threadsafe(_settle, answer, answers, failure)
+        # A failure's traceback leads to this frame: if the frame led back, only the garbage collector would free them.
+        del answer, answers, failure
+
+    def _run(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            with self._touching:
+                task()
+            del task  # it may hold an answer, which would keep its memory until the next task comes
+        if self._indexes is not None:
+            self._indexes.close()
+
+    def _load(self) -> list[str]:
+        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
+        indexes = Indexes(places, self._limits, on_search=self._on_search)
+        # Known before it is loaded: whatever happens, its feed has to be closed.
+        self._indexes = indexes
+        return indexes.load()
+
+    def _loaded(self) -> Indexes:
+        if self._indexes is None:
+            raise NotReady("the index is not loaded yet")
+        return self._indexes
+
+    def _search_at_once(self, queries: Sequence[VectorQuery]) -> tuple[list[Answer] | None, Found | None]:
+        """Search here, if the thread has nothing to do and that takes little time.
+
+        Returns:
+            The answers, if they are to be had without the disk; else what the thread need not find again, if anything.
+        """
+        if self._indexes is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
+            return None, None
+        try:
+            found = self._indexes.find_in_memory(queries, _AT_ONCE)
+            return (self._indexes.answer_in_memory(queries, found), found) if found is not None else (None, None)
+        except Exception:
+            return None, None  # the thread meets the same error, and reports it
+        finally:
+            self._touching.release()
+
+    def _follow_quietly(self) -> None:
+        self._poked.clear()
+        try:
+            self._loaded().follow()
+        except GatewayError as error:
+            # The next search meets the same error and reports it to whom it concerns.
+            log.error("the index could not follow the store", extra={"error": for_log(error)})
+
+
+def _run(function: Callable[[], R], result: Future[R]) -> None:
+    if not result.set_running_or_notify_cancel():
+        return
+    try:
+        result.set_result(function())
+    except BaseException as error:  # the caller has to be told, whatever it is
+        result.set_exception(error)
+    finally:
+        del result  # as in ``IndexThread._answer``
+
+
+def _settle(answer: "asyncio.Future[list[Answer]]", found: list[Answer] | None, failure: BaseException | None) -> None:
+    if answer.done():
+        return
+    if found is not None:
+        answer.set_result(found)
+    else:
+        answer.set_exception(failure if isinstance(failure, Exception) else RuntimeError(repr(failure)))

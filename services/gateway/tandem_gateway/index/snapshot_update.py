@@ -1,0 +1,169 @@
+"""Keeps snapshots up to date: the graphs of an index are built here, beside the gateway or before it starts."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
+from tandem_gateway.index import catch_up
+from tandem_gateway.index import base_arrays
+from tandem_gateway.index.base import Base
+from tandem_gateway.index.builder import DEFAULT_SIZES, BaseBuilder, Sizes
+from tandem_gateway.index.catch_up import Position
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, Saved, SnapshotManifest
+from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.store import ChangeFeed
+
+Print = Callable[[str], None]
+
+# A complete sweep of 100,000 vectors takes about so long; a larger graph is swept in parts, one a run.
+SWEEP_SECONDS = 20.0
+_TELL_EVERY = 50_000
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where everything is: the store's changes, the snapshots, what makes graphs, and when there are any."""
+
+    feed: ChangeFeed
+    snapshots: SnapshotStore
+    factory: GraphFactory
+    sizes: Sizes = DEFAULT_SIZES
+
+
+def update_snapshot(
+    places: Places,
+    record: CollectionRecord,
+    *,
+    rebuild: bool = False,
+    sweep_seconds: float = SWEEP_SECONDS,
+    may_publish: Callable[[], bool] = lambda: True,
+    say: Print = lambda line: None,
+) -> tuple[Saved | None, Base | None]:
+    """Bring a collection's snapshot up to date with the store.
+
+    Args:
+        places: see ``Places``.
+        record: of the collection.
+        rebuild: begin with an empty base even if the snapshot is sound.
+        sweep_seconds: time to search for vectors again that were found before.
+        may_publish: asked before the snapshot is put in place.
+        say: told what is done.
+
+    Returns:
+        What was saved; None if the snapshot had everything already, or may not be put in place. And the base, if one
+        was built: with writable graphs, also where it could not be saved.
+
+    Raises:
+        OSError: if it cannot be saved; the former snapshot is untouched.
+    """
+    if record.dim is None:
+        return None, None
+    manifest = None if rebuild else _usable_manifest(places, record, say)
+    if manifest is not None and not _has_work(places.feed, record, manifest):
+        return None, None
+    if manifest is None and record.live < places.sizes.graph and not rebuild:
+        places.snapshots.remove(record.collection_id)  # what is there cannot be used
+        # No graph is built, and a start reads the vectors from the store: removals need not be remembered.
+        return Saved(record.collection_id, places.feed.last_change(), graph=False), None
+    builder, position = _built(places, record, manifest, say)
+    builder.sweep(seconds=sweep_seconds)
+    if not may_publish():
+        return None, builder.base
+    if builder.base is None:
+        places.snapshots.remove(record.collection_id)
+        return Saved(record.collection_id, position.added, graph=False), None
+    say(f"collection {record.name}: {builder.base.live} vectors, {len(builder.base.stray_nodes)} of them strays")
+    places.snapshots.publish(base_arrays.save(builder.base), _manifest_of(builder.base, position, places, record))
+    say(f"collection {record.name}: saved, up to change {position.added}")
+    return Saved(record.collection_id, position.added, graph=True), builder.base
+
+
+def _usable_manifest(places: Places, record: CollectionRecord, say: Print) -> SnapshotManifest | None:
+    try:
+        manifest = places.snapshots.manifest(record.collection_id)
+        catch_up.check_manifest(manifest, places.feed, record)
+    except NoSnapshotYet:
+        return None
+    except SnapshotUnusable as reason:
+        say(f"collection {record.name}: {reason}; built from the store")
+        return None
+    return manifest
+
+
+def _has_work(feed: ChangeFeed, record: CollectionRecord, manifest: SnapshotManifest) -> bool:
+    if manifest.unproven:
+        return True
+    changes = feed.changes(record, after=manifest.position, removals_after=manifest.position, limit=1)
+    return changes is None or bool(len(changes.added) or len(changes.removed))
+
+
+def _built(
+    places: Places, record: CollectionRecord, manifest: SnapshotManifest | None, say: Print
+) -> tuple[BaseBuilder, Position]:
+    """Return a builder that has every change, and its position."""
+    if manifest is not None:
+        try:
+            base = catch_up.load(places.snapshots, places.factory, manifest, writable=True)
+        except SnapshotUnusable as reason:
+            say(f"collection {record.name}: {reason}; built from the store")
+        else:
+            builder = _builder(places, record, base)
+            position = Position(manifest.position, manifest.position)
+            if catch_up.catch_up(builder, position, places.feed, record) is not None and not builder.needs_rebuild():
+                return builder, position
+            say(f"collection {record.name}: too much was removed since its graph was built; rebuilt")
+    while True:
+        builder, position = _builder(places, record, None), catch_up.beginning(places.feed)
+        if catch_up.catch_up(_Telling(builder, record, say), position, places.feed, record) is not None:
+            return builder, position
+
+
+def _builder(places: Places, record: CollectionRecord, base: Base | None) -> BaseBuilder:
+    assert record.dim is not None
+
+    def exact_vectors(rows: Sequence[int]) -> dict[int, Vectors]:
+        return {
+            row: np.frombuffer(document.vector, "<f4").astype(np.float32, copy=False)
+            for row, document in places.feed.documents(sorted(rows)).items()
+        }
+
+    return BaseBuilder(record.dim, places.factory, base, sizes=places.sizes, exact_vectors=exact_vectors)
+
+
+class _Telling:
+    """Follows for a builder, and tells now and then how far it is."""
+
+    def __init__(self, builder: BaseBuilder, record: CollectionRecord, say: Print) -> None:
+        self._builder = builder
+        self._record = record
+        self._say = say
+        self._told = 0
+        self.remove = builder.remove
+
+    def add(self, keys: Keys, vectors: Vectors) -> None:
+        self._builder.add(keys, vectors)
+        if len(self._builder) >= self._told + _TELL_EVERY:
+            self._told = len(self._builder)
+            self._say(f"collection {self._record.name}: {self._told} of {self._record.live} vectors added to its graph")
+
+
+def _manifest_of(base: Base, position: Position, places: Places, record: CollectionRecord) -> SnapshotManifest:
+    assert record.fingerprint is not None
+    assert record.dim is not None
+    return SnapshotManifest(
+        format=SNAPSHOT_FORMAT,
+        store_id=places.feed.store_id(),
+        collection_id=record.collection_id,
+        collection=record.name,
+        fingerprint=record.fingerprint,
+        dim=record.dim,
+        description=places.factory.description(),
+        position=position.added,
+        count=base.live,
+        unproven=base.sweep.unproven,
+        files=[],
+    )

@@ -1,0 +1,286 @@
+"""The gateway as one running thing: it starts, keeps its background tasks alive, tells how it is, and stops."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from tandem_contract.client_api import Health
+from tandem_contract.service import gc_tuning
+from tandem_gateway import __version__
+from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
+from tandem_gateway.index.indexes import IndexState
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.metrics import Metrics
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.ports.embedder import Embedder, EmbedderPool
+from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline
+from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
+from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+
+log = logging.getLogger(__name__)
+
+_PROBE_SECONDS = 2.0
+_PROBE_TIMEOUT = 1.0
+_SNAPSHOT_LOOK_SECONDS = 1.0
+_RETENTION_LOOK_SECONDS = 3600.0
+_RESTART_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """An open data directory; ``close`` blocks until the last write is done."""
+
+    store: DocumentStore
+    index: IndexThread
+    lexical: LexicalIndex
+    snapshots: SnapshotHelper
+    notices: list[str]
+    """What was repaired on the way."""
+    close: Callable[[], None]
+
+
+@dataclass(frozen=True, slots=True)
+class UseCases:
+    """What answers requests, once the gateway is ready."""
+
+    search: DenseSearch
+    answering: SearchPipeline
+    ingest: Ingest
+    documents: Documents
+    embedding: EmbeddingWorker
+
+
+class Gateway:
+    """See the module."""
+
+    def __init__(
+        self,
+        open_store: Callable[[], OpenStore],
+        build: Callable[[OpenStore], UseCases],
+        embedder: Embedder,
+        metrics: Metrics,
+        *,
+        pools: Sequence[EmbedderPool],
+        snapshot_policy: SnapshotPolicy,
+        job_retention: float,
+    ) -> None:
+        """Make the gateway; ``start`` starts it.
+
+        Args:
+            open_store: opens and checks the data directory and loads the index; blocks.
+            build: puts the use cases together.
+            embedder: asked now and then whether it is ready.
+            metrics: are told.
+            pools: of the embedders behind ``embedder``; kept up to date from the start on.
+            snapshot_policy: when the index is saved.
+            job_retention: seconds for which finished jobs are kept.
+        """
+        self._open_storage = open_store
+        self._build = build
+        self._embedder = embedder
+        self._metrics = metrics
+        self._pools = pools
+        self._snapshot_policy = snapshot_policy
+        self._job_retention = job_retention
+        self._storage: OpenStore | None = None
+        self._parts: UseCases | None = None
+        self._tasks: list[asyncio.Task[None]] = []
+        self._embedder_up = False
+        self._index_states: list[IndexState] = []
+        self.draining = False
+        self.failure: str | None = None
+        """Why it cannot start; None if it can."""
+
+    def start(self, on_failure: Callable[[], None]) -> None:
+        """Begin to start; ``on_failure`` is called in the event loop if that is not possible."""
+        self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
+        for pool in self._pools:
+            self._tasks.append(asyncio.create_task(self._kept_alive("names", pool.follow_names)))
+
+    def ready(self) -> UseCases:
+        """Return what answers requests.
+
+        Raises:
+            NotReady: while the store is being checked and the index loaded.
+        """
+        if self._parts is None:
+            raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
+        return self._parts
+
+    async def health(self) -> Health:
+        """Return how the gateway is."""
+        if self._parts is None or self._storage is None:
+            return Health(
+                status="failed" if self.failure else "starting",
+                model_loaded=self._embedder_up,
+                document_count=0,
+                version=__version__,
+                detail=self.failure,
+            )
+        try:
+            records = await self._storage.store.collections()
+        except StorageError as error:
+            return Health(
+                status="failed",
+                model_loaded=self._embedder_up,
+                document_count=0,
+                version=__version__,
+                detail=str(error),
+            )
+        problems = []
+        if not self._embedder_up:
+            problems.append("no embedder answers; ingest waits, search goes by words")
+        if (failure := self._storage.store.write_failure) is not None:
+            problems.append(f"the last write failed: {failure}")
+        pinned = next((record for record in records if record.fingerprint is not None), None)
+        return Health(
+            status="degraded" if problems else "ok",
+            model_loaded=self._embedder_up,
+            document_count=sum(record.live for record in records),
+            pending_documents=sum(record.pending for record in records),
+            model=pinned.model if pinned else None,
+            fingerprint=pinned.fingerprint if pinned else None,
+            version=__version__,
+            detail="; ".join(problems) or None,
+        )
+
+    async def exposition(self) -> bytes:
+        """Return the metrics, with the store's counts as they are now."""
+        for pool in self._pools:
+            self._metrics.pool(pool.state())
+        if self._parts is not None and self._storage is not None:
+            self._metrics.queued_queries.set(self._parts.search.queued)
+            try:
+                records = await self._storage.store.collections()
+            except StorageError:
+                self._metrics.store_readable.set(0)  # and the counts stay as they were last
+                return self._metrics.exposition()
+            self._metrics.store_readable.set(1)
+            self._metrics.forget_collections()
+            for record in records:
+                self._metrics.collection(record.name, record.live, record.pending)
+            for state in self._index_states:
+                self._metrics.index.set(state)
+        return self._metrics.exposition()
+
+    async def stop(self) -> None:
+        """End the background tasks, finish what is under way, and close the data directory."""
+        self._metrics.ready.set(0)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._parts is not None:
+            await self._parts.search.drain()
+        self._parts = None
+        if self._storage is not None:
+            await asyncio.to_thread(self._storage.close)
+            self._storage = None
+
+    async def _start(self, on_failure: Callable[[], None]) -> None:
+        started = time.monotonic()
+        opening = asyncio.create_task(asyncio.to_thread(self._open_storage))
+        try:
+            self._storage = storage = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            # Stopped while starting: the thread cannot be interrupted, and what it opens has to be closed.
+            opened = (await asyncio.gather(opening, return_exceptions=True))[0]
+            if isinstance(opened, OpenStore):
+                await asyncio.to_thread(opened.close)
+            raise
+        except Exception as error:
+            self.failure = str(error)
+            expected = isinstance(error, GatewayError)
+            log.critical(
+                "the gateway cannot start", extra={"error": for_log(error)}, exc_info=None if expected else error
+            )
+            on_failure()
+            return
+        for line in storage.notices:
+            if isinstance(line, RoutineNotice):
+                log.info("done at the start", extra={"done": line})
+            else:
+                self._metrics.index_repairs.inc()
+                log.warning("repaired at the start", extra={"repair": line})
+        self._parts = parts = self._build(storage)
+        gc_tuning.settle()
+        self._metrics.ready.set(1)
+        log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
+        self._tasks += [
+            asyncio.create_task(self._kept_alive("embedding", parts.embedding.run)),
+            asyncio.create_task(self._kept_alive("probe", lambda: self._probe(parts))),
+            asyncio.create_task(self._kept_alive("snapshots", lambda: self._take_snapshots(storage))),
+            asyncio.create_task(self._kept_alive("retention", lambda: self._forget_jobs(storage))),
+        ]
+
+    async def _kept_alive(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a task, and start it again should it die: what it does must not end without anybody noticing."""
+        while True:
+            try:
+                await run()
+                return
+            except Exception:
+                log.exception("a background task died and is started again", extra={"task": name})
+                self._metrics.task_restarts.inc()
+                await asyncio.sleep(_RESTART_SECONDS)
+
+    async def _probe(self, parts: UseCases) -> None:
+        while True:
+            up = await self._embedder.ready(timeout=_PROBE_TIMEOUT)
+            if up != self._embedder_up:
+                log.log(logging.INFO if up else logging.WARNING, "embedder is %s", "ready" if up else "not ready")
+                if up:
+                    parts.embedding.notify()
+            self._embedder_up = up
+            parts.answering.embedder_is(up)
+            self._metrics.embedder_up.set(up)
+            await asyncio.sleep(_PROBE_SECONDS)
+
+    async def _take_snapshots(self, storage: OpenStore) -> None:
+        index = storage.index
+        last_try = time.monotonic()
+        # Of collections without a graph: the change up to which removals were forgotten.
+        forgotten: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(_SNAPSHOT_LOOK_SECONDS)
+            states = await asyncio.wrap_future(index.state())
+            self._index_states = states
+            unsaved = [
+                Unsaved(
+                    state.position - max(state.saved, forgotten.get(state.collection_id, 0)),
+                    state.new,
+                    state.unproven,
+                )
+                for state in states
+            ]
+            if not is_due(unsaved, time.monotonic() - last_try, self._snapshot_policy):
+                continue
+            try:
+                started = time.monotonic()
+                for saved in await storage.snapshots.run():
+                    if saved.graph:
+                        base, manifest = await asyncio.to_thread(index.load_base, saved.collection_id)
+                        await asyncio.wrap_future(index.adopt(saved.collection_id, base, manifest))
+                        del base
+                    forgotten[saved.collection_id] = saved.position
+                    await storage.store.forget_tombstones(saved.collection_id, saved.position)
+                self._metrics.snapshot("saved")
+                log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
+            except GatewayError as error:
+                self._metrics.snapshot("failed")
+                log.error("the index could not be saved", extra={"error": for_log(error)})
+            last_try = time.monotonic()
+
+    async def _forget_jobs(self, storage: OpenStore) -> None:
+        while True:
+            forgotten = await storage.store.forget_jobs(time.time() - self._job_retention)
+            if forgotten:
+                log.info("finished jobs forgotten", extra={"jobs": forgotten})
+            await asyncio.sleep(_RETENTION_LOOK_SECONDS)

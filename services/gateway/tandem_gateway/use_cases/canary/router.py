@@ -1,0 +1,301 @@
+"""Two pools of embedders behind one ``Embedder``: a share of the calls goes to the canary, a share is shown to it.
+
+Only a canary that is known to have the model that a call wants gets it, and its answer is used only if it is of that
+model: vectors of two models are never mixed. A call that the canary fails at is answered by stable, within the
+caller's time; the caller notices nothing. Shadow calls are sent to both: the caller gets stable's answer at once, the
+canary's is compared with it.
+
+A canary that crosses a limit (see ``judgement``) is rolled back: its weight becomes 0 until an operator sets it again.
+The shadow share stays, so that it can be seen whether the canary has recovered.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tandem_contract.embed import Kind, Priority
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    EmbedderBroken,
+    EmbedderUnavailable,
+    GatewayError,
+    InvalidRequest,
+    Overloaded,
+)
+from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.ports.embedder import EmbedderPool
+from tandem_gateway.use_cases.canary.evaluation import Breach
+from tandem_gateway.use_cases.canary.records import RollBack, CanaryEvents, CanarySettings, CanaryState
+from tandem_gateway.use_cases.canary.shares import capacity, drawn
+from tandem_gateway.use_cases.canary.stats import CanaryStats
+
+log = logging.getLogger(__name__)
+
+# Shadow calls at a time; further ones are dropped, so that a slow canary costs no memory.
+_MAX_SHADOWS = 8
+# Seconds between two judgements.
+_JUDGE_SECONDS = 0.25
+_FAILURES = (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded)
+
+
+class CanaryRouter:
+    """Implements ``Embedder``; see the module. Without a canary it is the stable pool."""
+
+    def __init__(
+        self,
+        stable: EmbedderPool,
+        canary: EmbedderPool | None,
+        *,
+        settings: CanarySettings,
+        events: CanaryEvents | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        draw: Callable[[], float] = random.random,
+    ) -> None:
+        """Make the shift.
+
+        Args:
+            stable: answers what the canary does not.
+            canary: the pool on trial, if there is one.
+            settings: see ``CanarySettings``.
+            events: see ``CanaryEvents``.
+            clock: monotonic, in seconds.
+            draw: returns random numbers from 0 to 1, 1 excluded.
+        """
+        self._stable = stable
+        self._canary = canary
+        self._attempt = settings.attempt
+        self._weight = settings.canary_weight
+        self._shadow = settings.shadow_percent
+        self._events = events or CanaryEvents()
+        self._clock = clock
+        self._draw = draw
+        self._trial = CanaryStats(settings.limits)
+        self._judged = float("-inf")
+        self._last_roll_back: RollBack | None = None
+        self._shadows: set[asyncio.Task[None]] = set()
+        self._events.set_shares(self._weight, self._shadow)
+
+    @property
+    def replicas(self) -> int:
+        """Replicas whose worth of calls may be in flight."""
+        if self._canary is None or not self._weight or not self._canary.up:
+            return self._stable.replicas
+        return capacity(self._stable.replicas, self._canary.replicas, self._weight)
+
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+    ) -> Embeddings:
+        """Return one vector a text; see ``Embedder.embed``."""
+        if self._canary is None:
+            found = await self._stable.embed(
+                texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint
+            )
+            self._events.answered("stable")
+            return found
+        call = _Call(texts, kind, priority, fingerprint)
+        if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
+            deadline = self._clock() + timeout
+            answer = await self._by_canary(self._canary, call, timeout)
+            if answer is not None:
+                return answer
+            timeout = deadline - self._clock()
+            if timeout <= 0:
+                raise DeadlineExceeded("the canary took all the time that there was")
+        elif self._shadow and priority == "interactive" and drawn(self._shadow, self._draw()):
+            return await self._with_shadow(self._canary, call, timeout)
+        return await self._by_stable(call, timeout)
+
+    async def ready(self, *, timeout: float) -> bool:
+        """Return whether those are ready that get the traffic."""
+        if self._canary is None:
+            return await self._stable.ready(timeout=timeout)
+        stable, canary = await asyncio.gather(self._stable.ready(timeout=timeout), self._canary.ready(timeout=timeout))
+        return stable or (canary and self._weight == 100)
+
+    def change(self, canary_weight: int, shadow_percent: int | None = None) -> None:
+        """Set the shares, in percent, and begin to observe anew; ``shadow_percent`` stays as it is if not given.
+
+        Raises:
+            InvalidRequest: if they are not from 0 to 100, or there is no canary to give anything to.
+        """
+        shadow = self._shadow if shadow_percent is None else shadow_percent
+        for name, percent in (("canary_weight", canary_weight), ("shadow_percent", shadow)):
+            if not 0 <= percent <= 100:
+                raise InvalidRequest(
+                    f"{name}: a whole number from 0 to 100 was expected, not {percent}",
+                    param=name,
+                    code="limit_exceeded",
+                )
+            if percent and self._canary is None:
+                raise InvalidRequest(f"{name}: there is no canary (TANDEM_CANARY_URL is not set)", param=name)
+        before, self._weight, self._shadow = (self._weight, self._shadow), canary_weight, shadow
+        self._trial.forget()
+        self._events.set_shares(canary_weight, shadow)
+        log.info(
+            "traffic shifted",
+            extra={"from": before[0], "to": canary_weight, "shadow_from": before[1], "shadow_to": shadow},
+        )
+
+    def state(self) -> CanaryState:
+        """Return how the traffic is shared, and what was observed."""
+        return CanaryState(
+            self._weight,
+            self._shadow,
+            self._stable.state(),
+            self._canary.state() if self._canary is not None else None,
+            self._trial.evidence(self._clock()),
+            self._last_roll_back,
+        )
+
+    async def stop(self) -> None:
+        """Give up the shadow calls that are under way."""
+        for task in self._shadows:
+            task.cancel()
+        await asyncio.gather(*self._shadows, return_exceptions=True)
+
+    # the canary's share
+
+    async def _by_canary(self, canary: EmbedderPool, call: "_Call", timeout: float) -> Embeddings | None:
+        """Return the canary's answer; None if stable has to answer."""
+        assert call.fingerprint is not None
+        if not canary.up:
+            self._trial.canary(self._clock(), None, failed=True)
+            self._fall_back("down")
+            return None
+        if not canary.serves(call.fingerprint):
+            self._events.fell_back("model")
+            return None
+        limit = timeout
+        if self._stable.up:
+            limit = min(timeout / 2, self._attempt) if call.priority == "interactive" else timeout / 2
+        started = self._clock()
+        try:
+            found = await _send(canary, call, limit)
+        except _FAILURES as error:
+            # Late for a caller in a hurry says nothing of the canary.
+            if not isinstance(error, DeadlineExceeded) or limit >= self._attempt:
+                self._trial.canary(self._clock(), None, failed=True)
+            if limit == timeout and isinstance(error, DeadlineExceeded):
+                raise
+            self._fall_back(type(error).__name__)
+            return None
+        now = self._clock()
+        if found.fingerprint != call.fingerprint:
+            self._trial.canary(now, None, failed=True)
+            self._fall_back("model")
+            return None
+        self._trial.canary(now, now - started if call.priority == "interactive" else None)
+        self._events.answered("canary")
+        self._judge(now)
+        return found
+
+    def _fall_back(self, reason: str) -> None:
+        self._events.fell_back(reason)
+        self._judge(self._clock())
+
+    async def _by_stable(self, call: "_Call", timeout: float) -> Embeddings:
+        started = self._clock()
+        observed = self._weight or self._shadow
+        try:
+            found = await _send(self._stable, call, timeout)
+        except _FAILURES:
+            if observed:
+                self._trial.stable(self._clock(), None, failed=True)
+            raise
+        if observed:
+            now = self._clock()
+            self._trial.stable(now, now - started if call.priority == "interactive" else None)
+        self._events.answered("stable")
+        return found
+
+    # shadow calls
+
+    async def _with_shadow(self, canary: EmbedderPool, call: "_Call", timeout: float) -> Embeddings:
+        if len(self._shadows) >= _MAX_SHADOWS:
+            found = await self._by_stable(call, timeout)
+            self._events.shadowed("ok", "dropped")
+            return found
+        answer: asyncio.Future[tuple[Embeddings, float] | str] = asyncio.get_running_loop().create_future()
+        task = asyncio.get_running_loop().create_task(self._compare(canary, call, timeout, answer))
+        self._shadows.add(task)
+        task.add_done_callback(self._shadows.discard)
+        started = self._clock()
+        try:
+            found = await self._by_stable(call, timeout)
+        except BaseException as error:
+            if not answer.done():
+                answer.set_result(type(error).__name__)
+            raise
+        if not answer.done():
+            answer.set_result((found, self._clock() - started))
+        return found
+
+    async def _compare(
+        self,
+        canary: EmbedderPool,
+        call: "_Call",
+        timeout: float,
+        answer: "asyncio.Future[tuple[Embeddings, float] | str]",
+    ) -> None:
+        """Ask the canary the same, and note how its answer differs."""
+        started = self._clock()
+        found: Embeddings | None = None
+        outcome = "ok"
+        try:
+            found = await _send(canary, call, timeout)
+        except GatewayError as error:
+            outcome = type(error).__name__
+        now = self._clock()
+        if found is not None:
+            self._trial.canary(now, now - started)
+        elif outcome in {kind.__name__ for kind in _FAILURES}:
+            self._trial.canary(now, None, failed=True)
+        stable = await answer
+        self._events.shadowed(stable if isinstance(stable, str) else "ok", outcome)
+        if found is not None and not isinstance(stable, str):
+            wanted, seconds = stable
+            self._events.difference(now - started - seconds)
+            if found.vectors.shape == wanted.vectors.shape:
+                cosines = np.einsum("ij,ij->i", found.vectors, wanted.vectors).tolist()
+                self._trial.compared(now, cosines)
+                for cosine in cosines:
+                    self._events.cosine(cosine)
+        self._judge(now)
+
+    # roll-back
+
+    def _judge(self, now: float) -> None:
+        if not self._weight or now - self._judged < _JUDGE_SECONDS:
+            return
+        self._judged = now
+        found = self._trial.verdict(now)
+        # Where stable is down as well there is nothing to go back to.
+        if found is not None and self._stable.up:
+            self._roll_back(found)
+
+    def _roll_back(self, found: Breach) -> None:
+        before, self._weight = self._weight, 0
+        self._last_roll_back = RollBack(time.time(), found.reason, found.detail, before)
+        self._trial.forget()
+        self._events.set_shares(0, self._shadow)
+        self._events.rolled_back(found.reason)
+        log.error("canary rolled back", extra={"reason": found.reason, "detail": found.detail, "from": before, "to": 0})
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    texts: Sequence[str]
+    kind: Kind
+    priority: Priority
+    fingerprint: str | None
+
+
+async def _send(pool: EmbedderPool, call: _Call, timeout: float) -> Embeddings:
+    return await pool.embed(
+        call.texts, kind=call.kind, priority=call.priority, timeout=timeout, fingerprint=call.fingerprint
+    )

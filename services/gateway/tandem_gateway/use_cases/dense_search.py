@@ -1,0 +1,297 @@
+"""Search: queries to vectors, many in one call; vectors to hits, many in one hop to the index."""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+
+from tandem_contract.client_api import SearchRequest
+from tandem_contract.service import logs, trace
+from tandem_contract.service.trace import TraceContext
+from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
+from tandem_gateway.index.indexes import VectorQuery
+from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.search import Hits
+from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_gateway.use_cases.validation import RequestLimits, check_search
+
+log = logging.getLogger(__name__)
+
+
+class Searchable(Protocol):
+    """What answers queries whose vectors are known: the index's thread."""
+
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
+        """Return for each query its hits, or the error that concerns it alone."""
+        ...
+
+    def fingerprint(self, collection: str) -> str | None:
+        """Return the fingerprint that a collection is pinned to; None if there is none, or no such collection."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class DenseSearchEvents:
+    """What the use case reports, for metrics."""
+
+    called: Callable[[int], None] = lambda queries: None
+    """An embedder call for so many queries."""
+    known: Callable[[], None] = lambda: None
+    """A query whose vector was kept."""
+    mismatched: Callable[[], None] = lambda: None
+    """A query whose vector is not of the collection's model."""
+
+
+class DenseAnswer(msgspec.Struct, frozen=True):
+    """The hits of a search by meaning, and how much of the query its vector stands for."""
+
+    hits: Hits
+    coverage: Coverage = WHOLE
+
+
+class _Query(msgspec.Struct, eq=False):
+    request: SearchRequest
+    answer: "asyncio.Future[DenseAnswer] | None"
+    """None once it has failed."""
+    request_id: str | None
+    trace: TraceContext | None
+
+
+class DenseSearch:
+    """Answers searches; coalesces those that arrive together."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        index: Searchable,
+        *,
+        request_limits: RequestLimits,
+        coalescing: CoalescingLimits,
+        max_queued: int,
+        timeout: float,
+        kept_vectors: int = 0,
+        events: DenseSearchEvents | None = None,
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            embedder: turns queries into vectors.
+            index: finds the nearest documents.
+            request_limits: what a request may hold.
+            coalescing: queries in one embedder call, and calls at a time to each of the embedder's replicas.
+            max_queued: queries that may wait; over it ``search`` raises Overloaded.
+            timeout: seconds that a search may take.
+            kept_vectors: recent queries whose vectors are kept, so that they need no embedder.
+            events: see ``DenseSearchEvents``.
+        """
+        self._embedder = embedder
+        self._index = index
+        self._request_limits = request_limits
+        self._coalescing = coalescing
+        self._max_queued = max_queued
+        self._timeout = timeout
+        self._events = events or DenseSearchEvents()
+        self._queue: deque[Waiting[_Query]] = deque()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._vectors = QueryVectorCache(kept_vectors)
+        self._known: list[tuple[_Query, VectorQuery, Coverage]] = []
+        self._looking_up: asyncio.Task[None] | None = None
+
+    @property
+    def queued(self) -> int:
+        """Queries that wait for a call, or for the index."""
+        return len(self._queue) + len(self._known)
+
+    async def search(self, request: SearchRequest, timeout: float | None = None) -> DenseAnswer:
+        """Return the hits of a search, by descending cosine similarity.
+
+        Args:
+            request: is checked here.
+            timeout: seconds that the caller will wait; the setting, if that is less.
+
+        Raises:
+            InvalidRequest, NotFound: the request has to be changed.
+            Overloaded, EmbedderError, FingerprintMismatch, StorageError: it cannot be answered now.
+            DeadlineExceeded: it was not answered in time.
+        """
+        check_search(request, self._request_limits)
+        if self.queued >= self._max_queued:
+            raise Overloaded(
+                f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
+            )
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        answer: asyncio.Future[DenseAnswer] = asyncio.get_running_loop().create_future()
+        query = _Query(request, answer, logs.request_id.get(), trace.current.get())
+        now = time.monotonic()
+        waiting = Waiting(query, now, now + seconds)
+        if not self._look_up_if_known(query):
+            self._queue.append(waiting)
+            self._send_what_may_go()
+        # Not asyncio.timeout: it ends a task from outside, for which it has to do more than here is needed.
+        deadline = asyncio.get_running_loop().call_later(seconds, _expire, query, seconds)
+        try:
+            return await answer
+        except (DeadlineExceeded, asyncio.CancelledError):
+            # Whoever gave up must not keep a place in the queue.
+            with contextlib.suppress(ValueError):
+                self._queue.remove(waiting)
+            raise
+        finally:
+            deadline.cancel()
+            del answer  # its error's traceback leads to this frame, which must not lead back to the error
+
+    def needs_embedder(self, request: SearchRequest) -> bool:
+        """Return whether the embedder has to be asked: it has not if the query's vector is kept."""
+        fingerprint = self._index.fingerprint(request.collection)
+        return fingerprint is None or (fingerprint, request.query) not in self._vectors
+
+    async def drain(self) -> None:
+        """Wait until no call is in flight."""
+        while self._calls or self._looking_up is not None:
+            await asyncio.wait([*self._calls, *([self._looking_up] if self._looking_up is not None else [])])
+
+    def _look_up_if_known(self, query: _Query) -> bool:
+        """Send a query straight to the index if its vector is kept, and return whether it is."""
+        request = query.request
+        fingerprint = self._index.fingerprint(request.collection)
+        if fingerprint is None:
+            return False
+        found = self._vectors.get(fingerprint, request.query)
+        if found is None:
+            return False
+        self._events.known()
+        vector, coverage = found
+        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k), coverage))
+        if self._looking_up is None:
+            # The task starts when this turn of the loop is over: what else arrives in it goes along.
+            self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
+        return True
+
+    async def _look_up(self) -> None:
+        try:
+            while self._known:
+                batch, self._known = self._known, []
+                queries, vectors, coverages = zip(*batch, strict=True)
+                await self._answer(queries, vectors, coverages)
+        finally:
+            self._looking_up = None
+
+    def _send_what_may_go(self) -> None:
+        while self._queue:
+            in_flight = InFlight(len(self._calls), sum(self._calls.values()))
+            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing, self._embedder.replicas)
+            self._queue = deque(decision.rest)
+            for waiting in decision.expired:
+                _fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
+            if not decision.send:
+                if decision.look_again is not None and self._timer is None:
+                    delay = decision.look_again - time.monotonic()
+                    self._timer = asyncio.get_running_loop().call_later(delay, self._look_again)
+                return
+            task = asyncio.get_running_loop().create_task(self._call(decision.send))
+            self._calls[task] = len(decision.send)
+            task.add_done_callback(self._returned)
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self._send_what_may_go()
+
+    def _returned(self, task: asyncio.Task[None]) -> None:
+        del self._calls[task]
+        self._send_what_may_go()
+
+    async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
+        queries = [waiting.query for waiting in batch]
+        # One call serves many requests; the embedder's log shows it under the id and the trace of the first.
+        logs.request_id.set(queries[0].request_id)
+        trace.current.set(queries[0].trace)
+        try:
+            self._events.called(len(queries))
+            texts = list(dict.fromkeys(query.request.query for query in queries))
+            embedded = await self._embedder.embed(
+                texts,
+                kind="query",
+                priority="interactive",
+                timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
+                fingerprint=self._wanted_by(queries),
+            )
+        except BaseException as error:  # nobody may be left waiting, whatever happened
+            _fail_all(queries, error)
+            return
+        coverages = embedded.coverages or [WHOLE] * len(texts)
+        found = dict(zip(texts, zip(embedded.vectors, coverages, strict=True), strict=True))
+        for text, (vector, coverage) in found.items():
+            self._vectors.put(embedded.fingerprint, text, vector, coverage)
+        await self._answer(
+            queries,
+            [
+                VectorQuery(
+                    query.request.collection,
+                    found[query.request.query][0],
+                    embedded.fingerprint,
+                    query.request.top_k,
+                )
+                for query in queries
+            ],
+            [found[query.request.query][1] for query in queries],
+        )
+
+    def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
+        """Return the fingerprint that all queries want; None if their collections differ in it or have none."""
+        collections = {query.request.collection for query in queries}
+        wanted = {self._index.fingerprint(collection) for collection in collections}
+        return wanted.pop() if len(wanted) == 1 else None
+
+    async def _answer(
+        self, queries: Sequence[_Query], vectors: Sequence[VectorQuery], coverages: Sequence[Coverage]
+    ) -> None:
+        """Answer queries whose vectors are known."""
+        try:
+            answers = await self._index.search(vectors)
+        except BaseException as error:  # as above
+            _fail_all(queries, error)
+            return
+        for query, answer, coverage in zip(queries, answers, coverages, strict=True):
+            if isinstance(answer, GatewayError):
+                if isinstance(answer, FingerprintMismatch):
+                    self._events.mismatched()
+                _fail(query, answer)
+            elif query.answer is not None and not query.answer.done():
+                query.answer.set_result(DenseAnswer(answer, coverage))
+
+
+def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
+    """Tell every waiter.
+
+    Raises:
+        BaseException: ``error`` itself, if it is one that ends the task.
+    """
+    if not isinstance(error, GatewayError):
+        log.error("a batch of searches failed", exc_info=error)
+    for query in queries:
+        _fail(query, error)
+    if not isinstance(error, Exception):
+        raise error
+
+
+def _expire(query: _Query, seconds: float) -> None:
+    _fail(query, DeadlineExceeded(f"the search was not answered within {seconds:g} s"))
+
+
+def _fail(query: _Query, error: BaseException) -> None:
+    # The error's traceback leads to frames that refer to the query, which must not lead back to the error.
+    answer, query.answer = query.answer, None
+    if answer is None or answer.done():
+        return
+    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+    # Its waiter may be gone already; then nobody will ask for the error.
+    answer.exception()

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from tandem_gateway.answers import AnswerLimits
@@ -23,19 +22,18 @@ from tandem_gateway.errors import (
     SnapshotUnusable,
     TooManyBytes,
 )
-from tandem_gateway.index import catch_up
-from tandem_gateway.index import snapshot_update
+from tandem_gateway.index import catch_up, snapshot_update
 from tandem_gateway.index.base import Base
-from tandem_gateway.index.findable import Candidates, FindableIndex
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.findable import Candidates, FindableIndex
 from tandem_gateway.index.hydration import DocumentCache, score
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
+from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.documents import CollectionRecord, LiveDocument
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.records.search import Hit, Hits
-from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.search import Hit
 
 log = logging.getLogger(__name__)
 
@@ -48,52 +46,6 @@ _KEPT_BYTES = 4 << 20
 _MOST_NEW_AT_START = 20_000
 
 
-class VectorQuery(msgspec.Struct, frozen=True):
-    """One query; ``vector`` is ``(dim,) float32`` of unit length."""
-
-    collection: str
-    vector: Vectors
-    fingerprint: str
-    top_k: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexState:
-    """How a collection's index is, for metrics and the decision to take a snapshot."""
-
-    collection_id: int
-    collection: str
-    count: int
-    """Vectors that it finds."""
-    exact: int
-    """Of these, the ones that each query is compared with one by one."""
-    new: int
-    """Of these, the ones that belong into a graph and came after the snapshot that is in use."""
-    strays: int
-    """Vectors that the first graph does not find, and that something else does."""
-    unproven: int
-    """See ``index.base.Sweep.unproven``."""
-    position: int
-    """Number of the last change that it holds."""
-    saved: int
-    """Number of the last change that its snapshot holds; 0 if it has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Candidates of queries, found before their rows were read.
-
-    Attributes:
-        candidates: of each query, or the error that concerns it alone.
-        version: of the indexes that were searched; they hold for that version only.
-        started: ``time.monotonic()`` when the search began.
-    """
-
-    candidates: list[Candidates | GatewayError]
-    version: int
-    started: float
-
-
 @dataclass(slots=True)
 class _FollowedIndex:
     """A collection's index, and where it stands."""
@@ -101,10 +53,6 @@ class _FollowedIndex:
     index: FindableIndex
     position: Position
     saved: int = 0
-
-
-Answer = Hits | GatewayError
-"""A query's hits by descending score, or the error that concerns it alone."""
 
 
 class Indexes:
@@ -124,8 +72,10 @@ class Indexes:
         self._followed: dict[int, _FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._rows = DocumentCache(_KEPT_BYTES)
+        self._seen: int | None = None
+        """The store's version that the indexes have caught up with; None if they may be behind."""
         self._version = 0
-        """Grows with everything that changes what a search finds."""
+        """Grows with every change of an index."""
 
     @property
     def _feed(self) -> ChangeFeed:
@@ -256,8 +206,9 @@ class Indexes:
         ]
 
     def follow(self) -> bool:
-        """Bring every index up to date, and return whether there was news."""
-        if not self._feed.has_news():
+        """Bring every index up to date, and return whether anything was committed since the last time."""
+        version = self._feed.version()
+        if version == self._seen:
             return False
         self._version += 1
         try:
@@ -272,8 +223,9 @@ class Indexes:
                 if followed is None or self._catch_up(followed, record) is None:
                     self._followed[record.collection_id] = self._following(record, None, None)
         except BaseException:
-            self._feed.news_not_taken()
+            self._seen = None
             raise
+        self._seen = version
         return True
 
     def _catch_up(self, followed: _FollowedIndex, record: CollectionRecord) -> int | None:
@@ -304,7 +256,7 @@ class Indexes:
                 break
             # A row was replaced between index and store. Its successor is in the store, though the writer may not have
             # told of it yet.
-            self._feed.news_not_taken()
+            self._seen = None
             self.follow()
         return self._answers(queries, candidates, rows, started)
 
@@ -318,8 +270,7 @@ class Indexes:
         started = time.monotonic()
         if sum(self._size(query.collection) for query in queries) > most:
             return None
-        if self._feed.has_news():
-            self._feed.news_not_taken()
+        if self._feed.version() != self._seen:
             return None
         return Found(self._candidates(queries), self._version, started)
 

@@ -124,7 +124,7 @@ class Service:
             overhead=overhead_of(self._manifest, loaded.tokenizer),
         )
         self._scheduler.start()
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self.readiness.ready()
         log.info(
             "ready",

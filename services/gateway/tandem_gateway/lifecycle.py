@@ -210,7 +210,7 @@ class Gateway:
                 self._metrics.index.repairs.inc()
                 log.warning("repaired at the start", extra={"repair": line})
         self._parts = parts = self._build(storage)
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [

@@ -9,7 +9,8 @@ _HEAD = """# Metrics
 
 Both services serve `/metrics` in Prometheus' text format. A scrape of the gateway costs one short query of the store.
 Counters end in `_total`. A histogram has `_bucket`, `_sum` and `_count`; a summary has the last two. Each service also
-has Prometheus' own `process_*`: CPU seconds, resident memory, open files, start time.
+has Prometheus' own `process_*`: CPU seconds, resident memory, open files, start time. A renamed metric keeps its former
+name beside the new one for one release.
 
 This page is made from the code by `python -m tests.docs.metrics`, and a test compares the two.
 """

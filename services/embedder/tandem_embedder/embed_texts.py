@@ -15,12 +15,12 @@ import msgspec
 
 from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.batching.admission import Admission, Grant, estimate_tokens
-from tandem_embedder.model.prepared_model import Manifest
-from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
-from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
-from tandem_embedder.readiness import Readiness
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
+from tandem_embedder.model.prepared_model import Manifest
+from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
+from tandem_embedder.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)

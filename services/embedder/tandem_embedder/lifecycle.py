@@ -6,17 +6,17 @@ from concurrent.futures import Future
 
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service import gc_tuning
-from tandem_embedder.batching.admission import Admission, DrainRate
-from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.api.probes import ReadyReply
-from tandem_embedder.embed_texts import EmbedTexts, Embedded, RequestLimits, overhead_of
+from tandem_embedder.batching.admission import Admission, DrainRate
 from tandem_embedder.batching.lanes import LANES
-from tandem_embedder.model.verified_load import LoadedModel
-from tandem_embedder.metrics import Metrics
-from tandem_embedder.readiness import Readiness
 from tandem_embedder.batching.scheduler import Scheduler
-from tandem_embedder.settings import Settings
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+from tandem_embedder.embed_texts import Embedded, EmbedTexts, RequestLimits, overhead_of
+from tandem_embedder.metrics import Metrics
+from tandem_embedder.model.prepared_model import Manifest
+from tandem_embedder.model.verified_load import LoadedModel
+from tandem_embedder.readiness import Readiness
+from tandem_embedder.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Service:
             overhead=overhead_of(self._manifest, loaded.tokenizer),
         )
         self._scheduler.start()
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self.readiness.ready()
         log.info(
             "ready",

@@ -8,8 +8,8 @@ from typing import TypeVar
 import prometheus_client as prometheus
 from prometheus_client.process_collector import ProcessCollector
 
-from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.ports import BatchReport
 
 # The framework adds the charset to a text type by itself.

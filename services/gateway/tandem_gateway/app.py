@@ -9,7 +9,7 @@ from functools import partial
 from starlette.routing import Route, Router
 
 from tandem_contract.service.access_log import AccessLog, make_access_log
-from tandem_contract.service.http import Endpoint, route_by_path, not_found
+from tandem_contract.service.http import Endpoint, not_found, route_by_path
 from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.observation import with_observers
 from tandem_contract.service.origin import allowed_hosts, guarded
@@ -17,15 +17,15 @@ from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
-from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
@@ -36,20 +36,20 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.metrics import Metrics
+from tandem_gateway.lifecycle import Gateway, OpenStore, UseCases
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
-from tandem_gateway.lifecycle import Gateway, UseCases, OpenStore
 from tandem_gateway.settings import Settings
-from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
-from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.documents import Documents
-from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
-from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
+from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
 
 log = logging.getLogger(__name__)
@@ -79,19 +79,19 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             UsearchGraphFactory(),
             answer_limits,
             sizes=Sizes(graph=settings.exact_below),
-            on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
+            on_search=lambda seconds, queries: metrics.searches.index_duration.observe(seconds),
         )
 
         lexical = LexicalThread(
             data_dir,
             max_queued=settings.max_queued_queries,
             limits=answer_limits,
-            on_search=metrics.lexical_seconds.observe,
+            on_search=metrics.searches.lexical_duration.observe,
         )
 
         def on_commit(seconds: float, writes: int) -> None:
-            metrics.commit_seconds.observe(seconds)
-            metrics.commit_writes.observe(writes)
+            metrics.documents.commit_duration.observe(seconds)
+            metrics.documents.writes_per_commit.observe(writes)
             index.notify()
             lexical.notify()
 
@@ -150,12 +150,12 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         events=EmbeddingEvents(
-            embedded=metrics.documents_embedded.inc,
-            truncated=metrics.coverage.documents_truncated.inc,
-            unreadable=metrics.coverage.documents_unreadable.inc,
-            failed=metrics.documents_failed.inc,
-            retried=metrics.retried,
-            mismatched=metrics.fingerprint_mismatches.inc,
+            embedded=metrics.documents.embedded.inc,
+            truncated=metrics.documents.truncated.inc,
+            unreadable=metrics.documents.unreadable.inc,
+            failed=metrics.documents.failed.inc,
+            retried=metrics.documents.backed_off,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
     search = DenseSearch(
@@ -167,9 +167,9 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         timeout=settings.search_timeout,
         kept_vectors=settings.query_cache,
         events=DenseSearchEvents(
-            called=metrics.queries_per_call.observe,
-            known=metrics.known_queries.inc,
-            mismatched=metrics.fingerprint_mismatches.inc,
+            called=metrics.searches.queries_per_call.observe,
+            known=metrics.searches.vector_cache_hits.inc,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
     answering = SearchPipeline(
@@ -178,10 +178,10 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(
-            answered=metrics.searched,
-            degraded=metrics.degraded_searches.inc,
-            truncated=metrics.coverage.truncated_queries.inc,
-            unreadable=metrics.coverage.unreadable_queries.inc,
+            answered=metrics.searches.answered,
+            degraded=metrics.searches.degraded.inc,
+            truncated=metrics.searches.truncated_queries.inc,
+            unreadable=metrics.searches.unreadable_queries.inc,
         ),
     )
     return UseCases(
@@ -200,7 +200,7 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
 
     def connect(address: Address) -> HttpEmbedder:
         client = Http1Client(address.url, address=address.ip, max_connections=connections)
-        return HttpEmbedder(address.label, client, on_call=metrics.replica_calls(name, address.label))
+        return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
 
     return EmbedderPool(
         name,
@@ -208,10 +208,10 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
         connect,
         settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds, identify=identify),
         events=PoolEvents(
-            retried=partial(metrics.embed_retried, name),
-            ejected=partial(metrics.ejected, name),
-            left=partial(metrics.forget_replica, name),
-            unresolved=partial(metrics.unresolved, name),
+            retried=partial(metrics.embedders.retried, name),
+            ejected=partial(metrics.embedders.ejected, name),
+            left=partial(metrics.embedders.forget_replica, name),
+            unresolved=partial(metrics.embedders.unresolved, name),
         ),
     )
 
@@ -236,13 +236,13 @@ def build_canary_router(
             shadow_percent=settings.shadow_percent,
         ),
         events=CanaryEvents(
-            set_shares=metrics.shares,
-            answered=metrics.answered_by,
-            fell_back=metrics.fell_back,
-            rolled_back=metrics.rolled_back,
-            shadowed=metrics.shadowed,
-            cosine=metrics.shadow_cosine.observe,
-            difference=metrics.shadow_difference.observe,
+            set_shares=metrics.canary.set_shares,
+            answered=metrics.canary.answered,
+            fell_back=metrics.canary.fell_back,
+            rolled_back=metrics.canary.rolled_back,
+            shadowed=metrics.canary.shadowed,
+            cosine=metrics.canary.shadow_cosine.observe,
+            difference=metrics.canary.shadow_difference.observe,
         ),
     )
 
@@ -310,7 +310,7 @@ def compose_app(
         default=not_found,
         lifespan=lifespan,
     )
-    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
+    observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
     return with_request_id(with_observers(guarded_app, observers))

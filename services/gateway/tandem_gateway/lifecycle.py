@@ -10,19 +10,19 @@ from tandem_contract.client_api import Health
 from tandem_contract.service import gc_tuning
 from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
-from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.metrics import Metrics
-from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.index.state import IndexState
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store import DocumentStore
-from tandem_gateway.use_cases.search_pipeline import SearchPipeline
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 
 log = logging.getLogger(__name__)
@@ -155,18 +155,18 @@ class Gateway:
     async def exposition(self) -> bytes:
         """Return the metrics, with the store's counts as they are now."""
         for pool in self._pools:
-            self._metrics.pool(pool.state())
+            self._metrics.embedders.set_pool(pool.state())
         if self._parts is not None and self._storage is not None:
-            self._metrics.queued_queries.set(self._parts.search.queued)
+            self._metrics.searches.queued.set(self._parts.search.queued)
             try:
                 records = await self._storage.store.collections()
             except StorageError:
-                self._metrics.store_readable.set(0)  # and the counts stay as they were last
+                self._metrics.documents.store_readable.set(0)  # and the counts stay as they were last
                 return self._metrics.exposition()
-            self._metrics.store_readable.set(1)
-            self._metrics.forget_collections()
+            self._metrics.documents.store_readable.set(1)
+            self._metrics.clear_collections()
             for record in records:
-                self._metrics.collection(record.name, record.live, record.pending)
+                self._metrics.documents.set_collection(record.name, record.live, record.pending)
             for state in self._index_states:
                 self._metrics.index.set(state)
         return self._metrics.exposition()
@@ -207,10 +207,10 @@ class Gateway:
             if isinstance(line, RoutineNotice):
                 log.info("done at the start", extra={"done": line})
             else:
-                self._metrics.index_repairs.inc()
+                self._metrics.index.repairs.inc()
                 log.warning("repaired at the start", extra={"repair": line})
         self._parts = parts = self._build(storage)
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [
@@ -240,7 +240,7 @@ class Gateway:
                     parts.embedding.notify()
             self._embedder_up = up
             parts.answering.embedder_is(up)
-            self._metrics.embedder_up.set(up)
+            self._metrics.embedders.up.set(up)
             await asyncio.sleep(_PROBE_SECONDS)
 
     async def _take_snapshots(self, storage: OpenStore) -> None:
@@ -271,10 +271,10 @@ class Gateway:
                         del base
                     forgotten[saved.collection_id] = saved.position
                     await storage.store.forget_tombstones(saved.collection_id, saved.position)
-                self._metrics.snapshot("saved")
+                self._metrics.index.snapshot("saved")
                 log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:
-                self._metrics.snapshot("failed")
+                self._metrics.index.snapshot("failed")
                 log.error("the index could not be saved", extra={"error": for_log(error)})
             last_try = time.monotonic()
 

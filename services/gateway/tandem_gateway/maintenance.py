@@ -7,8 +7,8 @@ from pathlib import Path
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory

@@ -11,7 +11,7 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
-from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
+from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_contract.service.json_slices import find_array

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tandem_embedder.errors import LimitExceeded, Overloaded
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.errors import LimitExceeded, Overloaded
 
 BULK_PART: Final = 0.75
 CHARS_PER_TOKEN: Final = 4  # English prose has 4 to 5; code and other scripts have fewer, and are set right afterwards

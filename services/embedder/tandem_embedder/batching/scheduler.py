@@ -18,9 +18,9 @@ import numpy as np
 
 from tandem_embedder.batching.admission import DrainRate
 from tandem_embedder.batching.batch_queue import Batch, BatchLimits, BatchQueue, Entry
-from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.batching.lanes import LANES, Lane, extra_runs, has_room
 from tandem_embedder.batching.worker_threads import WorkerThreads
+from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.ports import BatchReport, Ids, Model, Observer, Vectors
 
 log = logging.getLogger(__name__)

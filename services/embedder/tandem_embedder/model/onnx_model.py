@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.errors import ModelError
+from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.ports import Ids, Vectors
 
 _ERRORS_ONLY = 3
@@ -49,7 +49,9 @@ class OnnxModel:
         if inputs != ["attention_mask", "input_ids"] or "embedding" not in {
             made.name for made in self._session.get_outputs()
         }:
-            raise PreparedModelError(f"{graph} has other inputs or outputs than a prepared model; prepare the model again")
+            raise PreparedModelError(
+                f"{graph} has other inputs or outputs than a prepared model; prepare the model again"
+            )
 
     def embed(self, rows: Sequence[Ids]) -> Vectors:
         """Return ``(len(rows), dim) float32`` of unit length; pads to the longest row."""

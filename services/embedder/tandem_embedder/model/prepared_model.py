@@ -125,7 +125,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"run: python -m tandem_embedder.prepare --out {folder}"
         ) from None
     except OSError as error:
-        raise PreparedModelError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+        raise PreparedModelError(
+            f"{path} cannot be read ({error.strerror or error}); prepare the model again"
+        ) from error
     except InvalidMessage as error:
         raise PreparedModelError(f"{path} is damaged ({error}); prepare the model again") from error
     if manifest.format != FORMAT:
@@ -172,7 +174,9 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     except FileNotFoundError:
         raise PreparedModelError(f"{path} is missing; prepare the model again") from None
     except OSError as error:
-        raise PreparedModelError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+        raise PreparedModelError(
+            f"{path} cannot be read ({error.strerror or error}); prepare the model again"
+        ) from error
 
 
 def _verify(path: Path, record: FileRecord) -> None:

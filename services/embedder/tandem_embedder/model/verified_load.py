@@ -16,7 +16,14 @@ import msgspec
 import numpy as np
 
 from tandem_contract.decoding import InvalidMessage, decode_json
-from tandem_embedder.model.prepared_model import PreparedModelError, KnownAnswers, Manifest, Precision, Variant, verify_file
+from tandem_embedder.model.prepared_model import (
+    KnownAnswers,
+    Manifest,
+    Precision,
+    PreparedModelError,
+    Variant,
+    verify_file,
+)
 from tandem_embedder.ports import Model, Tokenizer, Vectors
 
 KNOWN_ANSWERS_NAME = "known_answers.json"

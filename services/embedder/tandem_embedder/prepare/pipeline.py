@@ -10,9 +10,9 @@ from typing import get_args
 
 from tandem_embedder.model.prepared_model import (
     FORMAT,
-    PreparedModelError,
     Manifest,
     Precision,
+    PreparedModelError,
     Source,
     Variant,
     record_of,

@@ -22,7 +22,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 
 # Squares of the length of a vector of unit length in float32, to a thousandth of that length.

@@ -18,8 +18,8 @@ import numpy as np
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
-from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
 from tandem_gateway.ports.index import GraphFactory, SavedBase
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
 
 FOLDER_NAME = "index"
 _MANIFEST_NAME = "manifest.json"

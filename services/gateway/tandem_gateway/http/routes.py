@@ -29,9 +29,9 @@ from tandem_gateway.http.clock import now, rfc3339
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.search_reply import write_search_reply
-from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
-from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
+from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 
 _encoder = msgspec.json.Encoder()

@@ -26,11 +26,12 @@ from tandem_gateway.errors import GatewayError, NotReady, for_log
 from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
-from tandem_gateway.index.indexes import Answer, Found, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.index import SnapshotManifest
 
 log = logging.getLogger(__name__)
 

@@ -1,17 +1,10 @@
 """The embedder: one, or a pool of replicas."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from typing import Protocol
+
 from tandem_contract.embed import Kind, Priority
-from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
 from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
 
 
 class Embedder(Protocol):

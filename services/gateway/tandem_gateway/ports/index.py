@@ -1,17 +1,15 @@
 """Graphs and snapshots of the vector index."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
 import numpy as np
 import numpy.typing as npt
-from tandem_contract.embed import Kind, Priority
+
 from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
-from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.index import Saved, SnapshotManifest
 
 
 class Graph(Protocol):

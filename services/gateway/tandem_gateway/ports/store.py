@@ -1,17 +1,19 @@
 """The document store, which is the source of truth, and the feed of its changes."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.embed import Kind, Priority
-from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
-from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.documents import (
+    CollectionRecord,
+    DocumentView,
+    EmbeddedBatch,
+    JobRecord,
+    LiveDocument,
+    NewDocument,
+    PendingBatch,
+)
+from tandem_gateway.records.index import Changes
 
 
 class DocumentStore(Protocol):
@@ -100,12 +102,8 @@ class ChangeFeed(Protocol):
     Every method may raise StorageUnavailable and StorageCorrupt.
     """
 
-    def has_news(self) -> bool:
-        """Return whether anything may have been committed since this was last called; cheap."""
-        ...
-
-    def news_not_taken(self) -> None:
-        """Let ``has_news`` answer true again: what it told of could not be applied."""
+    def version(self) -> int:
+        """Return a number that differs after each commit; cheap. The caller compares it with the one it saw last."""
         ...
 
     def store_id(self) -> str:

@@ -1,13 +1,7 @@
 """The arrays of the gateway: their shapes and dtypes."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
-import msgspec
 import numpy as np
 import numpy.typing as npt
-from tandem_contract.service.memory import Lease
-
 
 Vectors = npt.NDArray[np.float32]
 """``(n, dim) float32``, L2-normalised rows."""

@@ -1,12 +1,6 @@
 """How much of a text its vector stands for."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
 
 
 class Coverage(msgspec.Struct, frozen=True, gc=False):

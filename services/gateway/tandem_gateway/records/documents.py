@@ -2,10 +2,9 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
 from tandem_contract.service.memory import Lease
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage

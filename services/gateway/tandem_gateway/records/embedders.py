@@ -1,12 +1,11 @@
 """What embedders answer, and the state of the replicas."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
+
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
 

@@ -1,14 +1,10 @@
 """Changes that the index follows, and its snapshots on disk."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
-import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
-from tandem_gateway.records.arrays import Keys, Vectors
+from dataclasses import dataclass
 
+import msgspec
+
+from tandem_gateway.records.arrays import Keys, Vectors
 
 SNAPSHOT_FORMAT = 2
 """1 had one graph, whose vectors were not searched for."""

@@ -1,11 +1,9 @@
 """Search results."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
 from tandem_contract.service.memory import Lease
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 
 from tandem_gateway.errors import NotFound
-from tandem_gateway.records.documents import CollectionRecord, DocumentView
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.documents import CollectionRecord, DocumentView
 from tandem_gateway.use_cases.validation import check_collection, check_document_id
 
 

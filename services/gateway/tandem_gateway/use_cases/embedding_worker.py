@@ -26,10 +26,10 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageError,
 )
-from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.use_cases.backoff import delay
 
 log = logging.getLogger(__name__)

@@ -7,8 +7,8 @@ from collections.abc import Callable
 from typing import Final
 
 from tandem_gateway.errors import NotFound
-from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.documents import JobRecord, NewDocuments
 
 JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
 """Of a job's id, as a JSON schema has it."""

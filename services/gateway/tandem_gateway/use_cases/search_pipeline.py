@@ -26,9 +26,9 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tandem_gateway.records.coverage import Coverage, WHOLE
-from tandem_gateway.records.search import Hit
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.dense_search import DenseAnswer, DenseSearch
 from tandem_gateway.use_cases.validation import RequestLimits, check_search

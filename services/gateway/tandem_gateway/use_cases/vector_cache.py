@@ -5,7 +5,7 @@ from collections import OrderedDict
 from typing import Final
 
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 
 _LONGEST_KEY: Final = 256
 """Characters: the key of a longer query is its hash, so that a thousand long queries take no memory."""

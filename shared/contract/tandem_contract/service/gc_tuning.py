@@ -8,7 +8,7 @@ from typing import Final
 _YOUNG: Final = 10_000
 
 
-def settle() -> None:
+def freeze() -> None:
     """Leave out what is there by now, and look less often; to be called once, when a service has become ready.
 
     What is there at that time stays to the end: no collection has to walk over it in the middle of a request.

@@ -15,12 +15,12 @@ from collections.abc import Callable, Sequence
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool import health
 from tandem_gateway.adapters.pool.addresses import Address, difference, origin
-from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.adapters.pool.balancer import candidates, choose, having
-from tandem_gateway.adapters.pool.health import Failure, Health
-from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
-from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, ReplicaConnection, Replica
+from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
+from tandem_gateway.adapters.pool.health import Failure, Health
+from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Replica, ReplicaConnection
+from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,

@@ -27,10 +27,10 @@ from tandem_gateway.errors import (
     InvalidRequest,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.ports.embedder import EmbedderPool
+from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases.canary.evaluation import Breach
-from tandem_gateway.use_cases.canary.records import RollBack, CanaryEvents, CanarySettings, CanaryState
+from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings, CanaryState, RollBack
 from tandem_gateway.use_cases.canary.shares import capacity, drawn
 from tandem_gateway.use_cases.canary.stats import CanaryStats
 

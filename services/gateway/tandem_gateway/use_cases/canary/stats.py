@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from tandem_gateway.use_cases.canary.evaluation import (
     Breach,
-    Evidence,
     CallStats,
+    Evidence,
     RollbackLimits,
     Suspicion,
     evaluate,

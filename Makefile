@@ -112,20 +112,17 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 			--no-annotate --no-header --upgrade --quiet --output-file requirements/$$set.txt || exit 1; \
 	done
 
-# The documentation site, with an environment of its own; `make clean` removes both.
-DOCS_BUILD := .cache/docs
-DOCS_PYTHON := $(DOCS_BUILD)/venv/bin/python
-
+DOCS_VENV := .venv-docs
 .PHONY: docs
-docs: $(DOCS_BUILD)/.installed ## build the documentation site, which needs no network to read
-	@NO_MKDOCS_2_WARNING=1 $(DOCS_PYTHON) -m mkdocs build --quiet --strict --clean --site-dir $(DOCS_BUILD)/site
-	@$(DOCS_PYTHON) tests/docs/offline.py $(DOCS_BUILD)/site
-	@echo "tandem: the site is $(DOCS_BUILD)/site/index.html"
+docs: $(DOCS_VENV)/.installed ## build the documentation site, which loads nothing from the network, into site/
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@$(DOCS_VENV)/bin/python tests/docs/offline.py site
+	@echo "tandem: site/index.html"
 
-$(DOCS_BUILD)/.installed: requirements/docs.txt
-	@echo "tandem: making $(DOCS_BUILD)/venv"
-	@$(PYTHON) -m venv $(DOCS_BUILD)/venv
-	@$(DOCS_PYTHON) -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/docs.txt
+$(DOCS_VENV)/.installed: requirements/docs.txt
+	@echo "tandem: making $(DOCS_VENV)"
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/docs.txt
 	@touch $@
 
 images: ## build the images of both services

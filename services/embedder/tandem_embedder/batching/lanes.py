@@ -17,7 +17,7 @@ LANES: tuple[Lane, ...] = ("interactive", "bulk")
 def extra_runs(workers: int) -> int:
     """Return the number of batches that may run beyond ``workers``, reserved for queries: half of ``workers``.
 
-    The result is rounded up, so that at least one interactive batch can always start.
+    The result is rounded up, so that at least one interactive batch can always run.
     """
     return (workers + 1) // 2
 

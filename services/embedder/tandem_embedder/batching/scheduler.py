@@ -79,7 +79,7 @@ class Scheduler:
         limits: limits of a batch.
         observer: notified of every batch and of texts that are dropped at their deadline or with their request.
         rate: receives the tokens and the inference time of every batch.
-        on_death: called with the reason when a worker dies.
+        on_death: called once, with the reason, when a worker has died.
         workers: number of batches of one lane that run at the same time; ``lanes`` has the rule for both lanes.
         clock: monotonic clock in seconds, on which deadlines are given.
     """

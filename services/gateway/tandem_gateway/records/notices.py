@@ -1,4 +1,4 @@
-"""Lines for the log about what a start did."""
+"""Log lines about the work of a startup."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +10,6 @@ from tandem_contract.service.memory import Lease
 
 
 class RoutineNotice(str):
-    """A line about a start that tells of something done, and of no damage."""
+    """A startup log line that reports routine work, not a repair."""
 
     __slots__ = ()

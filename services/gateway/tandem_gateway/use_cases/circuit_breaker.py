@@ -39,7 +39,7 @@ def may_ask(state: Breaker, now: float, *, ready: bool) -> bool:
 
 
 def trying(state: Breaker, now: float) -> Breaker:
-    """Return the state during a trial: no other trial starts until this one ends, or until the longest pause is over."""
+    """Return the state during a trial: no other trial starts until it ends, or until the longest pause is over."""
     return replace(state, try_at=now + _LONGEST_PAUSE)
 
 

@@ -42,7 +42,7 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
         scope: ASGI scope of the request.
         receive: ASGI receive function, which delivers the body.
         limit: maximum size of the body, in bytes.
-        lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds the bytes that are free.
+        lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds ``FREE_BYTES``.
 
     Raises:
         InvalidMessage: the content type is missing or not JSON, the request has a content coding, or the body is

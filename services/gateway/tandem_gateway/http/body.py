@@ -42,11 +42,11 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
         scope: ASGI scope of the request.
         receive: ASGI receive function, which delivers the body.
         limit: maximum size of the body, in bytes.
-        lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds ``FREE_BYTES``.
+        lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds ``memory.FREE_BYTES``.
 
     Raises:
-        InvalidMessage: the content type is missing or not JSON, the request has a content coding, or the body is
-            larger than ``limit`` or does not arrive in time.
+        InvalidMessage: the content type is missing or not JSON; the request has a content coding; the body is larger
+            than ``limit`` or does not arrive in time.
         OverBudget: the requests in progress use up the memory budget.
         ClientGone: the client closed the connection before the end of the body.
     """

@@ -4,7 +4,7 @@ The gateway sends a lone query at once. Queries that arrive while calls are in f
 room for another call, they go out together.
 
 Two rules keep the calls similar in size. Without them, the traffic settles into one large call and a string of calls
-with a single query each, and half of the embedder is idle.
+with a single query each. Half of the embedder is then idle.
 
 - A call takes at most its share: the queries that wait or are in flight, divided by the number of calls allowed.
 - While another call is in flight, less than half a share waits for more queries, for at most ``linger`` seconds. The

@@ -257,7 +257,7 @@ class DenseSearch:
         """Look up queries whose vectors are known, and set their outcomes."""
         try:
             answers = await self._index.search(vectors)
-        except BaseException as error:  # as above
+        except BaseException as error:  # as in ``_call``
             _fail_all(queries, error)
             return
         for query, answer, coverage in zip(queries, answers, coverages, strict=True):

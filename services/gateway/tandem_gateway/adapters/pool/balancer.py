@@ -1,9 +1,9 @@
 """Load balancing: pure functions that take the random numbers as arguments.
 
-The balancer draws two replicas at random and picks the one with fewer calls in flight. This is nearly as even as
-comparing all replicas, and keeps several gateways from choosing the same one (Mitzenmacher, "The Power of Two Choices
-in Randomized Load Balancing", 1996). Queries and documents count separately, because an embedder prefers queries: calls
-in the same lane are compared first.
+The balancer draws two replicas at random and picks the one with fewer calls in flight (Mitzenmacher, "The Power of Two
+Choices in Randomized Load Balancing", 1996). This is nearly as even as comparing all replicas. It also keeps several
+gateways from choosing the same replica. Queries and documents count separately, because an embedder prefers queries:
+the balancer compares calls in the same lane first.
 """
 
 from collections.abc import Callable, Sequence

@@ -41,7 +41,7 @@ _SHORTEST_TRY = 0.005
 
 
 class EmbedderPool:
-    """Implements ``ports.EmbedderPool``; one event loop owns it."""
+    """Implements ``ports.embedder.EmbedderPool``; one event loop owns it."""
 
     def __init__(
         self,

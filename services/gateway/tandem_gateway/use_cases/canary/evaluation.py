@@ -55,7 +55,7 @@ class Evidence:
     texts: int = 0
     """Number of texts for which the vectors of both pools were compared."""
     cosine: float | None = None
-    """5th percentile of their cosines; None without any."""
+    """5th percentile of the cosines of these vectors; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ import pytest
 
 import tandem_gateway
 from tandem_contract.service.version import DISTRIBUTION, version
+from tandem_gateway.metrics.gateway import Metrics
 from tests.deploy.versions import PLACES, REPOSITORY, VERSION, current, main, named, write
 
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
@@ -92,3 +93,12 @@ def test_the_changelog_has_a_section_for_this_version_and_one_for_what_comes_nex
     sections = [re.fullmatch(rf"\[({VERSION})\] - \d{{4}}-\d{{2}}-\d{{2}}", heading) for heading in headings[1:]]
     assert all(sections)
     assert next(section[1] for section in sections if section) == current()
+
+
+def test_the_changelog_names_every_deprecated_metric_with_its_successor() -> None:
+    """It names the families; a counter's name ends in _total."""
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
+    helps = re.findall(r"^# HELP (\S+) Deprecated, use (\S+)\.$", Metrics("x").exposition().decode(), re.MULTILINE)
+    assert helps
+    for old, new in helps:
+        assert re.search(rf"`{old}` \| `{new}(_total)?`", changelog), old

@@ -1,4 +1,4 @@
-"""The composition root of the HTTP side: routes, service and wrappers put together into one ASGI application."""
+"""Composition root of the HTTP side: combine routes, service and wrappers into one ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

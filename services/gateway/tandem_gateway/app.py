@@ -1,4 +1,4 @@
-"""The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
+"""The composition root: builds adapters, use cases, the gateway and its ASGI application from the settings."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -54,17 +54,17 @@ from tandem_gateway.use_cases.validation import RequestLimits
 
 log = logging.getLogger(__name__)
 
-# How long a start waits for a snapshot helper that a former gateway left behind.
+# Seconds that a startup waits for a snapshot helper of a previous gateway.
 _SNAPSHOT_LOCK_SECONDS = 60.0
-# Beyond the calls for queries and documents: the probe.
+# Connections in addition to those for queries and documents, for the readiness probe.
 _SPARE_CONNECTIONS = 2
 
 
 def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:
-    """Own the data directory, check its store and load its index; blocks.
+    """Lock the data directory, check its store and load its index; blocks.
 
     Raises:
-        StorageError: in use, unusable or damaged.
+        StorageError: the data directory is in use, unusable or damaged.
     """
     data_dir = settings.data_dir
     owner = DataLock(data_dir, OWNER)
@@ -130,7 +130,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
 
 
 def request_limits(settings: Settings) -> RequestLimits:
-    """Return what one request may hold."""
+    """Return the limits of one request."""
     return RequestLimits(
         documents=settings.max_documents,
         text_chars=settings.max_text_chars,
@@ -141,7 +141,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
-    """Put the use cases together."""
+    """Build the use cases."""
     limits = request_limits(settings)
     embedding = EmbeddingWorker(
         storage.store,
@@ -194,8 +194,8 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
 
 
 def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
-    """Return a pool of the embedders at these URLs; see ``PoolSettings``."""
-    # Calls are spread evenly, but never quite: twice the share of one.
+    """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
+    # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
@@ -219,7 +219,7 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
 def build_canary_router(
     settings: Settings, metrics: Metrics, stable: EmbedderPool, canary: EmbedderPool | None
 ) -> CanaryRouter:
-    """Return what shares the calls among the pools."""
+    """Return the router that shares the calls between the pools."""
     return CanaryRouter(
         stable,
         canary,
@@ -249,7 +249,7 @@ def build_canary_router(
 
 @dataclass(frozen=True, slots=True)
 class GatewayComponents:
-    """A gateway and what it is made of."""
+    """A gateway and its components."""
 
     gateway: Gateway
     pools: Sequence[EmbedderPool]
@@ -259,7 +259,7 @@ class GatewayComponents:
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
-    """Put the gateway together."""
+    """Build the gateway."""
     metrics = Metrics(__version__)
     stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
     canary = None
@@ -294,14 +294,14 @@ def compose_app(
     log: AccessLog | None,
     lifespan: Callable[[Router], AbstractAsyncContextManager[None]],
 ) -> AsgiApp:
-    """Return endpoints as one ASGI application: routed, guarded, observed, each request with an id.
+    """Combine endpoints into one ASGI application with routing, host checks, metrics, access log and request ids.
 
     Args:
         served: the endpoints.
-        settings: say which hosts are answered.
-        metrics: are told of each request.
-        log: the access log; None if there is none.
-        lifespan: starts and stops what the endpoints need.
+        settings: settings with the allowed hosts.
+        metrics: metrics that observe each request.
+        log: the access log; None if it is off.
+        lifespan: starts and stops the gateway.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in served}
     router: AsgiApp = Router(
@@ -317,11 +317,11 @@ def compose_app(
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
-    """Return the gateway as an ASGI application, and the gateway in it.
+    """Build the gateway; return its ASGI application and the gateway.
 
     Args:
-        settings: all of them.
-        on_failure: called if the gateway cannot start, to end the server.
+        settings: the gateway's settings.
+        on_failure: called if the startup fails, to end the server.
     """
     assembly = build_gateway(settings)
     gateway, metrics = assembly.gateway, assembly.metrics

@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -277,9 +278,9 @@ def test_a_start_that_was_killed_before_its_first_commit_is_started_anew(tmp_pat
 
 def test_a_new_store_is_made_in_one_step(tmp_path: Path):
     connection, notices = open_checked(tmp_path)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    connection.close()
+    with closing(connection):
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert notices == []
     # Whatever part of the file reached the disk: before the commit there is nothing in it.
     making = sqlite3.connect(tmp_path / "made.sqlite3", isolation_level=None)

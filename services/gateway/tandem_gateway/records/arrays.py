@@ -1,4 +1,4 @@
-"""The arrays of the gateway: their shapes and dtypes."""
+"""Array types of the gateway, with their shapes and dtypes."""
 
 import numpy as np
 import numpy.typing as npt
@@ -8,4 +8,4 @@ Vectors = npt.NDArray[np.float32]
 
 
 Keys = npt.NDArray[np.uint64]
-"""``(n,) uint64``: row numbers of the store, which are the index's keys."""
+"""``(n,) uint64``: the store's row numbers, which are the keys of the index."""

@@ -1,7 +1,7 @@
-"""Lines for the log about what a start did."""
+"""Log lines about the work of a startup."""
 
 
 class RoutineNotice(str):
-    """A line about a start that tells of something done, and of no damage."""
+    """A startup log line that reports routine work, not a repair."""
 
     __slots__ = ()

@@ -23,7 +23,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test fuzz check bench bench-report format model setup setup-dev lock images up down alerts clean
+.PHONY: help demo run test test-fast fuzz check bench bench-report format model setup setup-dev lock images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +38,9 @@ run: model ## set up and run both services until Ctrl-C
 test: setup-dev model check ## set up, then every check and test
 	@echo "tandem: tests"
 	@$(BIN)/python -m tests
+
+test-fast: setup-dev model ## set up, then the tests that are not marked slow
+	@$(BIN)/python -m pytest -m "not slow"
 
 fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` does; takes minutes
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600 tests

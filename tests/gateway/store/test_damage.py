@@ -9,9 +9,9 @@ import pytest
 
 from tandem_gateway.adapters.sqlite import schema
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark, read_mark
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.store import _create, open_checked
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tests.gateway.store.damage import Dump, copy, make_closed, make_killed, opening

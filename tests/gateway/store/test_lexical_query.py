@@ -1,6 +1,8 @@
 """From what a person types to an FTS5 expression: whatever it is, it is no syntax, and means its terms."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -28,8 +30,9 @@ def table_of(text: str) -> sqlite3.Connection:
 
 
 @pytest.fixture(scope="module")
-def table() -> sqlite3.Connection:
-    return table_of("any text at all")
+def table() -> Iterator[sqlite3.Connection]:
+    with closing(table_of("any text at all")) as made:
+        yield made
 
 
 def search(table: sqlite3.Connection, text: str) -> list[int]:

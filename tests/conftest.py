@@ -5,6 +5,7 @@ import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that 
 # onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. The services
 # never meet in one process, their tests do.
 import onnxruntime  # noqa: F401
+import inspect
 import os
 from pathlib import Path
 
@@ -25,7 +26,25 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tandem"))
 
-REPOSITORY = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parent
+REPOSITORY = TESTS.parent
+SLOW_FOLDERS = {"chaos", "containers", "e2e", "integration"}
+"""Their tests start real services, and many kill or flood them."""
+
+
+@pytest.fixture(scope="session")
+def anyio_backend() -> str:
+    """The event loop of every ``async def`` test and fixture."""
+    return "asyncio"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests of slow folders, and let an async test run for a minute at most."""
+    for item in items:
+        if item.path.relative_to(TESTS).parts[0] in SLOW_FOLDERS:
+            item.add_marker(pytest.mark.slow)
+        if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+            item.add_marker(pytest.mark.timeout(60, func_only=True), append=False)
 
 
 @pytest.fixture(scope="session")

@@ -7,7 +7,6 @@ import pytest
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
 from tandem_contract.service.request_id import Message, Receive
-from tests.embedder.serving.doubles import run
 
 
 def received(*messages: Message) -> Receive:
@@ -28,12 +27,9 @@ def chunk(body: bytes, *, more: bool) -> Message:
 GONE: Message = {"type": "http.disconnect"}
 
 
-def test_chunks_are_joined_up_to_the_limit():
-    async def test() -> None:
-        receive = received(chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"cd", more=False))
-        assert await read_body(receive, 4) == b"abcd"
-
-    run(test)
+async def test_chunks_are_joined_up_to_the_limit():
+    receive = received(chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"cd", more=False))
+    assert await read_body(receive, 4) == b"abcd"
 
 
 @pytest.mark.parametrize(
@@ -44,77 +40,56 @@ def test_chunks_are_joined_up_to_the_limit():
         [chunk(b"abcd", more=True)] * 6,  # no end: given up after four times the limit
     ],
 )
-def test_a_body_over_the_limit_is_refused(messages: list[Message]):
-    async def test() -> None:
-        with pytest.raises(InvalidMessage) as refused:
-            await read_body(received(*messages), 4)
-        assert refused.value.code == "body_too_large"
-
-    run(test)
+async def test_a_body_over_the_limit_is_refused(messages: list[Message]):
+    with pytest.raises(InvalidMessage) as refused:
+        await read_body(received(*messages), 4)
+    assert refused.value.code == "body_too_large"
 
 
-def test_a_body_whose_end_does_not_come_is_given_up():
-    async def test() -> None:
-        with pytest.raises(InvalidMessage) as refused:
-            await read_body(received(chunk(b"ab", more=True)), 4, seconds=0.01)
-        assert refused.value.code == "body_timeout"
-
-    run(test)
+async def test_a_body_whose_end_does_not_come_is_given_up():
+    with pytest.raises(InvalidMessage) as refused:
+        await read_body(received(chunk(b"ab", more=True)), 4, seconds=0.01)
+    assert refused.value.code == "body_timeout"
 
 
-def test_a_client_that_goes_while_sending_is_noticed():
-    async def test() -> None:
-        with pytest.raises(ClientGone):
-            await read_body(received(chunk(b"ab", more=True), GONE), 4)
-
-    run(test)
+async def test_a_client_that_goes_while_sending_is_noticed():
+    with pytest.raises(ClientGone):
+        await read_body(received(chunk(b"ab", more=True), GONE), 4)
 
 
-def test_a_client_that_goes_while_waiting_cancels_the_work():
-    async def test() -> None:
-        cancelled = asyncio.Event()
+async def test_a_client_that_goes_while_waiting_cancels_the_work():
+    cancelled = asyncio.Event()
 
-        async def work() -> None:
-            try:
-                await asyncio.Future()
-            finally:
-                cancelled.set()
-
-        with pytest.raises(ClientGone):
-            await cancel_on_disconnect(received(GONE), work())
-        assert cancelled.is_set()
-
-    run(test)
-
-
-def test_work_that_ends_first_is_returned_and_nothing_waits_on():
-    async def test() -> None:
-        async def work() -> str:
-            return "done"
-
-        assert await cancel_on_disconnect(received(), work()) == "done"
-        await asyncio.sleep(0)
-        assert asyncio.all_tasks() <= {asyncio.current_task(), *_outer_tasks()}
-
-    run(test)
-
-
-def _outer_tasks() -> set["asyncio.Task[object]"]:
-    return {task for task in asyncio.all_tasks() if task.get_coro().__qualname__.endswith("bounded")}  # type: ignore[union-attr]
-
-
-def test_a_cancellation_from_elsewhere_stays_one():
-    async def test() -> None:
-        started = asyncio.Event()
-
-        async def work() -> None:
-            started.set()
+    async def work() -> None:
+        try:
             await asyncio.Future()
+        finally:
+            cancelled.set()
 
-        task = asyncio.create_task(cancel_on_disconnect(received(), work()))
-        await started.wait()
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
+    with pytest.raises(ClientGone):
+        await cancel_on_disconnect(received(GONE), work())
+    assert cancelled.is_set()
 
-    run(test)
+
+async def test_work_that_ends_first_is_returned_and_nothing_waits_on():
+    async def work() -> str:
+        return "done"
+
+    before = asyncio.all_tasks()
+    assert await cancel_on_disconnect(received(), work()) == "done"
+    await asyncio.sleep(0)
+    assert asyncio.all_tasks() == before
+
+
+async def test_a_cancellation_from_elsewhere_stays_one():
+    started = asyncio.Event()
+
+    async def work() -> None:
+        started.set()
+        await asyncio.Future()
+
+    task = asyncio.create_task(cancel_on_disconnect(received(), work()))
+    await started.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from tandem_contract.errors import ErrorCode, ErrorReply, ErrorType, ReceivedErrorReply
 from tandem_contract.service.http import not_found
 from tandem_contract.service.replies import STATUS, error_reply, retry_after
-from tests.support.fakes import run
 
 CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
 
@@ -77,7 +76,7 @@ def test_retry_after_is_always_a_header_value(seconds: float):
     assert 1 <= int(retry_after(seconds)) <= 120
 
 
-def test_a_path_that_nothing_is_at_is_quoted_in_part():
+async def test_a_path_that_nothing_is_at_is_quoted_in_part():
     sent = []
 
     async def send(message):
@@ -86,7 +85,7 @@ def test_a_path_that_nothing_is_at_is_quoted_in_part():
     async def receive():
         raise AssertionError("there is no body to be read")
 
-    run(lambda: not_found({"type": "http", "path": "/" + "x" * 60_000, "headers": []}, receive, send))
+    await not_found({"type": "http", "path": "/" + "x" * 60_000, "headers": []}, receive, send)
     body = b"".join(message.get("body", b"") for message in sent)
     assert msgspec.json.decode(body, type=ErrorReply).error.code == "not_found"
     assert len(body) < 500

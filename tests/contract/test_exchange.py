@@ -3,7 +3,8 @@
 import asyncio
 import gc
 import weakref
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -12,10 +13,7 @@ from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Reply
 from tandem_contract.service.observation import with_observers
 from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send, with_request_id
-from tests.support.fakes import run
 from tests.support.serving import serving
-
-Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 def post(body: bytes, *headers: bytes, method: bytes = b"POST", version: bytes = b"1.1") -> bytes:
@@ -23,17 +21,13 @@ def post(body: bytes, *headers: bytes, method: bytes = b"POST", version: bytes =
     return b"\r\n".join(lines)
 
 
-def talk(app: AsgiApp, *talks: Talk) -> None:
-    """Serve ``app`` and talk to it, over a connection a talk."""
-
-    async def inside() -> None:
-        async with serving(app) as port:
-            for each in talks:
-                reader, writer = await asyncio.open_connection("127.0.0.1", port)
-                await each(reader, writer)
-                writer.close()
-
-    run(inside)
+@asynccontextmanager
+async def talk(app: AsgiApp) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    """Serve ``app`` and connect to it."""
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        yield reader, writer
+        writer.close()
 
 
 async def response(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, bytes], bytes]:
@@ -61,11 +55,11 @@ class Echo:
         await Reply(201, body, headers=((b"retry-after", b"7"),)).send(scope, send)
 
 
-def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept():
+async def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept():
     app, statuses = Echo(), list[int]()
     served = with_request_id(with_observers(app, [lambda scope, status, seconds: statuses.append(status)]))
 
-    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(served) as (reader, writer):
         for body in (b"one", b"two"):
             writer.write(post(body, b"x-request-id: mine"))
             status, headers, answer = await response(reader)
@@ -75,71 +69,59 @@ def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept():
             assert headers[b"retry-after"] == b"7"
             assert b"date" in headers
             assert b"connection" not in headers
-
-    talk(served, twice)
     assert app.whole == [True, True]
     assert statuses == [201, 201]
 
 
 @pytest.mark.parametrize("asked", [post(b"a", b"connection: close"), post(b"a", version=b"1.0")])
-def test_a_client_that_wants_no_more_is_hung_up_on(asked: bytes):
-    async def once(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_a_client_that_wants_no_more_is_hung_up_on(asked: bytes):
+    async with talk(Echo()) as (reader, writer):
         writer.write(asked)
         _, headers, body = await response(reader)
         assert (headers[b"connection"], body) == (b"close", b"a")
         assert await reader.read() == b""
 
-    talk(Echo(), once)
 
-
-def test_two_requests_in_one_piece_are_answered_in_their_order():
-    async def both(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_two_requests_in_one_piece_are_answered_in_their_order():
+    async with talk(Echo()) as (reader, writer):
         writer.write(post(b"first") + post(b"second"))
         assert [(await response(reader))[2] for _ in range(2)] == [b"first", b"second"]
 
-    talk(Echo(), both)
-
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_a_body_in_pieces_is_received_by_messages(size: int):
+async def test_a_body_in_pieces_is_received_by_messages(size: int):
     app, body = Echo(), b"x" * size
     asked = post(body)
 
-    async def in_pieces(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(app) as (reader, writer):
         writer.write(asked[: -size + 5])
         await writer.drain()
         await app.begun.wait()
         writer.write(asked[-size + 5 :])
         assert (await response(reader))[2] == body
-
-    talk(app, in_pieces)
     assert app.whole == [False]
 
 
-def test_a_client_that_waits_to_be_told_to_go_on_is_told():
+async def test_a_client_that_waits_to_be_told_to_go_on_is_told():
     app = Echo()
 
-    async def patient(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(app) as (reader, writer):
         asked = post(b"body", b"expect: 100-continue")
         writer.write(asked[:-4])
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(asked[-4:])
         assert (await response(reader))[2] == b"body"
-
-    talk(app, patient)
     assert app.whole == [False]
 
 
-def test_an_answer_to_head_has_no_body():
-    async def head(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def test_an_answer_to_head_has_no_body():
+    async with talk(Echo()) as (reader, writer):
         writer.write(post(b"", method=b"HEAD") + post(b"next"))
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 201 ")
         assert (await response(reader))[2] == b"next"
 
-    talk(Echo(), head)
 
-
-def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
+async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
     gone, statuses, started = asyncio.Event(), list[int](), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -157,17 +139,15 @@ def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
         # Once gone, whoever asks is told at once.
         gone.set()
 
-    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(with_observers(app, [lambda scope, status, seconds: statuses.append(status)])) as (_reader, writer):
         writer.write(post(b"x"))
         await started.wait()
         writer.transport.abort()
         await gone.wait()
-
-    talk(with_observers(app, [lambda scope, status, seconds: statuses.append(status)]), leave)
     assert statuses == [499]
 
 
-def test_who_asks_after_the_client_has_gone_is_told_at_once():
+async def test_who_asks_after_the_client_has_gone_is_told_at_once():
     told, started, go_on, done = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -180,18 +160,16 @@ def test_who_asks_after_the_client_has_gone_is_told_at_once():
         exchange.on_disconnect(lambda: told.append(True))
         done.set()
 
-    async def leave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(app) as (_reader, writer):
         writer.write(post(b"xy")[:-1])
         await started.wait()
         writer.transport.abort()
         go_on.set()
         await done.wait()
-
-    talk(app, leave)
     assert told == [True]
 
 
-def test_a_request_leaves_no_cycle_of_references():
+async def test_a_request_leaves_no_cycle_of_references():
     class Marker:
         pass
 
@@ -204,7 +182,7 @@ def test_a_request_leaves_no_cycle_of_references():
         await cancel_on_disconnect(receive, asyncio.sleep(0), exchange_of(scope))
         await Reply(200, b"{}").send(scope, send)
 
-    async def several(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async with talk(with_request_id(with_observers(app, [lambda scope, status, seconds: None]))) as (reader, writer):
         gc.collect()
         gc.disable()
         try:
@@ -215,5 +193,3 @@ def test_a_request_leaves_no_cycle_of_references():
             gc.enable()
         # The connection still holds its last request.
         assert [mark() is None for mark in marks] == [True, True, True, False]
-
-    talk(with_request_id(with_observers(app, [lambda scope, status, seconds: None])), several)

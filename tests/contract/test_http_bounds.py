@@ -4,7 +4,8 @@ import asyncio
 import json
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -14,7 +15,7 @@ from tandem_contract.service.http import Reply
 from tandem_contract.service.request_id import Receive, Scope, Send, with_request_id
 from tandem_contract.service.serving.protocol import MAX_WAITING
 from tandem_contract.service.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
-from tests.support.fakes import eventually, run
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 
 GET = b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -48,16 +49,11 @@ class App:
         self.answered += 1
 
 
-Test = Callable[[App, int], Awaitable[None]]
-
-
-def served(test: Test, *, reads: bool = True, max_connections: int = 100) -> None:
-    async def inside() -> None:
-        app = App(reads=reads)
-        async with serving(with_request_id(app), max_connections=max_connections) as port:
-            await test(app, port)
-
-    run(inside)
+@asynccontextmanager
+async def served(*, reads: bool = True, max_connections: int = 100) -> AsyncIterator[tuple[App, int]]:
+    app = App(reads=reads)
+    async with serving(with_request_id(app), max_connections=max_connections) as port:
+        yield app, port
 
 
 async def connect(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -116,23 +112,21 @@ def send_without_end(port: int, begin: bytes, more: bytes) -> tuple[int, bytes]:
 @pytest.mark.parametrize("more", [b"a:\r\n" * 10_000, b"a" * 40_000, b"a: " + b"b" * 40_000])
 @pytest.mark.parametrize("begin", [b"0\r\n", b"3\r\nabc\r\n0\r\n", b"3\r\nabc\r\n3;x="])
 @pytest.mark.parametrize("reads", [True, False])
-def test_trailers_and_extensions_without_end_end_the_connection(
+async def test_trailers_and_extensions_without_end_end_the_connection(
     monkeypatch: pytest.MonkeyPatch, more: bytes, begin: bytes, reads: bool
 ) -> None:
     monkeypatch.setattr("tandem_contract.service.serving.flow.LINGER_BYTES", 1 << 20)
 
-    async def test(app: App, port: int) -> None:
+    async with served(reads=reads) as (app, port):
         sent, said = await asyncio.to_thread(send_without_end, port, CHUNKED + begin, more)
         assert sent < 32 << 20  # the sockets' buffers are most of that
         assert said[:13] in (b"HTTP/1.1 200 ", b"HTTP/1.1 431 ", b"HTTP/1.1 400 ", b"")
         assert said.count(b"content-length") <= 1
         assert all(len(headers) == 2 for headers in app.headers)
 
-    served(test, reads=reads)
 
-
-def test_a_trailer_never_becomes_a_header() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_a_trailer_never_becomes_a_header() -> None:
+    async with served() as (app, port):
         app.gate.clear()
         reader, writer = await connect(port)
         writer.write(CHUNKED + b"3\r\nabc\r\n0\r\nauthorization: Bearer x\r\nx-request-id: mine\r\n\r\n" + GET % 2)
@@ -146,18 +140,14 @@ def test_a_trailer_never_becomes_a_header() -> None:
         ]
         writer.close()
 
-    served(test)
 
-
-def test_trailers_of_a_usual_size_are_passed_over() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_trailers_of_a_usual_size_are_passed_over() -> None:
+    async with served() as (_app, port):
         reader, writer = await connect(port)
         for _ in range(3):
             writer.write(CHUNKED + b"3;a=b\r\nabc\r\n" * 100 + b"0\r\n" + b"a: b\r\n" * 1000 + b"\r\n")
             assert (await reader.readuntil(b"/x")).startswith(b"HTTP/1.1 200 ")
         writer.close()
-
-    served(test)
 
 
 @pytest.mark.parametrize("pieces", [1, 7])
@@ -173,8 +163,8 @@ def test_trailers_of_a_usual_size_are_passed_over() -> None:
         ([b"a" * 200_000 + b": b"], 431),
     ],
 )
-def test_a_head_is_bounded_in_one_piece_and_in_many(fields: list[bytes], status: int, pieces: int) -> None:
-    async def test(app: App, port: int) -> None:
+async def test_a_head_is_bounded_in_one_piece_and_in_many(fields: list[bytes], status: int, pieces: int) -> None:
+    async with served() as (app, port):
         head = b"\r\n".join([b"GET /x HTTP/1.1", b"host: x", *fields, b"connection: close", b"", b""])
         if status == 200:  # close is a field too
             head = head.replace(b"a: b\r\n", b"", 1)
@@ -185,11 +175,9 @@ def test_a_head_is_bounded_in_one_piece_and_in_many(fields: list[bytes], status:
             assert str(MAX_FIELDS) in message_of(found[0][1]) or str(MAX_HEAD_BYTES) in message_of(found[0][1])
             assert app.asked == []
 
-    served(test)
 
-
-def test_a_body_behind_the_end_of_a_head_does_not_count_as_head() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_a_body_behind_the_end_of_a_head_does_not_count_as_head() -> None:
+    async with served() as (_app, port):
         reader, writer = await connect(port)
         writer.write(b"POST /x HT")
         await writer.drain()
@@ -201,45 +189,43 @@ def test_a_body_behind_the_end_of_a_head_does_not_count_as_head() -> None:
         writer.close()
         beside.close()
 
-    served(test)
 
-
-def test_more_connections_than_the_limit_are_refused_at_once_and_counted(caplog: pytest.LogCaptureFixture) -> None:
-    async def test(app: App, port: int) -> None:
-        held = [await connect(port) for _ in range(2)]
-        for reader, writer in held:
-            writer.write(GET % 0 + b"GET /begun HTTP/1.1\r\n")
-            await reader.readuntil(b"/0")
-        for _ in range(3):
-            reader, writer = await connect(port)
-            answer = await reader.read()
-            assert answer.startswith(b"HTTP/1.1 503 ")
-            assert b"\r\nretry-after: 1\r\n" in answer
-            assert b"\r\nconnection: close\r\n" in answer
-            assert "TANDEM_MAX_CONNECTIONS" in message_of(answer.partition(b"\r\n\r\n")[2])
-            writer.close()
-        held[0][1].close()
-
-        async def again() -> bytes:
-            reader, writer = await connect(port)
-            try:
-                writer.write(GET.replace(b"host", b"connection: close\r\nhost") % 1)
-                return await reader.read()
-            except ConnectionError:
-                return b""
-            finally:
-                writer.close()
-
-        await eventually(again, lambda answer: answer.startswith(b"HTTP/1.1 200 "))
-        held[1][1].close()
-
+async def test_more_connections_than_the_limit_are_refused_at_once_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with caplog.at_level(logging.WARNING):
-        served(test, max_connections=2)
+        async with served(max_connections=2) as (_app, port):
+            held = [await connect(port) for _ in range(2)]
+            for reader, writer in held:
+                writer.write(GET % 0 + b"GET /begun HTTP/1.1\r\n")
+                await reader.readuntil(b"/0")
+            for _ in range(3):
+                reader, writer = await connect(port)
+                answer = await reader.read()
+                assert answer.startswith(b"HTTP/1.1 503 ")
+                assert b"\r\nretry-after: 1\r\n" in answer
+                assert b"\r\nconnection: close\r\n" in answer
+                assert "TANDEM_MAX_CONNECTIONS" in message_of(answer.partition(b"\r\n\r\n")[2])
+                writer.close()
+            held[0][1].close()
+
+            async def again() -> bytes:
+                reader, writer = await connect(port)
+                try:
+                    writer.write(GET.replace(b"host", b"connection: close\r\nhost") % 1)
+                    return await reader.read()
+                except ConnectionError:
+                    return b""
+                finally:
+                    writer.close()
+
+            await eventually(again, lambda answer: answer.startswith(b"HTTP/1.1 200 "))
+            held[1][1].close()
     assert [record.message for record in caplog.records] == ["refused connections"]
 
 
-def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> None:
+    async with served(max_connections=3) as (_app, port):
         held = [await connect(port) for _ in range(3)]
         for number in (1, 0):  # the third has sent nothing, but came last
             reader, writer = held[number]
@@ -255,13 +241,11 @@ def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> None:
         for _, writer in held[3:]:
             writer.close()
 
-    served(test, max_connections=3)
 
-
-def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tandem_contract.service.serving.refusal._MAX_LINGERING", 2)
 
-    async def test(app: App, port: int) -> None:
+    async with served(max_connections=0) as (_app, port):
         clients = [await connect(port) for _ in range(4)]
         for number, (reader, writer) in enumerate(clients):
             head = await reader.readuntil(b"\r\n\r\n")
@@ -273,15 +257,13 @@ def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeyp
         for _, writer in clients:
             writer.close()
 
-    served(test, max_connections=0)
-
 
 @pytest.mark.parametrize("count", [MAX_WAITING + 1, MAX_WAITING + 2, 5_000])
 @pytest.mark.parametrize("request_bytes", [GET % 1, OFFER])
-def test_pipelined_requests_are_answered_in_order_and_those_over_the_limit_refused(
+async def test_pipelined_requests_are_answered_in_order_and_those_over_the_limit_refused(
     count: int, request_bytes: bytes
 ) -> None:
-    async def test(app: App, port: int) -> None:
+    async with served() as (app, port):
         app.gate.clear()
         reader, writer = await connect(port)
         writer.write(request_bytes * count)
@@ -295,11 +277,9 @@ def test_pipelined_requests_are_answered_in_order_and_those_over_the_limit_refus
         assert len(app.asked) == MAX_WAITING + 1
         writer.close()
 
-    served(test)
 
-
-def test_waiting_requests_do_not_pile_up_their_bodies() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_waiting_requests_do_not_pile_up_their_bodies() -> None:
+    async with served() as (app, port):
         app.gate.clear()
         body = b"x" * 30_000
         request = b"POST /x HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body) + body
@@ -311,8 +291,6 @@ def test_waiting_requests_do_not_pile_up_their_bodies() -> None:
             assert (await reader.readuntil(b"/x")).startswith(b"HTTP/1.1 200 ")
         writer.close()
 
-    served(test)
-
 
 @pytest.mark.parametrize(
     ("behind", "status"),
@@ -323,8 +301,8 @@ def test_waiting_requests_do_not_pile_up_their_bodies() -> None:
         (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 405),
     ],
 )
-def test_a_refusal_waits_for_the_answers_before_it(behind: bytes, status: int) -> None:
-    async def test(app: App, port: int) -> None:
+async def test_a_refusal_waits_for_the_answers_before_it(behind: bytes, status: int) -> None:
+    async with served() as (app, port):
         app.gate.clear()
         reader, writer = await connect(port)
         writer.write(GET % 0 + GET % 1 + behind)
@@ -335,11 +313,9 @@ def test_a_refusal_waits_for_the_answers_before_it(behind: bytes, status: int) -
         assert app.asked == ["/0", "/1"]
         writer.close()
 
-    served(test)
 
-
-def test_bad_framing_behind_an_answer_is_not_answered() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_bad_framing_behind_an_answer_is_not_answered() -> None:
+    async with served(reads=False) as (_app, port):
         reader, writer = await connect(port)
         writer.write(CHUNKED)
         assert (await reader.readuntil(b"/x")).startswith(b"HTTP/1.1 200 ")
@@ -347,11 +323,9 @@ def test_bad_framing_behind_an_answer_is_not_answered() -> None:
         assert await reader.read() == b""
         writer.close()
 
-    served(test, reads=False)
 
-
-def test_bad_framing_ends_the_request_that_reads_it() -> None:
-    async def test(app: App, port: int) -> None:
+async def test_bad_framing_ends_the_request_that_reads_it() -> None:
+    async with served() as (app, port):
         reader, writer = await connect(port)
         writer.write(CHUNKED)
         await app.begun.wait()
@@ -360,28 +334,24 @@ def test_bad_framing_ends_the_request_that_reads_it() -> None:
         assert app.answered == 0
         writer.close()
 
-    served(test)
 
-
-def test_every_request_of_a_lost_connection_is_told(caplog: pytest.LogCaptureFixture) -> None:
-    async def test(app: App, port: int) -> None:
-        app.gate.clear()
-        _, writer = await connect(port)
-        writer.write(GET % 0 + GET % 1 + CHUNKED)
-        await app.begun.wait()
-        writer.transport.abort()
-        app.gate.set()
-        _, other = await connect(port)
-        other.write(GET % 9)
-
-        async def asked() -> list[str]:
-            return app.asked
-
-        await eventually(asked, lambda paths: "/9" in paths)
-        other.close()
-
+async def test_every_request_of_a_lost_connection_is_told(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
-        served(test)
+        async with served() as (app, port):
+            app.gate.clear()
+            _, writer = await connect(port)
+            writer.write(GET % 0 + GET % 1 + CHUNKED)
+            await app.begun.wait()
+            writer.transport.abort()
+            app.gate.set()
+            _, other = await connect(port)
+            other.write(GET % 9)
+
+            async def asked() -> list[str]:
+                return app.asked
+
+            await eventually(asked, lambda paths: "/9" in paths)
+            other.close()
     assert caplog.records == []
 
 
@@ -401,10 +371,8 @@ def test_every_request_of_a_lost_connection_is_told(caplog: pytest.LogCaptureFix
         (b"POST /x HTTP/1.0\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     ],
 )
-def test_a_head_that_the_rfc_forbids_or_that_is_not_served_is_refused(head: bytes, status: int) -> None:
-    async def test(app: App, port: int) -> None:
+async def test_a_head_that_the_rfc_forbids_or_that_is_not_served_is_refused(head: bytes, status: int) -> None:
+    async with served() as (app, port):
         found = await answers_to(port, head)
         assert [answer[0] for answer in found] in ([status], [400])
         assert bool(app.asked) == (status == 200)
-
-    served(test)

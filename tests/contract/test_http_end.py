@@ -4,7 +4,7 @@ import asyncio
 import http.client
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 import pytest
 
@@ -13,23 +13,15 @@ from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Reply, refusal
 from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
-from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
+from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_contract.service.serving.flow import ConnectionFlow
 from tandem_contract.service.serving.protocol import BoundedHttp
-from tests.support.fakes import eventually, run
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 LARGE = 32 << 20
 """More than the buffers of two sockets."""
-
-
-def served(app: AsgiApp, test: Callable[[int], Awaitable[None]]) -> None:
-    async def inside() -> None:
-        async with serving(app) as port:
-            await test(port)
-
-    run(inside)
 
 
 class Answers:
@@ -49,10 +41,10 @@ class Answers:
 
 @pytest.mark.parametrize("leaves", [True, False])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
-def test_a_large_answer_counts_until_it_is_read_or_the_client_has_gone(leaves: bool, method: bytes) -> None:
+async def test_a_large_answer_counts_until_it_is_read_or_the_client_has_gone(leaves: bool, method: bytes) -> None:
     app = Answers()
 
-    async def test(port: int) -> None:
+    async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET.replace(b"GET", method))
         head = await reader.readuntil(b"\r\n\r\n")
@@ -64,14 +56,12 @@ def test_a_large_answer_counts_until_it_is_read_or_the_client_has_gone(leaves: b
         writer.close()
         await eventually(app.held, lambda held: held == 0)
 
-    served(app, test)
-
 
 @pytest.mark.parametrize("leaves", [True, False])
-def test_an_answer_behind_one_that_is_not_read_counts_as_well(leaves: bool) -> None:
+async def test_an_answer_behind_one_that_is_not_read_counts_as_well(leaves: bool) -> None:
     app = Answers()
 
-    async def test(port: int) -> None:
+    async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET * 2)
         for _ in range(2):
@@ -83,15 +73,13 @@ def test_an_answer_behind_one_that_is_not_read_counts_as_well(leaves: bool) -> N
         writer.close()
         await eventually(app.held, lambda held: held == 0)
 
-    served(app, test)
-
 
 @pytest.mark.parametrize("sent", [GET, GET * 3, GET.replace(b"host", b"connection: close\r\nhost")])
-def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionFlow, "stall_seconds", 0.05)
     app = Answers()
 
-    async def test(port: int) -> None:
+    async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(sent)
         await reader.readuntil(b"\r\n\r\n")
@@ -99,8 +87,6 @@ def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest
         with pytest.raises((asyncio.IncompleteReadError, ConnectionResetError)):
             await reader.readexactly(LARGE)
         writer.close()
-
-    served(app, test)
 
 
 class SlowTransport:
@@ -163,7 +149,7 @@ async def limited(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 @pytest.mark.parametrize("size", [1001, 17_000_000, 100_000_000])
-def test_a_client_that_sends_a_large_body_and_closes_reads_the_refusal(size: int) -> None:
+async def test_a_client_that_sends_a_large_body_and_closes_reads_the_refusal(size: int) -> None:
     def post(port: int) -> int:
         request = urllib.request.Request(f"http://127.0.0.1:{port}/", data=bytes(size), method="POST")
         try:
@@ -174,13 +160,11 @@ def test_a_client_that_sends_a_large_body_and_closes_reads_the_refusal(size: int
             with error:
                 return error.code if b"1000 bytes" in error.read() else 0
 
-    async def test(port: int) -> None:
+    async with serving(limited) as port:
         assert await asyncio.to_thread(post, port) == 413
 
-    served(limited, test)
 
-
-def test_a_client_that_keeps_the_connection_reads_the_refusal_and_may_go_on() -> None:
+async def test_a_client_that_keeps_the_connection_reads_the_refusal_and_may_go_on() -> None:
     def post(port: int) -> list[int]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         statuses = []
@@ -192,14 +176,12 @@ def test_a_client_that_keeps_the_connection_reads_the_refusal_and_may_go_on() ->
         connection.close()
         return statuses
 
-    async def test(port: int) -> None:
+    async with serving(limited) as port:
         assert await asyncio.to_thread(post, port) == [200, 413, 200]
 
-    served(limited, test)
 
-
-def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_go_on() -> None:
-    async def test(port: int) -> None:
+async def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_go_on() -> None:
+    async with serving(limited) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 200000000\r\n\r\n")
         answer = await reader.read()  # to the end: the next head would be taken for the body
@@ -207,13 +189,11 @@ def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_
         assert b"\r\nconnection: close\r\n" in answer
         writer.close()
 
-    served(limited, test)
 
-
-def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionFlow, "linger_seconds", 0.05)
 
-    async def test(port: int) -> None:
+    async with serving(limited) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 2000\r\n\r\n")
         assert (await reader.read()).startswith(b"HTTP/1.1 413 ")
@@ -225,11 +205,11 @@ def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.Monkey
         await eventually(sends, lambda sending: not sending)
         writer.close()
 
-    served(limited, test)
-
 
 @pytest.mark.parametrize("gated", [True, False])
-def test_a_client_that_closes_its_side_still_gets_its_answers(gated: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_client_that_closes_its_side_still_gets_its_answers(
+    gated: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 30.0)
     gate, begun = asyncio.Event(), asyncio.Event()
 
@@ -241,7 +221,7 @@ def test_a_client_that_closes_its_side_still_gets_its_answers(gated: bool, monke
             await cancel_on_disconnect(receive, gate.wait(), exchange)
         await Reply(200, b"{}").send(scope, send)
 
-    async def test(port: int) -> None:
+    async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET * 2 + b"GET / HT")
         writer.write_eof()
@@ -252,11 +232,11 @@ def test_a_client_that_closes_its_side_still_gets_its_answers(gated: bool, monke
         assert answers.endswith(b"{}")
         writer.close()
 
-    served(app, test)
-
 
 @pytest.mark.parametrize("whole", [True, False])
-def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_work_for_a_client_that_has_closed_its_side_ends_soon(
+    whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 0.05)
     gone, begun = asyncio.Event(), asyncio.Event()
 
@@ -269,7 +249,7 @@ def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monke
         except ClientGone:
             gone.set()
 
-    async def test(port: int) -> None:
+    async with serving(app) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(GET if whole else b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nabc")
         await begun.wait()
@@ -277,5 +257,3 @@ def test_work_for_a_client_that_has_closed_its_side_ends_soon(whole: bool, monke
         await gone.wait()
         assert await reader.read() == b""
         writer.close()
-
-    served(app, test)

@@ -39,7 +39,7 @@ def test_two_made_ids_differ():
     assert choose_request_id(None) != choose_request_id(None)
 
 
-def call(app: Any, headers: list[tuple[bytes, bytes]], kind: str = "http") -> list[Any]:
+async def call(app: Any, headers: list[tuple[bytes, bytes]], kind: str = "http") -> list[Any]:
     sent: list[Any] = []
 
     async def send(message: Any) -> None:
@@ -48,7 +48,7 @@ def call(app: Any, headers: list[tuple[bytes, bytes]], kind: str = "http") -> li
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    asyncio.run(with_request_id(app)({"type": kind, "headers": headers}, receive, send))
+    await with_request_id(app)({"type": kind, "headers": headers}, receive, send)
     return sent
 
 
@@ -57,83 +57,74 @@ def ids_of(sent: list[Any]) -> list[bytes]:
 
 
 @pytest.mark.parametrize("status", [200, 202, 404, 422, 429, 500, 503])
-def test_every_response_has_the_id(status: int):
+async def test_every_response_has_the_id(status: int):
     async def app(scope: Any, receive: Any, send: Send) -> None:
         await send({"type": "http.response.start", "status": status, "headers": [(b"a", b"b")]})
         await send({"type": "http.response.body", "body": b""})
 
-    sent = call(app, [(b"x-request-id", b"given-1")])
+    sent = await call(app, [(b"x-request-id", b"given-1")])
     assert ids_of(sent) == [b"given-1"]
     assert (b"a", b"b") in sent[0]["headers"]
     assert sent[1] == {"type": "http.response.body", "body": b""}
 
 
-def test_a_response_without_headers_gets_the_id_too():
+async def test_a_response_without_headers_gets_the_id_too():
     async def app(scope: Any, receive: Any, send: Send) -> None:
         await send({"type": "http.response.start", "status": 500})
 
-    assert len(ids_of(call(app, []))) == 1
+    assert len(ids_of(await call(app, []))) == 1
 
 
-def test_the_id_is_in_the_log_context_while_the_request_runs_and_not_after():
+async def test_the_id_is_in_the_log_context_while_the_request_runs_and_not_after():
     seen: list[str | None] = []
 
     async def app(scope: Any, receive: Any, send: Send) -> None:
         seen.append(logs.request_id.get())
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    async def both() -> None:
-        async def send(message: Any) -> None:
-            return None
+    async def send(message: Any) -> None:
+        return None
 
-        scope = {"type": "http", "headers": [(b"x-request-id", b"given-2")]}
-        await with_request_id(app)(scope, send, send)  # type: ignore[arg-type]
-        seen.append(logs.request_id.get())
-
-    asyncio.run(both())
+    scope = {"type": "http", "headers": [(b"x-request-id", b"given-2")]}
+    await with_request_id(app)(scope, send, send)  # type: ignore[arg-type]
+    seen.append(logs.request_id.get())
     assert seen == ["given-2", None]
 
 
-def test_the_log_context_is_left_when_the_request_fails():
+async def test_the_log_context_is_left_when_the_request_fails():
     seen: list[str | None] = []
 
     async def app(scope: Any, receive: Any, send: Send) -> None:
         raise OSError("the disk")
 
-    async def failing() -> None:
-        with pytest.raises(OSError, match="the disk"):
-            await with_request_id(app)({"type": "http", "headers": []}, None, None)  # type: ignore[arg-type]
-        seen.append(logs.request_id.get())
-
-    asyncio.run(failing())
+    with pytest.raises(OSError, match="the disk"):
+        await with_request_id(app)({"type": "http", "headers": []}, None, None)  # type: ignore[arg-type]
+    seen.append(logs.request_id.get())
     assert seen == [None]
 
 
-def test_two_requests_at_once_keep_their_own_ids():
+async def test_two_requests_at_once_keep_their_own_ids():
     seen: dict[str, str | None] = {}
 
-    async def both() -> None:
-        met = asyncio.Barrier(2)
+    met = asyncio.Barrier(2)
 
-        async def app(scope: Any, receive: Any, send: Send) -> None:
-            await met.wait()
-            seen[scope["path"]] = logs.request_id.get()
+    async def app(scope: Any, receive: Any, send: Send) -> None:
+        await met.wait()
+        seen[scope["path"]] = logs.request_id.get()
 
-        wrapped = with_request_id(app)
-        await asyncio.gather(
-            *(
-                wrapped({"type": "http", "path": name, "headers": [(b"x-request-id", name.encode())]}, None, None)  # type: ignore[arg-type]
-                for name in ("one", "two")
-            )
+    wrapped = with_request_id(app)
+    await asyncio.gather(
+        *(
+            wrapped({"type": "http", "path": name, "headers": [(b"x-request-id", name.encode())]}, None, None)  # type: ignore[arg-type]
+            for name in ("one", "two")
         )
-
-    asyncio.run(both())
+    )
     assert seen == {"one": "one", "two": "two"}
 
 
-def test_what_is_no_request_passes_untouched():
+async def test_what_is_no_request_passes_untouched():
     async def app(scope: Any, receive: Any, send: Send) -> None:
         assert logs.request_id.get() is None
         await send({"type": "lifespan.startup.complete"})
 
-    assert call(app, [], kind="lifespan") == [{"type": "lifespan.startup.complete"}]
+    assert await call(app, [], kind="lifespan") == [{"type": "lifespan.startup.complete"}]

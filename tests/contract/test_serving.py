@@ -1,14 +1,13 @@
 """The connection that both services serve over: a request's head is bounded in time, and costs nobody else anything."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from tandem_contract.service.http import Reply
 from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_contract.service.serving import protocol
-from tests.support.fakes import run
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -34,26 +33,20 @@ class Served:
         return await asyncio.open_connection("127.0.0.1", self.port)
 
 
-def bounded(seconds: float) -> Callable[[Callable[[Served], Awaitable[None]]], Callable[[pytest.MonkeyPatch], None]]:
-    """Run a test against a server whose heads have so many seconds."""
-
-    def decorate(test: Callable[[Served], Awaitable[None]]) -> Callable[[pytest.MonkeyPatch], None]:
-        def wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
-            monkeypatch.setattr(protocol, "HEAD_SECONDS", seconds)
-
-            async def inside() -> None:
-                served = Served()
-                async with serving(served.app) as served.port:
-                    await test(served)
-
-            run(inside)
-
-        return wrapped
-
-    return decorate
+@pytest.fixture
+async def served() -> AsyncIterator[Served]:
+    made = Served()
+    async with serving(made.app) as made.port:
+        yield made
 
 
-@bounded(0.05)
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Little time for a head."""
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_half_a_head_gets_408_and_silence_nothing(served: Served) -> None:
     for sent, answer in ((b"GET / HT", b"HTTP/1.1 408 "), (GET[:-2], b"HTTP/1.1 408 "), (b"", b""), (b"\r\n", b"")):
         reader, writer = await served.connect()
@@ -63,7 +56,7 @@ async def test_half_a_head_gets_408_and_silence_nothing(served: Served) -> None:
     assert served.asked == 0
 
 
-@bounded(0.05)
+@pytest.mark.usefixtures("impatient")
 async def test_the_second_head_of_a_connection_is_bounded_as_the_first(served: Served) -> None:
     for sent, answer in ((b"GET / HT", b"HTTP/1.1 408 "), (b"\r\n", b"")):
         reader, writer = await served.connect()
@@ -76,7 +69,7 @@ async def test_the_second_head_of_a_connection_is_bounded_as_the_first(served: S
         writer.close()
 
 
-@bounded(0.05)
+@pytest.mark.usefixtures("impatient")
 async def test_a_request_that_is_served_and_an_idle_connection_have_more_time(served: Served) -> None:
     served.gate.clear()
     reader, writer = await served.connect()
@@ -98,7 +91,6 @@ async def test_a_request_that_is_served_and_an_idle_connection_have_more_time(se
         each.close()
 
 
-@bounded(30.0)
 async def test_a_head_in_pieces_is_put_together(served: Served) -> None:
     reader, writer = await served.connect()
     for _ in range(2):

@@ -1,6 +1,5 @@
 """W3C Trace Context: what is valid is passed on as it came, and nothing else."""
 
-import asyncio
 import io
 import json
 import logging
@@ -87,7 +86,7 @@ def test_whatever_comes_is_read_and_what_is_passed_on_is_printable(parents: list
     assert found is None or all(value.isprintable() for value in trace.headers_of(found).values())
 
 
-def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
+async def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
     stream, lines = io.BytesIO(), io.StringIO()
     handler = logging.StreamHandler(lines)
     handler.setFormatter(logs.JsonFormatter("test"))
@@ -103,14 +102,11 @@ def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not():
     async def nothing(message: object = None) -> dict[str, object]:
         return {}
 
-    async def test() -> None:
-        access = AccessLog("test", lambda data, lines: stream.write(data))
-        wrapped = with_request_id(with_observers(app, [access.record]))
-        for headers in ([(b"tracestate", b"a=1"), (b"traceparent", PARENT.encode())], [], [(b"traceparent", b"bad")]):
-            await wrapped({"type": "http", "method": "GET", "path": "/", "headers": headers}, nothing, nothing)
-        access.flush()
-
-    asyncio.run(test())
+    access = AccessLog("test", lambda data, lines: stream.write(data))
+    wrapped = with_request_id(with_observers(app, [access.record]))
+    for headers in ([(b"tracestate", b"a=1"), (b"traceparent", PARENT.encode())], [], [(b"traceparent", b"bad")]):
+        await wrapped({"type": "http", "method": "GET", "path": "/", "headers": headers}, nothing, nothing)
+    access.flush()
     assert [found and found.state for found in seen] == ["a=1", None, None]
     for text in (stream.getvalue().decode(), lines.getvalue()):
         written = [json.loads(line) for line in text.splitlines()]

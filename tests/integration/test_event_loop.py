@@ -20,7 +20,7 @@ from tandem_gateway import app as gateway_app
 from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
 from tests.embedder.serving.test_settings import MANIFEST
-from tests.support.fakes import eventually, run
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 from tests.support.watchdog import Watchdog
 
@@ -133,42 +133,33 @@ async def held(url: str, body: bytes, content_type: str = "application/json") ->
 
 
 @pytest.mark.parametrize("make", INGESTS.values(), ids=INGESTS.keys())
-def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
-    async def test() -> None:
-        async with gateway(tmp_path) as url:
-            status, seconds = await held(f"{url}/v1/ingest", make())
-            assert status in (202, 400, 413, 422), status
-            assert seconds < HELD_SECONDS
-
-    run(test)
+async def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/ingest", make())
+        assert status in (202, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
 
 
 @pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES.keys())
-def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
-    async def test() -> None:
-        async with gateway(tmp_path) as url:
-            status, seconds = await held(f"{url}/v1/search", make())
-            assert status in (200, 400, 413, 422), status
-            assert seconds < HELD_SECONDS
-
-    run(test)
+async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/search", make())
+        assert status in (200, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
 
 
-def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
-    async def test() -> None:
-        async with gateway(tmp_path) as url:
-            texts = ["needle " + "x, " * 33_000, "needle " + "\x01" * 99_000]
-            for number in range(10):
-                body = json.dumps(
-                    {"documents": [{"id": f"{number}-{n}", "text": texts[n % 2]} for n in range(10)]}
-                ).encode()
-                assert (await held(f"{url}/v1/ingest", body))[0] == 202
-            for top_k in (100, 20):
-                query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
-                status, seconds = await held(f"{url}/v1/search", query)
-                assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
-
-    run(test)
+async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url:
+        texts = ["needle " + "x, " * 33_000, "needle " + "\x01" * 99_000]
+        for number in range(10):
+            body = json.dumps(
+                {"documents": [{"id": f"{number}-{n}", "text": texts[n % 2]} for n in range(10)]}
+            ).encode()
+            assert (await held(f"{url}/v1/ingest", body))[0] == 202
+        for top_k in (100, 20):
+            query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
+            status, seconds = await held(f"{url}/v1/search", query)
+            assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
 
 
 @pytest.mark.parametrize(
@@ -185,24 +176,18 @@ def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
     ],
     ids=lambda path: path[:40],
 )
-def test_no_path_holds_the_gateway(tmp_path: Path, path: str) -> None:
-    async def test() -> None:
-        async with gateway(tmp_path) as url, Watchdog() as watchdog, httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(url + path)).status_code < 500
-        assert watchdog.longest < HELD_SECONDS
-
-    run(test)
+async def test_no_path_holds_the_gateway(tmp_path: Path, path: str) -> None:
+    async with gateway(tmp_path) as url, Watchdog() as watchdog, httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url + path)).status_code < 500
+    assert watchdog.longest < HELD_SECONDS
 
 
 @pytest.mark.parametrize("make", EMBEDS.values(), ids=EMBEDS.keys())
-def test_no_body_holds_the_embedder(make: Callable[[], bytes]) -> None:
-    async def test() -> None:
-        async with embedder() as url:
-            status, seconds = await held(f"{url}/embed", make())
-            assert status in (200, 400, 413, 422, 429), status
-            assert seconds < HELD_SECONDS
-
-    run(test)
+async def test_no_body_holds_the_embedder(make: Callable[[], bytes]) -> None:
+    async with embedder() as url:
+        status, seconds = await held(f"{url}/embed", make())
+        assert status in (200, 400, 413, 422, 429), status
+        assert seconds < HELD_SECONDS
 
 
 @pytest.mark.parametrize(
@@ -215,11 +200,8 @@ def test_no_body_holds_the_embedder(make: Callable[[], bytes]) -> None:
     ],
     ids=["64 texts", "eight million texts", "more texts than bytes", "maps"],
 )
-def test_no_messagepack_holds_the_embedder(body: bytes) -> None:
-    async def test() -> None:
-        async with embedder() as url:
-            status, seconds = await held(f"{url}/embed", body, "application/msgpack")
-            assert status in (200, 400, 413, 422, 429), status
-            assert seconds < HELD_SECONDS
-
-    run(test)
+async def test_no_messagepack_holds_the_embedder(body: bytes) -> None:
+    async with embedder() as url:
+        status, seconds = await held(f"{url}/embed", body, "application/msgpack")
+        assert status in (200, 400, 413, 422, 429), status
+        assert seconds < HELD_SECONDS

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -97,12 +97,3 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-def run(test: Callable[[], Awaitable[None]]) -> None:
-    """Run an async test, which hangs for a minute at most."""
-
-    async def bounded() -> None:
-        await asyncio.wait_for(test(), 60)
-
-    asyncio.run(bounded())

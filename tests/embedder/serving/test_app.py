@@ -15,7 +15,7 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
-from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, run
+from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
 from tests.embedder.serving.test_settings import MANIFEST
 
 
@@ -59,87 +59,72 @@ def code_of(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
 
 
-def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
-    async def test() -> None:
-        async with bench() as b:
-            assert (await b.client.get("/livez")).status_code == 200
-            unready = await b.client.get("/readyz")
-            assert code_of(unready) == (503, "not_ready")
-            assert "being loaded" in unready.text
-            assert unready.headers["retry-after"] == "1"
-            refused = await b.client.post("/embed", json={"texts": ["a"]})
-            assert code_of(refused) == (503, "not_ready")
-            await b.become_ready()
-            served = await b.client.post("/embed", json={"texts": ["a"]})
-            assert served.json()["embeddings"] == [[3.0, 101.0, 102.0, 204.0]]
-
-    run(test)
+async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
+    async with bench() as b:
+        assert (await b.client.get("/livez")).status_code == 200
+        unready = await b.client.get("/readyz")
+        assert code_of(unready) == (503, "not_ready")
+        assert "being loaded" in unready.text
+        assert unready.headers["retry-after"] == "1"
+        refused = await b.client.post("/embed", json={"texts": ["a"]})
+        assert code_of(refused) == (503, "not_ready")
+        await b.become_ready()
+        served = await b.client.post("/embed", json={"texts": ["a"]})
+        assert served.json()["embeddings"] == [[3.0, 101.0, 102.0, 204.0]]
 
 
-def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
-    async def test() -> None:
-        async with bench() as b:
-            assert "build_info" not in (await b.client.get("/metrics")).text
-            await b.become_ready(precision="fp32")
-            fingerprint = MANIFEST.variants["fp32"].fingerprint
-            ready = (await b.client.get("/readyz")).json()
-            assert (ready["precision"], ready["fingerprint"]) == ("fp32", fingerprint)
-            served = await b.client.post("/embed", json={"texts": ["a"]})
-            assert served.json()["fingerprint"] == fingerprint
-            info = f'build_info{{fingerprint="{fingerprint}",model="a-model",precision="fp32"}} 1.0'
-            assert info in (await b.client.get("/metrics")).text
-
-    run(test)
+async def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
+    async with bench() as b:
+        assert "build_info" not in (await b.client.get("/metrics")).text
+        await b.become_ready(precision="fp32")
+        fingerprint = MANIFEST.variants["fp32"].fingerprint
+        ready = (await b.client.get("/readyz")).json()
+        assert (ready["precision"], ready["fingerprint"]) == ("fp32", fingerprint)
+        served = await b.client.post("/embed", json={"texts": ["a"]})
+        assert served.json()["fingerprint"] == fingerprint
+        info = f'build_info{{fingerprint="{fingerprint}",model="a-model",precision="fp32"}} 1.0'
+        assert info in (await b.client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
     "error", [PreparedModelError("a file is missing"), MemoryError("no room"), RuntimeError("odd")]
 )
-def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exception):
-    async def test() -> None:
-        async with bench() as b:
-            b.loading.set_exception(error)
-            await b.starting
-            unready = await b.client.get("/readyz")
-            assert code_of(unready) == (503, "not_ready")
-            assert str(error) in unready.json()["error"]["message"]
-            assert (await b.client.get("/livez")).status_code == 200
-
-    run(test)
+async def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exception):
+    async with bench() as b:
+        b.loading.set_exception(error)
+        await b.starting
+        unready = await b.client.get("/readyz")
+        assert code_of(unready) == (503, "not_ready")
+        assert str(error) in unready.json()["error"]["message"]
+        assert (await b.client.get("/livez")).status_code == 200
 
 
-def test_a_dead_worker_ends_readiness_and_liveness():
-    async def test() -> None:
-        async with bench() as b:
-            await b.become_ready()
-            b.model.errors.append(SystemExit("pulled the plug"))
-            for _ in range(2):
-                assert code_of(await b.client.post("/embed", json={"texts": ["a"]})) == (503, "not_ready")
-            for path in ("/readyz", "/livez"):
-                response = await b.client.get(path)
-                assert code_of(response) == (503, "not_ready")
-                assert "pulled the plug" in response.text
-            assert "tandem_embedder_ready 0.0" in (await b.client.get("/metrics")).text
-
-    run(test)
+async def test_a_dead_worker_ends_readiness_and_liveness():
+    async with bench() as b:
+        await b.become_ready()
+        b.model.errors.append(SystemExit("pulled the plug"))
+        for _ in range(2):
+            assert code_of(await b.client.post("/embed", json={"texts": ["a"]})) == (503, "not_ready")
+        for path in ("/readyz", "/livez"):
+            response = await b.client.get(path)
+            assert code_of(response) == (503, "not_ready")
+            assert "pulled the plug" in response.text
+        assert "tandem_embedder_ready 0.0" in (await b.client.get("/metrics")).text
 
 
-def test_a_model_error_is_a_500_and_the_next_request_works(caplog: pytest.LogCaptureFixture):
-    async def test() -> None:
-        async with bench() as b:
-            await b.become_ready()
-            b.model.errors.append(ValueError("a secret of the model"))
-            failed = await b.client.post("/embed", json={"texts": ["a"]})
-            assert code_of(failed) == (500, "internal")
-            assert "secret" not in failed.text
-            assert (await b.client.post("/embed", json={"texts": ["a"]})).status_code == 200
-
-    run(test)
+async def test_a_model_error_is_a_500_and_the_next_request_works(caplog: pytest.LogCaptureFixture):
+    async with bench() as b:
+        await b.become_ready()
+        b.model.errors.append(ValueError("a secret of the model"))
+        failed = await b.client.post("/embed", json={"texts": ["a"]})
+        assert code_of(failed) == (500, "internal")
+        assert "secret" not in failed.text
+        assert (await b.client.post("/embed", json={"texts": ["a"]})).status_code == 200
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
 
 
-def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pytest.LogCaptureFixture):
-    async def test() -> None:
+async def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pytest.LogCaptureFixture):
+    with caplog.at_level(logging.INFO):
         async with bench() as b:
             await b.become_ready()
             b.tokenizer.tokenize = lambda texts: 1 / 0  # type: ignore[method-assign,assignment,return-value]
@@ -147,32 +132,23 @@ def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pytest.Lo
             assert code_of(failed) == (500, "internal")
             assert failed.headers["x-request-id"] == "r-1"
             assert 'queued_tokens{lane="interactive"} 0.0' in (await b.client.get("/metrics")).text
-
-    with caplog.at_level(logging.INFO):
-        run(test)
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
-def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():
-    async def test() -> None:
-        async with bench() as b:
-            await b.become_ready()
-            assert code_of(await b.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
-
-    run(test)
+async def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():
+    async with bench() as b:
+        await b.become_ready()
+        assert code_of(await b.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
 
 
-def test_while_it_drains_it_refuses_what_is_new():
-    async def test() -> None:
-        async with bench() as b:
-            await b.become_ready()
-            b.model.gate.clear()
-            accepted = asyncio.create_task(b.client.post("/embed", json={"texts": ["a"]}))
-            await b.model.wait_called()
-            b.service.readiness.draining()
-            assert code_of(await b.client.get("/readyz")) == (503, "not_ready")
-            assert code_of(await b.client.post("/embed", json={"texts": ["b"]})) == (503, "not_ready")
-            b.model.gate.set()
-            assert (await accepted).status_code == 200
-
-    run(test)
+async def test_while_it_drains_it_refuses_what_is_new():
+    async with bench() as b:
+        await b.become_ready()
+        b.model.gate.clear()
+        accepted = asyncio.create_task(b.client.post("/embed", json={"texts": ["a"]}))
+        await b.model.wait_called()
+        b.service.readiness.draining()
+        assert code_of(await b.client.get("/readyz")) == (503, "not_ready")
+        assert code_of(await b.client.post("/embed", json={"texts": ["b"]})) == (503, "not_ready")
+        b.model.gate.set()
+        assert (await accepted).status_code == 200

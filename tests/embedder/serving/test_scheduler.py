@@ -12,7 +12,7 @@ from tandem_embedder.batching.admission import DrainRate
 from tandem_embedder.batching.batch_queue import BatchLimits
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.errors import DeadlineExceeded, ModelError, NotReady
-from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, run, vector_of
+from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, vector_of
 
 
 @dataclass
@@ -43,136 +43,109 @@ async def bench(*, held: bool = False, workers: int = 1, limits: BatchLimits | N
         await scheduler.close()
 
 
-def test_every_request_gets_its_own_rows_in_its_own_order():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            first = b.scheduler.submit("interactive", [ids_of(9, 9)], b.later)
-            await b.model.wait_called()
-            mixed = [ids_of(1, 2, 3), ids_of(4, 5), ids_of(6, 7, 8), ids_of(1, 1, 1, 1, 1, 1, 1, 1)]
-            second = b.scheduler.submit("interactive", mixed, b.later)
-            third = b.scheduler.submit("bulk", [ids_of(3, 2, 1)], b.later)
-            b.model.gate.set()
-            assert np.array_equal(await first.future, [vector_of(ids_of(9, 9))])
-            assert np.array_equal(await second.future, [vector_of(ids) for ids in mixed])
-            assert np.array_equal(await third.future, [vector_of(ids_of(3, 2, 1))])
-
-    run(test)
+async def test_every_request_gets_its_own_rows_in_its_own_order():
+    async with bench(held=True) as b:
+        first = b.scheduler.submit("interactive", [ids_of(9, 9)], b.later)
+        await b.model.wait_called()
+        mixed = [ids_of(1, 2, 3), ids_of(4, 5), ids_of(6, 7, 8), ids_of(1, 1, 1, 1, 1, 1, 1, 1)]
+        second = b.scheduler.submit("interactive", mixed, b.later)
+        third = b.scheduler.submit("bulk", [ids_of(3, 2, 1)], b.later)
+        b.model.gate.set()
+        assert np.array_equal(await first.future, [vector_of(ids_of(9, 9))])
+        assert np.array_equal(await second.future, [vector_of(ids) for ids in mixed])
+        assert np.array_equal(await third.future, [vector_of(ids_of(3, 2, 1))])
 
 
-def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            tickets = [b.scheduler.submit("interactive", [ids_of(1, 2)], b.later)]
-            await b.model.wait_called()
-            tickets += [b.scheduler.submit("interactive", [ids_of(n, n)], b.later) for n in range(5)]
-            b.model.gate.set()
-            await asyncio.gather(*(ticket.future for ticket in tickets))
-            assert [len(batch) for batch in b.model.batches] == [1, 5]
-            assert [(report.rows, report.tokens) for report in b.recorder.reports] == [(1, 2), (5, 10)]
-
-    run(test)
+async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
+    async with bench(held=True) as b:
+        tickets = [b.scheduler.submit("interactive", [ids_of(1, 2)], b.later)]
+        await b.model.wait_called()
+        tickets += [b.scheduler.submit("interactive", [ids_of(n, n)], b.later) for n in range(5)]
+        b.model.gate.set()
+        await asyncio.gather(*(ticket.future for ticket in tickets))
+        assert [len(batch) for batch in b.model.batches] == [1, 5]
+        assert [(report.rows, report.tokens) for report in b.recorder.reports] == [(1, 2), (5, 10)]
 
 
-def test_progress_is_told_as_the_texts_are_done():
-    async def test() -> None:
-        async with bench(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
-            done: list[int] = []
-            ticket = b.scheduler.submit("bulk", [ids_of(1, 2), ids_of(1, 2), ids_of(1, 2, 3)], b.later, done.append)
-            await ticket.future
-            assert sorted(done) == [2, 2, 3]
-            assert len(b.model.batches) == 2
-
-    run(test)
+async def test_progress_is_told_as_the_texts_are_done():
+    async with bench(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
+        done: list[int] = []
+        ticket = b.scheduler.submit("bulk", [ids_of(1, 2), ids_of(1, 2), ids_of(1, 2, 3)], b.later, done.append)
+        await ticket.future
+        assert sorted(done) == [2, 2, 3]
+        assert len(b.model.batches) == 2
 
 
-def test_a_text_past_its_deadline_never_reaches_the_model():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            late = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.clock.now + 5)
-            b.clock.now += 5
-            b.model.gate.set()
-            await running.future
-            with pytest.raises(DeadlineExceeded):
-                await late.future
-            assert len(b.model.batches) == 1
-            assert b.recorder.expired_texts >= 1
-
-    run(test)
+async def test_a_text_past_its_deadline_never_reaches_the_model():
+    async with bench(held=True) as b:
+        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        late = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.clock.now + 5)
+        b.clock.now += 5
+        b.model.gate.set()
+        await running.future
+        with pytest.raises(DeadlineExceeded):
+            await late.future
+        assert len(b.model.batches) == 1
+        assert b.recorder.expired_texts >= 1
 
 
-def test_an_abandoned_request_never_reaches_the_model():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            dropped = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.later)
-            kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
-            b.scheduler.abandon(dropped)
-            b.model.gate.set()
-            await asyncio.gather(running.future, kept.future)
-            assert [len(batch) for batch in b.model.batches] == [1, 1]
-            assert b.recorder.abandoned_texts == 2
-            assert dropped.future.cancelled()
-
-    run(test)
+async def test_an_abandoned_request_never_reaches_the_model():
+    async with bench(held=True) as b:
+        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        dropped = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.later)
+        kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
+        b.scheduler.abandon(dropped)
+        b.model.gate.set()
+        await asyncio.gather(running.future, kept.future)
+        assert [len(batch) for batch in b.model.batches] == [1, 1]
+        assert b.recorder.abandoned_texts == 2
+        assert dropped.future.cancelled()
 
 
-def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            gone = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            b.scheduler.abandon(gone)
-            kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
-            b.model.gate.set()
-            assert np.array_equal(await kept.future, [vector_of(ids_of(5, 5))])
-
-    run(test)
+async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
+    async with bench(held=True) as b:
+        gone = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        b.scheduler.abandon(gone)
+        kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
+        b.model.gate.set()
+        assert np.array_equal(await kept.future, [vector_of(ids_of(5, 5))])
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), StopIteration(), MemoryError(), ModelError("not finite")])
-def test_a_model_error_fails_its_batch_and_nothing_else(error: Exception):
-    async def test() -> None:
-        async with bench(held=True) as b:
-            b.model.errors.append(error)
-            failing = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            b.model.gate.set()
-            with pytest.raises(ModelError):
-                await failing.future
-            after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-            assert np.array_equal(await after.future, [vector_of(ids_of(2, 2))])
-            assert b.deaths == []
-
-    run(test)
+async def test_a_model_error_fails_its_batch_and_nothing_else(error: Exception):
+    async with bench(held=True) as b:
+        b.model.errors.append(error)
+        failing = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        b.model.gate.set()
+        with pytest.raises(ModelError):
+            await failing.future
+        after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        assert np.array_equal(await after.future, [vector_of(ids_of(2, 2))])
+        assert b.deaths == []
 
 
-def test_a_batch_that_fails_takes_the_rest_of_its_requests_out_of_the_queue():
-    async def test() -> None:
-        async with bench(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
-            b.model.errors.append(ValueError("broken"))
-            failing = b.scheduler.submit("interactive", [ids_of(1, 1)] * 10, b.later)
-            await b.model.wait_called()
-            b.model.gate.set()
-            with pytest.raises(ModelError):
-                await failing.future
-            await b.scheduler.drain()
-            assert len(b.model.batches) == 1
-
-    run(test)
+async def test_a_batch_that_fails_takes_the_rest_of_its_requests_out_of_the_queue():
+    async with bench(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
+        b.model.errors.append(ValueError("broken"))
+        failing = b.scheduler.submit("interactive", [ids_of(1, 1)] * 10, b.later)
+        await b.model.wait_called()
+        b.model.gate.set()
+        with pytest.raises(ModelError):
+            await failing.future
+        await b.scheduler.drain()
+        assert len(b.model.batches) == 1
 
 
-def test_a_model_that_returns_too_few_rows_is_an_error_and_not_a_mix_up():
-    async def test() -> None:
-        async with bench() as b:
-            b.model.embed = lambda rows: np.zeros((len(rows) + 1, 4), dtype=np.float32)  # type: ignore[method-assign]
-            ticket = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            with pytest.raises(ModelError):
-                await ticket.future
-
-    run(test)
+async def test_a_model_that_returns_too_few_rows_is_an_error_and_not_a_mix_up():
+    async with bench() as b:
+        b.model.embed = lambda rows: np.zeros((len(rows) + 1, 4), dtype=np.float32)  # type: ignore[method-assign]
+        ticket = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        with pytest.raises(ModelError):
+            await ticket.future
 
 
 class Killed(BaseException):
@@ -181,127 +154,103 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("error", [Killed("now"), SystemExit(3), KeyboardInterrupt()])
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, workers: int):
-    async def test() -> None:
-        async with bench(held=True, workers=workers) as b:
-            b.model.errors.append(error)
-            running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            queued = [b.scheduler.submit(lane, [ids_of(2, 2)] * 400, b.later) for lane in ("interactive", "bulk")]
-            b.model.gate.set()
-            with pytest.raises(NotReady) if workers == 1 else suppress(NotReady):
-                await running.future  # the other worker may have met the error, and this one its vectors
-            for ticket in queued:
-                with pytest.raises(NotReady, match="a worker died"):
-                    await ticket.future
-            assert len(b.deaths) == 1
+async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, workers: int):
+    async with bench(held=True, workers=workers) as b:
+        b.model.errors.append(error)
+        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        queued = [b.scheduler.submit(lane, [ids_of(2, 2)] * 400, b.later) for lane in ("interactive", "bulk")]
+        b.model.gate.set()
+        with pytest.raises(NotReady) if workers == 1 else suppress(NotReady):
+            await running.future  # the other worker may have met the error, and this one its vectors
+        for ticket in queued:
             with pytest.raises(NotReady, match="a worker died"):
-                b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.scheduler.drain()
-
-    run(test)
-
-
-def test_a_defect_of_the_scheduler_itself_is_a_death_too():
-    async def test() -> None:
-        async with bench() as b:
-            b.recorder.batch = lambda report: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-            await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
-            await b.scheduler.drain()
-            assert [death.split(":")[1].strip() for death in b.deaths] == ["ZeroDivisionError"]
-
-    run(test)
+                await ticket.future
+        assert len(b.deaths) == 1
+        with pytest.raises(NotReady, match="a worker died"):
+            b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.scheduler.drain()
 
 
-def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
+async def test_a_defect_of_the_scheduler_itself_is_a_death_too():
+    async with bench() as b:
+        b.recorder.batch = lambda report: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
+        await b.scheduler.drain()
+        assert [death.split(":")[1].strip() for death in b.deaths] == ["ZeroDivisionError"]
+
+
+async def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
     def defect(tokens: int) -> None:
         raise ZeroDivisionError
 
-    async def test() -> None:
-        async with bench(held=True) as b:
-            broken = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later, defect)
-            after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-            await b.model.wait_called()
-            b.model.gate.set()
-            for ticket in (broken, after):
-                with pytest.raises(NotReady, match="a worker died: ZeroDivisionError"):
-                    await asyncio.wait_for(ticket.future, 10)
-            assert len(b.deaths) == 1
-            await b.scheduler.drain()
-
-    run(test)
+    async with bench(held=True) as b:
+        broken = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later, defect)
+        after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        await b.model.wait_called()
+        b.model.gate.set()
+        for ticket in (broken, after):
+            with pytest.raises(NotReady, match="a worker died: ZeroDivisionError"):
+                await asyncio.wait_for(ticket.future, 10)
+        assert len(b.deaths) == 1
+        await b.scheduler.drain()
 
 
-def test_draining_serves_what_was_accepted_and_takes_nothing_more():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            accepted = [b.scheduler.submit("bulk", [ids_of(n, n)], b.later) for n in range(3)]
-            await b.model.wait_called()
-            draining = asyncio.create_task(b.scheduler.drain())
-            await asyncio.sleep(0)
+async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
+    async with bench(held=True) as b:
+        accepted = [b.scheduler.submit("bulk", [ids_of(n, n)], b.later) for n in range(3)]
+        await b.model.wait_called()
+        draining = asyncio.create_task(b.scheduler.drain())
+        await asyncio.sleep(0)
+        with pytest.raises(NotReady, match="shutting down"):
+            b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        assert not draining.done()
+        b.model.gate.set()
+        await draining
+        assert all(ticket.future.done() for ticket in accepted)
+        assert np.array_equal(await accepted[2].future, [vector_of(ids_of(2, 2))])
+
+
+async def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
+    async with bench(held=True) as b:
+        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        queued = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        assert await b.scheduler.close() is False
+        for ticket in (running, queued):
             with pytest.raises(NotReady, match="shutting down"):
-                b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            assert not draining.done()
-            b.model.gate.set()
-            await draining
-            assert all(ticket.future.done() for ticket in accepted)
-            assert np.array_equal(await accepted[2].future, [vector_of(ids_of(2, 2))])
-
-    run(test)
+                await ticket.future
 
 
-def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
-    async def test() -> None:
-        async with bench(held=True) as b:
-            running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            queued = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-            assert await b.scheduler.close() is False
-            for ticket in (running, queued):
-                with pytest.raises(NotReady, match="shutting down"):
-                    await ticket.future
-
-    run(test)
-
-
-def test_two_workers_run_two_batches_at_once():
-    async def test() -> None:
-        async with bench(held=True, workers=2) as b:
-            first = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-            await b.model.wait_called()
-            second = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-            await b.model.wait_called()
-            b.model.gate.set()
-            assert np.array_equal(await first.future, [vector_of(ids_of(1, 1))])
-            assert np.array_equal(await second.future, [vector_of(ids_of(2, 2))])
-
-    run(test)
+async def test_two_workers_run_two_batches_at_once():
+    async with bench(held=True, workers=2) as b:
+        first = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+        await b.model.wait_called()
+        second = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        await b.model.wait_called()
+        b.model.gate.set()
+        assert np.array_equal(await first.future, [vector_of(ids_of(1, 1))])
+        assert np.array_equal(await second.future, [vector_of(ids_of(2, 2))])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_query_does_not_wait_for_bulk(workers: int):
-    async def test() -> None:
-        async with bench(held=True, workers=workers) as b:
-            bulk = []
-            for _ in range(workers):
-                bulk.append(b.scheduler.submit("bulk", [ids_of(1, 1)], b.later))
-                await b.model.wait_called()
-            queued = b.scheduler.submit("bulk", [ids_of(3, 3)], b.later)
-            query = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+async def test_a_query_does_not_wait_for_bulk(workers: int):
+    async with bench(held=True, workers=workers) as b:
+        bulk = []
+        for _ in range(workers):
+            bulk.append(b.scheduler.submit("bulk", [ids_of(1, 1)], b.later))
             await b.model.wait_called()
-            assert [len(batch) for batch in b.model.batches] == [1] * (workers + 1)
-            assert np.array_equal(b.model.batches[-1], [ids_of(2, 2)])
-            b.model.gate.set()
-            await asyncio.gather(*(ticket.future for ticket in [*bulk, query, queued]))
+        queued = b.scheduler.submit("bulk", [ids_of(3, 3)], b.later)
+        query = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        await b.model.wait_called()
+        assert [len(batch) for batch in b.model.batches] == [1] * (workers + 1)
+        assert np.array_equal(b.model.batches[-1], [ids_of(2, 2)])
+        b.model.gate.set()
+        await asyncio.gather(*(ticket.future for ticket in [*bulk, query, queued]))
 
-    run(test)
 
-
-def test_the_rate_is_measured():
-    async def test() -> None:
-        async with bench() as b:
-            await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
-            await b.scheduler.drain()
-            assert b.rate.tokens_per_second != DrainRate().tokens_per_second
-
-    run(test)
+async def test_the_rate_is_measured():
+    async with bench() as b:
+        await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
+        await b.scheduler.drain()
+        assert b.rate.tokens_per_second != DrainRate().tokens_per_second

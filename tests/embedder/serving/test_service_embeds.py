@@ -81,7 +81,7 @@ def test_a_content_type_is_required(client: httpx.Client):
     assert (response.status_code, response.json()["error"]["code"]) == (415, "unsupported_media_type")
 
 
-def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: ServiceProcess, client: httpx.Client):
+async def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: ServiceProcess, client: httpx.Client):
     alone = {text: embed_packed(client, [text])[1][0] for text in TEXTS}
     rng = random.Random(7)
 
@@ -94,15 +94,12 @@ def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: ServiceP
         for text, vector in zip(texts, vectors, strict=True):  # a wrong order would be a wrong vector
             assert np.abs(vector - alone[text]).max() <= 1e-5
 
-    async def everybody() -> None:
-        assert embedder.ready_url is not None
-        base = embedder.ready_url.removesuffix("/readyz")
-        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http, asyncio.TaskGroup() as group:
-            for _ in range(40):
-                texts = rng.choices(TEXTS, k=rng.choice([1, 1, 1, 3, 8]))
-                group.create_task(ask(http, texts, rng.choice(["interactive", "bulk"])))
-
-    asyncio.run(everybody())
+    assert embedder.ready_url is not None
+    base = embedder.ready_url.removesuffix("/readyz")
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http, asyncio.TaskGroup() as group:
+        for _ in range(40):
+            texts = rng.choices(TEXTS, k=rng.choice([1, 1, 1, 3, 8]))
+            group.create_task(ask(http, texts, rng.choice(["interactive", "bulk"])))
 
 
 def test_a_long_text_is_cut_and_says_so(client: httpx.Client):

@@ -166,18 +166,14 @@ async def flood(client: httpx.AsyncClient, requests: int, texts: list[str]) -> l
     return await asyncio.gather(*(client.post("/embed", json={"texts": texts}) for _ in range(requests)))
 
 
-def test_a_flood_is_refused_in_part_with_a_time_to_come_back_and_passes(
+async def test_a_flood_is_refused_in_part_with_a_time_to_come_back_and_passes(
     start_embedder: StartEmbedder, served_precision: str
 ):
     settings = {"MAX_QUEUED_TOKENS": "1024", "ACCESS_LOG": "false", "PRECISION": served_precision}
     embedder = start_embedder(**settings).wait_ready()
     with client_of(embedder) as client:
-
-        async def everybody() -> list[httpx.Response]:
-            async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=60) as http:
-                return await flood(http, 60, [LONG])
-
-        responses = asyncio.run(everybody())
+        async with httpx.AsyncClient(base_url=client.base_url, trust_env=False, timeout=60) as http:
+            responses = await flood(http, 60, [LONG])
         statuses = {response.status_code for response in responses}
         assert statuses == {200, 429}
         for response in responses:
@@ -222,40 +218,36 @@ def until(client: httpx.Client, holds: Callable[[str], bool]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder: StartEmbedder, number: signal.Signals):
+async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder: StartEmbedder, number: signal.Signals):
     embedder = start_embedder().wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
-    async def interrupted() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
-            asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 16})) for _ in range(4)]
-            while True:  # until the model works on them
-                queued = [line for line in (await http.get("/metrics")).text.splitlines() if "queued_tokens{" in line]
-                if sum(float(line.split()[-1]) for line in queued) > 10_000:
-                    break
-            embedder.signal(number)
-            return await asyncio.gather(*asked)
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
+        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 16})) for _ in range(4)]
+        while True:  # until the model works on them
+            queued = [line for line in (await http.get("/metrics")).text.splitlines() if "queued_tokens{" in line]
+            if sum(float(line.split()[-1]) for line in queued) > 10_000:
+                break
+        embedder.signal(number)
+        responses = await asyncio.gather(*asked)
 
-    responses = asyncio.run(interrupted())
     assert [response.status_code for response in responses] == [200] * 4
     assert all(len(response.json()["embeddings"]) == 16 for response in responses)
     assert embedder.wait_exit() == 0
     assert embedder.log_lines()[-1]["message"] == "stopped"
 
 
-def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
+async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
     embedder = start_embedder(SHUTDOWN_TIMEOUT_SECONDS="1", WORKERS="1").wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
-    async def interrupted() -> list[httpx.Response]:
-        async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
-            asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 60})) for _ in range(2)]
-            while 'queued_tokens{lane="interactive"} 0.0' in (await http.get("/metrics")).text:
-                pass
-            embedder.signal(signal.SIGTERM)
-            return await asyncio.gather(*asked)
+    async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
+        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 60})) for _ in range(2)]
+        while 'queued_tokens{lane="interactive"} 0.0' in (await http.get("/metrics")).text:
+            pass
+        embedder.signal(signal.SIGTERM)
+        responses = await asyncio.gather(*asked)
 
-    responses = asyncio.run(interrupted())
     assert {response.status_code for response in responses} == {503}  # told, not cut off
     assert embedder.wait_exit() == 0
     assert not [line for line in embedder.log_lines() if "exception" in line]

@@ -9,7 +9,7 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, JobRecord, NewDocument
-from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 from tests.support.stores import NOW, document, embed_pending, ingest
 
 
@@ -44,92 +44,74 @@ async def view(store: SqliteStore, doc_id: str) -> tuple[str, str, bool] | None:
     return (found.text, found.metadata, found.embedded) if found else None
 
 
-def test_a_new_document_waits_and_its_job_runs_from_pending_to_finished(store: SqliteStore):
-    async def test() -> None:
-        accepted = await accept(store, document("a"), document("b"))
-        assert (accepted.total, accepted.processed, accepted.created_at) == (2, 0, NOW)
-        assert (accepted.started_at, accepted.finished_at) == (None, None)
-        assert await counts(store) == (0, 2)
-        assert await view(store, "a") == ("text of a", "{}", False)
-        assert await embed_pending(store, limit=1) == 1
-        half = await job(store)
-        assert (half.processed, half.started_at, half.finished_at) == (1, NOW + 1, None)
-        assert await embed_pending(store) == 1
-        done = await job(store)
-        assert (done.processed, done.failed, done.unchanged, done.started_at) == (2, 0, 0, NOW + 1)
-        assert done.finished_at is not None
-        assert await counts(store) == (2, 0)
-        assert await view(store, "a") == ("text of a", "{}", True)
-
-    run(test)
+async def test_a_new_document_waits_and_its_job_runs_from_pending_to_finished(store: SqliteStore):
+    accepted = await accept(store, document("a"), document("b"))
+    assert (accepted.total, accepted.processed, accepted.created_at) == (2, 0, NOW)
+    assert (accepted.started_at, accepted.finished_at) == (None, None)
+    assert await counts(store) == (0, 2)
+    assert await view(store, "a") == ("text of a", "{}", False)
+    assert await embed_pending(store, limit=1) == 1
+    half = await job(store)
+    assert (half.processed, half.started_at, half.finished_at) == (1, NOW + 1, None)
+    assert await embed_pending(store) == 1
+    done = await job(store)
+    assert (done.processed, done.failed, done.unchanged, done.started_at) == (2, 0, 0, NOW + 1)
+    assert done.finished_at is not None
+    assert await counts(store) == (2, 0)
+    assert await view(store, "a") == ("text of a", "{}", True)
 
 
-def test_the_first_vector_pins_the_collections_model(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a"))
-        before = await collection(store)
-        assert (before.fingerprint, before.model, before.dim) == (None, None, None)
-        await embed_pending(store)
-        after = await collection(store)
-        assert (after.fingerprint, after.model, after.dim) == (FINGERPRINT, MODEL, DIM)
-
-    run(test)
+async def test_the_first_vector_pins_the_collections_model(store: SqliteStore):
+    await accept(store, document("a"))
+    before = await collection(store)
+    assert (before.fingerprint, before.model, before.dim) == (None, None, None)
+    await embed_pending(store)
+    after = await collection(store)
+    assert (after.fingerprint, after.model, after.dim) == (FINGERPRINT, MODEL, DIM)
 
 
-def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_written(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a")])
-        await accept(store, document("b"), document("c"), job_id="job2")
-        with pytest.raises(FingerprintMismatch, match="default"):
-            await embed_pending(store, fingerprint="other")
-        batch = await store.pending(after=0, limit=10, without=())
-        shorter = np.ones((2, DIM - 1), np.float32)
-        rows = [waiting.row_id for waiting in batch.documents]
-        with pytest.raises(FingerprintMismatch):
-            await store.complete(EmbeddedBatch(batch.collection_id, rows, shorter, MODEL, FINGERPRINT, NOW))
-        assert await counts(store) == (1, 2)
-        assert (await job(store, "job2")).processed == 0
-        assert await embed_pending(store) == 2
-
-    run(test)
+async def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_written(store: SqliteStore):
+    await ingest(store, [document("a")])
+    await accept(store, document("b"), document("c"), job_id="job2")
+    with pytest.raises(FingerprintMismatch, match="default"):
+        await embed_pending(store, fingerprint="other")
+    batch = await store.pending(after=0, limit=10, without=())
+    shorter = np.ones((2, DIM - 1), np.float32)
+    rows = [waiting.row_id for waiting in batch.documents]
+    with pytest.raises(FingerprintMismatch):
+        await store.complete(EmbeddedBatch(batch.collection_id, rows, shorter, MODEL, FINGERPRINT, NOW))
+    assert await counts(store) == (1, 2)
+    assert (await job(store, "job2")).processed == 0
+    assert await embed_pending(store) == 2
 
 
-def test_a_new_version_waits_beside_the_old_one_until_it_has_its_vector(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a", "old")])
-        await accept(store, document("a", "new"), job_id="job2")
-        assert await counts(store) == (1, 1)
-        assert await view(store, "a") == ("new", "{}", False)
-        await embed_pending(store)
-        assert await counts(store) == (1, 0)
-        assert await view(store, "a") == ("new", "{}", True)
-
-    run(test)
+async def test_a_new_version_waits_beside_the_old_one_until_it_has_its_vector(store: SqliteStore):
+    await ingest(store, [document("a", "old")])
+    await accept(store, document("a", "new"), job_id="job2")
+    assert await counts(store) == (1, 1)
+    assert await view(store, "a") == ("new", "{}", False)
+    await embed_pending(store)
+    assert await counts(store) == (1, 0)
+    assert await view(store, "a") == ("new", "{}", True)
 
 
-def test_equal_content_is_counted_as_unchanged_and_not_embedded_again(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a"), document("b")])
-        again = await accept(store, document("a"), document("b"), job_id="job2")
-        assert (again.total, again.processed, again.unchanged) == (2, 2, 2)
-        assert again.finished_at is not None
-        assert await waiting_texts(store) == []
-        assert await counts(store) == (2, 0)
-
-    run(test)
+async def test_equal_content_is_counted_as_unchanged_and_not_embedded_again(store: SqliteStore):
+    await ingest(store, [document("a"), document("b")])
+    again = await accept(store, document("a"), document("b"), job_id="job2")
+    assert (again.total, again.processed, again.unchanged) == (2, 2, 2)
+    assert again.finished_at is not None
+    assert await waiting_texts(store) == []
+    assert await counts(store) == (2, 0)
 
 
-def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a", "t")])
-        changed = await accept(store, document("a", "t", '{"k":1}'), job_id="job2")
-        assert (changed.processed, changed.unchanged) == (1, 0)
-        assert changed.finished_at is not None
-        assert await waiting_texts(store) == []
-        assert await counts(store) == (1, 0)
-        assert await view(store, "a") == ("t", '{"k":1}', True)
-
-    run(test)
+async def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: SqliteStore):
+    await ingest(store, [document("a", "t")])
+    changed = await accept(store, document("a", "t", '{"k":1}'), job_id="job2")
+    assert (changed.processed, changed.unchanged) == (1, 0)
+    assert changed.finished_at is not None
+    assert await waiting_texts(store) == []
+    assert await counts(store) == (1, 0)
+    assert await view(store, "a") == ("t", '{"k":1}', True)
 
 
 @pytest.mark.parametrize(
@@ -141,183 +123,150 @@ def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: SqliteSt
         (["one", "one", "two", "two", "two"], ["two"], "two"),
     ],
 )
-def test_an_id_sent_twice_in_one_request_ends_with_its_last_content(
+async def test_an_id_sent_twice_in_one_request_ends_with_its_last_content(
     store: SqliteStore, versions: Sequence[str], waits: list[str], seen: str
 ):
-    async def test() -> None:
-        await accept(store, *(document("a", text) for text in versions))
-        assert await waiting_texts(store) == waits
-        await embed_pending(store)
-        done = await job(store)
-        assert (done.total, done.processed, done.failed) == (len(versions), len(versions), 0)
-        assert done.finished_at is not None
-        assert await view(store, "a") == (seen, "{}", True)
-        assert await counts(store) == (1, 0)
-
-    run(test)
+    await accept(store, *(document("a", text) for text in versions))
+    assert await waiting_texts(store) == waits
+    await embed_pending(store)
+    done = await job(store)
+    assert (done.total, done.processed, done.failed) == (len(versions), len(versions), 0)
+    assert done.finished_at is not None
+    assert await view(store, "a") == (seen, "{}", True)
+    assert await counts(store) == (1, 0)
 
 
-def test_a_pending_version_that_a_newer_one_replaces_counts_as_done_for_its_job(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a", "one"))
-        await accept(store, document("a", "two"), job_id="job2")
-        assert await waiting_texts(store) == ["two"]
-        superseded = await job(store)
-        assert (superseded.processed, superseded.failed) == (1, 0)
-        assert superseded.finished_at is not None
-        assert (await job(store, "job2")).processed == 0
-
-    run(test)
+async def test_a_pending_version_that_a_newer_one_replaces_counts_as_done_for_its_job(store: SqliteStore):
+    await accept(store, document("a", "one"))
+    await accept(store, document("a", "two"), job_id="job2")
+    assert await waiting_texts(store) == ["two"]
+    superseded = await job(store)
+    assert (superseded.processed, superseded.failed) == (1, 0)
+    assert superseded.finished_at is not None
+    assert (await job(store, "job2")).processed == 0
 
 
-def test_a_version_put_back_while_a_newer_one_waited_needs_no_vector(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a", "one")])
-        await accept(store, document("a", "two"), job_id="job2")
-        await accept(store, document("a", "one"), job_id="job3")
-        assert await waiting_texts(store) == []
-        assert await view(store, "a") == ("one", "{}", True)
-        assert [(await job(store, job_id)).finished_at is not None for job_id in ("job2", "job3")] == [True, True]
-        assert await counts(store) == (1, 0)
-
-    run(test)
+async def test_a_version_put_back_while_a_newer_one_waited_needs_no_vector(store: SqliteStore):
+    await ingest(store, [document("a", "one")])
+    await accept(store, document("a", "two"), job_id="job2")
+    await accept(store, document("a", "one"), job_id="job3")
+    assert await waiting_texts(store) == []
+    assert await view(store, "a") == ("one", "{}", True)
+    assert [(await job(store, job_id)).finished_at is not None for job_id in ("job2", "job3")] == [True, True]
+    assert await counts(store) == (1, 0)
 
 
-def test_two_jobs_wait_for_one_row_and_finish_together(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a"), document("a"))
-        await accept(store, document("a"), document("b"), job_id="job2")
-        assert await waiting_texts(store) == ["text of a", "text of b"]
-        await embed_pending(store, limit=1)
-        assert (await job(store)).finished_at is not None
-        second = await job(store, "job2")
-        assert (second.processed, second.unchanged, second.finished_at) == (1, 0, None)
-        await embed_pending(store)
-        assert (await job(store, "job2")).finished_at is not None
-
-    run(test)
+async def test_two_jobs_wait_for_one_row_and_finish_together(store: SqliteStore):
+    await accept(store, document("a"), document("a"))
+    await accept(store, document("a"), document("b"), job_id="job2")
+    assert await waiting_texts(store) == ["text of a", "text of b"]
+    await embed_pending(store, limit=1)
+    assert (await job(store)).finished_at is not None
+    second = await job(store, "job2")
+    assert (second.processed, second.unchanged, second.finished_at) == (1, 0, None)
+    await embed_pending(store)
+    assert (await job(store, "job2")).finished_at is not None
 
 
-def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a"), document("b"))
-        await accept(store, document("a"), document("a"), job_id="job2")
-        (first, *_) = (await store.pending(after=0, limit=10, without=())).documents
-        await store.fail(first.row_id, "x" * 5000)
-        await store.fail(first.row_id, "again")
-        one, two = await job(store), await job(store, "job2")
-        assert (one.processed, one.failed, one.finished_at) == (1, 1, None)
-        assert (two.processed, two.failed) == (2, 2)
-        assert two.finished_at is not None
-        assert one.failures == two.failures == [("a", "x" * 1000)]
-        assert await view(store, "a") is None
-        assert await counts(store) == (0, 1)
-
-    run(test)
+async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(store: SqliteStore):
+    await accept(store, document("a"), document("b"))
+    await accept(store, document("a"), document("a"), job_id="job2")
+    (first, *_) = (await store.pending(after=0, limit=10, without=())).documents
+    await store.fail(first.row_id, "x" * 5000)
+    await store.fail(first.row_id, "again")
+    one, two = await job(store), await job(store, "job2")
+    assert (one.processed, one.failed, one.finished_at) == (1, 1, None)
+    assert (two.processed, two.failed) == (2, 2)
+    assert two.finished_at is not None
+    assert one.failures == two.failures == [("a", "x" * 1000)]
+    assert await view(store, "a") is None
+    assert await counts(store) == (0, 1)
 
 
-def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, *(document(f"d{number}") for number in range(103)))
-        for waiting in (await store.pending(after=0, limit=200, without=())).documents:
-            await store.fail(waiting.row_id, "no")
-        failed = await job(store)
-        assert (failed.failed, len(failed.failures), failed.failures[99]) == (103, 100, ("d99", "no"))
-
-    run(test)
+async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(store: SqliteStore):
+    await accept(store, *(document(f"d{number}") for number in range(103)))
+    for waiting in (await store.pending(after=0, limit=200, without=())).documents:
+        await store.fail(waiting.row_id, "no")
+    failed = await job(store)
+    assert (failed.failed, len(failed.failures), failed.failures[99]) == (103, 100, ("d99", "no"))
 
 
-def test_failing_what_is_embedded_already_changes_nothing(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a"))
-        (row,) = (await store.pending(after=0, limit=1, without=())).documents
-        await embed_pending(store)
-        await store.fail(row.row_id, "late")
-        assert (await job(store)).failed == 0
-        assert await view(store, "a") == ("text of a", "{}", True)
-
-    run(test)
+async def test_failing_what_is_embedded_already_changes_nothing(store: SqliteStore):
+    await accept(store, document("a"))
+    (row,) = (await store.pending(after=0, limit=1, without=())).documents
+    await embed_pending(store)
+    await store.fail(row.row_id, "late")
+    assert (await job(store)).failed == 0
+    assert await view(store, "a") == ("text of a", "{}", True)
 
 
-def test_completing_what_was_replaced_or_deleted_meanwhile_is_passed_over(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a", "one"), document("b"), document("c"))
-        batch = await store.pending(after=0, limit=10, without=())
-        await accept(store, document("a", "two"), job_id="job2")
-        await store.delete("default", "b")
-        embedded = EmbeddedBatch(
-            batch.collection_id,
-            [waiting.row_id for waiting in batch.documents],
-            vectors_of([waiting.text for waiting in batch.documents]),
-            MODEL,
-            FINGERPRINT,
-            NOW,
-        )
-        assert await store.complete(embedded) == 1
-        assert await store.complete(embedded) == 0
-        assert await view(store, "a") == ("two", "{}", False)
-        assert await view(store, "b") is None
-        assert await counts(store) == (1, 1)
-        assert (await job(store)).finished_at is not None
-
-    run(test)
+async def test_completing_what_was_replaced_or_deleted_meanwhile_is_passed_over(store: SqliteStore):
+    await accept(store, document("a", "one"), document("b"), document("c"))
+    batch = await store.pending(after=0, limit=10, without=())
+    await accept(store, document("a", "two"), job_id="job2")
+    await store.delete("default", "b")
+    embedded = EmbeddedBatch(
+        batch.collection_id,
+        [waiting.row_id for waiting in batch.documents],
+        vectors_of([waiting.text for waiting in batch.documents]),
+        MODEL,
+        FINGERPRINT,
+        NOW,
+    )
+    assert await store.complete(embedded) == 1
+    assert await store.complete(embedded) == 0
+    assert await view(store, "a") == ("two", "{}", False)
+    assert await view(store, "b") is None
+    assert await counts(store) == (1, 1)
+    assert (await job(store)).finished_at is not None
 
 
-def test_a_deleted_document_is_gone_in_all_its_versions(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a", "old"), document("b")])
-        await accept(store, document("a", "new"), job_id="job2")
-        assert await store.delete("default", "a")
-        assert not await store.delete("default", "a")
-        assert not await store.delete("nowhere", "a")
-        assert await view(store, "a") is None
-        assert await waiting_texts(store) == []
-        assert await counts(store) == (1, 0)
-        assert (await job(store, "job2")).finished_at is not None
-        await ingest(store, [document("a", "old")], job_id="job3")
-        assert await view(store, "a") == ("old", "{}", True)
-
-    run(test)
+async def test_a_deleted_document_is_gone_in_all_its_versions(store: SqliteStore):
+    await ingest(store, [document("a", "old"), document("b")])
+    await accept(store, document("a", "new"), job_id="job2")
+    assert await store.delete("default", "a")
+    assert not await store.delete("default", "a")
+    assert not await store.delete("nowhere", "a")
+    assert await view(store, "a") is None
+    assert await waiting_texts(store) == []
+    assert await counts(store) == (1, 0)
+    assert (await job(store, "job2")).finished_at is not None
+    await ingest(store, [document("a", "old")], job_id="job3")
+    assert await view(store, "a") == ("old", "{}", True)
 
 
-def test_pending_documents_are_given_in_order_of_one_collection_and_without_those_passed_over(store: SqliteStore):
-    async def test() -> None:
-        for number in range(6):
-            name = "odd" if number % 2 else "even"
-            await store.accept(f"job{number}", name, [document(f"d{number}")], NOW)
-        even = await store.pending(after=0, limit=2, without=())
-        assert (even.collection, [waiting.text for waiting in even.documents]) == (
-            "even",
-            ["text of d0", "text of d2"],
-        )
-        after = await store.pending(after=even.documents[0].row_id, limit=10, without=())
-        assert (after.collection, len(after.documents)) == ("odd", 3)
-        odd = await store.pending(after=0, limit=10, without={even.collection_id})
-        assert odd.collection == "odd"
-        assert (await store.pending(after=0, limit=10, without={even.collection_id, odd.collection_id})).documents == []
-
-    run(test)
+async def test_pending_documents_are_given_in_order_of_one_collection_and_without_those_passed_over(store: SqliteStore):
+    for number in range(6):
+        name = "odd" if number % 2 else "even"
+        await store.accept(f"job{number}", name, [document(f"d{number}")], NOW)
+    even = await store.pending(after=0, limit=2, without=())
+    assert (even.collection, [waiting.text for waiting in even.documents]) == (
+        "even",
+        ["text of d0", "text of d2"],
+    )
+    after = await store.pending(after=even.documents[0].row_id, limit=10, without=())
+    assert (after.collection, len(after.documents)) == ("odd", 3)
+    odd = await store.pending(after=0, limit=10, without={even.collection_id})
+    assert odd.collection == "odd"
+    assert (await store.pending(after=0, limit=10, without={even.collection_id, odd.collection_id})).documents == []
 
 
-def test_a_job_counts_what_was_cut_also_where_nothing_is_embedded_again(store: SqliteStore):
-    async def test() -> None:
-        await accept(store, document("a"), document("b"), document("c"))
-        batch = await store.pending(after=0, limit=10, without=())
-        rows = [waiting.row_id for waiting in batch.documents]
-        vectors = vectors_of([waiting.text for waiting in batch.documents])
-        coverages = [Coverage(truncated=True), Coverage(unknown=1.0), WHOLE]
-        await store.complete(EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, coverages))
-        first = await job(store)
-        assert (first.processed, first.truncated, first.unreadable) == (3, 1, 1)
-        same = await accept(store, document("a"), document("b", metadata='{"n":1}'), document("c"), job_id="again")
-        assert (same.processed, same.unchanged, same.truncated, same.unreadable) == (3, 2, 1, 1)
-        for doc_id, coverage in zip("abc", coverages, strict=True):
-            found = await store.document("default", doc_id)
-            assert found is not None
-            assert found.coverage == coverage
-        await accept(store, document("a", "a newer text"), job_id="newer")
-        waiting = await store.document("default", "a")
-        assert waiting is not None
-        assert waiting.coverage is None
-
-    run(test)
+async def test_a_job_counts_what_was_cut_also_where_nothing_is_embedded_again(store: SqliteStore):
+    await accept(store, document("a"), document("b"), document("c"))
+    batch = await store.pending(after=0, limit=10, without=())
+    rows = [waiting.row_id for waiting in batch.documents]
+    vectors = vectors_of([waiting.text for waiting in batch.documents])
+    coverages = [Coverage(truncated=True), Coverage(unknown=1.0), WHOLE]
+    await store.complete(EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, coverages))
+    first = await job(store)
+    assert (first.processed, first.truncated, first.unreadable) == (3, 1, 1)
+    same = await accept(store, document("a"), document("b", metadata='{"n":1}'), document("c"), job_id="again")
+    assert (same.processed, same.unchanged, same.truncated, same.unreadable) == (3, 2, 1, 1)
+    for doc_id, coverage in zip("abc", coverages, strict=True):
+        found = await store.document("default", doc_id)
+        assert found is not None
+        assert found.coverage == coverage
+    await accept(store, document("a", "a newer text"), job_id="newer")
+    waiting = await store.document("default", "a")
+    assert waiting is not None
+    assert waiting.coverage is None

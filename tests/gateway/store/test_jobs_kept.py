@@ -9,7 +9,6 @@ import pytest
 from tandem_gateway.adapters.sqlite import store as store_module
 from tandem_gateway.adapters.sqlite import writes
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tests.support.fakes import run
 from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened
 
 FEW = writes.Limits(LIMITS.collections, LIMITS.pending_documents, finished_jobs=3)
@@ -23,12 +22,12 @@ def jobs(data_dir: Path) -> list[str]:
     return sorted(row[0] for row in dump(data_dir)["jobs"])
 
 
-def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jobs(
+async def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(store_module, "_JOBS_BETWEEN_LOOKS", 4)
 
-    async def test() -> None:
+    with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "first")
         await store.accept("waits", "other", [document("b")], NOW)
         for number in range(100, 150):
@@ -38,16 +37,13 @@ def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jobs(
         assert await store.job("100") is None
         assert await store.job("first") is None
         await store.forget_jobs(0.0)
-
-    with opened(tmp_path, FEW) as store:
-        run(test)
     assert jobs(tmp_path) == ["147", "148", "149", "waits"]
 
 
-def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(writes, "JOBS_AT_ONCE", 2)
 
-    async def test() -> None:
+    with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "0")
         await store.accept("1", "default", [document("b")], NOW)
         (waiting,) = (await store.pending(after=0, limit=9, without=())).documents
@@ -59,16 +55,13 @@ def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, 
         assert store.commits == commits + 3
         assert await store.forget_jobs(2 * NOW + 7) == 2
         assert await store.forget_jobs(3 * NOW) == 1
-
-    with opened(tmp_path, FEW) as store:
-        run(test)
     assert jobs(tmp_path) == []
     assert dump(tmp_path)["failures"] == []
 
 
 @pytest.mark.parametrize("count", [3, 60])
-def test_to_delete_a_collection_takes_as_many_statements_however_many_documents_wait(tmp_path: Path, count: int):
-    async def test() -> None:
+async def test_to_delete_a_collection_takes_as_many_statements_however_many_documents_wait(tmp_path: Path, count: int):
+    with opened(tmp_path) as store:
         await ingest(store, [document("live")], "done", "gone")
         await store.accept("stays", "default", [document("a")], NOW)
         await store.accept("waits", "gone", [document(str(number)) for number in range(count)], NOW)
@@ -90,8 +83,5 @@ def test_to_delete_a_collection_takes_as_many_statements_however_many_documents_
         job = await store.job("stays")
         assert job is not None
         assert (job.processed, job.finished_at) == (0, None)
-
-    with opened(tmp_path) as store:
-        run(test)
     with opened(tmp_path):  # which checks all of it
         pass

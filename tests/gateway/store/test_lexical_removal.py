@@ -210,30 +210,27 @@ def test_a_dropped_collection_leaves_the_file(store: SqliteStore, follower: Lexi
     assert b"canaryqx7" not in file_content(tmp_path)
 
 
-def test_a_single_removal_is_merged_away_when_its_time_has_come(
+async def test_a_single_removal_is_merged_away_when_its_time_has_come(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(thread_module, "_IDLE_SECONDS", 0.01)
 
-    async def test() -> None:
-        texts = {"secret": "canaryqx7", **{f"d{n}": f"filler {n}" for n in range(100)}}
-        await ingest(store, [document(*item) for item in texts.items()])
-        lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits())
-        lexical.start().result(WAIT_SECONDS)
-        await lexical.search("default", "filler", 1, timeout=WAIT_SECONDS)
-        await store.delete("default", "secret")
+    texts = {"secret": "canaryqx7", **{f"d{n}": f"filler {n}" for n in range(100)}}
+    await ingest(store, [document(*item) for item in texts.items()])
+    lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits())
+    lexical.start().result(WAIT_SECONDS)
+    await lexical.search("default", "filler", 1, timeout=WAIT_SECONDS)
+    await store.delete("default", "secret")
 
-        async def waiting() -> bool:
-            return bool(lexical._require_follower()._unmerged_since)
+    async def waiting() -> bool:
+        return bool(lexical._require_follower()._unmerged_since)
 
-        await eventually(waiting, lambda something: something)
-        assert b"canaryqx7" in file_content(tmp_path)
-        monkeypatch.setattr(follower_module, "_MERGE_SECONDS", 0.0)  # nothing else happens: the idle thread looks
-        await eventually(waiting, lambda something: not something)
-        assert b"canaryqx7" not in file_content(tmp_path)
-        await asyncio.to_thread(lexical.close)
-
-    run(test)
+    await eventually(waiting, lambda something: something)
+    assert b"canaryqx7" in file_content(tmp_path)
+    monkeypatch.setattr(follower_module, "_MERGE_SECONDS", 0.0)  # nothing else happens: the idle thread looks
+    await eventually(waiting, lambda something: not something)
+    assert b"canaryqx7" not in file_content(tmp_path)
+    await asyncio.to_thread(lexical.close)
 
 
 def test_a_merge_that_was_killed_is_done_after_the_restart(

@@ -9,17 +9,17 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, explain
 from tandem_gateway.errors import StorageUnavailable, for_log
-from tests.support.fakes import run
 from tests.support.stores import NOW, document, ingest, open_store, opened
 
 
 @pytest.mark.parametrize("how", ["all", "database", "log", "moved", "replaced"])
-def test_a_write_to_files_that_are_gone_fails(tmp_path: Path, how: str):
+async def test_a_write_to_files_that_are_gone_fails(tmp_path: Path, how: str):
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     path = data_dir / FILE_NAME
 
-    async def test() -> None:
+    store = open_store(data_dir)
+    try:
         await ingest(store, [document("a")])
         if how == "all":
             shutil.rmtree(data_dir)
@@ -40,21 +40,17 @@ def test_a_write_to_files_that_are_gone_fails(tmp_path: Path, how: str):
         with pytest.raises(StorageUnavailable, match="removed or replaced"):
             await store.collections()
         assert store.write_failure is not None
-
-    store = open_store(data_dir)
-    try:
-        run(test)
     finally:
         store.close()
 
 
-def test_a_write_that_fails_is_told_of_until_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_write_that_fails_is_told_of_until_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(connection: sqlite3.Connection, counter: str) -> int:
         connection.execute("PRAGMA max_page_count=1")
         connection.execute("CREATE TABLE more (x)")
         raise AssertionError("there was room")
 
-    async def test() -> None:
+    with opened(tmp_path) as store:
         assert store.write_failure is None
         with monkeypatch.context() as context:
             context.setattr("tandem_gateway.adapters.sqlite.writes.next_number", full)
@@ -68,9 +64,6 @@ def test_a_write_that_fails_is_told_of_until_one_succeeds(tmp_path: Path, monkey
         await store.accept("two", "default", [document("a")], NOW)
         assert store.write_failure is None
 
-    with opened(tmp_path) as store:
-        run(test)
-
 
 def test_what_clients_are_told_names_no_file_and_quotes_no_library():
     for error in (sqlite3.OperationalError("near x"), sqlite3.DatabaseError("malformed")):
@@ -81,18 +74,19 @@ def test_what_clients_are_told_names_no_file_and_quotes_no_library():
         assert "/secret/place" in for_log(found)
 
 
-def test_what_is_deleted_is_not_in_the_files_any_more(tmp_path: Path):
+def files_with(folder: Path, word: bytes) -> list[str]:
+    return [path.name for path in folder.iterdir() if path.is_file() and word in path.read_bytes()]
+
+
+async def test_what_is_deleted_is_not_in_the_files_any_more(tmp_path: Path):
     secret = "a word that nobody else has: zyzzyva"
 
-    async def test() -> None:
+    with opened(tmp_path) as store:
         filler = [document(f"kept {number}", "kept " * 300) for number in range(30)]
         await ingest(store, [*filler, document("gone", secret), document("also", secret * 500)])
         assert await store.delete("default", "gone")
         assert await store.delete("default", "also")
-
-    with opened(tmp_path) as store:
-        run(test)
-    assert not [path.name for path in tmp_path.iterdir() if path.is_file() and b"zyzzyva" in path.read_bytes()]
+    assert files_with(tmp_path, b"zyzzyva") == []
     connection = connect(tmp_path / FILE_NAME, writable=True)
     assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
     connection.close()

@@ -37,6 +37,8 @@ from tests.gateway.store.model import Model
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
 from tests.support.stores import NOW, document, open_store
 
+pytestmark = pytest.mark.slow
+
 R = TypeVar("R")
 
 SMALL = Sizes(graph=2, second_graph=3)

@@ -11,15 +11,12 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
-from tests.support.fakes import WAIT_SECONDS, eventually, run
+from tests.support.fakes import WAIT_SECONDS, eventually
 from tests.support.stores import NOW, document, dump, embed_pending, ingest, opened
 
 
-def names(store: SqliteStore) -> list[str]:
-    async def look() -> list[str]:
-        return [record.name for record in await store.collections()]
-
-    return run(look)
+async def names(store: SqliteStore) -> list[str]:
+    return [record.name for record in await store.collections()]
 
 
 def sound(data_dir: Path) -> bool:
@@ -35,232 +32,193 @@ async def queued(store: SqliteStore, count: int) -> None:
     await eventually(lambda: asyncio.sleep(0, store._writer._queue.qsize()), lambda size: size >= count)
 
 
-def test_a_new_store_has_the_default_collection_alone(store: SqliteStore):
-    assert names(store) == ["default"]
+async def test_a_new_store_has_the_default_collection_alone(store: SqliteStore):
+    assert await names(store) == ["default"]
 
 
-def test_a_collection_is_made_by_its_first_documents_and_goes_with_all_of_them(store: SqliteStore, tmp_path: Path):
-    async def test() -> None:
-        await ingest(store, [document("a"), document("b")], collection="books")
-        await store.accept("job2", "books", [document("b", "newer"), document("c")], NOW)
-        assert await store.delete_collection("books")
-        assert not await store.delete_collection("books")
-        assert await store.document("books", "a") is None
-        assert (await store.pending(after=0, limit=10, without=())).documents == []
-        job = await store.job("job2")
-        assert job is not None
-        assert (job.processed, job.finished_at is not None) == (2, True)
-
-    run(test)
-    assert names(store) == ["default"]
+async def test_a_collection_is_made_by_its_first_documents_and_goes_with_all_of_them(
+    store: SqliteStore, tmp_path: Path
+):
+    await ingest(store, [document("a"), document("b")], collection="books")
+    await store.accept("job2", "books", [document("b", "newer"), document("c")], NOW)
+    assert await store.delete_collection("books")
+    assert not await store.delete_collection("books")
+    assert await store.document("books", "a") is None
+    assert (await store.pending(after=0, limit=10, without=())).documents == []
+    job = await store.job("job2")
+    assert job is not None
+    assert (job.processed, job.finished_at is not None) == (2, True)
+    assert await names(store) == ["default"]
     assert sound(tmp_path)
 
 
-def test_a_collection_that_comes_again_has_another_number_and_may_have_another_model(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a")], collection="books")
-        first = next(record for record in await store.collections() if record.name == "books")
-        await store.delete_collection("books")
-        await store.accept("job2", "books", [document("a")], NOW)
-        await embed_pending(store, fingerprint="another")
-        second = next(record for record in await store.collections() if record.name == "books")
-        assert second.collection_id > first.collection_id
-        assert second.fingerprint == "another"
-
-    run(test)
+async def test_a_collection_that_comes_again_has_another_number_and_may_have_another_model(store: SqliteStore):
+    await ingest(store, [document("a")], collection="books")
+    first = next(record for record in await store.collections() if record.name == "books")
+    await store.delete_collection("books")
+    await store.accept("job2", "books", [document("a")], NOW)
+    await embed_pending(store, fingerprint="another")
+    second = next(record for record in await store.collections() if record.name == "books")
+    assert second.collection_id > first.collection_id
+    assert second.fingerprint == "another"
 
 
-def test_one_id_in_two_collections_is_two_documents(store: SqliteStore):
-    async def test() -> None:
-        await ingest(store, [document("a", "one")])
-        await ingest(store, [document("a", "two")], job_id="job2", collection="books")
-        assert await store.delete("default", "a")
-        view = await store.document("books", "a")
-        assert view is not None
-        assert view.text == "two"
-
-    run(test)
+async def test_one_id_in_two_collections_is_two_documents(store: SqliteStore):
+    await ingest(store, [document("a", "one")])
+    await ingest(store, [document("a", "two")], job_id="job2", collection="books")
+    assert await store.delete("default", "a")
+    view = await store.document("books", "a")
+    assert view is not None
+    assert view.text == "two"
 
 
-def test_more_collections_than_allowed_are_refused_by_name(store: SqliteStore):
-    async def test() -> None:
-        for number in range(4):
-            await store.accept(f"job{number}", f"c{number}", [document("a")], NOW)
-        with pytest.raises(InvalidRequest, match="TANDEM_MAX_COLLECTIONS") as caught:
-            await store.accept("job9", "one-more", [document("a")], NOW)
-        assert (caught.value.param, caught.value.code) == ("collection", "limit_exceeded")
-        assert await store.job("job9") is None
-        await store.accept("job5", "c0", [document("b")], NOW)
-
-    run(test)
-    assert names(store) == ["c0", "c1", "c2", "c3", "default"]
+async def test_more_collections_than_allowed_are_refused_by_name(store: SqliteStore):
+    for number in range(4):
+        await store.accept(f"job{number}", f"c{number}", [document("a")], NOW)
+    with pytest.raises(InvalidRequest, match="TANDEM_MAX_COLLECTIONS") as caught:
+        await store.accept("job9", "one-more", [document("a")], NOW)
+    assert (caught.value.param, caught.value.code) == ("collection", "limit_exceeded")
+    assert await store.job("job9") is None
+    await store.accept("job5", "c0", [document("b")], NOW)
+    assert await names(store) == ["c0", "c1", "c2", "c3", "default"]
 
 
-def test_more_waiting_documents_than_allowed_are_refused_whole(tmp_path: Path):
-    async def test() -> None:
-        with opened(tmp_path, Limits(collections=5, pending_documents=3, finished_jobs=10)) as store:
-            await store.accept("job", "default", [document("a"), document("b")], NOW)
-            with pytest.raises(Overloaded, match="TANDEM_MAX_PENDING_DOCUMENTS"):
-                await store.accept("job2", "other", [document("c"), document("d")], NOW)
-            assert await store.job("job2") is None
-            await embed_pending(store)
-            assert (await store.accept("job3", "default", [document("c"), document("d")], NOW)).total == 2
-
-    run(test)
+async def test_more_waiting_documents_than_allowed_are_refused_whole(tmp_path: Path):
+    with opened(tmp_path, Limits(collections=5, pending_documents=3, finished_jobs=10)) as store:
+        await store.accept("job", "default", [document("a"), document("b")], NOW)
+        with pytest.raises(Overloaded, match="TANDEM_MAX_PENDING_DOCUMENTS"):
+            await store.accept("job2", "other", [document("c"), document("d")], NOW)
+        assert await store.job("job2") is None
+        await embed_pending(store)
+        assert (await store.accept("job3", "default", [document("c"), document("d")], NOW)).total == 2
 
 
-def test_an_unknown_job_is_none(store: SqliteStore):
-    async def test() -> None:
-        assert await store.job("job_unknown") is None
-
-    run(test)
+async def test_an_unknown_job_is_none(store: SqliteStore):
+    assert await store.job("job_unknown") is None
 
 
-def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(store: SqliteStore, tmp_path: Path):
-    async def test() -> None:
-        await store.accept("failed", "default", [document("x")], NOW)
-        (row,) = (await store.pending(after=0, limit=1, without=())).documents
-        await store.fail(row.row_id, "no")
-        await store.accept("running", "default", [document("a")], NOW)
-        finished = (await store.job("failed")).finished_at  # type: ignore[union-attr]
-        assert finished is not None
-        assert await store.forget_jobs(finished) == 0
-        assert await store.forget_jobs(finished + 1) == 1
-        assert await store.job("failed") is None
-        assert await store.job("running") is not None
-
-    run(test)
+async def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(store: SqliteStore, tmp_path: Path):
+    await store.accept("failed", "default", [document("x")], NOW)
+    (row,) = (await store.pending(after=0, limit=1, without=())).documents
+    await store.fail(row.row_id, "no")
+    await store.accept("running", "default", [document("a")], NOW)
+    finished = (await store.job("failed")).finished_at  # type: ignore[union-attr]
+    assert finished is not None
+    assert await store.forget_jobs(finished) == 0
+    assert await store.forget_jobs(finished + 1) == 1
+    assert await store.job("failed") is None
+    assert await store.job("running") is not None
     assert sound(tmp_path)
     assert dump(tmp_path)["failures"] == []
 
 
-def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store: SqliteStore, tmp_path: Path):
-    async def test() -> None:
-        writer = store._writer
+async def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store: SqliteStore, tmp_path: Path):
+    writer = store._writer
+    gate, entered = threading.Event(), threading.Event()
+
+    def hold(_: object) -> None:
+        entered.set()
+        assert gate.wait(WAIT_SECONDS)
+
+    held = writer.submit(hold)
+    assert entered.wait(WAIT_SECONDS)
+    # All of these wait, and share the next commit.
+    good1 = asyncio.create_task(store.accept("good1", "default", [document("a")], NOW))
+    bad = asyncio.create_task(store.accept("good1", "default", [document("b")], NOW))  # a job's id, used twice
+    bug = writer.submit(lambda connection: connection.execute("INSERT INTO nowhere VALUES (1)"))
+    good2 = asyncio.create_task(store.accept("good2", "default", [document("c")], NOW))
+    await queued(store, 4)
+    gate.set()
+    assert held.result(WAIT_SECONDS) is None
+    outcomes = await asyncio.gather(good1, bad, good2, return_exceptions=True)
+    assert isinstance(outcomes[1], Exception)
+    assert bug.exception(WAIT_SECONDS) is not None
+    batch = await store.pending(after=0, limit=10, without=())
+    assert [waiting.text for waiting in batch.documents] == ["text of a", "text of c"]
+    assert sound(tmp_path)
+
+
+async def test_writes_that_wait_share_one_commit(tmp_path: Path):
+    commits: list[int] = []
+
+    with opened(tmp_path, on_commit=lambda seconds, writes: commits.append(writes)) as store:
         gate, entered = threading.Event(), threading.Event()
 
         def hold(_: object) -> None:
             entered.set()
             assert gate.wait(WAIT_SECONDS)
 
-        held = writer.submit(hold)
+        store._writer.submit(hold)
         assert entered.wait(WAIT_SECONDS)
-        # All of these wait, and share the next commit.
-        good1 = asyncio.create_task(store.accept("good1", "default", [document("a")], NOW))
-        bad = asyncio.create_task(store.accept("good1", "default", [document("b")], NOW))  # a job's id, used twice
-        bug = writer.submit(lambda connection: connection.execute("INSERT INTO nowhere VALUES (1)"))
-        good2 = asyncio.create_task(store.accept("good2", "default", [document("c")], NOW))
-        await queued(store, 4)
+        accepted = [
+            asyncio.create_task(store.accept(f"job{number}", "default", [document(f"d{number}")], NOW))
+            for number in range(10)
+        ]
+        await queued(store, 10)
         gate.set()
-        assert held.result(WAIT_SECONDS) is None
-        outcomes = await asyncio.gather(good1, bad, good2, return_exceptions=True)
-        assert isinstance(outcomes[1], Exception)
-        assert bug.exception(WAIT_SECONDS) is not None
-        batch = await store.pending(after=0, limit=10, without=())
-        assert [waiting.text for waiting in batch.documents] == ["text of a", "text of c"]
-
-    run(test)
-    assert sound(tmp_path)
-
-
-def test_writes_that_wait_share_one_commit(tmp_path: Path):
-    commits: list[int] = []
-
-    async def test() -> None:
-        with opened(tmp_path, on_commit=lambda seconds, writes: commits.append(writes)) as store:
-            gate, entered = threading.Event(), threading.Event()
-
-            def hold(_: object) -> None:
-                entered.set()
-                assert gate.wait(WAIT_SECONDS)
-
-            store._writer.submit(hold)
-            assert entered.wait(WAIT_SECONDS)
-            accepted = [
-                asyncio.create_task(store.accept(f"job{number}", "default", [document(f"d{number}")], NOW))
-                for number in range(10)
-            ]
-            await queued(store, 10)
-            gate.set()
-            await asyncio.gather(*accepted)
-
-    run(test)
+        await asyncio.gather(*accepted)
     assert commits == [1, 10]
 
 
-def test_over_the_bound_of_waiting_writes_a_write_is_refused(tmp_path: Path):
-    async def test() -> None:
-        with opened(tmp_path, max_queued_writes=2) as store:
-            gate, entered = threading.Event(), threading.Event()
+async def test_over_the_bound_of_waiting_writes_a_write_is_refused(tmp_path: Path):
+    with opened(tmp_path, max_queued_writes=2) as store:
+        gate, entered = threading.Event(), threading.Event()
 
-            def hold(_: object) -> None:
-                entered.set()
-                assert gate.wait(WAIT_SECONDS)
+        def hold(_: object) -> None:
+            entered.set()
+            assert gate.wait(WAIT_SECONDS)
 
-            store._writer.submit(hold)
-            assert entered.wait(WAIT_SECONDS)
-            waiting = [store._writer.submit(lambda _: 1) for _ in range(2)]
-            with pytest.raises(Overloaded, match="TANDEM_MAX_QUEUED_WRITES"):
-                await store.accept("job", "default", [document("a")], NOW)
-            gate.set()
-            assert [future.result(WAIT_SECONDS) for future in waiting] == [1, 1]
-            assert (await store.accept("job", "default", [document("a")], NOW)).total == 1
-
-    run(test)
+        store._writer.submit(hold)
+        assert entered.wait(WAIT_SECONDS)
+        waiting = [store._writer.submit(lambda _: 1) for _ in range(2)]
+        with pytest.raises(Overloaded, match="TANDEM_MAX_QUEUED_WRITES"):
+            await store.accept("job", "default", [document("a")], NOW)
+        gate.set()
+        assert [future.result(WAIT_SECONDS) for future in waiting] == [1, 1]
+        assert (await store.accept("job", "default", [document("a")], NOW)).total == 1
 
 
-def test_a_write_that_takes_too_long_says_that_it_may_still_take_effect(tmp_path: Path):
-    async def test() -> None:
-        with opened(tmp_path, write_timeout=0.02) as store:
-            gate = threading.Event()
-            store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))
-            with pytest.raises(DeadlineExceeded, match="may still take effect"):
-                await store.accept("late", "default", [document("a")], NOW)
-            gate.set()
-        with opened(tmp_path) as store:
-            assert (await store.job("late")).total == 1  # type: ignore[union-attr]
-
-    run(test)
+async def test_a_write_that_takes_too_long_says_that_it_may_still_take_effect(tmp_path: Path):
+    with opened(tmp_path, write_timeout=0.02) as store:
+        gate = threading.Event()
+        store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))
+        with pytest.raises(DeadlineExceeded, match="may still take effect"):
+            await store.accept("late", "default", [document("a")], NOW)
+        gate.set()
+    with opened(tmp_path) as store:
+        assert (await store.job("late")).total == 1  # type: ignore[union-attr]
 
 
-def test_a_closed_store_finishes_what_was_queued_and_takes_no_more(tmp_path: Path):
-    async def test() -> None:
-        with opened(tmp_path) as store:
-            gate = threading.Event()
-            store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))
-            accepting = asyncio.create_task(store.accept("job", "default", [document("a")], NOW))
-            await queued(store, 1)
-            closing = asyncio.create_task(asyncio.to_thread(store.close))
-            gate.set()
-            assert (await accepting).total == 1
-            await closing
-            with pytest.raises(StorageUnavailable, match="closed"):
-                await store.accept("job2", "default", [document("b")], NOW)
-
-    run(test)
+async def test_a_closed_store_finishes_what_was_queued_and_takes_no_more(tmp_path: Path):
+    with opened(tmp_path) as store:
+        gate = threading.Event()
+        store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))
+        accepting = asyncio.create_task(store.accept("job", "default", [document("a")], NOW))
+        await queued(store, 1)
+        closing = asyncio.create_task(asyncio.to_thread(store.close))
+        gate.set()
+        assert (await accepting).total == 1
+        await closing
+        with pytest.raises(StorageUnavailable, match="closed"):
+            await store.accept("job2", "default", [document("b")], NOW)
 
 
-def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Path):
-    async def fill() -> None:
-        with opened(tmp_path) as store:
-            await ingest(store, [document(f"d{number}") for number in range(5)])
-            await store.delete("default", "d1")
-            await store.accept("job2", "default", [document("d2", "newer"), document("e")], NOW)
-
-    run(fill)
+async def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Path):
+    with opened(tmp_path) as store:
+        await ingest(store, [document(f"d{number}") for number in range(5)])
+        await store.delete("default", "d1")
+        await store.accept("job2", "default", [document("d2", "newer"), document("e")], NOW)
     before = dump(tmp_path)
 
-    async def look() -> None:
-        with opened(tmp_path) as store:
-            assert dump(tmp_path) == before
-            assert [waiting.text for waiting in (await store.pending(after=0, limit=9, without=())).documents] == [
-                "newer",
-                "text of e",
-            ]
-            await embed_pending(store)
-            assert (await store.job("job2")).finished_at is not None  # type: ignore[union-attr]
+    with opened(tmp_path) as store:
+        assert dump(tmp_path) == before
+        assert [waiting.text for waiting in (await store.pending(after=0, limit=9, without=())).documents] == [
+            "newer",
+            "text of e",
+        ]
+        await embed_pending(store)
+        assert (await store.job("job2")).finished_at is not None  # type: ignore[union-attr]
 
-    run(look)
     counters = {row[0]: row[1] for row in dump(tmp_path)["counters"]}
     assert counters["row"] == 7
     # Five went live, one was deleted, one replaced (two numbers), one more went live.
@@ -268,33 +226,27 @@ def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Path):
     assert sound(tmp_path)
 
 
-def test_row_and_change_numbers_are_never_used_again(store: SqliteStore, tmp_path: Path):
-    async def test() -> None:
-        seen: set[int] = set()
-        for number in range(5):
-            await ingest(store, [document("a", f"version {number}")], job_id=f"job{number}")
-            rows = {row[0] for row in dump(tmp_path)["documents"]}
-            assert not rows & seen
-            seen |= rows
-            await store.delete("default", "a")
-        changes = [row[1] for row in dump(tmp_path)["tombstones"]]
-        assert len(set(changes)) == len(changes) == 5
-
-    run(test)
+async def test_row_and_change_numbers_are_never_used_again(store: SqliteStore, tmp_path: Path):
+    seen: set[int] = set()
+    for number in range(5):
+        await ingest(store, [document("a", f"version {number}")], job_id=f"job{number}")
+        rows = {row[0] for row in dump(tmp_path)["documents"]}
+        assert not rows & seen
+        seen |= rows
+        await store.delete("default", "a")
+    changes = [row[1] for row in dump(tmp_path)["tombstones"]]
+    assert len(set(changes)) == len(changes) == 5
 
 
-def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: SqliteStore, tmp_path: Path):
-    async def test() -> None:
-        await ingest(store, [document("a"), document("b"), document("c")])
-        for doc_id in "abc":
-            await store.delete("default", doc_id)
-        (record,) = await store.collections()
-        numbers = sorted(row[1] for row in dump(tmp_path)["tombstones"])
-        assert await store.forget_tombstones(record.collection_id, numbers[1]) == 2
-        assert [row[1] for row in dump(tmp_path)["tombstones"]] == numbers[2:]
-        assert await store.forget_tombstones(record.collection_id, numbers[0]) == 0
-
-    run(test)
+async def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document("a"), document("b"), document("c")])
+    for doc_id in "abc":
+        await store.delete("default", doc_id)
+    (record,) = await store.collections()
+    numbers = sorted(row[1] for row in dump(tmp_path)["tombstones"])
+    assert await store.forget_tombstones(record.collection_id, numbers[1]) == 2
+    assert [row[1] for row in dump(tmp_path)["tombstones"]] == numbers[2:]
+    assert await store.forget_tombstones(record.collection_id, numbers[0]) == 0
     assert sound(tmp_path)
 
 

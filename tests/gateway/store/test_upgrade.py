@@ -11,7 +11,6 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.notices import RoutineNotice
-from tests.support.fakes import run
 from tests.support.stores import document, embed_pending, opened
 
 # Made by the release before schema version 2: three live documents of which one was deleted, two that wait, one failed.
@@ -43,31 +42,27 @@ def test_an_older_store_is_upgraded_and_says_so(older: Path):
     assert notices == []
 
 
-def test_it_has_every_document_and_job_and_goes_on_from_there(older: Path):
+async def test_it_has_every_document_and_job_and_goes_on_from_there(older: Path):
     with opened(older) as store:
-
-        async def test() -> None:
-            found = await store.document("default", "a/b")
-            assert found is not None
-            assert (found.text, found.metadata, found.embedded, found.coverage) == (
-                "a live text",
-                '{"page":7}',
-                True,
-                None,
-            )
-            assert await store.document("default", "gone") is None
-            done, waits, failed = [await store.job(f"job_{name}") for name in ("live", "waits", "failed")]
-            assert done is not None
-            assert waits is not None
-            assert failed is not None
-            assert (done.processed, done.total, done.truncated) == (3, 3, 0)
-            assert (waits.processed, waits.total, waits.finished_at) == (0, 2, None)
-            assert failed.failures == [("e", "refused")]
-            assert await embed_pending(store) == 2
-            same = await store.accept("job_same", "default", [document("a/b", "a live text", '{"page":7}')], 9.0)
-            assert (same.unchanged, same.truncated) == (1, 0)
-
-        run(test)
+        found = await store.document("default", "a/b")
+        assert found is not None
+        assert (found.text, found.metadata, found.embedded, found.coverage) == (
+            "a live text",
+            '{"page":7}',
+            True,
+            None,
+        )
+        assert await store.document("default", "gone") is None
+        done, waits, failed = [await store.job(f"job_{name}") for name in ("live", "waits", "failed")]
+        assert done is not None
+        assert waits is not None
+        assert failed is not None
+        assert (done.processed, done.total, done.truncated) == (3, 3, 0)
+        assert (waits.processed, waits.total, waits.finished_at) == (0, 2, None)
+        assert failed.failures == [("e", "refused")]
+        assert await embed_pending(store) == 2
+        same = await store.accept("job_same", "default", [document("a/b", "a live text", '{"page":7}')], 9.0)
+        assert (same.unchanged, same.truncated) == (1, 0)
     connection, _ = open_checked(older)  # checks every row again
     connection.close()
 
@@ -99,9 +94,9 @@ def test_a_kill_in_the_middle_leaves_the_older_store(older: Path, done: int):
     assert len(notices) == 1
 
 
-def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
+async def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
     with opened(older) as store:
-        run(lambda: embed_pending(store))
+        await embed_pending(store)
     connection = connect(older / FILE_NAME, writable=True)
     connection.execute("UPDATE documents SET truncated = 0 WHERE doc_id = 'a/b'")
     assert any(line.startswith("documents: 1 rows") for line in check.find_damage(connection))

@@ -1,27 +1,26 @@
 """Fixtures of the unit tests."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.unit.work import Work, working
-from tests.support.fakes import FakeEmbedder, run
+from tests.gateway.unit.work import Scenario, Work, working
+from tests.support.fakes import FakeEmbedder
 from tests.support.stores import opened
 
 
 @pytest.fixture
-def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Run a test with a task that works, without pauses between its tries."""
+def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
+    """A context with a task that works, without pauses between its tries."""
     monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
 
-    def runs(test: Callable[[Work], Awaitable[None]], *, batch: int = 4, calls: int = 2) -> None:
-        async def inside() -> None:
-            with opened(tmp_path) as store:
-                async with working(store, FakeEmbedder(), batch, calls) as work:
-                    await test(work)
+    @asynccontextmanager
+    async def at_work(*, batch: int = 4, calls: int = 2) -> AsyncIterator[Work]:
+        with opened(tmp_path) as store:
+            async with working(store, FakeEmbedder(), batch, calls) as work:
+                yield work
 
-        run(inside)
-
-    return runs
+    return at_work

@@ -11,7 +11,7 @@ from tandem_contract.embed import EmbedRequest
 from tandem_contract.service.memory import utf8_bytes
 from tandem_gateway.adapters.sqlite.batching import first_within
 from tests.gateway.unit.work import working
-from tests.support.fakes import FakeEmbedder, run
+from tests.support.fakes import FakeEmbedder
 from tests.support.stores import document, opened
 
 
@@ -42,8 +42,8 @@ def test_the_bytes_of_a_text_are_those_of_its_utf8(text: str):
     assert utf8_bytes(text) == len(text.encode())
 
 
-def test_no_call_for_documents_has_a_larger_body(tmp_path: Path):
-    async def test() -> None:
+async def test_no_call_for_documents_has_a_larger_body(tmp_path: Path):
+    with opened(tmp_path, batch_bytes=500) as store:
         embedder = FakeEmbedder()
         async with working(store, embedder, batch=8) as work:
             texts = ["\U0001f600" * 90, "a" * 90, "b" * 90, "\U0001f600" * 200, "c", "d"]
@@ -55,6 +55,3 @@ def test_no_call_for_documents_has_a_larger_body(tmp_path: Path):
         assert bodies
         assert max(bodies) < 500 + 100
         assert sorted(text for call in embedder.calls for text in call) == sorted(texts)
-
-    with opened(tmp_path, batch_bytes=500) as store:
-        run(test)

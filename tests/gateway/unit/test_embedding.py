@@ -1,19 +1,18 @@
 """The task that gives stored documents their vectors, against an embedder that misbehaves."""
 
 import asyncio
-from collections.abc import Callable
 
 import pytest
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.unit.work import Work
+from tests.gateway.unit.work import Scenario
 from tests.support.fakes import eventually
 from tests.support.stores import NOW, document
 
 
-def test_everything_that_waits_is_embedded_in_batches(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_everything_that_waits_is_embedded_in_batches(scenario: Scenario):
+    async with scenario() as work:
         ids = [f"d{number}" for number in range(30)]
         await work.accept("job", *ids)
         job = await work.finished("job")
@@ -24,21 +23,17 @@ def test_everything_that_waits_is_embedded_in_batches(scenario: Callable[..., No
         assert await work.count("default") == (30, 0)
         await eventually(lambda: asyncio.sleep(0, sum(work.embedded)), lambda count: count == 30)
 
-    scenario(test)
 
-
-def test_what_arrives_later_is_embedded_too(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_what_arrives_later_is_embedded_too(scenario: Scenario):
+    async with scenario() as work:
         for number in range(4):
             await work.accept(f"job{number}", f"d{number}")
             await work.finished(f"job{number}")
         assert len(work.embedder.calls) == 4
 
-    scenario(test)
 
-
-def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Scenario):
+    async with scenario(calls=3) as work:
         work.embedder.hold()
         await work.accept("job", *(f"d{number}" for number in range(20)))
         await work.embedder.wait_calls(3)
@@ -51,11 +46,9 @@ def test_no_more_calls_than_allowed_and_no_document_in_two(scenario: Callable[..
         await work.finished("job")
         assert len(work.embedder.calls) == 5
 
-    scenario(test, calls=3)
 
-
-def test_so_many_replicas_get_so_many_times_the_calls(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_so_many_replicas_get_so_many_times_the_calls(scenario: Scenario):
+    async with scenario(calls=2) as work:
         work.embedder.hold()
         work.embedder.replicas = 3
         await work.accept("job", *(f"d{number}" for number in range(40)))
@@ -66,22 +59,18 @@ def test_so_many_replicas_get_so_many_times_the_calls(scenario: Callable[..., No
         work.embedder.release()
         await work.finished("job")
 
-    scenario(test, calls=2)
 
-
-def test_the_collections_model_is_asked_for_once_it_has_one(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_the_collections_model_is_asked_for_once_it_has_one(scenario: Scenario):
+    async with scenario() as work:
         await work.accept("first", "a")
         await work.finished("first")
         await work.accept("second", "b")
         await work.finished("second")
         assert work.embedder.wanted == [None, work.embedder.fingerprint]
 
-    scenario(test)
 
-
-def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Scenario):
+    async with scenario() as work:
         work.embedder.unavailable = True
         await work.accept("job", "a", "b")
         await work.embedder.wait_calls(5)
@@ -93,12 +82,10 @@ def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Callable[..., 
         await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("default")), lambda reason: reason is None)
         assert set(work.retried) == {"EmbedderUnavailable"}
 
-    scenario(test)
-
 
 @pytest.mark.parametrize(("switch", "reason"), [("overloaded", "Overloaded"), ("late", "DeadlineExceeded")])
-def test_a_busy_embedder_is_tried_again(scenario: Callable[..., None], switch: str, reason: str):
-    async def test(work: Work) -> None:
+async def test_a_busy_embedder_is_tried_again(scenario: Scenario, switch: str, reason: str):
+    async with scenario() as work:
         setattr(work.embedder, switch, True)
         await work.accept("job", "a")
         await work.embedder.wait_calls(3)
@@ -106,11 +93,9 @@ def test_a_busy_embedder_is_tried_again(scenario: Callable[..., None], switch: s
         assert (await work.finished("job")).failed == 0
         assert set(work.retried) == {reason}
 
-    scenario(test)
 
-
-def test_a_refused_document_fails_alone_with_its_reason(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_a_refused_document_fails_alone_with_its_reason(scenario: Scenario):
+    async with scenario(batch=8) as work:
         work.embedder.rejected = lambda text: text == "text of d5"
         await work.accept("job", *(f"d{number}" for number in range(8)))
         job = await work.finished("job")
@@ -121,11 +106,9 @@ def test_a_refused_document_fails_alone_with_its_reason(scenario: Callable[..., 
         assert await work.store.document("default", "d5") is None
         assert (await work.store.document("default", "d6")).embedded  # type: ignore[union-attr]
 
-    scenario(test, batch=8)
 
-
-def test_a_refused_new_version_leaves_the_old_one_findable(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_a_refused_new_version_leaves_the_old_one_findable(scenario: Scenario):
+    async with scenario() as work:
         await work.accept("job", "a")
         await work.finished("job")
         work.embedder.rejected = lambda text: text == "new"
@@ -136,11 +119,11 @@ def test_a_refused_new_version_leaves_the_old_one_findable(scenario: Callable[..
         assert view is not None
         assert (view.text, view.embedded) == ("text of a", True)
 
-    scenario(test)
 
-
-def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_alone(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_alone(
+    scenario: Scenario,
+):
+    async with scenario() as work:
         work.embedder.broken = lambda text: text == "text of bad"
         await work.accept("job", "good1", "bad", "good2", "good3")
         job = await work.finished("job")
@@ -149,11 +132,9 @@ def test_a_document_at_which_the_embedder_breaks_is_given_up_after_five_tries_al
         assert work.embedder.calls.count(["text of bad"]) == 5
         assert await work.count("default") == (3, 0)
 
-    scenario(test)
 
-
-def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(scenario: Scenario):
+    async with scenario() as work:
         work.embedder.broken = lambda text: True
         await work.accept("job", "a", "b")
         await work.embedder.wait_calls(40)
@@ -163,21 +144,17 @@ def test_an_embedder_that_breaks_at_every_text_costs_no_document_however_long(sc
         job = await work.finished("job")
         assert (job.processed, job.failed) == (2, 0)
 
-    scenario(test)
 
-
-def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: Scenario):
+    async with scenario(calls=1) as work:
         work.embedder.broken = lambda text: len(work.embedder.calls) < 5
         await work.accept("job", "a", "b", "c")
         job = await work.finished("job")
         assert (job.processed, job.failed) == (3, 0)
 
-    scenario(test, calls=1)
 
-
-def test_another_model_stops_that_collection_alone_and_says_so(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_another_model_stops_that_collection_alone_and_says_so(scenario: Scenario):
+    async with scenario() as work:
         await work.accept("old", "a", collection="old")
         await work.finished("old")
         work.embedder.fingerprint = "e" * 32
@@ -194,15 +171,13 @@ def test_another_model_stops_that_collection_alone_and_says_so(scenario: Callabl
         assert work.task.blocked_reason("new") is None
         assert (await work.job("job1")).failed == 0
 
-    scenario(test)
 
-
-def test_a_collection_that_was_stopped_goes_on_with_its_model(
-    scenario: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+async def test_a_collection_that_was_stopped_goes_on_with_its_model(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(embedding_worker, "_MISMATCH_PAUSE", 0.01)
 
-    async def test(work: Work) -> None:
+    async with scenario() as work:
         await work.accept("first", "a")
         await work.finished("first")
         right, work.embedder.fingerprint = work.embedder.fingerprint, "e" * 32
@@ -213,11 +188,9 @@ def test_a_collection_that_was_stopped_goes_on_with_its_model(
         assert (job.processed, job.failed) == (2, 0)
         await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("default")), lambda reason: reason is None)
 
-    scenario(test)
 
-
-def test_what_was_cut_or_could_not_be_read_is_counted_in_the_job_and_in_metrics(scenario: Callable[..., None]):
-    async def test(work: Work) -> None:
+async def test_what_was_cut_or_could_not_be_read_is_counted_in_the_job_and_in_metrics(scenario: Scenario):
+    async with scenario() as work:
         known = {"text of d1": Coverage(truncated=True), "text of d3": Coverage(truncated=True, unknown=0.9)}
         work.embedder.coverage = lambda text: known.get(text, WHOLE)
         await work.accept("job", *(f"d{number}" for number in range(6)))
@@ -227,5 +200,3 @@ def test_what_was_cut_or_could_not_be_read_is_counted_in_the_job_and_in_metrics(
         found = await work.store.document("default", "d3")
         assert found is not None
         assert found.coverage == Coverage(truncated=True, unknown=0.9)
-
-    scenario(test)

@@ -14,7 +14,8 @@ from tandem_gateway.adapters.http_client import Http1Client, ResponseTooLarge
 from tandem_gateway.errors import EmbedderBroken, EmbedderRejected, GatewayError
 from tests.gateway.unit.answers import packed
 from tests.gateway.unit.test_http1 import embed, over_tcp, read_request
-from tests.support.fakes import MODEL, run
+from tests.support.fakes import MODEL
+from tests.support.tcp import start_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"transfer-encoding: chunked\r\n\r\n"
@@ -38,9 +39,8 @@ def headers() -> Iterator[bytes]:
         number += 1000
 
 
-def fails_with(pieces: Callable[[], Iterator[bytes]]) -> GatewayError:
+async def fails_with(pieces: Callable[[], Iterator[bytes]]) -> GatewayError:
     """Return the error of a call whose embedder sends this, without end."""
-    found: list[GatewayError] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -51,13 +51,10 @@ def fails_with(pieces: Callable[[], Iterator[bytes]]) -> GatewayError:
             await reader.read()
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         with pytest.raises(GatewayError) as caught:
             await embed(client, timeout=20.0)
-        found.append(caught.value)
-
-    over_tcp(handler, use)
-    return found[0]
+    return caught.value
 
 
 @pytest.mark.parametrize(
@@ -74,8 +71,8 @@ def fails_with(pieces: Callable[[], Iterator[bytes]]) -> GatewayError:
     ],
     ids=["headers", "a header", "a name", "a reason", "interim answers", "trailers", "a trailer", "a chunk extension"],
 )
-def test_a_head_or_trailer_without_end_is_cut_off(pieces: Callable[[], Iterator[bytes]]):
-    error = fails_with(pieces)
+async def test_a_head_or_trailer_without_end_is_cut_off(pieces: Callable[[], Iterator[bytes]]):
+    error = await fails_with(pieces)
     assert isinstance(error, EmbedderBroken)
     assert "head" in str(error)
     assert "16384 bytes" in str(error)
@@ -93,54 +90,51 @@ def test_a_head_or_trailer_without_end_is_cut_off(pieces: Callable[[], Iterator[
     ],
     ids=["with a length", "in chunks", "in tiny chunks", "until the end", "only announced", "an error"],
 )
-def test_a_body_larger_than_any_answer_to_the_question_is_not_read(pieces: Callable[[], Iterator[bytes]]):
-    error = fails_with(pieces)
+async def test_a_body_larger_than_any_answer_to_the_question_is_not_read(pieces: Callable[[], Iterator[bytes]]):
+    error = await fails_with(pieces)
     assert isinstance(error, EmbedderBroken)
     assert "at most" in str(error)
 
 
-def test_as_many_vectors_as_asked_of_the_largest_dimension_are_read():
-    async def test() -> None:
-        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
-            writer.write(OK + b"content-length: %d\r\n\r\n" % most + b"x" * most)
-            await writer.drain()
-            writer.close()
+async def test_as_many_vectors_as_asked_of_the_largest_dimension_are_read():
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(OK + b"content-length: %d\r\n\r\n" % most + b"x" * most)
+        await writer.drain()
+        writer.close()
 
-        most = 2 * contract.MAX_DIM * 4 + (64 << 10)
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        client = Http1Client(url, max_connections=1)
-        for less in (0, 1):
-            request = client.request("POST", "/x", {}, b"", timeout=5.0, fresh=True, most_bytes=most - less)
-            if less:
-                with pytest.raises(ResponseTooLarge, match=f"{most - 1} bytes"):
-                    await request
-            else:
-                assert len((await request).body) == most
-        with pytest.raises(EmbedderBroken, match="cannot be read"):
-            await HttpEmbedder(url, client).embed(["one", "two"], kind="query", priority="bulk", timeout=5.0)
-        client.close()
-        server.close()
-        await server.wait_closed()
-
-    run(test)
+    most = 2 * contract.MAX_DIM * 4 + (64 << 10)
+    server = await start_server(handler, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    client = Http1Client(url, max_connections=1)
+    for less in (0, 1):
+        request = client.request("POST", "/x", {}, b"", timeout=5.0, fresh=True, most_bytes=most - less)
+        if less:
+            with pytest.raises(ResponseTooLarge, match=f"{most - 1} bytes"):
+                await request
+        else:
+            assert len((await request).body) == most
+    with pytest.raises(EmbedderBroken, match="cannot be read"):
+        await HttpEmbedder(url, client).embed(["one", "two"], kind="query", priority="bulk", timeout=5.0)
+    client.close()
+    server.close()
+    await server.wait_closed()
 
 
-def answering(status: int, body: bytes) -> GatewayError:
-    return fails_with(lambda: iter([b"HTTP/1.1 %d A\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body]))
+async def answering(status: int, body: bytes) -> GatewayError:
+    return await fails_with(lambda: iter([b"HTTP/1.1 %d A\r\ncontent-length: %d\r\n\r\n" % (status, len(body)) + body]))
 
 
 @pytest.mark.parametrize("name", ["model", "fingerprint"])
 @pytest.mark.parametrize("text", ["m" * 129, ""])
-def test_a_name_that_is_empty_or_too_long_is_broken(name: str, text: str):
-    error = answering(200, packed(**{name: text}))
+async def test_a_name_that_is_empty_or_too_long_is_broken(name: str, text: str):
+    error = await answering(200, packed(**{name: text}))
     assert isinstance(error, EmbedderBroken)
     assert name in str(error)
     assert len(str(error)) < 500
 
 
-def test_a_name_of_128_characters_is_taken():
+async def test_a_name_of_128_characters_is_taken():
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         body = packed(fingerprint="f" * 128)
@@ -149,20 +143,18 @@ def test_a_name_of_128_characters_is_taken():
         await reader.read()
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         found = await embed(client)
         assert (found.model, len(found.fingerprint)) == (MODEL, 128)
 
-    over_tcp(handler, use)
 
-
-def test_a_dimension_over_the_contracts_is_broken():
-    error = answering(200, packed(dim=contract.MAX_DIM + 1))
+async def test_a_dimension_over_the_contracts_is_broken():
+    error = await answering(200, packed(dim=contract.MAX_DIM + 1))
     assert isinstance(error, EmbedderBroken)
     assert "dim" in str(error)
 
 
-def test_lists_that_nobody_reads_are_not_made():
+async def test_lists_that_nobody_reads_are_not_made():
     reply = msgspec.msgpack.decode(packed())
     reply["tokens"] = [[[[1]]]] * 1000
     reply["something new"] = {"a": [1] * 1000}
@@ -175,20 +167,18 @@ def test_lists_that_nobody_reads_are_not_made():
         await reader.read()
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         assert (await embed(client)).model == MODEL
-
-    over_tcp(handler, use)
 
 
 @pytest.mark.parametrize("message", ["m" * 50_000, "\x00\n" * 5_000])
-def test_an_error_message_is_cut(message: str):
-    error = answering(422, error_reply("invalid_field", message))
+async def test_an_error_message_is_cut(message: str):
+    error = await answering(422, error_reply("invalid_field", message))
     assert isinstance(error, EmbedderRejected)
     assert len(str(error)) < 400
 
 
-def test_the_probe_reads_no_large_answer():
+async def test_the_probe_reads_no_large_answer():
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
         with contextlib.suppress(ConnectionError):
@@ -197,52 +187,44 @@ def test_the_probe_reads_no_large_answer():
                 await writer.drain()
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         assert await client.probe(timeout=20.0) == "unreachable"
 
-    over_tcp(handler, use)
+
+async def test_a_second_answer_is_not_taken_for_that_to_the_next_request():
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        await read_request(reader)
+        writer.write((OK + b"content-length: 5\r\n\r\nfirst") + (OK + b"content-length: 6\r\n\r\nsec"))
+        await reader.read()
+        writer.close()
+
+    connections: list[int] = []
+    server = await start_server(handler, "127.0.0.1", 0)
+    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    for _ in range(2):
+        assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"first"
+    assert len(connections) == 2
+    client.close()
+    server.close()
+    await server.wait_closed()
 
 
-def test_a_second_answer_is_not_taken_for_that_to_the_next_request():
-    async def test() -> None:
-        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connections.append(1)
-            await read_request(reader)
-            writer.write((OK + b"content-length: 5\r\n\r\nfirst") + (OK + b"content-length: 6\r\n\r\nsec"))
-            await reader.read()
-            writer.close()
+async def test_a_connection_that_brought_a_large_answer_in_one_piece_is_used_again():
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connections.append(1)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await read_request(reader)
+                writer.write(OK + b"content-length: 60000\r\n\r\n" + b"x" * 60_000)
+        writer.close()
 
-        connections: list[int] = []
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
-        for _ in range(2):
-            assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"first"
-        assert len(connections) == 2
-        client.close()
-        server.close()
-        await server.wait_closed()
-
-    run(test)
-
-
-def test_a_connection_that_brought_a_large_answer_in_one_piece_is_used_again():
-    async def test() -> None:
-        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            connections.append(1)
-            with contextlib.suppress(asyncio.IncompleteReadError):
-                while True:
-                    await read_request(reader)
-                    writer.write(OK + b"content-length: 60000\r\n\r\n" + b"x" * 60_000)
-            writer.close()
-
-        connections: list[int] = []
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
-        for _ in range(5):
-            assert len((await client.request("POST", "/x", {}, b"", timeout=5.0)).body) == 60_000
-        assert len(connections) == 1
-        client.close()
-        server.close()
-        await server.wait_closed()
-
-    run(test)
+    connections: list[int] = []
+    server = await start_server(handler, "127.0.0.1", 0)
+    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    for _ in range(5):
+        assert len((await client.request("POST", "/x", {}, b"", timeout=5.0)).body) == 60_000
+    assert len(connections) == 1
+    client.close()
+    server.close()
+    await server.wait_closed()

@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 import ssl
 import subprocess
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -14,29 +15,27 @@ from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken,
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
 from tandem_gateway.records.embedders import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
-from tests.support.fakes import DIM, MODEL, run
+from tests.support.fakes import DIM, MODEL
 from tests.support.processes import free_port
+from tests.support.tcp import start_server
 from tests.support.tools import tool
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
-def over_tcp(handler: Handler, use: Callable[[HttpEmbedder], Awaitable[None]]) -> None:
-    """Run ``use`` with a client of a server on the loopback, whose connections ``handler`` answers."""
-
-    async def test() -> None:
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        url = f"http://127.0.0.1:{port}"
-        client = Http1Client(url, max_connections=2)
-        try:
-            await use(HttpEmbedder(url, client))
-        finally:
-            client.close()
-            server.close()
-            await server.wait_closed()
-
-    run(test)
+@asynccontextmanager
+async def over_tcp(handler: Handler) -> AsyncIterator[HttpEmbedder]:
+    """A client of a server on the loopback, whose connections ``handler`` answers."""
+    server = await start_server(handler, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+    client = Http1Client(url, max_connections=2)
+    try:
+        yield HttpEmbedder(url, client)
+    finally:
+        client.close()
+        server.close()
+        await server.wait_closed()
 
 
 async def read_request(reader: asyncio.StreamReader) -> None:
@@ -56,7 +55,7 @@ async def embed(client: HttpEmbedder, timeout: float = 5.0) -> Embeddings:
     return await client.embed(TEXTS, kind="query", priority="interactive", timeout=timeout)
 
 
-def test_a_connection_closed_between_two_calls_costs_the_second_nothing():
+async def test_a_connection_closed_between_two_calls_costs_the_second_nothing():
     connections: list[int] = []
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -67,16 +66,14 @@ def test_a_connection_closed_between_two_calls_costs_the_second_nothing():
         await writer.drain()
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         for _ in range(3):
             assert (await embed(client)).vectors.shape == (2, DIM)
-
-    over_tcp(handler, use)
     assert len(connections) == 3
 
 
 @pytest.mark.parametrize("drip", [b"", b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n"])
-def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: bytes):
+async def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: bytes):
     closed = asyncio.Event()
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -87,16 +84,14 @@ def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: bytes)
         writer.close()
         closed.set()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         with pytest.raises(DeadlineExceeded):
             await embed(client, timeout=0.05)
         # The request ends by its own time-out, and its connection with it.
         await closed.wait()
 
-    over_tcp(handler, use)
 
-
-def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
+async def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
     started = asyncio.Semaphore(0)
     answers = asyncio.Event()
     hung_up: list[bytes] = []
@@ -111,7 +106,7 @@ def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
         await answer(writer, packed())
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         for _ in range(5):  # more than the pool has places
             abandoned = asyncio.create_task(embed(client))
             await started.acquire()
@@ -123,10 +118,8 @@ def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
             assert (await embed(client)).model == MODEL
         assert hung_up == [b""] * 5
 
-    over_tcp(handler, use)
 
-
-def test_connections_are_used_again_and_never_more_than_allowed():
+async def test_connections_are_used_again_and_never_more_than_allowed():
     open_now = 0
     most = 0
     made = 0
@@ -142,12 +135,10 @@ def test_connections_are_used_again_and_never_more_than_allowed():
         open_now -= 1
         writer.close()
 
-    async def use(client: HttpEmbedder) -> None:
+    async with over_tcp(handler) as client:
         for _ in range(4):
             found = await asyncio.gather(*(embed(client) for _ in range(6)))
             assert [one.model for one in found] == [MODEL] * 6
-
-    over_tcp(handler, use)
     assert (most, made) == (2, 2)
 
 
@@ -161,8 +152,8 @@ def test_connections_are_used_again_and_never_more_than_allowed():
     ],
     ids=["chunked", "with a length", "after a 100", "until the end"],
 )
-def test_a_body_is_read_whole_however_it_is_sent(sent: bytes):
-    assert exchange(sent).body == b"abcde"
+async def test_a_body_is_read_whole_however_it_is_sent(sent: bytes):
+    assert (await exchange(sent)).body == b"abcde"
 
 
 @pytest.mark.parametrize(
@@ -177,31 +168,28 @@ def test_a_body_is_read_whole_however_it_is_sent(sent: bytes):
     ],
     ids=["nothing", "half a line", "half a body", "half a chunk", "no HTTP", "no length"],
 )
-def test_an_answer_that_breaks_off_or_is_no_http_is_a_broken_connection(sent: bytes):
+async def test_an_answer_that_breaks_off_or_is_no_http_is_a_broken_connection(sent: bytes):
     with pytest.raises(ConnectionBroken):
-        exchange(sent)
+        await exchange(sent)
 
 
-def exchange(sent: bytes) -> Response:
+async def exchange(sent: bytes) -> Response:
     """Return what the client makes of a server that sends this and hangs up."""
 
-    async def test() -> Response:
-        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
-            writer.write(sent)
-            await writer.drain()
-            writer.close()
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(sent)
+        await writer.drain()
+        writer.close()
 
-        server = await asyncio.start_server(handler, "127.0.0.1", 0)
-        client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
-        try:
-            return await client.request("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
-        finally:
-            client.close()
-            server.close()
-            await server.wait_closed()
-
-    return run(test)
+    server = await start_server(handler, "127.0.0.1", 0)
+    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    try:
+        return await client.request("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
+    finally:
+        client.close()
+        server.close()
+        await server.wait_closed()
 
 
 @pytest.fixture
@@ -217,41 +205,35 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("embedder.test", True), ("other.test", False)])
-def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
+async def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str, accepted: bool
 ):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
 
-    async def test() -> None:
-        async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await read_request(reader)
-            await answer(writer, b"over TLS")
-            writer.close()
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        await answer(writer, b"over TLS")
+        writer.close()
 
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificate)
-        server = await asyncio.start_server(handler, "127.0.0.1", 0, ssl=context)
-        port = server.sockets[0].getsockname()[1]
-        client = Http1Client(f"https://{name}:{port}", address="127.0.0.1", max_connections=1)
-        try:
-            if accepted:
-                assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"over TLS"
-            else:
-                with pytest.raises(ConnectFailed, match="certificate"):
-                    await client.request("POST", "/x", {}, b"", timeout=5.0)
-        finally:
-            client.close()
-            server.close()
-
-    run(test)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server = await start_server(handler, "127.0.0.1", 0, ssl=context)
+    port = server.sockets[0].getsockname()[1]
+    client = Http1Client(f"https://{name}:{port}", address="127.0.0.1", max_connections=1)
+    try:
+        if accepted:
+            assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"over TLS"
+        else:
+            with pytest.raises(ConnectFailed, match="certificate"):
+                await client.request("POST", "/x", {}, b"", timeout=5.0)
+    finally:
+        client.close()
+        server.close()
 
 
-def test_nobody_at_the_address_is_unavailable_and_not_ready():
-    async def test() -> None:
-        url = f"http://127.0.0.1:{free_port()}"
-        client = HttpEmbedder(url, Http1Client(url, max_connections=2))
-        with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
-            await embed(client)
-        assert await client.probe(timeout=1.0) == "unreachable"
-
-    run(test)
+async def test_nobody_at_the_address_is_unavailable_and_not_ready():
+    url = f"http://127.0.0.1:{free_port()}"
+    client = HttpEmbedder(url, Http1Client(url, max_connections=2))
+    with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
+        await embed(client)
+    assert await client.probe(timeout=1.0) == "unreachable"

@@ -21,7 +21,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.embedders import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed
-from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 
 
 @dataclass(frozen=True)
@@ -63,28 +63,28 @@ class Asked:
         self.requests.append(Request(method, path, headers, body, fresh))
         return self._answer(self.requests[-1])
 
-    def embed(self, timeout: float = 5.0) -> Embeddings:
-        return run(lambda: self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout))
+    async def embed(self, timeout: float = 5.0) -> Embeddings:
+        return await self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout)
 
 
 def answering(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> Asked:
     return Asked(lambda request: Response(status, headers or {}, content))
 
 
-def test_a_good_answer_gives_the_vectors_in_order():
+async def test_a_good_answer_gives_the_vectors_in_order():
     asked = answering(200, packed())
-    found = asked.embed()
+    found = await asked.embed()
     np.testing.assert_array_equal(found.vectors, vectors_of(TEXTS))
     assert (found.vectors.dtype, found.model, found.fingerprint) == (np.float32, MODEL, FINGERPRINT)
     assert asked.outcomes == ["ok"]
 
 
-def test_the_request_is_what_the_contract_says():
+async def test_the_request_is_what_the_contract_says():
     asked = answering(200, packed())
     token = logs.request_id.set("an-id")
     trace_token = trace.current.set(trace.TraceContext("the-parent", "the=state", "an-id-too"))
     try:
-        asked.embed(timeout=5.0)
+        await asked.embed(timeout=5.0)
     finally:
         logs.request_id.reset(token)
         trace.current.reset(trace_token)
@@ -97,9 +97,9 @@ def test_the_request_is_what_the_contract_says():
     assert msgspec.msgpack.decode(request.body, type=EmbedRequest) == EmbedRequest(TEXTS, "document", True, "bulk")
 
 
-def test_outside_a_request_no_id_is_sent_and_no_trace_is_made_up():
+async def test_outside_a_request_no_id_is_sent_and_no_trace_is_made_up():
     asked = answering(200, packed())
-    asked.embed()
+    await asked.embed()
     assert not {"x-request-id", "traceparent", "tracestate"} & set(asked.requests[0].headers)
 
 
@@ -137,10 +137,10 @@ HUGE = np.full((2, DIM), 3e38, np.float32)
         b"<html>an error page</html>",
     ],
 )
-def test_an_answer_that_the_contract_does_not_allow_is_broken(content: bytes):
+async def test_an_answer_that_the_contract_does_not_allow_is_broken(content: bytes):
     asked = answering(200, content)
     with pytest.raises(EmbedderBroken, match="the embedder"):
-        asked.embed()
+        await asked.embed()
     assert asked.outcomes == ["EmbedderBroken"]
     assert len(asked.requests) == 1
 
@@ -162,10 +162,10 @@ def test_an_answer_that_the_contract_does_not_allow_is_broken(content: bytes):
         (418, EmbedderBroken),
     ],
 )
-def test_each_status_becomes_the_error_that_says_what_to_do(status: int, kind: type[Exception]):
+async def test_each_status_becomes_the_error_that_says_what_to_do(status: int, kind: type[Exception]):
     asked = answering(status, error_reply("internal", "what it said"))
     with pytest.raises(kind, match=rf"answered {status}: what it said"):
-        asked.embed()
+        await asked.embed()
     assert len(asked.requests) == 1
 
 
@@ -173,67 +173,67 @@ def test_each_status_becomes_the_error_that_says_what_to_do(status: int, kind: t
     "content",
     [b"", b"<html>", b"\xff\xfe", b"{}", b'{"error": 1}', b'{"x":' * 10_000, b'{"error":{"x":' + b"[" * 10_000],
 )
-def test_an_error_without_the_contracts_shape_is_still_an_error(content: bytes):
+async def test_an_error_without_the_contracts_shape_is_still_an_error(content: bytes):
     with pytest.raises(EmbedderUnavailable, match="answered 503"):
-        answering(503, content, {"content-type": "text/html; charset=nonsense"}).embed()
+        await answering(503, content, {"content-type": "text/html; charset=nonsense"}).embed()
 
 
 @pytest.mark.parametrize(
     ("header", "seconds"), [("7", 7.0), ("0", 0.0), ("-4", 0.0), ("1e9", 120.0), ("soon", 1.0), (None, 1.0), ("nan", 0)]
 )
-def test_retry_after_is_taken_within_bounds(header: str | None, seconds: float):
+async def test_retry_after_is_taken_within_bounds(header: str | None, seconds: float):
     with pytest.raises(Overloaded) as caught:
-        answering(429, b"", {"retry-after": header} if header else {}).embed()
+        await answering(429, b"", {"retry-after": header} if header else {}).embed()
     assert caught.value.retry_after == seconds
 
 
-def test_a_connection_that_breaks_is_tried_once_more_on_a_fresh_one():
+async def test_a_connection_that_breaks_is_tried_once_more_on_a_fresh_one():
     def answer(request: Request) -> Response:
         if not request.fresh:
             raise ConnectionBroken("reset")
         return Response(200, {}, packed())
 
     asked = Asked(answer)
-    assert asked.embed().model == MODEL
+    assert (await asked.embed()).model == MODEL
     assert [request.fresh for request in asked.requests] == [False, True]
 
 
-def test_a_connection_that_breaks_twice_is_unavailable():
+async def test_a_connection_that_breaks_twice_is_unavailable():
     def answer(request: Request) -> Response:
         raise ConnectionBroken("reset")
 
     asked = Asked(answer)
     with pytest.raises(EmbedderUnavailable, match=r"http://embedder cannot be reached: reset"):
-        asked.embed()
+        await asked.embed()
     assert len(asked.requests) == 2
 
 
 @pytest.mark.parametrize(
     ("error", "kind"), [(ConnectFailed("refused"), EmbedderUnavailable), (TimeoutError(), DeadlineExceeded)]
 )
-def test_what_cannot_be_better_at_once_is_not_tried_again(error: Exception, kind: type[Exception]):
+async def test_what_cannot_be_better_at_once_is_not_tried_again(error: Exception, kind: type[Exception]):
     def answer(request: Request) -> Response:
         raise error
 
     asked = Asked(answer)
     with pytest.raises(kind):
-        asked.embed()
+        await asked.embed()
     assert len(asked.requests) == 1
     assert asked.outcomes == [kind.__name__]
 
 
-def test_without_time_left_nobody_is_asked():
+async def test_without_time_left_nobody_is_asked():
     asked = answering(200, packed())
     with pytest.raises(DeadlineExceeded):
-        asked.embed(timeout=0.0)
+        await asked.embed(timeout=0.0)
     assert asked.requests == []
 
 
 @pytest.mark.parametrize(("status", "found"), [(200, "ready"), (503, "not_ready"), (404, "not_ready")])
-def test_readiness_is_what_readyz_says(status: int, found: str):
+async def test_readiness_is_what_readyz_says(status: int, found: str):
     asked = answering(status)
 
-    assert run(lambda: asked.client.probe(timeout=1.0)) == found
+    assert await asked.client.probe(timeout=1.0) == found
     assert asked.requests[0].path == "/readyz"
 
 
@@ -241,9 +241,9 @@ def test_readiness_is_what_readyz_says(status: int, found: str):
     ("error", "found"),
     [(ConnectFailed("refused"), "unreachable"), (ConnectionBroken("reset"), "unreachable"), (TimeoutError(), "late")],
 )
-def test_a_silent_embedder_is_unreachable_or_late(error: Exception, found: str):
+async def test_a_silent_embedder_is_unreachable_or_late(error: Exception, found: str):
     def answer(request: Request) -> Response:
         raise error
 
     asked = Asked(answer)
-    assert run(lambda: asked.client.probe(timeout=1.0)) == found
+    assert await asked.client.probe(timeout=1.0) == found

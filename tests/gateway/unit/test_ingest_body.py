@@ -15,7 +15,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader, read_ingest
 from tandem_gateway.use_cases.validation import RequestLimits
-from tests.support.fakes import eventually, run
+from tests.support.fakes import eventually
 
 LIMITS = RequestLimits(documents=1000, text_chars=100_000, metadata_bytes=16_384, query_chars=100, top_k=10)
 PADDING = " " * WHOLE_BYTES
@@ -184,44 +184,38 @@ def test_a_body_is_read_in_parts_as_it_is_whole(documents: list[Any], indent: in
     ]
 
 
-def test_the_documents_hold_their_memory_for_as_long_as_they_are_there() -> None:
-    async def test() -> None:
-        budget = MemoryBudget(10_000_000, "TANDEM_SOMETHING")
-        body = body_of([{"text": "x" * 90_000}] * 50)
-        lease = budget.lease()
-        lease.hold(len(body))
-        _, documents = await IngestReader(LIMITS, timeout=30).read(body, lease)
-        del lease
-        assert 4_400_000 < budget.held < 4_700_000
-        kept = documents[:1]
-        del documents
-        await eventually(lambda: asyncio.sleep(0, budget.held), lambda held: held == 0)
-        assert len(kept) == 1
-
-    run(test)
+async def test_the_documents_hold_their_memory_for_as_long_as_they_are_there() -> None:
+    budget = MemoryBudget(10_000_000, "TANDEM_SOMETHING")
+    body = body_of([{"text": "x" * 90_000}] * 50)
+    lease = budget.lease()
+    lease.hold(len(body))
+    _, documents = await IngestReader(LIMITS, timeout=30).read(body, lease)
+    del lease
+    assert 4_400_000 < budget.held < 4_700_000
+    kept = documents[:1]
+    del documents
+    await eventually(lambda: asyncio.sleep(0, budget.held), lambda held: held == 0)
+    assert len(kept) == 1
 
 
-def test_documents_that_take_more_memory_than_is_left_are_refused() -> None:
-    async def test() -> None:
-        # Each character takes four bytes in memory, since one of them is outside the basic plane.
-        body = body_of([{"text": "\N{GRINNING FACE}" + "x" * 90_000}] * 20)
-        budget = MemoryBudget(3_000_000, "TANDEM_SOMETHING")
-        lease = budget.lease()
-        lease.hold(len(body))
-        said = ""
-        try:
-            await IngestReader(LIMITS, timeout=30).read(body, lease)
-        except OverBudget as error:
-            said = str(error)
-        assert "TANDEM_SOMETHING" in said
-        del lease
-        # The thread that raised may take a moment to forget the error.
-        await eventually(lambda: asyncio.sleep(0, budget.held), lambda held: held == 0)
-
-    run(test)
+async def test_documents_that_take_more_memory_than_is_left_are_refused() -> None:
+    # Each character takes four bytes in memory, since one of them is outside the basic plane.
+    body = body_of([{"text": "\N{GRINNING FACE}" + "x" * 90_000}] * 20)
+    budget = MemoryBudget(3_000_000, "TANDEM_SOMETHING")
+    lease = budget.lease()
+    lease.hold(len(body))
+    said = ""
+    try:
+        await IngestReader(LIMITS, timeout=30).read(body, lease)
+    except OverBudget as error:
+        said = str(error)
+    assert "TANDEM_SOMETHING" in said
+    del lease
+    # The thread that raised may take a moment to forget the error.
+    await eventually(lambda: asyncio.sleep(0, budget.held), lambda held: held == 0)
 
 
-def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     under_way = 0
     most = 0
 
@@ -235,14 +229,11 @@ def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(ingest_body, "read_ingest", watched)
 
-    async def test() -> None:
-        reader = IngestReader(LIMITS, timeout=30)
-        body = body_of([{"text": "x"}] * 1000, PADDING)
-        budget = MemoryBudget(10_000_000, "TANDEM_SOMETHING")
-        await asyncio.gather(*(reader.read(body, budget.lease()) for _ in range(5)))
-        assert most == 1
-
-    run(test)
+    reader = IngestReader(LIMITS, timeout=30)
+    body = body_of([{"text": "x"}] * 1000, PADDING)
+    budget = MemoryBudget(10_000_000, "TANDEM_SOMETHING")
+    await asyncio.gather(*(reader.read(body, budget.lease()) for _ in range(5)))
+    assert most == 1
 
 
 def test_the_decoded_types_are_those_of_the_contract() -> None:

@@ -1,7 +1,8 @@
 """A pool of embedders at work, over channels that a test commands and a clock that it sets."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -18,7 +19,7 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.records.embedders import Embeddings
-from tests.support.fakes import FINGERPRINT, MODEL, eventually, run, turns, vectors_of
+from tests.support.fakes import FINGERPRINT, MODEL, eventually, turns, vectors_of
 
 OTHER = "0" * 32
 TEXTS = ["one", "two"]
@@ -102,23 +103,21 @@ class Scene:
         return {replica.label: replica.status for replica in self.pool.state().replicas}
 
 
-def scenario(scene: Callable[[], Scene], test: Callable[[Scene], Awaitable[None]]) -> None:
-    async def inside() -> None:
-        made = scene()
-        try:
-            await test(made)
-        finally:
-            made.pool.close()
-
-    run(inside)
+@asynccontextmanager
+async def scenario(scene: Callable[[], Scene]) -> AsyncIterator[Scene]:
+    made = scene()
+    try:
+        yield made
+    finally:
+        made.pool.close()
 
 
 async def until(look: Callable[[], bool]) -> None:
     await eventually(lambda: asyncio.sleep(0, look()), bool)
 
 
-def test_calls_in_flight_are_spread_evenly_and_each_lane_by_itself():
-    async def test(scene: Scene) -> None:
+async def test_calls_in_flight_are_spread_evenly_and_each_lane_by_itself():
+    async with scenario(lambda: Scene(A, B)) as scene:
         for channel in scene.channels.values():
             channel.hold()
         queries = [asyncio.create_task(scene.embed()) for _ in range(6)]
@@ -132,8 +131,6 @@ def test_calls_in_flight_are_spread_evenly_and_each_lane_by_itself():
         await asyncio.gather(*queries, *documents)
         assert [replica.in_flight for replica in scene.pool.state().replicas] == [0, 0]
 
-    scenario(lambda: Scene(A, B), test)
-
 
 @pytest.mark.parametrize(
     "error",
@@ -145,8 +142,8 @@ def test_calls_in_flight_are_spread_evenly_and_each_lane_by_itself():
     ],
     ids=lambda error: type(error).__name__,
 )
-def test_what_may_be_one_replicas_fault_is_tried_once_at_another(error: Exception):
-    async def test(scene: Scene) -> None:
+async def test_what_may_be_one_replicas_fault_is_tried_once_at_another(error: Exception):
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].error = error
         assert (await scene.embed()).model == MODEL
         assert scene.retried == [type(error).__name__]
@@ -157,21 +154,17 @@ def test_what_may_be_one_replicas_fault_is_tried_once_at_another(error: Exceptio
             await scene.embed()
         assert sum(len(channel.calls) for channel in scene.channels.values()) == 4
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_texts_that_one_refuses_are_not_sent_to_another():
-    async def test(scene: Scene) -> None:
+async def test_texts_that_one_refuses_are_not_sent_to_another():
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].error = EmbedderRejected("too long")
         with pytest.raises(EmbedderRejected):
             await scene.embed()
         assert scene.channels[B].calls == []
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_the_first_try_gets_a_part_of_the_time_while_another_serves():
-    async def test(scene: Scene) -> None:
+async def test_the_first_try_gets_a_part_of_the_time_while_another_serves():
+    async with scenario(lambda: Scene(A, B)) as scene:
         await scene.embed(timeout=10.0)
         await scene.embed(timeout=1.0)
         await scene.embed(timeout=60.0, priority="bulk")
@@ -182,11 +175,9 @@ def test_the_first_try_gets_a_part_of_the_time_while_another_serves():
             await scene.embed(timeout=10.0)
         assert scene.channels[B].timeouts == [10.0]
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_a_lone_replica_gets_all_of_the_time_and_is_asked_even_when_ejected():
-    async def test(scene: Scene) -> None:
+async def test_a_lone_replica_gets_all_of_the_time_and_is_asked_even_when_ejected():
+    async with scenario(lambda: Scene(A)) as scene:
         channel = scene.channels[A]
         channel.error = EmbedderUnavailable("refused")
         for _ in range(3):
@@ -200,11 +191,9 @@ def test_a_lone_replica_gets_all_of_the_time_and_is_asked_even_when_ejected():
         assert scene.statuses() == {A: "serving"}
         assert channel.timeouts == [9.0] * 4
 
-    scenario(lambda: Scene(A), test)
 
-
-def test_an_ejected_replica_is_asked_again_once_a_probe_says_that_it_is_ready():
-    async def test(scene: Scene) -> None:
+async def test_an_ejected_replica_is_asked_again_once_a_probe_says_that_it_is_ready():
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].error = EmbedderUnavailable("refused")
         await scene.embed()
         assert (scene.statuses(), scene.pool.replicas) == ({A: "ejected", B: "serving"}, 1)
@@ -219,11 +208,9 @@ def test_an_ejected_replica_is_asked_again_once_a_probe_says_that_it_is_ready():
         assert await scene.pool.ready(timeout=1.0)
         assert (scene.statuses()[A], scene.pool.replicas) == ("serving", 2)
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_lateness_ejects_after_three_in_a_row_but_not_for_callers_in_a_hurry():
-    async def test(scene: Scene) -> None:
+async def test_lateness_ejects_after_three_in_a_row_but_not_for_callers_in_a_hurry():
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].error = DeadlineExceeded("late")
         for _ in range(4):
             await scene.embed(timeout=0.5)
@@ -232,11 +219,9 @@ def test_lateness_ejects_after_three_in_a_row_but_not_for_callers_in_a_hurry():
             await scene.embed(timeout=10.0)
         assert scene.ejected == ["late"]
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_retries_stop_when_the_budget_is_spent():
-    async def test(scene: Scene) -> None:
+async def test_retries_stop_when_the_budget_is_spent():
+    async with scenario(lambda: Scene(A, B)) as scene:
         for channel in scene.channels.values():
             channel.error = Overloaded("full")
         for _ in range(300):
@@ -246,11 +231,9 @@ def test_retries_stop_when_the_budget_is_spent():
         assert calls <= 300 + 100 + 0.2 * 300 + 1
         assert len(scene.retried) == calls - 300
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
-    async def test(scene: Scene) -> None:
+async def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].fingerprint = OTHER
         assert await scene.pool.ready(timeout=1.0)  # asks both for their models
         assert (scene.pool.serves(FINGERPRINT), scene.pool.serves(OTHER), scene.pool.serves("?")) == (True, True, False)
@@ -267,21 +250,17 @@ def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
         await scene.pool.ready(timeout=1.0)
         assert (await scene.embed(fingerprint=FINGERPRINT)).fingerprint == FINGERPRINT
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_an_answer_of_another_model_is_looked_for_once_more_elsewhere():
-    async def test(scene: Scene) -> None:
+async def test_an_answer_of_another_model_is_looked_for_once_more_elsewhere():
+    async with scenario(lambda: Scene(A, B)) as scene:
         await scene.pool.ready(timeout=1.0)
         scene.channels[A].fingerprint = OTHER
         assert (await scene.embed(fingerprint=FINGERPRINT)).fingerprint == FINGERPRINT
         assert scene.retried == ["fingerprint"]
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_replicas_follow_their_name_and_one_that_left_ends_its_calls():
-    async def test(scene: Scene) -> None:
+async def test_replicas_follow_their_name_and_one_that_left_ends_its_calls():
+    async with scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]})) as scene:
         following = asyncio.create_task(scene.pool.follow_names())
         assert (await scene.embed()).model == MODEL  # waits for the first answer of the resolver
         assert scene.statuses() == {A: "serving"}
@@ -301,23 +280,19 @@ def test_replicas_follow_their_name_and_one_that_left_ends_its_calls():
         assert scene.statuses() == {B: "serving", C: "serving"}
         following.cancel()
 
-    scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
 
-
-def test_a_pool_is_ready_as_soon_as_its_name_is_resolved():
-    async def test(scene: Scene) -> None:
+async def test_a_pool_is_ready_as_soon_as_its_name_is_resolved():
+    async with scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]})) as scene:
         asked = asyncio.create_task(scene.pool.ready(timeout=10.0))
         await turns()
         following = asyncio.create_task(scene.pool.follow_names())
         assert await asked
         following.cancel()
 
-    scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
-
 
 @pytest.mark.parametrize("found", ["not_ready", "unreachable"])
-def test_a_probe_ejects_who_is_not_ready_without_a_call(found: Probe):
-    async def test(scene: Scene) -> None:
+async def test_a_probe_ejects_who_is_not_ready_without_a_call(found: Probe):
+    async with scenario(lambda: Scene(A, B)) as scene:
         scene.channels[A].found = found
         assert await scene.pool.ready(timeout=1.0)
         assert (scene.statuses(), scene.ejected) == ({A: "ejected", B: "serving"}, ["unavailable"])
@@ -325,11 +300,9 @@ def test_a_probe_ejects_who_is_not_ready_without_a_call(found: Probe):
         assert not await scene.pool.ready(timeout=1.0)
         assert not scene.pool.up
 
-    scenario(lambda: Scene(A, B), test)
 
-
-def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_kept():
-    async def test(scene: Scene) -> None:
+async def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_kept():
+    async with scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]})) as scene:
         following = asyncio.create_task(scene.pool.follow_names())
         await scene.embed()
         scene.resolver_error = OSError("Name or service not known")
@@ -338,11 +311,9 @@ def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_kept():
         assert (await scene.embed()).model == MODEL
         following.cancel()
 
-    scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
 
-
-def test_a_name_without_any_address_is_unavailable_and_says_why():
-    async def test(scene: Scene) -> None:
+async def test_a_name_without_any_address_is_unavailable_and_says_why():
+    async with scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]})) as scene:
         scene.resolver_error = OSError("Name or service not known")
         following = asyncio.create_task(scene.pool.follow_names())
         with pytest.raises(EmbedderUnavailable, match="embedders: Name or service not known"):
@@ -353,11 +324,9 @@ def test_a_name_without_any_address_is_unavailable_and_says_why():
         assert (await scene.embed()).model == MODEL
         following.cancel()
 
-    scenario(lambda: Scene(names={"embedders": ["10.0.0.1"]}), test)
 
-
-def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_time():
-    async def test(scene: Scene) -> None:
+async def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_time():
+    async with scenario(lambda: Scene(A)) as scene:
         asked = 0
 
         async def hang(host: str, port: int) -> list[str]:
@@ -382,11 +351,9 @@ def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_time()
         following.cancel()
         pool.close()
 
-    scenario(lambda: Scene(A), test)
 
-
-def test_who_gives_up_leaves_nothing_in_flight():
-    async def test(scene: Scene) -> None:
+async def test_who_gives_up_leaves_nothing_in_flight():
+    async with scenario(lambda: Scene(A)) as scene:
         scene.channels[A].hold()
         abandoned = asyncio.create_task(scene.embed())
         await turns()
@@ -395,5 +362,3 @@ def test_who_gives_up_leaves_nothing_in_flight():
             await abandoned
         assert [replica.in_flight for replica in scene.pool.state().replicas] == [0]
         assert scene.statuses() == {A: "serving"}
-
-    scenario(lambda: Scene(A), test)

@@ -1,7 +1,5 @@
 """A large answer is the same JSON as a small one, has a bound, and holds its memory until it is forgotten."""
 
-import asyncio
-
 import msgspec
 import pytest
 
@@ -21,9 +19,9 @@ def answer(texts: list[str]) -> Answer:
     return Answer(Hits(hits), "lexical", degraded=True)
 
 
-def written(given: Answer, most: int = MANY, memory: int = MANY) -> bytes:
+async def written(given: Answer, most: int = MANY, memory: int = MANY) -> bytes:
     budget = MemoryBudget(memory, "TANDEM_SOMETHING")
-    reply = asyncio.run(write_search_reply(given, now(), most, budget))
+    reply = await write_search_reply(given, now(), most, budget)
     assert reply.status == 200
     assert (budget.held > 0) == (len(reply.body) > 300_000)
     body = reply.body
@@ -33,8 +31,8 @@ def written(given: Answer, most: int = MANY, memory: int = MANY) -> bytes:
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_an_answer_is_the_same_json_however_large_it_is(size: int) -> None:
-    body = written(answer(['"\x01\u00e9' + "x" * size, "second"]))
+async def test_an_answer_is_the_same_json_however_large_it_is(size: int) -> None:
+    body = await written(answer(['"\x01\u00e9' + "x" * size, "second"]))
     read = msgspec.json.decode(body, type=ReceivedSearchReply)
     assert [(hit.id, hit.score, len(hit.text), hit.metadata) for hit in read.results] == [
         ("d0", 1.0, size + 3, {"n": 1.5}),
@@ -44,14 +42,14 @@ def test_an_answer_is_the_same_json_however_large_it_is(size: int) -> None:
     assert b'"metadata":{"n":1.50}' in body
 
 
-def test_an_answer_that_is_too_large_as_json_is_refused() -> None:
+async def test_an_answer_that_is_too_large_as_json_is_refused() -> None:
     given = answer(["\x01" * 100_000] * 4)
     with pytest.raises(InvalidRequest, match="TANDEM_MAX_ANSWER_BYTES") as caught:
-        written(given, most=2_000_000)
+        await written(given, most=2_000_000)
     assert (caught.value.param, caught.value.code) == ("top_k", "limit_exceeded")
-    assert len(written(given, most=2_500_000)) > 2_400_000
+    assert len(await written(given, most=2_500_000)) > 2_400_000
 
 
-def test_an_answer_that_takes_more_memory_than_is_left_is_refused() -> None:
+async def test_an_answer_that_takes_more_memory_than_is_left_is_refused() -> None:
     with pytest.raises(OverBudget):
-        written(answer(["x" * 400_000]), memory=100_000)
+        await written(answer(["x" * 400_000]), memory=100_000)

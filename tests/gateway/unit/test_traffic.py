@@ -1,7 +1,8 @@
 """The traffic shift at work between two pools that a test commands."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from tandem_gateway.records.embedders import Embeddings, PoolState
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
-from tests.support.fakes import FINGERPRINT, FakeEmbedder, eventually, run, turns, vectors_of
+from tests.support.fakes import FINGERPRINT, FakeEmbedder, eventually, turns, vectors_of
 
 LIMITS = RollbackLimits(samples=10)
 
@@ -95,46 +96,38 @@ class Scene:
         )
 
 
-def scenario(test: Callable[[Scene], Awaitable[None]], weight: int = 0, shadow: int = 0) -> None:
-    async def inside() -> None:
-        scene = Scene(weight, shadow)
-        try:
-            await test(scene)
-        finally:
-            await scene.shift.stop()
-
-    run(inside)
+@asynccontextmanager
+async def scenario(weight: int = 0, shadow: int = 0) -> AsyncIterator[Scene]:
+    scene = Scene(weight, shadow)
+    try:
+        yield scene
+    finally:
+        await scene.shift.stop()
 
 
 @pytest.mark.parametrize(("weight", "draw", "pool"), [(0, 0.0, "stable"), (10, 0.0999, "canary"), (10, 0.1, "stable")])
 @pytest.mark.parametrize("priority", ["interactive", "bulk"])
-def test_the_weight_decides_who_answers(weight: int, draw: float, pool: str, priority: Priority):
-    async def test(scene: Scene) -> None:
+async def test_the_weight_decides_who_answers(weight: int, draw: float, pool: str, priority: Priority):
+    async with scenario(weight) as scene:
         scene.draw = draw
         await scene.embed(priority=priority)
         assert scene.answered == [pool]
 
-    scenario(test, weight)
-
 
 @pytest.mark.parametrize("fingerprint", [None, "0" * 32])
-def test_only_a_canary_with_the_wanted_model_is_asked(fingerprint: str | None):
-    async def test(scene: Scene) -> None:
+async def test_only_a_canary_with_the_wanted_model_is_asked(fingerprint: str | None):
+    async with scenario(weight=100) as scene:
         await scene.embed(fingerprint)
         assert scene.answered == ["stable"]
         assert scene.canary.calls == []
 
-    scenario(test, weight=100)
 
-
-def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
-    async def test(scene: Scene) -> None:
+async def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
+    async with scenario(weight=100) as scene:
         scene.canary.fingerprint = "0" * 32
         found = await scene.embed()
         assert (found.fingerprint, scene.answered, scene.fell_back) == (FINGERPRINT, ["stable"], ["model"])
         assert scene.shift.state().evidence.canary.errors == 1
-
-    scenario(test, weight=100)
 
 
 @pytest.mark.parametrize(
@@ -142,8 +135,8 @@ def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
     [EmbedderUnavailable("gone"), EmbedderBroken("nonsense"), Overloaded("full"), DeadlineExceeded("late")],
     ids=lambda error: type(error).__name__,
 )
-def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
-    async def test(scene: Scene) -> None:
+async def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
+    async with scenario(weight=100) as scene:
         scene.canary.error = error
         await scene.embed()
         assert (scene.answered, scene.fell_back) == (["stable"], [type(error).__name__])
@@ -152,21 +145,17 @@ def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
         await scene.embed(timeout=1.0, priority="bulk")
         assert scene.canary.timeouts == [2.0, 0.5]
 
-    scenario(test, weight=100)
 
-
-def test_texts_that_the_canary_refuses_are_refused():
-    async def test(scene: Scene) -> None:
+async def test_texts_that_the_canary_refuses_are_refused():
+    async with scenario(weight=100) as scene:
         scene.canary.error = EmbedderRejected("too long")
         with pytest.raises(EmbedderRejected):
             await scene.embed()
         assert scene.stable.calls == []
 
-    scenario(test, weight=100)
 
-
-def test_without_stable_the_canary_has_all_the_time_and_is_not_rolled_back():
-    async def test(scene: Scene) -> None:
+async def test_without_stable_the_canary_has_all_the_time_and_is_not_rolled_back():
+    async with scenario(weight=100) as scene:
         scene.stable.up = False
         scene.stable.error = scene.canary.error = EmbedderUnavailable("gone")
         for _ in range(50):
@@ -179,12 +168,10 @@ def test_without_stable_the_canary_has_all_the_time_and_is_not_rolled_back():
         with pytest.raises(DeadlineExceeded, match="late"):
             await scene.embed()
 
-    scenario(test, weight=100)
-
 
 @pytest.mark.parametrize("down", [True, False])
-def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator_acts(down: bool):
-    async def test(scene: Scene) -> None:
+async def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator_acts(down: bool):
+    async with scenario(weight=50) as scene:
         scene.canary.up = not down
         scene.canary.error = EmbedderUnavailable("gone")
         while not scene.rolled_back:
@@ -205,11 +192,9 @@ def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator_acts(
         await scene.embed()
         assert scene.answered[-1] == "canary"
 
-    scenario(test, weight=50)
 
-
-def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
-    async def test(scene: Scene) -> None:
+async def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
+    async with scenario(shadow=100) as scene:
         scene.canary.hold()
         found = await scene.embed(fingerprint=None)
         np.testing.assert_allclose(found.vectors, vectors_of(["one", "two"]), atol=1e-6)
@@ -230,11 +215,9 @@ def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
         await eventually(lambda: asyncio.sleep(0, scene.shadowed), lambda seen: len(seen) == 3)
         assert scene.shadowed[1:] == [("ok", "EmbedderBroken"), ("EmbedderUnavailable", "EmbedderBroken")]
 
-    scenario(test, shadow=100)
 
-
-def test_documents_are_not_shadowed_and_too_many_shadows_are_dropped():
-    async def test(scene: Scene) -> None:
+async def test_documents_are_not_shadowed_and_too_many_shadows_are_dropped():
+    async with scenario(shadow=100) as scene:
         await scene.embed(priority="bulk")
         assert scene.canary.calls == []
         scene.canary.hold()
@@ -245,11 +228,9 @@ def test_documents_are_not_shadowed_and_too_many_shadows_are_dropped():
         assert scene.shadowed == [("ok", "dropped")] * 12
         scene.canary.release()
 
-    scenario(test, shadow=100)
 
-
-def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
-    async def test(scene: Scene) -> None:
+async def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
+    async with scenario(weight=20, shadow=30) as scene:
         scene.canary.noise = 0.5
         while not scene.rolled_back:
             scene.now += 1
@@ -261,11 +242,9 @@ def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
         assert scene.shares[-1] == (0, 30)  # it goes on to be compared
         assert min(scene.cosines) < 0.99
 
-    scenario(test, weight=20, shadow=30)
 
-
-def test_vectors_of_another_length_are_not_compared():
-    async def test(scene: Scene) -> None:
+async def test_vectors_of_another_length_are_not_compared():
+    async with scenario(shadow=100) as scene:
         scene.canary.dim = 4
 
         async def shorter(texts, **rest):
@@ -276,11 +255,9 @@ def test_vectors_of_another_length_are_not_compared():
         await eventually(lambda: asyncio.sleep(0, scene.shadowed), bool)
         assert (scene.shadowed, scene.cosines) == ([("ok", "ok")], [])
 
-    scenario(test, shadow=100)
 
-
-def test_shares_are_checked_and_the_shadow_stays_if_not_given():
-    async def test(scene: Scene) -> None:
+async def test_shares_are_checked_and_the_shadow_stays_if_not_given():
+    async with scenario() as scene:
         for weight, shadow, param in (
             (101, None, "canary_weight"),
             (-1, 5, "canary_weight"),
@@ -293,40 +270,33 @@ def test_shares_are_checked_and_the_shadow_stays_if_not_given():
         scene.shift.change(40)
         assert scene.shares == [(0, 0), (30, 20), (40, 20)]
 
-    scenario(test)
 
-
-def test_without_a_canary_all_is_stables():
-    async def test() -> None:
-        stable = FakePool("stable")
-        shift = CanaryRouter(stable, None, settings=CanarySettings())
-        found = await shift.embed(["x"], kind="query", priority="interactive", timeout=1.0, fingerprint=FINGERPRINT)
-        assert found.fingerprint == FINGERPRINT
-        assert shift.replicas == 1
-        assert await shift.ready(timeout=1.0)
-        shift.change(0)
-        for shares in ((1, 0), (0, 1)):
-            with pytest.raises(InvalidRequest, match="TANDEM_CANARY_URL"):
-                shift.change(*shares)
-        assert shift.state().canary is None
-
-    run(test)
+async def test_without_a_canary_all_is_stables():
+    stable = FakePool("stable")
+    shift = CanaryRouter(stable, None, settings=CanarySettings())
+    found = await shift.embed(["x"], kind="query", priority="interactive", timeout=1.0, fingerprint=FINGERPRINT)
+    assert found.fingerprint == FINGERPRINT
+    assert shift.replicas == 1
+    assert await shift.ready(timeout=1.0)
+    shift.change(0)
+    for shares in ((1, 0), (0, 1)):
+        with pytest.raises(InvalidRequest, match="TANDEM_CANARY_URL"):
+            shift.change(*shares)
+    assert shift.state().canary is None
 
 
 @pytest.mark.parametrize(
     ("weight", "stable", "canary", "ready"),
     [(0, False, True, False), (50, True, False, True), (100, False, True, True), (100, False, False, False)],
 )
-def test_ready_are_those_that_get_the_traffic(weight: int, stable: bool, canary: bool, ready: bool):
-    async def test(scene: Scene) -> None:
+async def test_ready_are_those_that_get_the_traffic(weight: int, stable: bool, canary: bool, ready: bool):
+    async with scenario(weight) as scene:
         scene.stable.unavailable, scene.canary.unavailable = not stable, not canary
         assert await scene.shift.ready(timeout=1.0) is ready
 
-    scenario(test, weight)
 
-
-def test_calls_in_flight_follow_the_replicas_that_share_them():
-    async def test(scene: Scene) -> None:
+async def test_calls_in_flight_follow_the_replicas_that_share_them():
+    async with scenario() as scene:
         scene.stable.replicas, scene.canary.replicas = 4, 2
         assert scene.shift.replicas == 4
         scene.shift.change(100)
@@ -335,5 +305,3 @@ def test_calls_in_flight_follow_the_replicas_that_share_them():
         assert scene.shift.replicas == 4
         scene.canary.up = False
         assert scene.shift.replicas == 4
-
-    scenario(test)

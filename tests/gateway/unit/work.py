@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.records.documents import JobRecord
@@ -79,3 +79,7 @@ async def working(store: SqliteStore, embedder: FakeEmbedder, batch: int = 4, ca
         task.cancel()
         with suppress(asyncio.CancelledError):
             await task
+
+
+Scenario = Callable[..., AbstractAsyncContextManager[Work]]
+"""What the fixture ``scenario`` gives: call it with ``batch`` and ``calls``, and enter it."""

@@ -167,7 +167,7 @@ class IndexThread:
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(_settle, answer, answers, failure)
-        # A failure's traceback refers to this frame. Drop the references back, or only the garbage collector frees both.
+        # A failure's traceback refers to this frame. Drop the references back: the garbage collector frees cycles late.
         del answer, answers, failure
 
     def _run(self) -> None:

@@ -1,8 +1,8 @@
 """``POST /embed``: texts in, L2-normalised vectors out.
 
 JSON is for any client, MessagePack for the gateway; Content-Type and Accept select the format. In MessagePack,
-``embeddings`` is one ``bin`` of little-endian float32, row-major ``(n, dim)``. It takes a fifth of JSON's bytes, and the
-reader parses no floats.
+``embeddings`` is one ``bin`` of little-endian float32, row-major ``(n, dim)``. It takes a fifth of JSON's bytes, and
+the reader parses no floats.
 """
 
 from typing import Final, Literal

@@ -3,8 +3,8 @@
 msgspec raises several unrelated exceptions for bad input (its own, ``UnicodeDecodeError``, ``RecursionError``). A
 handler that lets one of them through answers 500 for a client's mistake. All decoding therefore uses this module.
 
-The explanation of an error never costs more than the message did. It searches the client's text only for fixed strings,
-quotes at most ``MAX_QUOTED_CHARS`` of it, and parses a body for a second time only up to ``MAX_EXPLAINED_BYTES``.
+The explanation of an error never costs more than the message did. It searches the client's text only for fixed strings
+and quotes at most ``MAX_QUOTED_CHARS``. It parses a body a second time only up to ``MAX_EXPLAINED_BYTES``.
 """
 
 import json
@@ -56,7 +56,7 @@ def decode_json(body: Body, decoder: msgspec.json.Decoder[T], *, at: str = "") -
     """Decode a JSON message; skip a byte order mark before it (RFC 8259, section 8.1).
 
     Args:
-        body: of the request, or the part of it that ``at`` names.
+        body: the request's body, or the part that ``at`` names.
         decoder: of the message's type.
         at: path of the part in the whole message, such as ``documents[3]``; empty for the whole message.
 
@@ -68,8 +68,8 @@ def decode_json(body: Body, decoder: msgspec.json.Decoder[T], *, at: str = "") -
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         if not at and body.startswith(_BYTE_ORDER_MARK):
             return decode_json(body[len(_BYTE_ORDER_MARK) :], decoder, at=at)
-        # Raise it without a local variable. An error in a local variable of its own traceback's frame would be a
-        # reference cycle, which keeps the body in memory until the next garbage collection.
+        # Raise it without a local variable. A variable in the traceback's own frame would make a reference cycle, which
+        # keeps the body in memory until the next garbage collection.
         raise _explain(error, body, "JSON", decoder.type, at) from None
 
 

@@ -11,8 +11,8 @@ from tandem_contract.service.request_id import Receive
 
 T = TypeVar("T")
 
-# The service reads a body over the limit to its end and discards it, so that the client can read the 413 and keep the
-# connection. It reads at most this many times the limit.
+# The service reads a body over the limit to its end and discards it. The client can then read the 413 and keep the
+# connection. The service reads at most this many times the limit.
 DISCARDED_BODIES: Final = 4
 
 

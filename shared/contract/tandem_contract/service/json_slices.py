@@ -5,9 +5,9 @@ block the event loop. ``find_array`` locates the elements of one array without d
 each element by itself, and can refuse an array with too many elements before decoding any.
 
 The scan works on whole blocks with numpy, which releases the interpreter's lock. It marks the characters between
-unescaped quotes, then follows the depth of brackets outside of strings, as the first stage of simdjson does (Langdale
-and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). The scan does not validate: the decoder
-validates the elements, and the body without them.
+unescaped quotes, then follows the depth of brackets outside of strings. The first stage of simdjson does the same
+(Langdale and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). The scan does not validate: the
+decoder validates the elements, and the body without them.
 """
 
 from dataclasses import dataclass

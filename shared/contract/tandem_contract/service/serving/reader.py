@@ -1,7 +1,7 @@
 """Reads requests with llhttp, within limits, and ignores offers to upgrade the protocol.
 
-llhttp buffers only the field that it is reading and passes everything else to uvicorn's class. That class keeps all of
-it, without limits: heads and trailers of any size and any HTTP version. This subclass checks each part first.
+llhttp buffers only the field that it is reading and passes everything else to uvicorn's class. That class keeps heads
+and trailers of any size and any HTTP version. This subclass checks the limits of each part first.
 
 httptools also ends a request at an offer to upgrade the connection, which loses the request's body. A server that does
 not upgrade has to ignore the offer (RFC 9110, section 7.8). Java's own client offers HTTP/2 with its first request.

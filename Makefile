@@ -1,5 +1,5 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
-# Everything goes into .venv, .venv-bench, .cache and models, which `make clean` removes.
+# Everything goes into .venv, .venv-bench, .venv-docs, .cache, dist, site and models, which `make clean` removes.
 
 PYTHON ?= python3
 VENV := .venv
@@ -15,6 +15,7 @@ BENCH_VENV := $(BENCH_VENVS)/client
 BENCH_PYTHON := $(BENCH_VENV)/bin/python
 BENCH_OUT := bench/results
 BENCH ?=
+DOCS_VENV := .venv-docs
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -23,7 +24,8 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test fuzz check bench bench-report format model setup setup-dev lock images up down alerts clean
+.PHONY: help demo run test test-fast fuzz check bench bench-report format model setup setup-dev setup-newest lock dist docs
+.PHONY: version images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -38,6 +40,9 @@ run: model ## set up and run both services until Ctrl-C
 test: setup-dev model check ## set up, then every check and test
 	@echo "tandem: tests"
 	@$(BIN)/python -m tests
+
+test-fast: setup-dev model ## the tests without the slow ones
+	@$(BIN)/python -m tests -m "not slow"
 
 fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` does; takes minutes
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600 tests
@@ -89,6 +94,11 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) install --progress-bar on --require-hashes -r requirements/dev.txt
 	@touch $@
 
+# Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
+setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
+	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,prepare,bench,dev]'
+	@touch $(VENV)/.installed $(VENV)/.installed-dev
+
 # The environments of the architectures are beside that of the load client.
 $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 	@echo "tandem: making $(BENCH_VENV)"
@@ -99,10 +109,10 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway prepare build; do \
+	@for set in dev run bench embedder gateway prepare docs build; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
-			build) inputs="requirements/build.in -c requirements/dev.txt" ;; \
+			build|docs) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
@@ -111,6 +121,24 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 		$(BIN)/uv pip compile $$inputs --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 			--no-annotate --no-header --upgrade --quiet --output-file requirements/$$set.txt || exit 1; \
 	done
+
+dist: setup ## build the wheel and the source archive into dist/
+	@rm -rf dist
+	@$(BIN)/python -m hatchling build
+
+docs: $(DOCS_VENV)/.installed ## build the documentation site, which loads nothing from the network, into site/
+	@NO_MKDOCS_2_WARNING=1 $(DOCS_VENV)/bin/mkdocs build --strict --quiet
+	@$(DOCS_VENV)/bin/python tests/docs/offline.py site
+	@echo "tandem: site/index.html"
+
+$(DOCS_VENV)/.installed: requirements/docs.txt
+	@echo "tandem: making $(DOCS_VENV)"
+	@$(PYTHON) -m venv $(DOCS_VENV)
+	@$(DOCS_VENV)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes -r requirements/docs.txt
+	@touch $@
+
+version: ## print the version, or write a new one into every file that names it (NEW=x.y.z)
+	@$(PYTHON) -m tests.deploy.versions $(NEW)
 
 images: ## build the images of both services
 	@for service in gateway embedder; do \
@@ -131,4 +159,4 @@ alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
 
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) $(BENCH_VENVS) .cache models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis

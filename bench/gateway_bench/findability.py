@@ -32,7 +32,7 @@ from gateway_bench.corpus import Document
 _READY_SECONDS: Final = 600.0
 _CLIENTS: Final = 16
 _TIE: Final = 2e-5
-"""A vector may differ so much between a text alone and in a batch; see the README."""
+"""A vector may differ so much between a text alone and in a batch; see docs/concepts.md."""
 
 
 def parser() -> argparse.ArgumentParser:

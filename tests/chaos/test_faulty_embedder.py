@@ -42,10 +42,10 @@ def test_a_fault_is_told_counted_and_got_over(lone: tuple[FaultyEmbedder, Client
     code, outcome = SEEN[fault]
 
     def failed_calls() -> float:
-        return client.metric("tandem_gateway_embed_call_seconds_count", {"outcome": outcome})
+        return client.metric("tandem_gateway_embedder_call_duration_seconds_count", {"outcome": outcome})
 
     def retries() -> float:
-        return client.metric("tandem_gateway_embedding_retries_total", {"reason": outcome})
+        return client.metric("tandem_gateway_embedding_backoffs_total", {"reason": outcome})
 
     before = failed_calls(), retries()
     faulty.fault = fault

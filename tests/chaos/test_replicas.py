@@ -49,7 +49,7 @@ def serving(client: Client) -> float:
 
 
 def answered_by(client: Client, label: str) -> float:
-    return client.metric("tandem_gateway_replica_call_seconds_count", {"replica": label, "outcome": "ok"})
+    return client.metric("tandem_gateway_replica_call_duration_seconds_count", {"replica": label, "outcome": "ok"})
 
 
 Pair = tuple[FaultyEmbedder, FaultyEmbedder, Client]
@@ -75,12 +75,12 @@ def test_one_that_goes_wrong_costs_no_search_and_no_document(pair: Pair, fault: 
     ejected = {"pool": "stable", "reason": EJECTED_FOR.get(fault, "none")}
     retried = {"pool": "stable", "reason": RETRIED_FOR[fault]}
     ejections = client.metric("tandem_gateway_embedder_ejections_total", ejected)
-    retries = client.metric("tandem_gateway_embed_retries_total", retried)
+    retries = client.metric("tandem_gateway_embedder_retries_total", retried)
     (documents,) = in_batches([f"{fault} {text}" for text in distinct_texts(64, seed=30)], 64)
     with SearchLoad(client.url) as load:
         load.go_on(20)
         faulty.fault = fault
-        wait_until(lambda: client.metric("tandem_gateway_embed_retries_total", retried) > retries, "a retry")
+        wait_until(lambda: client.metric("tandem_gateway_embedder_retries_total", retried) > retries, "a retry")
         if fault in EJECTED_FOR:
             wait_until(
                 lambda: client.metric("tandem_gateway_embedder_ejections_total", ejected) > ejections, "an ejection"

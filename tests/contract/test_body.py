@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
+from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
 from tandem_contract.service.request_id import Message, Receive
 from tests.embedder.serving.doubles import run
 

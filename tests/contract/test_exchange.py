@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
+from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import Reply
 from tandem_contract.service.observation import with_observers

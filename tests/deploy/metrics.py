@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry
 
 import tandem_embedder.metrics
-import tandem_gateway.metrics
+from tandem_gateway.metrics.gateway import Metrics
 
 
 @dataclass(frozen=True)
@@ -26,14 +26,14 @@ class Family:
 def families(service: str) -> list[Family]:
     """Return what a service exports, but for ``process_*``, in the order of its registry."""
     if service == "gateway":
-        registry: CollectorRegistry = tandem_gateway.metrics.Metrics("0").registry
+        registry: CollectorRegistry = Metrics("0").registry
     else:
         embedder = tandem_embedder.metrics.Metrics()
         embedder.describe(model="", fingerprint="", precision="")  # as a loaded model does
         registry = embedder._registry
     found = []
     for family in registry.collect():
-        if family.name.startswith("tandem_"):
+        if family.name.startswith("tandem_") and family.name in registry._names_to_collectors:  # no deprecated name
             end = {"counter": "_total", "info": "_info"}.get(family.type, "")
             labels = tuple(registry._names_to_collectors[family.name]._labelnames)  # type: ignore[attr-defined]
             found.append(Family(family.name + end, family.type, labels, family.documentation))

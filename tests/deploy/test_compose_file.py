@@ -10,7 +10,7 @@ import tandem_gateway.settings
 from tandem_contract.service.settings import read
 from tests.deploy.manifests import DEPLOY, compose
 from tests.deploy.memory import memory_needed
-from tests.docs.readme import variables
+from tests.docs.settings import variables
 from tests.support.tools import run, tool
 
 

@@ -26,8 +26,8 @@ SERVICES = 3
 EMPTY = {
     "tandem_embedder_rejected_total",
     "tandem_gateway_canary_fallbacks_total",
-    "tandem_gateway_embed_retries_total",
-    "tandem_gateway_embedding_retries_total",
+    "tandem_gateway_embedder_retries_total",
+    "tandem_gateway_embedding_backoffs_total",
 }
 FAILED = 'code=~"429|5.."'
 

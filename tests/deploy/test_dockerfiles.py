@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-import tandem_gateway
 from tests.deploy.manifests import REPOSITORY
+from tests.deploy.versions import current
 from tests.support.tools import run, tool
 
 SERVICES = ("gateway", "embedder")
@@ -17,9 +17,23 @@ def test_hadolint_finds_nothing(service: str) -> None:
 
 
 @pytest.mark.parametrize("service", SERVICES)
-def test_the_version_is_that_of_the_code(service: str) -> None:
+def test_the_version_is_a_build_argument_alone(service: str) -> None:
     text = (REPOSITORY / "services" / service / "Dockerfile").read_text()
-    assert re.findall(r"^ARG VERSION=(.*)$", text, re.MULTILINE) == [tandem_gateway.__version__]
+    assert re.findall(r"^ARG VERSION=(.*)$", text, re.MULTILINE) == [current()]
+    assert 'org.opencontainers.image.version="${VERSION}"' in text
+
+
+@pytest.mark.parametrize(("service", "other"), [("gateway", "embedder"), ("embedder", "gateway")])
+def test_an_image_is_built_from_the_contract_its_service_and_the_licence(service: str, other: str) -> None:
+    text = (REPOSITORY / "services" / service / "Dockerfile").read_text()
+    copied = [
+        argument for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for argument in line.split()
+    ]
+    assert {"pyproject.toml", "LICENSE", "NOTICE", "shared/contract", f"services/{service}"} <= set(copied)
+    assert not any(argument.startswith((".", "bench", "tests", f"services/{other}")) for argument in copied)
+    ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
+    assert ignored[1] == "*"
+    assert not any(line.startswith(("!bench", "!tests")) for line in ignored)
 
 
 @pytest.mark.parametrize("service", SERVICES)

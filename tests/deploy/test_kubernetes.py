@@ -22,7 +22,7 @@ from tests.deploy.manifests import (
     written,
 )
 from tests.deploy.memory import memory_needed
-from tests.docs.readme import variables
+from tests.docs.settings import variables
 
 # The oldest that docs/operations.md promises, and the two newest.
 VERSIONS = ("1.30", "1.36", "1.37")

@@ -8,8 +8,8 @@ from typing import Any, get_args
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-import tandem_gateway.metrics
 from tandem_gateway.adapters.pool.health import Failure
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.use_cases.canary.evaluation import Reason
 from tests.deploy.make_prometheus_rule import ALERTS, RULE, prometheus_rule
 from tests.deploy.manifests import DEPLOY, REPOSITORY
@@ -87,7 +87,7 @@ def test_every_series_and_label_that_is_asked_for_is_exported() -> None:
 
 def test_what_is_rare_and_counted_is_there_before_it_happens() -> None:
     # Prometheus sees no increase in a series that begins at 1.
-    exported = tandem_gateway.metrics.Metrics("0").exposition().decode()
+    exported = Metrics("0").exposition().decode()
     samples = {
         (sample.name, *sample.labels.items())
         for family in text_string_to_metric_families(exported)

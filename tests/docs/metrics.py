@@ -1,15 +1,16 @@
 """Writes docs/metrics.md from the code: ``python -m tests.docs.metrics``."""
 
 from tests.deploy.metrics import families
-from tests.docs.readme import REPOSITORY
+from tests.docs.pages import DOCS
 
-METRICS = REPOSITORY / "docs" / "metrics.md"
+METRICS = DOCS / "metrics.md"
 
 _HEAD = """# Metrics
 
-Both services serve `/metrics` in Prometheus' text format; that of the gateway costs one short query of the store.
-Counters end in `_total`; a histogram has `_bucket`, `_sum` and `_count`, a summary the last two. Beside these each
-service has Prometheus' own `process_*`: CPU seconds, resident memory, open files, start time.
+Both services serve `/metrics` in Prometheus' text format. A scrape of the gateway costs one short query of the store.
+Counters end in `_total`. A histogram has `_bucket`, `_sum` and `_count`; a summary has the last two. Each service also
+has Prometheus' own `process_*`: CPU seconds, resident memory, open files, start time. A renamed metric keeps its former
+name beside the new one for one release.
 
 This page is made from the code by `python -m tests.docs.metrics`, and a test compares the two.
 """

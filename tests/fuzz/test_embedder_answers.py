@@ -10,8 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.adapters.http_client import MAX_HEAD_BYTES, ConnectionBroken, Response, ResponseTooLarge, _Connection
 from tandem_gateway.adapters.embedder_client import _read
+from tandem_gateway.adapters.http_client import (
+    MAX_HEAD_BYTES,
+    ConnectionBroken,
+    Response,
+    ResponseTooLarge,
+    _Connection,
+)
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,

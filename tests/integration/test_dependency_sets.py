@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tandem_contract.service.version import version
 from tests.support.processes import ServiceProcess, free_port, get
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -89,7 +90,7 @@ def test_the_wheel_holds_the_four_packages_with_their_data(wheel: Path) -> None:
     assert {name.split("/")[0] for name in held - metadata} == packages
     assert "tandem_embedder/prepare/calibration_texts.json" in held
     assert {f"{name}/py.typed" for name in packages} <= held
-    assert {name.split("/")[0] for name in metadata} == {"tandem_search-0.1.0.dist-info"}
+    assert {name.split("/")[0] for name in metadata} == {f"tandem_search-{version()}.dist-info"}
 
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:

@@ -13,8 +13,8 @@ import msgspec
 import pytest
 
 from tandem_embedder import app as embedder_app
-from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.lifecycle import Service
+from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
 from tandem_gateway.settings import Settings

@@ -125,7 +125,7 @@ def test_metrics_can_be_parsed_and_count(stack: Stack, client: Client) -> None:
 
 def test_searches_are_counted_by_what_answered_them(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"id": "a", "text": "a counted document"}], collection)
-    names = ("tandem_gateway_searches_total", "tandem_gateway_lexical_search_seconds_count")
+    names = ("tandem_gateway_searches_total", "tandem_gateway_lexical_search_duration_seconds_count")
     dense, lexical = ({"mode": mode} for mode in ("dense", "lexical"))
     before = (client.metric(names[0], dense), client.metric(names[0], lexical), client.metric(names[1]))
     client.search("counted", 1, collection)

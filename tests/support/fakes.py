@@ -22,10 +22,10 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.records.search import Hit, Hits
 

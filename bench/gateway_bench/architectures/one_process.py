@@ -38,7 +38,7 @@ from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
 from tandem_gateway.app import build_use_cases, client_endpoints, compose_app, open_store
 from tandem_gateway.http.errors import reply_to
-from tandem_gateway.metrics import Metrics
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.lifecycle import Gateway

@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 
 from tandem_contract.service import logs
 from tandem_contract.service.settings import SettingsError, add_flags, describe, read
+from tandem_contract.service.version import version
 
 from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
 from tandem_embedder.cpu_quota import usable_threads
 from tandem_embedder.settings import Settings
-from tandem_embedder.version import version
 
 if TYPE_CHECKING:
     from tandem_embedder.model.verified_load import LoadedModel
@@ -37,6 +37,7 @@ def main() -> int:
         description="Serves a prepared model: POST /embed turns texts into vectors; /livez, /readyz and /metrics.",
         epilog="A flag overrides the variable named beside it. SIGTERM drains: what was accepted is served.",
     )
+    parser.add_argument("--version", action="version", version=f"tandem-embedder {version()}")
     add_flags(parser, Settings)
     flags = parser.parse_args()
     manifest: Manifest | None = None

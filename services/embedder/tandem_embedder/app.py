@@ -1,4 +1,4 @@
-"""The composition root of the HTTP side: routes, service and wrappers put together into one ASGI application."""
+"""Composition root of the HTTP side: combine routes, service and wrappers into one ASGI application."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
 from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import route_by_path, not_found
+from tandem_contract.service.http import not_found, route_by_path
 from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.observation import with_observers
 from tandem_contract.service.origin import allowed_hosts, guarded

@@ -1,9 +1,14 @@
-"""How many threads this process may keep busy: the CPU quota of its cgroup, and its affinity.
+"""Number of threads that this process may keep busy, from the CPU quota of its cgroup and its CPU affinity.
 
-onnxruntime counts the machine's cores, and in a container of half a CPU starts a thread for each: they share the
-quota, and are throttled together. Formats: cgroup v2 ``cpu.max`` holds "QUOTA PERIOD" in microseconds, or "max PERIOD";
-v1 has ``cpu.cfs_quota_us`` (-1: none) and ``cpu.cfs_period_us`` (Linux, Documentation/admin-guide/cgroup-v2.rst and
-scheduler/sched-bwc.rst). A limit may be set on any ancestor, so the smallest on the way up counts.
+By default onnxruntime starts one thread per core of the machine, even in a container with half a CPU. All these threads
+share the quota, and the kernel throttles them together.
+
+Formats (Linux, Documentation/admin-guide/cgroup-v2.rst and scheduler/sched-bwc.rst):
+
+- cgroup v2: ``cpu.max`` holds "QUOTA PERIOD" in microseconds, or "max PERIOD" for no limit.
+- cgroup v1: ``cpu.cfs_quota_us`` (-1: no limit) and ``cpu.cfs_period_us``.
+
+Any ancestor of the cgroup may set a limit, so the smallest limit on the path to the root applies.
 """
 
 import os
@@ -11,24 +16,24 @@ from pathlib import Path, PurePosixPath
 
 
 def thread_count(quota: float | None, cores: int) -> int:
-    """Return the threads for ``quota`` CPUs (None: no limit) on ``cores`` usable cores; at least 1.
+    """Return the number of threads for ``quota`` CPUs (None: no limit) on ``cores`` usable cores; at least 1.
 
-    A quota of 1.5 gives 1: two threads would be throttled for a quarter of every period, and a batch waits for the
-    slower one.
+    A quota of 1.5 gives 1. The kernel would throttle two threads for a quarter of every period, and a batch waits for
+    its slower thread.
     """
     return max(1, cores if quota is None else min(cores, int(quota)))
 
 
 def usable_threads() -> int:
-    """Return the threads that this process may keep busy."""
+    """Return the number of threads that this process may keep busy."""
     return thread_count(cpu_quota(), len(os.sched_getaffinity(0)))
 
 
 def cpu_quota(root: Path = Path("/")) -> float | None:
-    """Return the CPUs that the cgroup grants, None where it sets no limit or there is none.
+    """Return the number of CPUs that the cgroup grants; None if it sets no limit or there is no cgroup.
 
     Args:
-        root: where ``proc`` and ``sys`` are; another place in tests.
+        root: folder that holds ``proc`` and ``sys``; tests pass another one.
     """
     quotas = []
     for version, group in _own_groups(_read(root / "proc/self/cgroup") or ""):
@@ -48,13 +53,13 @@ def cpu_quota(root: Path = Path("/")) -> float | None:
 
 
 def parse_v2(cpu_max: str | None) -> float | None:
-    """Return the CPUs of a ``cpu.max``, None for no limit or no such text."""
+    """Return the number of CPUs in a ``cpu.max``; None for no limit or an invalid text."""
     parts = (cpu_max or "").split()
     return _divide(parts[0], parts[1]) if len(parts) == 2 else None
 
 
 def parse_v1(quota: str | None, period: str | None) -> float | None:
-    """Return the CPUs of ``cpu.cfs_quota_us`` and ``cpu.cfs_period_us``, None for no limit or no such text."""
+    """Return the number of CPUs for a quota and a period in microseconds; None for no limit or an invalid text."""
     return _divide(quota or "", period or "")
 
 
@@ -67,7 +72,7 @@ def _divide(quota: str, period: str) -> float | None:
 
 
 def _own_groups(text: str) -> list[tuple[int, PurePosixPath]]:
-    """Return version and path of the groups that may limit CPU, from ``/proc/self/cgroup``."""
+    """Return (version, path) of each cgroup that may limit the CPU, from the text of ``/proc/self/cgroup``."""
     groups = []
     for line in text.splitlines():
         hierarchy, controllers, path = [*line.split(":", 2), "", ""][:3]

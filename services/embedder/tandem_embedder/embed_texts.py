@@ -1,7 +1,7 @@
-"""The use case: texts in, vectors out, within the limits and the caller's time.
+"""The use case: turn texts into vectors, within the limits and the caller's deadline.
 
-validate → admit → tokenise → queue → wait for the vectors; whatever happens on the way, what was admitted is given
-back and what was queued is dropped.
+Steps: validate → admit → tokenise → queue → wait for the vectors. However a request ends, its admission is released
+and its queued texts are dropped.
 """
 
 import asyncio
@@ -15,17 +15,17 @@ import msgspec
 
 from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.batching.admission import Admission, Grant, estimate_tokens
-from tandem_embedder.model.prepared_model import Manifest
-from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
-from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
-from tandem_embedder.readiness import Readiness
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
+from tandem_embedder.model.prepared_model import Manifest
+from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
+from tandem_embedder.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """What one request may hold and how long it may take."""
+    """Limits on the size and the duration of one request."""
 
     max_texts: int
     max_text_chars: int
@@ -33,10 +33,10 @@ class RequestLimits:
 
 
 class Embedded(msgspec.Struct, frozen=True):
-    """The vectors of a request, in the order of its texts, and how its time was spent."""
+    """Vectors of a request, in the order of its texts, and the time of each stage."""
 
     vectors: Vectors
-    """``(n, dim) float32``, rows of unit length."""
+    """``(n, dim) float32``; each row has unit length."""
     tokens: list[int]
     truncated: list[bool]
     unknown: list[float]
@@ -46,17 +46,17 @@ class Embedded(msgspec.Struct, frozen=True):
 
 
 class EmbedTexts:
-    """Serves requests; all its collaborators are owned by the event loop's thread.
+    """Embeds the texts of requests. The event loop's thread owns this object and its collaborators.
 
     Args:
-        manifest: of the model that is served.
-        limits: of one request.
-        readiness: is asked before anything else.
-        admission: bounds what waits.
-        tokenizer: of the model.
-        scheduler: of the model.
-        overhead: tokens that each kind of text has beside its own: the prompt's and the special ones.
-        clock: monotonic seconds; the scheduler's.
+        manifest: manifest of the served model.
+        limits: limits of one request.
+        readiness: checked before anything else.
+        admission: bounds the queued work.
+        tokenizer: tokenizer of the model.
+        scheduler: scheduler of the model.
+        overhead: for each kind of text, the number of prompt and special tokens that the embedder adds.
+        clock: monotonic clock in seconds; must be the scheduler's.
     """
 
     def __init__(
@@ -84,11 +84,11 @@ class EmbedTexts:
         """Return the vectors of the request's texts.
 
         Args:
-            request: what to embed.
-            timeout: seconds that the caller waits; the limit's where it is shorter, or the caller does not say.
+            request: the texts to embed.
+            timeout: the caller's timeout in seconds; None for the limit's. The shorter of the two applies.
 
         Raises:
-            EmbedderError: if it cannot be served; see ``errors``.
+            EmbedderError: if the request cannot be served; see ``errors``.
         """
         self._readiness.require()
         check_texts(request.texts, self._limits)
@@ -129,8 +129,8 @@ class EmbedTexts:
             queue_seconds = ticket.queue_seconds
         finally:
             self._scheduler.abandon(ticket)
-            # Its error's traceback leads to this frame: if the frame led back to the error, only the garbage collector
-            # would free them, with the request's texts.
+            # The error's traceback refers to this frame. If the frame referred to the error through the ticket, only
+            # the garbage collector would free both, with the request's texts.
             del ticket
         return Embedded(
             vectors=vectors,
@@ -147,27 +147,28 @@ class EmbedTexts:
 
 
 def prompt_of(manifest: Manifest, kind: Kind) -> str:
-    """Return what the model wants before a text of this kind; empty if it wants nothing."""
+    """Return the model's prompt for a text of this kind; empty if the model has none."""
     return manifest.prompts.query if kind == "query" else manifest.prompts.document
 
 
 def overhead_of(manifest: Manifest, tokenizer: Tokenizer) -> dict[Kind, int]:
-    """Return how many tokens each kind of text has beside its own: the prompt's and the special ones."""
+    """Return, for each kind of text, the number of prompt and special tokens that the embedder adds."""
     return {kind: len(tokenizer.tokenize([prompt_of(manifest, kind)])[0].ids) for kind in get_args(Kind)}
 
 
 def unknown_share(text: TokenizedText, overhead: int) -> float:
-    """Return the share of a text's own tokens that the vocabulary lacks; 1 for a text without a token of its own."""
+    """Return the share of unknown tokens among a text's own tokens; 1 if the text has no token of its own."""
     own = len(text.ids) - overhead
     return text.unknown / own if own > 0 else 1.0
 
 
 def check_texts(texts: Sequence[str], limits: RequestLimits) -> None:
-    """Check what can be said of texts before they are tokenised.
+    """Check the texts before tokenising them.
 
     Raises:
-        InvalidText: for a text that is empty or blank, or holds U+0000, which tokenizers drop and databases cut at.
-        LimitExceeded: for too many texts, or one that is too long.
+        InvalidText: if there is no text, or one is empty, blank or contains U+0000. Tokenizers drop that character and
+            databases truncate at it.
+        LimitExceeded: if there are too many texts, or one is too long.
     """
     if not texts:
         raise InvalidText("texts: at least one text was expected", param="texts")
@@ -188,10 +189,10 @@ def check_texts(texts: Sequence[str], limits: RequestLimits) -> None:
 
 
 def check_lengths(tokenized: Sequence[TokenizedText], max_seq_length: int) -> None:
-    """Check that no text was cut.
+    """Check that no text was truncated.
 
     Raises:
-        LimitExceeded: naming the first that was.
+        LimitExceeded: if one was; the message names the first.
     """
     for index, text in enumerate(tokenized):
         if text.truncated:

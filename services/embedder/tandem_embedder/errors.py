@@ -1,27 +1,27 @@
-"""What can go wrong with a request, told by what the caller can do about it; knows no HTTP.
+"""Errors of a request, grouped by what the caller can do about them. This module knows no HTTP.
 
 ::
 
     EmbedderError
     ├── InvalidText        the text itself cannot be embedded: change it
-    ├── LimitExceeded      a limit of this embedder: send less
-    ├── InvalidDeadline    the caller's deadline cannot be read
-    ├── Overloaded         too much is queued: the same request later (``retry_after_seconds``)
-    ├── DeadlineExceeded   the caller's time is up; the model never saw what was still queued
-    ├── NotReady           no model: not yet, never (damaged), no more (worker dead) or draining; try another replica
-    └── ModelError         the model failed on a batch; its other waiters were told the same
+    ├── LimitExceeded      the request exceeds a limit of this embedder: send less
+    ├── InvalidDeadline    the caller's deadline is malformed
+    ├── Overloaded         the queue is full: retry after ``retry_after_seconds``
+    ├── DeadlineExceeded   the deadline passed; texts that were still queued never reached the model
+    ├── NotReady           no model: loading, damaged, worker dead or draining; try another replica
+    └── ModelError         the model failed on a batch; every request in that batch gets this error
 
-A fault that is none of these is a defect, and is reported as one.
+Any other exception is a defect, and the embedder reports it as one.
 """
 
 
 class EmbedderError(Exception):
-    """A request that was not served.
+    """The embedder did not serve a request.
 
     Attributes:
-        message: for a person; names the field and the limit.
-        param: path of the field, such as ``texts[3]``; None where it is no field.
-        retry_after_seconds: when the same request may succeed; None where waiting does not help.
+        message: human-readable; names the field and the limit.
+        param: path of the field, such as ``texts[3]``; None if the error is not about a field.
+        retry_after_seconds: when to retry the same request; None if waiting does not help.
     """
 
     def __init__(self, message: str, *, param: str | None = None, retry_after_seconds: float | None = None) -> None:
@@ -32,28 +32,28 @@ class EmbedderError(Exception):
 
 
 class InvalidText(EmbedderError):
-    """A text that has nothing to embed, or holds a character that no tokenizer keeps."""
+    """A text is empty or blank, or contains a character that no tokenizer keeps."""
 
 
 class LimitExceeded(EmbedderError):
-    """More texts, characters or tokens than this embedder takes in one request."""
+    """The request has more texts, characters or tokens than this embedder accepts in one request."""
 
 
 class InvalidDeadline(EmbedderError):
-    """The time that the caller gives is no whole number of milliseconds."""
+    """The caller's timeout is not a whole number of milliseconds."""
 
 
 class Overloaded(EmbedderError):
-    """Too many tokens are queued already; ``retry_after_seconds`` comes from the measured drain rate."""
+    """The queue is full. ``retry_after_seconds`` comes from the measured drain rate."""
 
 
 class DeadlineExceeded(EmbedderError):
-    """The request's time is up; what was queued of it is dropped."""
+    """The request's deadline passed. The scheduler drops its queued texts."""
 
 
 class NotReady(EmbedderError):
-    """There is no model to ask; the message says why."""
+    """The embedder has no model to serve; the message says why."""
 
 
 class ModelError(EmbedderError):
-    """The model raised, or returned what cannot be vectors."""
+    """The model raised, or returned invalid vectors."""

@@ -1,4 +1,4 @@
-"""The embedder as one object: from "the model is being loaded" to "drained"."""
+"""The embedder's lifecycle in one object: from "the model is being loaded" to "drained"."""
 
 import asyncio
 import logging
@@ -6,28 +6,28 @@ from concurrent.futures import Future
 
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service import gc_tuning
-from tandem_embedder.batching.admission import Admission, DrainRate
-from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.api.probes import ReadyReply
-from tandem_embedder.embed_texts import EmbedTexts, Embedded, RequestLimits, overhead_of
+from tandem_embedder.batching.admission import Admission, DrainRate
 from tandem_embedder.batching.lanes import LANES
-from tandem_embedder.model.verified_load import LoadedModel
-from tandem_embedder.metrics import Metrics
-from tandem_embedder.readiness import Readiness
 from tandem_embedder.batching.scheduler import Scheduler
-from tandem_embedder.settings import Settings
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+from tandem_embedder.embed_texts import Embedded, EmbedTexts, RequestLimits, overhead_of
+from tandem_embedder.metrics import Metrics
+from tandem_embedder.model.prepared_model import Manifest
+from tandem_embedder.model.verified_load import LoadedModel
+from tandem_embedder.readiness import Readiness
+from tandem_embedder.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 class Service:
-    """Holds what is there before the model is, and builds the rest when it comes.
+    """The embedder as the HTTP side sees it. Builds the tokenizer and the scheduler once the model is loaded.
 
     Args:
-        settings: of this process.
-        manifest: of the model; None if it could not be read, in which case ``loading`` fails with the reason.
-        loading: the model, when it is loaded and proven.
+        settings: settings of this process.
+        manifest: manifest of the model. None if it is unreadable; ``loading`` then fails with the reason.
+        loading: future of the model, which completes when the model has passed its self-test.
     """
 
     def __init__(self, settings: Settings, manifest: Manifest | None, loading: "Future[LoadedModel]") -> None:
@@ -42,21 +42,21 @@ class Service:
         self._starting: asyncio.Task[None] | None = None
         self.readiness = Readiness()
         self.drained = True
-        """False once ``stop`` had to leave a thread behind."""
+        """False if ``stop`` had to leave a running thread behind."""
         self.metrics = Metrics()
         self.model = manifest.model if manifest else ""
         self.precision = ""
         self.fingerprint = ""
-        """Empty until a model is loaded: it need not be of the precision that the settings name."""
+        """Empty until a model is loaded. The loaded precision may differ from the one in the settings."""
         self.dim = manifest.dim if manifest else 0
 
     def start(self) -> "asyncio.Task[None]":
-        """Begin to wait for the model; return the task, which ends when it is served or never will be."""
+        """Start waiting for the model. The returned task ends when the embedder is ready or has failed."""
         self._starting = asyncio.create_task(self._become_ready(), name="become-ready")
         return self._starting
 
     async def stop(self) -> None:
-        """Serve what was accepted, then end."""
+        """Finish the accepted requests within the shutdown timeout, then stop the threads."""
         self.readiness.draining()
         if self._starting is not None:
             self._starting.cancel()
@@ -78,7 +78,7 @@ class Service:
         return await self._embed(request, timeout)
 
     def describe(self) -> ReadyReply:
-        """Return what is served."""
+        """Return the description of the served model. Call it only while the embedder is ready."""
         assert self._manifest is not None
         return ReadyReply(
             model=self.model,
@@ -96,7 +96,7 @@ class Service:
     async def _become_ready(self) -> None:
         try:
             loaded = await asyncio.wrap_future(self._loading)
-        except Exception as error:  # whatever it is, the reason belongs into /readyz
+        except Exception as error:  # /readyz must report the reason, whatever the error is
             self.readiness.failed(f"the model cannot be served: {error}")
             log.error("not ready", extra={"reason": self.readiness.reason})
             return
@@ -124,7 +124,7 @@ class Service:
             overhead=overhead_of(self._manifest, loaded.tokenizer),
         )
         self._scheduler.start()
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self.readiness.ready()
         log.info(
             "ready",

@@ -1,6 +1,6 @@
-"""Prometheus metrics of the embedder, in a registry of its own; the only module that imports prometheus_client.
+"""Prometheus metrics of the embedder, in their own registry. Only this module imports prometheus_client.
 
-Label children are bound once: looking one up costs three times as much as counting.
+Each label child is looked up once and kept: a lookup costs three times as much as an increment.
 """
 
 from typing import TypeVar
@@ -8,14 +8,14 @@ from typing import TypeVar
 import prometheus_client as prometheus
 from prometheus_client.process_collector import ProcessCollector
 
-from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.ports import BatchReport
 
-# The framework adds the charset to a text type by itself.
+# The framework adds the charset to a text type.
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
 
-# A "_created" series beside every counter and histogram would be a third more to scrape, and nobody asks for it.
+# A "_created" series for every counter and histogram would make scrapes a third larger, and Tandem does not use it.
 prometheus.disable_created_metrics()  # type: ignore[no-untyped-call]
 
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -29,7 +29,7 @@ M = TypeVar("M", prometheus.Counter, prometheus.Histogram)
 
 
 class Metrics:
-    """All metrics; implements the scheduler's ``Observer``."""
+    """All metrics of the embedder. Implements the scheduler's ``Observer``."""
 
     def __init__(self) -> None:
         self._registry = prometheus.CollectorRegistry()
@@ -62,11 +62,11 @@ class Metrics:
         self._ready = prometheus.Gauge(f"{_PREFIX}ready", "1 if requests are taken.", registry=self._registry)
 
     def describe(self, **labels: str) -> None:
-        """Expose ``tandem_embedder_build_info`` with these labels; called once, when a model is loaded."""
+        """Expose ``tandem_embedder_build_info`` with these labels. Call it once, when the model is loaded."""
         prometheus.Info(f"{_PREFIX}build", "What is served.", registry=self._registry).info(labels)
 
     def request(self, status: int, seconds: float) -> None:
-        """A request was answered."""
+        """Count an answered request."""
         child = self._requests_by_code.get(status)
         if child is None:
             child = self._requests_by_code[status] = self._requests.labels(str(status))
@@ -74,7 +74,7 @@ class Metrics:
         self._request_seconds.observe(seconds)
 
     def embedded(self, result: Embedded) -> None:
-        """A request was answered with vectors."""
+        """Count the texts of a request that was answered with vectors."""
         self._texts.inc(len(result.tokens))
         if any(result.truncated):
             self._truncated.inc(sum(result.truncated))
@@ -83,14 +83,14 @@ class Metrics:
         self._tokenize_seconds.observe(result.tokenize_seconds)
 
     def rejected(self, reason: str) -> None:
-        """A request was refused; ``reason`` is an error code of the contract."""
+        """Count a rejected request; ``reason`` is an error code of the contract."""
         child = self._rejected_by_reason.get(reason)
         if child is None:
             child = self._rejected_by_reason[reason] = self._rejected.labels(reason)
         child.inc()
 
     def batch(self, report: BatchReport) -> None:
-        """A batch came back from the model."""
+        """Record a batch that the model has computed."""
         self._inference_seconds.observe(report.seconds)
         self._batch_rows.observe(report.rows)
         self._batch_tokens.observe(report.tokens)
@@ -101,15 +101,15 @@ class Metrics:
             queue_seconds.observe(seconds)
 
     def expired(self, lane: Lane, texts: int) -> None:
-        """Texts were dropped because their deadline had passed."""
+        """Count texts that the scheduler dropped at their deadline."""
         self._expired[lane].inc(texts)
 
     def abandoned(self, lane: Lane, texts: int) -> None:
-        """Texts were dropped because nobody waits for them any more."""
+        """Count texts that the scheduler dropped because their request ended."""
         self._abandoned[lane].inc(texts)
 
     def exposition(self, ready: bool, queued_tokens: dict[Lane, int]) -> bytes:
-        """Return all metrics as text, with the gauges as given."""
+        """Return all metrics as Prometheus text, after setting the gauges to the given values."""
         self._ready.set(ready)
         for lane, tokens in queued_tokens.items():
             self._queued.labels(lane).set(tokens)

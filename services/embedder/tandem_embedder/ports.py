@@ -1,4 +1,4 @@
-"""What the use case and the scheduler need of the outside, and no more; adapters and test doubles fit these."""
+"""Ports of the use case and the scheduler. Adapters and test doubles implement these protocols."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -14,54 +14,55 @@ Vectors = NDArray[np.float32]
 
 
 class TokenizedText(msgspec.Struct, frozen=True):
-    """A text as the model takes it: ids ``(length,) int32``, special tokens included, cut at the model's limit."""
+    """A tokenised text: ids ``(length,) int32``, including special tokens, truncated at the model's limit."""
 
     ids: Ids
     truncated: bool
     unknown: int = 0
-    """How many of the ids stand for what the vocabulary lacks."""
+    """Number of ids that are the unknown token."""
 
 
 class Tokenizer(Protocol):
-    """Texts → token ids; safe to call from several threads."""
+    """Texts → token ids. Thread-safe."""
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Return one result for each text, in order."""
 
 
 class Model(Protocol):
-    """Token ids → vectors; safe to call from several threads."""
+    """Token ids → vectors. Thread-safe."""
 
     def embed(self, rows: Sequence[Ids]) -> Vectors:
         """Return ``(len(rows), dim) float32``, L2-normalised, in order.
 
         Raises:
-            ModelError: if the model fails, or returns what cannot be vectors.
+            ModelError: if the model fails or returns invalid vectors.
         """
 
 
 class BatchReport(msgspec.Struct, frozen=True):
-    """One run of the model, as it is measured."""
+    """Measurements of one batch."""
 
     lane: Lane
     rows: int
     tokens: int
-    """Real tokens: padding is not among them."""
+    """Tokens without padding."""
     padded_tokens: int
-    """Rows × the longest, which is what the model computes."""
+    """Rows × longest row: the tokens that the model computes."""
     seconds: float
+    """Inference time."""
     queue_seconds: Sequence[float]
-    """How long each row waited."""
+    """Queue time of each row."""
 
 
 class Observer(Protocol):
-    """Is told what the scheduler does; must be quick, and must not raise."""
+    """Receives the scheduler's events on the event loop. The methods must be fast and must not raise."""
 
     def batch(self, report: BatchReport) -> None:
-        """A batch came back from the model."""
+        """Record a batch that the model has computed."""
 
     def expired(self, lane: Lane, texts: int) -> None:
-        """This many texts were dropped because their deadline had passed."""
+        """Record the number of texts that the scheduler dropped at their deadline."""
 
     def abandoned(self, lane: Lane, texts: int) -> None:
-        """This many texts were dropped because nobody waits for them any more."""
+        """Record the number of texts that the scheduler dropped because their request ended."""

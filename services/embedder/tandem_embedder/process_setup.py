@@ -1,6 +1,6 @@
-"""What has to be set in a process before native libraries load; to be imported before any of them.
+"""Process settings for native libraries. Import this module before any of those libraries loads.
 
-The variables are written here and read by the libraries; what Tandem itself is told, its settings read.
+This module writes environment variables that only the libraries read. ``settings`` reads Tandem's own variables.
 """
 
 import ctypes
@@ -9,23 +9,23 @@ from typing import Final
 
 VARIABLES: Final = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime sends usage data on Linux unless told not to
-    "TOKENIZERS_PARALLELISM": "false",  # the cores belong to the model; a text is split in microseconds
-    "OPENBLAS_NUM_THREADS": "1",  # numpy would start a thread a core, and uses none of them here
+    "TOKENIZERS_PARALLELISM": "false",  # keep the cores for the model; tokenising a text takes microseconds
+    "OPENBLAS_NUM_THREADS": "1",  # numpy would start one thread per core, and the embedder uses none of them
 }
 
-# glibc's mallopt (malloc.h): parameter → value. The model asks for megabytes and gives them back with every batch.
-# By default glibc learns from that to keep what was freed, in an arena for each thread: 10 MiB more resident memory
-# after batches of many shapes. One arena, whose top is returned beyond 4 MiB, costs nothing that could be measured;
-# returning every block at once (a low mmap threshold) costs half of the throughput.
+# glibc's mallopt (malloc.h): parameter → value. The model allocates and frees megabytes with every batch.
+# By default glibc adapts its thresholds to that and keeps freed memory in one arena per thread. Resident memory is
+# then 10 MiB larger after batches of many shapes. These values use one arena and return its top beyond 4 MiB, at no
+# measurable cost. A low mmap threshold, which returns every block at once, costs half of the throughput.
 MALLOC: Final = {
     -8: 1,  # M_ARENA_MAX
     -1: 4 << 20,  # M_TRIM_THRESHOLD
-    -3: 32 << 20,  # M_MMAP_THRESHOLD; to set it also stops the learning
+    -3: 32 << 20,  # M_MMAP_THRESHOLD; setting it also stops the adaptation
 }
 
 os.environ.update(VARIABLES)
 
-mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # other C libraries have none, and need none
+mallopt = getattr(ctypes.CDLL(None), "mallopt", None)  # only glibc has it; other C libraries do not need it
 if mallopt is not None:
     for parameter, value in MALLOC.items():
         mallopt(parameter, value)

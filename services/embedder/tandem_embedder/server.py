@@ -1,4 +1,4 @@
-"""The embedder served until a signal."""
+"""Run the embedder's HTTP server until a signal stops it."""
 
 import logging
 import os
@@ -8,16 +8,16 @@ from tandem_contract.service import logs
 from tandem_contract.service.serving.refusal import ConnectionLimit
 from tandem_contract.service.serving.server import DrainingServer
 from tandem_embedder.app import make_app
+from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
-from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings
 
 log = logging.getLogger(__name__)
 
 
 def serve(settings: Settings, manifest: Manifest | None, loading: "Future[LoadedModel]") -> int:
-    """Serve until a signal; return the exit status."""
+    """Serve until a signal; return the exit status: 0 after a complete drain, else 1."""
     service = Service(settings, manifest, loading)
     server = DrainingServer(
         make_app(service, settings),
@@ -30,11 +30,11 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
     try:
         server.run()
         status = 0 if service.drained else 1
-    except SystemExit:  # it could not listen, and has said so in the log
+    except SystemExit:  # the server could not listen and has logged why
         status = 1
     if not service.drained or not loading.done():
-        # A thread is inside a native library: stuck in the model, or still loading it. The interpreter would wait for
-        # the one for ever, and pull the ground from under the other.
+        # A thread is inside a native library: stuck in the model, or still loading it. A normal exit would wait for
+        # the stuck thread forever, or tear the interpreter down while the other thread loads. So exit at once.
         log.info("stopped", extra={"status": status})
         logs.flush()
         os._exit(status)

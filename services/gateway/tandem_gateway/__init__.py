@@ -1,3 +1,5 @@
 """Tandem's gateway: the API that clients see, the store of documents, and the index that follows it."""
 
-__version__ = "0.1.0"
+from tandem_contract.service.version import version
+
+__version__ = version()

@@ -29,6 +29,7 @@ def main() -> int:
         description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",
         epilog="A flag overrides the variable named beside it. SIGTERM drains. " + _STATUSES,
     )
+    parser.add_argument("--version", action="version", version=f"tandem-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_flags(parser, Settings)
     for name, text in {

@@ -1,4 +1,4 @@
-"""What the documents of one answer may take: a bound in bytes, and a part of the memory that all requests share."""
+"""Limits on the documents of one answer: a size in bytes, and a share of the memory budget of all requests."""
 
 from dataclasses import dataclass
 
@@ -9,17 +9,17 @@ from tandem_gateway.records.search import Hit, Hits
 
 @dataclass(frozen=True, slots=True)
 class AnswerLimits:
-    """What answers may take: bytes of one, and the memory of all requests together."""
+    """``bytes`` limits one answer; ``memory`` is the budget of all requests together."""
 
     bytes: int
     memory: MemoryBudget
 
     def held(self, hits: list[Hit], top_k: int) -> Hits:
-        """Return hits with a lease on the memory that they take.
+        """Return the hits with a lease on the memory that they take.
 
         Raises:
-            InvalidRequest: if they have more than ``bytes``.
-            Overloaded: if the budget has not as many left.
+            InvalidRequest: the hits take more than ``bytes``.
+            Overloaded: the memory budget is used up.
         """
         characters = sum(len(hit.text) + len(hit.metadata) for hit in hits)
         if 4 * characters <= FREE_BYTES:
@@ -34,7 +34,7 @@ class AnswerLimits:
         return Hits(hits, lease)
 
     def too_large(self, top_k: int) -> InvalidRequest:
-        """Return the error for documents that have more than ``bytes``."""
+        """Return the error for documents that take more than ``bytes``."""
         return InvalidRequest(
             f"top_k: the {top_k} documents found have more than {self.bytes} bytes, which is the limit of an answer "
             "(TANDEM_MAX_ANSWER_BYTES); ask for fewer",

@@ -1,4 +1,4 @@
-"""The composition root: settings become adapters, adapters and use cases a gateway, the gateway an ASGI application."""
+"""The composition root: builds adapters, use cases, the gateway and its ASGI application from the settings."""
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -9,7 +9,7 @@ from functools import partial
 from starlette.routing import Route, Router
 
 from tandem_contract.service.access_log import AccessLog, make_access_log
-from tandem_contract.service.http import Endpoint, route_by_path, not_found
+from tandem_contract.service.http import Endpoint, not_found, route_by_path
 from tandem_contract.service.memory import MemoryBudget
 from tandem_contract.service.observation import with_observers
 from tandem_contract.service.origin import allowed_hosts, guarded
@@ -17,15 +17,15 @@ from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
-from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
@@ -36,35 +36,35 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.metrics import Metrics
+from tandem_gateway.lifecycle import Gateway, OpenStore, UseCases
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
-from tandem_gateway.lifecycle import Gateway, UseCases, OpenStore
 from tandem_gateway.settings import Settings
-from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
-from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.documents import Documents
-from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
-from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
+from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
 
 log = logging.getLogger(__name__)
 
-# How long a start waits for a snapshot helper that a former gateway left behind.
+# Seconds that a startup waits for a snapshot helper of a previous gateway.
 _SNAPSHOT_LOCK_SECONDS = 60.0
-# Beyond the calls for queries and documents: the probe.
+# Connections in addition to those for queries and documents, for the readiness probe.
 _SPARE_CONNECTIONS = 2
 
 
 def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:
-    """Own the data directory, check its store and load its index; blocks.
+    """Lock the data directory, check its store and load its index; blocks.
 
     Raises:
-        StorageError: in use, unusable or damaged.
+        StorageError: the data directory is in use, unusable or damaged.
     """
     data_dir = settings.data_dir
     owner = DataLock(data_dir, OWNER)
@@ -79,19 +79,19 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             UsearchGraphFactory(),
             answer_limits,
             sizes=Sizes(graph=settings.exact_below),
-            on_search=lambda seconds, queries: metrics.index_seconds.observe(seconds),
+            on_search=lambda seconds, queries: metrics.searches.index_duration.observe(seconds),
         )
 
         lexical = LexicalThread(
             data_dir,
             max_queued=settings.max_queued_queries,
             limits=answer_limits,
-            on_search=metrics.lexical_seconds.observe,
+            on_search=metrics.searches.lexical_duration.observe,
         )
 
         def on_commit(seconds: float, writes: int) -> None:
-            metrics.commit_seconds.observe(seconds)
-            metrics.commit_writes.observe(writes)
+            metrics.documents.commit_duration.observe(seconds)
+            metrics.documents.writes_per_commit.observe(writes)
             index.notify()
             lexical.notify()
 
@@ -130,7 +130,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
 
 
 def request_limits(settings: Settings) -> RequestLimits:
-    """Return what one request may hold."""
+    """Return the limits of one request."""
     return RequestLimits(
         documents=settings.max_documents,
         text_chars=settings.max_text_chars,
@@ -141,7 +141,7 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
-    """Put the use cases together."""
+    """Build the use cases."""
     limits = request_limits(settings)
     embedding = EmbeddingWorker(
         storage.store,
@@ -150,12 +150,12 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         events=EmbeddingEvents(
-            embedded=metrics.documents_embedded.inc,
-            truncated=metrics.coverage.documents_truncated.inc,
-            unreadable=metrics.coverage.documents_unreadable.inc,
-            failed=metrics.documents_failed.inc,
-            retried=metrics.retried,
-            mismatched=metrics.fingerprint_mismatches.inc,
+            embedded=metrics.documents.embedded.inc,
+            truncated=metrics.documents.truncated.inc,
+            unreadable=metrics.documents.unreadable.inc,
+            failed=metrics.documents.failed.inc,
+            retried=metrics.documents.backed_off,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
     search = DenseSearch(
@@ -167,9 +167,9 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         timeout=settings.search_timeout,
         kept_vectors=settings.query_cache,
         events=DenseSearchEvents(
-            called=metrics.queries_per_call.observe,
-            known=metrics.known_queries.inc,
-            mismatched=metrics.fingerprint_mismatches.inc,
+            called=metrics.searches.queries_per_call.observe,
+            known=metrics.searches.vector_cache_hits.inc,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
     answering = SearchPipeline(
@@ -178,10 +178,10 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(
-            answered=metrics.searched,
-            degraded=metrics.degraded_searches.inc,
-            truncated=metrics.coverage.truncated_queries.inc,
-            unreadable=metrics.coverage.unreadable_queries.inc,
+            answered=metrics.searches.answered,
+            degraded=metrics.searches.degraded.inc,
+            truncated=metrics.searches.truncated_queries.inc,
+            unreadable=metrics.searches.unreadable_queries.inc,
         ),
     )
     return UseCases(
@@ -194,13 +194,13 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
 
 
 def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
-    """Return a pool of the embedders at these URLs; see ``PoolSettings``."""
-    # Calls are spread evenly, but never quite: twice the share of one.
+    """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
+    # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
         client = Http1Client(address.url, address=address.ip, max_connections=connections)
-        return HttpEmbedder(address.label, client, on_call=metrics.replica_calls(name, address.label))
+        return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
 
     return EmbedderPool(
         name,
@@ -208,10 +208,10 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
         connect,
         settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds, identify=identify),
         events=PoolEvents(
-            retried=partial(metrics.embed_retried, name),
-            ejected=partial(metrics.ejected, name),
-            left=partial(metrics.forget_replica, name),
-            unresolved=partial(metrics.unresolved, name),
+            retried=partial(metrics.embedders.retried, name),
+            ejected=partial(metrics.embedders.ejected, name),
+            left=partial(metrics.embedders.forget_replica, name),
+            unresolved=partial(metrics.embedders.unresolved, name),
         ),
     )
 
@@ -219,7 +219,7 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
 def build_canary_router(
     settings: Settings, metrics: Metrics, stable: EmbedderPool, canary: EmbedderPool | None
 ) -> CanaryRouter:
-    """Return what shares the calls among the pools."""
+    """Return the router that shares the calls between the pools."""
     return CanaryRouter(
         stable,
         canary,
@@ -236,20 +236,20 @@ def build_canary_router(
             shadow_percent=settings.shadow_percent,
         ),
         events=CanaryEvents(
-            set_shares=metrics.shares,
-            answered=metrics.answered_by,
-            fell_back=metrics.fell_back,
-            rolled_back=metrics.rolled_back,
-            shadowed=metrics.shadowed,
-            cosine=metrics.shadow_cosine.observe,
-            difference=metrics.shadow_difference.observe,
+            set_shares=metrics.canary.set_shares,
+            answered=metrics.canary.answered,
+            fell_back=metrics.canary.fell_back,
+            rolled_back=metrics.canary.rolled_back,
+            shadowed=metrics.canary.shadowed,
+            cosine=metrics.canary.shadow_cosine.observe,
+            difference=metrics.canary.shadow_difference.observe,
         ),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayComponents:
-    """A gateway and what it is made of."""
+    """A gateway and its components."""
 
     gateway: Gateway
     pools: Sequence[EmbedderPool]
@@ -259,7 +259,7 @@ class GatewayComponents:
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
-    """Put the gateway together."""
+    """Build the gateway."""
     metrics = Metrics(__version__)
     stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
     canary = None
@@ -294,14 +294,14 @@ def compose_app(
     log: AccessLog | None,
     lifespan: Callable[[Router], AbstractAsyncContextManager[None]],
 ) -> AsgiApp:
-    """Return endpoints as one ASGI application: routed, guarded, observed, each request with an id.
+    """Combine endpoints into one ASGI application with routing, host checks, metrics, access log and request ids.
 
     Args:
         served: the endpoints.
-        settings: say which hosts are answered.
-        metrics: are told of each request.
-        log: the access log; None if there is none.
-        lifespan: starts and stops what the endpoints need.
+        settings: settings with the allowed hosts.
+        metrics: metrics that observe each request.
+        log: the access log; None if it is off.
+        lifespan: starts and stops the gateway.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in served}
     router: AsgiApp = Router(
@@ -310,18 +310,18 @@ def compose_app(
         default=not_found,
         lifespan=lifespan,
     )
-    observers = [metrics.observe_request] if log is None else [metrics.observe_request, log.record]
+    observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
     return with_request_id(with_observers(guarded_app, observers))
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
-    """Return the gateway as an ASGI application, and the gateway in it.
+    """Build the gateway; return its ASGI application and the gateway.
 
     Args:
-        settings: all of them.
-        on_failure: called if the gateway cannot start, to end the server.
+        settings: the gateway's settings.
+        on_failure: called if the startup fails, to end the server.
     """
     assembly = build_gateway(settings)
     gateway, metrics = assembly.gateway, assembly.metrics

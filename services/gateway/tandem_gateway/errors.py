@@ -1,25 +1,26 @@
-"""What can go wrong, typed by what is to be done about it. Nothing here knows HTTP.
+"""The gateway's domain errors, classified by what the caller can do about them. They are independent of HTTP.
 
 ::
 
     GatewayError
     ├── InvalidRequest          the client must change the request; names the field
-    ├── NotFound                there is no such job, collection or document
-    ├── Unauthorized            the caller does not show the operator's token
-    ├── Overloaded              a bound is reached; try again after a while
-    ├── DeadlineExceeded        the caller's time is up
-    ├── EmbedderError           of the embedder, as the gateway sees it
-    │   ├── EmbedderUnavailable     it does not answer; try again after a while
-    │   ├── EmbedderRejected        it refuses these texts for what they are; trying again is no use
-    │   └── EmbedderBroken          it answers what no embedder may answer
+    ├── NotFound                the job, collection or document does not exist
+    ├── Unauthorized            the request has no valid operator token
+    ├── Overloaded              a limit is reached; retry later
+    ├── DeadlineExceeded        the caller's deadline has passed
+    ├── EmbedderError           the call to the embedder failed
+    │   ├── EmbedderUnavailable     it does not answer; retry later
+    │   ├── EmbedderRejected        it refuses these texts; a retry cannot help
+    │   └── EmbedderBroken          it sends a reply that the contract does not allow
     ├── FingerprintMismatch     the embedder's model is not the collection's
-    ├── TooManyBytes            documents are larger than an answer may be; the caller turns it into InvalidRequest
+    ├── TooManyBytes            the documents are too large for an answer; the caller raises InvalidRequest instead
     ├── NotReady                the gateway is still starting
-    ├── SnapshotUnusable        the index has no snapshot that can be loaded: it is built from the store
-    │   └── NoSnapshotYet           none was ever taken, which is no fault
-    └── StorageError            of the data directory
+    ├── SnapshotUnusable        the index has no loadable snapshot and is built from the store
+    │   ├── SnapshotOutdated        another release wrote the snapshot; nothing is damaged
+    │   └── NoSnapshotYet           no snapshot was ever taken; nothing is wrong
+    └── StorageError            the data directory failed
         ├── StorageUnavailable      the disk is full or read-only; nothing was acknowledged
-        ├── StorageCorrupt          what was read is not what was written; a person has to look
+        ├── StorageCorrupt          the data read is not the data written; an operator has to act
         └── StorageInUse            another process owns the data directory
 """
 
@@ -27,20 +28,20 @@ from tandem_contract.errors import ErrorCode
 
 
 class GatewayError(Exception):
-    """Base of the gateway's domain errors; ``str()`` is a message for a person."""
+    """Base of the gateway's domain errors; ``str()`` is a human-readable message."""
 
 
 def for_log(error: BaseException) -> str:
-    """Return what the operator is told of an error, which may be more than a client is."""
+    """Return the message for the operator's log, which may say more than the client's message."""
     return error.detail if isinstance(error, StorageError) else str(error)
 
 
 class InvalidRequest(GatewayError):
-    """The request has to be changed.
+    """The client must change the request.
 
     Attributes:
-        code: one of the contract's codes for 4xx.
-        param: path of the field.
+        code: a 4xx code of the contract.
+        param: path of the invalid field.
     """
 
     def __init__(self, message: str, *, param: str, code: ErrorCode = "invalid_field") -> None:
@@ -50,7 +51,7 @@ class InvalidRequest(GatewayError):
 
 
 class NotFound(GatewayError):
-    """There is no such thing; ``param`` names the field that was looked up."""
+    """The requested resource does not exist; ``param`` names the field that identifies it."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)
@@ -58,11 +59,11 @@ class NotFound(GatewayError):
 
 
 class Unauthorized(GatewayError):
-    """What was asked for is for operators, and the caller has not shown to be one."""
+    """The route needs an operator token, and the request has none or a wrong one."""
 
 
 class Overloaded(GatewayError):
-    """A bound is reached; ``retry_after`` is in seconds."""
+    """A limit is reached; ``retry_after`` is in seconds."""
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -70,15 +71,15 @@ class Overloaded(GatewayError):
 
 
 class DeadlineExceeded(GatewayError):
-    """The time that the caller allows is over."""
+    """The caller's deadline has passed."""
 
 
 class EmbedderError(GatewayError):
-    """Base of what goes wrong between the gateway and an embedder."""
+    """Base of the errors between the gateway and an embedder."""
 
 
 class EmbedderUnavailable(EmbedderError):
-    """No embedder answers, or it says that it is not ready; ``retry_after`` is in seconds."""
+    """No embedder answers, or the embedder is not ready; ``retry_after`` is in seconds."""
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
@@ -86,11 +87,11 @@ class EmbedderUnavailable(EmbedderError):
 
 
 class EmbedderRejected(EmbedderError):
-    """The embedder refuses these texts (its 4xx); the same texts will be refused again."""
+    """The embedder refuses these texts with a 4xx status, and would refuse them again."""
 
 
 class EmbedderBroken(EmbedderError):
-    """The embedder answered what the contract does not allow: other rows, other lengths, no numbers."""
+    """The embedder's reply violates the contract: wrong number of rows, wrong length, or values that are not finite."""
 
 
 class FingerprintMismatch(GatewayError):
@@ -106,29 +107,29 @@ class FingerprintMismatch(GatewayError):
 
 
 class TooManyBytes(GatewayError):
-    """Documents take more memory than the caller allows."""
+    """The documents take more memory than the caller allows."""
 
 
 class NotReady(GatewayError):
-    """The gateway is starting: the store is being checked or the index loaded."""
+    """The gateway is starting: it checks the store or loads the index."""
 
 
 class SnapshotUnusable(GatewayError):
-    """There is no snapshot of the index that can be loaded; the message says why."""
+    """The index has no snapshot that can be loaded; the message says why."""
 
 
 class SnapshotOutdated(SnapshotUnusable):
-    """The snapshot is of another release: nothing is damaged."""
+    """Another release wrote the snapshot; nothing is damaged."""
 
 
 class NoSnapshotYet(SnapshotUnusable):
-    """No snapshot was ever taken of this collection."""
+    """The collection never had a snapshot."""
 
 
 class StorageError(GatewayError):
-    """Base of what goes wrong with the data directory.
+    """Base of the errors of the data directory.
 
-    ``str()`` is for clients. ``detail`` is for the operator's log: it may name files and quote SQLite.
+    ``str()`` is for clients. ``detail`` is for the operator's log; it may name files and quote SQLite.
     """
 
     def __init__(self, message: str, *, detail: str | None = None) -> None:
@@ -137,11 +138,11 @@ class StorageError(GatewayError):
 
 
 class StorageUnavailable(StorageError):
-    """The store could not be written or read; what was asked for was not done."""
+    """The store could not be read or written; the operation was not done."""
 
 
 class StorageCorrupt(StorageError):
-    """The store's content is not what was written; the message names the file and what to do."""
+    """The store's content is damaged; the message names the file and says what to do."""
 
 
 class StorageInUse(StorageError):

@@ -1,4 +1,4 @@
-"""The gateway as one running thing: it starts, keeps its background tasks alive, tells how it is, and stops."""
+"""The gateway's lifecycle: startup, background tasks, health and metrics, and shutdown."""
 
 import asyncio
 import logging
@@ -10,19 +10,19 @@ from tandem_contract.client_api import Health
 from tandem_contract.service import gc_tuning
 from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
-from tandem_gateway.index.indexes import IndexState
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.metrics import Metrics
-from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.index.state import IndexState
+from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store import DocumentStore
-from tandem_gateway.use_cases.search_pipeline import SearchPipeline
+from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 
 log = logging.getLogger(__name__)
@@ -36,20 +36,20 @@ _RESTART_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """An open data directory; ``close`` blocks until the last write is done."""
+    """An open data directory; ``close`` blocks until the queued writes are done."""
 
     store: DocumentStore
     index: IndexThread
     lexical: LexicalIndex
     snapshots: SnapshotHelper
     notices: list[str]
-    """What was repaired on the way."""
+    """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
     close: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
 class UseCases:
-    """What answers requests, once the gateway is ready."""
+    """The use cases, which exist once the gateway is ready."""
 
     search: DenseSearch
     answering: SearchPipeline
@@ -59,7 +59,7 @@ class UseCases:
 
 
 class Gateway:
-    """See the module."""
+    """The running gateway; one event loop owns it."""
 
     def __init__(
         self,
@@ -75,12 +75,12 @@ class Gateway:
         """Make the gateway; ``start`` starts it.
 
         Args:
-            open_store: opens and checks the data directory and loads the index; blocks.
-            build: puts the use cases together.
-            embedder: asked now and then whether it is ready.
-            metrics: are told.
-            pools: of the embedders behind ``embedder``; kept up to date from the start on.
-            snapshot_policy: when the index is saved.
+            open_store: opens and checks the data directory and loads the index; blocks, so it runs in a thread.
+            build: builds the use cases.
+            embedder: embedder to probe for readiness.
+            metrics: metrics to update.
+            pools: pools behind ``embedder``; the gateway keeps them in step with DNS from ``start`` on.
+            snapshot_policy: when to save the index.
             job_retention: seconds for which finished jobs are kept.
         """
         self._open_storage = open_store
@@ -97,26 +97,26 @@ class Gateway:
         self._index_states: list[IndexState] = []
         self.draining = False
         self.failure: str | None = None
-        """Why it cannot start; None if it can."""
+        """Why the startup failed; None if it did not fail."""
 
     def start(self, on_failure: Callable[[], None]) -> None:
-        """Begin to start; ``on_failure`` is called in the event loop if that is not possible."""
+        """Start in the background; ``on_failure`` is called in the event loop if the startup fails."""
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
             self._tasks.append(asyncio.create_task(self._kept_alive("names", pool.follow_names)))
 
     def ready(self) -> UseCases:
-        """Return what answers requests.
+        """Return the use cases.
 
         Raises:
-            NotReady: while the store is being checked and the index loaded.
+            NotReady: the gateway is still starting, or the startup failed.
         """
         if self._parts is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
         return self._parts
 
     async def health(self) -> Health:
-        """Return how the gateway is."""
+        """Return the health of the gateway."""
         if self._parts is None or self._storage is None:
             return Health(
                 status="failed" if self.failure else "starting",
@@ -153,26 +153,26 @@ class Gateway:
         )
 
     async def exposition(self) -> bytes:
-        """Return the metrics, with the store's counts as they are now."""
+        """Return the metrics in Prometheus' text format, with the store's current counts."""
         for pool in self._pools:
-            self._metrics.pool(pool.state())
+            self._metrics.embedders.set_pool(pool.state())
         if self._parts is not None and self._storage is not None:
-            self._metrics.queued_queries.set(self._parts.search.queued)
+            self._metrics.searches.queued.set(self._parts.search.queued)
             try:
                 records = await self._storage.store.collections()
             except StorageError:
-                self._metrics.store_readable.set(0)  # and the counts stay as they were last
+                self._metrics.documents.store_readable.set(0)  # the counts keep their last values
                 return self._metrics.exposition()
-            self._metrics.store_readable.set(1)
-            self._metrics.forget_collections()
+            self._metrics.documents.store_readable.set(1)
+            self._metrics.clear_collections()
             for record in records:
-                self._metrics.collection(record.name, record.live, record.pending)
+                self._metrics.documents.set_collection(record.name, record.live, record.pending)
             for state in self._index_states:
                 self._metrics.index.set(state)
         return self._metrics.exposition()
 
     async def stop(self) -> None:
-        """End the background tasks, finish what is under way, and close the data directory."""
+        """Cancel the background tasks, wait for the searches in progress, and close the data directory."""
         self._metrics.ready.set(0)
         for task in self._tasks:
             task.cancel()
@@ -190,7 +190,7 @@ class Gateway:
         try:
             self._storage = storage = await asyncio.shield(opening)
         except asyncio.CancelledError:
-            # Stopped while starting: the thread cannot be interrupted, and what it opens has to be closed.
+            # The gateway stops during the startup. The thread cannot be interrupted: wait for it, and close its store.
             opened = (await asyncio.gather(opening, return_exceptions=True))[0]
             if isinstance(opened, OpenStore):
                 await asyncio.to_thread(opened.close)
@@ -207,10 +207,10 @@ class Gateway:
             if isinstance(line, RoutineNotice):
                 log.info("done at the start", extra={"done": line})
             else:
-                self._metrics.index_repairs.inc()
+                self._metrics.index.repairs.inc()
                 log.warning("repaired at the start", extra={"repair": line})
         self._parts = parts = self._build(storage)
-        gc_tuning.settle()
+        gc_tuning.freeze()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [
@@ -221,7 +221,7 @@ class Gateway:
         ]
 
     async def _kept_alive(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a task, and start it again should it die: what it does must not end without anybody noticing."""
+        """Run a task; if it fails, log the error, count it, and restart the task."""
         while True:
             try:
                 await run()
@@ -240,13 +240,13 @@ class Gateway:
                     parts.embedding.notify()
             self._embedder_up = up
             parts.answering.embedder_is(up)
-            self._metrics.embedder_up.set(up)
+            self._metrics.embedders.up.set(up)
             await asyncio.sleep(_PROBE_SECONDS)
 
     async def _take_snapshots(self, storage: OpenStore) -> None:
         index = storage.index
         last_try = time.monotonic()
-        # Of collections without a graph: the change up to which removals were forgotten.
+        # Collection → change number up to which its tombstones were deleted; for collections without a graph.
         forgotten: dict[int, int] = {}
         while True:
             await asyncio.sleep(_SNAPSHOT_LOOK_SECONDS)
@@ -271,10 +271,10 @@ class Gateway:
                         del base
                     forgotten[saved.collection_id] = saved.position
                     await storage.store.forget_tombstones(saved.collection_id, saved.position)
-                self._metrics.snapshot("saved")
+                self._metrics.index.snapshot("saved")
                 log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:
-                self._metrics.snapshot("failed")
+                self._metrics.index.snapshot("failed")
                 log.error("the index could not be saved", extra={"error": for_log(error)})
             last_try = time.monotonic()
 

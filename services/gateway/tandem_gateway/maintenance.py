@@ -1,4 +1,4 @@
-"""What is done to a data directory from outside the gateway: verify, rebuild, back up, and the helper that saves."""
+"""Commands on a data directory that run outside the gateway: verify, rebuild, backup, and the snapshot helper."""
 
 import math
 from collections.abc import Callable
@@ -7,8 +7,8 @@ from pathlib import Path
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.store import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -28,15 +28,15 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
 
     Args:
         data_dir: the data directory.
-        sizes: from how many vectors on there are graphs.
-        may_publish: asked before each snapshot is put in place; false ends the work.
-        say: told what is done.
+        sizes: number of vectors from which a collection has graphs.
+        may_publish: called before each snapshot is put in place; false ends the work.
+        say: called with a line for each step.
 
     Returns:
-        What was saved, or need not be.
+        The collections whose index was saved or needs no save.
 
     Raises:
-        StorageError: if another helper works, or the store cannot be read.
+        StorageError: another helper is running, or the store cannot be read.
     """
     lock = DataLock(data_dir, SNAPSHOT)
     try:
@@ -62,11 +62,11 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
 
 
 def rebuild(data_dir: Path, sizes: Sizes, say: Print) -> None:
-    """Build every index of a stopped gateway again, from its store, and prove that it finds every vector.
+    """Rebuild every index of a stopped gateway from its store, and prove that each finds every vector.
 
     Raises:
-        StorageInUse: if a gateway runs on it.
-        StorageCorrupt: if the store is damaged.
+        StorageInUse: a gateway uses the data directory.
+        StorageCorrupt: the store is damaged.
     """
     with _Stopped(data_dir, say) as feed:
         snapshots = Snapshots(data_dir)
@@ -83,14 +83,14 @@ def rebuild(data_dir: Path, sizes: Sizes, say: Print) -> None:
 
 
 def verify(data_dir: Path, say: Print) -> bool:
-    """Check a stopped gateway's store, and its indexes against it.
+    """Check the store of a stopped gateway, and compare its indexes with it.
 
     Returns:
-        Whether all is well. A snapshot that is merely behind, or missing, is no fault: a start catches up.
+        Whether the check found no fault. An outdated or missing snapshot is not a fault: the next startup catches up.
 
     Raises:
-        StorageInUse: if a gateway runs on it.
-        StorageCorrupt: if the store is damaged.
+        StorageInUse: a gateway uses the data directory.
+        StorageCorrupt: the store is damaged.
     """
     with _Stopped(data_dir, say) as feed:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
@@ -107,12 +107,12 @@ def verify(data_dir: Path, say: Print) -> bool:
 
 
 def backup(data_dir: Path, target: Path, say: Print) -> None:
-    """Copy the store of a gateway, which may be running, to the new file ``target``.
+    """Copy a gateway's store to the new file ``target``; the gateway may be running.
 
-    The index is not in it: a start without one builds it from the store.
+    The backup does not contain the index: a startup without an index builds it from the store.
 
     Raises:
-        StorageError: as ``back_up`` does, or if there is no store.
+        StorageError: as in ``back_up``, or there is no store.
     """
     _require_store(data_dir)
     collections = back_up(data_dir / FILE_NAME, target)
@@ -128,7 +128,7 @@ def _require_store(data_dir: Path) -> None:
 
 
 class _Stopped:
-    """The data directory of a gateway that does not run, its store checked."""
+    """Context manager: locks a stopped gateway's data directory, checks its store and returns a feed of it."""
 
     def __init__(self, data_dir: Path, say: Print) -> None:
         _require_store(data_dir)

@@ -1,4 +1,4 @@
-"""The gateway served until a signal."""
+"""Runs the gateway's server until a signal arrives."""
 
 import contextlib
 
@@ -9,7 +9,7 @@ from tandem_gateway.settings import Settings
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal, or until the start has failed; return the exit status."""
+    """Serve until a signal arrives or the startup fails; return the exit status."""
 
     def end() -> None:
         server.should_exit = True
@@ -27,6 +27,6 @@ def serve(settings: Settings) -> int:
         on_signal=drain,
         connections=ConnectionLimit(settings.max_connections, "TANDEM_MAX_CONNECTIONS"),
     )
-    with contextlib.suppress(SystemExit):  # uvicorn's, if it cannot listen; it has logged why
+    with contextlib.suppress(SystemExit):  # uvicorn raises it if it cannot listen, and logs why
         server.run()
     return 1 if gateway.failure is not None or not server.started else 0

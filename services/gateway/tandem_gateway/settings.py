@@ -34,252 +34,313 @@ def _token(text: str) -> str:
 class Settings:
     """Read once at start by ``tandem_contract.service.settings.read``."""
 
-    host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "address to listen on")
-    port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "port to listen on")
+    host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "Address to listen on")
+    port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "Port to listen on")
     embedder_url: str = setting(
         "EMBEDDER_URL",
         "http://127.0.0.1:8080",
         _urls,
-        "where embedders answer: a URL, or several with commas between. A name stands for every address that it has "
-        "(the IPv4 ones, or else the IPv6 ones)",
+        "URL of the embedders, or several URLs separated by commas. A host name stands for all of its addresses: "
+        "its IPv4 addresses, or its IPv6 addresses if it has no IPv4 address",
     )
     resolve_seconds: float = setting(
         "RESOLVE_SECONDS",
         5.0,
         seconds(0.05, 3600),
-        "time between two questions for the addresses of a name, and longest wait for an answer; without one the "
-        "addresses known last are kept",
+        "Seconds between two DNS lookups of a host name, and the longest wait for a lookup. If a lookup fails, "
+        "the gateway keeps the last known addresses. Lower it to find new embedders sooner; raise it to spare the"
+        " DNS server",
     )
     embed_attempt: float = setting(
         "EMBED_ATTEMPT_SECONDS",
         2.0,
         seconds(0.05, 300),
-        "time that an embedder has for queries before another is asked, or half of what is left if that is less. Only "
-        "while another serves. Shorter: a hung one costs less; too short: a busy one is asked in vain",
+        "Seconds to wait for one embedder before retrying the query on another, at most half of the remaining "
+        "deadline. It applies only while another embedder is available. Lower it to lose less time to a hung "
+        "embedder; raise it if busy embedders are abandoned too early",
     )
     canary_url: str = setting(
         "CANARY_URL",
         "",
         _optional_urls,
-        "where the canary's embedders answer, in the same form; a second pool, which gets a share of the traffic",
+        "URL of the canary, a second pool of embedders that gets a share of the traffic; same form as "
+        "TANDEM_EMBEDDER_URL",
     )
     canary_weight: int = setting(
         "CANARY_WEIGHT",
         0,
         whole_number(0, 100),
-        "percent of the embedder calls that the canary gets, of collections with its model; 0 again after a roll-back. "
-        "PUT /v1/admin/traffic changes it until the next start",
+        "Percentage of embedder calls that go to the canary, for collections with its model. A rollback sets it "
+        "to 0. PUT /v1/admin/traffic changes it until the next start",
     )
     shadow_percent: int = setting(
         "CANARY_SHADOW",
         0,
         whole_number(0, 100),
-        "percent of stable's query calls that are sent to the canary as well, to compare the two; costs the canary "
-        "their work, and no caller any time",
+        "Percentage of the stable pool's query calls that the gateway also sends to the canary, to compare the "
+        "two. Clients never wait for these calls. Raise it to compare sooner; lower it to save the canary work",
     )
     rollback_error_rate: float = setting(
         "ROLLBACK_ERROR_RATE",
         0.05,
         number(0, 1),
-        "share of failed calls over which the canary is rolled back, if stable's share is less",
+        "Roll back when this share of the canary's calls fails, and a smaller share of the stable pool's calls. "
+        "Raise it to tolerate more errors; lower it to roll back sooner",
     )
     rollback_p95_ratio: float = setting(
         "ROLLBACK_P95_RATIO",
         2.0,
         number(1, 1000),
-        "95th percentile of the canary's query calls to that of stable's, over which the canary is rolled back",
+        "Roll back when the canary's p95 latency exceeds the stable pool's p95 by this factor. Raise it for a "
+        "canary on slower hardware; lower it to roll back sooner",
     )
     rollback_cosine: float = setting(
         "ROLLBACK_COSINE",
         0.99,
         number(-1, 1),
-        "5th percentile of the cosines between both pools' vectors of the shadow calls, under which the canary is "
-        "rolled back",
+        "Roll back when the 5th percentile of the cosine similarity between both pools' vectors is below this "
+        "value. Only shadow calls are compared. Lower it to accept larger differences",
     )
     rollback_samples: int = setting(
         "ROLLBACK_SAMPLES",
         50,
         whole_number(2, 2000),
-        "least calls, or texts compared, before a limit counts; half as many again have to confirm it",
+        "Minimum number of calls, or compared texts, before a rollback limit applies. Half as many further calls "
+        "must confirm the breach. Raise it against false alarms; lower it to roll back after fewer bad calls",
     )
     rollback_window: float = setting(
-        "ROLLBACK_WINDOW_SECONDS", 60.0, seconds(1, 3600), "time for which a call counts for the roll-back"
+        "ROLLBACK_WINDOW_SECONDS",
+        60.0,
+        seconds(1, 3600),
+        "Seconds for which a call counts towards a rollback. Raise it if the canary gets few calls; lower it to "
+        "forget old calls sooner",
     )
     admin_token: str = setting(
         "ADMIN_TOKEN",
         "",
         _token,
-        "bearer token of operators for /v1/admin; without one that API is off. Better in the variable than in the "
-        "flag, which other users of the machine can see",
+        "Bearer token for /v1/admin. Without a token that API is off. Prefer the variable: other users of the "
+        "machine can see command-line flags",
         secret=True,
     )
     data_dir: Path = setting(
-        "DATA_DIR", Path("data"), Path, "folder of the store and the index; one gateway owns it at a time"
+        "DATA_DIR", Path("data"), Path, "Directory of the store and the indexes. One gateway at a time owns it"
     )
     search_timeout: float = setting(
         "SEARCH_TIMEOUT_SECONDS",
         10.0,
         seconds(0.05, 300),
-        "a search that takes longer is answered 504; the caller's x-request-timeout-ms may shorten it",
+        "Deadline of a search; a late search gets 504. The header x-request-timeout-ms can shorten it. Raise it "
+        "for slow models; lower it to fail sooner under load",
     )
     bulk_timeout: float = setting(
         "BULK_TIMEOUT_SECONDS",
         60.0,
         seconds(0.05, 600),
-        "time for one embedder call of an ingest, after which it is tried again",
+        "Timeout of one embedder call for documents, after which the gateway retries. Raise it for slow embedders"
+        " or large batches; lower it to retry sooner when an embedder hangs",
     )
     write_timeout: float = setting(
         "WRITE_TIMEOUT_SECONDS",
         30.0,
         seconds(0.05, 300),
-        "an ingest or a deletion that is not on disk by then is answered 504; it may still take effect",
+        "Deadline of an ingest or deletion. A write that is not on disk by then gets 504 and may still take "
+        "effect. Raise it for slow disks; lower it to fail sooner",
     )
     max_body_bytes: int = setting(
-        "MAX_BODY_BYTES", 16 << 20, whole_number(1024, 1 << 30), "larger requests get 413; bounds memory a request"
+        "MAX_BODY_BYTES",
+        16 << 20,
+        whole_number(1024, 1 << 30),
+        "Maximum size of a request body; a larger one gets 413. Raise it for larger ingests; lower it to save "
+        "memory per request",
     )
     max_bytes_in_flight: int = setting(
         "MAX_BYTES_IN_FLIGHT",
         128 << 20,
         whole_number(1 << 20, 1 << 40),
-        "memory that requests under way may hold together: bodies, documents until they are on disk, answers until "
-        "they are sent; over it a request gets 429. Ingests may hold three quarters. Under 64 KiB nothing counts. "
-        "Raise it for many large ingests at a time, with the container's memory limit",
+        "Memory that all requests in flight may hold: bodies, documents until they are on disk, replies until "
+        "they are sent. Beyond it a request gets 429. Ingests may use three quarters. A request under 64 KiB does"
+        " not count. Raise it, with the container's memory limit, for many large ingests at a time; lower it to "
+        "save memory",
     )
     max_answer_bytes: int = setting(
         "MAX_ANSWER_BYTES",
         16 << 20,
         whole_number(1 << 16, 1 << 30),
-        "a search whose documents have more bytes gets 422: ask for fewer with top_k",
+        "Maximum size of a search reply; a larger one gets 422, which asks for a smaller top_k. Raise it for "
+        "large documents; lower it to save memory",
     )
     max_connections: int = setting(
         "MAX_CONNECTIONS",
         2048,
         whole_number(1, 1_000_000),
-        "open connections; over it a new one takes the place of the one that waits longest for a request, or gets 503 "
-        "if none waits. Bounds the memory of heads and small bodies, up to 128 KiB each. Keep it under the limit of "
-        "open files",
+        "Maximum number of open connections. Beyond it a new connection replaces the one that has been idle "
+        "longest, or gets 503 if none is idle. Headers and small bodies take up to 128 KiB per connection. Raise "
+        "it for many clients, but stay below the limit of open files; lower it to save memory",
     )
     allowed_hosts: tuple[str, ...] = setting(
         "ALLOWED_HOSTS",
         (),
         names,
-        "names that a request's Host header may have, with commas between; those of the loopback are always allowed. "
-        "Without any, a gateway on a loopback address answers to those alone, and any other to every name. Protects "
-        "against DNS rebinding: set it wherever browsers can reach the gateway",
+        "Host names that the Host header may have, separated by commas. Loopback names are always allowed. If it "
+        "is empty, a gateway on a loopback address accepts loopback names only, and a gateway on any other "
+        "address accepts every name. It protects against DNS rebinding: set it wherever browsers can reach the "
+        "gateway",
     )
     max_documents: int = setting(
         "MAX_DOCUMENTS_PER_REQUEST",
         10_000,
         whole_number(1, 1_000_000),
-        "more documents in one ingest get 422; bounds the time of one commit",
+        "Maximum number of documents in one ingest; more get 422. Raise it for fewer, larger requests; lower it "
+        "to shorten commits",
     )
     max_text_chars: int = setting(
         "MAX_TEXT_CHARS",
         100_000,
         whole_number(1, 10_000_000),
-        "longer documents get 422; split them. Raise the embedders' setting first: a text that they refuse fails in "
-        "its job",
+        "Maximum length of a document in characters; a longer one gets 422. Before you raise it, raise the "
+        "embedders' setting: a text that they refuse fails in its job. Lower it to make clients split long "
+        "documents",
     )
     max_metadata_bytes: int = setting(
-        "MAX_METADATA_BYTES", 16_384, whole_number(2, 1 << 20), "larger metadata of a document, as JSON, gets 422"
+        "MAX_METADATA_BYTES",
+        16_384,
+        whole_number(2, 1 << 20),
+        "Maximum size of a document's metadata as JSON; a larger one gets 422. Raise it for richer metadata; "
+        "lower it to save disk and memory",
     )
     max_query_chars: int = setting(
         "MAX_QUERY_CHARS",
         8192,
         whole_number(1, 1_000_000),
-        "longer queries get 422. A search's body may have eight times as many bytes, and 4,096 at least",
+        "Maximum length of a query in characters; a longer one gets 422. The body of a search may have eight "
+        "times as many bytes, and at least 4,096. Raise it for long queries; lower it to save memory",
     )
-    max_top_k: int = setting("MAX_TOP_K", 1000, whole_number(1, 10_000), "a larger top_k gets 422")
+    max_top_k: int = setting(
+        "MAX_TOP_K",
+        1000,
+        whole_number(1, 10_000),
+        "Maximum top_k; a larger one gets 422. Raise it for long result lists; lower it to bound the work of a search",
+    )
     max_collections: int = setting(
-        "MAX_COLLECTIONS", 100, whole_number(1, 100_000), "collections at the most; each has an index in memory"
+        "MAX_COLLECTIONS",
+        100,
+        whole_number(1, 100_000),
+        "Maximum number of collections; each has an index in memory. Raise it if you need more; lower it to save "
+        "memory",
     )
     max_pending_documents: int = setting(
         "MAX_PENDING_DOCUMENTS",
         1_000_000,
         whole_number(1, 1_000_000_000),
-        "documents that may wait, on disk, to be embedded; over it an ingest gets 429",
+        "Maximum number of stored documents that wait for embedding; beyond it an ingest gets 429. Raise it for "
+        "larger backlogs; lower it to slow clients down sooner",
     )
     max_queued_writes: int = setting(
         "MAX_QUEUED_WRITES",
         256,
         whole_number(1, 100_000),
-        "writes that may wait for the disk; over it a request gets 429; each holds its documents in memory",
+        "Maximum number of writes that wait for the disk; beyond it a request gets 429. Each holds its documents "
+        "in memory. Raise it for bursts of writes; lower it to save memory",
     )
     max_queued_queries: int = setting(
         "MAX_QUEUED_QUERIES",
         1024,
         whole_number(1, 1_000_000),
-        "searches that may wait for the embedder, and as many for the lexical index; over it a search gets 429",
+        "Maximum number of searches that wait for the embedder, and as many for the keyword index; beyond it a "
+        "search gets 429. Raise it for bursts of searches; lower it to shorten the longest wait",
     )
     query_batch: int = setting(
-        "QUERY_BATCH_SIZE", 32, whole_number(1, 1024), "queries in one embedder call at the most"
+        "QUERY_BATCH_SIZE",
+        32,
+        whole_number(1, 1024),
+        "Maximum number of queries in one embedder call. Raise it for more throughput under load; lower it for "
+        "shorter calls",
     )
     query_calls: int = setting(
         "QUERY_CALLS_IN_FLIGHT",
         3,
         whole_number(1, 64),
-        "embedder calls for queries at a time, for each embedder that serves; what arrives meanwhile is coalesced. One "
-        "more than an embedder has workers keeps them busy; many more make small batches",
+        "Maximum number of concurrent query calls per embedder in rotation. Queries that arrive meanwhile share "
+        "the next call. Best at one more than an embedder has workers. Raise it for embedders with more workers; "
+        "lower it for larger batches",
     )
     query_cache: int = setting(
         "QUERY_CACHE_SIZE",
         1024,
         whole_number(0, 10_000_000),
-        "recent queries whose vectors are kept, so that the same query again needs no embedder; about 2 kB each",
+        "Number of recent queries whose vectors are cached, at about 2 kB each. A cached query needs no embedder."
+        " Raise it if queries repeat; 0 turns the cache off",
     )
     bulk_batch: int = setting(
-        "BULK_BATCH_SIZE", 32, whole_number(1, 1024), "documents in one embedder call, and in one commit of vectors"
+        "BULK_BATCH_SIZE",
+        32,
+        whole_number(1, 1024),
+        "Maximum number of documents in one embedder call, and in one commit of vectors. Raise it for fewer "
+        "calls; lower it for shorter calls",
     )
     bulk_batch_bytes: int = setting(
         "BULK_BATCH_BYTES",
         4 << 20,
         whole_number(1024, 1 << 30),
-        "UTF-8 bytes of the documents in one embedder call; a larger document goes alone. Keep it under the embedders' "
-        "TANDEM_MAX_BODY_BYTES, which refuse a larger call. Lower it to save memory where documents are large",
+        "Maximum UTF-8 bytes of the documents in one embedder call; a larger document goes alone. Stay below the "
+        "embedders' TANDEM_MAX_BODY_BYTES, or they refuse the call. Lower it to save memory if documents are "
+        "large",
     )
     bulk_calls: int = setting(
         "BULK_CALLS_IN_FLIGHT",
         2,
         whole_number(1, 64),
-        "embedder calls for documents at a time, for each embedder that serves",
+        "Maximum number of concurrent document calls per embedder in rotation. Raise it for embedders with more "
+        "workers; lower it to leave more CPU to searches",
     )
     exact_below: int = setting(
         "EXACT_BELOW",
         5_000,
         whole_number(1, 1_000_000),
-        "a collection with fewer vectors has no graph: each query is compared with all of them, at about 0.1 ms for "
-        "1,000. Raise it for exact results in larger collections, at that price",
+        "A collection with fewer vectors has no graph: the gateway compares each query with all vectors, at about"
+        " 0.1 ms per 1,000. Raise it for exact results in larger collections; lower it for faster searches",
     )
     snapshot_changes: int = setting(
         "SNAPSHOT_CHANGES",
         5_000,
         whole_number(1, 1_000_000_000),
-        "new vectors in a collection after which they are added to its graph and the graph is saved. Until then each "
-        "query is compared with all of them: more make searches slower, fewer save more often",
+        "Number of new vectors in a collection after which the gateway adds them to the graph and saves it. Until"
+        " then it compares each query with all of them. Raise it to save less often; lower it for faster searches"
+        " during an ingest",
     )
     snapshot_seconds: float = setting(
-        "SNAPSHOT_SECONDS", 300.0, seconds(0.1, 86_400), "time after which a changed index is saved"
+        "SNAPSHOT_SECONDS",
+        300.0,
+        seconds(0.1, 86_400),
+        "Seconds after which a changed index is saved. Raise it to save less often; lower it for a faster start "
+        "after a crash",
     )
     job_retention: float = setting(
-        "JOB_RETENTION_SECONDS", 2_592_000.0, seconds(60, 1e9), "finished jobs are forgotten after this time"
+        "JOB_RETENTION_SECONDS",
+        2_592_000.0,
+        seconds(60, 1e9),
+        "Seconds after which a finished job is deleted. Raise it if clients look at old jobs; lower it to save disk",
     )
     max_finished_jobs: int = setting(
         "MAX_FINISHED_JOBS",
         100_000,
         whole_number(1, 1_000_000_000),
-        "finished jobs that are kept, the newest; GET of an older one gets 404. About 200 bytes each, all of which a "
-        "start checks. Raise it if clients look at jobs long after many others",
+        "Maximum number of finished jobs that are kept; the oldest are deleted and then get 404. Each takes about"
+        " 200 bytes, and each start checks all of them. Raise it if clients look at old jobs after many others; "
+        "lower it for a faster start",
     )
     shutdown_timeout: float = setting(
         "SHUTDOWN_TIMEOUT_SECONDS",
         20.0,
         seconds(0.1, 600),
-        "time that requests under way have at SIGTERM; keep it under the orchestrator's grace period",
+        "Seconds that requests in flight have after SIGTERM. Raise it for long requests, but stay below the "
+        "orchestrator's grace period; lower it for a faster stop",
     )
     log_level: str = setting(
-        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "least level that is logged"
+        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
-    access_log: bool = setting("ACCESS_LOG", True, boolean, "log one line a request")
+    access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
 
     @property
     def max_search_body_bytes(self) -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_embedder.model.prepared_model import FORMAT, PreparedModelError, Manifest, Source, Variant, record_of
+from tandem_embedder.model.prepared_model import FORMAT, Manifest, PreparedModelError, Source, Variant, record_of
 from tandem_embedder.prepare.errors import PublishError
 from tandem_embedder.prepare.locking import exclusive
 from tandem_embedder.prepare.publish import check_replaceable, publish, read_complete, staging

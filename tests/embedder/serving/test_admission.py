@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_embedder.batching.admission import Admission, DrainRate, Grant, estimate_tokens
-from tandem_embedder.errors import LimitExceeded, Overloaded
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.errors import LimitExceeded, Overloaded
 
 
 def admission(tokens: int = 1000, chars: int = 10_000, rate: DrainRate | None = None) -> Admission:

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tandem_embedder.app import make_app
+from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
-from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, run
 from tests.embedder.serving.test_settings import MANIFEST
@@ -92,7 +92,9 @@ def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
     run(test)
 
 
-@pytest.mark.parametrize("error", [PreparedModelError("a file is missing"), MemoryError("no room"), RuntimeError("odd")])
+@pytest.mark.parametrize(
+    "error", [PreparedModelError("a file is missing"), MemoryError("no room"), RuntimeError("odd")]
+)
 def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exception):
     async def test() -> None:
         async with bench() as b:

@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from tandem_embedder.model.prepared_model import PreparedModelError, FileRecord, Variant, read_manifest, record_of, verify_file
+from tandem_embedder.model.prepared_model import (
+    FileRecord,
+    PreparedModelError,
+    Variant,
+    read_manifest,
+    record_of,
+    verify_file,
+)
 from tests.embedder.serving.test_settings import MANIFEST
 
 RECORD = FileRecord(1, "0" * 64)

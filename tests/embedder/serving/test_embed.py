@@ -13,16 +13,16 @@ import pytest
 
 from tandem_contract.embed import EmbedRequest, Kind
 from tandem_embedder.batching.admission import Admission, DrainRate
-from tandem_embedder.model.prepared_model import Prompts
 from tandem_embedder.batching.batch_queue import BatchLimits
-from tandem_embedder.embed_texts import EmbedTexts, Embedded, RequestLimits, overhead_of, unknown_share
-from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
+from tandem_embedder.batching.scheduler import Scheduler
+from tandem_embedder.batching.tokenize_stage import AT_ONCE_CHARS, LaneTokenizer, slices
 from tandem_embedder.batching.worker_threads import WorkerThreads
+from tandem_embedder.embed_texts import Embedded, EmbedTexts, RequestLimits, overhead_of, unknown_share
+from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
+from tandem_embedder.model.prepared_model import Prompts
+from tandem_embedder.model.tokenizer import unknown_id
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
-from tandem_embedder.batching.scheduler import Scheduler
-from tandem_embedder.model.tokenizer import unknown_id
-from tandem_embedder.batching.tokenize_stage import AT_ONCE_CHARS, LaneTokenizer, slices
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, run, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector

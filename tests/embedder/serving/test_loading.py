@@ -7,8 +7,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from tandem_embedder.model.prepared_model import PreparedModelError, KnownAnswers, Manifest, Variant, record_of
 from tandem_embedder.errors import ModelError
+from tandem_embedder.model.onnx_model import checked
+from tandem_embedder.model.prepared_model import KnownAnswers, Manifest, PreparedModelError, Variant, record_of
 from tandem_embedder.model.verified_load import (
     KNOWN_ANSWERS_NAME,
     TOKENIZER_NAME,
@@ -18,7 +19,6 @@ from tandem_embedder.model.verified_load import (
     prove,
     read_known_answers,
 )
-from tandem_embedder.model.onnx_model import checked
 from tests.embedder.serving.doubles import DIM, FakeModel, FakeTokenizer, vector_of
 from tests.embedder.serving.test_settings import MANIFEST
 

@@ -10,8 +10,8 @@ import pytest
 
 from tandem_embedder.batching.admission import DrainRate
 from tandem_embedder.batching.batch_queue import BatchLimits
-from tandem_embedder.errors import DeadlineExceeded, ModelError, NotReady
 from tandem_embedder.batching.scheduler import Scheduler
+from tandem_embedder.errors import DeadlineExceeded, ModelError, NotReady
 from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, run, vector_of
 
 

@@ -10,8 +10,8 @@ from tandem_gateway.index import base_arrays
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import BaseBuilder, Sizes, needs_rebuild
 from tandem_gateway.index.findable import FindableIndex
-from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.ports.index import Graph, GraphFactory, SavedBase
+from tandem_gateway.records.arrays import Keys, Vectors
 from tests.support.fakes import FakeGraph, FakeGraphFactory
 
 DIM = 16

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
-from tandem_gateway.records.arrays import Keys
 from tandem_gateway.ports.index import Graph, GraphFactory
+from tandem_gateway.records.arrays import Keys
 from tests.support.fakes import DIM, FakeGraphFactory, vector_of, vectors_of
 
 EFFORT = 64

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.hydration import DocumentCache, bytes_of, score
-from tandem_gateway.records.documents import LiveDocument
 from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.documents import LiveDocument
 
 _ROW_BYTES = 700
 ENOUGH = 1 << 30

@@ -13,8 +13,8 @@ import pytest
 from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
@@ -29,13 +29,12 @@ from tandem_gateway.errors import (
     StorageUnavailable,
     for_log,
 )
-from tandem_gateway.index import findable
-from tandem_gateway.index import catch_up
+from tandem_gateway.index import catch_up, findable
 from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.findable import FindableIndex
-from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.search import Hit, Hits
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, run, vector_of, vectors_of
@@ -323,7 +322,7 @@ def test_a_snapshot_of_another_store_is_not_adopted(store: SqliteStore, thread: 
 def test_a_start_without_a_snapshot_that_is_far_behind_builds_one(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tandem_gateway.index.indexes._MOST_NEW_AT_START", 3)
+    monkeypatch.setattr("tandem_gateway.index.followed._MOST_NEW_AT_START", 3)
 
     async def test() -> None:
         await ingest(store, [document(f"d{number}") for number in range(6)])

@@ -11,8 +11,8 @@ import pytest
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.usearch_index import UsearchGraph, UsearchGraphFactory
 from tandem_gateway.errors import SnapshotUnusable
-from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotManifest
 from tandem_gateway.ports.index import SavedBase
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotManifest
 from tests.support.fakes import DIM, FINGERPRINT, FakeGraphFactory, vectors_of
 
 COLLECTION = 7

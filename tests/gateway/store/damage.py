@@ -3,8 +3,8 @@
 import shutil
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.errors import StorageCorrupt, for_log
 from tests.support.fakes import run

@@ -3,15 +3,16 @@
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tandem_gateway.adapters.sqlite import schema
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark, read_mark
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.store import _create, open_checked
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tests.gateway.store.damage import Dump, copy, make_closed, make_killed, opening
@@ -277,9 +278,9 @@ def test_a_start_that_was_killed_before_its_first_commit_is_started_anew(tmp_pat
 
 def test_a_new_store_is_made_in_one_step(tmp_path: Path):
     connection, notices = open_checked(tmp_path)
-    assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
-    connection.close()
+    with closing(connection):
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert notices == []
     # Whatever part of the file reached the disk: before the commit there is nothing in it.
     making = sqlite3.connect(tmp_path / "made.sqlite3", isolation_level=None)

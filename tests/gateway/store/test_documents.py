@@ -7,7 +7,7 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import FingerprintMismatch
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, JobRecord, NewDocument
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, run, vectors_of
 from tests.support.stores import NOW, document, embed_pending, ingest

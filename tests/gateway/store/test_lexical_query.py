@@ -1,6 +1,8 @@
 """From what a person types to an FTS5 expression: whatever it is, it is no syntax, and means its terms."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 from hypothesis import given
@@ -28,8 +30,9 @@ def table_of(text: str) -> sqlite3.Connection:
 
 
 @pytest.fixture(scope="module")
-def table() -> sqlite3.Connection:
-    return table_of("any text at all")
+def table() -> Iterator[sqlite3.Connection]:
+    with closing(table_of("any text at all")) as connection:
+        yield connection
 
 
 def search(table: sqlite3.Connection, text: str) -> list[int]:
@@ -48,14 +51,13 @@ def test_no_text_is_a_syntax_error(table: sqlite3.Connection, text: str):
 
 @given(text=st.text(st.characters(exclude_categories=("Cs",), exclude_characters="\0"), min_size=1))
 def test_the_tokenizer_keeps_every_term_as_it_is(text: str):
-    connection = table_of(text)
     terms = document_terms(text)
     kept = {column: set() for column in ("exact", "stem")}
-    for term, column in connection.execute("SELECT term, col FROM terms"):
-        kept[column].add(term)
-    assert kept == {"exact": set(terms.exact), "stem": set(terms.stems)}
-    assert bool(search(connection, text)) == bool(terms.exact)
-    connection.close()
+    with closing(table_of(text)) as connection:
+        for term, column in connection.execute("SELECT term, col FROM terms"):
+            kept[column].add(term)
+        assert kept == {"exact": set(terms.exact), "stem": set(terms.stems)}
+        assert bool(search(connection, text)) == bool(terms.exact)
 
 
 def test_a_long_query_is_cut():

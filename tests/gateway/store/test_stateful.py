@@ -18,19 +18,18 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
-from tandem_gateway.index import builder
-from tandem_gateway.index import catch_up
+from tandem_gateway.index import builder, catch_up
 from tandem_gateway.index.builder import Sizes
-from tandem_gateway.index.indexes import VectorQuery
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.documents import EmbeddedBatch
 from tandem_gateway.records.search import Hit
 from tests.gateway.store.damage import FILES

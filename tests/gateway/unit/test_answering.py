@@ -24,11 +24,10 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.search import Hit
-from tandem_gateway.use_cases import search_pipeline
-from tandem_gateway.use_cases import circuit_breaker
-from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents, dense_seconds
+from tandem_gateway.use_cases import circuit_breaker, search_pipeline
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents, dense_seconds
 from tests.gateway.unit.test_search import LIMITS
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, run, turns
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.use_cases import embedding_worker
 from tests.gateway.unit.work import Work
 from tests.support.fakes import eventually

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tandem_contract.client_api import SearchRequest
-from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http_client import Http1Client
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
@@ -271,13 +271,10 @@ class FailingFeed:
 
     broken = False
 
-    def has_news(self) -> bool:
+    def version(self) -> int:
         if self.broken:
             raise StorageUnavailable("no disk")
-        return False
-
-    def news_not_taken(self) -> None:
-        pass
+        return 1
 
     def collections(self) -> list[object]:
         return []

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
 from tandem_gateway.records.embedders import Embeddings
 from tests.gateway.unit.answers import TEXTS, packed

@@ -10,8 +10,8 @@ import pytest
 from tandem_contract.embed import EmbedRequest
 from tandem_contract.service import logs, trace
 from tandem_contract.service.replies import error_reply
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,

@@ -7,8 +7,8 @@ import pytest
 
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool.addresses import Address
-from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
+from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.errors import (
     DeadlineExceeded,

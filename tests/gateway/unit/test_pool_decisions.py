@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.adapters.pool.addresses import addresses, difference, of_one_family, origin
-from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.adapters.pool.balancer import candidates, choose, having
 from tandem_gateway.adapters.pool.health import EjectionPolicy, Health, failed, probed, succeeded
+from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 
 POLICY = EjectionPolicy(failures=3, base=1.0, most=8.0, forgiven_after=60.0)
 FAILURES = ["unavailable", "late", "broken"]

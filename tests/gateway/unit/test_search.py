@@ -18,9 +18,9 @@ from tandem_gateway.errors import (
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, run, turns, vector_of
 
 LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=50, top_k=10)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.use_cases.canary.evaluation import (
-    Evidence,
     CallStats,
+    Evidence,
     RollbackLimits,
     Suspicion,
     breach,

@@ -1,1 +1,1 @@
-"""The HTTP edge: bytes and headers in, bytes and status out; what a request means is the use case's affair."""
+"""The HTTP layer: translates requests for the use case, and its results and errors into replies."""

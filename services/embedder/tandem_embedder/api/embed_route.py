@@ -1,4 +1,7 @@
-"""``POST /embed`` as a bare ASGI application: the hot route, which a framework's request and response would double."""
+"""``POST /embed`` as a plain ASGI application.
+
+On this hot path, a framework's request and response objects would double the HTTP cost.
+"""
 
 import asyncio
 import logging
@@ -11,7 +14,7 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
-from tandem_contract.service.body import ClientGone, read_body, cancel_on_disconnect
+from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
 from tandem_contract.service.exchange import exchange_of
 from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_contract.service.json_slices import find_array
@@ -27,16 +30,16 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT: Final = headers.TIMEOUT_MS.encode()
 _MAX_DIGITS: Final = 9
-# A larger body is read in a thread; to read this one takes about a millisecond of the event loop.
+# Larger bodies are decoded in a thread. A body of this size blocks the event loop for about a millisecond.
 _READ_AT_ONCE_BYTES: Final = 256 << 10
 
 MAX_TEXTS: Final = 100_000
-"""No setting allows more texts in one request; a body with more is refused before they are decoded."""
+"""Highest value of the setting MAX_CLIENT_BATCH_SIZE. The route rejects more texts before decoding them."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """What bodies may have: bytes of one, and the memory of all together."""
+    """Limits on the size of one body in bytes, and on the memory of all bodies together."""
 
     body_bytes: int
     memory: MemoryBudget
@@ -47,14 +50,18 @@ class _BoundedRequest(EmbedRequest, frozen=True, forbid_unknown_fields=True):
 
 
 class EmbedUseCase(Protocol):
-    """What the route needs of the service."""
+    """Port: the part of the service that the route uses."""
 
     model: str
     fingerprint: str
     dim: int
 
     async def embed(self, request: EmbedRequest, timeout: float | None) -> Embedded:
-        """Return the vectors, or raise an ``EmbedderError``."""
+        """Return the vectors of the request; ``timeout`` is in seconds.
+
+        Raises:
+            EmbedderError: if the request cannot be served.
+        """
 
 
 class EmbedRoute:
@@ -78,7 +85,7 @@ class EmbedRoute:
             self._metrics.request(CLIENT_GONE, time.perf_counter() - started)
             return
         except asyncio.CancelledError:
-            # Only the end of the service cancels a request whose client is still there; it can still be told.
+            # Only a shutdown cancels a request whose client is still connected, so the client can get a reply.
             reply = refusal("not_ready", "the embedder is shutting down", retry_after_seconds=1.0)
         except Exception as error:
             foreseen = of_error(error)
@@ -113,15 +120,18 @@ class EmbedRoute:
             lease.hold(sum(map(memory_bytes, request.texts)))
         del body
         if timeout is not None:
-            timeout -= time.perf_counter() - started  # it counts from the request's arrival
+            timeout -= time.perf_counter() - started  # the timeout starts when the request arrives
         embedded = await cancel_on_disconnect(receive, self._service.embed(request, timeout), exchange)
         self._metrics.embedded(embedded)
         return self._write(embedded, wanted)
 
     def _read(self, body: Body, syntax: Syntax) -> EmbedRequest:
-        """Return the request in a body; one with too many texts is refused before they are decoded.
+        """Decode a request's body. Rejects too many texts before it decodes them.
 
-        MessagePack tells the number of an array's items first, and msgspec checks it against the type's limit.
+        In MessagePack an array starts with its length, which msgspec checks against the type's limit.
+
+        Raises:
+            InvalidMessage: if the body is malformed or has more than ``MAX_TEXTS`` texts.
         """
         if syntax is Syntax.MSGPACK:
             return decode_msgpack(body, self._msgpack_in)
@@ -137,7 +147,7 @@ class EmbedRoute:
         service = self._service
         if syntax is Syntax.MSGPACK:
             packed = PackedEmbedReply(
-                # astype copies only on a big-endian machine, or where rows are not contiguous.
+                # astype copies only on a big-endian machine.
                 embeddings=embedded.vectors.astype("<f4", copy=False).tobytes(),
                 dim=service.dim,
                 model=service.model,
@@ -160,10 +170,10 @@ class EmbedRoute:
 
 
 def timeout_seconds(value: bytes | None) -> float | None:
-    """Return the seconds of the header ``x-request-timeout-ms``, None where it is not sent.
+    """Return the header ``x-request-timeout-ms`` in seconds; None if it is absent.
 
     Raises:
-        InvalidDeadline: if it is no whole number of milliseconds.
+        InvalidDeadline: if it is not a whole number of milliseconds.
     """
     if value is None:
         return None

@@ -1,4 +1,4 @@
-"""Which syntax a request is in, and which its caller can read; RFC 9110, sections 8.3, 8.4 and 12.5.1."""
+"""Content negotiation: the syntax of a request and of its reply (RFC 9110, sections 8.3, 8.4 and 12.5.1)."""
 
 from enum import Enum
 from functools import lru_cache
@@ -8,22 +8,22 @@ from tandem_contract.decoding import InvalidMessage, cut
 
 
 class Syntax(Enum):
-    """A syntax that messages are written in; the value is its media type."""
+    """Syntax of a message; the value is its media type."""
 
     JSON = headers.JSON
     MSGPACK = headers.MSGPACK
 
 
-# A service meets a handful of header values, again and again; the bound is against one that makes up others.
+# Clients send a handful of header values repeatedly. The bound limits the memory if a client invents values.
 @lru_cache(maxsize=64)
 def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -> Syntax:
     """Return the syntax of a request's body.
 
-    The content type is required: a web page may send a request without one to any server that its visitor reaches,
-    but has to ask before it sends JSON.
+    The content type is required. A web page may send a request without one to any server that its visitor can reach.
+    Before a request with JSON, the browser asks the server (a CORS preflight).
 
     Raises:
-        InvalidMessage: for a media type or a content coding that is not taken, or no media type.
+        InvalidMessage: if the media type is missing or not supported, or the body has a content coding.
     """
     if content_encoding is not None and content_encoding.strip().lower() not in (b"", b"identity"):
         raise InvalidMessage(
@@ -45,10 +45,10 @@ def request_syntax(content_type: bytes | None, content_encoding: bytes | None) -
 
 @lru_cache(maxsize=64)
 def reply_syntax(accept: bytes | None) -> Syntax:
-    """Return the syntax that the caller reads best; JSON if it does not say, or likes both alike.
+    """Return the reply syntax that the caller prefers; JSON without an ``Accept`` header or a preference.
 
     Raises:
-        InvalidMessage: if it reads neither.
+        InvalidMessage: if the caller accepts neither.
     """
     ranges = _ranges(accept) if accept else {}
     if not ranges:
@@ -62,14 +62,14 @@ def reply_syntax(accept: bytes | None) -> Syntax:
             param="accept",
         )
     if msgpack == json:
-        # "application/msgpack, */*": what is named is meant.
+        # "application/msgpack, */*" has equal qualities: prefer the syntax that it names.
         named = headers.MSGPACK in ranges and headers.JSON not in ranges
         return Syntax.MSGPACK if named else Syntax.JSON
     return Syntax.MSGPACK if msgpack > json else Syntax.JSON
 
 
 def _ranges(accept: bytes) -> dict[str, float]:
-    """Return media range → quality; a range whose quality cannot be read counts as 1."""
+    """Return media range → quality; a malformed quality counts as 1."""
     ranges = {}
     for part in accept.split(b","):
         media_type = _media_type(part)
@@ -88,7 +88,7 @@ def _ranges(accept: bytes) -> dict[str, float]:
 
 
 def _quality(ranges: dict[str, float], media_type: str) -> float:
-    """Return the quality of the most specific range that covers ``media_type``."""
+    """Return the quality of the most specific range that covers ``media_type``; 0 if none does."""
     for candidate in (media_type, "application/*", "*/*"):
         if candidate in ranges:
             return ranges[candidate]

@@ -1,4 +1,4 @@
-"""``/livez``, ``/readyz`` and ``/metrics``."""
+"""The endpoints ``/livez``, ``/readyz`` and ``/metrics``."""
 
 import logging
 from typing import Protocol
@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 class ReadyReply(msgspec.Struct, frozen=True):
-    """``GET /readyz`` while the model is served."""
+    """Body of ``GET /readyz`` while the embedder is ready."""
 
     model: str
     fingerprint: str
@@ -26,12 +26,12 @@ class ReadyReply(msgspec.Struct, frozen=True):
 
 
 class ProbedService(Protocol):
-    """What the probes need of the service."""
+    """Port: the part of the service that the probes use."""
 
     readiness: Readiness
 
     def describe(self) -> ReadyReply:
-        """Return what is served; asked only while ready."""
+        """Return the description of the served model. Called only while the embedder is ready."""
 
     def exposition(self) -> bytes:
         """Return the metrics as Prometheus text."""
@@ -42,7 +42,7 @@ def probes(service: ProbedService) -> list[Endpoint]:
     encoder = msgspec.json.Encoder()
 
     async def livez(scope: Scope, receive: Receive) -> Reply:
-        # A dead worker does not come back: only a restart helps, and liveness is what asks for one.
+        # A dead worker does not recover. Only a restart helps, and a failing liveness probe requests one.
         if service.readiness.state is State.DEAD:
             return refusal("not_ready", service.readiness.reason)
         return Reply(200, b'{"status":"alive"}')

@@ -1,4 +1,4 @@
-"""The one table from the embedder's errors to the contract's error codes."""
+"""The only table from the embedder's errors to the contract's error codes."""
 
 from typing import Final
 
@@ -20,7 +20,7 @@ CODES: Final[dict[type[errors.EmbedderError], ErrorCode]] = {
 
 
 def of_error(error: Exception) -> Reply | None:
-    """Return the reply to an error that was foreseen; None for one that is a defect of ours."""
+    """Return the reply to an expected error; None if the error is a defect."""
     if isinstance(error, InvalidMessage):
         return refusal(error.code, error.message, error.param)
     if isinstance(error, OverBudget):
@@ -31,5 +31,5 @@ def of_error(error: Exception) -> Reply | None:
 
 
 def internal() -> Reply:
-    """Return the reply to a defect; what it was is in the log, under the request's id."""
+    """Return the reply to a defect. The log has the cause, under the request's id."""
     return refusal("internal", "the embedder failed on this request; its log has the reason under the request id")

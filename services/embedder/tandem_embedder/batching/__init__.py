@@ -1,1 +1,1 @@
-"""From texts in a queue to batches of the model: admission, lanes, batches and the threads that run them."""
+"""Dynamic batching: admission, lanes, the batch queue, the scheduler and its worker threads."""

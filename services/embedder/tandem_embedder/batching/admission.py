@@ -1,9 +1,9 @@
-"""Decides whether a request may wait: a bound on queued tokens, and an honest time to come back. Pure.
+"""Admission control: bound the queued tokens, and give rejected callers a measured retry time. Does no I/O.
 
-Tokens are what the model has to compute, so they are what is counted; a request of one text and a batch are judged by
-the same rule. Before a text is tokenised its tokens are estimated (``estimate_tokens``); afterwards the grant is set
-right. Tokenising has a cost of its own, which the model's limit does not cap: the characters that wait for it are
-bounded as well.
+The bound counts tokens, because tokens are the model's work. The same rule applies to a single text and to a batch.
+Before tokenisation the token count is an estimate (``estimate_tokens``); afterwards ``tokenized`` corrects the grant.
+The tokenizer reads a whole text before truncating it, so the model's limit does not cap its work. A second bound
+therefore limits the characters that wait for tokenisation.
 
 Bulk may fill only ``BULK_PART`` of the bound, so that a queue full of ingest still admits a query.
 """
@@ -12,26 +12,26 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from tandem_embedder.errors import LimitExceeded, Overloaded
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.errors import LimitExceeded, Overloaded
 
 BULK_PART: Final = 0.75
-CHARS_PER_TOKEN: Final = 4  # English prose has 4 to 5; code and other scripts have fewer, and are set right afterwards
+CHARS_PER_TOKEN: Final = 4  # English prose has 4 to 5; code and other scripts have fewer, corrected after tokenisation
 SPECIAL_TOKENS: Final = 2
-_MEMORY: Final = 0.9  # of the drain rate, a batch: about the last ten batches count
-_DEFAULT_RATE: Final = 5_000.0  # tokens a second, until the first batch was measured
+_MEMORY: Final = 0.9  # decay of the drain rate per batch: roughly the last ten batches count
+_DEFAULT_RATE: Final = 5_000.0  # tokens per second, until the first batch is measured
 
 
 def estimate_tokens(text: str, max_seq_length: int) -> int:
-    """Return how many tokens the model will probably see of ``text``."""
+    """Return an estimate of the tokens that the model will compute for ``text``."""
     return min(max_seq_length, len(text) // CHARS_PER_TOKEN + SPECIAL_TOKENS)
 
 
 class DrainRate:
-    """Tokens a second that the model gets through, over the last batches; waiting is not in it.
+    """Throughput of the model in tokens per second, over the last batches. Excludes queue time.
 
     Args:
-        workers: how many batches run at the same time.
+        workers: number of batches that run at the same time.
     """
 
     def __init__(self, workers: int = 1) -> None:
@@ -40,19 +40,19 @@ class DrainRate:
         self._seconds = 0.0
 
     def observe(self, tokens: int, seconds: float) -> None:
-        """Take a batch into account."""
+        """Add a batch: its tokens without padding, and its inference time."""
         self._tokens = self._tokens * _MEMORY + tokens
         self._seconds = self._seconds * _MEMORY + seconds
 
     @property
     def tokens_per_second(self) -> float:
-        """The rate; a cautious guess before the first batch."""
+        """The measured rate; a conservative default before the first batch."""
         return self._workers * self._tokens / self._seconds if self._seconds > 0 else _DEFAULT_RATE
 
 
 @dataclass(slots=True)
 class Grant:
-    """What one request holds of the bound; closed when the request ends, however it ends."""
+    """One request's share of the bounds. Close it when the request ends, however it ends."""
 
     lane: Lane
     tokens: int
@@ -60,12 +60,12 @@ class Grant:
 
 
 class Admission:
-    """Counts what waits. Not safe for threads: one event loop owns it.
+    """Counts the queued work. Not thread-safe: one event loop owns it.
 
     Args:
         max_queued_tokens: bound on tokens admitted and not yet computed.
         max_pending_chars: bound on characters admitted and not yet tokenised.
-        rate: where the time to come back is taken from.
+        rate: drain rate, from which the retry time is computed.
     """
 
     def __init__(self, max_queued_tokens: int, max_pending_chars: int, rate: DrainRate) -> None:
@@ -93,11 +93,11 @@ class Admission:
         return self._chars
 
     def admit(self, lane: Lane, tokens: int, chars: int) -> Grant:
-        """Let a request wait.
+        """Admit a request to the queue.
 
         Raises:
-            LimitExceeded: if it alone is more than the bound, so that waiting would not help.
-            Overloaded: if it does not fit now.
+            LimitExceeded: if the request alone exceeds a bound, so that waiting would not help.
+            Overloaded: if the request does not fit now.
         """
         bound = self._bounds[lane]
         if tokens > bound or chars > self._max_pending_chars:
@@ -108,7 +108,8 @@ class Admission:
             )
         excess = self.queued_tokens + tokens - bound
         if excess > 0 or self._chars + chars > self._max_pending_chars:
-            # Never "come back at once": a request that finds the queue full by a token would only knock again.
+            # At least the time for the request's own tokens: if the queue is over by one token, a retry time near
+            # zero would only provoke another rejection.
             seconds = max(excess, tokens) / self._rate.tokens_per_second
             raise Overloaded(
                 f"the embedder is overloaded: {self.queued_tokens} tokens are queued, "
@@ -120,7 +121,7 @@ class Admission:
         return Grant(lane, tokens, chars)
 
     def tokenized(self, grant: Grant, lengths: Sequence[int]) -> None:
-        """Set a grant right: the request's texts have these lengths, and none waits to be tokenised."""
+        """Replace the estimate by the real token counts, and release the characters."""
         actual = sum(lengths)
         self._tokens[grant.lane] += actual - grant.tokens
         grant.tokens = actual
@@ -128,13 +129,13 @@ class Admission:
         grant.chars = 0
 
     def release(self, grant: Grant, tokens: int) -> None:
-        """Give back the tokens of texts that were computed or dropped."""
+        """Release the tokens of texts that the model computed or the scheduler dropped."""
         tokens = min(tokens, grant.tokens)
         self._tokens[grant.lane] -= tokens
         grant.tokens -= tokens
 
     def close(self, grant: Grant) -> None:
-        """Give back all that a grant still holds; a second time does nothing."""
+        """Release everything that the grant still holds. Idempotent."""
         self.release(grant, grant.tokens)
         self._chars -= grant.chars
         grant.chars = 0

@@ -1,19 +1,19 @@
-"""Decides which queued texts the model sees next. Pure: no clock, no task, no I/O; time comes as an argument.
+"""Choose the queued texts for the next batch. Pure: no clock, no task, no I/O; time is an argument.
 
-The model's cost of a batch is what it computes, padding included: *rows × longest*. On a CPU a batch is hardly
-cheaper than its texts one by one: it spares the fixed cost of a run, which is that of a few tokens, and every token of
-padding is lost. Hence the rules:
+The cost of a batch is the number of tokens that the model computes, including padding: *rows × longest*. On a CPU a
+batch is hardly cheaper than its texts one by one. It saves the fixed cost of a run, which equals that of a few tokens,
+and it wastes every padding token. The rules follow from that:
 
-1. *Budget.* rows × longest stays within the lane's budget; only a single text that is longer by itself may exceed it.
-2. *Anchor.* A batch is built around the lane's oldest text, so none starves, whatever its length.
-3. *Near-equal lengths.* It is filled with the texts of nearest length, first come first served among equals, as long
-   as a text adds no more padding than a run of its own would cost (``run_tokens``, or ``padding_share`` of its length).
-4. *Lanes.* Bulk starts a batch while no interactive text waits. While both wait, every interactive batch earns the bulk
-   lane credit, worth ``bulk_share`` of the work; when the credit pays for a bulk batch, one may start. So a flood of
-   queries leaves that share to ingest. How many batches run at a time is not decided here, but in ``lanes``.
-5. *Deadlines.* A text whose deadline has passed is handed back as expired and never reaches the model.
+1. *Budget.* rows × longest stays within the lane's budget. Only a batch of one text may exceed it.
+2. *Anchor.* A batch is built around the lane's oldest text, so no text starves, whatever its length.
+3. *Near-equal lengths.* The batch is filled with the texts of nearest length, in order of arrival among equals. A text
+   may add no more padding than its own run would cost (``run_tokens``, or ``padding_share`` of its length).
+4. *Lanes.* A bulk batch may start while no interactive text waits. While both lanes wait, every interactive batch earns
+   credit for the bulk lane, worth ``bulk_share`` of the work. A bulk batch may start when the credit pays for it. So a
+   flood of queries leaves that share to ingest. ``lanes`` decides how many batches run at a time.
+5. *Deadlines.* A text whose deadline has passed is returned as expired and never reaches the model.
 
-Adding, removing and taking a text cost O(log n) or less; choosing a batch looks at each distinct length once at most.
+Adding, removing and taking a text cost O(log n) or less. Choosing a batch visits each distinct length at most once.
 """
 
 import bisect
@@ -36,9 +36,9 @@ class BatchLimits:
     Attributes:
         max_tokens: budget of an interactive batch.
         max_bulk_tokens: budget of a bulk batch.
-        run_tokens: what a run costs before its first token, in tokens; a text may always add that much padding.
-        padding_share: padding that a long text may add, as a part of its length, from 0 to below 1.
-        bulk_share: least part of the work that is left to bulk while both lanes wait, from 0 to below 1.
+        run_tokens: fixed cost of a run, in tokens. A text may always add that much padding.
+        padding_share: padding that a long text may add, as a fraction of its length; 0 <= share < 1.
+        bulk_share: minimum fraction of the work for bulk while both lanes wait; 0 <= share < 1.
     """
 
     max_tokens: int = 512
@@ -54,11 +54,11 @@ class BatchLimits:
             raise ValueError("run_tokens must be 0 or more; padding_share and bulk_share must be from 0 to below 1")
 
     def padding(self, tokens: int) -> float:
-        """Return the padding that a text of this length may add to a batch."""
+        """Return the padding, in tokens, that a text of this length may add to a batch."""
         return max(self.run_tokens, self.padding_share * tokens)
 
     def budget(self, lane: Lane) -> int:
-        """Return the padded tokens that a batch of this lane may have."""
+        """Return the maximum number of padded tokens in a batch of this lane."""
         return self.max_tokens if lane == "interactive" else self.max_bulk_tokens
 
 
@@ -66,12 +66,12 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
     """One queued text.
 
     Attributes:
-        id: unique in the queue; grows with arrival.
-        tokens: its length, special tokens included; at least 1.
-        lane: whose turn it waits for.
-        arrival: when it was queued, seconds of a monotonic clock.
-        deadline: when nobody waits for it any more, on the same clock.
-        payload: what the caller wants back with it.
+        id: unique in the queue; increases with arrival.
+        tokens: length, including special tokens; at least 1.
+        lane: lane that it waits in.
+        arrival: time of queueing, in seconds of a monotonic clock.
+        deadline: time after which the caller no longer waits, on the same clock.
+        payload: the caller's data, returned with the entry.
     """
 
     id: int
@@ -83,7 +83,7 @@ class Entry(msgspec.Struct, Generic[T], frozen=True, eq=False):
 
 
 class Batch(msgspec.Struct, Generic[T], frozen=True):
-    """Texts for one run of the model; never empty."""
+    """Texts for one run of the model; at least one."""
 
     lane: Lane
     entries: list[Entry[T]]
@@ -100,7 +100,7 @@ class Batch(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Decision(msgspec.Struct, Generic[T], frozen=True):
-    """What to do now: run ``batch`` (None: nothing may start) and tell the waiters of ``expired``."""
+    """Next action: run ``batch`` (None: no batch may start) and fail the requests of ``expired``."""
 
     batch: Batch[T] | None
     expired: list[Entry[T]]
@@ -110,11 +110,11 @@ class Decision(msgspec.Struct, Generic[T], frozen=True):
 class _Lane(Generic[T]):
     """The texts of one lane, by age and by length."""
 
-    # OrderedDict, not dict: taking the first of a dict again and again walks over all that were removed before.
+    # OrderedDict, not dict: finding the first key of a dict scans the slots of all keys that were removed before it.
     by_age: OrderedDict[int, Entry[T]] = field(default_factory=OrderedDict)
     by_length: dict[int, OrderedDict[int, Entry[T]]] = field(default_factory=dict)
     lengths: list[int] = field(default_factory=list)
-    """Lengths that are there, ascending; at most as many as the model's limit has tokens."""
+    """Distinct lengths of the queued texts, ascending. The model's token limit bounds their number."""
 
     def add(self, entry: Entry[T]) -> None:
         self.by_age[entry.id] = entry
@@ -137,7 +137,7 @@ class _Lane(Generic[T]):
 
 
 class BatchQueue(Generic[T]):
-    """The queued texts and the rules above. Not safe for threads: one event loop owns it."""
+    """Queued texts, taken in batches by the rules above. Not thread-safe: one event loop owns it."""
 
     def __init__(self, limits: BatchLimits) -> None:
         self.limits = limits
@@ -150,11 +150,15 @@ class BatchQueue(Generic[T]):
         return len(self._entries)
 
     def waiting(self, lane: Lane) -> int:
-        """Return how many texts wait in ``lane``."""
+        """Return the number of texts queued in ``lane``."""
         return len(self._lanes[lane].by_age)
 
     def add(self, entry: Entry[T]) -> None:
-        """Queue a text; its id must be new."""
+        """Queue a text.
+
+        Raises:
+            ValueError: if its id is queued already.
+        """
         if entry.id in self._entries:
             raise ValueError(f"entry {entry.id} is queued already")
         self._entries[entry.id] = entry
@@ -162,14 +166,14 @@ class BatchQueue(Generic[T]):
         heapq.heappush(self._deadlines, (entry.deadline, entry.id))
 
     def discard(self, entry_id: int) -> Entry[T] | None:
-        """Remove a text that nobody waits for; return it, or None if it is not queued (any more)."""
+        """Remove a text whose request has ended. Return it, or None if it is not queued (any more)."""
         entry = self._entries.get(entry_id)
         if entry is not None:
             self._remove(entry)
         return entry
 
     def take(self, now: float, lane: Lane) -> Decision[T]:
-        """Remove and return the next batch of ``lane``, and every text whose deadline is ``now`` or earlier."""
+        """Remove and return the next batch of ``lane``, and all texts whose deadline is at or before ``now``."""
         expired = self._take_expired(now)
         if not self._may_start(lane):
             return Decision(None, expired)
@@ -180,7 +184,7 @@ class BatchQueue(Generic[T]):
         return Decision(batch, expired)
 
     def clear(self) -> list[Entry[T]]:
-        """Remove and return everything, oldest first."""
+        """Remove and return all texts, oldest first."""
         entries = sorted(self._entries.values(), key=lambda entry: entry.id)
         for entry in entries:
             self._remove(entry)
@@ -192,13 +196,14 @@ class BatchQueue(Generic[T]):
         return lane == "interactive" or not self.waiting("interactive") or self._credit >= self.limits.max_bulk_tokens
 
     def _account(self, batch: Batch[T]) -> None:
-        """Earn the bulk lane its share of an interactive batch, or pay for a bulk one."""
+        """Add the bulk lane's credit for an interactive batch, or subtract the cost of a bulk batch."""
         if not self.waiting("bulk"):
             self._credit = 0.0
         elif batch.lane == "bulk":
             self._credit = max(0.0, self._credit - batch.cost)
         else:
-            # Never more than one bulk batch's worth: what was earned in a long flood is not spent all at once.
+            # Cap the credit at one bulk batch: after a long flood of queries, saved credit would let bulk run many
+            # batches in a row.
             earned = batch.cost * self.limits.bulk_share / (1 - self.limits.bulk_share)
             self._credit = min(self._credit + earned, float(self.limits.max_bulk_tokens))
 
@@ -208,8 +213,8 @@ class BatchQueue(Generic[T]):
         anchor = queue.oldest()
         chosen = [anchor]
         longest = cost = anchor.tokens
-        # Walk outwards from the anchor's length, to whichever side is nearer; a side that no longer fits is done,
-        # because what lies farther fits less.
+        # Walk outwards from the anchor's length, always to the nearer side. A side ends at its first text that does
+        # not fit, because texts farther out fit even less.
         middle = bisect.bisect_left(queue.lengths, anchor.tokens)
         low, high = middle, middle + 1
         while low >= 0 or high < len(queue.lengths):
@@ -248,7 +253,8 @@ class BatchQueue(Generic[T]):
     def _remove(self, entry: Entry[T]) -> None:
         del self._entries[entry.id]
         self._lanes[entry.lane].remove(entry)
-        # The deadlines of texts that were served stay in the heap until they pass; keep them from piling up.
+        # The deadlines of removed texts stay in the heap until they pass. Rebuild the heap when they outnumber the
+        # live ones, or it would grow without bound.
         if len(self._deadlines) > 64 + 2 * len(self._entries):
             self._deadlines = [(kept.deadline, kept.id) for kept in self._entries.values()]
             heapq.heapify(self._deadlines)

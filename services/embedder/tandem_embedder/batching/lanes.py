@@ -1,8 +1,8 @@
-"""The two lanes of the queue (a request's priority, in the contract), and how many batches of each run at a time.
+"""The queue's two lanes (a request's priority, in the contract), and the number of batches that each may run.
 
-A run of the model cannot be interrupted, and a document takes twenty times as long as a query. If queries waited for a
-worker that is done with bulk, they would wait for the longest documents. So where bulk has all workers, queries have
-some more threads, and share the cores with it from the first moment on.
+The scheduler cannot interrupt a running batch, and a document takes twenty times as long as a query. If queries waited
+for a worker to finish bulk, they would wait for the longest documents. So when bulk occupies all workers, queries get
+extra threads and share the cores with bulk immediately.
 """
 
 from collections.abc import Mapping
@@ -11,21 +11,24 @@ from tandem_contract.embed import Priority
 
 Lane = Priority
 LANES: tuple[Lane, ...] = ("interactive", "bulk")
-"""In the order in which they are served."""
+"""In serving order."""
 
 
 def extra_runs(workers: int) -> int:
-    """Return how many batches more than ``workers`` may run, so that so many of queries always can: half of them."""
+    """Return the number of batches that may run beyond ``workers``, reserved for queries: half of ``workers``.
+
+    The result is rounded up, so that at least one interactive batch can always run.
+    """
     return (workers + 1) // 2
 
 
 def has_room(lane: Lane, running: Mapping[Lane, int], workers: int) -> bool:
-    """Return whether a batch of ``lane`` may run beside those that do; never more than ``workers + extra_runs``.
+    """Return whether another batch of ``lane`` may start. At most ``workers + extra_runs`` batches run in total.
 
     Args:
-        lane: whose turn it is.
-        running: lane → its batches that run.
-        workers: batches of one lane that run at a time.
+        lane: lane of the new batch.
+        running: lane → number of running batches.
+        workers: maximum number of batches of one lane that run at the same time.
     """
     total = sum(running.values())
     if lane == "bulk":

@@ -1,8 +1,13 @@
-"""Runs the decisions of ``batching``: takes a batch, gives it to the model off the loop, hands out the rows.
+"""Carry out the decisions of ``batch_queue``: take a batch, run the model in a worker thread, distribute the vectors.
 
-No artificial wait: a batch is whatever is queued when there is room for one. Every submitted request ends in one of
-these ways, and nobody hangs: its vectors; its deadline; the model's error on its batch (other batches go on); the death
-of a worker (all fail, nothing is accepted any more, and ``on_death`` is told); the end of the service.
+The scheduler adds no artificial delay: when a worker is free, the texts queued at that moment form the batch. Every
+submitted request ends in exactly one of these ways, so no caller hangs:
+
+- The request gets its vectors.
+- The request's deadline passes.
+- The model fails on one of its batches; other batches continue.
+- A worker dies: all requests fail, the scheduler refuses new ones and calls ``on_death``.
+- The service shuts down.
 """
 
 import asyncio
@@ -18,9 +23,9 @@ import numpy as np
 
 from tandem_embedder.batching.admission import DrainRate
 from tandem_embedder.batching.batch_queue import Batch, BatchLimits, BatchQueue, Entry
-from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.batching.lanes import LANES, Lane, extra_runs, has_room
 from tandem_embedder.batching.worker_threads import WorkerThreads
+from tandem_embedder.errors import DeadlineExceeded, EmbedderError, ModelError, NotReady
 from tandem_embedder.ports import BatchReport, Ids, Model, Observer, Vectors
 
 log = logging.getLogger(__name__)
@@ -39,11 +44,11 @@ class Ticket:
     entry_ids: range
     remaining: int
     queue_seconds: float = 0.0
-    """The longest that a text of it waited for the model."""
+    """Longest queue time among the request's texts."""
 
 
 class _Payload(msgspec.Struct, frozen=True):
-    """What an entry of the queue carries: whose text it is, which of its texts, and the text as ids."""
+    """Payload of a queue entry: the request's ticket, the text's index in the request, and its token ids."""
 
     ticket: Ticket
     index: int
@@ -51,7 +56,7 @@ class _Payload(msgspec.Struct, frozen=True):
 
 
 class _Run(msgspec.Struct, frozen=True, eq=False):
-    """A batch that the model has, and how long each of its texts had waited for that, in seconds."""
+    """A running batch, and the queue time of each text in seconds."""
 
     batch: Batch[_Payload]
     waits: list[float]
@@ -59,7 +64,7 @@ class _Run(msgspec.Struct, frozen=True, eq=False):
 
 @dataclass(slots=True)
 class _Outcome:
-    """What a run of the model came to; an error is a value here, so that no kind of it is lost between threads."""
+    """Result of one run. Errors are values, so that no kind of exception is lost between threads."""
 
     vectors: Vectors | None = None
     error: BaseException | None = None
@@ -67,16 +72,16 @@ class _Outcome:
 
 
 class Scheduler:
-    """Owns the queue and the worker threads; all methods are for the event loop's thread.
+    """Owns the queue and the worker threads. Call all methods from the event loop's thread.
 
     Args:
-        model: is called from the worker threads.
-        limits: of a batch.
-        observer: is told of every batch and every dropped text.
-        rate: is told how fast the model is.
+        model: called from the worker threads.
+        limits: limits of a batch.
+        observer: notified of every batch and of texts that are dropped at their deadline or with their request.
+        rate: receives the tokens and the inference time of every batch.
         on_death: called once, with the reason, when a worker has died.
-        workers: batches of one lane that run at the same time; see ``lanes`` for both.
-        clock: monotonic seconds; deadlines are on it.
+        workers: number of batches of one lane that run at the same time; ``lanes`` has the rule for both lanes.
+        clock: monotonic clock in seconds, on which deadlines are given.
     """
 
     def __init__(
@@ -107,7 +112,7 @@ class Scheduler:
         self._refusal: str | None = "the scheduler was not started"
 
     def start(self) -> None:
-        """Accept requests from now on."""
+        """Start accepting requests."""
         self._refusal = None
 
     def submit(
@@ -120,13 +125,13 @@ class Scheduler:
         """Queue the texts of one request.
 
         Args:
-            lane: whose turn they wait for.
-            texts: token ids of each, at least one text.
-            deadline: when to drop what still waits.
-            on_progress: is told the tokens of texts that the model is done with.
+            lane: lane that the texts wait in.
+            texts: token ids of each text; at least one text.
+            deadline: time at which texts that are still queued are dropped, on the scheduler's clock.
+            on_progress: called with the number of tokens after the model has computed a text.
 
         Raises:
-            NotReady: if a worker has died, or the service is ending.
+            NotReady: if a worker has died, or the service is shutting down.
         """
         if self._refusal is not None:
             raise NotReady(self._refusal, retry_after_seconds=1.0)
@@ -146,30 +151,31 @@ class Scheduler:
             self._queue.add(Entry(entry_id, len(ids), lane, arrival=now, deadline=deadline, payload=payload))
         self._idle.clear()
         if not self._will_dispatch:
-            # Not at once: what else has arrived by now is queued first, and goes with it.
+            # Dispatch on the loop's next iteration: requests that have already arrived are queued first and can join
+            # the batch.
             self._will_dispatch = True
             loop.call_soon(self._dispatch)
         return ticket
 
     def abandon(self, ticket: Ticket) -> None:
-        """Forget a request: drop what is queued of it. Does nothing for one that is done."""
+        """Drop the queued texts of a request. Does nothing for a completed request."""
         dropped = self._drop(ticket)
         if dropped:
             self._observer.abandoned(ticket.lane, dropped)
         if ticket.future.done():
             if not ticket.future.cancelled():
-                ticket.future.exception()  # nobody is left to be told
+                ticket.future.exception()  # mark the error as retrieved, or asyncio would log it
         else:
             ticket.future.cancel()
         self._note_idle()
 
     async def drain(self) -> None:
-        """Accept nothing more, and return when all that was accepted is done."""
+        """Refuse new requests, and return when all accepted requests are done."""
         self._refusal = self._refusal or "the embedder is shutting down"
         await self._idle.wait()
 
     async def close(self) -> bool:
-        """Fail whoever still waits and end the threads; return whether every one was free to end."""
+        """Fail all unfinished requests and stop the threads; return False if a thread is still in the model."""
         self._refusal = self._refusal or "the embedder is shutting down"
         free = not self._in_model
         self._fail_everyone(self._refusal)
@@ -177,7 +183,7 @@ class Scheduler:
         return free
 
     def _dispatch(self) -> None:
-        """Give the model what may start."""
+        """Start all batches that may start."""
         self._will_dispatch = False
         try:
             for lane in LANES:
@@ -187,7 +193,7 @@ class Scheduler:
                     if decision.batch is None:
                         break
                     self._begin(decision.batch)
-        except BaseException as error:  # a defect must be noticed, whatever it is
+        except BaseException as error:  # any defect must stop the service, not vanish in a loop callback
             self._die(error)
         self._note_idle()
 
@@ -201,7 +207,7 @@ class Scheduler:
         self._threads.call([entry.payload.ids for entry in batch.entries], partial(self._finish, run))
 
     def _finish(self, run: _Run, outcome: _Outcome) -> None:
-        if run not in self._in_model:  # its waiters were told that a worker died, or that the service ends
+        if run not in self._in_model:  # its requests have already failed: a worker died or the service is stopping
             return
         try:
             error = outcome.error
@@ -209,7 +215,7 @@ class Scheduler:
                 raise error
             self._settle(run, outcome)
             self._in_model.remove(run)
-        except BaseException as death:  # a dead worker must be noticed, whatever it died of
+        except BaseException as death:  # a dead worker must stop the service, whatever the cause
             self._die(death)
         self._dispatch()
 
@@ -224,13 +230,13 @@ class Scheduler:
         self._observer.batch(report)
 
     def _call_model(self, rows: list[Ids]) -> _Outcome:
-        """Run in a worker thread."""
+        """Run the model on token ids. Called in a worker thread."""
         started = time.perf_counter()
         try:
             vectors = self._model.embed(rows)
             if len(vectors) != len(rows):
                 raise ModelError(f"the model returned {len(vectors)} rows for {len(rows)} texts")
-        except BaseException as error:  # given to the loop as a value; see _Outcome
+        except BaseException as error:  # passed to the loop as a value; see _Outcome
             return _Outcome(error=error)
         return _Outcome(vectors=vectors, seconds=time.perf_counter() - started)
 
@@ -258,7 +264,7 @@ class Scheduler:
             self._fail(entry.payload.ticket, DeadlineExceeded("the deadline passed while the texts were queued"))
 
     def _fail(self, ticket: Ticket, error: EmbedderError) -> None:
-        """Tell a waiter, and drop what else is queued of its request."""
+        """Fail a request, and drop its queued texts."""
         self._drop(ticket)
         if not ticket.future.done():
             ticket.future.set_exception(error)

@@ -1,8 +1,8 @@
-"""Tokenises off the event loop, in slices, so that no request holds the tokenizer for long.
+"""Tokenise large requests off the event loop, in slices, so that no request holds a tokenizer thread for long.
 
-A query's text is a few dozen characters and takes microseconds, less than the way to a thread and back: it is done at
-once. Anything larger goes to a thread of its own lane, a slice at a time: a megabyte of ingest takes half a second,
-and neither a query nor the other ingests wait for all of it.
+A query has a few dozen characters. Tokenising it takes microseconds, less than a thread handover, so it runs on the
+event loop. Larger requests run in a thread of their lane, one slice at a time. A megabyte of ingest takes half a
+second; with slices, neither queries nor other ingest requests wait for all of it.
 """
 
 import asyncio
@@ -18,14 +18,14 @@ SLICE_CHARS: Final = 50_000  # about 20 ms
 
 
 class LaneTokenizer:
-    """A tokenizer with one thread for each lane; owned by the event loop."""
+    """A tokenizer with one thread for each lane. The event loop owns it."""
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
         self._executors = {lane: ThreadPoolExecutor(1, thread_name_prefix=f"tokenizer-{lane}") for lane in LANES}
 
     async def tokenize(self, lane: Lane, texts: Sequence[str]) -> list[TokenizedText]:
-        """Return one result for each text, in order; may be cancelled between slices."""
+        """Return one result for each text, in order. Cancellation takes effect between slices."""
         if sum(map(len, texts)) <= AT_ONCE_CHARS:
             return self._tokenizer.tokenize(texts)
         loop = asyncio.get_running_loop()
@@ -35,13 +35,13 @@ class LaneTokenizer:
         return done
 
     def close(self) -> None:
-        """Let the threads end when their slice is done."""
+        """Stop the threads after their current slice; does not wait for them."""
         for executor in self._executors.values():
             executor.shutdown(wait=False, cancel_futures=True)
 
 
 def slices(texts: Sequence[str], chars: int) -> list[list[str]]:
-    """Return ``texts`` in order, in parts of at most ``chars`` characters; a longer text is a part of its own."""
+    """Split ``texts``, in order, into parts of at most ``chars`` characters. A longer text gets its own part."""
     parts: list[list[str]] = []
     size = 0
     for text in texts:

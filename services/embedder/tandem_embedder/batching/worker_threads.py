@@ -1,9 +1,8 @@
-"""Threads that run the model, one batch each at a time, and give the outcome to the event loop in one step.
+"""Worker threads that run the model, one batch each at a time, and return the result to the event loop in one step.
 
-``loop.run_in_executor`` does the same through two futures and their chained callbacks, for each batch; and its threads
-take turns. Here the thread that was the last to be done is the next to run: it is awake or nearly so, on a core that is
-free, and its part of the caches is warm. Where threads take turns, a sleeping one often wakes on the core of another's
-run, and waits there while a core idles.
+``loop.run_in_executor`` needs two futures with chained callbacks for each batch, and its threads take turns. Here the
+thread that finished last runs next. It is awake or nearly so, its core is free and its caches are warm. When threads
+take turns, a sleeping thread often wakes on the core of a running one and waits there while another core idles.
 """
 
 import asyncio
@@ -17,15 +16,15 @@ A = TypeVar("A")
 
 
 class WorkerThreads(Generic[Q, A]):
-    """Calls ``function``, which must not raise, in one of ``count`` threads; all methods are for the event loop."""
+    """Calls ``function``, which must not raise, in one of ``count`` threads. Only the event loop may use it."""
 
     def __init__(self, function: Callable[[Q], A], count: int) -> None:
-        """Start the threads; they are daemons, so that one that is stuck does not keep the process."""
+        """Start the threads as daemons, so that a stuck thread does not keep the process alive."""
         self._threads = [_Thread(function, f"model-{number}") for number in range(count)]
         self._free = self._threads[::-1]
 
     def call(self, question: Q, then: Callable[[A], None]) -> None:
-        """Have a free thread call the function; ``then`` is called on the event loop with what it returns.
+        """Call the function in a free thread, and then call ``then`` with its result on the event loop.
 
         Raises:
             IndexError: if no thread is free.
@@ -40,7 +39,7 @@ class WorkerThreads(Generic[Q, A]):
         thread.questions.put((question, done, loop))
 
     def close(self, *, wait: bool) -> None:
-        """End the threads after what they have; ``wait`` for them, which blocks."""
+        """Stop the threads after their current call. ``wait`` blocks until all have stopped."""
         for thread in self._threads:
             thread.questions.put(None)
         if wait:
@@ -63,6 +62,6 @@ class _Thread(threading.Thread, Generic[Q, A]):
             answer = self._function(question)
             try:
                 loop.call_soon_threadsafe(done, answer)
-            except RuntimeError:  # the loop is closed, and with it everybody who waited
+            except RuntimeError:  # the loop is closed, so no caller waits
                 return
-            del task, question, done, answer  # a thread that waits for its next batch must not hold the last
+            del task, question, done, answer  # an idle thread must not keep its last batch alive

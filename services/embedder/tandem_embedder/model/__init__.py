@@ -1,1 +1,1 @@
-"""The prepared model: its files, the check of them, the tokenizer and the ONNX session."""
+"""The prepared model: its files and their verification, the tokenizer and the ONNX session."""

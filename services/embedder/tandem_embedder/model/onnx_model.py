@@ -1,4 +1,4 @@
-"""Token ids → vectors, with ONNX Runtime; the only module that imports it."""
+"""Token ids → vectors, with ONNX Runtime. In the serving code, only this module imports it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import onnxruntime as ort
 
-from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.errors import ModelError
+from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.ports import Ids, Vectors
 
 _ERRORS_ONLY = 3
@@ -15,15 +15,15 @@ _PROVIDER = "CPUExecutionProvider"
 
 
 class OnnxModel:
-    """A prepared graph, loaded; safe to call from several threads, and a call releases the GIL.
+    """A loaded graph of a prepared model. Thread-safe; a call releases the GIL.
 
     Args:
-        graph: the ONNX file; its external data lies beside it and is mapped into memory.
-        dim: floats of a vector.
-        threads: threads that compute one batch.
+        graph: the ONNX file. ONNX Runtime maps the external data beside it into memory.
+        dim: dimension of a vector.
+        threads: number of threads that compute one batch.
 
     Raises:
-        ArtefactError: if the graph cannot be loaded, or is not of the expected form.
+        PreparedModelError: if the graph cannot be loaded or does not have the expected inputs and outputs.
     """
 
     def __init__(self, graph: Path, dim: int, threads: int) -> None:
@@ -34,9 +34,9 @@ class OnnxModel:
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        # Threads that spin between batches take the cores from the event loop and the tokenizer.
+        # Spinning between batches would take cores from the event loop and the tokenizer.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        # The arena costs some memory, and spares a tenth of a run's CPU time in malloc and page faults.
+        # The arena costs some memory and saves a tenth of a run's CPU time, spent in malloc and page faults.
         options.enable_cpu_mem_arena = True
         options.enable_mem_pattern = False
         try:
@@ -49,10 +49,16 @@ class OnnxModel:
         if inputs != ["attention_mask", "input_ids"] or "embedding" not in {
             made.name for made in self._session.get_outputs()
         }:
-            raise PreparedModelError(f"{graph} has other inputs or outputs than a prepared model; prepare the model again")
+            raise PreparedModelError(
+                f"{graph} has other inputs or outputs than a prepared model; prepare the model again"
+            )
 
     def embed(self, rows: Sequence[Ids]) -> Vectors:
-        """Return ``(len(rows), dim) float32`` of unit length; pads to the longest row."""
+        """Return ``(len(rows), dim) float32``, each row of unit length. Pads to the longest row.
+
+        Raises:
+            ModelError: if ONNX Runtime fails or the result is invalid.
+        """
         longest = max(len(row) for row in rows)
         ids = np.zeros((len(rows), longest), dtype=np.int64)
         mask = np.zeros((len(rows), longest), dtype=np.int64)
@@ -67,10 +73,10 @@ class OnnxModel:
 
 
 def checked(vectors: Vectors, rows: int, dim: int) -> Vectors:
-    """Return ``vectors`` if they are ``(rows, dim) float32`` and finite.
+    """Return ``vectors`` after checking that they are ``(rows, dim) float32`` and finite.
 
     Raises:
-        ModelError: if they are not.
+        ModelError: if the check fails.
     """
     if vectors.shape != (rows, dim) or vectors.dtype != np.float32:
         raise ModelError(f"the model returned {vectors.shape} {vectors.dtype}, not ({rows}, {dim}) float32")

@@ -1,15 +1,15 @@
-"""The prepared model on disk: its manifest, and the check that the files are the ones it names.
+"""The prepared model on disk: its manifest, and the verification of its files.
 
-An artefact is a folder made by ``python -m tandem_embedder.prepare`` and only ever read by the embedder::
+A prepared model is a folder that ``python -m tandem_embedder.prepare`` writes. The embedder only reads it::
 
     manifest.json         this module's ``Manifest``; written last, so a folder without one is unfinished
     tokenizer.json        truncation and padding removed: the embedder sets both when it loads
-    known_answers.json    ``KnownAnswers``: texts and the fp32 vectors that every precision must come near
-    fp32/model.onnx       the graph; its tensors lie beside it in an external-data file, which is mapped
+    known_answers.json    ``KnownAnswers``: texts and fp32 vectors, which the self-test of each precision compares with
+    fp32/model.onnx       the graph; its tensors are in a memory-mapped external-data file beside it
     int8/model.onnx
 
-The graph's inputs are ``input_ids`` and ``attention_mask``, both ``(rows, length) int64``; its one output is
-``embedding``, ``(rows, dim) float32``, pooled and L2-normalised inside the graph.
+The graph's inputs are ``input_ids`` and ``attention_mask``, both ``(rows, length) int64``. Its only output is
+``embedding``, ``(rows, dim) float32``. The graph itself does the pooling and the L2 normalisation.
 """
 
 import hashlib
@@ -21,63 +21,63 @@ import msgspec
 from tandem_contract.decoding import InvalidMessage, cut, decode_json
 
 FORMAT = 2
-"""1 had a fixed ``min_cosine`` for int8, under which a CPU with saturating kernels passed."""
+"""Format 1 had a fixed ``min_cosine`` for int8, which was so low that CPUs with saturating kernels passed."""
 MANIFEST_NAME = "manifest.json"
 
 Precision = Literal["fp32", "int8"]
 
 
 class PreparedModelError(Exception):
-    """The folder is no usable artefact; the message says which file, what is wrong and what to do."""
+    """The folder is not a usable prepared model. The message names the file, the fault and the remedy."""
 
 
 class FileRecord(msgspec.Struct, frozen=True):
-    """One file of the artefact: its length in bytes and the SHA-256 of its content in hexadecimal."""
+    """One file of the prepared model: its size in bytes and the hexadecimal SHA-256 of its content."""
 
     bytes: Annotated[int, msgspec.Meta(ge=0)]
     sha256: str
 
 
 class Source(msgspec.Struct, frozen=True):
-    """Where the weights came from: ``kind`` and a reference (folder, ``repo@revision`` or ``name==version``)."""
+    """Origin of the weights: ``kind`` and a reference (folder, ``repo@revision`` or ``name==version``)."""
 
     kind: Literal["folder", "hub", "package"]
     reference: str
     sha256: dict[str, str]
-    """Source file name → SHA-256, of every file that was read."""
+    """Source file name → SHA-256, for every file that the preparation read."""
 
 
 class Variant(msgspec.Struct, frozen=True):
     """One precision of the model."""
 
     graph: str
-    """Path of the ONNX graph, relative to the artefact."""
+    """Path of the ONNX graph, relative to the folder of the prepared model."""
     fingerprint: str
-    """Hash of all that defines the vectors; equal on two machines that prepared the same model."""
+    """Hash of everything that defines the vectors. Two machines that prepare the same model get the same hash."""
     recipe: str
-    """Name and version of the way the graph was written, for example ``bert-int8/2``; ``given`` if it was not."""
+    """Name and version of the graph writer, for example ``bert-int8/2``; ``given`` for the source's own graph."""
     min_cosine: float
-    """Least cosine to the known answers at which this precision counts as right on a CPU; int8's is a little under
-    what exact arithmetic gives for this model."""
+    """Minimum cosine to the known answers with which a CPU passes the self-test. int8's is slightly below the cosine
+    that exact arithmetic gives for this model."""
     files: dict[str, FileRecord]
-    """Path relative to the artefact → record; the graph and its external data. Each path stays in the artefact."""
+    """Path → record, for the graph and its external data. Each path is relative and stays inside the folder."""
 
 
 class Prompts(msgspec.Struct, frozen=True):
-    """Text that the model expects before an input, by ``kind``; empty where it has none."""
+    """Prompt that the model expects before an input of each ``kind``; empty for none."""
 
     query: str = ""
     document: str = ""
 
 
 class Manifest(msgspec.Struct, frozen=True):
-    """What the embedder has to know of the model."""
+    """Content of manifest.json: everything that the embedder needs to know about the model."""
 
     format: int
     model: str
     dim: Annotated[int, msgspec.Meta(ge=1)]
     max_seq_length: Annotated[int, msgspec.Meta(ge=1)]
-    """Tokens, the special ones included."""
+    """Tokens, including the special tokens."""
     pooling: Literal["mean", "cls"]
     source: Source
     tokenizer: FileRecord
@@ -85,7 +85,7 @@ class Manifest(msgspec.Struct, frozen=True):
     variants: dict[str, Variant]
     """Precision → variant."""
     prepared_with: dict[str, str]
-    """Tool → version; for the reader, not part of the fingerprint."""
+    """Tool → version. Informational; not part of the fingerprint."""
     prompts: Prompts = Prompts()
 
 
@@ -93,28 +93,28 @@ _decoder = msgspec.json.Decoder(Manifest)
 
 
 class KnownAnswers(msgspec.Struct, frozen=True):
-    """Texts and their fp32 vectors; ``vectors[i]`` has ``dim`` floats and unit length."""
+    """Content of known_answers.json: texts and fp32 vectors. ``vectors[i]`` has ``dim`` floats and unit length."""
 
     texts: list[str]
     vectors: list[list[float]]
 
 
 def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file's content in hexadecimal."""
+    """Return the hexadecimal SHA-256 of a file's content."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def record_of(path: Path) -> FileRecord:
-    """Return the record that a manifest keeps of ``path``."""
+    """Return the manifest's record of the file at ``path``."""
     return FileRecord(bytes=path.stat().st_size, sha256=sha256_of(path))
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return the manifest of the artefact in ``folder``.
+    """Return the manifest of the prepared model in ``folder``.
 
     Raises:
-        ArtefactError: if the folder, the manifest or a field is missing, or the format is another one.
+        PreparedModelError: if the folder, the manifest or a field is missing, or the format is not ``FORMAT``.
     """
     path = folder / MANIFEST_NAME
     try:
@@ -125,7 +125,9 @@ def read_manifest(folder: Path) -> Manifest:
             f"run: python -m tandem_embedder.prepare --out {folder}"
         ) from None
     except OSError as error:
-        raise PreparedModelError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+        raise PreparedModelError(
+            f"{path} cannot be read ({error.strerror or error}); prepare the model again"
+        ) from error
     except InvalidMessage as error:
         raise PreparedModelError(f"{path} is damaged ({error}); prepare the model again") from error
     if manifest.format != FORMAT:
@@ -137,10 +139,12 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def _check_files(path: Path, manifest: Manifest) -> None:
-    """Check that each variant's graph is one of its files, all of which are verified, and in the artefact.
+    """Check that each variant lists its graph among its files, and that all their paths stay inside the folder.
+
+    Otherwise onnxruntime would load a file whose checksum was never verified.
 
     Raises:
-        ArtefactError: if one is not; onnxruntime would be given a file that nobody has looked at.
+        PreparedModelError: if a check fails.
     """
 
     def refuse(field: str, why: str) -> PreparedModelError:
@@ -161,10 +165,10 @@ def _check_files(path: Path, manifest: Manifest) -> None:
 
 
 def verify_file(folder: Path, name: str, record: FileRecord) -> None:
-    """Check that ``folder/name`` is the file that ``record`` describes.
+    """Check that ``folder/name`` has the size and the SHA-256 of ``record``.
 
     Raises:
-        ArtefactError: if it is missing, cannot be read, has another length, or another SHA-256.
+        PreparedModelError: if the file is missing or unreadable, or its size or SHA-256 differs.
     """
     path = folder / name
     try:
@@ -172,7 +176,9 @@ def verify_file(folder: Path, name: str, record: FileRecord) -> None:
     except FileNotFoundError:
         raise PreparedModelError(f"{path} is missing; prepare the model again") from None
     except OSError as error:
-        raise PreparedModelError(f"{path} cannot be read ({error.strerror or error}); prepare the model again") from error
+        raise PreparedModelError(
+            f"{path} cannot be read ({error.strerror or error}); prepare the model again"
+        ) from error
 
 
 def _verify(path: Path, record: FileRecord) -> None:

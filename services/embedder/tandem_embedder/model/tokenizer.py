@@ -1,7 +1,7 @@
-"""Texts → token ids, with the Hugging Face tokenizers library; the only module that imports it.
+"""Texts → token ids, with the Hugging Face tokenizers library. In the serving code, only this module imports it.
 
-Cutting at the model's limit is the library's, because the special tokens at the end must survive it. Padding is not:
-a batch is padded to its own longest, where the batch is made. The calls release the GIL.
+The library truncates at the model's limit, because the special tokens at the end must survive truncation. It does not
+pad: the model adapter pads each batch to its own longest row. The calls release the GIL.
 """
 
 import json
@@ -17,47 +17,47 @@ from tandem_embedder.ports import TokenizedText
 
 
 class HuggingFaceTokenizer:
-    """The tokenizer of a ``tokenizer.json``; safe to call from several threads.
+    """Tokenizer from a ``tokenizer.json``. Thread-safe.
 
     Args:
         path: the file.
-        max_seq_length: tokens at which a text is cut, special tokens included.
+        max_seq_length: maximum number of tokens of a text, including special tokens; longer texts are truncated.
 
     Raises:
-        ArtefactError: if the file cannot be read as a tokenizer.
+        PreparedModelError: if the file cannot be read as a tokenizer.
     """
 
     def __init__(self, path: Path, max_seq_length: int) -> None:
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception
+        except Exception as error:  # the library raises plain Exception
             raise PreparedModelError(f"{path} is no tokenizer ({error}); prepare the model again") from error
         self._max_seq_length = max_seq_length
-        # The file's own settings are not to be trusted: all-MiniLM-L6-v2's says 128 tokens, padded to 128 always.
+        # Override the file's own settings: all-MiniLM-L6-v2's file truncates to 128 tokens and always pads to 128.
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(max_seq_length)
         self._unknown_id = unknown_id(json.loads(self._tokenizer.to_str())["model"])
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
-        """Return the ids of each text, cut at the limit, whether it was, and how many of them are unknown."""
+        """Return, for each text, its truncated ids, whether it was truncated, and its number of unknown tokens."""
         return [self._read(encoding) for encoding in self._tokenizer.encode_batch_fast(list(texts))]
 
     def _read(self, encoding: tokenizers.Encoding) -> TokenizedText:
         ids = encoding.ids
         return TokenizedText(
             np.array(ids, dtype=np.int32),
-            # What was cut off lies in `overflowing`, which is built when asked for: ask only where it can exist.
+            # Reading `overflowing` builds encodings of the truncated tokens, so read it only if there can be any.
             truncated=len(ids) >= self._max_seq_length and bool(encoding.overflowing),
             unknown=ids.count(self._unknown_id) if self._unknown_id is not None else 0,
         )
 
 
 def unknown_id(model: dict[str, Any]) -> int | None:
-    """Return the id of the token that stands for what the vocabulary lacks; None if the model has none.
+    """Return the id of the unknown token; None if the model has none.
 
     Args:
-        model: the part ``model`` of a ``tokenizer.json``. WordPiece, BPE and WordLevel name the token, Unigram numbers
-            it; BPE over bytes has none, since it has a token for every byte.
+        model: the ``model`` object of a ``tokenizer.json``. WordPiece, BPE and WordLevel give the token's name,
+            Unigram its id. Byte-level BPE has no unknown token, because it has a token for every byte.
     """
     vocabulary = model.get("vocab")
     found = vocabulary.get(model.get("unk_token")) if isinstance(vocabulary, dict) else model.get("unk_id")

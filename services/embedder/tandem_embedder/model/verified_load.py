@@ -1,8 +1,9 @@
-"""Loads a prepared model and proves that this CPU computes it right, before any request sees it.
+"""Load a prepared model, and prove that this CPU computes it correctly before the embedder serves it.
 
-The proof is needed: on CPUs with AVX2 and no VNNI some int8 kernels saturate, and their vectors are silently wrong.
-The artefact brings texts and their fp32 vectors; they go through the same tokenizer and the same session as requests.
-Where int8 fails the proof, fp32 is loaded instead: right vectors, slower, under fp32's own fingerprint.
+On CPUs with AVX2 but without VNNI some int8 kernels saturate, and their vectors are silently wrong. A self-test detects
+that. It runs the texts of known_answers.json through the tokenizer and the session that requests will use, and compares
+the vectors with the file's fp32 vectors. If int8 fails the self-test, this module loads fp32 instead. Its vectors are
+right, it is slower, and it has its own fingerprint.
 """
 
 import itertools
@@ -16,13 +17,20 @@ import msgspec
 import numpy as np
 
 from tandem_contract.decoding import InvalidMessage, decode_json
-from tandem_embedder.model.prepared_model import PreparedModelError, KnownAnswers, Manifest, Precision, Variant, verify_file
+from tandem_embedder.model.prepared_model import (
+    KnownAnswers,
+    Manifest,
+    Precision,
+    PreparedModelError,
+    Variant,
+    verify_file,
+)
 from tandem_embedder.ports import Model, Tokenizer, Vectors
 
 KNOWN_ANSWERS_NAME = "known_answers.json"
 TOKENIZER_NAME = "tokenizer.json"
 FALLBACK: Precision = "fp32"
-"""The precision that every CPU computes right."""
+"""Precision that every CPU computes correctly."""
 
 TokenizerFactory = Callable[[Path, int], Tokenizer]
 ModelFactory = Callable[[Path, int, int], Model]
@@ -38,15 +46,16 @@ class WrongAnswersError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LoadedModel:
-    """A model that is ready, and how the time to get there was spent."""
+    """A model that has passed its self-test, and the duration of each loading step."""
 
     tokenizer: Tokenizer
     model: Model
     precision: str
-    """What was loaded, which need not be what was asked for."""
+    """Loaded precision. May differ from the requested one; see ``load_or_fall_back``."""
     min_cosine: float
-    """Least cosine of the warm-up to the known answers."""
+    """Minimum cosine between the self-test's vectors and the known answers."""
     seconds: dict[str, float]
+    """Loading step → seconds."""
 
 
 def load_or_fall_back(
@@ -57,11 +66,11 @@ def load_or_fall_back(
     make_tokenizer: TokenizerFactory,
     make_model: ModelFactory,
 ) -> LoadedModel:
-    """Return the model of ``folder`` in ``precision``, or in fp32 where this CPU computes ``precision`` wrong.
+    """Load the model of ``folder`` in ``precision``; fall back to fp32 if ``precision`` fails its self-test.
 
     Raises:
-        WrongAnswersError: if there is no fp32 to fall back to, or it cannot be served either.
-        ArtefactError, ModelError: as ``load``.
+        WrongAnswersError: if ``precision`` fails, and the folder has no fp32 or fp32 cannot be served either.
+        PreparedModelError, ModelError: as ``load``.
     """
     try:
         return load(folder, manifest, precision, threads, make_tokenizer, make_model)
@@ -73,7 +82,7 @@ def load_or_fall_back(
                 f"{error}; {folder} holds no {FALLBACK} to serve instead: prepare the model with both"
             ) from error
         refused = str(error)
-    # Out of the handler, whose traceback would keep the refused model in memory beside its replacement.
+    # Outside the handler: its traceback would keep the rejected model in memory beside the replacement.
     log.warning(
         "this CPU computes int8 wrong (it is probably without VNNI), so fp32 is served: about a third of the speed, "
         "more memory, and another fingerprint, whose vectors do not mix with int8's; with TANDEM_PRECISION=fp32 int8 "
@@ -94,12 +103,12 @@ def load(
     make_tokenizer: TokenizerFactory,
     make_model: ModelFactory,
 ) -> LoadedModel:
-    """Return the model of ``folder``, verified, loaded and proven.
+    """Verify the files of ``folder``, load the model and run its self-test.
 
     Raises:
-        ArtefactError: if a file is missing, damaged or not what it should be.
+        PreparedModelError: if a file is missing, damaged or invalid.
         WrongAnswersError: if the vectors are too far from the known answers.
-        ModelError: if the model fails on them.
+        ModelError: if the model fails in the self-test.
     """
     marks = [("start", time.perf_counter())]
     variant = manifest.variants[precision]
@@ -119,10 +128,10 @@ def load(
 
 
 def read_known_answers(folder: Path, dim: int) -> KnownAnswers:
-    """Return the artefact's known answers.
+    """Return the known answers of the prepared model in ``folder``.
 
     Raises:
-        ArtefactError: if they cannot be read, are none, or have another dimension.
+        PreparedModelError: if the file is unreadable, has no texts, or a vector's dimension is not ``dim``.
     """
     path = folder / KNOWN_ANSWERS_NAME
     try:
@@ -135,16 +144,16 @@ def read_known_answers(folder: Path, dim: int) -> KnownAnswers:
 
 
 def prove(tokenizer: Tokenizer, model: Model, answers: KnownAnswers, variant: Variant, precision: str) -> float:
-    """Return the least cosine between the model's vectors and the known answers.
+    """Run the self-test; return the minimum cosine between the model's vectors and the known answers.
 
     Raises:
         WrongAnswersError: if it is below the variant's ``min_cosine``.
     """
     rows = [tokenized.ids for tokenized in tokenizer.tokenize(answers.texts)]
-    # One text a run: what a query meets first, and independent of any batch limit.
+    # One text per run: the common case for a query, and independent of any batch limit.
     vectors = np.concatenate([model.embed([row]) for row in rows])
     least = float(cosines(vectors, np.array(answers.vectors, dtype=np.float32)).min())
-    if not least >= variant.min_cosine:  # not "<": NaN is wrong as well
+    if not least >= variant.min_cosine:  # not "<": NaN must fail as well
         raise WrongAnswersError(
             f"this CPU does not reproduce the known answers of precision {precision}: "
             f"least cosine {least:.5f}, at least {variant.min_cosine:.5f} needed"
@@ -153,7 +162,7 @@ def prove(tokenizer: Tokenizer, model: Model, answers: KnownAnswers, variant: Va
 
 
 def cosines(left: Vectors, right: Vectors) -> Vectors:
-    """Return the cosine of each row of ``left`` with the same row of ``right``, ``(n,) float32``."""
+    """Return the cosine between each row of ``left`` and the same row of ``right``, ``(n,) float32``."""
     norms = np.linalg.norm(left, axis=1) * np.linalg.norm(right, axis=1)
     products: Vectors = np.einsum("ij,ij->i", left, right) / norms
     return products

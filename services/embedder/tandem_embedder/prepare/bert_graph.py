@@ -1,11 +1,11 @@
 """A BERT encoder (Devlin et al. 2018, arXiv 1810.04805; the post-LayerNorm arrangement), op by op.
 
-Why not an exporter and onnxruntime's own fusions: the fused SkipLayerNormalization runs scalar on a CPU and
-took a quarter of an int8 run. Here a residual is a plain sum followed by LayerNormalization, and query, key and value
-are one projection, quantised once.
+This module replaces an exporter with onnxruntime's own fusions. The fused SkipLayerNormalization runs scalar code on a
+CPU and took a quarter of an int8 run. Here a residual is a plain sum followed by LayerNormalization. Query, key and
+value are one projection, quantised once.
 
-Outside attention a token does not see the others, and hidden states are ``(tokens, hidden)``: one row a token, as
-a quantisation with one scale a token wants them.
+Outside attention, tokens are independent of each other. There, hidden states are ``(tokens, hidden)``: quantisation
+with one scale per token needs one row per token.
 """
 
 import onnx
@@ -27,11 +27,11 @@ def bert_graph(
     """Return the model from ``input_ids`` and ``attention_mask`` to ``embedding``.
 
     Args:
-        config: the encoder's numbers.
-        weights: its tensors.
-        pooling: how token vectors become one vector.
-        projections: how weights are multiplied, which is the precision.
-        extra_outputs: names of inner tensors that the graph is to return as well.
+        config: the encoder's configuration.
+        weights: the encoder's tensors.
+        pooling: pooling of the token vectors to one vector.
+        projections: multiplications by the weights, which determine the precision.
+        extra_outputs: names of inner tensors to add as outputs.
     """
     return _BertWriter(config, projections).write(weights, pooling, extra_outputs)
 
@@ -62,7 +62,7 @@ class _BertWriter:
         table = graph.tensor("positions.table", weights.positions)
         zero = graph.integers(0)
         positions = graph.node("Slice", [table, zero, shape, zero], "positions")
-        # Sum and not Add, here and below: onnxruntime has a fusion of Add and LayerNormalization at load.
+        # Sum, not Add, here and below: at load onnxruntime would fuse Add with LayerNormalization.
         total = graph.node("Sum", [words, positions], "embeddings.sum")
         return self._norm("embeddings.norm", self._by_token(total), weights.embedding_norm)
 
@@ -93,7 +93,7 @@ class _BertWriter:
                 return self._graph.node("Relu", [wide], name)
 
     def _lowest_activation(self) -> float:
-        # The minimum of x * Phi(x), at x = -0.7518, is -0.16997; that of its tanh approximation is -0.17004.
+        # The minimum of x * Phi(x) is -0.16997, at x = -0.7518. The minimum of its tanh approximation is -0.17004.
         return 0.0 if self._config.hidden_act == "relu" else -0.1701
 
     def _norm(self, name: str, hidden: str, norm: Norm) -> str:

@@ -1,8 +1,8 @@
 """Ranges of the activations over the calibration texts.
 
-The texts are shipped with the package and were written for it: questions, prose, technical text, code, names,
-numbers and other languages, from 1 to some 250 tokens. All int8 models come from the same texts; a change of
-them is a change of the recipe (``bert-int8``), since it changes the vectors.
+The package includes the texts, which were written for it: questions, prose, technical text, code, names, numbers and
+other languages, from 1 to about 250 tokens. All int8 models use the same texts. A change of the texts changes the
+vectors, so it needs a new version of the recipe (``bert-int8``).
 """
 
 import json
@@ -18,7 +18,7 @@ CALIBRATION_TEXTS = "calibration_texts.json"
 
 
 def calibration_texts() -> list[str]:
-    """Return the texts that are shipped with the package."""
+    """Return the calibration texts from the package."""
     content = resources.files("tandem_embedder.prepare").joinpath(CALIBRATION_TEXTS).read_text(encoding="utf-8")
     texts: list[str] = json.loads(content)
     return texts
@@ -28,9 +28,9 @@ def calibrate(graph: Graph, points: dict[str, str], sequences: Iterable[list[int
     """Return the range of every channel at every point.
 
     Args:
-        graph: an fp32 graph that returns the tensors of ``points`` as outputs, ``(tokens, channels)``.
+        graph: an fp32 graph whose outputs include the tensors of ``points``, ``(tokens, channels)``.
         points: site → name of its tensor.
-        sequences: token ids, one text each; run one by one, so that no padding is measured.
+        sequences: token ids of each text. They run one by one, so that padding does not affect the ranges.
     """
     names = sorted(set(points.values()))
     low = {name: np.float32(np.inf) for name in names}

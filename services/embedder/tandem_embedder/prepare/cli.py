@@ -1,7 +1,11 @@
-"""The command line: options in, one line an outcome out.
+"""The command line of the preparation. Prints progress lines and one line with the outcome.
 
-Exit codes: 0 prepared or already there, 1 it cannot be done (one line on standard error says why), 2 the
-command itself is wrong, 130 interrupted.
+Exit codes:
+
+- 0: the model is prepared, or was already;
+- 1: the preparation failed, with the reason in one line on standard error;
+- 2: the options are wrong;
+- 130: interrupted.
 """
 
 import argparse
@@ -98,7 +102,7 @@ def sources(options: argparse.Namespace, progress: Progress) -> list[ModelSource
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code; ``--help`` and unknown options leave as argparse does."""
+    """Run the command and return its exit code. On ``--help`` and unknown options argparse exits."""
     options = parser().parse_args(arguments)
     progress = Progress()
     try:
@@ -128,15 +132,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line(message: str) -> str:
-    """Return a message as one line of bounded length, whatever it quotes of a model's files."""
+    """Return a message as one printable line of bounded length. A message may quote a model's files."""
     line = " ".join(message.split())
     shown = line if len(line) <= MAX_MESSAGE_CHARS else f"{line[:MAX_MESSAGE_CHARS]}... ({len(line)} characters)"
-    # What is no character of the terminal's encoding, or moves its cursor, is written as an escape.
+    # Escape unprintable characters: the terminal may be unable to encode them, and some move its cursor.
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in shown)
 
 
 def summary(out: Path, outcome: Outcome) -> str:
-    """Return the last line: folder, fingerprint and size of each precision, seconds."""
+    """Return the outcome line: folder, model, fingerprint and size of each precision, seconds."""
     variants = [
         f"{name} {variant.fingerprint} ({sum(record.bytes for record in variant.files.values()) / 1e6:.1f} MB)"
         for name, variant in outcome.manifest.variants.items()

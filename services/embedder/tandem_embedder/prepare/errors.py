@@ -1,35 +1,35 @@
-"""The errors of a preparation, told apart by what the user can do about them.
+"""Errors of a preparation, grouped by what the user can do about them.
 
 ``PrepareError``
  ├─ ``UsageError``        the options contradict each other or the folder: change the command
- ├─ ``SourceError``       one source could not deliver: the next one is tried, or the network is to be looked at
- ├─ ``UnsupportedModel``  the model is of a kind this package does not write: the message names file and field
- ├─ ``SelfCheckError``    the graph written does not reproduce the known answers: nothing is published
- └─ ``PublishError``      the artefact could not be put in place: the message names the path
+ ├─ ``SourceError``       one source failed: the next source is tried; if all fail, check the network
+ ├─ ``UnsupportedModel``  this package cannot prepare this kind of model; the message names file and field
+ ├─ ``SelfCheckError``    the new graph does not reproduce the known answers; nothing is published
+ └─ ``PublishError``      the prepared model could not be moved into place; the message names the path
 
-Every message is one line, fit to be shown without a traceback.
+Every message is one line that can be shown without a traceback.
 """
 
 
 class PrepareError(Exception):
-    """A preparation that cannot go on; the message is for the user."""
+    """The preparation cannot continue. The message is for the user."""
 
 
 class UsageError(PrepareError):
-    """The command line asks for something that cannot be."""
+    """The command's options contradict each other or the model."""
 
 
 class SourceError(PrepareError):
-    """A source is absent, unreachable, or its files are not the pinned ones."""
+    """A source is missing or unreachable, or its files are not the pinned ones."""
 
 
 class UnsupportedModel(PrepareError):
-    """The model's own files ask for something that this package does not do."""
+    """The model's files require something that this package does not support."""
 
 
 class SelfCheckError(PrepareError):
-    """A graph just written misses the known answers."""
+    """A new graph cannot be loaded, or does not reproduce the known answers."""
 
 
 class PublishError(PrepareError):
-    """The artefact cannot be written or moved to its place."""
+    """The prepared model cannot be written or moved into place."""

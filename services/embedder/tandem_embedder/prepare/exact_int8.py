@@ -1,11 +1,12 @@
 """An int8 graph in exact arithmetic: the result that its weights and scales define, on any CPU.
 
-onnxruntime multiplies integers with the instructions that the CPU has. With VNNI or AMX their sums are exact. With
-AVX2 alone, pairs of products are added in 16 bits and saturate (Intel SDM, ``VPMADDUBSW``), and the vectors are
-silently a little wrong. Here each integer product of the recipe (``MatMulIntegerToFloat``, and the one inside
-``QAttention``) is a product in float64 instead. Its sums stay below ``255 * 127 * in``, far under ``2**53``, so they
-are exact in any order and on every CPU. The steps after the product are float32, as inside the operators
-(docs/ContribOperators.md of onnxruntime).
+onnxruntime multiplies integers with the CPU's own instructions. With VNNI or AMX the sums are exact. With AVX2 alone,
+the CPU adds pairs of products in 16 bits, and the sums saturate (Intel SDM, ``VPMADDUBSW``). The vectors are then
+silently a little wrong.
+
+Here float64 products replace each integer product of the recipe: ``MatMulIntegerToFloat`` and the one inside
+``QAttention``. Their sums stay below ``255 * 127 * in``, far under ``2**53``, so they are exact in any order and on
+every CPU. The steps after the product use float32, as inside the operators (docs/ContribOperators.md of onnxruntime).
 """
 
 from pathlib import Path
@@ -17,11 +18,11 @@ from onnx import TensorProto
 from tandem_embedder.prepare.graph_builder import GraphBuilder
 
 OPERATORS = ("MatMulIntegerToFloat", "QAttention")
-"""The operators with integer kernels that the int8 recipe uses; none is left in an exact graph."""
+"""Operators of the int8 recipe with integer kernels. An exact graph contains none of them."""
 
 
 class _Product(NamedTuple):
-    """Names of the tensors of an integer product; ``bias`` is empty where there is none."""
+    """Tensor names of an integer product; ``bias`` is empty if there is none."""
 
     values: str
     weight: str
@@ -32,7 +33,10 @@ class _Product(NamedTuple):
 
 
 def write_exact(path: Path) -> Path:
-    """Write the graph at ``path`` in exact arithmetic beside it, with the same external data; return where."""
+    """Write an exact version of the graph at ``path`` beside it, and return the new path.
+
+    The new graph refers to the same external data.
+    """
     model = onnx.load(path, load_external_data=False)
     _rewrite(model.graph)
     written = path.with_name("exact.onnx")
@@ -41,7 +45,7 @@ def write_exact(path: Path) -> Path:
 
 
 def _rewrite(graph: onnx.GraphProto) -> None:
-    """Replace the integer products of a graph and of the branches in it."""
+    """Replace the integer products of a graph and of its branches."""
     nodes: list[onnx.NodeProto] = []
     for node in graph.node:
         replacement = GraphBuilder()
@@ -58,14 +62,14 @@ def _rewrite(graph: onnx.GraphProto) -> None:
 
 
 def _matmul_integer_to_float(graph: GraphBuilder, node: onnx.NodeProto) -> None:
-    # Inputs, in the operator's order; the sixth, a zero point of the weights, is not used by the int8 recipe.
+    # Inputs in the operator's order. The int8 recipe does not use the sixth, a zero point of the weights.
     values, weight, scale, weight_scale, zero, *rest = node.input
     bias = rest[1] if len(rest) > 1 else ""
     _multiply(graph, node.output[0], _Product(values, weight, scale, weight_scale, zero, bias))
 
 
 def _quantised_attention(graph: GraphBuilder, node: onnx.NodeProto) -> None:
-    # Inputs, in the operator's order. The int8 recipe uses neither the weights' zero point nor a past.
+    # Inputs in the operator's order. The int8 recipe uses neither the weights' zero point nor past keys and values.
     values, weight, bias, scale, weight_scale, mask, zero = node.input[:7]
     name = node.output[0]
     packed = f"{name}.packed"

@@ -1,8 +1,8 @@
-"""The tensors that an ONNX graph keeps in files beside it, read from the model's own files only.
+"""External data of an ONNX graph: tensors in files beside the graph. Reads only files that belong to the model.
 
-A place is a path relative to the graph's folder (ONNX's ``ExternalData.md``). onnx's own loader refuses every
-symbolic link, and with them each folder of the Hugging Face cache, whose files are links into ``blobs``. Here a link
-may lead to a file below the graph's folder, or into ``blobs`` of the cache's folder that the graph is in.
+A place is a path relative to the graph's folder (ONNX's ``ExternalData.md``). onnx's own loader rejects every symbolic
+link. It therefore rejects every folder of the Hugging Face cache, where files are links into ``blobs``. Here a link may
+lead to a file below the graph's folder, or into ``blobs`` of the same repository in the cache.
 """
 
 import os
@@ -17,14 +17,14 @@ from tandem_embedder.prepare.errors import UnsupportedModel
 
 _SNAPSHOTS, _BLOBS = "snapshots", "blobs"
 _MAX_DIGITS = 19
-"""Of an offset or a length: more than any file has bytes."""
+"""Maximum number of digits of an offset or a length. No file has that many bytes."""
 
 
 def files(path: Path, model: onnx.ModelProto) -> list[Path]:
-    """Return the files that hold external data of ``model``, the graph at ``path``; sorted by their names in it.
+    """Return the external-data files of ``model``, the graph at ``path``, sorted by their places.
 
     Raises:
-        UnsupportedModel: if one is missing, or is not one of the model's own files.
+        UnsupportedModel: if a file is missing or does not belong to the model.
     """
     places = sorted({_entry(tensor, "location") for tensor in _external(model)})
     for place in places:
@@ -33,10 +33,10 @@ def files(path: Path, model: onnx.ModelProto) -> list[Path]:
 
 
 def load(path: Path, model: onnx.ModelProto) -> None:
-    """Read all external data of ``model``, the graph at ``path``, into it.
+    """Read all external data of the graph at ``path`` into ``model``.
 
     Raises:
-        UnsupportedModel: as ``files``; also if a tensor is not within its file, or has another length than its shape.
+        UnsupportedModel: as ``files``; also if a tensor extends beyond its file, or its length does not fit its shape.
     """
     for tensor in _external(model):
         place = _entry(tensor, "location")
@@ -59,8 +59,8 @@ def _external(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def _tensors(part: onnx.GraphProto | onnx.FunctionProto) -> Iterator[onnx.TensorProto]:
-    """All tensors of a graph or function, also those of its nodes' attributes and subgraphs."""
-    # protobuf refuses more than 100 levels, so this recursion ends.
+    """Yield all tensors of a graph or function, including those in its nodes' attributes and subgraphs."""
+    # protobuf rejects more than 100 levels, which bounds this recursion.
     if isinstance(part, onnx.GraphProto):
         yield from part.initializer
         for sparse in part.sparse_initializer:
@@ -88,18 +88,18 @@ def _number(path: Path, tensor: onnx.TensorProto, key: str) -> int | None:
 
 
 def _resolved(path: Path, place: str) -> Path:
-    """Return the real file of a place, which is one of the model's own."""
+    """Return the real path of a place, after checking that the file belongs to the model."""
     if Path(place).is_absolute() or ".." in Path(place).parts:
         raise _refusal(path, place, "leads out of the model's folder")
     try:
         found = (path.parent / place).is_file()
-    except OSError:  # a name that is too long, a folder that may not be read
+    except OSError:  # the name is too long, or the folder is not readable
         found = False
     if not found:
         raise _refusal(path, place, "is missing")
     real = (path.parent / place).resolve()
     folder = path.parent.resolve()
-    # <cache>/<repository>/snapshots/<revision>/...: the content of its files is in <cache>/<repository>/blobs.
+    # Files in <cache>/<repository>/snapshots/<revision>/ have their content in <cache>/<repository>/blobs.
     blobs = [parent.parent / _BLOBS for parent in folder.parents if parent.name == _SNAPSHOTS]
     if not any(real.is_relative_to(root) for root in (folder, *blobs)):
         raise _refusal(path, place, "leads out of the model's folder")
@@ -113,7 +113,7 @@ def _read(path: Path, place: str, offset: int | None, length: int | None) -> byt
         if not stat.S_ISREG(status.st_mode):
             raise _refusal(path, place, "is missing")
         if status.st_nlink > 1:
-            # onnx and onnxruntime refuse it too: where its other name is cannot be found out.
+            # onnx and onnxruntime also reject hard links: the location of the file's other name is unknown.
             raise _refusal(path, place, "is a hard link, so it may be a file from elsewhere: copy it")
         start = offset or 0
         if start > status.st_size:

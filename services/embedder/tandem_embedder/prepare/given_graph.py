@@ -1,9 +1,11 @@
-"""A folder's own model.onnx, taken as it is and brought to the artefact's signature.
+"""The folder's own model.onnx, adapted to the inputs and the output of a prepared model.
 
-Accepted inputs are ``input_ids`` and ``attention_mask``, int64 or int32, and ``token_type_ids``, for which the
-graph makes zeros itself. The result is the pooled output, if the graph has one, or else the token vectors with
-the pooling head on top. Nothing inside the graph is touched, so there is no second precision of it: it is
-the artefact's ``fp32`` variant, whatever number format its author chose.
+The source graph may have the inputs ``input_ids`` and ``attention_mask``, int64 or int32, and ``token_type_ids``, which
+the adapted graph fills with zeros. The embedding is the source graph's pooled output. If there is none, the pooling
+head is added to the token vectors.
+
+Nothing inside the source graph changes, so it has no second precision. It becomes the prepared model's ``fp32``
+variant, whatever number format its author chose.
 """
 
 import hashlib
@@ -25,25 +27,25 @@ PLACES = ("model.onnx", "onnx/model.onnx")
 POOLED_OUTPUTS = ("sentence_embedding", EMBEDDING)
 TOKEN_OUTPUTS = ("token_embeddings", "last_hidden_state")
 OLDEST_OPSET = 13
-"""The first whose Unsqueeze, Squeeze and ReduceSum take their axes the way the head gives them."""
+"""The first operator set in which Unsqueeze, Squeeze and ReduceSum take their axes as an input, as the head does."""
 
 
 def find_graph(folder: Path) -> Path | None:
-    """Return the folder's own graph, or None."""
+    """Return the path of the folder's own graph; None if it has none."""
     return next((folder / place for place in PLACES if (folder / place).is_file()), None)
 
 
 def source_files(path: Path) -> list[Path]:
-    """Return the graph's file and those that hold its external data.
+    """Return the graph's file and its external-data files.
 
     Raises:
-        UnsupportedModel: if the graph cannot be read, or its external data is not among the model's own files.
+        UnsupportedModel: if the graph cannot be read, or an external-data file does not belong to the model.
     """
     return [path, *external_data.files(path, _parse(path))]
 
 
 def weights_digest(path: Path) -> str:
-    """Return one SHA-256 for the graph's file and its external data."""
+    """Return one hexadecimal SHA-256 for the graph's file and its external data."""
     digests = [sha256_of(file) for file in source_files(path)]
     if len(digests) == 1:
         return digests[0]
@@ -51,7 +53,7 @@ def weights_digest(path: Path) -> str:
 
 
 def adapt(path: Path, pooling: Pooling) -> tuple[onnx.ModelProto, int]:
-    """Return the graph with the artefact's inputs and its one output, and the vectors' dimension.
+    """Return the graph with the inputs and the output of a prepared model, and the vectors' dimension.
 
     Raises:
         UnsupportedModel: if an input is unknown, no output is usable, or the operator set is too old.
@@ -76,7 +78,7 @@ def _parse(path: Path) -> onnx.ModelProto:
     try:
         model = onnx.load(path, load_external_data=False)
     except Exception as error:
-        # What protobuf raises for a broken file is not part of onnx's interface.
+        # onnx does not document the exceptions that protobuf raises for a damaged file.
         raise UnsupportedModel(f"{path} cannot be read as ONNX: {error}") from error
     if not model.graph.node:
         raise UnsupportedModel(f"{path} cannot be read as ONNX: it has no nodes")
@@ -84,7 +86,7 @@ def _parse(path: Path) -> onnx.ModelProto:
 
 
 def _rename(model: onnx.ModelProto, names: dict[str, str]) -> None:
-    """Rename values of the graph (not of subgraphs, which cannot define outputs of it)."""
+    """Rename values of the graph, but not of its subgraphs, which cannot define the graph's outputs."""
     for node in model.graph.node:
         for names_of in (node.input, node.output):
             for index, name in enumerate(names_of):
@@ -106,10 +108,10 @@ def _adapt_inputs(path: Path, model: onnx.ModelProto, graph: GraphBuilder) -> No
     for name, type_ in types.items():
         if type_ not in {TensorProto.INT64, TensorProto.INT32}:
             raise UnsupportedModel(f"{path}: input {name}: integers of 64 or 32 bits are needed")
-    # Inside, each input gets another name; what carries the old one is the artefact's int64 input.
+    # Rename each input inside the graph. The old name becomes the int64 input of the prepared model.
     _rename(model, {name: f"given.{name}" for name in inputs})
     for name, type_ in types.items():
-        # A token type is 0 wherever there is one text and not a pair.
+        # The token type is 0 for a single text; only pairs have others.
         value = graph.node("Sub", [INPUT_IDS, INPUT_IDS], "types.zero") if name == TYPE_IDS else name
         graph.named_node("Cast", [value], f"given.{name}", to=type_)
     kept = [value for value in model.graph.input if value.name in initialised]

@@ -1,8 +1,8 @@
-"""A thin hand on ``onnx.helper``: nodes and tensors get names, and large tensors go to an external file.
+"""A thin wrapper around ``onnx.helper``: names nodes and tensors, and writes large tensors to an external file.
 
-Format: ONNX IR, ``TensorProto.external_data`` (onnx/onnx.proto and docs/ExternalData.md of the ONNX
-project): the tensor names a file beside the graph, an offset and a length. onnxruntime maps that file, so
-its pages are shared and can be dropped, where tensors inside the graph are copied to the heap.
+Format: ONNX IR, ``TensorProto.external_data`` (onnx/onnx.proto and docs/ExternalData.md of the ONNX project). The
+tensor names a file beside the graph, an offset and a length. onnxruntime maps that file into memory, so the kernel
+shares its pages between processes and can drop them. Tensors inside the graph would be copied to the heap.
 """
 
 from collections.abc import Callable
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 OPSET = 17
-"""The first with LayerNormalization; nothing newer is needed, so that older runtimes can read it too."""
+"""The first operator set with LayerNormalization. Nothing needs a newer one, and older runtimes can read this one."""
 MICROSOFT_DOMAIN = "com.microsoft"
 IR_VERSION = 9
 
@@ -24,16 +24,16 @@ ATTENTION_MASK = "attention_mask"
 EMBEDDING = "embedding"
 
 ALIGNMENT = 4096
-"""Bytes; a page, so that every mapped tensor starts on one of its own."""
+"""Bytes; one page, so that every mapped tensor starts on its own page."""
 INLINE_BYTES = 1024
-"""Tensors up to this size stay in the graph: scales and axes, that shape inference wants to see."""
+"""Maximum size of a tensor that stays in the graph, in bytes: scales and axes, which shape inference reads."""
 
 
 class GraphBuilder:
-    """Collects nodes and initialisers in the order in which they run.
+    """Collects nodes in execution order, and initialisers.
 
     Args:
-        prefix: what all names start with, where the nodes go into a graph that has names already.
+        prefix: prefix of all names, for nodes that are added to an existing graph.
     """
 
     def __init__(self, prefix: str = "") -> None:
@@ -44,14 +44,14 @@ class GraphBuilder:
     def node(self, op_type: str, inputs: list[str], name: str, *, outputs: int = 1, **attributes: Any) -> str:
         """Add an ONNX operator and return the name of its first output: the prefix and ``name``.
 
-        With several outputs the others are called the same and ``.1``, ``.2`` and so on.
+        The names of further outputs end in ``.1``, ``.2`` and so on.
         """
         first = self._prefix + name
         names = [first, *(f"{first}.{index}" for index in range(1, outputs))]
         return self._add(op_type, inputs, names, None, attributes)
 
     def named_node(self, op_type: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Add an ONNX operator whose output is called ``output``, whatever the prefix."""
+        """Add an ONNX operator whose output is named ``output``, without the prefix."""
         return self._add(op_type, inputs, [output], None, attributes)
 
     def microsoft_node(self, op_type: str, inputs: list[str], name: str, **attributes: Any) -> str:
@@ -62,10 +62,10 @@ class GraphBuilder:
         """Add an ``If`` and return its output's name: the prefix and ``name``.
 
         Args:
-            condition: name of a ``bool`` of one element, computed as the graph runs.
-            name: of the output.
-            write: adds nodes to the builder it is given, and returns the output's name; called for where
-                ``condition`` holds and for where it does not. Its tensors have to be in this graph already.
+            condition: name of a one-element ``bool`` tensor, computed when the graph runs.
+            name: name of the output, without the prefix.
+            write: called once for each branch, with the branch's builder and the value of ``condition``. It adds nodes
+                and returns the output's name. The tensors that it uses must already be in this graph.
         """
         branches = {"then_branch": self._branch(name, write, True), "else_branch": self._branch(name, write, False)}
         return self._add("If", [condition], [self._prefix + name], None, branches)
@@ -85,7 +85,7 @@ class GraphBuilder:
         return outputs[0]
 
     def tensor(self, name: str, values: NDArray[Any]) -> str:
-        """Add an initialiser of the array's own type and return its name; the same name twice is one tensor."""
+        """Add an initialiser with the array's dtype and return its name. Adds nothing if the name exists."""
         name = self._prefix + name
         if name not in self._initializers:
             self._initializers[name] = numpy_helper.from_array(np.asarray(values, order="C"), name)
@@ -110,7 +110,7 @@ class GraphBuilder:
         return list(self._initializers.values())
 
     def build(self, name: str, dim: int, extra_outputs: list[str] | None = None) -> onnx.ModelProto:
-        """Return the model: the artefact's two inputs, its ``embedding`` and any ``extra_outputs``."""
+        """Return the model with the two inputs of a prepared model, its ``embedding`` and any ``extra_outputs``."""
         rows_length = ["rows", "length"]
         graph = helper.make_graph(
             self._nodes,
@@ -132,10 +132,10 @@ class GraphBuilder:
 
 
 def save_with_external_data(model: onnx.ModelProto, path: Path) -> list[Path]:
-    """Write ``model`` to ``path`` and its large tensors to ``path`` + ``.data``; return the files written.
+    """Write ``model`` to ``path`` and its large tensors to ``path`` + ``.data``; return the written files.
 
-    Every tensor in the data file starts at a multiple of ``ALIGNMENT`` bytes. ``model`` is changed: its
-    large tensors only point to the file afterwards.
+    Every tensor in the data file starts at a multiple of ``ALIGNMENT`` bytes. The function changes ``model``: its large
+    tensors only refer to the file afterwards.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     data_path = path.with_name(path.name + ".data")

@@ -1,8 +1,8 @@
-"""The pinned model from the Hugging Face Hub, through huggingface_hub.
+"""The pinned model from the Hugging Face Hub, through huggingface_hub. Only this module imports that library.
 
-The library is used for everything, so that its settings are honoured (HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN,
-HF_HOME) and the user's cache is shared with other programs. It retries an unreachable hub for 23 seconds;
-so one question without retries, bounded in time, comes first. This is the only module that imports it.
+The library makes every request, so its settings apply (HF_ENDPOINT, HF_HUB_OFFLINE, HF_TOKEN, HF_HOME) and other
+programs share the user's cache. The library retries an unreachable hub for 23 seconds. So this module first sends one
+probe with a timeout and without retries.
 """
 
 import contextlib
@@ -12,10 +12,10 @@ import threading
 from pathlib import Path
 from typing import Protocol
 
-# Both are read when the library is loaded, so they come before its import. Plain HTTP has time-outs for a stalled
-# transfer; the library's other way of transfer has none, and 90 MB do not need it.
+# The library reads both variables when it loads, so set them before the import. Its plain HTTP transfer has timeouts
+# for a stalled connection. Its other transfer (Xet) has none, and 90 MB do not need it.
 os.environ.setdefault("HF_HUB_DISABLE_XET", "1")
-# With it the library asks the hub for something else first, for up to 3 seconds.
+# With telemetry, the library first sends another request to the hub, for up to 3 seconds.
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 from huggingface_hub import (
@@ -35,22 +35,22 @@ PROBE_SECONDS = 3.0
 
 
 class HubClient(Protocol):
-    """What is needed of a hub."""
+    """Port: the hub operations that ``Hub`` uses."""
 
     offline: bool
     """Whether the user has forbidden the network."""
 
     def cached(self, name: str) -> Path | None:
-        """Return the file from the local cache, or None."""
+        """Return the path of the file in the local cache; None if it is not cached."""
 
     def probe(self) -> str | None:
-        """Ask the hub something small; return None if it answers, or why it does not."""
+        """Send the hub one small request; return None if it answers, else the reason."""
 
     def download(self, name: str) -> Path:
-        """Return the file in the local cache, downloaded if need be.
+        """Download the file into the local cache unless it is there, and return its path.
 
         Raises:
-            OSError, ValueError: the library's own errors derive from these.
+            OSError, ValueError: if the download fails; the library's own errors derive from these.
         """
 
 
@@ -61,16 +61,16 @@ class HuggingFaceClient:
         self._repository = repository
         self._revision = revision
         self.offline = bool(constants.HF_HUB_OFFLINE)
-        # It reports each of its retries; the caller reports the outcome.
+        # The library logs each retry, but the caller already reports the outcome.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
 
     def cached(self, name: str) -> Path | None:
-        """Return the file from the library's cache, or None."""
+        """Return the path of the file in the library's cache; None if it is not cached."""
         path = try_to_load_from_cache(self._repository, name, revision=self._revision)
         return Path(path) if isinstance(path, str) else None
 
     def probe(self) -> str | None:
-        """Ask for the head of one small file; the answer, or ``PROBE_SECONDS``, whichever comes first."""
+        """Request the metadata of one small file, and wait at most ``PROBE_SECONDS`` for the answer."""
         url = hf_hub_url(self._repository, "config.json", revision=self._revision)
         outcome: list[str | None] = []
 
@@ -81,14 +81,17 @@ class HuggingFaceClient:
             except Exception as error:
                 outcome.append(_first_line(error))
 
-        # The time-out bounds each step of a connection, but not the look-up of a name, nor their sum.
+        # The timeout bounds each step of a connection, but neither the DNS lookup nor the total time.
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(PROBE_SECONDS)
         return outcome[0] if outcome else f"no answer within {PROBE_SECONDS:.0f} s"
 
     def download(self, name: str) -> Path:
-        """Return the file in the library's cache; a broken transfer is resumed, and renamed when whole."""
+        """Download the file into the library's cache, unless it is there, and return its path.
+
+        The library resumes a broken transfer, and renames the file when it is complete.
+        """
         return Path(hf_hub_download(self._repository, name, revision=self._revision))
 
 
@@ -104,7 +107,11 @@ class Hub:
             disable_progress_bars()
 
     def fetch(self) -> SourceFolder:
-        """Return the folder of the revision in the library's cache, its weights and tokenizer checked."""
+        """Return the revision's folder in the library's cache, with verified weights and tokenizer.
+
+        Raises:
+            SourceError: if the hub is unreachable, a download fails, or a file is not the pinned one.
+        """
         paths = {name: self._client.cached(name) for name in self._model.sha256}
         missing = [name for name, path in paths.items() if path is None]
         if missing:
@@ -136,14 +143,14 @@ class Hub:
         try:
             return self._client.download(name)
         except Exception as error:
-            # httpx's and the library's errors share no narrower base.
+            # The errors of httpx and of the library have no common base class except Exception.
             raise SourceError(f"the hub did not deliver {name}: {_first_line(error)}") from error
 
     def _check(self, path: Path, name: str) -> None:
         problem = mismatch(path, self._model.sha256[name])
         if problem is None:
             return
-        # The cache keeps a link to the content; both go, or the next try would find it again.
+        # The cached path is a link to the content. Remove both, or the next attempt would find the content again.
         with contextlib.suppress(OSError):
             path.resolve().unlink()
         with contextlib.suppress(OSError):

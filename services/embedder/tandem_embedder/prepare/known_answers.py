@@ -1,10 +1,10 @@
-"""Texts whose fp32 vectors travel with the artefact, so that every CPU can prove that it computes them.
+"""Known answers: texts and their fp32 vectors, stored in the prepared model for the self-test on every CPU.
 
-The texts are of all lengths, the last one longer than the model takes: truncation is proved too. No prompt
-is put before them.
+The texts have various lengths. The last one exceeds the model's limit, so that the self-test covers truncation too. The
+texts have no prompt.
 
-How near a precision has to come to them is decided here, and does not depend on the CPU that prepares: fp32 has one
-limit for all models; int8's is what its weights and scales give in exact arithmetic, less ``INT8_MARGIN``.
+This module sets the minimum cosine of each precision. The limit does not depend on the CPU of the preparation: fp32 has
+one limit for all models. int8's limit is its cosine in exact arithmetic, minus ``INT8_MARGIN``.
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ from tandem_embedder.prepare.runtime import Float, Graph
 from tandem_embedder.prepare.tokenizer_file import TextTokenizer
 
 FLOOR: dict[Precision, float] = {"fp32": 0.9999, "int8": 0.99}
-"""Least cosine of a model worth publishing: fp32's as this CPU computes it, int8's in exact arithmetic."""
+"""Minimum cosine for publication: fp32's as this CPU computes it, int8's in exact arithmetic."""
 
 INT8_MARGIN = 0.0005
-"""How far a CPU's int8 may fall under exact arithmetic. With all-MiniLM-L6-v2 a CPU with VNNI differs from it by less
-than 1e-6, and one with AVX2 and saturating kernels by 0.0026."""
+"""Amount by which a CPU's int8 cosine may be below exact arithmetic's. With all-MiniLM-L6-v2 a CPU with VNNI differs
+by less than 1e-6, and a CPU with AVX2 and saturating kernels by 0.0026."""
 
 LONGEST_REPEATED = 1024
-"""Tokens at which the text over the limit stops growing, for models that take very long ones."""
+"""Number of tokens at which the over-long text stops growing, for models that accept very long texts."""
 
 _TEXTS = [
     "hello",
@@ -51,14 +51,14 @@ _REPEATED = "A text that is longer than the model can take is cut, and what it s
 
 
 def known_texts(max_seq_length: int) -> list[str]:
-    """Return the texts; the last has more than ``max_seq_length`` tokens (or ``LONGEST_REPEATED``)."""
-    # A word is at least one token, so as many words as tokens are over the limit with the special tokens.
+    """Return the texts. The last has more tokens than ``max_seq_length`` or ``LONGEST_REPEATED``, the lower of both."""
+    # A word is at least one token, so n words and the special tokens exceed a limit of n tokens.
     words = min(max_seq_length, LONGEST_REPEATED)
     return [*_TEXTS, _REPEATED * (words // len(_REPEATED.split()) + 1)]
 
 
 def answer(graph: Graph, tokenizer: TextTokenizer, texts: list[str]) -> KnownAnswers:
-    """Return the vectors that ``graph``, the fp32 one, gives ``texts``, one by one."""
+    """Compute the known answers: run ``texts`` one by one through ``graph``, which must be the fp32 graph."""
     vectors = [graph.run([sequence])[0][0] for sequence in tokenizer.encode(texts)]
     return KnownAnswers(texts=texts, vectors=[[float(x) for x in vector] for vector in vectors])
 
@@ -70,23 +70,25 @@ def encode(known: KnownAnswers) -> bytes:
 
 @dataclass(frozen=True)
 class Check:
-    """How near a graph comes to the known answers on this CPU, and how near it has to come on any."""
+    """Result of a graph's self-check on this CPU, and the limit that applies on every CPU."""
 
     least: float
-    """Least cosine over the texts, alone and in one batch; NaN if a vector is not finite or not of unit length."""
+    """Minimum cosine over the texts, alone and in one batch; NaN if a vector is not finite or not of unit length."""
     limit: float
+    """Minimum cosine that passes."""
 
     @property
     def passed(self) -> bool:
-        """Whether this CPU computes the graph right."""
+        """Whether this CPU computes the graph correctly."""
         return self.least >= self.limit
 
 
 def check_fp32(graph: Graph, tokenizer: TextTokenizer, known: KnownAnswers) -> Check:
-    """Return how near ``graph`` comes.
+    """Check the fp32 ``graph`` against the known answers.
 
     Raises:
-        SelfCheckError: if it did not pass: what comes from it, which is everything, would be wrong.
+        SelfCheckError: if the check fails. The known answers and the calibration come from this graph, so they would
+            be wrong as well.
     """
     check = Check(_least(graph, tokenizer, known), FLOOR["fp32"])
     if not check.passed:
@@ -98,7 +100,9 @@ def check_fp32(graph: Graph, tokenizer: TextTokenizer, known: KnownAnswers) -> C
 
 
 def check_int8(path: Path, tokenizer: TextTokenizer, known: KnownAnswers) -> Check:
-    """Return how near the graph at ``path`` comes; not to pass is this CPU's fault and not the graph's.
+    """Check the int8 graph at ``path`` against the known answers.
+
+    A returned check that has not passed means that this CPU computes int8 wrong; the graph itself is right.
 
     Raises:
         SelfCheckError: if the graph is too far from fp32 even in exact arithmetic.
@@ -111,14 +115,14 @@ def check_int8(path: Path, tokenizer: TextTokenizer, known: KnownAnswers) -> Che
             f"int8 loses too much of this model: least cosine to fp32 {exact:.5f}, {FLOOR['int8']} needed; "
             "nothing was published (--precision fp32 does without int8)"
         )
-    # Rounded, so that the last digits of this CPU's float32 do not make another manifest.
+    # Round the limit, so that the last digits of this CPU's float32 do not change the manifest.
     return Check(_least(Graph(path), tokenizer, known), round(exact - INT8_MARGIN, 5))
 
 
 def _least(graph: Graph, tokenizer: TextTokenizer, known: KnownAnswers) -> float:
     sequences = tokenizer.encode(known.texts)
     found = [_alone(graph, sequences), graph.run(sequences)[0]]
-    # numpy's minimum and not Python's: of NaN and a number it is NaN, in any order.
+    # numpy's minimum, not Python's: it returns NaN if any value is NaN, in any order.
     return float(np.min([_least_cosine(vectors, _expected(known)) for vectors in found]))
 
 
@@ -131,7 +135,10 @@ def _expected(known: KnownAnswers) -> Float:
 
 
 def _least_cosine(vectors: Float, expected: Float) -> float:
-    """Return the least cosine of two ``(n, dim)``; NaN where a length is not 1, which no bound accepts."""
+    """Return the minimum cosine between rows of two ``(n, dim)`` arrays.
+
+    Returns NaN, which fails every limit, if the shapes differ or a vector's length is not 1.
+    """
     lengths = np.linalg.norm(vectors, axis=1)
     if vectors.shape != expected.shape or not np.allclose(lengths, 1, atol=1e-4):
         return float("nan")

@@ -1,7 +1,7 @@
-"""One preparation at a time in a folder, also between processes.
+"""An exclusive lock on a folder, also between processes.
 
-The lock is ``flock`` on the folder itself: it leaves no file behind, and ends with its process, however
-that ends.
+The lock is ``flock`` on the folder itself. It leaves no file behind, and the kernel releases it when the process ends,
+however it ends.
 """
 
 import fcntl
@@ -13,11 +13,11 @@ from pathlib import Path
 
 @contextmanager
 def exclusive(folder: Path, waiting: Callable[[], None]) -> Iterator[None]:
-    """Hold ``folder``, which is made if need be, until the end of the block.
+    """Lock ``folder`` until the end of the block. Blocks while another process or task holds the lock.
 
     Args:
-        folder: what to lock; its content is not touched.
-        waiting: called once if somebody else holds it.
+        folder: folder to lock; created if it is missing. Its content is not changed.
+        waiting: called once if the lock is not free.
     """
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

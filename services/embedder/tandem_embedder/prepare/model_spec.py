@@ -1,10 +1,11 @@
-"""What a model folder says of itself, read from its small JSON files and checked.
+"""Settings of a model, read from the small JSON files in its folder and checked.
 
-Formats: config.json is transformers' ``PretrainedConfig`` of a BERT model; modules.json,
-``<pooling>/config.json``, sentence_bert_config.json and config_sentence_transformers.json are
-sentence-transformers' (its ``SentenceTransformer.save``). A value that would change the vectors and that
-this package does not implement is refused by file and field; a field that says nothing of the vectors is
-not looked at.
+Formats: config.json is the ``PretrainedConfig`` of a BERT model in transformers. modules.json,
+``<pooling>/config.json``, sentence_bert_config.json and config_sentence_transformers.json come from
+sentence-transformers (``SentenceTransformer.save``).
+
+This module rejects every value that would change the vectors and that this package does not implement. The message
+names file and field. Fields that do not affect the vectors are ignored.
 """
 
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ _ACTIVATIONS: dict[str, Activation] = {
 
 @dataclass(frozen=True)
 class BertConfig:
-    """The numbers of a post-LayerNorm BERT encoder, named as in its config.json."""
+    """Dimensions and constants of a post-LayerNorm BERT encoder, named as in its config.json."""
 
     hidden_size: int
     num_hidden_layers: int
@@ -49,16 +50,16 @@ class BertConfig:
 
 @dataclass(frozen=True)
 class SentenceSpec:
-    """What stands around the encoder: from text to tokens, and from token vectors to one vector."""
+    """Settings outside the encoder: prompts, the length limit, and pooling of token vectors."""
 
     pooling: Pooling
     max_seq_length: int
-    """Tokens, the special ones included."""
+    """Tokens, including the special tokens."""
     prompts: Prompts
 
 
 class _Fields:
-    """A JSON object that knows its file, so that every complaint names file and field."""
+    """A JSON object with the path of its file, so that every error names file and field."""
 
     def __init__(self, folder: Path, name: str, values: dict[str, Any]) -> None:
         self._path = folder / name
@@ -89,10 +90,10 @@ def _read_object(folder: Path, name: str, *, optional: bool = False) -> _Fields:
 
 
 def read_bert_config(folder: Path) -> BertConfig:
-    """Return the encoder's numbers from ``folder``'s config.json.
+    """Return the encoder's configuration from config.json in ``folder``.
 
     Raises:
-        UnsupportedModel: if it is no BERT encoder, or one with a feature that the graph writer lacks.
+        UnsupportedModel: if the model is not a BERT encoder, or has a feature that the graph writer lacks.
     """
     fields = _read_object(folder, CONFIG)
     fields.expect("model_type", None, "bert")
@@ -120,7 +121,7 @@ def read_bert_config(folder: Path) -> BertConfig:
 
 
 def model_type(folder: Path) -> str | None:
-    """Return ``model_type`` of config.json, or None where the file or the field is missing."""
+    """Return ``model_type`` of config.json; None if the file or the field is missing."""
     value = _read_object(folder, CONFIG, optional=True).values.get("model_type")
     return value if isinstance(value, str) else None
 
@@ -129,8 +130,8 @@ def read_sentence_spec(folder: Path, position_limit: int | None) -> SentenceSpec
     """Return pooling, length limit and prompts of the model in ``folder``.
 
     Args:
-        folder: a sentence-transformers folder; one without modules.json gets mean pooling, as there.
-        position_limit: the most tokens the encoder can take, where it has such a limit.
+        folder: a sentence-transformers folder. Without modules.json, pooling is mean, as in sentence-transformers.
+        position_limit: maximum number of tokens that the encoder accepts; None for no limit.
 
     Raises:
         UnsupportedModel: if a module, a pooling mode or another setting is not implemented.
@@ -155,7 +156,7 @@ def _pooling_folder(folder: Path) -> str | None:
         kind = str(module.get("type", "")).rpartition(".")[2]
         if kind == "Pooling":
             pooling = str(module.get("path", ""))
-        # Whether Normalize is there makes no difference: every vector leaves the graph with unit length.
+        # Normalize changes nothing: the graph always returns vectors of unit length.
         elif kind not in {"Transformer", "Normalize"}:
             raise UnsupportedModel(
                 f"{path}: type: the module {module.get('type')!r} is not supported "
@@ -170,7 +171,7 @@ def _pooling_folder(folder: Path) -> str | None:
 
 def _read_pooling(folder: Path, pooling_folder: str) -> Pooling:
     fields = _read_object(folder, str(Path(pooling_folder) / "config.json"))
-    # Two generations of the format: one flag a mode, and later one field with the name of the mode.
+    # The older format has one flag per mode, the newer format one field with the mode's name.
     named = fields.values.get("pooling_mode")
     if named is not None:
         modes = named if isinstance(named, list) else [named]
@@ -188,7 +189,7 @@ def _read_pooling(folder: Path, pooling_folder: str) -> Pooling:
 
 def _read_max_seq_length(folder: Path, position_limit: int | None) -> int:
     fields = _read_object(folder, SENTENCE_CONFIG, optional=True)
-    # The tokenizer's own file decides on lower case; a second rule beside it would change the tokens.
+    # tokenizer.json defines lower-casing. A second rule on top of it would change the tokens.
     fields.expect("do_lower_case", False, False)
     if fields.values.get("max_seq_length") is not None:
         length = fields.positive_int("max_seq_length")
@@ -197,7 +198,7 @@ def _read_max_seq_length(folder: Path, position_limit: int | None) -> int:
         return length
     tokenizer = _read_object(folder, TOKENIZER_CONFIG, optional=True)
     limit = tokenizer.values.get("model_max_length")
-    # transformers writes a huge number here where it knows no limit.
+    # transformers writes a huge number here if it knows no limit.
     limits = [n for n in (limit, position_limit) if isinstance(n, int) and 0 < n < 1_000_000]
     if not limits:
         raise fields.refuse("max_seq_length", "is missing, and no other file gives a limit")

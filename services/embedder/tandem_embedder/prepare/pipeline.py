@@ -1,4 +1,4 @@
-"""The preparation from end to end: recognise, fetch, write, check, publish."""
+"""The whole preparation: look for an existing result, fetch, write, check, publish."""
 
 import platform
 import time
@@ -10,9 +10,9 @@ from typing import get_args
 
 from tandem_embedder.model.prepared_model import (
     FORMAT,
-    PreparedModelError,
     Manifest,
     Precision,
+    PreparedModelError,
     Source,
     Variant,
     record_of,
@@ -39,33 +39,34 @@ from tandem_embedder.prepare.tokenizer_file import TOKENIZER, TextTokenizer, ser
 
 @dataclass(frozen=True)
 class Request:
-    """What is to be prepared, and where to."""
+    """The model to prepare, and the target folder."""
 
     out: Path
     precisions: tuple[Precision, ...] | None
-    """None for all that the model can have."""
+    """None for all precisions that the model's recipe supports."""
     fetch: Callable[[], SourceFolder]
-    """Delivers the model's folder; only called if the artefact is not already there."""
+    """Returns the source folder. Not called if ``out`` already has the pinned model."""
     pinned: bool
-    """Whether the model asked for is ``PINNED``, which can be recognised without its source."""
+    """Whether the requested model is ``PINNED``, which the preparation can recognise without its source."""
     force: bool = False
-    """Whether an artefact is made anew even if it is already there."""
+    """Whether to prepare the model again even if ``out`` already has it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """The artefact at ``out``, and whether it had been there before."""
+    """The prepared model at ``out``."""
 
     manifest: Manifest
     made: bool
+    """False if ``out`` already had the model."""
     seconds: float
 
 
 def prepare(request: Request, progress: Progress) -> Outcome:
-    """Prepare a model; an artefact that is already there and whole is left alone.
+    """Prepare a model. Changes nothing if ``request.out`` already has it, complete and undamaged.
 
     Raises:
-        PrepareError: if it cannot be; ``request.out`` is then as it was before.
+        PrepareError: if the preparation fails; ``request.out`` is then unchanged.
     """
     started = time.monotonic()
     out = request.out.absolute()
@@ -97,14 +98,17 @@ def _existing(out: Path, progress: Progress) -> Manifest | None:
     try:
         return publish.read_complete(out)
     except PreparedModelError as error:
-        # What is not an artefact at all is refused before it is called an unusable one.
+        # First reject a folder that is not a prepared model at all: it must not be reported as a damaged one.
         publish.check_replaceable(out)
         progress.say(f"the artefact there cannot be used and is made anew: {error}")
         return None
 
 
 def _is_pinned(manifest: Manifest, precisions: tuple[Precision, ...] | None) -> bool:
-    """Whether it is the pinned model, made with today's recipes; the rest of it follows from these."""
+    """Return whether ``manifest`` is of the pinned model, made with the current recipes.
+
+    The weights, the tokenizer and the recipes determine the rest of the prepared model.
+    """
     wanted = precisions or get_args(Precision)
     return (
         manifest.source.kind != "folder"
@@ -144,7 +148,7 @@ def _build(
     tokenizer = TextTokenizer(work.tokenizer, spec.max_seq_length)
     (staged / publish.TOKENIZER_NAME).write_text(serialise(work.tokenizer), encoding="utf-8")
 
-    # fp32 is always made: the known answers and the calibration come from it.
+    # Always write fp32: the known answers and the calibration come from it.
     paths: dict[Precision, Path] = {"fp32": staged / "fp32/model.onnx"}
     paths |= {precision: staged / precision / "model.onnx" for precision in fingerprints}
     progress.say(f"writing {' and '.join(paths)} from {source.path}")

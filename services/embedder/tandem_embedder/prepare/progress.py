@@ -1,7 +1,7 @@
-"""What the user sees of a preparation: one line a step, and a bar on a terminal.
+"""Progress output of a preparation: one line per step, and a progress bar on a terminal.
 
-Lines go to standard output at once, also into a pipe; a bar is drawn only on a terminal, where tqdm can
-overwrite its own line.
+Lines go to standard output and are flushed immediately, also into a pipe. The bar appears only on a terminal, where
+tqdm can overwrite its own line.
 """
 
 import sys
@@ -18,26 +18,26 @@ HEARTBEAT_SECONDS = 10.0
 
 
 class Progress:
-    """Says what is being done."""
+    """Prints progress to the user."""
 
     def say(self, line: str) -> None:
         """Print one line."""
         print(line, flush=True)
 
     def track(self, items: Iterable[Item], total: int, label: str) -> Iterable[Item]:
-        """Return ``items``, counted by a bar on a terminal and by nothing elsewhere."""
-        # None: no bar where standard error is no terminal.
+        """Return ``items``, with a progress bar on a terminal."""
+        # disable=None: no bar if standard error is not a terminal.
         tracked: Iterable[Item] = tqdm(items, total=total, desc=label, unit="text", disable=None, leave=False)
         return tracked
 
     @property
     def on_terminal(self) -> bool:
-        """Whether somebody watches."""
+        """Whether standard error is a terminal, where a progress bar is visible."""
         return sys.stderr.isatty()
 
     @contextmanager
     def heartbeat(self, label: str) -> Iterator[None]:
-        """Say that ``label`` is still going on, every ``HEARTBEAT_SECONDS``, where there is no bar to show it."""
+        """Print every ``HEARTBEAT_SECONDS`` that ``label`` is still running; on a terminal the bar shows it instead."""
         if self.on_terminal:
             yield
             return

@@ -1,8 +1,8 @@
-"""An artefact appears complete or not at all.
+"""Atomic publication: a prepared model appears complete or not at all.
 
-It is built in a hidden sibling of its place, on the same file system; the manifest is written last, everything
-is flushed to the disk, and one rename puts it in place. What a killed preparation leaves behind is such a
-sibling, and the next one, which holds the lock of the parent folder, removes it.
+The preparation builds it in a hidden sibling folder of ``out``, on the same file system. It writes the manifest last,
+flushes everything to disk, and renames the folder into place. A killed preparation leaves only such a sibling behind.
+The next preparation, which holds the lock of the parent folder, removes it.
 """
 
 import os
@@ -23,10 +23,12 @@ _OWN_NAMES = frozenset({MANIFEST_NAME, KNOWN_ANSWERS_NAME, TOKENIZER_NAME, "fp32
 
 
 def read_complete(folder: Path) -> Manifest | None:
-    """Return the manifest of the artefact in ``folder``, every file checked; None if there is nothing.
+    """Verify every file of the prepared model in ``folder`` and return its manifest.
+
+    Returns None if the folder is missing or empty.
 
     Raises:
-        ArtefactError: if there is something, but it is damaged or unfinished.
+        PreparedModelError: if the prepared model is damaged or unfinished.
     """
     if not folder.exists() or (folder.is_dir() and not any(folder.iterdir())):
         return None
@@ -40,10 +42,10 @@ def read_complete(folder: Path) -> Manifest | None:
 
 
 def check_replaceable(folder: Path) -> None:
-    """Check that ``folder`` may be replaced: it is absent, or holds nothing but an artefact's files.
+    """Check that ``folder`` may be replaced: it is missing, or contains only files of a prepared model.
 
     Raises:
-        PublishError: if it is a file, or something in it is not an artefact's.
+        PublishError: if it is a file, or contains anything that does not belong to a prepared model.
     """
     if not folder.exists():
         return
@@ -56,9 +58,10 @@ def check_replaceable(folder: Path) -> None:
 
 @contextmanager
 def staging(out: Path) -> Iterator[Path]:
-    """Give an empty sibling folder of ``out`` to build in; gone at the end unless it was published.
+    """Create an empty sibling folder of ``out`` to build in, and remove it at the end unless it was published.
 
-    The caller holds the lock of ``out``'s parent, so what earlier preparations left is nobody's.
+    The caller must hold the lock of ``out``'s parent. Leftovers of earlier preparations are then orphans, and this
+    function removes them.
     """
     prefix = f".{out.name}.preparing-"
     for leftover in out.parent.glob(f"{prefix}*"):
@@ -71,14 +74,14 @@ def staging(out: Path) -> Iterator[Path]:
 
 
 def publish(staged: Path, out: Path, manifest: Manifest) -> None:
-    """Write ``manifest`` into ``staged``, flush everything, and move it to ``out``.
+    """Write ``manifest`` into ``staged``, flush everything to disk, and move the folder to ``out``.
 
     Raises:
-        PublishError: if the file system does not let it; ``out`` is then as it was before.
+        PublishError: if the file system reports an error; ``out`` is then unchanged.
     """
     try:
         (staged / MANIFEST_NAME).write_bytes(msgspec.json.format(msgspec.json.encode(manifest), indent=2))
-        # mkdtemp's folders are their owner's alone; a service may run as somebody else.
+        # mkdtemp makes folders that only their owner can read, but the embedder may run as another user.
         staged.chmod(0o755)
         _flush(staged)
         _swap(staged, out)
@@ -91,7 +94,7 @@ def _swap(staged: Path, out: Path) -> None:
     if not out.exists():
         staged.rename(out)
         return
-    # A folder that is not empty cannot be renamed over: the old one steps aside first.
+    # rename cannot replace a non-empty folder, so move the old one aside first.
     aside = staged.with_name(f"{staged.name}.old")
     out.rename(aside)
     try:

@@ -1,6 +1,6 @@
-"""What can be made of a folder, and how: a BERT encoder written here, or the folder's own graph.
+"""Recipes that turn a model's folder into graphs: a BERT encoder written by this package, or the folder's own graph.
 
-A recipe's version is part of the fingerprint. It changes whenever the vectors do: with the arithmetic of a
+A recipe's version is part of the fingerprint. It must change whenever the vectors change: with the arithmetic of a
 graph, a constant of the quantisation, or the calibration texts.
 """
 
@@ -32,10 +32,10 @@ GIVEN_RECIPE = "given"
 
 
 class Recipe(Protocol):
-    """One way from a model's folder to graphs."""
+    """A way to write graphs from a model's folder."""
 
     precisions: tuple[Precision, ...]
-    """What it can make; fp32 always, and first."""
+    """Precisions that the recipe can write. fp32 is always the first."""
     weights_files: list[Path]
     weights_sha256: str
     architecture: dict[str, int | float | str]
@@ -49,7 +49,7 @@ class Recipe(Protocol):
 
 
 class BertRecipe:
-    """The encoder written op by op from config.json and model.safetensors."""
+    """Writes the encoder op by op, from config.json and model.safetensors."""
 
     precisions: tuple[Precision, ...] = ("fp32", "int8")
 
@@ -66,7 +66,7 @@ class BertRecipe:
         return BERT_RECIPES[precision]
 
     def write(self, graphs: dict[Precision, Path], tokenizer: TextTokenizer, progress: Progress) -> int:
-        """Write fp32, and int8 if asked for, with scales calibrated on the fp32 graph."""
+        """Write fp32, and int8 if ``graphs`` has it. Calibrates int8's scales on the fp32 graph."""
         weights = read_bert_weights(self._folder, self._config)
         pooling = self.spec.pooling
         reference = Float32Projections()
@@ -74,7 +74,7 @@ class BertRecipe:
         save_with_external_data(model, graphs["fp32"])
         if "int8" in graphs:
             points = reference.calibration_points
-            # The same tensors, so the same file beside it: only the outputs differ.
+            # The same graph and tensors, with the calibration points as extra outputs.
             tapped = bert_graph(self._config, weights, pooling, Float32Projections(), sorted(set(points.values())))
             path = graphs["int8"].with_name("calibration.onnx")
             files = save_with_external_data(tapped, path)
@@ -89,7 +89,7 @@ class BertRecipe:
 
 
 class GivenRecipe:
-    """The folder's own graph."""
+    """Adapts the folder's own graph."""
 
     precisions: tuple[Precision, ...] = ("fp32",)
 
@@ -101,11 +101,11 @@ class GivenRecipe:
         self.architecture: dict[str, int | float | str] = {}
 
     def name(self, precision: Precision) -> str:
-        """Return the one name that stands for "not written here"."""
+        """Return the name of all graphs that this package did not write."""
         return GIVEN_RECIPE
 
     def write(self, graphs: dict[Precision, Path], tokenizer: TextTokenizer, progress: Progress) -> int:
-        """Write the folder's graph with the artefact's signature."""
+        """Write the folder's graph with the inputs and the output of a prepared model."""
         model, dim = given_graph.adapt(self._graph, self.spec.pooling)
         save_with_external_data(model, graphs["fp32"])
         return dim
@@ -113,13 +113,13 @@ class GivenRecipe:
 
 @dataclass(frozen=True)
 class Plan:
-    """A recipe with the tokenizer it goes with."""
+    """A recipe and the model's tokenizer."""
 
     recipe: Recipe
     tokenizer: dict[str, Any]
 
     def definition(self, precision: Precision) -> VectorDefinition:
-        """Return what defines the vectors of ``precision``."""
+        """Return the definition of the vectors of ``precision``, which the fingerprint hashes."""
         spec = self.recipe.spec
         return VectorDefinition(
             weights_sha256=self.recipe.weights_sha256,
@@ -135,13 +135,13 @@ class Plan:
 
 
 def plan(folder: Path) -> Plan:
-    """Return how the model in ``folder`` is prepared.
+    """Choose the recipe for the model in ``folder``.
 
-    A BERT model with model.safetensors is written here, also where the folder has a graph of its own: only
-    so can it be int8.
+    A BERT model with model.safetensors gets ``BertRecipe``, even if the folder has its own graph. Only that recipe can
+    write int8.
 
     Raises:
-        UnsupportedModel: if neither way is open, or a setting is not supported.
+        UnsupportedModel: if no recipe applies, or a setting is not supported.
     """
     graph = given_graph.find_graph(folder)
     recipe: Recipe

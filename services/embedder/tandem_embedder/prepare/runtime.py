@@ -1,9 +1,9 @@
-"""onnxruntime as the preparation uses it; the only module here that imports it."""
+"""onnxruntime for the preparation. In this package, only this module imports it."""
 
 import os
 from pathlib import Path
 
-# Read when the library is loaded, so they come before its import.
+# The library reads this variable when it loads, so set it before the import.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 import numpy as np
@@ -24,7 +24,7 @@ class Graph:
     """A loaded ONNX graph.
 
     Raises:
-        SelfCheckError: if onnxruntime cannot load or run it; the message is the library's first line.
+        SelfCheckError: if onnxruntime cannot load or run the graph; the message has the library's first line.
     """
 
     def __init__(self, path: Path, threads: int | None = None) -> None:
@@ -32,21 +32,21 @@ class Graph:
         options.intra_op_num_threads = threads or len(os.sched_getaffinity(0))
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Threads that spin between two calls take the processor from whoever else uses it.
+        # Spinning between two calls would take the CPU from other programs.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            # The library's exceptions share no base class but this one.
+            # The library's exceptions have no common base class except Exception.
             raise SelfCheckError(f"onnxruntime cannot load {path}: {str(error).splitlines()[0]}") from error
 
     def run(self, sequences: list[list[int]], outputs: list[str] | None = None, pad_id: int = 0) -> list[Float]:
-        """Run token sequences as one batch, padded to the longest.
+        """Run token sequences as one batch, padded to the longest, and return the outputs in order.
 
         Args:
             sequences: token ids of each text.
-            outputs: names of the results to return; ``embedding`` alone if None.
-            pad_id: what fills the short rows; masked, so any valid id does.
+            outputs: names of the outputs to return; None for ``embedding`` alone.
+            pad_id: id that fills shorter rows. The mask excludes it, so any valid id works.
         """
         length = max(map(len, sequences))
         input_ids = np.full((len(sequences), length), pad_id, np.int64)

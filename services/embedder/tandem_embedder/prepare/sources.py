@@ -1,8 +1,8 @@
-"""Where a model's files come from, and the one model that is pinned.
+"""Sources of a model's files, and the pinned model.
 
-A source hands out a folder in Hugging Face style. Sources are tried in order; each try and each failure is
-one line. Of the pinned model it does not matter which source delivers: the weights and the tokenizer are
-checked by SHA-256 before anything reads them.
+A source returns a folder in Hugging Face style. The preparation tries the sources in order and prints one line for each
+attempt and each failure. Any source may deliver the pinned model: SHA-256 checks of the weights and the tokenizer come
+before any other module reads them.
 """
 
 from collections.abc import Iterable, Mapping
@@ -19,7 +19,7 @@ Kind = Literal["folder", "hub", "package"]
 
 @dataclass(frozen=True)
 class PinnedModel:
-    """The model that is prepared when no folder is named."""
+    """The model that is prepared if the user names no folder."""
 
     name: str
     hub_repository: str
@@ -27,11 +27,11 @@ class PinnedModel:
     package: str
     package_version: str
     package_folder: str
-    """Where the files lie inside the wheel."""
+    """Folder of the files inside the wheel."""
     sha256: Mapping[str, str]
-    """File → SHA-256; all of them are read."""
+    """File → SHA-256, for all files that the preparation needs."""
     vector_files: tuple[str, ...]
-    """The ones among them that have to be the pinned ones wherever they come from."""
+    """Files whose SHA-256 every source must match."""
 
 
 PINNED = PinnedModel(
@@ -56,32 +56,32 @@ PINNED = PinnedModel(
 
 @dataclass(frozen=True)
 class SourceFolder:
-    """A folder with a model's files, and where it came from."""
+    """A folder with a model's files, and its origin."""
 
     path: Path
     kind: Kind
     reference: str
     """Folder, ``repository@revision`` or ``name==version``."""
     model: str
-    """The model's name, for people."""
+    """The model's human-readable name."""
 
 
 class ModelSource(Protocol):
-    """Something that can deliver a model's files."""
+    """Port: delivers a model's files."""
 
     description: str
-    """What it is, to be read after "trying"."""
+    """Noun phrase for the message "trying ..."."""
 
     def fetch(self) -> SourceFolder:
-        """Return the folder, downloaded if need be.
+        """Return the folder. Downloads its files if they are not cached.
 
         Raises:
-            SourceError: if it cannot deliver, or not the pinned files.
+            SourceError: if the source fails, or its files are not the pinned ones.
         """
 
 
 class LocalFolder:
-    """A folder of the user's; its files are recorded, not compared with anything."""
+    """A folder of the user. The manifest records its files' checksums; nothing compares them with pinned ones."""
 
     def __init__(self, folder: Path, name: str | None = None) -> None:
         self.description = f"the folder {folder}"
@@ -89,7 +89,11 @@ class LocalFolder:
         self._name = name
 
     def fetch(self) -> SourceFolder:
-        """Return the folder, if it is one."""
+        """Return the folder.
+
+        Raises:
+            SourceError: if the path is not a folder.
+        """
         if not self._folder.is_dir():
             raise SourceError(f"{self._folder} is no folder")
         path = self._folder.resolve()
@@ -97,10 +101,10 @@ class LocalFolder:
 
 
 def first_available(sources: Iterable[ModelSource], progress: Progress) -> SourceFolder:
-    """Return what the first source that can deliver delivers.
+    """Return the folder of the first source that can deliver it.
 
     Raises:
-        SourceError: if none can; the message repeats why, one reason a source.
+        SourceError: if all sources fail; the message has each source's reason.
     """
     failures: list[str] = []
     for source in sources:
@@ -114,7 +118,7 @@ def first_available(sources: Iterable[ModelSource], progress: Progress) -> Sourc
 
 
 def mismatch(path: Path, expected: str) -> str | None:
-    """Return what is wrong with ``path``, which should have the SHA-256 ``expected``; None if nothing is."""
+    """Check that the file at ``path`` has the SHA-256 ``expected``; return the problem, or None if it matches."""
     if not path.is_file():
         return "is missing"
     found = sha256_of(path)

@@ -1,7 +1,7 @@
-"""The tensors of a BERT encoder, from model.safetensors to named float32 arrays.
+"""Read the tensors of a BERT encoder from model.safetensors into named float32 arrays.
 
-This is the only module that imports safetensors. Linear layers are kept in PyTorch's files as
-``(out, in)``; everything here is transposed to ``(in, out)``, the way a MatMul takes it.
+Only this module imports safetensors. PyTorch stores linear layers as ``(out, in)``. This module transposes them to
+``(in, out)``, the layout of a MatMul.
 """
 
 from collections.abc import Callable
@@ -55,23 +55,23 @@ class BertWeights:
     words: Float
     """``(vocab_size, hidden)``"""
     positions: Float
-    """``(max_position_embeddings, hidden)``; the embedding of token type 0 is added in already."""
+    """``(max_position_embeddings, hidden)``; includes the embedding of token type 0."""
     embedding_norm: Norm
     layers: tuple[Layer, ...]
 
 
 def read_bert_weights(folder: Path, config: BertConfig) -> BertWeights:
-    """Return the encoder's tensors from ``folder``'s model.safetensors.
+    """Return the encoder's tensors from model.safetensors in ``folder``.
 
     Raises:
-        UnsupportedModel: if the file is missing or damaged, or a tensor is missing or of another shape.
+        UnsupportedModel: if the file is missing or damaged, or a tensor is missing or has the wrong shape or type.
     """
     path = folder / WEIGHTS
     if not path.is_file():
         raise UnsupportedModel(f"{path} is missing (weights in another format, or in several files, are not supported)")
     try:
         with safe_open(path, framework="numpy") as file:
-            # Saved from a model with a head on top, every name starts with the encoder's.
+            # If the model was saved with a task head, every name of the encoder starts with "bert.".
             prefix = "bert." if any(name.startswith("bert.") for name in file.keys()) else ""  # noqa: SIM118
 
             def read(name: str, *shape: int) -> Float:
@@ -116,7 +116,7 @@ def _assemble(read: Callable[..., Float], config: BertConfig) -> BertWeights:
     types = read("embeddings.token_type_embeddings.weight", config.type_vocab_size, hidden)
     return BertWeights(
         words=read("embeddings.word_embeddings.weight", config.vocab_size, hidden),
-        # A text is never a pair here, so its token type is always 0: one addition saved at every token.
+        # A text is never a pair here, so the token type is always 0. Adding it here saves one addition per token.
         positions=positions + types[0],
         embedding_norm=norm("embeddings.LayerNorm"),
         layers=tuple(layer(index) for index in range(config.num_hidden_layers)),

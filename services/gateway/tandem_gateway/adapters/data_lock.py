@@ -1,4 +1,4 @@
-"""Who owns the data directory: one gateway, or one maintenance command; beside them at most one snapshot helper."""
+"""Locks on the data directory: one owner, a gateway or a maintenance command, and at most one snapshot helper."""
 
 import fcntl
 import os
@@ -13,23 +13,23 @@ SNAPSHOT = "snapshot.lock"
 
 
 class DataLock:
-    """An exclusive lock, which the kernel lets go of when the process ends, however it ends.
+    """An exclusive lock, which the kernel releases when the process ends, even after a crash.
 
-    It is on a file, which names the holder. The owner's is on the directory as well: removing the file does not let a
-    second owner in.
+    The lock is on a file that contains the holder's process id. The owner also locks the directory, so that a second
+    owner cannot get in after the file was removed.
     """
 
     def __init__(self, data_dir: Path, name: str, *, wait: float = 0.0) -> None:
         """Take the lock.
 
         Args:
-            data_dir: made if it is missing.
+            data_dir: data directory; created if it is missing.
             name: ``OWNER`` or ``SNAPSHOT``.
-            wait: seconds to wait for another holder.
+            wait: maximum seconds to wait for another holder; blocks.
 
         Raises:
-            StorageInUse: if another process holds it; the message has its process id.
-            StorageUnavailable: if the directory cannot be written.
+            StorageInUse: another process holds the lock; the message has its process id.
+            StorageUnavailable: the directory cannot be written or locked.
         """
         path = data_dir / name
         self._files: list[int] = []
@@ -56,7 +56,7 @@ class DataLock:
         os.pwrite(self._files[0], f"{os.getpid()}\n".encode(), 0)
 
     def release(self) -> None:
-        """Let go of the lock."""
+        """Release the lock."""
         for file in self._files:
             os.close(file)
 
@@ -65,8 +65,8 @@ def _lock(file: int, deadline: float) -> None:
     """Lock a file or a directory.
 
     Raises:
-        BlockingIOError: if another process holds the lock until the deadline.
-        OSError: if the file system has no locks.
+        BlockingIOError: another process holds the lock until the deadline.
+        OSError: the file system does not support locks.
     """
     while True:
         try:
@@ -76,7 +76,7 @@ def _lock(file: int, deadline: float) -> None:
             if time.monotonic() >= deadline:
                 raise
         except OSError:
-            # NFS locks what is open for writing only, which a directory cannot be; there the file alone is locked.
+            # NFS locks only files that are open for writing, which a directory cannot be. There, lock only the file.
             if stat.S_ISDIR(os.fstat(file).st_mode):
                 return
             raise

@@ -1,4 +1,4 @@
-"""One embedder over HTTP: what it is asked, and what each of its answers and silences means."""
+"""HTTP client of one embedder: sends requests, validates replies, and maps failures to domain errors."""
 
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -22,26 +22,26 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 
-# Squares of the length of a vector of unit length in float32, to a thousandth of that length.
+# Bounds of the squared length of a float32 unit vector, with a tolerance of 0.001 in the length.
 _LEAST: Final = 0.999**2
 _MOST: Final = 1.001**2
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
 _READY_PATH: Final = "/readyz"
 
-# What an answer may have besides its vectors.
+# Maximum number of bytes in a reply besides its vectors.
 _REST_BYTES: Final = 64 << 10
 _MAX_MESSAGE_CHARS: Final = 300
 
-# An element takes one byte of the answer and up to 32 of memory. No request has more texts.
+# Limits memory: an element takes one byte of the reply and up to 32 bytes of memory. No request has more texts.
 _AtMostTexts = msgspec.Meta(max_length=100_000)
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class _Reply(msgspec.Struct):
-    """What is read of ``PackedEmbedReply``, with bounds."""
+    """The fields of ``PackedEmbedReply`` that the gateway reads, with their limits."""
 
     embeddings: bytes
     dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
@@ -57,7 +57,7 @@ _error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
 
 
 class HttpClient(Protocol):
-    """What carries the calls: ``http1.Http1Client``, or something in its place in a test."""
+    """The interface of ``http_client.Http1Client``, which tests replace by a fake."""
 
     async def request(
         self,
@@ -70,7 +70,7 @@ class HttpClient(Protocol):
         fresh: bool = False,
         most_bytes: int = ...,
     ) -> Response:
-        """Return the whole response; raises ConnectFailed, ConnectionBroken, ResponseTooLarge or TimeoutError."""
+        """Return the complete response; raises ConnectFailed, ConnectionBroken, ResponseTooLarge or TimeoutError."""
         ...
 
     def close(self) -> None:
@@ -79,7 +79,7 @@ class HttpClient(Protocol):
 
 
 class HttpEmbedder:
-    """Implements ``pool.ReplicaConnection`` over one client."""
+    """Implements ``pool.replica.ReplicaConnection`` over one HTTP client."""
 
     def __init__(
         self,
@@ -91,16 +91,16 @@ class HttpEmbedder:
         """Make the adapter.
 
         Args:
-            url: of the embedder, for messages.
-            client: calls it.
-            on_call: called with the outcome and the seconds of each call.
+            url: URL of the embedder, for messages.
+            client: HTTP client that sends the calls.
+            on_call: called with the outcome (``ok`` or the error's name) and the seconds of each call.
         """
         self._url = url
         self._client = client
         self._on_call = on_call
 
     async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
-        """Return one vector a text; see ``Embedder.embed``."""
+        """Return one vector per text; see ``Embedder.embed``."""
         started = time.monotonic()
         outcome = "error"
         try:
@@ -115,7 +115,7 @@ class HttpEmbedder:
             self._on_call(outcome, time.monotonic() - started)
 
     async def probe(self, *, timeout: float) -> Probe:
-        """Return what the embedder says of its readiness, if anything."""
+        """Ask the embedder for its readiness, and return the result."""
         try:
             response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
         except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
@@ -150,8 +150,8 @@ class HttpEmbedder:
             except ConnectFailed as error:
                 raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
             except ConnectionBroken as error:
-                # The embedder may have closed an idle connection just as it was taken: one more try, on a fresh one.
-                # To embed twice does no harm.
+                # The embedder may have closed an idle connection just as it was taken. Retry once on a new connection;
+                # embedding the texts twice does no harm.
                 if last:
                     raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
         raise AssertionError("unreachable")
@@ -169,7 +169,11 @@ def _headers(remaining: float) -> dict[str, str]:
 
 
 def _read(response: Response, count: int) -> Embeddings:
-    """Return the vectors of a response, after checking all that the contract promises of them."""
+    """Check a response against the contract, and return its vectors.
+
+    Raises:
+        EmbedderError, Overloaded, DeadlineExceeded: the status is not 200, or the reply violates the contract.
+    """
     if response.status != 200:
         raise _refusal(response)
     try:
@@ -182,14 +186,14 @@ def _read(response: Response, count: int) -> Embeddings:
             f"the embedder sent {len(reply.embeddings)} bytes for {count} texts of {reply.dim} numbers, not {expected}"
         )
     vectors = np.frombuffer(reply.embeddings, dtype="<f4").reshape(count, reply.dim).astype(np.float32, copy=False)
-    # Written so that NaN, which compares as false, counts as wrong.
+    # NaN compares as false; the comparison is written so that it counts as invalid.
     if not all(_LEAST <= square <= _MOST for square in np.einsum("ij,ij->i", vectors, vectors).tolist()):
         raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
     return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
 
 
 def _coverages(reply: _Reply, count: int) -> list[Coverage]:
-    """Return how much of each text its vector stands for; empty from an embedder that is older than ``unknown``."""
+    """Return the coverage of each text; empty if the embedder is too old to send ``unknown``."""
     if len(reply.truncated) != count or len(reply.unknown) not in (0, count):
         raise EmbedderBroken(
             f"the embedder said of {len(reply.truncated)} texts whether they were cut and of {len(reply.unknown)} how "
@@ -199,7 +203,7 @@ def _coverages(reply: _Reply, count: int) -> list[Coverage]:
         return []
     if not any(reply.truncated) and not any(reply.unknown):
         return [WHOLE] * count
-    # Written so that NaN counts as wrong.
+    # As above, NaN counts as invalid.
     if not all(0.0 <= share <= 1.0 for share in reply.unknown):
         raise EmbedderBroken("the embedder sent shares of unknown tokens that are not between 0 and 1")
     return list(map(Coverage, reply.truncated, reply.unknown))

@@ -1,8 +1,9 @@
-"""A small HTTP/1.1 client for calls between services: one origin, a bounded pool, whole bodies, one deadline a call.
+"""A small HTTP/1.1 client for calls between services: one origin, a bounded connection pool, and a deadline per call.
 
-httptools parses, as it does in the server. A general client does a great deal that a call between two services does not
-need (redirects, cookies, proxies, decoding); with httpx those were two thirds of all that the gateway did for a search.
-Here who gives up, by deadline or by cancellation, closes the connection, and nothing else has to be undone.
+Requests and responses have whole bodies, without streaming. httptools parses the responses, as it parses requests in
+the server. A general client does much that a call between two services does not need: redirects, cookies, proxies,
+decoding. With httpx, that was two thirds of all the gateway's work for a search. Here, a caller that gives up, by
+deadline or by cancellation, closes the connection; no other state needs a rollback.
 """
 
 import asyncio
@@ -15,10 +16,10 @@ from urllib.parse import urlsplit
 import httptools
 
 MAX_HEAD_BYTES = 16 << 10
-"""Of a response's head, of its trailers, and of all else in which its body does not grow."""
+"""Maximum size of a response's head, of its trailers, and of any other input that does not add to its body."""
 
 MAX_ERROR_BYTES = 64 << 10
-"""Of the body of a response whose status is not 200."""
+"""Maximum size of the body of a response whose status is not 200."""
 
 
 class ConnectFailed(Exception):
@@ -26,16 +27,16 @@ class ConnectFailed(Exception):
 
 
 class ConnectionBroken(Exception):
-    """The connection broke, or what came over it is no HTTP, before the response was complete."""
+    """The connection closed, or received invalid HTTP, before the response was complete."""
 
 
 class ResponseTooLarge(Exception):
-    """The response is larger than the caller allows; the connection was closed before it was read whole."""
+    """The response is larger than the caller allows. The connection was closed before the whole response was read."""
 
 
 @dataclass(slots=True)
 class Response:
-    """A whole response; header names are in lower case."""
+    """A complete response; header names are in lower case."""
 
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -61,9 +62,9 @@ class _Connection(asyncio.Protocol):
         """Send a request and return its response, whose body has at most ``most_bytes``.
 
         Raises:
-            ConnectionBroken: if the response did not come whole.
-            ResponseTooLarge: if it is larger.
-            TimeoutError: if ``expire`` was called before.
+            ConnectionBroken: the connection broke before the response was complete.
+            ResponseTooLarge: the response is larger than allowed.
+            TimeoutError: ``expire`` was called before the response was complete.
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionBroken("the connection was closed")
@@ -74,13 +75,13 @@ class _Connection(asyncio.Protocol):
         try:
             return await self._waiter
         finally:
-            # An error's traceback leads to this connection, which must not lead back to the error; nor may an idle
-            # connection keep its last response.
+            # Drop the future: an error's traceback refers to this connection, and a reference back to the error would
+            # form a cycle. Drop the response: an idle connection must not keep it in memory.
             self._waiter = None
             self._response = Response()
 
     def expire(self) -> None:
-        """Give up the exchange."""
+        """Close the connection, and fail the exchange with TimeoutError."""
         self.close()
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_exception(TimeoutError())
@@ -94,11 +95,11 @@ class _Connection(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast(asyncio.Transport, transport)  # uvloop's is one in all but name
+        self._transport = cast(asyncio.Transport, transport)  # uvloop's class is not a subclass
 
     def data_received(self, data: bytes) -> None:
         if self._waiter is None or self._waiter.done():
-            self.close()  # an answer to nothing
+            self.close()  # data without a request
             return
         before = len(self._body)
         try:
@@ -107,33 +108,33 @@ class _Connection(asyncio.Protocol):
             self._fail(ConnectionBroken(f"the answer is no HTTP: {error}"))
         if self._waiter.done():
             return
-        # The parser keeps a header until it is whole, and tells nothing of what it skips: of both only the bytes that
-        # come in tell.
+        # The parser buffers incomplete headers and does not report bytes that it skips. Counting the received bytes
+        # limits both.
         self._idle_bytes = 0 if len(self._body) > before else self._idle_bytes + len(data)
         self._bound_head(self._idle_bytes)
 
     def eof_received(self) -> None:
         self.reusable = False
-        # A body without a length ends with the connection.
+        # The end of the connection ends a body without a length.
         if self._waiter is not None and not self._waiter.done() and self._response.status and self._ends_with_close():
             self._complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._fail(ConnectionBroken(f"the connection was lost{f': {exc}' if exc else ''}"))
-        del self._parser  # it refers to this connection; nothing is parsed any more
+        del self._parser  # breaks the reference cycle of parser and connection
 
     # httptools' callbacks
 
     def on_message_begin(self) -> None:
         if self._waiter is None or self._waiter.done():
-            self.close()  # another answer behind the first, which the next request must not take for its own
+            self.close()  # a second response, which the next request would take for its own
         self._response, self._body, self._head_bytes = Response(), bytearray(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._head_bytes += len(name) + len(value)
         self._bound_head(self._head_bytes)
         if self._response.status or self._head_bytes > MAX_HEAD_BYTES:
-            return  # a trailer, or one of too many
+            return  # a trailer, or a header over the limit
         self._response.headers[name.decode("latin-1").lower()] = value.decode("latin-1")
 
     def on_headers_complete(self) -> None:
@@ -141,7 +142,7 @@ class _Connection(asyncio.Protocol):
         if self._response.status != 200:
             self._most_bytes = min(self._most_bytes, MAX_ERROR_BYTES)
         announced = self._response.headers.get("content-length", "")
-        if announced.isdecimal():  # the parser has proved it a number
+        if announced.isdecimal():  # the parser has verified that it is a number
             self._bound_body(int(announced))
 
     def on_body(self, body: bytes) -> None:
@@ -149,7 +150,7 @@ class _Connection(asyncio.Protocol):
             self._body += body
 
     def on_message_complete(self) -> None:
-        if self._response.status >= 200:  # 1xx only announces the response
+        if self._response.status >= 200:  # a 1xx response precedes the real one
             self._complete()
 
     def _ends_with_close(self) -> bool:
@@ -167,7 +168,7 @@ class _Connection(asyncio.Protocol):
             self._fail(ResponseTooLarge(f"its head or trailers have more than {MAX_HEAD_BYTES} bytes"))
 
     def _bound_body(self, size: int) -> bool:
-        """Return whether a body may have that many bytes; fail if not."""
+        """Return whether a body may have ``size`` bytes; fail the exchange if not."""
         if size > self._most_bytes:
             self._fail(
                 ResponseTooLarge(f"its body has {size} bytes or more, at most {self._most_bytes} bytes are read")
@@ -183,7 +184,7 @@ class _Connection(asyncio.Protocol):
 
 
 class Http1Client:
-    """Calls to one origin over at most so many connections."""
+    """Sends requests to one origin over a bounded number of connections; one event loop owns it."""
 
     def __init__(
         self,
@@ -197,12 +198,15 @@ class Http1Client:
         """Make the client; it connects at the first call.
 
         Args:
-            base_url: ``http://host[:port][/prefix]`` or https.
-            max_connections: calls at a time; further ones wait for a place, within their deadline.
-            address: IP address to connect to; the URL's host, resolved at each connection, if there is none. The
-                host header and the check of a certificate keep to the URL's name.
-            keepalive_seconds: age at which an idle connection is not used again; less than the server's.
-            connect_seconds: time for a connection to be made.
+            base_url: ``http://host[:port][/prefix]``, or the same with https.
+            max_connections: maximum number of concurrent calls; further calls wait within their deadline.
+            address: IP address to connect to. If None, the client resolves the URL's host for each connection. The
+                host header and the certificate check use the URL's host in either case.
+            keepalive_seconds: idle time after which a connection is not reused; must be less than the server's.
+            connect_seconds: timeout of a connection attempt.
+
+        Raises:
+            ValueError: the URL has no host.
         """
         parts = urlsplit(base_url)
         if not parts.hostname:
@@ -230,22 +234,23 @@ class Http1Client:
         fresh: bool = False,
         most_bytes: int = MAX_ERROR_BYTES,
     ) -> Response:
-        """Send a request and return the whole response.
+        """Send a request and return the complete response.
 
         Args:
-            method: such as ``POST``.
-            path: begins with a slash.
-            headers: besides host and content-length.
-            body: may be empty.
-            timeout: seconds for all of it.
-            fresh: make a new connection, and close the idle ones, which may be as stale as the last.
-            most_bytes: that the body of the response may have, if its status is 200; else ``MAX_ERROR_BYTES``.
+            method: HTTP method, such as ``POST``.
+            path: path that begins with a slash.
+            headers: headers other than host and content-length.
+            body: request body, which may be empty.
+            timeout: deadline of the whole call, in seconds.
+            fresh: use a new connection, and close the idle ones, which may be stale as well.
+            most_bytes: maximum size of the body if the status is 200. For other statuses, ``MAX_ERROR_BYTES`` also
+                applies.
 
         Raises:
-            ConnectFailed: nothing was sent; another try may meet somebody.
-            ConnectionBroken: it may or may not have been received.
-            ResponseTooLarge: the response has a larger body, or a head or trailers over ``MAX_HEAD_BYTES``.
-            TimeoutError: the time is over.
+            ConnectFailed: nothing was sent; a retry is safe.
+            ConnectionBroken: the server may have received the request.
+            ResponseTooLarge: the body is too large, or the head or the trailers exceed ``MAX_HEAD_BYTES``.
+            TimeoutError: the call took longer than ``timeout``.
         """
         lines = [f"{method} {self._prefix}{path} HTTP/1.1", f"host: {self._host_header}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
@@ -265,7 +270,7 @@ class Http1Client:
             if connection is None:
                 async with asyncio.timeout_at(deadline):
                     connection = await self._connect()
-            # Of a call over a connection that is there, nothing but the answer is waited for: a timer is enough.
+            # An exchange waits for nothing but the response, so a timer is enough to end it.
             timer = loop.call_at(deadline, connection.expire)
             try:
                 response = await connection.exchange(data, most_bytes)
@@ -284,7 +289,7 @@ class Http1Client:
         return response
 
     def close(self) -> None:
-        """Close the idle connections; calls in flight close theirs when they end."""
+        """Close the idle connections; calls in flight close their connections when they end."""
         self._closed = True
         self._close_idle()
 
@@ -294,7 +299,7 @@ class Http1Client:
 
     def _take_idle(self) -> _Connection | None:
         now = asyncio.get_running_loop().time()
-        # The one used last: the others grow old and are closed.
+        # Take the most recently used connection, so that the others exceed the idle time and are closed.
         while self._idle:
             connection = self._idle.pop()
             if connection.reusable and now - connection.idle_since < self._keepalive_seconds:

@@ -1,6 +1,7 @@
-"""Saves the indexes in a process of its own: usearch's save holds the interpreter's lock for its whole length.
+"""Saves the indexes in a separate process, because usearch holds the GIL for the whole duration of a save.
 
-The helper loads the last snapshot, catches up from the store and writes the next; the gateway never stops for it.
+The helper loads the last snapshot, catches up from the store and writes the next snapshot. The gateway keeps serving
+requests meanwhile.
 """
 
 import asyncio
@@ -27,15 +28,15 @@ class SnapshotProcess:
 
         Args:
             data_dir: the data directory.
-            exact_below: setting of the gateway that the helper works for.
-            timeout: seconds after which a run is ended.
+            exact_below: the gateway's setting of this name, passed to the helper.
+            timeout: seconds after which a run is killed.
         """
         self._data_dir = data_dir
         self._exact_below = exact_below
         self._timeout = timeout
 
     async def run(self) -> list[Saved]:
-        """Run the helper once; see ``SnapshotHelper.run``. Cancelling it ends the process."""
+        """Run the helper once; see ``SnapshotHelper.run``. Cancellation kills the process."""
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -50,7 +51,7 @@ class SnapshotProcess:
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
             )
-        except OSError as error:  # no file descriptors, processes or memory left
+        except OSError as error:  # out of file descriptors, processes or memory
             raise StorageUnavailable(f"the snapshot's process could not be started: {error}") from error
         try:
             async with asyncio.timeout(self._timeout):

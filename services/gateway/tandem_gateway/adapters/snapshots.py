@@ -1,9 +1,14 @@
-"""Snapshots of indexes on disk: written beside, synced, renamed; verified before they are loaded.
+"""Snapshots of indexes on disk: replaced atomically, and verified before they are loaded.
 
-A collection's folder, ``index/<collection id>/``, holds the graphs ``<position>-<random>.0.usearch`` (and ``.1``), the
-arrays beside them ``<position>-<random>.npz``, and ``manifest.json``, which names them. The manifest is replaced last,
-in one rename, so that it always names complete files. usearch crashes on a damaged file, hence nothing is loaded whose
-SHA-256 is not the manifest's.
+A collection's folder, ``index/<collection id>/``, holds:
+
+- the graphs, ``<position>-<random>.0.usearch`` (and ``.1``),
+- the arrays that belong to them, ``<position>-<random>.npz``,
+- ``manifest.json``, which names these files.
+
+A save writes and syncs new files, and then replaces the manifest by one rename. The manifest therefore always names
+complete files. usearch crashes on a damaged file, so each file's SHA-256 is compared with the manifest before it is
+loaded.
 """
 
 import hashlib
@@ -18,8 +23,8 @@ import numpy as np
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
-from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
 from tandem_gateway.ports.index import GraphFactory, SavedBase
+from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, SnapshotManifest
 
 FOLDER_NAME = "index"
 _MANIFEST_NAME = "manifest.json"
@@ -28,7 +33,7 @@ _MANIFEST_NAME = "manifest.json"
 class _SealedManifest(msgspec.Struct, frozen=True):
     manifest: SnapshotManifest
     sha256: str
-    """Of the manifest's JSON: a flipped digit in it must not pass for another snapshot."""
+    """Checksum of the manifest's JSON: a flipped digit must not turn it into a valid but different manifest."""
 
 
 class _Format(msgspec.Struct):
@@ -36,7 +41,7 @@ class _Format(msgspec.Struct):
 
 
 class _AnyManifest(msgspec.Struct):
-    """What manifests of all releases have."""
+    """The fields that the manifests of all releases have."""
 
     manifest: _Format
 
@@ -55,7 +60,7 @@ class Snapshots:
         """Return a collection's manifest.
 
         Raises:
-            SnapshotUnusable: if it is missing, damaged or of another format.
+            SnapshotUnusable: the manifest is missing, damaged or of another format.
         """
         path = self._folder(collection_id) / _MANIFEST_NAME
         try:
@@ -75,10 +80,10 @@ class Snapshots:
         return sealed.manifest
 
     def load(self, manifest: SnapshotManifest, factory: GraphFactory, *, writable: bool) -> SavedBase:
-        """Return the base in a snapshot, once its files are proved to be those that were written.
+        """Verify the checksums of a snapshot's files, and return the base in it.
 
         Raises:
-            SnapshotUnusable: if a file is missing, damaged, or made by another version of the library.
+            SnapshotUnusable: a file is missing or damaged, or another version of the library wrote the graphs.
         """
         if manifest.description != factory.description():
             raise SnapshotOutdated(f"it was made by {manifest.description}, this is {factory.description()}")
@@ -99,14 +104,14 @@ class Snapshots:
         """Write a base and make it the collection's snapshot.
 
         Args:
-            base: what to save.
-            manifest: ``files`` is filled in here.
+            base: base to save.
+            manifest: manifest of the snapshot; this method sets its ``files``.
 
         Returns:
             The manifest as written.
 
         Raises:
-            OSError: if the disk is full or read-only; the former snapshot is untouched.
+            OSError: the disk is full or read-only. The previous snapshot is untouched.
         """
         folder = self._folder(manifest.collection_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -132,18 +137,18 @@ class Snapshots:
             for path in (*paths, arrays, temporary):
                 path.unlink(missing_ok=True)
             raise
-        # From here on the manifest names the new files. Until the folder is synced a loss of power may bring back the
-        # former manifest, whose files are therefore deleted only afterwards. A gateway that has them mapped keeps them.
+        # Now the manifest names the new files. Until the folder is synced, a power loss may bring back the previous
+        # manifest. So delete its files only after the sync. A gateway that has them mapped can still read them.
         sync(folder)
         self._sweep(folder, keep={*(file.name for file in files), _MANIFEST_NAME})
         return written
 
     def remove(self, collection_id: int) -> None:
-        """Remove a collection's snapshot, if there is one."""
+        """Delete a collection's snapshot, if it has one."""
         shutil.rmtree(self._folder(collection_id), ignore_errors=True)
 
     def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
-        """Remove the folders of collections that are no more, and return their names."""
+        """Delete snapshot folders whose collection is not in ``collection_ids``; return the folders' names."""
         if not self._root.is_dir():
             return []
         known = {str(number) for number in collection_ids}
@@ -166,17 +171,17 @@ class Snapshots:
 
 
 def _written(path: Path) -> SnapshotFile:
-    """Return the record of a file that was just written, once it is on the disk."""
+    """Sync a file that was just written, and return its name, size and checksum."""
     sync(path)
     return SnapshotFile(path.name, path.stat().st_size, _sha256(path))
 
 
 def _verify(path: Path, file: SnapshotFile) -> None:
-    """Check that a file is the one that was written.
+    """Check a file's size and checksum.
 
     Raises:
-        SnapshotUnusable: if it is not.
-        OSError: if it cannot be read.
+        SnapshotUnusable: the size or the checksum is wrong.
+        OSError: the file cannot be read.
     """
     size = path.stat().st_size
     if size != file.bytes:

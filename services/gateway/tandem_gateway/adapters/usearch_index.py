@@ -1,7 +1,7 @@
-"""Graphs: usearch's HNSW. The only module that imports usearch.
+"""HNSW graphs by usearch. The only module that imports usearch.
 
-Vectors are kept as float16, which halves their memory; the scores that clients see are computed in float32's precision
-from the stored vectors, so that only the choice of candidates is approximate.
+A graph stores its vectors as float16, which halves their memory. The scores that clients see are computed in float32
+from the store's vectors. Only the choice of candidates is approximate.
 """
 
 from pathlib import Path
@@ -20,19 +20,19 @@ _DTYPE: Final = "f16"
 
 
 def _empty(dim: int) -> Index:
-    # Rows have unit length, so that the inner product is the cosine, without its divisions.
+    # Vectors have unit length. Their inner product is the cosine, and needs no divisions.
     return Index(ndim=dim, metric="ip", dtype=_DTYPE, connectivity=_CONNECTIVITY, expansion_add=_EXPANSION_ADD)
 
 
 class UsearchGraph:
-    """Implements ``Graph``. Every call runs single-threaded: more threads may strand nodes while adding."""
+    """Implements ``Graph``. Every call runs in one thread: with several, an addition may leave nodes unreachable."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
 
     @property
     def dim(self) -> int:
-        """Length of its vectors."""
+        """Dimension of the vectors."""
         return int(self._index.ndim)
 
     def __len__(self) -> int:
@@ -48,9 +48,9 @@ class UsearchGraph:
         held = len(self._index)
         if held == 0 or len(queries) == 0:
             return [{} for _ in queries]
-        self._index.expansion_search = effort  # type: ignore[misc]  # it has a setter, which mypy does not see
+        self._index.expansion_search = effort  # type: ignore[misc]  # has a setter that mypy does not see
         matches: Matches | BatchMatches = self._index.search(queries, min(count, held), threads=1)
-        if isinstance(matches, Matches):  # usearch answers a batch of one without its counts
+        if isinstance(matches, Matches):  # for a batch of one, usearch returns no counts
             return [_scored(matches.keys, matches.distances)]
         return [
             _scored(keys[:found], distances[:found])
@@ -58,7 +58,7 @@ class UsearchGraph:
         ]
 
     def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
-        """Return which of the keys are there."""
+        """Return for each key whether the graph has it."""
         return np.asarray(self._index.contains(keys), np.bool_).reshape(-1)
 
     def keys(self) -> Keys:
@@ -66,16 +66,16 @@ class UsearchGraph:
         return np.asarray(self._index.keys, np.uint64)
 
     def vectors(self, keys: Keys) -> Vectors:
-        """Return the vectors of keys that are there; see ``Graph.vectors``."""
+        """Return the vectors of existing keys; see ``Graph.vectors``."""
         return np.asarray(self._index.get(keys), np.float32).reshape(len(keys), self.dim)
 
     def save(self, path: Path) -> None:
-        """Write it to a file; holds the interpreter's lock for its whole length."""
+        """Write the graph to a file; holds the GIL for the whole duration."""
         self._index.save(str(path))
 
 
 def _scored(keys: npt.NDArray[np.uint64], distances: npt.NDArray[np.float32]) -> dict[int, float]:
-    # usearch's distance of an inner product is one less the product.
+    # usearch's distance for inner products is 1 minus the product.
     return dict(zip(keys.reshape(-1).tolist(), (1 - distances.reshape(-1)).tolist(), strict=True))
 
 
@@ -101,5 +101,5 @@ class UsearchGraphFactory:
         return UsearchGraph(index)
 
     def description(self) -> str:
-        """Return what a saved graph depends on."""
+        """Return library, version, number type and parameters; see ``GraphFactory.description``."""
         return f"usearch {usearch.__version__} ip {_DTYPE} M={_CONNECTIVITY} efc={_EXPANSION_ADD}"

@@ -1,5 +1,5 @@
-"""From text to terms: what keyword search indexes and looks up. Pure functions; no search engine is known here.
+"""The tokenizer of keyword search: pure functions from text to terms, independent of the search engine.
 
-``folding`` maps characters that mean the same to one spelling, ``scripts`` knows which characters form words,
-``slices`` divides a long text where no term is, and ``terms`` cuts a text into terms.
+``folding`` maps characters with the same meaning to one spelling. ``scripts`` defines which characters form words.
+``slices`` divides a long text at places that split no term. ``terms`` splits a text into terms.
 """

@@ -1,7 +1,7 @@
-"""One spelling for characters that mean the same.
+"""Folds characters with the same meaning to one spelling.
 
-Based on Unicode's compatibility decomposition (NFKD): canonically equivalent texts fold alike, and so do full-width,
-ligature, superscript and styled forms.
+Folding is based on Unicode's compatibility decomposition (NFKD). Canonically equivalent texts fold to the same text.
+Full-width, ligature, superscript and styled forms fold to their plain characters.
 """
 
 import re
@@ -10,12 +10,12 @@ from unicodedata import combining, normalize
 
 from tandem_gateway.analysis.scripts import IGNORED, ranges
 
-# Characters whose decomposition would add letters to the word before them, or is a whole sentence (18 characters).
+# Characters whose decomposition would append letters to the previous word, or is a whole sentence (18 characters).
 _NO_WORDS: Final = re.compile("[\u2120\u2122\ufdfa\ufdfb]")
 _SPECIAL_LETTERS: Final = {
-    # Latin letters with a stroke, which Unicode does not decompose.
+    # Latin letters with a stroke, and dotless i: Unicode does not decompose them.
     **dict(zip("ĐđØøŁłĦħŦŧı", "DdOoLlHhTti", strict=True)),
-    # Arabic and Persian letters that people type for each other.
+    # Arabic and Persian letters that people type interchangeably.
     **dict(zip("ٱىیکة", "اييكه", strict=True)),
 }
 _DECIMAL_ZEROS: Final = "٠۰߀०০੦૦୦௦౦೦൦๐໐༠၀០᠐"
@@ -23,24 +23,24 @@ _DIGITS: Final = {chr(ord(zero) + digit): str(digit) for zero in _DECIMAL_ZEROS 
 _REPLACED: Final = {**_SPECIAL_LETTERS, **_DIGITS}
 _CHANGED: Final = re.compile(f"[{IGNORED}]+|[{''.join(_REPLACED)}]")
 
-# The characters that decompose to combining marks alone, most of them to themselves. None is beyond U+1FFFF.
+# The characters that decompose to combining marks only; most decompose to themselves. None is beyond U+1FFFF.
 _MARKS: Final = {
     character: decomposed
     for character in map(chr, range(0x300, 0x20000))
     if all(map(combining, decomposed := normalize("NFKD", character)))
 }
 _DECOMPOSED_MARKS: Final = {ord(mark): decomposed for mark, decomposed in _MARKS.items() if mark != decomposed}
-# Real text has a few marks on a letter; 30 are the limit of Unicode's stream-safe text format (UAX #15).
+# Real text has a few marks per letter. The limit of Unicode's stream-safe text format is 30 (UAX #15).
 _LONG_RUN: Final = re.compile(f"[{ranges(map(ord, _MARKS))}]{{31,}}")
-# Several times faster: one range stands for all marks beyond U+FFFF, which slow a character class down.
+# A faster first test, by several times: one range covers all marks beyond U+FFFF, which slow a character class down.
 _BASIC_MARKS: Final = ranges(code for code in map(ord, _MARKS) if code < 0x10000)
 _LONG_RUN_OR_RARE: Final = re.compile(f"[{_BASIC_MARKS}\U00010000-\U0001ffff]{{31,}}")
 
 
 def fold(text: str) -> str:
-    """Return the text without accents and invisible characters and in composed compatibility form; case is kept.
+    """Return the text in composed compatibility form, without accents and invisible characters; case is kept.
 
-    Canonically equivalent texts (NFC, NFD) give equal results. The time is linear in the length.
+    Canonically equivalent texts (NFC, NFD) give equal results. The time is linear in the length of the text.
     """
     if text.isascii():
         return text
@@ -51,8 +51,9 @@ def fold(text: str) -> str:
 def _normalized(form: Literal["NFC", "NFKD"], text: str) -> str:
     """Return the normal form, in linear time.
 
-    Python's ``normalize`` sorts each run of combining marks by insertion, which takes quadratic time: 16 s for 100,000
-    marks, with the interpreter's lock held. A run that is in canonical order takes linear time.
+    Python's ``normalize`` uses an insertion sort on each run of combining marks, which takes quadratic time: 16 s for
+    100,000 marks, with the GIL held. A run that is already in canonical order takes linear time. This function
+    therefore sorts long runs first.
     """
     if _LONG_RUN_OR_RARE.search(text):
         text = _LONG_RUN.sub(_in_canonical_order, text)

@@ -1,25 +1,24 @@
-"""Cuts a text into terms.
+"""Splits a text into terms.
 
 =====================  ==============================================================================================
 text                   terms
 =====================  ==============================================================================================
-words                  in lower case; of English ones also the stem
-identifiers            the whole, its parts, and parts joined: ``getUserName`` → getusername, get, user, name, ...
-codes, file names      the whole beside its words: ``SKU-48200`` → sku-48200, sku, 48200
-``C++``, ``C#``,       the whole beside the word: c++, c
+words                  the word in lower case; if it has only ASCII letters, also its English stem
+identifiers            the whole, its parts, and joined parts: ``getUserName`` → getusername, get, user, name, ...
+codes, file names      the whole and its words: ``SKU-48200`` → sku-48200, sku, 48200
+``C++``, ``C#``,       the whole and the word: c++, c
 ``.NET``
 Chinese, Japanese,     pairs of neighbouring characters, and each character; there are no spaces between words
 Thai, Lao, ...
-Korean                 the word, and its pairs and characters: particles are written onto words
+Korean                 the word, its pairs and its characters, because particles are attached to words
 emoji, symbols         each one
 =====================  ==============================================================================================
 
-The same analysis serves documents and queries. It differs in one thing: a query asks for the pairs of a run of
-characters, and for a single character only where it stands alone. Otherwise every document with one of a word's
-characters would match.
+Documents and queries get the same analysis, with one difference. A query looks up the pairs of a run of characters, and
+a single character only if it stands alone. Otherwise every document with one of a word's characters would match.
 
-No term has white space or a quotation mark in it, or an ASCII character other than ``a-z 0-9 _ + # . -``; none is
-longer than ``MAX_TERM_CHARS``. A stem is of English.
+A term has no white space, no quotation mark, and no ASCII character other than ``a-z 0-9 _ + # . -``. It has at most
+``MAX_TERM_CHARS`` characters.
 """
 
 import re
@@ -46,21 +45,21 @@ from tandem_gateway.analysis.scripts import (
 from tandem_gateway.analysis.slices import slices
 
 VERSION: Final = f"2/{unicodedata.unidata_version}/{Stemmer.version()}"
-"""Changes whenever the terms of a text may change: an index of another version has to be rebuilt."""
+"""Version of the analysis. It changes whenever the terms of a text may change; the index must then be rebuilt."""
 
 MAX_TERM_CHARS: Final = 128
-"""Longer words are cut, in documents and queries alike."""
+"""Maximum length of a term; longer words are cut, in documents and queries alike."""
 
 
 class Terms(NamedTuple):
-    """The terms of a document, repeated as often as they occur; in no particular order."""
+    """The terms of a document, each as often as it occurs, in no particular order."""
 
     exact: list[str]
     stems: list[str]
 
 
 class QueryTerm(NamedTuple):
-    """A term of a query; ``stem`` is empty where there is none."""
+    """A term of a query; ``stem`` is empty if the term has none."""
 
     exact: str
     stem: str
@@ -71,10 +70,10 @@ _WORD: Final = re.compile(rf"[^\W_{UNSPACED}]+(?:[{MARKS}]+[^\W_{UNSPACED}]*)*")
 _RUN: Final = re.compile(
     rf"([{CJK}{CJK_IDEOGRAPHS}]+)|([{HANGUL}]+)|([{SOUTH_EAST_ASIAN}]+)|([{REGIONAL_INDICATORS}]{{2}}|[{SYMBOLS}])"
 )
-# A letter with its marks, and with the consonants stacked under it.
+# A letter with its marks and the consonants stacked under it.
 _SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
 
-# The possessive quantifiers (++) keep the time linear: a word that begins no match is passed over once.
+# The possessive quantifiers (++) keep the time linear: the search skips a word without a match in one pass.
 _JOINED: Final = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:(?:_++|[.-])[A-Za-z0-9]++)++")
 _HUMP: Final = re.compile("[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
 _CAMEL: Final = re.compile("(?<![A-Za-z0-9])(?=[A-Z]*+(?:[a-z0-9]++[A-Z]|(?<=[A-Z][A-Z])[a-z]))[A-Za-z0-9]++")
@@ -83,7 +82,7 @@ _CONNECTOR: Final = re.compile("[_.-]+")
 _SIGNED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,32}+(?:\+\+(?![A-Za-z+#])|#(?![\w#]))")
 _DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(?![A-Za-z0-9])""")
 
-# It keeps the stems of recent words, and is safe in threads because its calls do not release the interpreter's lock.
+# The stemmer caches the stems of recent words. It is thread-safe because its calls do not release the GIL.
 _stemmer = Stemmer.Stemmer("english")
 
 
@@ -94,7 +93,7 @@ def document_terms(text: str) -> Terms:
 
 
 def query_terms(text: str, limit: int) -> list[QueryTerm]:
-    """Return the different terms of a query, ``limit`` at most."""
+    """Return the distinct terms of a query, at most ``limit``."""
     words, others = _analysed(text, single=False)
     terms = list(dict.fromkeys(others + words))[:limit]
     spoken = set(words)
@@ -105,7 +104,7 @@ def query_terms(text: str, limit: int) -> list[QueryTerm]:
 
 
 def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
-    """Return the words of a text, and its other terms, which have no stem."""
+    """Return the words of a text and its other terms; only words have stems."""
     words: list[str] = []
     others: list[str] = []
     for part, pair_at_end in slices(fold(text)):
@@ -126,7 +125,7 @@ def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
 
 
 def _add_unspaced(text: str, others: list[str], *, single: bool) -> None:
-    """Add the terms of scripts without spaces, of Korean, and symbols."""
+    """Add the terms of scripts without spaces and of Korean, and the symbols."""
     for cjk, hangul, asian, symbol in _RUN.findall(text):
         if symbol:
             others.append(symbol)
@@ -139,13 +138,13 @@ def _add_unspaced(text: str, others: list[str], *, single: bool) -> None:
 
 
 def _pairs(characters: str | list[str], *, single: bool) -> list[str]:
-    """Return the pairs of neighbours, and the characters themselves if ``single`` or if there is no pair."""
+    """Return the pairs of neighbours; include the characters themselves if ``single`` or if there is no pair."""
     pairs = [first + second for first, second in pairwise(characters)]
     return [*characters, *pairs] if single or not pairs else pairs
 
 
 def _add_joined(text: str, words: list[str], others: list[str]) -> None:
-    """Add what is more than its words: identifiers, codes, and names with signs."""
+    """Add the terms that are more than their words: identifiers, codes, and names with signs."""
     for written in _JOINED.findall(text):
         whole = written.lower()
         if "_" in whole or "." in whole or not whole.replace("-", "").isalpha():
@@ -156,7 +155,7 @@ def _add_joined(text: str, words: list[str], others: list[str]) -> None:
         if len(written) <= MAX_TERM_CHARS:
             parts = [part.lower() for part in _CAMEL_PART.findall(written)]
             words += parts
-            # The whole is among the words.
+            # The whole identifier is already among the words.
             _add_parts_joined(parts, others, whole=False)
     if "#" in text or "++" in text:
         others += [term.lower() for term in _SIGNED.findall(text)]

@@ -1,4 +1,4 @@
-"""The operators' routes: how traffic is shared between the stable embedders and the canary."""
+"""The operators' routes: show and set the shares of traffic of the stable and the canary embedders."""
 
 import hmac
 
@@ -23,7 +23,7 @@ _change_decoder = msgspec.json.Decoder(TrafficChange)
 
 
 def admin_endpoints(traffic: CanaryRouter, token: str) -> list[Endpoint]:
-    """Return the endpoints, which answer those who show ``token``; nobody if it is empty."""
+    """Return the operators' endpoints. Requests must bear ``token``; an empty token turns the endpoints off."""
 
     async def show(scope: Scope, receive: Receive) -> Reply:
         _authorize(scope, token)
@@ -42,13 +42,13 @@ def _authorize(scope: Scope, token: str) -> None:
     """Check the bearer token.
 
     Raises:
-        NotFound: if there is none to be shown.
-        Unauthorized: if another is shown, or none.
+        NotFound: no token is configured, so the operators' API is off.
+        Unauthorized: the request has no token or a wrong one.
     """
     if not token:
         raise NotFound("the operators' API is off: TANDEM_ADMIN_TOKEN is not set", param="path")
     scheme, _, shown = (header(scope, b"authorization") or b"").partition(b" ")
-    # Compared in a time that does not tell how much of it is right.
+    # Constant-time comparison: its duration must not reveal how much of the token is right.
     if not hmac.compare_digest(shown.strip(), token.encode()) or scheme.lower() != _SCHEME:
         raise Unauthorized("authorization: a bearer token that is TANDEM_ADMIN_TOKEN was expected")
 

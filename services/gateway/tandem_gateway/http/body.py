@@ -1,4 +1,4 @@
-"""Reads what a request says: its body within its bounds, and its headers."""
+"""Reads requests: the body within its size limit, the query parameters and the headers."""
 
 from typing import TypeVar
 from urllib.parse import parse_qsl
@@ -26,11 +26,11 @@ _MOST_PARAMETERS = 20
 
 
 async def read_json(scope: Scope, receive: Receive, decoder: msgspec.json.Decoder[T], limit: int) -> T:
-    """Return the message in the body.
+    """Return the decoded message of a request's body.
 
     Raises:
-        InvalidMessage: as ``read_body_of`` does, and for a body that is not of the decoder's type.
-        ClientGone: if the connection closes before its end.
+        InvalidMessage: as in ``read_body_of``, and for a body that does not match the decoder's type.
+        ClientGone: the client closed the connection before the end of the body.
     """
     return decode_json(await read_body_of(scope, receive, limit), decoder)
 
@@ -39,16 +39,16 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
     """Return the body of a request whose content is JSON.
 
     Args:
-        scope: of the request.
-        receive: gives the body.
-        limit: bytes that it may have.
-        lease: holds its bytes; needed where ``limit`` is more than a lease holds for free.
+        scope: ASGI scope of the request.
+        receive: ASGI receive function, which delivers the body.
+        limit: maximum size of the body, in bytes.
+        lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds ``memory.FREE_BYTES``.
 
     Raises:
-        InvalidMessage: for another content type or none, a content coding, a body over ``limit`` bytes, or one that
-            does not come.
-        OverBudget: if requests under way hold too much memory already.
-        ClientGone: if the connection closes before its end.
+        InvalidMessage: the content type is missing or not JSON; the request has a content coding; the body is larger
+            than ``limit`` or does not arrive in time.
+        OverBudget: the requests in progress use up the memory budget.
+        ClientGone: the client closed the connection before the end of the body.
     """
     content_type = header(scope, _CONTENT_TYPE)
     if content_type != _JSON:
@@ -66,7 +66,8 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
 def _check_content_type(content_type: bytes | None) -> None:
     """Check that a content type is JSON in UTF-8.
 
-    It is required: a web page may send a request without one to any server, but has to ask before it sends JSON.
+    The header is required as a defence against cross-site requests: a browser lets a web page send a request without
+    it to any server, but sends a preflight request before JSON.
     """
     if content_type is None:
         raise InvalidMessage(
@@ -88,10 +89,10 @@ def _check_content_type(content_type: bytes | None) -> None:
 
 
 def caller_timeout(scope: Scope) -> float | None:
-    """Return the seconds that the caller will wait, from its header; None if it does not say.
+    """Return the caller's timeout in seconds, from its header; None without the header.
 
     Raises:
-        InvalidRequest: unless it is a whole number of milliseconds from 1 to 600000.
+        InvalidRequest: the header is not a whole number of milliseconds from 1 to 600000.
     """
     given = header(scope, _TIMEOUT)
     if given is None:
@@ -107,11 +108,11 @@ def query_parameters(scope: Scope, *names: str) -> dict[str, str]:
     """Return the parameters of a request's query.
 
     Args:
-        scope: of the request.
-        names: of the parameters that there may be.
+        scope: ASGI scope of the request.
+        names: names of the allowed parameters.
 
     Raises:
-        InvalidRequest: for another parameter, one that is there twice, and what is no UTF-8.
+        InvalidRequest: a parameter is unknown or repeated, or the query is not valid UTF-8.
     """
     found: dict[str, str] = {}
     try:
@@ -121,7 +122,7 @@ def query_parameters(scope: Scope, *names: str) -> dict[str, str]:
             errors="strict",
             max_num_fields=_MOST_PARAMETERS,
         )
-    except ValueError as error:  # a UnicodeError is one
+    except ValueError as error:  # UnicodeError is a subclass
         raise InvalidRequest(f"query: cannot be read ({error})", param="query") from None
     for name, value in pairs:
         if name not in names:
@@ -133,7 +134,7 @@ def query_parameters(scope: Scope, *names: str) -> dict[str, str]:
 
 
 def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return a header's first value; ``name`` is in lower case."""
+    """Return the first value of a header, or None; ``name`` must be in lower case."""
     for key, value in scope["headers"]:
         if key == name:
             found: bytes = value

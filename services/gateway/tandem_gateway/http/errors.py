@@ -1,4 +1,4 @@
-"""From what went wrong to what the client is told: the one table."""
+"""Maps errors to replies; the only place that knows which error becomes which code."""
 
 import logging
 from typing import Final
@@ -26,13 +26,13 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.StorageUnavailable: "storage_unavailable",
     errors.StorageCorrupt: "storage_corrupt",
 }
-"""Domain error → code of the contract; the code decides the status. InvalidRequest brings its own code."""
+"""Domain error → code of the contract; the code determines the HTTP status. InvalidRequest has its own code."""
 
 _WAIT_SECONDS = 1.0
 
 
 def reply_to(error: Exception) -> Reply:
-    """Return the reply to anything that a handler raised; what is our fault is logged, under the request's id."""
+    """Return the reply for any exception of a handler; log the gateway's own faults under the request's id."""
     if isinstance(error, InvalidMessage):
         return refusal(error.code, error.message, error.param)
     if isinstance(error, errors.InvalidRequest):
@@ -50,6 +50,6 @@ def reply_to(error: Exception) -> Reply:
         log.error("storage", extra={"error": errors.for_log(error)})
     param = "query" if isinstance(error, errors.EmbedderRejected) else getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
-    # RFC 9110, section 15.5.2: a 401 says how to authenticate.
+    # RFC 9110, section 15.5.2: a 401 must say how to authenticate.
     challenge = ((b"www-authenticate", b"Bearer"),) if isinstance(error, errors.Unauthorized) else ()
     return refusal(code, str(error), param, wait, challenge)

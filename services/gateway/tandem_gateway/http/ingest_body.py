@@ -1,8 +1,7 @@
-"""Reads the body of an ingest: JSON in, checked documents out.
+"""Reads the body of an ingest: JSON in, validated documents out.
 
-A small body is decoded as a whole, in the event loop. A large one is divided at its documents and read in a thread, one
-document after the other: msgspec holds the interpreter's lock while it decodes, so that one call for 16 MiB would stop
-the event loop for as long as it takes.
+The event loop decodes a small body as a whole. A thread reads a large body document by document. msgspec holds the GIL
+while it decodes, so one call for 16 MiB would block the event loop for its whole duration.
 """
 
 import asyncio
@@ -21,19 +20,19 @@ from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
 
 WHOLE_BYTES: Final = 32 << 10
-"""Bodies up to this size are read in the event loop: 2,700 empty documents, the worst of them, take about 20 ms."""
+"""Bodies up to this size are read in the event loop. The worst case, 2,700 empty documents, takes about 20 ms."""
 
-# A character of JSON has at most twelve bytes: two escapes of a surrogate pair.
+# A character takes at most twelve bytes of JSON: the two escapes of a surrogate pair.
 _BYTES_PER_CHARACTER: Final = 12
-# Names, punctuation and white space of a document.
+# Bytes of a document's JSON for names, punctuation and white space.
 _OVERHEAD_BYTES: Final = 16 << 10
-# Python's objects around the values of a document; an estimate.
+# Estimated size of the Python objects around a document's values.
 _OBJECT_BYTES: Final = 500
 _HOLD_EVERY: Final = 64
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``DocumentInput`` whose metadata is still JSON, so that its numbers can be kept as they were sent."""
+    """``DocumentInput`` with its metadata still as JSON, so that numbers can be stored exactly as sent."""
 
     text: str
     id: str | None = None
@@ -52,18 +51,18 @@ _values = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _value = msgspec.json.Decoder(MetadataValue)
 
 Hold = Callable[[int], None]
-"""Told how many bytes the documents read so far hold; may raise OverBudget."""
+"""Called with the number of bytes that the documents read so far take; may raise OverBudget."""
 
 
 class IngestReader:
-    """Reads bodies, at most one large one at a time; one event loop owns it."""
+    """Reads bodies, at most one large body at a time; one event loop owns it."""
 
     def __init__(self, limits: RequestLimits, *, timeout: float) -> None:
         """Make the reader.
 
         Args:
-            limits: what a request may hold.
-            timeout: seconds that a large body may take, its wait for others included.
+            limits: limits of a request.
+            timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
         self._limits = limits
         self._timeout = timeout
@@ -73,13 +72,13 @@ class IngestReader:
         """Return the collection and the documents of an ingest.
 
         Args:
-            body: JSON.
-            lease: holds the body's bytes. It holds what the documents take when this returns, and is theirs.
+            body: the body, which must be JSON.
+            lease: holds the body's bytes. When this returns, it holds the size of the documents and belongs to them.
 
         Raises:
-            InvalidMessage, InvalidRequest: names the field, with the document's place, and the limit.
-            OverBudget: the documents take more memory than is left for requests.
-            DeadlineExceeded: the body was not read in time.
+            InvalidMessage, InvalidRequest: the body is not valid; the error names the document, field and limit.
+            OverBudget: the documents take more memory than the budget has left.
+            DeadlineExceeded: reading the body took too long.
         """
         if len(body) <= WHOLE_BYTES:
             collection, documents = read_ingest(body, self._limits)
@@ -97,7 +96,7 @@ class IngestReader:
 
 
 def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: None) -> tuple[str, list[NewDocument]]:
-    """Return the collection and the documents of an ingest; raises as ``IngestReader.read`` does."""
+    """Return the collection and the documents of an ingest; raises the same errors as ``IngestReader.read``."""
     slices = find_array(body, "documents", limits.documents) if len(body) > WHOLE_BYTES else None
     if slices is None:
         message = decode_json(body, _ingest)
@@ -147,14 +146,14 @@ def _read_metadata(raw: bytes, place: str) -> Metadata:
     try:
         return decode_json(raw, _metadata, at=place)
     except InvalidMessage:
-        # msgspec does not name the key whose value is wrong: each value is decoded by itself to find it.
+        # msgspec does not name the key of an invalid value. Decode each value by itself to find it.
         for key, value in decode_json(raw, _values, at=place).items():
             decode_json(bytes(value), _value, at=f"{place}.{cut(key)}")
         raise
 
 
 def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
-    """Return whether a number would not come back as it was sent: it has more digits than a double keeps."""
+    """Return whether a float would lose digits, because it has more than a double can hold."""
     if not any(isinstance(value, float) for value in metadata.values()):
         return False
     lossy = False
@@ -164,7 +163,7 @@ def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
         value = float(text)
         try:
             lossy = lossy or Decimal(text) != Decimal(repr(value))
-        except InvalidOperation:  # an exponent that no number has here: kept as it was sent
+        except InvalidOperation:  # Decimal rejects the exponent; store the number as sent
             lossy = True
         return value
 

@@ -1,4 +1,4 @@
-"""The OpenAPI document of the gateway, made from the contract's structs and the limits in force."""
+"""Generates the gateway's OpenAPI document from the contract's structs and the configured limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,7 +18,8 @@ _REFERENCE: Final = "#/components/schemas/{name}"
 Schema = dict[str, Any]
 
 _COLLECTION: Final = {"type": "string", "pattern": COLLECTION_PATTERN}
-# Patterns are ECMA 262's, as JSON schema has them. ``\\s`` is not Python's white space there, so that is spelt out.
+# JSON Schema uses the regular expressions of ECMA 262. Their ``\\s`` differs from Python's white space, which is
+# therefore spelled out.
 _WHITE_SPACE: Final = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
 _NOT_BLANK: Final = f"[^{_WHITE_SPACE}]"
 _NO_NUL: Final = {"not": {"pattern": r"\u0000"}}
@@ -26,7 +27,7 @@ _NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f]+$"
 _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%5[cC])"
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
-"""Of a document that is to be stored, or that a path names."""
+"""Schema of the id of a new document, or of a document in a path."""
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 
 
@@ -46,7 +47,7 @@ class _Operation:
     operation_id: str
     summary: str
     reply: Any
-    """Type of the reply; the media type itself where it is no JSON."""
+    """Type of the reply; for a reply that is not JSON, its media type as a string."""
     errors: tuple[int, ...]
     status: int = 200
     request: Any = None
@@ -64,7 +65,7 @@ _IN_PATH: Final = _Parameter(
 )
 _IN_QUERY: Final = _Parameter("id", "query", "Id of the document.", _DOCUMENT_ID)
 _DOCUMENT_PATH: Final = "/v1/collections/{collection}/documents"
-# Where a path has a parameter there is a 404: a name with a slash or a line end in it is another path.
+# Every path with a parameter can answer 404: a name with a slash or a line end makes it a different path.
 _READ: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _OPERATIONS: Final = (
@@ -171,7 +172,7 @@ _OPERATIONS: Final = (
 
 
 def document(limits: RequestLimits) -> dict[str, Any]:
-    """Return the document, in OpenAPI 3.1, with the limits that requests have to keep."""
+    """Return the OpenAPI 3.1 document with these limits."""
     types: list[Any] = [ErrorReply]
     for operation in _OPERATIONS:
         types += [kind for kind in (operation.request, operation.reply) if isinstance(kind, type)]
@@ -209,7 +210,7 @@ def _describe(operation: _Operation, references: Mapping[Any, Schema]) -> dict[s
             **{str(code): refused for code in operation.errors},
         },
     }
-    if operation.operation_id == "health":  # a gateway that cannot start tells so in the same shape
+    if operation.operation_id == "health":  # a gateway that cannot start replies in the same format
         described["responses"]["503"] = {"description": "It cannot serve.", "content": content}
     if operation.security:
         described["security"] = list(operation.security)
@@ -230,7 +231,7 @@ def _describe(operation: _Operation, references: Mapping[Any, Schema]) -> dict[s
 
 
 def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
-    """Add to the schemas what the types do not say: the settings' limits, and the rules of names and texts."""
+    """Add the rules that the types do not express: the configured limits, and the patterns of names and texts."""
     search = components["SearchRequest"]["properties"]
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
@@ -250,7 +251,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
 
 
 def _forbid_nul(schema: Schema) -> None:
-    """Forbid U+0000 in the strings of a schema that is a choice of types, and in those of its arrays."""
+    """Forbid U+0000 in the strings of an ``anyOf`` schema, including strings in arrays."""
     for choice in schema["anyOf"]:
         if choice.get("type") == "string":
             choice.update(_NO_NUL)

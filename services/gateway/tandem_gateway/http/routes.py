@@ -1,4 +1,4 @@
-"""The gateway's routes: bytes in, a use case, bytes out."""
+"""The gateway's routes. Each handler decodes a request, calls a use case and encodes the reply."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -29,21 +29,28 @@ from tandem_gateway.http.clock import now, rfc3339
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.search_reply import write_search_reply
-from tandem_gateway.metrics import CONTENT_TYPE as METRICS_TYPE
-from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
+from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 
 _encoder = msgspec.json.Encoder()
 _search_decoder = msgspec.json.Decoder(SearchRequest)
 
-# The rest of the memory for requests is left to searches and their answers.
+# Share of the memory budget that ingests may use; the rest is reserved for searches and their answers.
 _INGEST_SHARE: Final = 0.75
 
 
 @dataclass(frozen=True, slots=True)
 class BodyLimits:
-    """Bytes that bodies may have: an ingest's, a search's and that of its answer; and the memory of all together."""
+    """Maximum sizes of bodies, in bytes, and the memory budget of all requests together.
+
+    Attributes:
+        ingest: request body of an ingest.
+        search: request body of a search.
+        answer: response body of a search.
+        memory: the memory budget.
+    """
 
     ingest: int
     search: int
@@ -52,7 +59,7 @@ class BodyLimits:
 
 
 def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reader: IngestReader) -> list[Endpoint]:
-    """Return the endpoints over one gateway, the busiest first."""
+    """Return the endpoints of one gateway, the busiest first."""
 
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
@@ -66,7 +73,7 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
         lease = bodies.memory.lease(_INGEST_SHARE)
         body = await read_body_of(scope, receive, bodies.ingest, lease)
         collection, documents = await reader.read(body, lease)
-        del body, lease  # the documents have what they need, and hold the memory for as long as they are there
+        del body, lease  # frees the body; the documents hold the lease for as long as they exist
         record, ids = await ready.ingest.accept(collection, documents)
         return _json(_job(record, None, ids), status=202)
 
@@ -142,12 +149,12 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
 
 
 def _document_of(scope: Scope) -> tuple[str, str]:
-    """Return the collection and the id of the document that a request is about.
+    """Return the collection and the id of the document that a request names.
 
-    The id is the query parameter ``id``, which every client and proxy leaves alone, or the rest of the path.
+    The id is the query parameter ``id``, which clients and proxies do not change, or the rest of the path.
 
     Raises:
-        InvalidRequest: if there is no id, or one whose path another client or proxy would shorten.
+        InvalidRequest: the request has no id, or the path's id has a dot segment, which clients and proxies remove.
     """
     collection: str = scope["path_params"]["collection"]
     doc_id: str | None = scope["path_params"].get("document_id")

@@ -1,4 +1,4 @@
-"""Writes the answer to a search, small ones at once and large ones in a thread."""
+"""Encodes the answer to a search: a small answer in the event loop, a large one in a thread."""
 
 import asyncio
 from typing import Final
@@ -14,7 +14,7 @@ from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.search_pipeline import Answer
 
 _LARGE_CHARS: Final = 256 << 10
-"""An answer of more characters is encoded in a thread, hit by hit: the event loop would stand still meanwhile."""
+"""A thread encodes answers with more characters, hit by hit, because they would block the event loop."""
 
 _encoder = msgspec.json.Encoder()
 _RESULTS: Final = b'"results":[]'
@@ -24,14 +24,14 @@ async def write_search_reply(answer: Answer, started: float, most_bytes: int, me
     """Return an answer as a reply.
 
     Args:
-        answer: is forgotten by the caller when this is called, so that its memory is free once it is encoded.
-        started: what ``clock.now`` returned when the request came.
-        most_bytes: that the reply may have.
-        memory: of all requests; a large reply holds its bytes until it is sent.
+        answer: the answer. The caller should keep no reference, so that its memory is freed once it is encoded.
+        started: value of ``clock.now`` when the request arrived.
+        most_bytes: maximum size of the reply, in bytes.
+        memory: memory budget of all requests; a large reply holds its bytes until it is sent.
 
     Raises:
-        InvalidRequest: if the reply has more than ``most_bytes``.
-        OverBudget: if requests under way hold too much memory.
+        InvalidRequest: the reply is larger than ``most_bytes``.
+        OverBudget: the requests in progress use up the memory budget.
     """
     if sum(len(hit.text) for hit in answer.hits) <= _LARGE_CHARS:
         hits = [_hit(hit) for hit in answer.hits]
@@ -57,10 +57,10 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
 
 
 def _encode_hits(hits: list[Hit], most_bytes: int) -> bytes:
-    """Return hits as JSON with commas between.
+    """Return the hits as JSON, separated by commas.
 
     Raises:
-        InvalidRequest: if they have more than ``most_bytes``; a character may take six bytes of JSON.
+        InvalidRequest: they take more than ``most_bytes``; one character may take six bytes of JSON.
     """
     parts: list[bytes] = []
     size = 0

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 
 from tandem_gateway.index.overlay import ExactOverlay
-from tandem_gateway.records.arrays import Keys
 from tandem_gateway.ports.index import Graph
+from tandem_gateway.records.arrays import Keys
 
 SEARCH_EFFORT = 112
 """Candidates that a graph keeps while it answers a query; see ``Graph.search``."""

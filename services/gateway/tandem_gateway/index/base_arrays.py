@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from tandem_gateway.index.base import Base, Sweep
 from tandem_gateway.index.overlay import ExactOverlay
-from tandem_gateway.records.arrays import Keys
 from tandem_gateway.ports.index import SavedBase
+from tandem_gateway.records.arrays import Keys
 
 
 def save(base: Base) -> SavedBase:

@@ -24,8 +24,8 @@ import numpy as np
 from tandem_gateway.index.base import CHECK_COUNT, CHECK_EFFORT, Base
 from tandem_gateway.index.findable import check_vectors
 from tandem_gateway.index.overlay import ExactOverlay
-from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.ports.index import Graph, GraphFactory
+from tandem_gateway.records.arrays import Keys, Vectors
 
 
 @dataclass(frozen=True, slots=True)

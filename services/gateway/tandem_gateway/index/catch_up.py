@@ -6,11 +6,11 @@ from typing import Protocol
 from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.index import base_arrays
 from tandem_gateway.index.base import Base
+from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
-from tandem_gateway.ports.index import GraphFactory, SnapshotStore
-from tandem_gateway.ports.store import ChangeFeed
 
 _PAGE = 1000
 

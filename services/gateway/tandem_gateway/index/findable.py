@@ -10,8 +10,8 @@ import numpy as np
 
 from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT, Base
 from tandem_gateway.index.overlay import ExactOverlay
-from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.ports.index import Graph
+from tandem_gateway.records.arrays import Keys, Vectors
 
 # A graph compares vectors in float16. Its scores differ from the exact scores by less than this; measured mean: 2e-5.
 _GRAPH_MARGIN: Final = 3e-4

@@ -1,15 +1,15 @@
 """The one thread that owns the indexes: it follows the store and answers searches.
 
-usearch's removals, loads and saves take no lock and must never run concurrently with a search. One thread, and a lock
-for the exception below, make all access serial. A whole batch of queries is one hop to this thread, which searches and
-then reads the hits' rows from the store.
+usearch's removals, loads and saves take no lock and must never run concurrently with a search. This thread therefore
+makes all access to the indexes serial. A whole batch of queries is one hop to the thread, which searches and then reads
+the hits' rows from the store.
 
 Before each batch the thread asks the store for new commits. A search therefore finds every change that was acknowledged
 before the search began.
 
 The hop to the thread and back takes longer than a search of a small collection whose rows are cached. While the thread
-is idle, the event loop therefore runs such a search itself. If only rows are missing, the thread reads them and does
-not search again.
+is idle, the event loop therefore runs such a search itself, under a lock. If only rows are missing, the thread reads
+them and does not search again.
 """
 
 import asyncio
@@ -27,11 +27,12 @@ from tandem_gateway.errors import GatewayError, NotReady, for_log
 from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
-from tandem_gateway.index.indexes import Answer, Found, Indexes, IndexState, VectorQuery
+from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.index import SnapshotManifest
 
 log = logging.getLogger(__name__)
 

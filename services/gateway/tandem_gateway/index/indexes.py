@@ -6,9 +6,7 @@ Nothing here is safe for threads; ``index.thread`` sees to it that one at a time
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
-import msgspec
 import numpy as np
 
 from tandem_gateway.answers import AnswerLimits
@@ -16,26 +14,22 @@ from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
     InvalidRequest,
-    NoSnapshotYet,
     NotFound,
     Overloaded,
-    SnapshotOutdated,
-    SnapshotUnusable,
     TooManyBytes,
 )
 from tandem_gateway.index import catch_up
-from tandem_gateway.index import snapshot_update
 from tandem_gateway.index.base import Base
-from tandem_gateway.index.findable import Candidates, FindableIndex
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.followed import FollowedIndex, following, restored_base
 from tandem_gateway.index.hydration import DocumentCache, score
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
+from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.documents import CollectionRecord, LiveDocument
 from tandem_gateway.records.index import SnapshotManifest
-from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.records.search import Hit, Hits
-from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.search import Hit
 
 log = logging.getLogger(__name__)
 
@@ -43,68 +37,6 @@ log = logging.getLogger(__name__)
 _MAX_REPEATS = 3
 # Of documents that were hits lately; a row from memory costs a tenth of one from the store, with its checksum.
 _KEPT_BYTES = 4 << 20
-# A start that finds more changes than this since the last snapshot builds the graph before it serves: until then each
-# query would be compared with all of them.
-_MOST_NEW_AT_START = 20_000
-
-
-class VectorQuery(msgspec.Struct, frozen=True):
-    """One query; ``vector`` is ``(dim,) float32`` of unit length."""
-
-    collection: str
-    vector: Vectors
-    fingerprint: str
-    top_k: int
-
-
-@dataclass(frozen=True, slots=True)
-class IndexState:
-    """How a collection's index is, for metrics and the decision to take a snapshot."""
-
-    collection_id: int
-    collection: str
-    count: int
-    """Vectors that it finds."""
-    exact: int
-    """Of these, the ones that each query is compared with one by one."""
-    new: int
-    """Of these, the ones that belong into a graph and came after the snapshot that is in use."""
-    strays: int
-    """Vectors that the first graph does not find, and that something else does."""
-    unproven: int
-    """See ``index.base.Sweep.unproven``."""
-    position: int
-    """Number of the last change that it holds."""
-    saved: int
-    """Number of the last change that its snapshot holds; 0 if it has none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """Candidates of queries, found before their rows were read.
-
-    Attributes:
-        candidates: of each query, or the error that concerns it alone.
-        version: of the indexes that were searched; they hold for that version only.
-        started: ``time.monotonic()`` when the search began.
-    """
-
-    candidates: list[Candidates | GatewayError]
-    version: int
-    started: float
-
-
-@dataclass(slots=True)
-class _FollowedIndex:
-    """A collection's index, and where it stands."""
-
-    index: FindableIndex
-    position: Position
-    saved: int = 0
-
-
-Answer = Hits | GatewayError
-"""A query's hits by descending score, or the error that concerns it alone."""
 
 
 class Indexes:
@@ -121,11 +53,13 @@ class Indexes:
         self._places = places
         self._limits = limits
         self._on_search = on_search
-        self._followed: dict[int, _FollowedIndex] = {}
+        self._followed: dict[int, FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._rows = DocumentCache(_KEPT_BYTES)
+        self._seen: int | None = None
+        """The store's version that the indexes have caught up with; None if they may be behind."""
         self._version = 0
-        """Grows with everything that changes what a search finds."""
+        """Grows with every change of an index."""
 
     @property
     def _feed(self) -> ChangeFeed:
@@ -151,8 +85,8 @@ class Indexes:
 
     def _load(self, record: CollectionRecord, notices: list[str]) -> None:
         started = time.monotonic()
-        base, position, origin = self._restored(record, notices)
-        followed = self._following(record, base, position)
+        base, position, origin = restored_base(self._places, record, notices)
+        followed = following(self._feed, record, base, position)
         self._followed[record.collection_id] = followed
         log.info(
             "index loaded",
@@ -167,56 +101,6 @@ class Indexes:
                 "seconds": round(time.monotonic() - started, 3),
             },
         )
-
-    def _restored(self, record: CollectionRecord, notices: list[str]) -> tuple[Base | None, Position | None, str]:
-        """Return the base to begin with, its position, and where it comes from."""
-        places = self._places
-        try:
-            manifest = places.snapshots.manifest(record.collection_id)
-            catch_up.check_manifest(manifest, places.feed, record)
-            if record.live - manifest.count <= _MOST_NEW_AT_START:
-                base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
-                return base, Position(manifest.position, manifest.position), "snapshot"
-        except NoSnapshotYet:
-            pass
-        except SnapshotUnusable as reason:
-            line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
-            notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
-        if record.live <= _MOST_NEW_AT_START:
-            return None, None, "store"
-        return (*self._build(record), "store")
-
-    def _build(self, record: CollectionRecord) -> tuple[Base | None, Position | None]:
-        """Build a base before the gateway serves; save it, if that is possible."""
-
-        def say(line: str) -> None:
-            log.info("building an index", extra={"progress": line})
-
-        places = self._places
-        try:
-            built, base = snapshot_update.update_snapshot(places, record, say=say)
-        except OSError as error:
-            log.error("an index could not be saved", extra={"collection": record.name, "error": str(error)})
-            return None, None
-        if built is None or not built.graph or base is None:
-            return None, None
-        manifest = places.snapshots.manifest(record.collection_id)
-        return (
-            catch_up.load(places.snapshots, places.factory, manifest, writable=False),
-            Position(manifest.position, manifest.position),
-        )
-
-    def _following(self, record: CollectionRecord, base: Base | None, position: Position | None) -> _FollowedIndex:
-        """Return an index of a base that has caught up with the store."""
-        assert record.dim is not None
-        while True:
-            if base is None or position is None:
-                followed = _FollowedIndex(FindableIndex(record.dim), catch_up.beginning(self._feed))
-            else:
-                followed = _FollowedIndex(FindableIndex(record.dim, base), position, position.added)
-            if catch_up.catch_up(followed.index, followed.position, self._feed, record) is not None:
-                return followed
-            base = None
 
     def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> None:
         """Take a collection's index from a new snapshot.
@@ -234,7 +118,7 @@ class Indexes:
                 catch_up.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
                 self._version += 1
-                self._followed[collection_id] = self._following(record, base, position)
+                self._followed[collection_id] = following(self._feed, record, base, position)
 
     def state(self) -> list[IndexState]:
         """Return how each index is."""
@@ -256,8 +140,9 @@ class Indexes:
         ]
 
     def follow(self) -> bool:
-        """Bring every index up to date, and return whether there was news."""
-        if not self._feed.has_news():
+        """Bring every index up to date, and return whether anything was committed since the last time."""
+        version = self._feed.version()
+        if version == self._seen:
             return False
         self._version += 1
         try:
@@ -270,13 +155,14 @@ class Indexes:
                     continue
                 followed = self._followed.get(record.collection_id)
                 if followed is None or self._catch_up(followed, record) is None:
-                    self._followed[record.collection_id] = self._following(record, None, None)
+                    self._followed[record.collection_id] = following(self._feed, record, None, None)
         except BaseException:
-            self._feed.news_not_taken()
+            self._seen = None
             raise
+        self._seen = version
         return True
 
-    def _catch_up(self, followed: _FollowedIndex, record: CollectionRecord) -> int | None:
+    def _catch_up(self, followed: FollowedIndex, record: CollectionRecord) -> int | None:
         return catch_up.catch_up(followed.index, followed.position, self._feed, record)
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
@@ -304,7 +190,7 @@ class Indexes:
                 break
             # A row was replaced between index and store. Its successor is in the store, though the writer may not have
             # told of it yet.
-            self._feed.news_not_taken()
+            self._seen = None
             self.follow()
         return self._answers(queries, candidates, rows, started)
 
@@ -318,8 +204,7 @@ class Indexes:
         started = time.monotonic()
         if sum(self._size(query.collection) for query in queries) > most:
             return None
-        if self._feed.has_news():
-            self._feed.news_not_taken()
+        if self._feed.version() != self._seen:
             return None
         return Found(self._candidates(queries), self._version, started)
 

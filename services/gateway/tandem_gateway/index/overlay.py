@@ -27,8 +27,8 @@ by about 1e-8. Scores that are equal in these digits tie."""
 # Twice the error of a product in float32, plus the step of a rounded score. A row this far below the last score that
 # counts cannot tie with it.
 _FLOAT32_MARGIN: Final = 3e-6
-# The same for float16. Rounding changes a component by at most 2^-11 of its value. By the Cauchy-Schwarz inequality, the
-# cosine of two unit vectors is then wrong by at most 2 * 2^-11. The 2e-5 allows for rounding in between.
+# The same for float16. Rounding changes a component by at most 2^-11 of its value. By the Cauchy-Schwarz inequality,
+# the cosine of two unit vectors is then wrong by at most 2 * 2^-11. The 2e-5 allows for rounding in between.
 _FLOAT16_MARGIN: Final = 2 * (2 * 2**-11 + 2e-5)
 _FIRST_CAPACITY: Final = 64
 _BLOCK_ROWS: Final = 2048

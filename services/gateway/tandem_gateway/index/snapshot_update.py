@@ -6,16 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
-from tandem_gateway.index import catch_up
-from tandem_gateway.index import base_arrays
+from tandem_gateway.index import base_arrays, catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, BaseBuilder, Sizes
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SNAPSHOT_FORMAT, Saved, SnapshotManifest
-from tandem_gateway.ports.index import GraphFactory, SnapshotStore
-from tandem_gateway.ports.store import ChangeFeed
 
 Print = Callable[[str], None]
 

@@ -9,8 +9,8 @@ import numpy as np
 from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
 from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import SEARCH_EFFORT, Base
-from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.overlay import SCORE_DECIMALS, exact_scores
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.records.arrays import Keys, Vectors

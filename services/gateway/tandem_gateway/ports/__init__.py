@@ -1,1 +1,1 @@
-"""What the use cases need from the outside, as narrow protocols; adapters provide it, tests use fakes."""
+"""Narrow protocols for what the use cases need from the outside. Adapters implement them; tests use fakes."""

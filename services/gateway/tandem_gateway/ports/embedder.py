@@ -1,17 +1,10 @@
-"""The embedder: one, or a pool of replicas."""
+"""Ports to the embedder: a single one, or a pool of replicas."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-import numpy as np
-import numpy.typing as npt
+from collections.abc import Sequence
+from typing import Protocol
+
 from tandem_contract.embed import Kind, Priority
-from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
 from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
 
 
 class Embedder(Protocol):
@@ -19,50 +12,51 @@ class Embedder(Protocol):
 
     @property
     def replicas(self) -> int:
-        """How many take calls now, 1 at the least: what one of them can do at a time, so many can do so often."""
+        """Number of embedders in rotation, at least 1. Multiply a per-embedder concurrency limit by it."""
         ...
 
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
-        """Return one vector a text, in order.
+        """Return one vector per text, in order.
 
         Args:
             texts: at least one.
             kind: document or query; a model may treat them differently.
             priority: lane of the embedder's queue.
-            timeout: seconds after which the call ends, whatever happens.
-            fingerprint: of the model that is wanted, where that is one and known. It is a wish: the answer's own
-                fingerprint says what came.
+            timeout: deadline of the whole call, in seconds.
+            fingerprint: preferred model, if the caller knows one. Only a routing hint: check
+                ``Embeddings.fingerprint`` for the model that answered.
 
         Raises:
-            EmbedderError: unavailable, rejected or broken, see ``tandem_gateway.errors``.
+            EmbedderError: the embedder is unavailable, rejected the texts or is broken; see
+                ``tandem_gateway.errors``.
             Overloaded: the embedder's queue is full.
-            DeadlineExceeded: the time is over.
+            DeadlineExceeded: no answer came within ``timeout``.
         """
         ...
 
     async def ready(self, *, timeout: float) -> bool:
-        """Return whether an embedder answers within ``timeout`` seconds and says that it is ready."""
+        """Return whether an embedder reports that it is ready within ``timeout`` seconds."""
         ...
 
 
 class EmbedderPool(Embedder, Protocol):
-    """Embedders that stand in for each other."""
+    """Interchangeable embedders behind one name."""
 
     @property
     def up(self) -> bool:
-        """Whether any of them is believed to answer."""
+        """Whether at least one replica is in rotation."""
         ...
 
     def serves(self, fingerprint: str) -> bool:
-        """Return whether one that takes calls is known to have the model of that fingerprint."""
+        """Return whether a replica in rotation is known to serve the model with this fingerprint."""
         ...
 
     def state(self) -> PoolState:
-        """Return how the pool and each of its replicas is."""
+        """Return the state of the pool and of each replica."""
         ...
 
     async def follow_names(self) -> None:
-        """Keep the replicas what the pool's names lead to; runs for ever, or ends if there is no name."""
+        """Keep the replicas in step with DNS. Runs until cancelled; returns at once if the pool has no names."""
         ...

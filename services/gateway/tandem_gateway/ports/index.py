@@ -1,68 +1,66 @@
-"""Graphs and snapshots of the vector index."""
+"""Ports for the graphs and the snapshots of the vector index."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
+
 import numpy as np
 import numpy.typing as npt
-from tandem_contract.embed import Kind, Priority
+
 from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
-from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.index import Saved, SnapshotManifest
 
 
 class Graph(Protocol):
     """An approximate nearest-neighbour index over unit vectors; used by one thread at a time.
 
-    It may not find a vector that it holds, even where the query is that vector: see ``index.base``.
+    A search may miss a vector that the graph holds, even if the query equals that vector; see ``index.base``.
     """
 
     @property
     def dim(self) -> int:
-        """Length of its vectors."""
+        """Dimension of the vectors."""
         ...
 
     def __len__(self) -> int:
-        """Return how many vectors it holds."""
+        """Return the number of vectors in the graph."""
         ...
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add vectors ``(n, dim) float32`` under keys that are not there yet; a graph that is mapped takes none."""
+        """Add vectors, ``(n, dim) float32``, under new keys. A memory-mapped graph is read-only."""
         ...
 
     def search(self, queries: Vectors, count: int, effort: int) -> list[dict[int, float]]:
-        """Return for each query up to ``count`` keys with their cosines, nearest first.
+        """Return up to ``count`` keys with their cosines for each query, nearest first.
 
         Args:
             queries: ``(m, dim) float32``, rows of unit length.
-            count: results at most.
-            effort: candidates that are kept on the way, at least ``count``: more find more and take longer. What one
-                effort finds, a larger one finds as well.
+            count: maximum number of results per query.
+            effort: candidates that the search keeps (HNSW's ``ef``), at least ``count``. A larger effort finds more
+                and takes longer. It also finds every result that a smaller effort finds.
         """
         ...
 
     def contains(self, keys: Keys) -> npt.NDArray[np.bool_]:
-        """Return which of the keys are there."""
+        """Return for each key whether the graph has it."""
         ...
 
     def keys(self) -> Keys:
-        """Return every key, in no order."""
+        """Return every key, in no particular order."""
         ...
 
     def vectors(self, keys: Keys) -> Vectors:
-        """Return the vectors of keys that are there, ``(n, dim) float32``, with the precision that is stored."""
+        """Return the vectors of existing keys, ``(n, dim) float32``, at the precision that the graph stores."""
         ...
 
     def save(self, path: Path) -> None:
-        """Write it to a file."""
+        """Write the graph to a file."""
         ...
 
 
 class GraphFactory(Protocol):
-    """Makes graphs."""
+    """Creates and loads graphs."""
 
     def create(self, dim: int) -> Graph:
         """Return an empty graph."""
@@ -71,80 +69,80 @@ class GraphFactory(Protocol):
     def load(self, path: Path, dim: int, *, writable: bool) -> Graph:
         """Return the graph in a file that ``Graph.save`` wrote.
 
-        The file must have been verified: the library may crash on a damaged one.
+        Verify the file's checksum first: the library may crash on a damaged file.
 
         Args:
-            path: of the file.
-            dim: length of its vectors.
-            writable: read it into memory, so that it can be added to; otherwise the file is mapped, which takes no
-                time, and must not change while the graph is there.
+            path: path of the file.
+            dim: dimension of the vectors.
+            writable: true reads the file into memory, so that vectors can be added. False maps the file, which takes
+                no time; the file must then not change while the graph is in use.
 
         Raises:
-            ValueError: if the file is no such graph or has another dim.
+            ValueError: the file is not such a graph or has another dimension.
         """
         ...
 
     def description(self) -> str:
-        """Return library, version, number type and parameters: a snapshot of another description is not loaded."""
+        """Return library, version, number type and parameters. A snapshot with another description is not loaded."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class SavedBase:
-    """A base as it is saved: its graphs, and arrays by name."""
+    """A base in its saved form: its graphs, and its arrays by name."""
 
     graphs: list[Graph]
     arrays: dict[str, npt.NDArray[Any]]
 
 
 class SnapshotStore(Protocol):
-    """Where the bases of indexes are kept."""
+    """Stores the bases of the indexes, one snapshot per collection."""
 
     def manifest(self, collection_id: int) -> SnapshotManifest:
-        """Return what a collection's snapshot holds.
+        """Return the manifest of a collection's snapshot.
 
         Raises:
-            SnapshotUnusable: if there is none, or it is damaged.
+            SnapshotUnusable: there is no snapshot, or its manifest is damaged.
         """
         ...
 
     def load(self, manifest: SnapshotManifest, factory: GraphFactory, *, writable: bool) -> SavedBase:
-        """Return the base in a snapshot, verified.
+        """Verify a snapshot's files and return its base.
 
         Args:
-            manifest: of the snapshot.
-            factory: loads its graphs.
+            manifest: manifest of the snapshot.
+            factory: loads the graphs.
             writable: see ``GraphFactory.load``.
 
         Raises:
-            SnapshotUnusable: if a file is missing or damaged, or made by another version of the library.
+            SnapshotUnusable: a file is missing or damaged, or another version of the library wrote the graphs.
         """
         ...
 
     def publish(self, base: SavedBase, manifest: SnapshotManifest) -> SnapshotManifest:
-        """Save a base as the collection's snapshot and return its manifest, completed.
+        """Save a base as the collection's snapshot and return the completed manifest.
 
         Raises:
-            OSError: if it cannot be written; the former snapshot is untouched.
+            OSError: the snapshot cannot be written. The previous snapshot is untouched.
         """
         ...
 
     def remove(self, collection_id: int) -> None:
-        """Remove a collection's snapshot, if there is one."""
+        """Delete a collection's snapshot, if it has one."""
         ...
 
     def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
-        """Remove the snapshots of collections that are not among these, and return their folders' names."""
+        """Delete snapshot folders whose collection is not in ``collection_ids``; return the folders' names."""
         ...
 
 
 class SnapshotHelper(Protocol):
-    """Saves the indexes of the running gateway, beside it."""
+    """Saves the indexes of the running gateway, outside the gateway's process."""
 
     async def run(self) -> list[Saved]:
-        """Save what has changed, and return what was saved.
+        """Save every index that has changed, and return what was saved.
 
         Raises:
-            StorageUnavailable: if it could not be saved; the former snapshots are untouched.
+            StorageUnavailable: the indexes could not be saved. The previous snapshots are untouched.
         """
         ...

@@ -1,43 +1,38 @@
-"""Keyword search."""
+"""Port for keyword search."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.embed import Kind, Priority
-from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
-from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
+from typing import Protocol
+
 from tandem_gateway.records.search import Hit
-from tandem_gateway.ports.store import DocumentStore
 
 
 class LexicalIndex(Protocol):
-    """Finds documents by their words, without an embedder; a cache that follows the store by itself."""
+    """Finds documents by their words, without an embedder.
+
+    The index is a cache derived from the store. It follows the store by itself.
+    """
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
-        """Return the documents that have words of the query, by descending BM25 score, with a lease on their memory.
+        """Return the documents that contain words of the query, by descending BM25 score.
 
-        ``tandem_gateway.analysis`` says what a word is. Scores are positive, and comparable among the hits of one
-        search only. Of hits with the same score the one that was stored first comes first. Besides the documents that
-        have a vector it finds those that wait for their first; of a document whose newer version waits, the older, as
-        dense search does. A query without a word has no hits.
+        The hits hold a lease on the memory that they take. ``tandem_gateway.analysis`` defines what a word is; a
+        query without words has no hits. Scores are positive. They are comparable only within one search. Among hits
+        with the same score, the document stored first comes first.
+
+        Keyword search also finds new documents that still wait for their vector. If a newer version of a document
+        waits, keyword search finds the older version, as vector search does.
 
         Args:
-            collection: its name.
-            query: what a person typed; nothing in it is syntax.
-            top_k: hits at the most.
-            timeout: seconds after which the search ends, whatever happens.
+            collection: name of the collection.
+            query: plain text; no character in it is query syntax.
+            top_k: maximum number of hits.
+            timeout: deadline of the search, in seconds.
 
         Raises:
-            NotFound: if there is no such collection.
-            NotReady: while the index is being built.
-            InvalidRequest: the documents found have more bytes than an answer may have.
-            Overloaded: if as many searches as allowed wait already, or there is no memory left for the answer.
-            DeadlineExceeded: the time is over.
-            StorageUnavailable, StorageCorrupt: as those of ``DocumentStore``.
+            NotFound: the collection does not exist.
+            NotReady: the index is being built.
+            InvalidRequest: the documents found exceed the size limit of an answer.
+            Overloaded: the search queue is full, or the memory for answers is used up.
+            DeadlineExceeded: the search took longer than ``timeout``.
+            StorageUnavailable, StorageCorrupt: as in ``DocumentStore``.
         """
         ...

@@ -1,151 +1,155 @@
 """The document store, which is the source of truth, and the feed of its changes."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.embed import Kind, Priority
-from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, LiveDocument, NewDocument, PendingBatch
-from tandem_gateway.records.embedders import Embeddings, PoolState
-from tandem_gateway.records.index import Changes, Saved, SnapshotManifest
-from tandem_gateway.records.search import Hit
+from collections.abc import Collection, Sequence
+from typing import Protocol
+
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.documents import (
+    CollectionRecord,
+    DocumentView,
+    EmbeddedBatch,
+    JobRecord,
+    LiveDocument,
+    NewDocument,
+    PendingBatch,
+)
+from tandem_gateway.records.index import Changes
 
 
 class DocumentStore(Protocol):
-    """The truth: documents, jobs and collections. What a method returned from is on disk.
+    """The source of truth for documents, jobs and collections. A write is on disk when its method returns.
 
-    Every method may raise StorageUnavailable and StorageCorrupt; those that write, Overloaded.
+    Every method may raise StorageUnavailable and StorageCorrupt. Methods that write may also raise Overloaded.
     """
 
     @property
     def write_failure(self) -> str | None:
-        """Why the last write failed, if it did: the disk is full, or whatever else keeps writes from it."""
+        """Why the last write failed (a full disk, for example); None if it succeeded."""
         ...
 
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
         """Store documents to be embedded, and a job that counts them.
 
-        A document whose newest version has the same content counts as unchanged at once. One whose id has an older
-        version replaces it when its own vector is there; until then search finds the older.
+        A document whose newest version has the same content counts as unchanged at once. A changed document replaces
+        the older version once its own vector is stored; until then search finds the older version.
 
         Raises:
-            InvalidRequest: if the collection is new and there are as many as allowed already.
-            Overloaded: if too many documents wait to be embedded.
+            InvalidRequest: the collection is new and the limit on collections is reached.
+            Overloaded: too many documents wait to be embedded.
         """
         ...
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
-        """Return up to ``limit`` documents without a vector, of one collection, with row numbers over ``after``.
+        """Return up to ``limit`` documents without a vector, of one collection, with row numbers above ``after``.
 
-        They are fewer if their texts would make a body larger than an embedder takes.
+        The batch is smaller if its texts would exceed the body size that an embedder accepts.
 
         Args:
-            after: row number to start behind.
-            limit: documents at the most.
-            without: ids of collections to pass over.
+            after: last row number to skip.
+            limit: maximum number of documents.
+            without: ids of collections to skip.
         """
         ...
 
     async def complete(self, batch: EmbeddedBatch) -> int:
-        """Give documents their vectors and return how many; one replaced or deleted meanwhile is passed over.
+        """Store the vectors of a batch and return how many documents got one.
+
+        Documents that were replaced or deleted since the batch was read are skipped.
 
         Raises:
-            FingerprintMismatch: if the collection's vectors are of another fingerprint; nothing is written.
+            FingerprintMismatch: the collection is pinned to another fingerprint. Nothing is written.
         """
         ...
 
     async def fail(self, row_id: int, error: str) -> None:
-        """Give up a pending document: it leaves the store, its jobs name it and why."""
+        """Mark a pending document as failed: delete it, and record its id and the error in its jobs."""
         ...
 
     async def delete(self, collection: str, doc_id: str) -> bool:
-        """Delete a document in all its versions, and return whether there was one."""
+        """Delete all versions of a document, and return whether it existed."""
         ...
 
     async def delete_collection(self, collection: str) -> bool:
-        """Delete a collection with all its documents, and return whether there was one."""
+        """Delete a collection with all its documents, and return whether it existed."""
         ...
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
-        """Return a document's newest version."""
+        """Return the newest version of a document; None if there is none."""
         ...
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job."""
+        """Return a job; None if there is none."""
         ...
 
     async def collections(self) -> list[CollectionRecord]:
-        """Return every collection, by name."""
+        """Return all collections, ordered by name."""
         ...
 
     async def forget_tombstones(self, collection_id: int, upto: int) -> int:
-        """Drop the traces of removals up to a change number which the collection's snapshot has reached."""
+        """Delete a collection's tombstones up to a change number that its snapshot already covers.
+
+        Returns:
+            How many were deleted.
+        """
         ...
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop jobs that finished before ``before`` (seconds since the epoch), and those over the store's limit.
+        """Delete jobs that finished before ``before`` (seconds since the epoch), and those over the store's limit.
 
         Returns:
-            How many were dropped. Jobs that are not finished stay.
+            How many were deleted. Unfinished jobs stay.
         """
         ...
 
 
 class ChangeFeed(Protocol):
-    """A reader's view of the store, for the one thread that owns the indexes; its calls block.
+    """A read-only view of the store for the thread that owns the indexes. Its calls block.
 
     Every method may raise StorageUnavailable and StorageCorrupt.
     """
 
-    def has_news(self) -> bool:
-        """Return whether anything may have been committed since this was last called; cheap."""
-        ...
-
-    def news_not_taken(self) -> None:
-        """Let ``has_news`` answer true again: what it told of could not be applied."""
+    def version(self) -> int:
+        """Return a number that differs after each commit; cheap. The caller compares it with the one it saw last."""
         ...
 
     def store_id(self) -> str:
-        """Return the store's random id: a snapshot taken of another store is none of this one."""
+        """Return the store's random id. A snapshot with another id belongs to another store."""
         ...
 
     def collections(self) -> list[CollectionRecord]:
-        """Return every collection."""
+        """Return all collections."""
         ...
 
     def last_change(self) -> int:
-        """Return the number of the last change."""
+        """Return the highest change number."""
         ...
 
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
-        """Return the changes of a collection that has a dim.
+        """Return the changes of a collection whose dimension is known.
 
         Args:
-            collection: as ``collections`` gave it.
-            after: additions with a higher number are given, oldest first.
-            removals_after: removals with a higher number are given, up to the last addition given.
-            limit: additions at the most.
+            collection: a record that ``collections`` returned.
+            after: return additions with a higher change number, oldest first.
+            removals_after: return removals with a higher change number, up to the last addition returned.
+            limit: maximum number of additions.
 
         Returns:
-            None if the store no longer knows all those removals: the index must be built anew.
+            None if the store has already deleted some of these tombstones; the index must then be rebuilt.
         """
         ...
 
     def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return those of the rows that are there, by row number.
+        """Return the rows that exist, by row number.
 
         Raises:
-            TooManyBytes: if their texts and metadata take more than ``most_bytes``; then no more of them are read.
+            TooManyBytes: their texts and metadata take more than ``most_bytes``. Reading stops at that point.
         """
         ...
 
     def row_ids(self, collection_id: int) -> Keys:
-        """Return the row numbers of all documents that have a vector."""
+        """Return the row numbers of all documents of a collection that have a vector."""
         ...
 
     def close(self) -> None:
-        """Give back what the reader holds."""
+        """Release the reader's resources."""
         ...

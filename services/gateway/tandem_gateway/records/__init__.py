@@ -1,1 +1,1 @@
-"""The records that the store, the index and the use cases pass to each other, by concern."""
+"""Record types that the store, the index and the use cases pass to each other, one module per concern."""

@@ -1,25 +1,19 @@
-"""How much of a text its vector stands for."""
+"""How much of a text its vector represents."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
 
 
 class Coverage(msgspec.Struct, frozen=True, gc=False):
-    """How much of a text its vector stands for."""
+    """How much of a text its vector represents."""
 
     truncated: bool = False
-    """Whether the model saw only the text's beginning."""
+    """Whether the model read only the beginning of the text."""
     unknown: float = 0.0
-    """Share of the tokens that the model's vocabulary lacks, from 0 to 1."""
+    """Share of the text's tokens that are not in the model's vocabulary, from 0 to 1."""
 
     @property
     def unreadable(self) -> bool:
-        """Whether the vector says little of the text: most of its tokens are unknown."""
+        """Whether most of the text's tokens are unknown, so that its vector says little about it."""
         return self.unknown > _UNREADABLE_SHARE
 
 
@@ -27,4 +21,4 @@ _UNREADABLE_SHARE = 0.5
 
 
 WHOLE = Coverage()
-"""The model read all of the text."""
+"""The model read the whole text and knew every token."""

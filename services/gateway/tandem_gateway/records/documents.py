@@ -1,11 +1,10 @@
-"""Documents, collections and jobs on their way into the store and out of it."""
+"""Documents, collections and jobs, as they go into the store and come out of it."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
 from tandem_contract.service.memory import Lease
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
@@ -13,21 +12,21 @@ from tandem_gateway.records.coverage import Coverage
 
 @dataclass(frozen=True, slots=True)
 class NewDocument:
-    """A valid document on its way into the store; ``metadata`` is JSON text."""
+    """A validated document that the store has not accepted yet; ``metadata`` is JSON text."""
 
     doc_id: str
     text: str
     metadata: str
     content_hash: bytes
-    """Hash of text and metadata: equal content under the same id is not embedded again."""
+    """Hash of text and metadata. The store uses it to skip unchanged documents."""
 
 
 class NewDocuments(list[NewDocument]):
-    """The documents of one ingest, with the lease on the memory that they take."""
+    """The documents of one ingest, with a lease on the memory that they take."""
 
     def __init__(self, documents: Iterable[NewDocument], lease: Lease | None = None) -> None:
         super().__init__(documents)
-        # Goes with the documents: a write that its caller no longer waits for still holds both.
+        # The lease lives as long as the documents: a write may outlast the request that waited for it.
         self._lease = lease
 
 
@@ -41,13 +40,13 @@ class PendingDocument:
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """Documents of one collection to be embedded together; empty if nothing waits."""
+    """Documents of one collection, to be embedded in one call; empty if no document is pending."""
 
     collection_id: int
     collection: str
     documents: list[PendingDocument]
     fingerprint: str | None = None
-    """Of the model that the collection is pinned to; None before its first vector."""
+    """Model that the collection is pinned to; None before its first vector."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +59,13 @@ class EmbeddedBatch:
     model: str
     fingerprint: str
     started_at: float
-    """When the batch was sent to the embedder; seconds since the epoch."""
+    """When the gateway sent the batch to the embedder; seconds since the epoch."""
     coverages: Sequence[Coverage] = ()
-    """One a row; empty if the embedder does not say."""
+    """One per row; empty if the embedder does not report coverage."""
 
 
 class LiveDocument(msgspec.Struct, frozen=True):
-    """A document with its vector, as a search hit needs it; ``vector`` is float32, little-endian."""
+    """A searchable document with its vector; ``vector`` is float32, little-endian."""
 
     row_id: int
     doc_id: str
@@ -77,19 +76,19 @@ class LiveDocument(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class DocumentView:
-    """The newest version of a document; ``embedded`` tells whether search already finds this version."""
+    """The newest version of a document; ``embedded`` is true once search finds this version."""
 
     doc_id: str
     text: str
     metadata: str
     embedded: bool
     coverage: Coverage | None = None
-    """Of the newest version; None while it waits, or if its embedder did not say."""
+    """Coverage of the newest version; None while it is pending or if the embedder did not report it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """A collection; model, fingerprint and dim are None until its first vector pins them."""
+    """A collection. The first vector pins model, fingerprint and dim; until then they are None."""
 
     collection_id: int
     name: str
@@ -114,8 +113,8 @@ class JobRecord:
     started_at: float | None
     finished_at: float | None
     truncated: int = 0
-    """Documents whose vector stands for their beginning only."""
+    """Documents whose vector represents only their beginning."""
     unreadable: int = 0
-    """See ``Coverage.unreadable``."""
+    """Documents for which ``Coverage.unreadable`` is true."""
     failures: list[tuple[str, str]] = field(default_factory=list)
-    """(document id, error), the first 100."""
+    """Pairs of document id and error; at most the first 100."""

@@ -1,28 +1,28 @@
-"""What embedders answer, and the state of the replicas."""
+"""Replies of embedders, and the state of their replicas."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
+
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
 
 
 class Embeddings(msgspec.Struct, frozen=True):
-    """An embedder's answer."""
+    """An embedder's reply: one row of ``vectors`` per text."""
 
     vectors: Vectors
     model: str
     fingerprint: str
     coverages: Sequence[Coverage] = ()
-    """One a text; empty if the embedder does not say."""
+    """One per text; empty if the embedder does not report coverage."""
 
 
 ReplicaStatus = Literal["serving", "ejected", "draining"]
-"""It takes calls; it is left out after failures; its name no longer leads to it, and what is in flight ends."""
+"""``serving``: in rotation. ``ejected``: out of rotation after failures. ``draining``: its name no longer resolves to
+it, and it only finishes the calls in flight."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +33,7 @@ class ReplicaState:
     status: ReplicaStatus
     in_flight: int
     fingerprint: str | None
-    """Of its last answer."""
+    """Model of its last reply."""
 
 
 @dataclass(frozen=True, slots=True)

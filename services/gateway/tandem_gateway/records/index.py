@@ -1,24 +1,20 @@
-"""Changes that the index follows, and its snapshots on disk."""
+"""Changes that the index applies, and its snapshots on disk."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
-from tandem_contract.service.memory import Lease
+
 from tandem_gateway.records.arrays import Keys, Vectors
 
-
 SNAPSHOT_FORMAT = 2
-"""1 had one graph, whose vectors were not searched for."""
+"""Format of the snapshots. Format 1 had one graph, and did not check that a search finds each of its vectors."""
 
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What happened to a collection after a change number, up to and including ``upto``.
+    """The changes of a collection after some change number, up to and including ``upto``.
 
-    Keys are never reused, so that removals and additions may be applied in any order, and again.
+    Keys are never reused. Removals and additions may therefore be applied in any order, and more than once.
     """
 
     upto: int
@@ -38,7 +34,7 @@ class SnapshotFile(msgspec.Struct, frozen=True):
 
 
 class SnapshotManifest(msgspec.Struct, frozen=True):
-    """What a snapshot holds, and of what."""
+    """Description of a snapshot: its source, its content and its files."""
 
     format: int
     store_id: str
@@ -47,22 +43,22 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
     fingerprint: str
     dim: int
     description: str
-    """Library, version and parameters, see ``GraphFactory.description``."""
+    """Library, version and parameters; see ``GraphFactory.description``."""
     position: int
-    """Number of the last change that it holds."""
+    """Number of the last change in the snapshot."""
     count: int
-    """Rows that it finds."""
+    """Number of rows that a search in the snapshot finds."""
     unproven: int
     """See ``index.base.Sweep.unproven``."""
     files: list[SnapshotFile]
-    """The graphs, and last the arrays."""
+    """The graphs, followed by the arrays."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A collection whose index needs no change before ``position`` any more.
+    """A collection whose index no longer needs the changes up to ``position``.
 
-    ``graph`` tells whether there is a new snapshot; a collection without a graph has none.
+    ``graph`` is true if a new snapshot was saved. A collection without a graph has no snapshot.
     """
 
     collection_id: int

@@ -1,16 +1,17 @@
 """Search results."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Iterable
+
 import msgspec
-import numpy as np
-import numpy.typing as npt
+
 from tandem_contract.service.memory import Lease
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
-    """A search result; ``score`` is the cosine similarity, or of lexical search BM25; ``metadata`` is JSON text."""
+    """A search result.
+
+    ``score`` is the cosine similarity in vector search and BM25 in keyword search. ``metadata`` is JSON text.
+    """
 
     doc_id: str
     score: float
@@ -19,9 +20,9 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
 
 
 class Hits(list[Hit]):
-    """Hits by descending score, with the lease on the memory that their texts take."""
+    """Hits by descending score, with a lease on the memory that their texts take."""
 
     def __init__(self, hits: Iterable[Hit], lease: Lease | None = None) -> None:
         super().__init__(hits)
-        # Goes with the hits: the memory is given back when the last holder forgets them.
+        # The lease lives as long as the hits: dropping the last reference to them returns the memory to the budget.
         self._lease = lease

@@ -1,1 +1,1 @@
-"""What the gateway does, apart from HTTP, SQL and usearch: each module is one thing that a client can ask for."""
+"""The gateway's operations, independent of HTTP, SQL and usearch."""

@@ -1,9 +1,11 @@
-"""Whether an embedder is worth asking: a circuit breaker as pure functions of its state and the clock.
+"""Circuit breaker for the embedder: pure functions of its state and the clock.
 
-Closed, every search asks it. ``FAILURES`` in a row open it: searches are answered by words at once, instead of each
-waiting for what does not answer. After a pause one search tries it again, unless the probe of its readiness says that
-it is no use; the others do not wait for that one's outcome. A success closes it, which is a new ``Breaker()``. (The
-pattern is Nygard's, "Release It!", 2007, chapter 5.)
+While the breaker is closed, every search calls the embedder. ``FAILURES`` failures in a row open it. While it is open,
+keyword search answers at once, and no search waits for an embedder that does not answer.
+
+After a pause, one search tries the embedder again, unless the readiness probe reports that it is not ready. The other
+searches do not wait for that trial. A success closes the breaker, which is a new ``Breaker()``. The pattern is from
+Nygard, "Release It!" (2007), chapter 5.
 """
 
 from dataclasses import dataclass, replace
@@ -15,39 +17,40 @@ _LONGEST_PAUSE = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """State of the breaker; times are in seconds of the monotonic clock."""
+    """State of the breaker; times are seconds of the monotonic clock."""
 
     failures: int = 0
-    """Searches that failed in a row."""
+    """Number of searches that failed in a row."""
     openings: int = 0
-    """Times that it was opened since the last success."""
+    """Number of times that the breaker opened since the last success."""
     try_at: float | None = None
-    """When the next search may try; None while it is closed."""
+    """Time of the next trial; None while the breaker is closed."""
 
 
 def may_ask(state: Breaker, now: float, *, ready: bool) -> bool:
-    """Return whether a search is to ask the embedder.
+    """Return whether a search may call the embedder.
 
     Args:
-        state: of the breaker.
+        state: state of the breaker.
         now: seconds of the monotonic clock.
-        ready: what the last probe said; it cannot open the breaker, only keep it open.
+        ready: result of the last readiness probe. It can keep the breaker open, but not open it.
     """
     return state.try_at is None or (ready and now >= state.try_at)
 
 
 def trying(state: Breaker, now: float) -> Breaker:
-    """Return the state while one search tries an open breaker: no other does, until its outcome or for a while."""
+    """Return the state during a trial: no other trial starts until it ends, or until the longest pause is over."""
     return replace(state, try_at=now + _LONGEST_PAUSE)
 
 
 def failed(state: Breaker, now: float, *, trial: bool) -> Breaker:
-    """Return the state after a search that got no answer.
+    """Return the state after a search that got no answer from the embedder.
 
     Args:
-        state: of the breaker.
+        state: state of the breaker.
         now: seconds of the monotonic clock.
-        trial: whether it tried the open breaker; others, which began before that opened, say nothing new.
+        trial: whether the search was the trial of an open breaker. Other failures do not count while it is open: those
+            searches began before it opened.
     """
     if state.try_at is not None and not trial:
         return state
@@ -59,5 +62,5 @@ def failed(state: Breaker, now: float, *, trial: bool) -> Breaker:
 
 
 def pause(openings: int) -> float:
-    """Return the seconds for which it stays open: doubled each time, up to a bound."""
+    """Return the seconds for which the breaker stays open; they double with each opening, up to a maximum."""
     return min(_LONGEST_PAUSE, _FIRST_PAUSE * 2.0 ** min(openings - 1, 10))

@@ -1,12 +1,15 @@
-"""Which queries go out together: a pure function of the queue, the calls in flight and the clock.
+"""Coalesces queries into embedder calls: a pure function of the queue, the calls in flight and the clock.
 
-Queries that arrive while calls to the embedder are in flight wait, and go out as one call when there is room. A lone
-query is sent at once. Two rules keep the calls of like size, without which they settle into one large call and a string
-of calls with a single query each, and half of the embedder idle:
+The gateway sends a lone query at once. Queries that arrive while calls are in flight wait in the queue. When there is
+room for another call, they go out together.
 
-- a call takes no more than its share: all that waits or is in flight, divided by the calls allowed;
-- while another call is in flight, less than half a share waits for company, for ``linger`` at the most. The answers to
-  a call reach their clients together, whose next queries arrive together: the first of them must not leave alone.
+Two rules keep the calls similar in size. Without them, the traffic settles into one large call and a string of calls
+with a single query each. Half of the embedder is then idle.
+
+- A call takes at most its share: the queries that wait or are in flight, divided by the number of calls allowed.
+- While another call is in flight, less than half a share waits for more queries, for at most ``linger`` seconds. The
+  answers to a call reach their clients together, so their next queries arrive together. The first of them must not go
+  out alone.
 """
 
 from collections.abc import Sequence
@@ -19,7 +22,7 @@ Q = TypeVar("Q")
 
 
 class Waiting(msgspec.Struct, Generic[Q], frozen=True):
-    """A query in the queue; times are in seconds of the monotonic clock."""
+    """A query in the queue; times are seconds of the monotonic clock."""
 
     query: Q
     arrival: float
@@ -27,7 +30,7 @@ class Waiting(msgspec.Struct, Generic[Q], frozen=True):
 
 
 class InFlight(msgspec.Struct, frozen=True):
-    """Calls that have not returned, and the queries in them."""
+    """Number of calls that have not returned, and of the queries in them."""
 
     calls: int = 0
     queries: int = 0
@@ -35,7 +38,13 @@ class InFlight(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class CoalescingLimits:
-    """Queries in one call, calls at a time to each replica, and the seconds that a query waits for company."""
+    """Limits of coalescing.
+
+    Attributes:
+        batch: maximum number of queries in one call.
+        calls: maximum number of concurrent calls per replica.
+        linger: maximum seconds that a query waits for others while a call is in flight.
+    """
 
     batch: int
     calls: int
@@ -43,26 +52,26 @@ class CoalescingLimits:
 
 
 class Decision(msgspec.Struct, Generic[Q], frozen=True):
-    """What to send now, what has run out of time, and what stays in the queue, each in order of arrival."""
+    """The queries to send now, the expired ones, and the rest of the queue, each in order of arrival."""
 
     send: list[Waiting[Q]]
     expired: list[Waiting[Q]]
     rest: list[Waiting[Q]]
     look_again: float | None = None
-    """When to decide anew, if no call returns and no query arrives before; None if that need not be."""
+    """When to call ``decide`` again if no call returns and no query arrives before; None if there is no such time."""
 
 
 def decide(
     queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits: CoalescingLimits, replicas: int = 1
 ) -> Decision[Q]:
-    """Return what is to be done with the queue.
+    """Decide which queries to send, to expire and to keep.
 
     Args:
-        queue: in order of arrival.
-        in_flight: see ``InFlight``.
+        queue: queries in order of arrival.
+        in_flight: calls that have not returned.
         now: seconds of the monotonic clock.
         limits: see ``CoalescingLimits``.
-        replicas: embedders that share the calls.
+        replicas: number of embedders that share the calls.
     """
     calls = limits.calls * replicas
     expired = [waiting for waiting in queue if waiting.deadline <= now]

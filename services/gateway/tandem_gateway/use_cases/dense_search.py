@@ -1,4 +1,4 @@
-"""Search: queries to vectors, many in one call; vectors to hits, many in one hop to the index."""
+"""Vector search: embeds queries, many per embedder call, and looks them up, many per batch of the index thread."""
 
 import asyncio
 import contextlib
@@ -15,43 +15,43 @@ from tandem_contract.client_api import SearchRequest
 from tandem_contract.service import logs, trace
 from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
-from tandem_gateway.index.indexes import VectorQuery
-from tandem_gateway.records.coverage import Coverage, WHOLE
-from tandem_gateway.records.search import Hits
+from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.search import Hits
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
-from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
+from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 
 log = logging.getLogger(__name__)
 
 
 class Searchable(Protocol):
-    """What answers queries whose vectors are known: the index's thread."""
+    """Answers queries whose vectors are known; the index thread implements it."""
 
     def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
-        """Return for each query its hits, or the error that concerns it alone."""
+        """Return for each query its hits, or the error of that query alone."""
         ...
 
     def fingerprint(self, collection: str) -> str | None:
-        """Return the fingerprint that a collection is pinned to; None if there is none, or no such collection."""
+        """Return the fingerprint that a collection is pinned to; None if it has none or does not exist."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class DenseSearchEvents:
-    """What the use case reports, for metrics."""
+    """Callbacks for metrics."""
 
     called: Callable[[int], None] = lambda queries: None
-    """An embedder call for so many queries."""
+    """The gateway calls the embedder with this many queries."""
     known: Callable[[], None] = lambda: None
-    """A query whose vector was kept."""
+    """The vector of a query was in the cache."""
     mismatched: Callable[[], None] = lambda: None
-    """A query whose vector is not of the collection's model."""
+    """The vector of a query is of another model than the collection's."""
 
 
 class DenseAnswer(msgspec.Struct, frozen=True):
-    """The hits of a search by meaning, and how much of the query its vector stands for."""
+    """The hits of a vector search, and how much of the query its vector represents."""
 
     hits: Hits
     coverage: Coverage = WHOLE
@@ -60,13 +60,13 @@ class DenseAnswer(msgspec.Struct, frozen=True):
 class _Query(msgspec.Struct, eq=False):
     request: SearchRequest
     answer: "asyncio.Future[DenseAnswer] | None"
-    """None once it has failed."""
+    """None once the query has failed."""
     request_id: str | None
     trace: TraceContext | None
 
 
 class DenseSearch:
-    """Answers searches; coalesces those that arrive together."""
+    """Answers vector searches, and coalesces those that arrive together; one event loop owns it."""
 
     def __init__(
         self,
@@ -85,11 +85,11 @@ class DenseSearch:
         Args:
             embedder: turns queries into vectors.
             index: finds the nearest documents.
-            request_limits: what a request may hold.
-            coalescing: queries in one embedder call, and calls at a time to each of the embedder's replicas.
-            max_queued: queries that may wait; over it ``search`` raises Overloaded.
-            timeout: seconds that a search may take.
-            kept_vectors: recent queries whose vectors are kept, so that they need no embedder.
+            request_limits: limits of a request.
+            coalescing: batch size of embedder calls, and their number per replica.
+            max_queued: maximum number of waiting queries; above it ``search`` raises Overloaded.
+            timeout: maximum seconds per search.
+            kept_vectors: capacity of the cache of query vectors, in queries; 0 turns it off.
             events: see ``DenseSearchEvents``.
         """
         self._embedder = embedder
@@ -108,20 +108,20 @@ class DenseSearch:
 
     @property
     def queued(self) -> int:
-        """Queries that wait for a call, or for the index."""
+        """Number of queries that wait for an embedder call or for the index."""
         return len(self._queue) + len(self._known)
 
     async def search(self, request: SearchRequest, timeout: float | None = None) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
-            request: is checked here.
-            timeout: seconds that the caller will wait; the setting, if that is less.
+            request: the search; this method validates it.
+            timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
 
         Raises:
-            InvalidRequest, NotFound: the request has to be changed.
-            Overloaded, EmbedderError, FingerprintMismatch, StorageError: it cannot be answered now.
-            DeadlineExceeded: it was not answered in time.
+            InvalidRequest, NotFound: the client must change the request.
+            Overloaded, EmbedderError, FingerprintMismatch, StorageError: the search cannot be answered now.
+            DeadlineExceeded: the search was not answered in time.
         """
         check_search(request, self._request_limits)
         if self.queued >= self._max_queued:
@@ -136,31 +136,31 @@ class DenseSearch:
         if not self._look_up_if_known(query):
             self._queue.append(waiting)
             self._send_what_may_go()
-        # Not asyncio.timeout: it ends a task from outside, for which it has to do more than here is needed.
+        # A plain timer, not asyncio.timeout: that cancels the task from outside, which costs more than is needed here.
         deadline = asyncio.get_running_loop().call_later(seconds, _expire, query, seconds)
         try:
             return await answer
         except (DeadlineExceeded, asyncio.CancelledError):
-            # Whoever gave up must not keep a place in the queue.
+            # A search that has given up must not keep its place in the queue.
             with contextlib.suppress(ValueError):
                 self._queue.remove(waiting)
             raise
         finally:
             deadline.cancel()
-            del answer  # its error's traceback leads to this frame, which must not lead back to the error
+            del answer  # breaks the reference cycle: error, traceback, this frame, error
 
     def needs_embedder(self, request: SearchRequest) -> bool:
-        """Return whether the embedder has to be asked: it has not if the query's vector is kept."""
+        """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
         fingerprint = self._index.fingerprint(request.collection)
         return fingerprint is None or (fingerprint, request.query) not in self._vectors
 
     async def drain(self) -> None:
-        """Wait until no call is in flight."""
+        """Wait until all calls and lookups have ended."""
         while self._calls or self._looking_up is not None:
             await asyncio.wait([*self._calls, *([self._looking_up] if self._looking_up is not None else [])])
 
     def _look_up_if_known(self, query: _Query) -> bool:
-        """Send a query straight to the index if its vector is kept, and return whether it is."""
+        """Send a query straight to the index if its vector is in the cache, and return whether it is."""
         request = query.request
         fingerprint = self._index.fingerprint(request.collection)
         if fingerprint is None:
@@ -172,7 +172,7 @@ class DenseSearch:
         vector, coverage = found
         self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k), coverage))
         if self._looking_up is None:
-            # The task starts when this turn of the loop is over: what else arrives in it goes along.
+            # The task starts in the next iteration of the event loop, so queries that arrive in this one join it.
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
         return True
 
@@ -211,7 +211,7 @@ class DenseSearch:
 
     async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
         queries = [waiting.query for waiting in batch]
-        # One call serves many requests; the embedder's log shows it under the id and the trace of the first.
+        # One call serves many requests. The embedder logs it under the id and the trace of the first one.
         logs.request_id.set(queries[0].request_id)
         trace.current.set(queries[0].trace)
         try:
@@ -224,7 +224,7 @@ class DenseSearch:
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
                 fingerprint=self._wanted_by(queries),
             )
-        except BaseException as error:  # nobody may be left waiting, whatever happened
+        except BaseException as error:  # every waiting query needs an outcome, whatever the error
             _fail_all(queries, error)
             return
         coverages = embedded.coverages or [WHOLE] * len(texts)
@@ -246,7 +246,7 @@ class DenseSearch:
         )
 
     def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
-        """Return the fingerprint that all queries want; None if their collections differ in it or have none."""
+        """Return the fingerprint of the queries' collections; None if they differ in it or have none."""
         collections = {query.request.collection for query in queries}
         wanted = {self._index.fingerprint(collection) for collection in collections}
         return wanted.pop() if len(wanted) == 1 else None
@@ -254,10 +254,10 @@ class DenseSearch:
     async def _answer(
         self, queries: Sequence[_Query], vectors: Sequence[VectorQuery], coverages: Sequence[Coverage]
     ) -> None:
-        """Answer queries whose vectors are known."""
+        """Look up queries whose vectors are known, and set their outcomes."""
         try:
             answers = await self._index.search(vectors)
-        except BaseException as error:  # as above
+        except BaseException as error:  # as in ``_call``
             _fail_all(queries, error)
             return
         for query, answer, coverage in zip(queries, answers, coverages, strict=True):
@@ -270,10 +270,10 @@ class DenseSearch:
 
 
 def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
-    """Tell every waiter.
+    """Fail every query with the same error.
 
     Raises:
-        BaseException: ``error`` itself, if it is one that ends the task.
+        BaseException: ``error`` itself if it must end the task, as CancelledError does.
     """
     if not isinstance(error, GatewayError):
         log.error("a batch of searches failed", exc_info=error)
@@ -288,10 +288,11 @@ def _expire(query: _Query, seconds: float) -> None:
 
 
 def _fail(query: _Query, error: BaseException) -> None:
-    # The error's traceback leads to frames that refer to the query, which must not lead back to the error.
+    # The error's traceback refers to frames that refer to the query. If the query kept its future, and so the error,
+    # they would form a reference cycle.
     answer, query.answer = query.answer, None
     if answer is None or answer.done():
         return
     answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-    # Its waiter may be gone already; then nobody will ask for the error.
+    # Marks the error as retrieved: the waiter may be gone, and asyncio would log the error as never retrieved.
     answer.exception()

@@ -1,26 +1,26 @@
-"""Looking at what is stored, and deleting it."""
+"""Read and delete stored documents and collections."""
 
 from collections.abc import Callable
 
 from tandem_gateway.errors import NotFound
-from tandem_gateway.records.documents import CollectionRecord, DocumentView
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.documents import CollectionRecord, DocumentView
 from tandem_gateway.use_cases.validation import check_collection, check_document_id
 
 
 class Documents:
-    """Documents by id, and collections by name."""
+    """Access to documents by id and to collections by name; calls ``on_changed`` after each deletion."""
 
     def __init__(self, store: DocumentStore, on_changed: Callable[[], None]) -> None:
         self._store = store
         self._on_changed = on_changed
 
     async def document(self, collection: str, doc_id: str) -> DocumentView:
-        """Return a document's newest version.
+        """Return the newest version of a document.
 
         Raises:
-            InvalidRequest: for a name or an id that cannot be one.
-            NotFound: if there is no such document.
+            InvalidRequest: the collection's name or the id is not valid.
+            NotFound: the document does not exist.
         """
         check_collection(collection)
         check_document_id(doc_id, "id")
@@ -30,10 +30,10 @@ class Documents:
         return view
 
     async def delete(self, collection: str, doc_id: str) -> bool:
-        """Delete a document, and return whether there was one.
+        """Delete a document, and return whether it existed.
 
         Raises:
-            InvalidRequest: for a name or an id that cannot be one.
+            InvalidRequest: the collection's name or the id is not valid.
         """
         check_collection(collection)
         check_document_id(doc_id, "id")
@@ -42,14 +42,14 @@ class Documents:
         return deleted
 
     async def collections(self) -> list[CollectionRecord]:
-        """Return every collection, by name."""
+        """Return all collections, ordered by name."""
         return await self._store.collections()
 
     async def delete_collection(self, collection: str) -> bool:
-        """Delete a collection, and return whether there was one.
+        """Delete a collection, and return whether it existed.
 
         Raises:
-            InvalidRequest: for a name that cannot be one.
+            InvalidRequest: the name is not valid.
         """
         check_collection(collection)
         deleted = await self._store.delete_collection(collection)

@@ -1,12 +1,14 @@
-"""Embedding what waits: the task that gives stored documents their vectors.
+"""The background task that embeds pending documents.
 
-It works from the store alone: whatever has no vector is work, whoever put it there and whichever process died over
-it. Nothing is remembered that a restart would have to remember.
+The task works from the store alone: every document without a vector is pending, even if the process that stored it has
+died. The task keeps no state that must survive a restart.
 
-What goes wrong is answered by what can be done about it. An embedder that does not answer: wait and try again, for as
-long as it takes. A text that the embedder refuses: that document fails, its neighbours do not. A text at which the
-embedder breaks, though it answers others: so often and no oftener. Another model than the collection's: the collection
-waits, and says so.
+Each kind of failure has its own response:
+
+- The embedder does not answer: the task backs off and retries without limit.
+- The embedder refuses a text: that document is marked as failed; its neighbours are not affected.
+- The embedder fails on one text but works for others: the task tries that text five times and then marks it as failed.
+- The embedder's model is not the collection's: the collection waits, and its jobs report why.
 """
 
 import asyncio
@@ -26,24 +28,24 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageError,
 )
-from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.use_cases.backoff import delay
 
 log = logging.getLogger(__name__)
 
-# A document at which the embedder breaks this often, sent alone, is given up.
+# After this many attempts alone, a document on which the embedder breaks is marked as failed.
 _MAX_ATTEMPTS_ALONE = 5
 _HARMLESS = "a harmless text"
-# A collection whose model is not the embedder's is looked at again after this many seconds.
+# Seconds until the task retries a collection whose model is not the embedder's.
 _MISMATCH_PAUSE = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingEvents:
-    """What the task reports, for metrics; each is called in the event loop."""
+    """Callbacks for metrics, called in the event loop."""
 
     embedded: Callable[[int], None] = lambda documents: None
     failed: Callable[[int], None] = lambda documents: None
@@ -55,26 +57,26 @@ class EmbeddingEvents:
 
 @dataclass(slots=True)
 class _State:
-    """What the task knows beyond the store; losing it loses nothing but attempts."""
+    """The task's state in memory; a restart loses only the counts of attempts."""
 
     claimed: set[int] = field(default_factory=set)
-    """Rows that are on their way."""
+    """Rows that are in a call."""
     cursor: int = 0
-    """Every row up to it is claimed or done."""
+    """Every row up to this one is claimed or done."""
     ended: int = 0
-    """Calls that have ended."""
+    """Number of calls that have ended."""
     alone: dict[int, int] = field(default_factory=dict)
-    """Row → attempts: documents of a batch that broke, to be sent one by one."""
+    """Row → attempts. Documents of a failed batch, which the task sends one by one."""
     paused: dict[int, float] = field(default_factory=dict)
-    """Collection → when to look at it again; seconds of the monotonic clock."""
+    """Collection → time of the next attempt; seconds of the monotonic clock."""
     failures: int = 0
-    """Calls that failed in a row."""
+    """Number of calls that failed in a row."""
     not_before: float = 0.0
-    """No call before this; seconds of the monotonic clock."""
+    """Earliest time of the next call; seconds of the monotonic clock."""
 
 
 class EmbeddingWorker:
-    """Runs until it is cancelled; see the module."""
+    """Embeds pending documents until it is cancelled; see the module."""
 
     def __init__(
         self,
@@ -89,11 +91,11 @@ class EmbeddingWorker:
         """Make the task; ``run`` runs it.
 
         Args:
-            store: where the work is.
-            embedder: what does it.
-            batch: documents in one call.
-            calls: calls at a time to each of the embedder's replicas.
-            timeout: seconds for one call.
+            store: source of the pending documents and destination of their vectors.
+            embedder: turns documents into vectors.
+            batch: maximum number of documents per call.
+            calls: maximum number of concurrent calls per replica of the embedder.
+            timeout: deadline of one call, in seconds.
             events: see ``EmbeddingEvents``.
         """
         self._store = store
@@ -108,15 +110,15 @@ class EmbeddingWorker:
         self._waits_for_embedder: str | None = None
 
     def notify(self) -> None:
-        """Tell it that there may be work."""
+        """Notify the task that there may be pending documents."""
         self._news.set()
 
     def blocked_reason(self, collection: str) -> str | None:
-        """Return why a collection's documents are not embedded now; None if nothing hinders it."""
+        """Return why a collection's documents are not being embedded; None if nothing blocks them."""
         return self._waits.get(collection) or self._waits_for_embedder
 
     async def run(self) -> None:
-        """Embed what waits, for ever."""
+        """Embed pending documents until cancelled."""
         in_flight: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -129,7 +131,7 @@ class EmbeddingWorker:
                         waker.cancel()
                     for done in [task for task in in_flight if task.done()]:
                         in_flight.discard(done)
-                        done.result()  # a bug in a call ends the task, and with it is noticed
+                        done.result()  # re-raises a bug in a call, so that it ends this task and is logged
                 else:
                     await self._rest(exhausted)
         finally:
@@ -137,7 +139,7 @@ class EmbeddingWorker:
                 task.cancel()
 
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
-        """Start calls while there is room and work, and return whether there is no more work to start."""
+        """Start calls while there are room and pending documents; return whether no pending document is left."""
         while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._state.not_before:
             try:
                 batch = await self._next_batch()
@@ -160,14 +162,14 @@ class EmbeddingWorker:
             ended = state.ended
             batch = await self._store.pending(after=state.cursor, limit=self._batch, without=state.paused.keys())
             if state.ended != ended:
-                continue  # what that call did or left undone may have changed after it was read
+                continue  # a call ended during the read, so the batch may be stale
             if not batch.documents:
                 return batch
             free = [document for document in batch.documents if document.row_id not in state.claimed]
             if not free:
                 state.cursor = batch.documents[-1].row_id
                 continue
-            # A document under suspicion goes alone, so that a refusal is about nothing else.
+            # A suspect document goes out alone, so that a failure can only be its own.
             suspects = [document for document in free if document.row_id in state.alone]
             chosen = suspects[:1] if suspects else free
             if not state.paused and len(chosen) == len(batch.documents):
@@ -211,7 +213,7 @@ class EmbeddingWorker:
         finally:
             self._state.claimed.difference_update(row_ids)
             self._state.ended += 1
-            # What did not get its vector is found again from the start.
+            # Rewind, so that the next read finds the documents of this batch that got no vector.
             self._state.cursor = min(self._state.cursor, row_ids[0] - 1)
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
@@ -236,7 +238,7 @@ class EmbeddingWorker:
         self._waits_for_embedder = None
 
     async def _suspect(self, batch: PendingBatch, error: GatewayError) -> None:
-        """Handle an answer that may be one document's fault."""
+        """Handle a failure that one document may have caused."""
         state = self._state
         if len(batch.documents) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
@@ -262,7 +264,7 @@ class EmbeddingWorker:
         self._events.failed(1)
 
     async def _answers(self) -> bool:
-        """Return whether the embedder answers a harmless text as it should: else no document is to blame."""
+        """Return whether the embedder embeds a harmless text; if not, the fault is not the document's."""
         try:
             await self._embedder.embed([_HARMLESS], kind="document", priority="bulk", timeout=self._timeout)
         except (EmbedderError, Overloaded, DeadlineExceeded):
@@ -280,10 +282,10 @@ class EmbeddingWorker:
             log.warning("embedding waits", extra={"reason": reason, "error": message})
 
     async def _rest(self, exhausted: bool) -> None:
-        """Wait for the end of a pause or, if there is no work, for news."""
+        """Wait for the end of a pause or, if no document is pending, for a notification."""
         now = time.monotonic()
         if not exhausted:
-            # News does not shorten a pause: the embedder is no readier for it.
+            # A notification does not shorten the pause: new documents do not make the embedder ready.
             await asyncio.sleep(max(0.0, self._state.not_before - now))
             return
         ends = [*self._state.paused.values()]

@@ -1,4 +1,4 @@
-"""Taking documents in, and telling how far they are."""
+"""Accept documents, and report the progress of their jobs."""
 
 import re
 import secrets
@@ -7,17 +7,17 @@ from collections.abc import Callable
 from typing import Final
 
 from tandem_gateway.errors import NotFound
-from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.documents import JobRecord, NewDocuments
 
 JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
-"""Of a job's id, as a JSON schema has it."""
+"""Pattern of a job id, in the syntax of JSON Schema."""
 
 _JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
 
 
 class Ingest:
-    """Stores documents and hands them over to the embedding of what waits."""
+    """Stores documents, and calls ``on_accepted`` to notify the embedding task."""
 
     def __init__(
         self,
@@ -30,14 +30,14 @@ class Ingest:
         self._clock = clock
 
     async def accept(self, collection: str, documents: NewDocuments) -> tuple[JobRecord, list[str]]:
-        """Store checked documents; when this returns they are on disk.
+        """Store validated documents; they are on disk when this returns.
 
         Returns:
-            The job that counts them, and the documents' ids in the order sent.
+            The job that counts the documents, and their ids in the order sent.
 
         Raises:
-            InvalidRequest: if the collection is new and there are too many.
-            Overloaded, DeadlineExceeded, StorageError: nothing, or not certainly anything, was stored.
+            InvalidRequest: the collection is new and the limit on collections is reached.
+            Overloaded, DeadlineExceeded, StorageError: nothing was stored, or it is unknown whether it was.
         """
         job_id = f"job_{secrets.token_hex(16)}"
         job = await self._store.accept(job_id, collection, documents, self._clock())
@@ -48,7 +48,7 @@ class Ingest:
         """Return a job.
 
         Raises:
-            NotFound: for an id that no job has, or that cannot be a job's.
+            NotFound: no job has this id, or the id is not a valid job id.
         """
         if not _JOB_ID.match(job_id):
             raise NotFound(f"job_id: {job_id[:80]!r} is no job id ('job_' and 32 hexadecimal digits)", param="job_id")

@@ -1,13 +1,13 @@
-"""Which way a search is answered: by meaning, by words, or by words because no embedder answers.
+"""Chooses how to answer a search: by vector search, by keyword search, or by keyword search as a fallback.
 
-``auto`` tries the embedder for the greater part of the search's time, and falls back to the lexical index when none
-answers: it cannot be reached, says that it is not ready, answers nonsense, or not in time. An embedder that is there
-and says no (its queue is full, the query is refused, its model is another) is no reason to fall back: what it says is
-for the caller, or for whoever runs it.
+``auto`` gives the embedder most of the search's time. It falls back to keyword search if the embedder cannot be
+reached, is not ready, sends an invalid reply or does not answer in time. It does not fall back if the embedder answers
+with an error: its queue is full, it refuses the query, or its model is another. Such an error is for the caller or the
+operator to handle.
 
-A query most of whose tokens the model does not know has a vector that says nothing: all such texts have nearly the
-same. ``auto`` answers it by its words, and falls back to its vector if no document has them and it has a part that the
-model does know.
+If the model does not know most of a query's tokens, the query's vector says nothing: all such texts have nearly the
+same vector. ``auto`` answers such a query by keyword search. It returns the vector's hits instead if keyword search
+finds no document and the model knows at least a part of the query.
 """
 
 import time
@@ -26,47 +26,47 @@ from tandem_gateway.errors import (
     Overloaded,
     StorageUnavailable,
 )
-from tandem_gateway.records.coverage import Coverage, WHOLE
-from tandem_gateway.records.search import Hit
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.dense_search import DenseAnswer, DenseSearch
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
-# A search that gave the embedder less time than this says nothing about whether it is there.
+# A timeout counts against the embedder only if the search waited at least this many seconds.
 _PATIENT_SECONDS = 1.0
 _CLOSED = Breaker()
-# The lexical index cannot answer now.
+# Errors with which the keyword index says that it cannot answer now.
 _NO_WORDS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 _RESERVED_SHARE = 0.2
 _MOST_RESERVED = 1.0
 
 
 def dense_seconds(seconds: float) -> float:
-    """Return how long a search that may take ``seconds`` waits for the embedder: all but a fifth, or but a second."""
+    """Return how many of a search's ``seconds`` it waits for the embedder: all but 20 %, or all but 1 s if less."""
     return seconds - min(seconds * _RESERVED_SHARE, _MOST_RESERVED)
 
 
 class Answer(msgspec.Struct, frozen=True):
-    """Hits by descending score, which way they were found, and whether that was not the way wanted."""
+    """Hits by descending score; ``degraded`` is true if ``auto`` fell back to keyword search."""
 
     hits: list[Hit]
     mode: AnsweredBy
     degraded: bool = False
     coverage: Coverage = WHOLE
-    """How much of the query the model took in; ``WHOLE`` if it was not asked."""
+    """How much of the query the model read; ``WHOLE`` if the model was not used."""
 
 
 @dataclass(frozen=True, slots=True)
 class SearchPipelineEvents:
-    """What the use case reports, for metrics."""
+    """Callbacks for metrics."""
 
     answered: Callable[[AnsweredBy], None] = lambda mode: None
     degraded: Callable[[], None] = lambda: None
     truncated: Callable[[], None] = lambda: None
-    """A query that was longer than the model reads."""
+    """A query was longer than the model reads."""
     unreadable: Callable[[], None] = lambda: None
-    """A query most of whose tokens the model does not know."""
+    """The model does not know most tokens of a query."""
 
 
 class SearchPipeline:
@@ -84,10 +84,10 @@ class SearchPipeline:
         """Make the use case.
 
         Args:
-            search: by meaning.
-            lexical: by words.
-            request_limits: what a request may hold.
-            timeout: seconds that a search may take.
+            search: vector search.
+            lexical: keyword search.
+            request_limits: limits of a request.
+            timeout: maximum seconds per search.
             events: see ``SearchPipelineEvents``.
         """
         self._search = search
@@ -99,21 +99,21 @@ class SearchPipeline:
         self._embedder_ready = True
 
     def embedder_is(self, ready: bool) -> None:
-        """Note what the last probe of the embedder said."""
+        """Record the result of the last readiness probe."""
         self._embedder_ready = ready
 
     async def answer(self, request: SearchRequest, timeout: float | None = None) -> Answer:
         """Return the answer to a search.
 
         Args:
-            request: is checked here.
-            timeout: seconds that the caller will wait; the setting, if that is less.
+            request: the search; this method validates it.
+            timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
 
         Raises:
-            InvalidRequest, NotFound: the request has to be changed.
-            Overloaded, EmbedderError, FingerprintMismatch, StorageError: it cannot be answered now.
-            NotReady: the lexical index is being built.
-            DeadlineExceeded: it was not answered in time.
+            InvalidRequest, NotFound: the client must change the request.
+            Overloaded, EmbedderError, FingerprintMismatch, StorageError: the search cannot be answered now.
+            NotReady: the keyword index is being built.
+            DeadlineExceeded: the search was not answered in time.
         """
         if request.mode == "dense":
             dense = await self._search.search(request, timeout)
@@ -136,7 +136,7 @@ class SearchPipeline:
     async def _by_either(self, request: SearchRequest, seconds: float) -> Answer:
         started = time.monotonic()
         cause: GatewayError = EmbedderUnavailable("no embedder has answered lately")
-        # While all is well nothing is to be decided, and nothing to be noted.
+        # While the breaker is closed, the check of the vector cache is not needed.
         needed = self._breaker is _CLOSED or self._search.needs_embedder(request)
         if not needed or may_ask(self._breaker, started, ready=self._embedder_ready):
             trial = needed and self._breaker.try_at is not None
@@ -160,18 +160,18 @@ class SearchPipeline:
         except _NO_WORDS as error:
             raise cause from error
         finally:
-            del cause  # its traceback leads to this frame, which must not lead back to it
+            del cause  # breaks the reference cycle: error, traceback, this frame, error
 
     async def _by_words_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
-        """Answer a query that the model can hardly read."""
+        """Answer a query of which the model does not know most tokens."""
         by_vector = Answer(dense.hits, "dense", coverage=dense.coverage)
         try:
             hits = await self._by_words(request, seconds)
         except _NO_WORDS:
             return by_vector
-        # Of a query that is wholly unknown the vector is nearest to other texts that are: better none than those.
+        # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
         if hits or dense.coverage.unknown == 1.0:
-            return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # all words counted
+            return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # not truncated
         return by_vector
 
     async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:

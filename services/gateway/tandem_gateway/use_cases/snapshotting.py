@@ -1,16 +1,16 @@
-"""When to build and save indexes: a pure function of what has changed and how long ago it was tried."""
+"""When to build and save indexes: a pure function of the unsaved changes and the time since the last try."""
 
 from dataclasses import dataclass
 
-# After a try even many changes wait a little, so that a steady flood does not save without a pause.
+# Pause after a try, even if many vectors are new. Without it, a steady stream of changes would save without a pause.
 _SHORTEST_SHARE = 1 / 30
-# A large graph is proven in parts, one a run.
+# Pause while a graph has unproven additions: each run checks only a part of a large graph.
 _UNPROVEN_SHARE = 1 / 10
 
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
-    """Save once so many vectors are new in a collection, or after so many seconds if anything changed."""
+    """Save once a collection has ``new`` new vectors, or after ``seconds`` if anything changed."""
 
     new: int
     seconds: float
@@ -18,12 +18,12 @@ class SnapshotPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Unsaved:
-    """What a collection's snapshot does not have.
+    """The state of a collection that its snapshot does not cover.
 
     Attributes:
-        changes: since the snapshot.
-        new: vectors that each query is compared with one by one, because no graph has them yet.
-        unproven: additions to the graph since each of its vectors was last searched for.
+        changes: number of changes since the snapshot.
+        new: vectors that no graph has yet, so that each query is compared with them one by one.
+        unproven: additions to the graph since a sweep last proved that a search finds each of its vectors.
     """
 
     changes: int
@@ -35,8 +35,8 @@ def is_due(unsaved: list[Unsaved], seconds_since: float, policy: SnapshotPolicy)
     """Return whether a snapshot is due.
 
     Args:
-        unsaved: of each collection.
-        seconds_since: the last try.
+        unsaved: one entry per collection.
+        seconds_since: seconds since the last try.
         policy: see ``SnapshotPolicy``.
     """
     if any(each.new >= policy.new for each in unsaved):

@@ -1,4 +1,4 @@
-"""Rules that types cannot state; each breach names the field and the limit."""
+"""Validation rules that types cannot express. Each error names the field and the limit."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from tandem_gateway.records.documents import NewDocument
 
 MAX_ID_CHARS = 256
 COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
-"""Of a collection's name, as a JSON schema has it."""
+"""Pattern of a collection's name, in the syntax of JSON Schema."""
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -25,7 +25,7 @@ _canonical = msgspec.json.Encoder(order="sorted")
 
 @dataclass(frozen=True, slots=True)
 class RequestLimits:
-    """The most that one request may hold."""
+    """Maximum sizes and counts of one request."""
 
     documents: int
     text_chars: int
@@ -38,7 +38,7 @@ def check_collection(name: str) -> None:
     """Check a collection's name.
 
     Raises:
-        InvalidRequest: unless it is 1 to 64 of A-Z a-z 0-9 . _ - and begins with a letter or digit.
+        InvalidRequest: the name is not 1 to 64 characters of A-Z a-z 0-9 . _ - that begin with a letter or digit.
     """
     if not _COLLECTION_NAME.match(name):
         raise InvalidRequest(
@@ -49,13 +49,13 @@ def check_collection(name: str) -> None:
 
 
 def check_new_document_id(doc_id: str, param: str) -> None:
-    """Check the id of a document that is to be stored.
+    """Check the id of a new document.
 
-    An id is also a part of a URL's path. Clients and proxies remove the segments ``.`` and ``..`` from a path before
-    they send it on (RFC 3986, section 5.2.4), so that the request for such an id would reach another resource.
+    An id is also part of a URL's path. Clients and proxies remove the segments ``.`` and ``..`` from a path before
+    they forward it (RFC 3986, section 5.2.4). A request for such an id would reach another resource.
 
     Raises:
-        InvalidRequest: as ``check_document_id`` does, and for an id with such a segment.
+        InvalidRequest: as in ``check_document_id``, and for an id with such a segment.
     """
     check_document_id(doc_id, param)
     if has_dot_segment(doc_id):
@@ -67,16 +67,16 @@ def check_new_document_id(doc_id: str, param: str) -> None:
 
 
 def has_dot_segment(doc_id: str) -> bool:
-    """Return whether a URL's path with this id may be shortened; backslashes and percent-encoding count as well."""
+    """Return whether the id has a ``.`` or ``..`` segment; backslashes and percent-encoded characters count as well."""
     plain = doc_id.lower().replace("%2e", ".").replace("%2f", "/").replace("%5c", "/").replace("\\", "/")
     return any(segment in (".", "..") for segment in plain.split("/"))
 
 
 def check_document_id(doc_id: str, param: str) -> None:
-    """Check the id of a document that is looked for.
+    """Check the id of a document to look up.
 
     Raises:
-        InvalidRequest: if it is empty, longer than ``MAX_ID_CHARS``, or holds control characters.
+        InvalidRequest: the id is empty, longer than ``MAX_ID_CHARS``, or has control characters.
     """
     if not doc_id or len(doc_id) > MAX_ID_CHARS:
         raise InvalidRequest(
@@ -89,10 +89,10 @@ def check_document_id(doc_id: str, param: str) -> None:
 
 
 def check_search(request: SearchRequest, limits: RequestLimits) -> None:
-    """Check a search.
+    """Check a search request.
 
     Raises:
-        InvalidRequest: names the field and the limit.
+        InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(request.query, "query", limits.query_chars)
     if not 1 <= request.top_k <= limits.top_k:
@@ -105,10 +105,10 @@ def check_search(request: SearchRequest, limits: RequestLimits) -> None:
 
 
 def check_count(count: int, limits: RequestLimits) -> None:
-    """Check the number of documents of an ingest.
+    """Check the number of documents in an ingest.
 
     Raises:
-        InvalidRequest: if there is none, or there are more than allowed.
+        InvalidRequest: there is no document, or there are more than allowed.
     """
     if count > limits.documents:
         raise InvalidRequest(
@@ -121,7 +121,7 @@ def check_count(count: int, limits: RequestLimits) -> None:
 
 
 def content_hash(text: str, metadata: bytes) -> bytes:
-    """Return the hash by which repeated content is known: 16 bytes of BLAKE2b over text and canonical metadata."""
+    """Return the hash that identifies unchanged content: 16 bytes of BLAKE2b over text and canonical metadata."""
     digest = hashlib.blake2b(digest_size=16)
     for data in (text.encode(), metadata):
         digest.update(len(data).to_bytes(8, "little"))
@@ -132,17 +132,17 @@ def content_hash(text: str, metadata: bytes) -> bytes:
 def new_document(
     document: DocumentInput, place: str, limits: RequestLimits, exact_metadata: Mapping[str, msgspec.Raw] | None = None
 ) -> NewDocument:
-    """Return a document of an ingest, checked; one without an id gets a random one.
+    """Validate a document of an ingest and return it; a document without an id gets a random one.
 
     Args:
-        document: as it was sent.
-        place: its path in the request, such as ``documents[3]``.
-        limits: of a request.
-        exact_metadata: the values of its metadata in JSON, to be stored as they are; where it is None, the values of
-            ``document`` are encoded.
+        document: the document as sent.
+        place: path of the document in the request, such as ``documents[3]``.
+        limits: limits of a request.
+        exact_metadata: values of the metadata as JSON, to be stored unchanged. If None, the values in ``document`` are
+            encoded.
 
     Raises:
-        InvalidRequest: names the field and the limit.
+        InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(document.text, f"{place}.text", limits.text_chars)
     if document.id is not None:

@@ -1,23 +1,23 @@
-"""The vectors of recent queries, by model and text: a query that comes again needs no embedder."""
+"""LRU cache of query vectors, by model and text: a repeated query needs no embedder call."""
 
 import hashlib
 from collections import OrderedDict
 from typing import Final
 
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.coverage import Coverage, WHOLE
+from tandem_gateway.records.coverage import WHOLE, Coverage
 
 _LONGEST_KEY: Final = 256
-"""Characters: the key of a longer query is its hash, so that a thousand long queries take no memory."""
+"""In characters. The key of a longer query is its hash, so that a thousand long queries take little memory."""
 
 _Key = tuple[str, str | bytes]
 
 
 class QueryVectorCache:
-    """Keeps the vectors of the ``capacity`` queries used last; one event loop owns it."""
+    """Caches the vectors of the ``capacity`` most recently used queries; one event loop owns it."""
 
     def __init__(self, capacity: int) -> None:
-        """Make it empty; a capacity of 0 keeps nothing."""
+        """Make an empty cache; a capacity of 0 turns it off."""
         self._capacity = capacity
         self._vectors: OrderedDict[_Key, tuple[Vectors, Coverage]] = OrderedDict()
 
@@ -28,10 +28,7 @@ class QueryVectorCache:
         return _key(*key) in self._vectors
 
     def get(self, fingerprint: str, text: str) -> tuple[Vectors, Coverage] | None:
-        """Return the query's vector, ``(dim,) float32``, by the model of that fingerprint, and what it stands for.
-
-        None if it is not kept.
-        """
+        """Return a query's vector by this model, ``(dim,) float32``, and its coverage; None if it is not cached."""
         key = _key(fingerprint, text)
         found = self._vectors.get(key)
         if found is not None:
@@ -39,11 +36,11 @@ class QueryVectorCache:
         return found
 
     def put(self, fingerprint: str, text: str, vector: Vectors, coverage: Coverage = WHOLE) -> None:
-        """Keep a query's vector, and drop the one that was not used for longest."""
+        """Cache a query's vector, and evict the least recently used one if the cache is full."""
         if self._capacity == 0:
             return
         key = _key(fingerprint, text)
-        # A copy: a row of a batch would keep the whole batch in memory.
+        # Copy the row: a view would keep the whole batch in memory.
         self._vectors[key] = (vector.copy(), coverage)
         self._vectors.move_to_end(key)
         if len(self._vectors) > self._capacity:

@@ -8,7 +8,7 @@ from typing import Final
 _YOUNG: Final = 10_000
 
 
-def settle() -> None:
+def freeze() -> None:
     """Exclude all existing objects from collections, and collect less often. Call it once, when a service is ready.
 
     Those objects live until the process ends, so a collection during a request need not traverse them.

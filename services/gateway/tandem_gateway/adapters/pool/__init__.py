@@ -1,6 +1,6 @@
-"""Embedders behind one name: which there are, which of them is asked, and what is made of their failures.
+"""A pool of embedders behind one name: DNS, load balancing, health and retries.
 
-The decisions are pure functions, with the clock and the random numbers as arguments: ``addresses`` (who belongs to the
-pool), ``choice`` (who is asked), ``health`` (who is left out, and when it takes part again) and ``budget`` (how many
-calls may be tried again). ``pool`` carries them out.
+The decisions are pure functions that take the clock and the random numbers as arguments. ``addresses`` decides which
+replicas belong to the pool. ``balancer`` chooses a replica for a call. ``health`` ejects replicas and takes them back.
+``retry_budget`` limits the retries. ``pool`` carries the decisions out.
 """

@@ -1,4 +1,4 @@
-"""From URLs to the addresses behind their names: pure, the resolver's answers are an argument."""
+"""Maps URLs to the addresses behind their names: pure functions that take the resolver's answers as an argument."""
 
 import ipaddress
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,17 +8,17 @@ from urllib.parse import urlsplit
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """One of the URLs that a pool is made of."""
+    """One of the URLs that a pool is configured with."""
 
     url: str
     host: str
     port: int
     prefix: str
-    """Path before the embedder's own; empty in most cases."""
+    """Path that precedes the embedder's own paths; usually empty."""
 
     @property
     def is_address(self) -> bool:
-        """Whether the host is an IP address, so that there is nothing to resolve."""
+        """Whether the host is an IP address and needs no resolver."""
         try:
             ipaddress.ip_address(self.host)
         except ValueError:
@@ -28,28 +28,28 @@ class Origin:
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One embedder: an IP address, and the URL whose name led to it."""
+    """One embedder: an IP address, and the URL whose name resolved to it."""
 
     label: str
-    """``ip:port`` and the prefix: what logs and metrics call it, and what tells it from others."""
+    """``ip:port`` and the prefix; identifies the embedder in the pool, in logs and in metrics."""
     url: str
     ip: str
 
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What an answer of the resolver changes."""
+    """The changes that the resolver's answers make to a pool."""
 
     added: list[Address]
     gone: list[str]
-    """Labels."""
+    """Labels of the addresses to remove."""
 
 
 def origin(url: str) -> Origin:
-    """Return a URL's parts.
+    """Return the parts of a URL.
 
     Raises:
-        ValueError: if it names no host, or a port that is none.
+        ValueError: the URL has no host, or its port is not valid.
     """
     parts = urlsplit(url)
     if not parts.hostname:
@@ -58,16 +58,17 @@ def origin(url: str) -> Origin:
 
 
 def of_one_family(found: Iterable[str]) -> list[str]:
-    """Return the IPv4 addresses or, if there are none, the IPv6 ones, each once, in order.
+    """Return the IPv4 addresses or, if there are none, the IPv6 addresses; sorted, without duplicates.
 
-    A name often has an address of each kind for the same embedder, which would count, and be sent to, twice.
+    A name often has both an IPv4 and an IPv6 address for one embedder. With both, the pool would count it twice and
+    send it twice the calls.
     """
     unique = sorted(set(found))
     return [ip for ip in unique if ":" not in ip] or unique
 
 
 def addresses(resolved: Mapping[Origin, Sequence[str]]) -> dict[str, Address]:
-    """Return the embedders behind the origins, by label; one that several names lead to is there once."""
+    """Return the embedders behind the origins, by label; an embedder with several names appears once."""
     found: dict[str, Address] = {}
     for source, ips in resolved.items():
         for ip in ips:
@@ -77,7 +78,7 @@ def addresses(resolved: Mapping[Origin, Sequence[str]]) -> dict[str, Address]:
 
 
 def difference(current: Iterable[str], wanted: Mapping[str, Address]) -> Difference:
-    """Return what has to be added to, and to leave, a pool that holds the labels of ``current``."""
+    """Return the addresses to add to a pool with the labels in ``current``, and the labels to remove."""
     held = list(current)
     known = set(held)
     return Difference(

@@ -1,9 +1,9 @@
-"""Who is asked: pure, with the random numbers as arguments.
+"""Load balancing: pure functions that take the random numbers as arguments.
 
-Of two replicas at random the one with fewer calls in flight takes the call: nearly as even as asking all of them, and
-several gateways do not run after the same one (Mitzenmacher, "The Power of Two Choices in Randomized Load Balancing",
-1996). Queries and documents are counted apart, since an embedder lets queries pass: evenness counts within a lane
-first.
+The balancer draws two replicas at random and picks the one with fewer calls in flight (Mitzenmacher, "The Power of Two
+Choices in Randomized Load Balancing", 1996). This is nearly as even as comparing all replicas. It also keeps several
+gateways from choosing the same replica. Queries and documents count separately, because an embedder prefers queries:
+the balancer compares calls in the same lane first.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,19 +11,19 @@ from typing import Protocol, TypeVar
 
 
 class Replica(Protocol):
-    """What the choice looks at."""
+    """The properties of a replica that the balancer uses."""
 
     @property
     def ejected_since(self) -> float:
-        """When it was ejected; seconds of the monotonic clock."""
+        """Time of its ejection; seconds of the monotonic clock."""
         ...
 
     def may_have(self, fingerprint: str, now: float) -> bool:
-        """Return whether it has, or may have, the model of that fingerprint."""
+        """Return whether it has, or may have, the model with this fingerprint."""
         ...
 
     def has(self, fingerprint: str, now: float) -> bool:
-        """Return whether it is known to have the model of that fingerprint."""
+        """Return whether it is known to have the model with this fingerprint."""
         ...
 
 
@@ -34,18 +34,18 @@ T = TypeVar("T")
 def candidates(
     serving: Sequence[R], ejected: Sequence[R], *, fingerprint: str | None, tried: R | None, now: float
 ) -> Sequence[R]:
-    """Return those among whom to choose; empty only if there is nobody besides ``tried``.
+    """Return the replicas to choose from; empty only if the pool has no replica besides ``tried``.
 
     Args:
-        serving: replicas that take calls.
-        ejected: replicas that are left out for the moment.
-        fingerprint: of the model that is wanted; None if any will do.
-        tried: has failed at this call already.
+        serving: replicas in rotation.
+        ejected: replicas out of rotation.
+        fingerprint: preferred model; None if any model will do.
+        tried: replica that has already failed at this call.
         now: seconds of the monotonic clock.
 
     Returns:
-        Of the serving ones those that may have the model, or else all. If none serves, the one that was ejected first:
-        to ask it may fail, not to ask is bound to.
+        The serving replicas that may have the model or, if there are none, all serving replicas. If none serves, the
+        replica that was ejected first: a call to it may fail, but without a call the request certainly fails.
     """
     found = serving if tried is None else [replica for replica in serving if replica is not tried]
     if found:
@@ -57,18 +57,18 @@ def candidates(
 
 
 def having(serving: Sequence[R], *, fingerprint: str, tried: R, now: float) -> Sequence[R]:
-    """Return the serving replicas that are known to have a model."""
+    """Return the serving replicas, other than ``tried``, that are known to have the model."""
     return [replica for replica in serving if replica is not tried and replica.has(fingerprint, now)]
 
 
 def choose(among: Sequence[T], load: Callable[[T], tuple[int, int]], first: float, second: float) -> T:
-    """Return the less loaded of two.
+    """Draw two replicas and return the less loaded one.
 
     Args:
-        among: at least one.
-        load: calls in flight, of the call's own lane and of the other.
-        first: a random number from 0 to 1, 1 excluded.
-        second: another.
+        among: at least one replica.
+        load: returns a replica's calls in flight, in the call's own lane and in the other lane.
+        first: random number from 0 to 1, 1 excluded.
+        second: another such number.
     """
     count = len(among)
     if count == 1:

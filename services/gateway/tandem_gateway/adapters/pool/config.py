@@ -1,4 +1,4 @@
-"""What a pool is told, and what it tells."""
+"""Settings of a pool, and its events for metrics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,25 +8,26 @@ from tandem_gateway.adapters.pool.health import EjectionPolicy
 
 @dataclass(frozen=True, slots=True)
 class PoolSettings:
-    """Times are in seconds."""
+    """Settings of a pool; times are in seconds."""
 
     attempt: float = 2.0
-    """Most that the first try of a query's call may take while another replica serves."""
+    """Maximum duration of a query's first attempt while another replica is available."""
     resolve: float = 5.0
-    """Between two questions for a name's addresses."""
+    """Interval between two DNS lookups of a name, and timeout of a lookup."""
     identify: bool = False
-    """Find out the model of a replica that nobody calls; done anyway where there are several."""
+    """Ask an idle replica for its model. A pool with several replicas always does."""
     policy: EjectionPolicy = EjectionPolicy()
 
 
 @dataclass(frozen=True, slots=True)
 class PoolEvents:
-    """What the pool reports, for metrics."""
+    """Callbacks for metrics."""
 
     retried: Callable[[str], None] = lambda reason: None
-    """A call is tried at another replica; the reason is the error's name, or ``fingerprint``."""
+    """The pool retries a call at another replica; the reason is the error's name or ``fingerprint``."""
     ejected: Callable[[str], None] = lambda reason: None
+    """The pool ejected a replica; the reason is the kind of failure."""
     left: Callable[[str], None] = lambda label: None
-    """A replica is gone for good, and its series with it."""
+    """A replica has left the pool; its time series should be removed."""
     unresolved: Callable[[], None] = lambda: None
-    """A name could not be resolved."""
+    """A DNS lookup failed."""

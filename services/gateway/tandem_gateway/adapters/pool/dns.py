@@ -1,4 +1,4 @@
-"""Follows the names of a pool: asks the resolver every few seconds, and keeps what it knew if there is no answer."""
+"""DNS lookups of a pool's names. If a lookup fails, the last known addresses stay."""
 
 import asyncio
 import logging
@@ -10,28 +10,28 @@ from tandem_gateway.adapters.pool.addresses import Address, Origin, addresses, o
 log = logging.getLogger(__name__)
 
 Resolver = Callable[[str, int], Awaitable[Sequence[str]]]
-"""Host and port → IP addresses; raises OSError if there are none."""
+"""Maps host and port to IP addresses; raises OSError if there are none."""
 
 
 async def system_resolver(host: str, port: int) -> list[str]:
-    """Return the addresses that the system knows of a host: its hosts file, DNS."""
+    """Return a host's addresses by the system's resolver (hosts file and DNS)."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return [str(entry[4][0]) for entry in found]
 
 
 class Names:
-    """The origins of one pool and the addresses behind them; see the module."""
+    """The origins of one pool, and the addresses behind them; one event loop owns it."""
 
     def __init__(
         self, origins: Sequence[Origin], resolve: Resolver, *, seconds: float, on_failure: Callable[[], None]
     ) -> None:
-        """Make it.
+        """Make it; ``look_up`` resolves the names.
 
         Args:
-            origins: of the pool.
-            resolve: asked for each origin that is no IP address.
-            seconds: time that an answer may take.
-            on_failure: called for each question that got no answer.
+            origins: origins of the pool.
+            resolve: resolver for the origins that are not IP addresses.
+            seconds: timeout of a lookup.
+            on_failure: called for each lookup that fails.
         """
         self._resolve = resolve
         self._seconds = seconds
@@ -41,29 +41,29 @@ class Names:
         }
         self._lookups: dict[Origin, asyncio.Task[Sequence[str]]] = {}
         self.failing: dict[Origin, str] = {}
-        """Origins that the resolver has no answer for, and why."""
+        """Origins whose last lookup failed, with the reason."""
 
     @property
     def to_resolve(self) -> list[Origin]:
-        """The origins that are no IP addresses."""
+        """The origins whose host is a name, not an IP address."""
         return [origin for origin in self._known if not origin.is_address]
 
     def addresses(self) -> dict[str, Address]:
-        """Return what is known, by label."""
+        """Return the known addresses, by label."""
         return addresses(self._known)
 
     async def look_up(self) -> None:
-        """Ask for every name once."""
+        """Look up every name once."""
         await asyncio.gather(*(self._look_up(origin) for origin in self.to_resolve))
 
     def close(self) -> None:
-        """Forget the questions that nobody has answered."""
+        """Cancel the lookups in progress."""
         for lookup in self._lookups.values():
             lookup.cancel()
         self._lookups.clear()
 
     async def _look_up(self, origin: Origin) -> None:
-        # A question takes a thread for as long as it lasts: one that hangs is not asked a second time beside.
+        # A lookup occupies a thread until it ends. While one hangs, a second one must not occupy another thread.
         lookup = self._lookups.get(origin)
         if lookup is None:
             lookup = self._lookups[origin] = asyncio.ensure_future(self._resolve(origin.host, origin.port))
@@ -78,7 +78,7 @@ class Names:
             self._failed(origin, str(error))
             return
         finally:
-            del lookup  # the error's traceback leads to this frame, which must not lead back to the error
+            del lookup  # breaks the reference cycle: error, traceback, this frame, error
         if not found:
             self._failed(origin, "it has no address")
             return

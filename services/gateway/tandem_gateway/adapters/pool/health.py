@@ -1,54 +1,56 @@
-"""Who is left out, for how long, and when it takes part again: pure, with the clock as an argument.
+"""Ejection of failing replicas, and their return: pure functions that take the clock as an argument.
 
 ::
 
     serving ──unreachable, answers 503, or three other failures in a row──> ejected
-    ejected ──its time is over and /readyz says yes, or a call to it succeeds──> serving
+    ejected ──the ejection time is over and /readyz is ready, or a call succeeds──> serving
 
-The time doubles with each ejection, up to a bound, and is forgotten after a while without one. An answer to a call from
-before the ejection proves nothing: an embedder that is shutting down still answers what it had accepted.
+The ejection time doubles with each ejection, up to a maximum. It is short again after a while without an ejection. A
+success does not end an ejection if the call began before it: an embedder that shuts down still answers the calls that
+it has accepted.
 """
 
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Failure = Literal["unavailable", "late", "broken"]
-"""It cannot be reached or says that it is not ready; it did not answer in time; it answered nonsense."""
+"""``unavailable``: it cannot be reached or is not ready. ``late``: no answer in time. ``broken``: an invalid reply."""
 
 Probe = Literal["ready", "not_ready", "unreachable", "late"]
-"""What asking for /readyz has shown."""
+"""Result of a request to /readyz."""
 
 
 @dataclass(frozen=True, slots=True)
 class EjectionPolicy:
-    """Times are in seconds."""
+    """When and for how long replicas are ejected; times are in seconds."""
 
     failures: int = 3
-    """Late or broken answers in a row that eject; what cannot be reached is ejected at once."""
+    """Number of late or broken replies in a row that eject a replica; an unavailable replica is ejected at once."""
     base: float = 1.0
-    """Time of the first ejection."""
+    """Duration of the first ejection."""
     most: float = 30.0
+    """Maximum duration of an ejection."""
     forgiven_after: float = 60.0
-    """Time without an ejection after which the next one is short again."""
+    """Time without an ejection after which the next ejection has the ``base`` duration again."""
 
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What is known of one replica; times are in seconds of the monotonic clock."""
+    """The health of one replica; times are seconds of the monotonic clock."""
 
     failures: int = 0
-    """In a row."""
+    """Number of failures in a row."""
     ejections: int = 0
-    """Those that are not forgiven."""
+    """Number of ejections that still count for the duration of the next one."""
     ejected: bool = False
     since: float = 0.0
-    """When it was ejected last, or took part again."""
+    """Time of the last ejection or of the last return to rotation."""
     until: float = 0.0
-    """When a probe may end the ejection."""
+    """Earliest time at which a probe may end the ejection."""
 
 
 def succeeded(health: Health, started: float, now: float, policy: EjectionPolicy) -> Health:
-    """Return what is known after a call that was answered; ``started`` is when it began."""
+    """Return the health after a call that was answered; ``started`` is the time at which the call began."""
     if health.ejected:
         return _readmitted(health, now) if started > health.since else health
     if not health.failures and not health.ejections:
@@ -60,9 +62,9 @@ def succeeded(health: Health, started: float, now: float, policy: EjectionPolicy
 
 
 def failed(health: Health, failure: Failure, started: float, now: float, policy: EjectionPolicy) -> Health:
-    """Return what is known after a call that failed."""
+    """Return the health after a call that failed; ``started`` is the time at which the call began."""
     if health.ejected:
-        # Asked because nobody serves: it goes to the end of the row, so that all are asked in turn.
+        # The pool called it because no replica serves. Renew its ejection time, so that the pool tries all in turn.
         return replace(health, since=now) if started > health.since else health
     failures = health.failures + 1
     if failure != "unavailable" and failures < policy.failures:
@@ -72,7 +74,7 @@ def failed(health: Health, failure: Failure, started: float, now: float, policy:
 
 
 def probed(health: Health, found: Probe, now: float, policy: EjectionPolicy) -> Health:
-    """Return what is known after a probe."""
+    """Return the health after a probe."""
     if found == "ready":
         return _readmitted(health, now) if health.ejected and now >= health.until else health
     if health.ejected:

@@ -1,8 +1,9 @@
-"""The replicas of an embedder as one ``Embedder``: it chooses, tries once elsewhere, leaves out and takes back in.
+"""The replicas of an embedder as one ``Embedder``: it balances the load, retries once, and ejects failing replicas.
 
-A call that fails for a reason that may be its replica's alone (unreachable, not ready, late, overloaded, nonsense) is
-tried once more at another, within the caller's time and the pool's budget. For that the first try gets a part of the
-time only, so long as another replica serves: who waited for a hung one to the end would have none left.
+The pool retries a call if the failure may be the replica's alone: unreachable, not ready, late, overloaded, or an
+invalid reply. The retry goes to another replica, within the caller's deadline and the pool's retry budget. While
+another replica is available, the first attempt gets only part of the deadline, so that a hung replica leaves time for a
+retry.
 """
 
 import asyncio
@@ -15,12 +16,12 @@ from collections.abc import Callable, Sequence
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool import health
 from tandem_gateway.adapters.pool.addresses import Address, difference, origin
-from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.adapters.pool.balancer import candidates, choose, having
-from tandem_gateway.adapters.pool.health import Failure, Health
-from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
-from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, ReplicaConnection, Replica
+from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
+from tandem_gateway.adapters.pool.health import Failure, Health
+from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Replica, ReplicaConnection
+from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -33,14 +34,14 @@ from tandem_gateway.records.embedders import Embeddings, PoolState, ReplicaState
 
 log = logging.getLogger(__name__)
 
-# Asked of a replica whose model is not known, once its last answer is too old.
+# The pool embeds this text to learn a replica's model, if the replica's last reply is too old to tell.
 _SHORT_TEXT = "fingerprint"
-# With fewer seconds left there is no second try.
+# Minimum number of seconds left for a retry.
 _SHORTEST_TRY = 0.005
 
 
 class EmbedderPool:
-    """Implements ``ports.EmbedderPool``; one event loop owns it."""
+    """Implements ``ports.embedder.EmbedderPool``; one event loop owns it."""
 
     def __init__(
         self,
@@ -54,16 +55,16 @@ class EmbedderPool:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Make the pool; ``follow_names`` keeps it up to date.
+        """Make the pool; ``follow_names`` keeps it in step with DNS.
 
         Args:
-            name: for logs and metrics.
-            urls: of the embedders; each name among them stands for every address that it has.
+            name: name of the pool in logs and metrics.
+            urls: URLs of the embedders; every address of a host name becomes a replica.
             connect: makes the channel to one address.
-            settings: see ``options.PoolSettings``.
-            events: see ``options.PoolEvents``.
-            resolve: from names to addresses.
-            clock: monotonic, in seconds.
+            settings: see ``config.PoolSettings``.
+            events: see ``config.PoolEvents``.
+            resolve: resolver of the host names.
+            clock: monotonic clock, in seconds.
             draw: returns random numbers from 0 to 1, 1 excluded.
         """
         self.name = name
@@ -81,13 +82,13 @@ class EmbedderPool:
         self._serving: list[Replica] = []
         self._ejected: list[Replica] = []
         self.replicas = 1
-        """Replicas that take calls; 1 at the least, since somebody is asked in any case."""
+        """Number of replicas in rotation, at least 1, because the pool calls an ejected replica if none serves."""
         self._update()
 
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
-        """Return one vector a text; see ``Embedder.embed``."""
+        """Return one vector per text; see ``Embedder.embed``."""
         now = self._clock()
         deadline = now + timeout
         if not self._replicas:
@@ -110,20 +111,20 @@ class EmbedderPool:
         second = self._choose_another(first, priority, now, fingerprint, wrong_model=found is not None)
         if second is None or deadline - now < _SHORTEST_TRY or not self._budget.take(now):
             if found is not None:
-                return found  # of another model than is wanted: the caller can say so better
+                return found  # of another model than the caller wants; the caller reports that better
             assert error is not None
             try:
                 raise error
             finally:
-                # The error's traceback leads to this frame: if the frame led back, only the garbage collector would
-                # free them, with the texts and bodies of every frame on the way.
+                # Breaks the reference cycle: error, traceback, this frame, error. Otherwise only the garbage collector
+                # would free the texts and bodies that these frames hold.
                 error = None
         self._events.retried("fingerprint" if error is None else type(error).__name__)
-        error = None  # as above: the second call may fail as well
+        error = None  # as above, because the second call may fail as well
         return await self._ask(second, texts, kind, priority, deadline - now)
 
     async def ready(self, *, timeout: float) -> bool:
-        """Ask every replica whether it is ready, take back in those that are, and return whether any is."""
+        """Probe every replica, return ready ones to rotation, and return whether any is ready."""
         if not self._replicas:
             with contextlib.suppress(DeadlineExceeded):
                 await self._await_addresses(timeout)
@@ -132,7 +133,7 @@ class EmbedderPool:
         return any(found)
 
     def serves(self, fingerprint: str) -> bool:
-        """Return whether a serving replica is known to have the model of that fingerprint."""
+        """Return whether a serving replica is known to have the model with this fingerprint."""
         now = self._clock()
         return any(replica.has(fingerprint, now) for replica in self._serving)
 
@@ -142,7 +143,7 @@ class EmbedderPool:
         return bool(self._serving)
 
     async def follow_names(self) -> None:
-        """Keep the replicas what the names lead to; ends at once if there is no name."""
+        """Keep the replicas in step with DNS until cancelled; returns at once if the pool has no names."""
         while self._names.to_resolve:
             await self._names.look_up()
             self._update()
@@ -150,7 +151,7 @@ class EmbedderPool:
             await asyncio.sleep(self._settings.resolve)
 
     def state(self) -> PoolState:
-        """Return how the pool and each of its replicas is."""
+        """Return the state of the pool and of each replica."""
         return PoolState(
             self.name,
             [
@@ -170,7 +171,7 @@ class EmbedderPool:
         for replica in self._replicas.values():
             replica.channel.close()
 
-    # choosing
+    # load balancing
 
     def _choose(
         self, priority: Priority, now: float, *, fingerprint: str | None, tried: Replica | None = None
@@ -196,7 +197,7 @@ class EmbedderPool:
         half = remaining / 2
         return min(half, self._settings.attempt) if priority == "interactive" else half
 
-    # asking
+    # calls
 
     async def _ask(
         self, replica: Replica, texts: Sequence[str], kind: Kind, priority: Priority, limit: float
@@ -215,7 +216,7 @@ class EmbedderPool:
             self._failed(replica, "broken", started, str(error))
             raise
         except DeadlineExceeded as error:
-            # Late for a caller in a hurry says nothing of the replica.
+            # A timeout shorter than ``attempt`` does not count: it says nothing about the replica.
             if limit >= self._settings.attempt:
                 self._failed(replica, "late", started, str(error))
             raise
@@ -264,13 +265,13 @@ class EmbedderPool:
     def _set_health(
         self, replica: Replica, after: Health, failure: Failure = "unavailable", why: str | None = None
     ) -> None:
-        """Set what is known of a replica; the rest says why, should it be ejected now."""
+        """Set a replica's health; ``failure`` and ``why`` are the reason if this ejects it."""
         before, replica.health = replica.health, after
         if before.ejected == after.ejected or replica.draining:
             return
         about = {"pool": self.name, "replica": replica.address.label}
         if after.ejected:
-            # What comes back at this address may have another model.
+            # The embedder that returns at this address may have another model.
             replica.fingerprint = None
             self._events.ejected(failure)
             seconds = round(after.until - after.since, 3)
@@ -279,10 +280,10 @@ class EmbedderPool:
             log.info("embedder takes part again", extra=about)
         self._sort()
 
-    # who there is
+    # membership
 
     def _update(self) -> None:
-        """Make the replicas what the names lead to."""
+        """Add and remove replicas to match the known addresses."""
         wanted = self._names.addresses()
         for label in wanted.keys() & self._replicas.keys():
             self._replicas[label].draining = False
@@ -303,7 +304,7 @@ class EmbedderPool:
 
     def _drop(self, replica: Replica) -> None:
         if self._replicas.get(replica.address.label) is not replica:
-            return  # it is gone already
+            return  # it was dropped already
         del self._replicas[replica.address.label]
         replica.channel.close()
         self._events.left(replica.address.label)

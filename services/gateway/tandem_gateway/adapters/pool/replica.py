@@ -1,4 +1,4 @@
-"""One embedder of a pool, and what is known of it."""
+"""One embedder of a pool: its connection, its load, its health and its model."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -9,18 +9,18 @@ from tandem_gateway.adapters.pool.health import Health, Probe
 from tandem_gateway.records.embedders import Embeddings
 
 FINGERPRINT_SECONDS = 10.0
-"""How long an embedder's last answer vouches for its model: another may have been started at its address since."""
+"""Seconds for which a reply proves an embedder's model. After that, another embedder may run at its address."""
 
 
 class ReplicaConnection(Protocol):
-    """What carries the calls to one embedder."""
+    """Carries the calls to one embedder."""
 
     async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
-        """Return one vector a text; raises as ``Embedder.embed`` does."""
+        """Return one vector per text; raises the same errors as ``Embedder.embed``."""
         ...
 
     async def probe(self, *, timeout: float) -> Probe:
-        """Return what the embedder says of its readiness, if anything."""
+        """Ask the embedder for its readiness, and return the result."""
         ...
 
     def close(self) -> None:
@@ -29,7 +29,7 @@ class ReplicaConnection(Protocol):
 
 
 class Replica:
-    """Mutable; the pool owns it."""
+    """The mutable state of one embedder; the pool owns it."""
 
     __slots__ = ("address", "channel", "documents", "draining", "fingerprint", "health", "queries", "seen")
 
@@ -38,38 +38,38 @@ class Replica:
         self.channel = channel
         self.health = Health()
         self.queries = 0
-        """Calls in flight for queries."""
+        """Number of calls in flight for queries."""
         self.documents = 0
-        """Calls in flight for documents."""
+        """Number of calls in flight for documents."""
         self.draining = False
-        """No longer of the pool: what is in flight ends, nothing more is sent."""
+        """Whether it has left the pool: it finishes the calls in flight and gets no new ones."""
         self.fingerprint: str | None = None
-        """Of its last answer; None if there was none since it was ejected."""
+        """Model of its last reply; None if there was no reply since its last ejection."""
         self.seen = 0.0
-        """When that was; seconds of the monotonic clock."""
+        """Time of its last reply; seconds of the monotonic clock."""
 
     @property
     def in_flight(self) -> int:
-        """Calls that have not ended."""
+        """Number of calls in flight."""
         return self.queries + self.documents
 
     @property
     def ejected_since(self) -> float:
-        """When it was ejected; seconds of the monotonic clock."""
+        """Time of its ejection; seconds of the monotonic clock."""
         return self.health.since
 
     def query_load(self) -> tuple[int, int]:
-        """Return what counts when a query's replica is chosen."""
+        """Return the load as the balancer compares it for a query: queries first."""
         return self.queries, self.documents
 
     def document_load(self) -> tuple[int, int]:
-        """Return what counts when a document's replica is chosen."""
+        """Return the load as the balancer compares it for documents: documents first."""
         return self.documents, self.queries
 
     def has(self, fingerprint: str, now: float) -> bool:
-        """Return whether it is known to have the model of that fingerprint."""
+        """Return whether it is known to have the model with this fingerprint."""
         return self.fingerprint == fingerprint and now - self.seen < FINGERPRINT_SECONDS
 
     def may_have(self, fingerprint: str, now: float) -> bool:
-        """Return whether it has, or may have, the model of that fingerprint."""
+        """Return whether it has, or may have, the model with this fingerprint."""
         return self.fingerprint in (None, fingerprint) or now - self.seen >= FINGERPRINT_SECONDS

@@ -1,10 +1,10 @@
-"""How many calls may be tried again: a token bucket, so that an outage does not double the load."""
+"""Retry budget: a token bucket, so that retries do not double the load during an outage."""
 
 
 class RetryBudget:
-    """Grants retries for a share of the calls, and a few a second besides, so that a quiet pool may retry too.
+    """Grants retries for a share of the calls, plus a few per second, so that a pool with little traffic may retry too.
 
-    The clock is an argument; nothing else changes it.
+    The state depends on the calls and on the clock, which is an argument.
     """
 
     def __init__(self, now: float, *, share: float = 0.2, per_second: float = 10.0, most: float = 100.0) -> None:
@@ -12,9 +12,9 @@ class RetryBudget:
 
         Args:
             now: seconds of a monotonic clock.
-            share: retries a call.
-            per_second: retries a second, whatever the calls.
-            most: tokens that it holds, which is the longest burst of retries.
+            share: retries granted per call.
+            per_second: retries granted per second, independent of the calls.
+            most: capacity of the bucket in tokens, which is the longest burst of retries.
         """
         self._share = share
         self._per_second = per_second
@@ -23,7 +23,7 @@ class RetryBudget:
         self._filled = now
 
     def called(self) -> None:
-        """Count a call which is no retry."""
+        """Count a call that is not a retry."""
         self._tokens = min(self._most, self._tokens + self._share)
 
     def allows(self, now: float) -> bool:
@@ -33,7 +33,7 @@ class RetryBudget:
         return self._tokens >= 1.0
 
     def take(self, now: float) -> bool:
-        """Grant a retry and return True, or return False."""
+        """Take a token for a retry; return False if there is none."""
         if not self.allows(now):
             return False
         self._tokens -= 1.0

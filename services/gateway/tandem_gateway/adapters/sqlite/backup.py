@@ -10,9 +10,9 @@ from pathlib import Path
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import check, reads, schema
-from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, translated
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import read_mark
+from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, translated
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.documents import CollectionRecord
 

@@ -31,19 +31,10 @@ class SqliteChangeFeed:
         self._path = path
         self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
         self._version = version or self._data_version
-        self._seen_version = -1
 
-    def has_news(self) -> bool:
-        """Return whether the version changed since the last call."""
-        version = self._version()
-        if version == self._seen_version:
-            return False
-        self._seen_version = version
-        return True
-
-    def news_not_taken(self) -> None:
-        """Forget the last version, so that the next ``has_news`` returns True."""
-        self._seen_version = -1
+    def version(self) -> int:
+        """Return a number that differs after each commit."""
+        return self._version()
 
     def store_id(self) -> str:
         """Return the store's random id."""

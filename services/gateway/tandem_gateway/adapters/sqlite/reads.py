@@ -13,7 +13,14 @@ from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord, LiveDocument, PendingBatch, PendingDocument
+from tandem_gateway.records.documents import (
+    CollectionRecord,
+    DocumentView,
+    JobRecord,
+    LiveDocument,
+    PendingBatch,
+    PendingDocument,
+)
 from tandem_gateway.records.index import Changes
 
 _COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pending FROM collections"

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.sqlite import check, reads, schema, writes
-from tandem_gateway.adapters.sqlite import commit_watermark
+from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, schema, writes
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
     connect,
@@ -23,7 +22,14 @@ from tandem_gateway.adapters.sqlite.connection import (
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, EmbeddedBatch, JobRecord, NewDocument, PendingBatch
+from tandem_gateway.records.documents import (
+    CollectionRecord,
+    DocumentView,
+    EmbeddedBatch,
+    JobRecord,
+    NewDocument,
+    PendingBatch,
+)
 from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
@@ -128,7 +134,11 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
     connection.execute("BEGIN IMMEDIATE")
     schema.upgrade(connection, version)
     connection.execute("COMMIT")
-    return [RoutineNotice(f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it")]
+    return [
+        RoutineNotice(
+            f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it"
+        )
+    ]
 
 
 class SqliteStore:

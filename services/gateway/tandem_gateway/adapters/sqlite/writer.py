@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tandem_gateway.adapters.sqlite import writes
-from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
+from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 

@@ -1,5 +1,5 @@
-"""Traffic between two pools of embedders: a canary gets a share of it, is compared with stable, and loses it again.
+"""Canary releases of embedders: a second pool gets a share of the calls, and loses it if it is worse than stable.
 
-``routing`` decides where a call goes and ``judgement`` whether the canary is as good, both as pure functions;
-``trial`` keeps what was observed, ``shift`` carries it out behind the ``Embedder`` port.
+``shares`` draws the calls of the canary, and ``evaluation`` compares the canary with stable; both are pure functions.
+``stats`` keeps the observations. ``router`` carries the decisions out behind the ``Embedder`` port.
 """

@@ -1,7 +1,7 @@
-"""Whether the canary is as good as stable: pure, over figures of a window of time.
+"""Evaluates the canary against stable: pure functions of the statistics of a time window.
 
-One bad moment, such as a pause of a few calls' length, decides nothing. A limit that is crossed only raises a
-suspicion; the canary is rolled back if what is observed after that crosses the limit again, by itself.
+A single bad moment, such as a pause that delays a few calls, must not cause a rollback. A limit that is crossed
+therefore only raises a suspicion. The canary is rolled back if the observations made after that cross a limit again.
 """
 
 from dataclasses import dataclass
@@ -9,58 +9,58 @@ from typing import Literal
 
 Reason = Literal["errors", "latency", "parity"]
 
-# A difference of p95 that nobody notices, in seconds: a ratio of two small times means little.
+# Differences in p95 up to this one are ignored, in seconds: a ratio of two small times means little.
 _LEAST_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
 class RollbackLimits:
-    """When the canary is rolled back."""
+    """Limits beyond which the canary is rolled back."""
 
     error_rate: float = 0.05
-    """Share of its calls that fail, if stable's share is less."""
+    """Roll back if a larger share of the canary's calls fails, and that share is larger than stable's."""
     p95_ratio: float = 2.0
-    """95th percentile of its calls' time to that of stable's."""
+    """Roll back if the canary's p95 latency exceeds stable's p95 by this factor."""
     cosine: float = 0.99
-    """5th percentile of the cosines of its vectors with stable's for the same texts."""
+    """Roll back if the 5th percentile of the cosines with stable's vectors, for the same texts, is below this."""
     samples: int = 50
-    """Least calls, or texts compared, that a judgement needs."""
+    """Minimum number of calls, or of compared texts, for a suspicion. Half of it is enough to confirm one."""
     window: float = 60.0
     """Seconds for which an observation counts."""
 
 
 @dataclass(frozen=True, slots=True)
 class CallStats:
-    """Of one pool's calls in the window."""
+    """Statistics of one pool's calls in the window."""
 
     calls: int = 0
     errors: int = 0
     timed: int = 0
-    """Calls whose time counts: queries that were answered. Documents are sent in larger calls, and wait for queries."""
+    """Calls whose latency counts: answered queries. Calls for documents are larger, and wait for queries."""
     p95: float | None = None
-    """Seconds; None without such a call."""
+    """95th percentile of the latency of these calls, in seconds; None without any."""
 
     @property
     def error_rate(self) -> float:
-        """Share of the calls that failed; 0 without any."""
+        """Share of the calls that failed; 0 if there are no calls."""
         return self.errors / self.calls if self.calls else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What was observed in a window."""
+    """The observations of a window."""
 
     stable: CallStats
     canary: CallStats
     texts: int = 0
-    """Texts whose vectors by both were compared."""
+    """Number of texts for which the vectors of both pools were compared."""
     cosine: float | None = None
-    """5th percentile of their cosines; None without any."""
+    """5th percentile of the cosines of these vectors; None if there are none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Breach:
-    """A limit that is crossed."""
+    """A limit that the canary has crossed."""
 
     reason: Reason
     detail: str
@@ -68,7 +68,7 @@ class Breach:
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """A limit was crossed at a time, in seconds of the monotonic clock."""
+    """A limit was crossed once; ``since`` is in seconds of the monotonic clock."""
 
     reason: Reason
     since: float
@@ -76,15 +76,15 @@ class Suspicion:
 
 @dataclass(frozen=True, slots=True)
 class Evaluation:
-    """What is thought of the canary now."""
+    """Result of an evaluation of the canary."""
 
     suspicion: Suspicion | None = None
     verdict: Breach | None = None
-    """Set if it is to be rolled back."""
+    """The reason for a rollback; None if the canary stays."""
 
 
 def breach(evidence: Evidence, limits: RollbackLimits, samples: int) -> Breach | None:
-    """Return the limit that is crossed; None if none is, or there are fewer than ``samples`` to tell."""
+    """Return the limit that is crossed; None if none is, or if there are fewer than ``samples`` observations."""
     stable, canary = evidence.stable, evidence.canary
     if canary.calls >= samples and canary.error_rate > max(limits.error_rate, stable.error_rate):
         return Breach(
@@ -116,12 +116,12 @@ def breach(evidence: Evidence, limits: RollbackLimits, samples: int) -> Breach |
 def evaluate(
     suspicion: Suspicion | None, everything: Evidence, fresh: Evidence, now: float, limits: RollbackLimits
 ) -> Evaluation:
-    """Return what is thought of the canary.
+    """Evaluate the canary.
 
     Args:
-        suspicion: what was thought before.
-        everything: observed in the window.
-        fresh: of that, what was observed since the suspicion.
+        suspicion: result of the last evaluation.
+        everything: all observations of the window.
+        fresh: the observations of the window since the suspicion.
         now: seconds of the monotonic clock.
         limits: see ``RollbackLimits``.
     """

@@ -1,4 +1,4 @@
-"""What the traffic shift is told and tells: settings, events for metrics, and its state for an operator."""
+"""Records of the canary router: its settings, its events for metrics, and its state for operators."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,50 +9,50 @@ from tandem_gateway.use_cases.canary.evaluation import Evidence, Reason, Rollbac
 
 @dataclass(frozen=True, slots=True)
 class CanarySettings:
-    """How the traffic is shared at first, and when the canary loses its share."""
+    """The shares of traffic at startup, and the limits for a rollback."""
 
     limits: RollbackLimits = RollbackLimits()
     attempt: float = 2.0
-    """Seconds that the canary has for a query before stable is asked."""
+    """Seconds to wait for the canary's answer to a query before the router calls stable."""
     canary_weight: int = 0
-    """Percent of the calls that the canary gets."""
+    """Percentage of the calls that go to the canary."""
     shadow_percent: int = 0
-    """Percent of stable's queries that are sent to the canary as well."""
+    """Percentage of stable's queries that the router also sends to the canary."""
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryEvents:
-    """What the shift reports, for metrics."""
+    """Callbacks for metrics."""
 
     set_shares: Callable[[int, int], None] = lambda weight, shadow: None
-    """The canary's weight and the shadow share, in percent."""
+    """The canary's weight and the shadow share were set, in percent."""
     answered: Callable[[str], None] = lambda pool: None
-    """A call was answered by this pool."""
+    """This pool answered a call."""
     fell_back: Callable[[str], None] = lambda reason: None
-    """A call of the canary's share was given to stable: ``down``, ``model``, or the error's name."""
+    """A call of the canary's share went to stable; the reason is ``down``, ``model`` or the error's name."""
     rolled_back: Callable[[Reason], None] = lambda reason: None
     shadowed: Callable[[str, str], None] = lambda stable, canary: None
-    """How a shadow call ended at each pool: ``ok`` or the error's name; ``dropped`` for the canary if not sent."""
+    """Outcome of a shadow call at each pool: ``ok`` or the error's name; for the canary ``dropped`` if not sent."""
     cosine: Callable[[float], None] = lambda cosine: None
-    """Of one text's vectors by both pools."""
+    """Cosine of the two pools' vectors for one text."""
     difference: Callable[[float], None] = lambda seconds: None
-    """The canary's time less stable's, of one shadow call."""
+    """The canary's time minus stable's, for one shadow call."""
 
 
 @dataclass(frozen=True, slots=True)
 class RollBack:
-    """The canary lost its share; ``at`` is in seconds since the epoch."""
+    """A rollback of the canary; ``at`` is in seconds since the epoch."""
 
     at: float
     reason: Reason
     detail: str
     canary_weight: int
-    """What it was before."""
+    """The canary's weight before the rollback."""
 
 
 @dataclass(frozen=True, slots=True)
 class CanaryState:
-    """How the traffic is shared, and what was observed of it."""
+    """The shares of traffic, the state of both pools, and the observations of them."""
 
     canary_weight: int
     shadow_percent: int

@@ -1,12 +1,14 @@
-"""Two pools of embedders behind one ``Embedder``: a share of the calls goes to the canary, a share is shown to it.
+"""Routes calls between two pools of embedders behind one ``Embedder``: stable, and a canary on trial.
 
-Only a canary that is known to have the model that a call wants gets it, and its answer is used only if it is of that
-model: vectors of two models are never mixed. A call that the canary fails at is answered by stable, within the
-caller's time; the caller notices nothing. Shadow calls are sent to both: the caller gets stable's answer at once, the
-canary's is compared with it.
+A share of the calls goes to the canary. The router sends a call to the canary only if the canary is known to have the
+model that the call needs, and discards an answer by another model: vectors of two models must never be mixed. If the
+canary fails, stable answers the call within the caller's deadline, and the caller sees no failure.
 
-A canary that crosses a limit (see ``judgement``) is rolled back: its weight becomes 0 until an operator sets it again.
-The shadow share stays, so that it can be seen whether the canary has recovered.
+A share of stable's queries are also sent to the canary, as shadow calls. The caller gets stable's answer at once; the
+router compares the canary's answer with it.
+
+A canary that crosses a limit (see ``evaluation``) is rolled back: its weight becomes 0 until an operator sets it again.
+The shadow share stays, so that operators can see whether the canary has recovered.
 """
 
 import asyncio
@@ -27,24 +29,24 @@ from tandem_gateway.errors import (
     InvalidRequest,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.ports.embedder import EmbedderPool
+from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases.canary.evaluation import Breach
-from tandem_gateway.use_cases.canary.records import RollBack, CanaryEvents, CanarySettings, CanaryState
+from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings, CanaryState, RollBack
 from tandem_gateway.use_cases.canary.shares import capacity, drawn
 from tandem_gateway.use_cases.canary.stats import CanaryStats
 
 log = logging.getLogger(__name__)
 
-# Shadow calls at a time; further ones are dropped, so that a slow canary costs no memory.
+# Maximum number of concurrent shadow calls. More are dropped, so that a slow canary cannot fill the memory.
 _MAX_SHADOWS = 8
-# Seconds between two judgements.
+# Seconds between two evaluations.
 _JUDGE_SECONDS = 0.25
 _FAILURES = (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded)
 
 
 class CanaryRouter:
-    """Implements ``Embedder``; see the module. Without a canary it is the stable pool."""
+    """Implements ``Embedder``; see the module. Without a canary, it passes every call to the stable pool."""
 
     def __init__(
         self,
@@ -56,14 +58,14 @@ class CanaryRouter:
         clock: Callable[[], float] = time.monotonic,
         draw: Callable[[], float] = random.random,
     ) -> None:
-        """Make the shift.
+        """Make the router.
 
         Args:
-            stable: answers what the canary does not.
-            canary: the pool on trial, if there is one.
+            stable: pool that answers all calls that the canary does not.
+            canary: pool on trial; None if there is none.
             settings: see ``CanarySettings``.
             events: see ``CanaryEvents``.
-            clock: monotonic, in seconds.
+            clock: monotonic clock, in seconds.
             draw: returns random numbers from 0 to 1, 1 excluded.
         """
         self._stable = stable
@@ -82,7 +84,7 @@ class CanaryRouter:
 
     @property
     def replicas(self) -> int:
-        """Replicas whose worth of calls may be in flight."""
+        """Number of replicas by which callers multiply a per-replica limit; see ``capacity``."""
         if self._canary is None or not self._weight or not self._canary.up:
             return self._stable.replicas
         return capacity(self._stable.replicas, self._canary.replicas, self._weight)
@@ -90,7 +92,7 @@ class CanaryRouter:
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
-        """Return one vector a text; see ``Embedder.embed``."""
+        """Return one vector per text; see ``Embedder.embed``."""
         if self._canary is None:
             found = await self._stable.embed(
                 texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint
@@ -111,17 +113,17 @@ class CanaryRouter:
         return await self._by_stable(call, timeout)
 
     async def ready(self, *, timeout: float) -> bool:
-        """Return whether those are ready that get the traffic."""
+        """Return whether the pools that get the traffic are ready."""
         if self._canary is None:
             return await self._stable.ready(timeout=timeout)
         stable, canary = await asyncio.gather(self._stable.ready(timeout=timeout), self._canary.ready(timeout=timeout))
         return stable or (canary and self._weight == 100)
 
     def change(self, canary_weight: int, shadow_percent: int | None = None) -> None:
-        """Set the shares, in percent, and begin to observe anew; ``shadow_percent`` stays as it is if not given.
+        """Set the shares, in percent, and discard the observations; None leaves ``shadow_percent`` unchanged.
 
         Raises:
-            InvalidRequest: if they are not from 0 to 100, or there is no canary to give anything to.
+            InvalidRequest: a share is not from 0 to 100, or is above 0 although there is no canary.
         """
         shadow = self._shadow if shadow_percent is None else shadow_percent
         for name, percent in (("canary_weight", canary_weight), ("shadow_percent", shadow)):
@@ -142,7 +144,7 @@ class CanaryRouter:
         )
 
     def state(self) -> CanaryState:
-        """Return how the traffic is shared, and what was observed."""
+        """Return the shares, the state of both pools, and the observations."""
         return CanaryState(
             self._weight,
             self._shadow,
@@ -153,7 +155,7 @@ class CanaryRouter:
         )
 
     async def stop(self) -> None:
-        """Give up the shadow calls that are under way."""
+        """Cancel the shadow calls in flight, and wait until they have ended."""
         for task in self._shadows:
             task.cancel()
         await asyncio.gather(*self._shadows, return_exceptions=True)
@@ -161,7 +163,7 @@ class CanaryRouter:
     # the canary's share
 
     async def _by_canary(self, canary: EmbedderPool, call: "_Call", timeout: float) -> Embeddings | None:
-        """Return the canary's answer; None if stable has to answer."""
+        """Return the canary's answer; None if stable must answer."""
         assert call.fingerprint is not None
         if not canary.up:
             self._trial.canary(self._clock(), None, failed=True)
@@ -177,7 +179,7 @@ class CanaryRouter:
         try:
             found = await _send(canary, call, limit)
         except _FAILURES as error:
-            # Late for a caller in a hurry says nothing of the canary.
+            # A timeout shorter than ``attempt`` does not count: it says nothing about the canary.
             if not isinstance(error, DeadlineExceeded) or limit >= self._attempt:
                 self._trial.canary(self._clock(), None, failed=True)
             if limit == timeout and isinstance(error, DeadlineExceeded):
@@ -242,7 +244,7 @@ class CanaryRouter:
         timeout: float,
         answer: "asyncio.Future[tuple[Embeddings, float] | str]",
     ) -> None:
-        """Ask the canary the same, and note how its answer differs."""
+        """Send the call to the canary as well, and compare its answer with stable's."""
         started = self._clock()
         found: Embeddings | None = None
         outcome = "ok"
@@ -267,14 +269,14 @@ class CanaryRouter:
                     self._events.cosine(cosine)
         self._judge(now)
 
-    # roll-back
+    # rollback
 
     def _judge(self, now: float) -> None:
         if not self._weight or now - self._judged < _JUDGE_SECONDS:
             return
         self._judged = now
         found = self._trial.verdict(now)
-        # Where stable is down as well there is nothing to go back to.
+        # While stable is down as well, a rollback would leave no pool to answer.
         if found is not None and self._stable.up:
             self._roll_back(found)
 

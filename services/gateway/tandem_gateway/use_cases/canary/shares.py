@@ -1,20 +1,20 @@
-"""Where a call goes: pure, with the random number as an argument."""
+"""Draws the calls of the canary: pure functions that take the random number as an argument."""
 
 
 def drawn(percent: int, draw: float) -> bool:
-    """Return whether a call is among ``percent`` of a hundred; ``draw`` is from 0 to 1, 1 excluded."""
+    """Return true for ``percent`` % of all draws; ``draw`` is a random number from 0 to 1, 1 excluded."""
     return draw * 100 < percent
 
 
 def capacity(stable: int, canary: int, weight: int) -> int:
-    """Return how many replicas' worth of calls may be in flight, 1 at the least.
+    """Return the number of replicas by which to multiply a per-replica limit on calls, at least 1.
 
-    So many that neither pool has more than its replicas' share of them.
+    With this number, neither pool gets more calls than its own replicas may have.
 
     Args:
-        stable: replicas of the stable pool, 1 at the least.
-        canary: the same of the canary.
-        weight: percent of the calls that the canary gets.
+        stable: number of replicas in the stable pool, at least 1.
+        canary: number of replicas in the canary pool, at least 1.
+        weight: percentage of the calls that go to the canary.
     """
     if weight == 0:
         return stable

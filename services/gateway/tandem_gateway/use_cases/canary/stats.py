@@ -1,27 +1,27 @@
-"""What was observed of both pools of late, and what follows from it; the clock is an argument."""
+"""Recent observations of both pools, and their evaluation; the clock is an argument."""
 
 from collections import deque
 from collections.abc import Iterable
 
 from tandem_gateway.use_cases.canary.evaluation import (
     Breach,
-    Evidence,
     CallStats,
+    Evidence,
     RollbackLimits,
     Suspicion,
     evaluate,
     percentile,
 )
 
-# Observations kept of each kind: bounds memory, and the time of a judgement to about a millisecond.
+# Maximum number of observations of each kind. Limits the memory, and the time of an evaluation to about 1 ms.
 _MOST = 2000
 
 
 class CanaryStats:
-    """Keeps observations for the length of the limits' window; one event loop owns it."""
+    """Keeps the observations of the last ``RollbackLimits.window`` seconds; one event loop owns it."""
 
     def __init__(self, limits: RollbackLimits) -> None:
-        """Make it, with nothing observed."""
+        """Make it without observations."""
         self._limits = limits
         self._calls: dict[str, deque[tuple[float, float | None, bool]]] = {
             "stable": deque(maxlen=_MOST),
@@ -31,26 +31,26 @@ class CanaryStats:
         self._suspicion: Suspicion | None = None
 
     def stable(self, now: float, seconds: float | None, *, failed: bool = False) -> None:
-        """Note a call to the stable pool; ``seconds`` is None if its time does not count."""
+        """Record a call to the stable pool; ``seconds`` is None if its latency does not count."""
         self._calls["stable"].append((now, seconds, failed))
 
     def canary(self, now: float, seconds: float | None, *, failed: bool = False) -> None:
-        """Note a call to the canary, or one that could not be made."""
+        """Record a call to the canary, or one that could not be sent."""
         self._calls["canary"].append((now, seconds, failed))
 
     def compared(self, now: float, cosines: Iterable[float]) -> None:
-        """Note the cosines of both pools' vectors for some texts."""
+        """Record the cosines of both pools' vectors, one per text."""
         self._cosines.extend((now, cosine) for cosine in cosines)
 
     def forget(self) -> None:
-        """Begin anew."""
+        """Discard all observations and the suspicion."""
         for calls in self._calls.values():
             calls.clear()
         self._cosines.clear()
         self._suspicion = None
 
     def evidence(self, now: float, since: float = float("-inf")) -> Evidence:
-        """Return the figures of the window, of what came after ``since``."""
+        """Return the statistics of the window, limited to the observations after ``since``."""
         after = max(now - self._limits.window, since)
         cosines = [cosine for time, cosine in self._cosines if time > after]
         return Evidence(
@@ -61,7 +61,7 @@ class CanaryStats:
         )
 
     def verdict(self, now: float) -> Breach | None:
-        """Return why the canary is to be rolled back; None if it is not."""
+        """Evaluate the canary, and return the reason for a rollback; None if it stays."""
         before = self._suspicion
         everything = self.evidence(now)
         fresh = self.evidence(now, before.since) if before is not None else everything

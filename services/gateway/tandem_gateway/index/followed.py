@@ -1,0 +1,100 @@
+"""One collection's index and its position in the store's changes: restores or builds it, and lets it catch up."""
+
+import logging
+from dataclasses import dataclass
+
+from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusable
+from tandem_gateway.index import catch_up, snapshot_update
+from tandem_gateway.index.base import Base
+from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.findable import FindableIndex
+from tandem_gateway.index.snapshot_update import Places
+from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.notices import RoutineNotice
+
+log = logging.getLogger(__name__)
+
+# If startup finds more new vectors than this since the last snapshot, it builds the graph before it serves. Otherwise
+# each query would be compared with all of them.
+_MOST_NEW_AT_START = 20_000
+
+
+@dataclass(slots=True)
+class FollowedIndex:
+    """An index, its position, and the last change that its snapshot holds (0 without one)."""
+
+    index: FindableIndex
+    position: Position
+    saved: int = 0
+
+
+def restored_base(
+    places: Places, record: CollectionRecord, notices: list[str]
+) -> tuple[Base | None, Position | None, str]:
+    """Return the base that a collection's index begins with at startup.
+
+    Args:
+        places: see ``Places``.
+        record: the collection.
+        notices: receives a line if a snapshot is unusable.
+
+    Returns:
+        The base, its position in the store's changes (both None for an exact index), and ``snapshot`` or ``store``.
+    """
+    try:
+        manifest = places.snapshots.manifest(record.collection_id)
+        catch_up.check_manifest(manifest, places.feed, record)
+        if record.live - manifest.count <= _MOST_NEW_AT_START:
+            base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
+            return base, Position(manifest.position, manifest.position), "snapshot"
+    except NoSnapshotYet:
+        pass
+    except SnapshotUnusable as reason:
+        line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
+        notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
+    if record.live <= _MOST_NEW_AT_START:
+        return None, None, "store"
+    return (*_build(places, record), "store")
+
+
+def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Position | None]:
+    """Build and save a base before the gateway serves. Return it and its position, or two Nones without a snapshot."""
+
+    def say(line: str) -> None:
+        log.info("building an index", extra={"progress": line})
+
+    try:
+        built, base = snapshot_update.update_snapshot(places, record, say=say)
+    except OSError as error:
+        log.error("an index could not be saved", extra={"collection": record.name, "error": str(error)})
+        return None, None
+    if built is None or not built.graph or base is None:
+        return None, None
+    manifest = places.snapshots.manifest(record.collection_id)
+    return (
+        catch_up.load(places.snapshots, places.factory, manifest, writable=False),
+        Position(manifest.position, manifest.position),
+    )
+
+
+def following(
+    feed: ChangeFeed, record: CollectionRecord, base: Base | None, position: Position | None
+) -> FollowedIndex:
+    """Return an index that has caught up with the store.
+
+    Args:
+        feed: the store's changes.
+        record: the collection; it has a dimension.
+        base: the base of the index; None for an exact index.
+        position: the base's position in the store's changes.
+    """
+    assert record.dim is not None
+    while True:
+        if base is None or position is None:
+            followed = FollowedIndex(FindableIndex(record.dim), catch_up.beginning(feed))
+        else:
+            followed = FollowedIndex(FindableIndex(record.dim, base), position, position.added)
+        if catch_up.catch_up(followed.index, followed.position, feed, record) is not None:
+            return followed
+        base = None

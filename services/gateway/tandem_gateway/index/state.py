@@ -1,0 +1,59 @@
+"""The queries of the vector index, its answers, and its state."""
+
+from dataclasses import dataclass
+
+import msgspec
+
+from tandem_gateway.errors import GatewayError
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.search import Hits
+
+Answer = Hits | GatewayError
+"""A query's hits by descending score, or the error that concerns it alone."""
+
+
+class VectorQuery(msgspec.Struct, frozen=True):
+    """One query; ``vector`` is ``(dim,) float32`` of unit length."""
+
+    collection: str
+    vector: Vectors
+    fingerprint: str
+    top_k: int
+
+
+@dataclass(frozen=True, slots=True)
+class IndexState:
+    """State of a collection's index, for metrics and the decision to take a snapshot."""
+
+    collection_id: int
+    collection: str
+    count: int
+    """Number of vectors in the index; search finds all of them."""
+    exact: int
+    """Number of these vectors that each query is compared with one by one."""
+    new: int
+    """Number of these vectors that were added after the current snapshot and are not in a graph yet."""
+    strays: int
+    """Unreachable vectors (strays), which the first graph does not find and another part of the index does."""
+    unproven: int
+    """See ``index.base.Sweep.unproven``."""
+    position: int
+    """Number of the last change in the index."""
+    saved: int
+    """Number of the last change in the snapshot; 0 if there is none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Candidates of queries, before their rows are read.
+
+    Attributes:
+        candidates: of each query, or the error that concerns it alone.
+        version: of the searched indexes; the candidates are valid for this version only.
+        started: ``time.monotonic()`` when the search began.
+    """
+
+    candidates: list[Candidates | GatewayError]
+    version: int
+    started: float

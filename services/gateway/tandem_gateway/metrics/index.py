@@ -1,0 +1,56 @@
+"""The vector indexes and their snapshots."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from tandem_gateway.index.state import IndexState
+
+
+class IndexMetrics:
+    """Shows the size of each index and whether every vector is proven to be found."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._vectors = Gauge(
+            "tandem_gateway_index_vectors",
+            "Vectors of a collection's index: in its graph, or compared with each query one by one (exact).",
+            ["collection", "part"],
+            registry=registry,
+        )
+        self._strays = Gauge(
+            "tandem_gateway_index_strays",
+            "Vectors that a collection's graph does not find, and that its second graph or exact part does.",
+            ["collection"],
+            registry=registry,
+        )
+        self._unproven = Gauge(
+            "tandem_gateway_index_unproven_additions",
+            "Vectors added to a collection's graph since each vector in it was last searched for; 0: all are found.",
+            ["collection"],
+            registry=registry,
+        )
+        self._snapshots = Counter(
+            "tandem_gateway_snapshots", "Snapshots of the index taken, by outcome.", ["outcome"], registry=registry
+        )
+        self.repairs = Counter(
+            "tandem_gateway_index_repairs",
+            "Repairs at startup, such as of a damaged snapshot.",
+            registry=registry,
+        )
+        # Prometheus sees no increase in a series that begins at 1: rare series exist from the start.
+        for outcome in ("saved", "failed"):
+            self._snapshots.labels(outcome)
+
+    def set(self, state: IndexState) -> None:
+        """Set the values of one collection."""
+        self._vectors.labels(state.collection, "graph").set(state.count - state.exact)
+        self._vectors.labels(state.collection, "exact").set(state.exact)
+        self._strays.labels(state.collection).set(state.strays)
+        self._unproven.labels(state.collection).set(state.unproven)
+
+    def clear(self) -> None:
+        """Drop the values of every collection."""
+        for gauge in (self._vectors, self._strays, self._unproven):
+            gauge.clear()
+
+    def snapshot(self, outcome: str) -> None:
+        """Count a snapshot: ``saved`` or ``failed``."""
+        self._snapshots.labels(outcome).inc()

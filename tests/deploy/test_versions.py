@@ -1,0 +1,104 @@
+"""One version: pyproject.toml has it, everything else is equal to it or derived from it."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import tandem_gateway
+from tandem_contract.service.version import DISTRIBUTION, version
+from tandem_gateway.metrics.gateway import Metrics
+from tests.deploy.versions import PLACES, REPOSITORY, VERSION, current, main, named, write
+
+PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
+
+
+def test_the_installed_package_is_of_this_version() -> None:
+    assert PYPROJECT["project"]["name"] == DISTRIBUTION
+    assert version() == PYPROJECT["project"]["version"] == current(), "run: make setup"
+    assert tandem_gateway.__version__ == version()
+
+
+def test_code_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPatch) -> None:
+    def not_installed(name: str) -> str:
+        raise metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(metadata, "version", not_installed)
+    assert version() == "unknown"
+
+
+@pytest.mark.parametrize("service", ["gateway", "embedder"])
+def test_each_service_tells_its_version(service: str) -> None:
+    command = [sys.executable, "-m", f"tandem_{service}", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == f"tandem-{service} {current()}\n"
+
+
+def test_every_place_names_this_version() -> None:
+    assert [(str(path), found) for path, _, found in named() if found != current()] == [], (
+        f"run: make version NEW={current()}"
+    )
+
+
+def test_every_kind_of_place_is_there() -> None:
+    """A pattern that finds nothing any more would compare nothing."""
+    assert {place for _, place, _ in named()} >= set(PLACES[:-1])
+    assert {path.name for path, _, _ in named() if "deploy" in path.parts} >= {"compose.yml", "kustomization.yaml"}
+
+
+def test_no_other_line_of_the_deployment_names_a_version_of_tandem() -> None:
+    known = sum(len(re.findall(re.escape(current()), found)) for _, _, found in named())
+    files = [path for name in ("deploy/**/*.y*ml", "services/*/Dockerfile") for path in REPOSITORY.glob(name)]
+    there = sum(len(re.findall(rf"(?<![\d.]){re.escape(current())}(?![\d.])", path.read_text())) for path in files)
+    in_files = [path for path, _, _ in named() if path in files]
+    assert known >= there == len(in_files)
+
+
+@pytest.fixture
+def copied(tmp_path: Path) -> Path:
+    """A copy of the files that name a version."""
+    for path, _, _ in named():
+        target = tmp_path / path.relative_to(REPOSITORY)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+    return tmp_path
+
+
+@pytest.mark.parametrize("new", ["9.8.7", "10.0.0rc1"])
+def test_a_new_version_is_written_everywhere_and_nothing_else_changes(copied: Path, new: str) -> None:
+    old = current(copied)
+    before = {path: path.read_text() for path, _, _ in named(copied)}
+    assert set(write(new, copied)) == set(before)
+    assert {found for _, _, found in named(copied)} == {new}
+    assert len(named(copied)) == len(named())
+    write(old, copied)
+    assert {path: path.read_text() for path in before} == before
+
+
+@pytest.mark.parametrize("new", ["1.2", "v1.2.3", "1.2.3-beta", ""])
+def test_what_is_no_version_is_refused(new: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([new]) == 2
+    assert "is no version" in capsys.readouterr().err
+    assert current() == PYPROJECT["project"]["version"]
+
+
+def test_the_changelog_has_a_section_for_this_version_and_one_for_what_comes_next() -> None:
+    headings = re.findall(r"^## (.*)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert headings[0] == "[Unreleased]"
+    sections = [re.fullmatch(rf"\[({VERSION})\] - \d{{4}}-\d{{2}}-\d{{2}}", heading) for heading in headings[1:]]
+    assert all(sections)
+    assert next(section[1] for section in sections if section) == current()
+
+
+def test_the_changelog_names_every_deprecated_metric_with_its_successor() -> None:
+    """It names the families; a counter's name ends in _total."""
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text()
+    helps = re.findall(r"^# HELP (\S+) Deprecated, use (\S+)\.$", Metrics("x").exposition().decode(), re.MULTILINE)
+    assert helps
+    for old, new in helps:
+        assert re.search(rf"`{old}` \| `{new}(_total)?`", changelog), old

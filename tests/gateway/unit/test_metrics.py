@@ -1,0 +1,42 @@
+"""Metrics that were renamed keep their old names for one release."""
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tandem_contract.service.http import ROUTE
+from tandem_gateway.metrics.gateway import Metrics
+
+RENAMED = {
+    "tandem_gateway_request_seconds": "tandem_gateway_request_duration_seconds",
+    "tandem_gateway_embed_call_seconds": "tandem_gateway_embedder_call_duration_seconds",
+    "tandem_gateway_replica_call_seconds": "tandem_gateway_replica_call_duration_seconds",
+    "tandem_gateway_embed_retries": "tandem_gateway_embedder_retries",
+    "tandem_gateway_embedding_retries": "tandem_gateway_embedding_backoffs",
+    "tandem_gateway_known_queries": "tandem_gateway_query_vector_cache_hits",
+    "tandem_gateway_index_search_seconds": "tandem_gateway_index_search_duration_seconds",
+    "tandem_gateway_lexical_search_seconds": "tandem_gateway_lexical_search_duration_seconds",
+    "tandem_gateway_commit_seconds": "tandem_gateway_commit_duration_seconds",
+}
+
+
+@pytest.mark.parametrize(("old", "new"), RENAMED.items())
+def test_an_old_name_has_the_samples_of_the_new(old: str, new: str) -> None:
+    metrics = Metrics("0")
+    metrics.requests.observe({ROUTE: "/v1/search"}, 200, 0.02)
+    metrics.embedders.replica_calls("stable", "a:1")("ok", 0.01)
+    metrics.embedders.retried("stable", "late")
+    metrics.documents.backed_off("overloaded")
+    metrics.searches.vector_cache_hits.inc(3)
+    metrics.searches.index_duration.observe(0.001)
+    metrics.searches.lexical_duration.observe(0.001)
+    metrics.documents.commit_duration.observe(0.001)
+    families = {family.name: family for family in text_string_to_metric_families(metrics.exposition().decode())}
+    assert families[old].type == families[new].type
+    assert families[old].documentation == f"Deprecated, use {new}."
+    samples = {
+        (sample.name.removeprefix(old), *sample.labels.items(), sample.value) for sample in families[old].samples
+    }
+    assert samples == {
+        (sample.name.removeprefix(new), *sample.labels.items(), sample.value) for sample in families[new].samples
+    }
+    assert any(sample.value for sample in families[new].samples)

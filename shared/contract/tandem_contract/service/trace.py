@@ -12,7 +12,7 @@ from typing import Final
 from tandem_contract import headers
 
 MAX_STATE_CHARS: Final = 512
-"""The service drops a longer tracestate; the specification requires forwarding at least this many characters."""
+"""The service drops a longer tracestate; the specification asks to forward at least this many characters."""
 
 # version "-" trace-id "-" parent-id "-" flags, all in lower case. Ids of zeros and version ff are invalid.
 _PARENT = re.compile(

@@ -1,8 +1,8 @@
-"""What the two services and their clients agree on: messages, codecs, errors, and how a Tandem service behaves.
+"""The contract between the two services and their clients: messages, codecs, errors, and shared service behaviour.
 
-Imports msgspec and the standard library only, so that a client may use it without installing a service; but for
-``service.serving``, which is how both services run uvicorn.
+Imports only msgspec and the standard library, so that a client can use it without installing a service. The exceptions
+are ``service.serving``, with which both services run uvicorn, and ``service.json_slices``, which uses numpy.
 
-Evolution: a new field gets a default; no field is retyped or reused; readers of responses ignore fields that
-they do not know.
+Evolution: a new field gets a default; no field changes its type or gets a new meaning; readers of responses ignore
+unknown fields.
 """

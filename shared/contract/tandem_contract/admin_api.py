@@ -1,4 +1,4 @@
-"""The gateway's API for operators: how traffic is shared between two pools of embedders."""
+"""The gateway's API for operators: it splits traffic between two pools of embedders."""
 
 from typing import Literal
 
@@ -14,7 +14,7 @@ class TrafficChange(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     canary_weight: int
     """Share of the calls that the canary answers."""
     shadow_percent: int | None = None
-    """Share of stable's queries that are sent to the canary as well, and compared; unchanged if null."""
+    """Share of stable's queries that the gateway also sends to the canary, for comparison; unchanged if null."""
 
 
 class Replica(msgspec.Struct, frozen=True):
@@ -24,27 +24,27 @@ class Replica(msgspec.Struct, frozen=True):
     status: ReplicaStatus
     calls_in_flight: int
     fingerprint: str | None
-    """Of the model that answered last; null if that is not known."""
+    """Fingerprint of the model that answered last; null if it is unknown."""
 
 
 class Pool(msgspec.Struct, frozen=True):
-    """A pool of embedders, and its calls in the window of observation (only while there is a canary in use)."""
+    """A pool of embedders, and its calls in the observation window (counted only while a canary is in use)."""
 
     replicas: list[Replica]
     calls: int
     errors: int
     p95_ms: float | None
-    """95th percentile of the time of calls for queries; null without any."""
+    """95th percentile of the duration of query calls; null without any."""
 
 
 class RollBack(msgspec.Struct, frozen=True):
-    """The canary lost its share of the traffic; ``at`` is RFC 3339 in UTC."""
+    """A rollback: the gateway took the canary's traffic away; ``at`` is RFC 3339 in UTC."""
 
     at: str
     reason: RollBackReason
     detail: str
     canary_weight: int
-    """What it was before."""
+    """The weight before the rollback."""
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -54,9 +54,9 @@ class Traffic(msgspec.Struct, frozen=True):
     shadow_percent: int
     stable: Pool
     canary: Pool | None
-    """Null if none is set up."""
+    """Null if no canary is configured."""
     compared_texts: int = 0
-    """Texts in the window whose vectors by both pools were compared."""
+    """Number of texts in the window for which the gateway compared both pools' vectors."""
     cosine_p5: float | None = None
-    """5th percentile of the cosines of their vectors; null without any."""
+    """5th percentile of the cosines between both pools' vectors; null without any."""
     last_roll_back: RollBack | None = None

@@ -1,6 +1,6 @@
 """The gateway's client API: ingest, jobs, search, collections, health.
 
-Requests refuse fields that they do not know, by name: a typo must not be silently ignored.
+Requests refuse unknown fields and name them, so that a typo does not pass silently.
 """
 
 from typing import Literal
@@ -14,17 +14,18 @@ MetadataValue = str | int | float | bool | None | list[str]
 Metadata = dict[str, MetadataValue]
 
 SearchMode = Literal["auto", "dense", "lexical"]
-"""``dense`` compares vectors, ``lexical`` words; ``auto`` is dense, or lexical while no embedder answers."""
+"""``dense``: vector search. ``lexical``: keyword search. ``auto``: dense, or lexical while no embedder answers."""
 AnsweredBy = Literal["dense", "lexical"]
 
 SearchWarning = Literal["unknown_tokens"]
-"""``unknown_tokens``: the model does not know a part of the query; if that is most of it, ``auto`` answers by words."""
+"""``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
+search."""
 
 JobStatus = Literal["pending", "running", "completed", "failed"]
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A document as a client sends it; one without an id is given one."""
+    """A document as a client sends it; the gateway makes an id if there is none."""
 
     text: str
     id: str | None = None
@@ -32,21 +33,21 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``POST /v1/ingest``; a document whose id is there already replaces it."""
+    """``POST /v1/ingest``; a document replaces an existing one with the same id."""
 
     documents: list[DocumentInput]
     collection: str = DEFAULT_COLLECTION
 
 
 class DocumentFailure(msgspec.Struct, frozen=True):
-    """A document of a job that could not be embedded, and why."""
+    """A document that could not be embedded, and the reason."""
 
     id: str
     error: str
 
 
 class Job(msgspec.Struct, frozen=True):
-    """An ingest and how far it is; times are RFC 3339 in UTC."""
+    """An ingest and its progress; times are RFC 3339 in UTC."""
 
     job_id: str
     status: JobStatus
@@ -54,22 +55,22 @@ class Job(msgspec.Struct, frozen=True):
     processed_documents: int
     """Documents that need no more work: embedded, unchanged, superseded or failed."""
     error: str | None
-    """Why it failed or, while it runs, why it waits; null if all is well."""
+    """The reason for a failure or, while the job runs, for a delay; null if there is none."""
     started_at: str | None
     finished_at: str | None
     created_at: str = ""
     collection: str = DEFAULT_COLLECTION
     unchanged_documents: int = 0
-    """Documents that were there already with the same text and metadata, and were not embedded again."""
+    """Documents that already existed with the same text and metadata, so that they need no new vector."""
     failed_documents: int = 0
     failures: list[DocumentFailure] = []
     """The first failures, at most 100."""
     document_ids: list[str] | None = None
-    """In the reply to an ingest: each document's id, in the order sent."""
+    """Only in the reply to an ingest: each document's id, in the order of the request."""
     truncated_documents: int = 0
-    """Documents that are longer than the model reads: search by meaning knows only their beginning."""
+    """Documents longer than the model's limit: vector search knows only their beginning."""
     unreadable_documents: int = 0
-    """Documents most of whose tokens the model's vocabulary lacks: only search by words finds them."""
+    """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
 
 
 class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -82,13 +83,13 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class SearchHit(msgspec.Struct, frozen=True):
-    """One result; ``score`` is the cosine similarity of query and document, or their BM25 score in a lexical search."""
+    """One result; ``score`` is the cosine similarity of query and document, or the BM25 score in keyword search."""
 
     id: str
     score: float
     text: str
     metadata: msgspec.Raw
-    """The metadata as JSON, just as stored."""
+    """The metadata as JSON, unchanged from the store."""
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -97,11 +98,11 @@ class SearchReply(msgspec.Struct, frozen=True):
     results: list[SearchHit]
     took_ms: float
     mode: AnsweredBy = "dense"
-    """Which search found them, and what their scores therefore are."""
+    """The search that found the hits, and so the meaning of their scores."""
     degraded: bool = False
-    """True if no embedder answered, and lexical search stood in for the dense one."""
+    """True if no embedder answered and keyword search replaced vector search."""
     query_truncated: bool = False
-    """True if the query is longer than the model reads: what is behind its limit did not count."""
+    """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
 
 
@@ -133,11 +134,11 @@ class StoredDocument(msgspec.Struct, frozen=True):
     metadata: msgspec.Raw
     collection: str
     embedded: bool
-    """False while a newer version of it waits to be embedded, or it was never embedded."""
+    """False if the newest version of the document has no vector yet."""
     truncated: bool | None = None
-    """Whether it is longer than the model reads; null while it waits, or if its embedder did not say."""
+    """Whether the text is longer than the model's limit; null without a vector, or if the embedder did not say."""
     unknown: float | None = None
-    """Share of its tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
+    """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -147,7 +148,7 @@ class Collection(msgspec.Struct, frozen=True):
     document_count: int
     """Documents that search can find."""
     pending_documents: int
-    """Documents, or newer versions of them, that wait to be embedded."""
+    """Documents, or newer versions of documents, that have no vector yet."""
     fingerprint: str | None
     model: str | None
     dim: int | None
@@ -174,7 +175,7 @@ class Probe(msgspec.Struct, frozen=True):
 class Health(msgspec.Struct, frozen=True):
     """``GET /healthz``.
 
-    ``degraded`` while no embedder answers, or the last write failed; ``starting`` until the index is there; ``failed``
+    ``degraded`` while no embedder answers, or after a failed write; ``starting`` until the index is loaded; ``failed``
     if the store cannot be read.
     """
 
@@ -187,4 +188,4 @@ class Health(msgspec.Struct, frozen=True):
     fingerprint: str | None = None
     version: str = ""
     detail: str | None = None
-    """What is wrong, if anything is."""
+    """The fault, if there is one."""

@@ -1,10 +1,10 @@
-"""Reads a message from bytes. Every way in which that can fail becomes one error that names the field.
+"""Decodes a message from bytes, and turns every failure into one error type that names the field.
 
-msgspec raises several unrelated exceptions for bad input (its own, ``UnicodeDecodeError``, ``RecursionError``); a
-handler that lets one of them through answers 500 for a client's mistake. All decoding goes through here.
+msgspec raises several unrelated exceptions for bad input (its own, ``UnicodeDecodeError``, ``RecursionError``). A
+handler that lets one of them through answers 500 for a client's mistake. All decoding therefore uses this module.
 
-The explanation of an error never costs more than the message did. It searches the client's text only for fixed strings,
-quotes at most ``MAX_QUOTED_CHARS`` of it, and parses a body for a second time only up to ``MAX_EXPLAINED_BYTES``.
+The explanation of an error never costs more than the message did. It searches the client's text only for fixed strings
+and quotes at most ``MAX_QUOTED_CHARS``. It parses a body a second time only up to ``MAX_EXPLAINED_BYTES``.
 """
 
 import json
@@ -19,9 +19,9 @@ T = TypeVar("T")
 Body = bytes | bytearray
 
 MAX_QUOTED_CHARS: Final = 200
-"""A longer name or value of the client is cut in messages."""
+"""Messages cut a longer name or value of the client."""
 MAX_EXPLAINED_BYTES: Final = 1 << 16
-"""In a larger body the place of a lone surrogate is not looked for."""
+"""Messages do not give the place of a lone surrogate in a larger body."""
 
 # msgspec closes a message about a field with its path: "... - at `$.documents[3].text`".
 _BEFORE_PATH: Final = " - at `$"
@@ -30,19 +30,19 @@ _MISSING: Final = "Object missing required field `"
 _LIMIT: Final = "of length <= "
 _WRONG_WORD: Final = "Invalid enum value "
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
-# What msgspec says of half a surrogate pair in most places.
+# Prefixes of msgspec's messages for half a surrogate pair, in most places.
 _SURROGATE_MESSAGES: Final = ("Input data was truncated", "JSON is malformed: invalid utf-16 surrogate pair")
-# Every surrogate's escape begins like this; other escapes do as well.
+# Every surrogate's escape begins like this, and so do other escapes.
 _SURROGATE_ESCAPES: Final = (b"\\ud", b"\\uD")
 
 
 class InvalidMessage(Exception):
-    """A message that cannot be accepted; the client has to change it.
+    """The message is invalid; the client has to change it.
 
     Attributes:
-        message: for a person; says what was expected.
+        message: for a person; names the expectation.
         code: the stable code of ``tandem_contract.errors``.
-        param: path of the field, such as ``documents[3].text``; None where it is the whole message.
+        param: path of the field, such as ``documents[3].text``; None for the whole message.
     """
 
     def __init__(self, message: str, *, code: ErrorCode, param: str | None = None) -> None:
@@ -53,28 +53,28 @@ class InvalidMessage(Exception):
 
 
 def decode_json(body: Body, decoder: msgspec.json.Decoder[T], *, at: str = "") -> T:
-    """Return the message in ``body``, which is JSON; a byte order mark before it is skipped (RFC 8259, section 8.1).
+    """Decode a JSON message; skip a byte order mark before it (RFC 8259, section 8.1).
 
     Args:
-        body: of the request, or the part of it that ``at`` names.
+        body: the request's body, or the part that ``at`` names.
         decoder: of the message's type.
         at: path of the part in the whole message, such as ``documents[3]``; empty for the whole message.
 
     Raises:
-        InvalidMessage: if it is no JSON, no UTF-8, or not of the decoder's type.
+        InvalidMessage: if it is not JSON, not UTF-8, or not of the decoder's type.
     """
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         if not at and body.startswith(_BYTE_ORDER_MARK):
             return decode_json(body[len(_BYTE_ORDER_MARK) :], decoder, at=at)
-        # Raised as made: an error in a local variable of a frame of its own traceback would be a reference cycle, which
-        # keeps the body until Python looks for garbage.
+        # Raise it without a local variable. A variable in the traceback's own frame would make a reference cycle, which
+        # keeps the body in memory until the next garbage collection.
         raise _explain(error, body, "JSON", decoder.type, at) from None
 
 
 def decode_msgpack(body: Body, decoder: msgspec.msgpack.Decoder[T]) -> T:
-    """Return the message in ``body``, which is MessagePack; raises as ``decode_json`` does."""
+    """Decode a MessagePack message; raises as ``decode_json`` does."""
     try:
         return decoder.decode(body)
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
@@ -82,7 +82,7 @@ def decode_msgpack(body: Body, decoder: msgspec.msgpack.Decoder[T]) -> T:
 
 
 def cut(text: str, most: int = MAX_QUOTED_CHARS) -> str:
-    """Return a text as a message may quote it: at most ``most`` characters, with a mark where more were there."""
+    """Shorten a text for a message: at most ``most`` characters, and a mark if the function cut any."""
     return text if len(text) <= most else f"{text[:most]}... ({len(text)} characters)"
 
 
@@ -130,13 +130,13 @@ def _explain_field(text: str, kind: Any, at: str) -> InvalidMessage:
 
 
 def _split_path(text: str) -> tuple[str, str]:
-    """Return what msgspec says of a field, and the field's path; the path holds no text of the client."""
+    """Split msgspec's message into the reason and the field's path; the path holds no text of the client."""
     place = text.rfind(_BEFORE_PATH)
     if place < 0:
         return text, ""
     reason, path = text[:place], text[place + len(_BEFORE_PATH) : -1]
     if reason.startswith((_UNKNOWN, _MISSING)) and not reason.endswith("`"):
-        return text, ""  # what looks like a path is part of the field's name
+        return text, ""  # the apparent path is part of the field's name
     return reason, path.removeprefix(".")
 
 
@@ -147,7 +147,7 @@ def _joined(path: str, step: str) -> str:
 
 
 def _words_allowed(kind: Any, path: str) -> list[str]:
-    """Return the words of a message's own field that takes one of a few; none for any other field."""
+    """Return the allowed words of a message's own Literal field; an empty list for any other field."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return []
     found = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == path), None)
@@ -155,7 +155,7 @@ def _words_allowed(kind: Any, path: str) -> list[str]:
 
 
 def _lone_surrogate(body: Body, at: str, said: str) -> InvalidMessage | None:
-    """Return the error for half a surrogate pair; None if that is not what msgspec ``said`` of the body."""
+    """Return the error for half a surrogate pair; None if msgspec's message (``said``) has another cause."""
     place = ""
     if len(body) > MAX_EXPLAINED_BYTES and not said.startswith(_SURROGATE_MESSAGES):
         return None
@@ -175,14 +175,14 @@ def _lone_surrogate(body: Body, at: str, said: str) -> InvalidMessage | None:
     )
 
 
-# A value to be looked at, and the way to it: the way to its parent and the last step, a name or a number.
+# The way to a value: the way to its parent, and the last step, which is a name or a number.
 _Way = tuple["_Way | None", str | int] | None
 
 
 def _find_surrogate(value: Any) -> str | None:
-    """Return the path of the first string with a lone surrogate, or of the object one of whose names has one."""
-    # A stack of its own, not recursion: the value may be nested as deeply as the standard parser allows. The path is
-    # written for the one place found: written for each value it would take as much memory as names times values.
+    """Return the path of a string with a lone surrogate, or of an object that has one in a name."""
+    # An explicit stack, not recursion: the value may be nested as deeply as the standard parser allows. Only the place
+    # found gets a written path: paths of all values could take as much memory as names times values.
     stack: list[tuple[Any, _Way]] = [(value, None)]
     while stack:
         node, way = stack.pop()

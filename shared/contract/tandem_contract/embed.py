@@ -1,7 +1,8 @@
 """``POST /embed``: texts in, L2-normalised vectors out.
 
-JSON is for anyone, MessagePack for the gateway; Content-Type and Accept choose. In MessagePack ``embeddings`` is
-one ``bin`` of little-endian float32, row-major ``(n, dim)``: a fifth of JSON's bytes, and no float is parsed.
+JSON is for any client, MessagePack for the gateway; Content-Type and Accept select the format. In MessagePack,
+``embeddings`` is one ``bin`` of little-endian float32, row-major ``(n, dim)``. It takes a fifth of JSON's bytes, and
+the reader parses no floats.
 """
 
 from typing import Final, Literal
@@ -11,10 +12,10 @@ import msgspec
 PATH = "/embed"
 
 MAX_DIM: Final = 8192
-"""Numbers that a vector may have; a reader may refuse an answer that is larger than so many allow."""
+"""Maximum length of a vector; a reader may refuse an answer that is too large for it."""
 
 MAX_NAME_CHARS: Final = 128
-"""Characters that the name of a model or a fingerprint may have."""
+"""Maximum number of characters in a model's name or a fingerprint."""
 
 Kind = Literal["document", "query"]
 Priority = Literal["interactive", "bulk"]
@@ -25,11 +26,11 @@ class EmbedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     texts: list[str]
     kind: Kind = "document"
-    """Selects the model's prompt prefix, where it has one."""
+    """Selects the model's prompt prefix, if it has one."""
     truncate: bool = True
-    """Cut a text at the model's limit and say so; if false, a longer text is refused with 422."""
+    """Cut a text at the model's limit and report it; if false, the embedder refuses a longer text with 422."""
     priority: Priority = "interactive"
-    """Lane of the embedder's queue: interactive goes before bulk."""
+    """Lane of the embedder's queue: interactive has precedence over bulk."""
 
 
 class EmbedReply(msgspec.Struct, frozen=True):
@@ -40,15 +41,15 @@ class EmbedReply(msgspec.Struct, frozen=True):
     dim: int
     model: str
     fingerprint: str
-    """Identifies what defines the vectors; vectors of different fingerprints must not be compared."""
+    """Identifies everything that defines the vectors. Never compare vectors of different fingerprints."""
     tokens: list[int]
-    """Tokens of each text that the model saw, special tokens included."""
+    """Number of tokens of each text that the model read, including special tokens."""
     truncated: list[bool]
     unknown: list[float] = []
     """Share of each text's tokens that the model's vocabulary lacks, from 0 to 1; 1 for a text without a token.
 
-    Prompt and special tokens are not counted. Texts that are wholly unknown all have the same vector. Empty in the
-    reply of an embedder that is older than the field.
+    The share excludes prompt and special tokens. All wholly unknown texts have the same vector. The list is empty in
+    the reply of an embedder that is older than the field.
     """
 
 

@@ -1,7 +1,7 @@
-"""The one shape of an error response, which OpenAI's clients parse as well.
+"""The format of every error response; OpenAI's clients can parse it too.
 
-``{"error": {"message", "type", "code", "param"}}``: ``message`` is for a person and names the field and the limit;
-``type`` is the family; ``code`` is stable and for programs; ``param`` is the path of the field, or null.
+``{"error": {"message", "type", "code", "param"}}``: ``message`` is for a person and names the field and the limit.
+``type`` is the family. ``code`` is stable and for programs. ``param`` is the path of the field, or null.
 """
 
 from typing import Literal
@@ -11,10 +11,10 @@ import msgspec
 ErrorType = Literal["invalid_request_error", "rate_limit_error", "unavailable_error", "server_error"]
 
 ErrorCode = Literal[
-    # 400: the body cannot be read
+    # 400: the body cannot be parsed
     "malformed_body",
     "invalid_encoding",
-    # 422: it can be read, and a field is wrong
+    # 422: the body can be parsed, but a field is wrong
     "invalid_field",
     "unknown_field",
     "missing_field",
@@ -57,7 +57,7 @@ class ErrorReply(msgspec.Struct, frozen=True):
 
 
 class ReceivedErrorBody(msgspec.Struct, frozen=True):
-    """An error as a reader takes it: any type and code, since a newer service may have new ones."""
+    """The reader's view of ``ErrorBody``: it accepts any type and code, because a newer service may add some."""
 
     message: str = ""
     type: str = ""

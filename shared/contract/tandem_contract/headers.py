@@ -1,14 +1,14 @@
 """HTTP header names and media types; lower case, as ASGI delivers them."""
 
 REQUEST_ID = "x-request-id"
-"""Taken from the request where it is well formed, else made; present on every response and in the logs."""
+"""The client's id if it is well formed, else a generated one; present on every response and in the logs."""
 
 TIMEOUT_MS = "x-request-timeout-ms"
-"""Milliseconds that the caller will still wait, counted from the request's arrival; work is dropped after it."""
+"""The caller's timeout in milliseconds, from the request's arrival; the service drops the work after it."""
 
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
-"""W3C Trace Context; passed on as they came."""
+"""W3C Trace Context; the service forwards both headers unchanged."""
 
 JSON = "application/json"
 MSGPACK = "application/msgpack"

@@ -1,1 +1,5 @@
-"""The index as a cache that follows the store: ``follower`` is one collection's, ``thread`` owns them all."""
+"""The vector index: a cache that follows the store.
+
+``catch_up`` applies the store's changes to one collection's index. ``index_thread`` owns the indexes of all
+collections.
+"""

@@ -1,4 +1,4 @@
-"""A base as arrays that can be saved, and back."""
+"""Converts a base to arrays that can be saved, and back."""
 
 from collections.abc import Mapping
 from dataclasses import astuple
@@ -14,7 +14,7 @@ from tandem_gateway.records.arrays import Keys
 
 
 def save(base: Base) -> SavedBase:
-    """Return what is to be saved of a base."""
+    """Return the graphs and arrays to save for a base."""
     strays = base.strays.keys()
     rows = list(base.groups.values())
     return SavedBase(
@@ -35,7 +35,7 @@ def save(base: Base) -> SavedBase:
 
 
 def restore(saved: SavedBase) -> Base:
-    """Return the base of what ``save`` returned.
+    """Return the base that ``save`` converted.
 
     Raises:
         ValueError: if arrays are missing or do not fit together.

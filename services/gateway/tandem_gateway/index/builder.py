@@ -1,16 +1,16 @@
-"""Builds the base of an index: adds vectors to its graphs, and proves that each of them is found.
+"""Builds the base of an index: adds vectors to its graphs and proves that a search finds each of them.
 
-Three things make an HNSW graph lose vectors that it holds, and each has its answer here:
+An HNSW graph can lose vectors that it holds, for three reasons. The builder handles each of them:
 
-- *Equal vectors.* A search keeps only so many candidates; a hundred copies of a vector fill them, and hide what lies
-  around them. Equal vectors share one node, which stands for all their rows.
-- *A vector that the graph never finds.* While a node is added its neighbours may keep no link to it. Each new vector is
-  therefore searched for right away.
-- *A vector that is no longer found.* Nodes that are added later take over links. All vectors are searched for again,
-  a part of them after each addition, all of a small graph: the sweep.
+- *Equal vectors.* A search keeps a limited number of candidates. A hundred copies of one vector fill them and hide the
+  vectors around them. The builder therefore gives equal vectors one node, which stands for all their rows.
+- *A vector that the graph never finds.* When the graph adds a node, its neighbours may keep no link to it. The builder
+  therefore searches for each new vector at once.
+- *A vector that the graph no longer finds.* Later nodes take over links. The sweep therefore searches for all vectors
+  again: the whole graph if it is small, else a part of it after each addition.
 
-What is not found becomes a stray, see ``base``. Deleted rows stay as nodes, since a search finds its way through them,
-until so many are deleted that the base is built again without them.
+A vector that the first graph does not find becomes a stray; see ``base``. Deleted rows stay as nodes, because a search
+finds its way through them. When too many rows are deleted, the base is rebuilt without them.
 """
 
 import time
@@ -30,11 +30,11 @@ from tandem_gateway.records.arrays import Keys, Vectors
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """From how many vectors on there are graphs.
+    """Minimum numbers of vectors for a graph.
 
     Attributes:
-        graph: fewer vectors get none: to compare a query with all of them takes no longer, and misses nothing.
-        second_graph: so many strays get a graph of their own.
+        graph: minimum for the first graph. Comparing a query with fewer vectors takes no longer and misses nothing.
+        second_graph: minimum number of strays for the second graph.
     """
 
     graph: int = 5_000
@@ -44,26 +44,26 @@ class Sizes:
 _MOST_DEAD_SHARE: Final = 0.25
 _LEAST_DEAD: Final = 1_000
 _BLOCK: Final = 500
-# Vectors whose components differ by less than this step are looked at as possibly equal.
+# Step of the grid; vectors in one cell are candidates for equality.
 _CELL: Final = 1 / 1024
-# Squared distance of vectors that are equal: a text that is embedded twice differs by some 1e-15, and a vector from its
-# own copy in float16 by some 2e-8.
+# Maximum squared distance of equal vectors. Two embeddings of one text differ by about 1e-15; a vector and its float16
+# copy differ by about 2e-8.
 _EQUAL: Final = 1e-6
 
 
 DEFAULT_SIZES: Final = Sizes()
 
 ExactVectors = Callable[[Sequence[int]], Mapping[int, Vectors]]
-"""Row numbers → vectors ``(dim,) float32`` of those rows that the store has."""
+"""Row numbers → vectors, each ``(dim,) float32``; rows that the store does not have are missing."""
 
 
 def needs_rebuild(dead: int, rows: int) -> bool:
-    """Return whether so many rows were deleted that search suffers: a quarter of the base, and at least 1,000."""
+    """Return whether deleted rows slow search down: more than a quarter of the base, and at least 1,000."""
     return dead >= _LEAST_DEAD and dead > _MOST_DEAD_SHARE * rows
 
 
 class BaseBuilder:
-    """Adds to a base, which must not be searched meanwhile; used by one thread."""
+    """Adds vectors to a base. One thread uses it, and nothing may search the base meanwhile."""
 
     def __init__(
         self,
@@ -74,12 +74,12 @@ class BaseBuilder:
         sizes: Sizes,
         exact_vectors: ExactVectors | None = None,
     ) -> None:
-        """Go on with a base whose graphs are writable; begin a new one if there is none.
+        """Continue a base, or begin a new one if there is none.
 
         Args:
             dim: length of the vectors.
             factory: makes graphs.
-            base: to go on with.
+            base: the base to continue; its graphs must be writable.
             sizes: see ``Sizes``.
             exact_vectors: returns the stored vectors of rows; a graph keeps them with less precision.
         """
@@ -90,7 +90,7 @@ class BaseBuilder:
         self._exact_vectors = exact_vectors or (lambda rows: {})
         self._waiting = ExactOverlay(dim)
         self._random = _cell_multipliers(dim)
-        # Nodes by the cell of their vector: those that the base came with, in order of their cells, and new ones.
+        # Nodes by the cell of their vector: the given base's nodes in order of their cells, and new nodes.
         order = np.argsort(base.cells, kind="stable") if base is not None else np.empty(0, np.intp)
         self._cells = base.cells[order] if base is not None else np.empty(0, np.uint64)
         self._cell_nodes = base.cell_nodes[order] if base is not None else np.empty(0, np.uint64)
@@ -98,18 +98,18 @@ class BaseBuilder:
 
     @property
     def base(self) -> Base | None:
-        """What was built; None while there are too few vectors for a graph."""
+        """The base; None while there are too few vectors for a graph."""
         return self._base
 
     def __len__(self) -> int:
         return len(self._waiting) + (self._base.live if self._base is not None else 0)
 
     def needs_rebuild(self) -> bool:
-        """Return whether the base should be built again, without what was deleted."""
+        """Return whether to rebuild the base without its deleted rows."""
         return self._base is not None and needs_rebuild(len(self._base.dead), self._base.rows)
 
     def remove(self, keys: Keys) -> int:
-        """Remove keys, and return how many of them were there."""
+        """Remove keys and return how many of them the builder held."""
         if not len(keys):
             return 0
         held = self._base.holds(keys).tolist() if self._base is not None else [False] * len(keys)
@@ -124,7 +124,7 @@ class BaseBuilder:
         return removed
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add vectors; a key that is there already keeps the vector it has.
+        """Add vectors; a key that the builder already holds keeps its vector.
 
         Args:
             keys: ``(n,) uint64``.
@@ -150,13 +150,13 @@ class BaseBuilder:
             self._insert(self._base, keys[start : start + _BLOCK], vectors[start : start + _BLOCK])
 
     def sweep(self, *, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
-        """Search for the vectors of the first graph again, and make strays of those that are not found.
+        """Search for the vectors of the first graph again, and make strays of those that it no longer finds.
 
-        Each call goes on where the last one stopped; it ends when all have been searched for since the last addition,
-        or when the time is over.
+        Each call continues where the last one stopped. It ends when it has searched for every vector since the last
+        addition, or when the time is up.
 
         Args:
-            seconds: after which it stops.
+            seconds: time limit.
             clock: monotonic, in seconds.
         """
         base = self._base
@@ -170,14 +170,14 @@ class BaseBuilder:
         while sweep.unproven and clock() < until:
             start = int(np.searchsorted(keys, sweep.next_key))
             block = keys[start : start + _BLOCK]
-            if not len(block):  # all of them were looked at
+            if not len(block):  # the end of the graph: this sweep is complete
                 sweep.proven, sweep.next_key, sweep.added_at_begin = sweep.added_at_begin, 0, sweep.added
                 continue
             self._sweep_block(base, block)
             sweep.next_key = int(block[-1]) + 1
 
     def _sweep_block(self, base: Base, keys: Keys) -> None:
-        """Search for nodes again, each in the graph that is to find it; nodes of the exact part need not be."""
+        """Search for nodes again, each in the graph that should find it; skip nodes of the exact part."""
         known = [key in base.stray_nodes or not base.live_rows(key, 1) for key in keys.tolist()]
         keys = keys[~np.array(known, np.bool_)]
         in_second = base.graphs[1].contains(keys) if len(base.graphs) > 1 else np.zeros(len(keys), np.bool_)
@@ -204,9 +204,9 @@ class BaseBuilder:
         self._make_strays(base, *_not_found(base.graphs[0], keys, vectors))
 
     def _join_groups(self, base: Base, keys: Keys, vectors: Vectors, cells: Keys) -> list[int]:
-        """Put vectors that equal a node's, or each other's, into one group; return the places of the others."""
+        """Group vectors that equal a node's vector or each other; return the positions of the others."""
         begin, end = np.searchsorted(self._cells, cells, "left"), np.searchsorted(self._cells, cells, "right")
-        own: dict[int, list[int]] = {}  # cell → places among the vectors that get a node
+        own: dict[int, list[int]] = {}  # cell → positions of the vectors that get a node
         stay: list[int] = []
         for place, (cell, low, high) in enumerate(zip(cells.tolist(), begin.tolist(), end.tolist(), strict=True)):
             nodes = self._cell_nodes[low:high].tolist() + self._new_cells.get(cell, [])
@@ -229,10 +229,10 @@ class BaseBuilder:
             base.strays.add(np.array([row], np.uint64), vector[None])
 
     def _make_strays(self, base: Base, nodes: Keys, vectors: Vectors) -> None:
-        """Keep nodes that the first graph does not find in the second graph, or in the exact part.
+        """Add nodes that the first graph does not find to the second graph, or to the exact part.
 
         Args:
-            base: what they are nodes of.
+            base: the base of the nodes.
             nodes: ``(n,) uint64``.
             vectors: of the nodes, ``(n, dim) float32``.
         """
@@ -249,7 +249,7 @@ class BaseBuilder:
             self._make_strays(base, nodes, base.graphs[0].vectors(nodes))
 
     def _make_exact(self, base: Base, nodes: Keys, vectors: Vectors) -> None:
-        """Keep nodes in the exact part, each of their rows by itself: so each is found, and lost when it is deleted."""
+        """Add nodes to the exact part, one entry for each of their rows, so that a deletion removes one row alone."""
         rows = {row: place for place, node in enumerate(nodes.tolist()) for row in base.live_rows(node)}
         exact = self._exact_vectors(list(rows)) if rows else {}
         for row, place in rows.items():
@@ -258,22 +258,22 @@ class BaseBuilder:
 
 
 def _not_found(graph: Graph, keys: Keys, vectors: Vectors) -> tuple[Keys, Vectors]:
-    """Return those of a graph's vectors that it does not find when each is searched for."""
+    """Search a graph for each of its vectors; return the keys and vectors that it does not find."""
     found = graph.search(vectors, CHECK_COUNT, CHECK_EFFORT)
     lost = np.array([key not in nodes for key, nodes in zip(keys.tolist(), found, strict=True)], np.bool_)
     return keys[lost], vectors[lost]
 
 
 def _cell_multipliers(dim: int) -> Keys:
-    # Odd random numbers: the sum of products with them, modulo 2^64, is a hash of integers. The seed is fixed, since
-    # hashes are saved.
+    # Odd random numbers: the sum of the products with them, modulo 2^64, is a hash of integers. The seed is fixed,
+    # because snapshots contain the hashes.
     return np.random.default_rng(384).integers(0, 1 << 63, dim, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
 
 
 def _cells(vectors: Vectors, multipliers: Keys) -> Keys:
-    """Return a hash of the cell of the grid that each vector lies in, ``(n,) uint64``: equal vectors have equal ones.
+    """Return the hash of each vector's grid cell, ``(n,) uint64``. Equal vectors nearly always have equal hashes.
 
-    Nearly always: a component may lie so near to the border of two cells that noise takes it over.
+    Rarely, a component lies so near to the border of two cells that noise moves it across.
     """
     steps = np.rint(vectors / np.float32(_CELL)).astype(np.int64).astype(np.uint64)
     hashes: Keys = (steps * multipliers).sum(axis=1, dtype=np.uint64)

@@ -1,4 +1,4 @@
-"""How an index follows the store: by change number, from where it stands."""
+"""Applies the store's changes to an index, in order of change number, from the index's position."""
 
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,31 +16,31 @@ _PAGE = 1000
 
 
 class Following(Protocol):
-    """What follows the store: an index that is searched, or a base that is being built."""
+    """A target of changes: the index that queries use, or the builder of a base."""
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add vectors; a key that is there already keeps the vector it has."""
+        """Add vectors; a key that the target already holds keeps its vector."""
         ...
 
     def remove(self, keys: Keys) -> int:
-        """Remove keys, and return how many of them were there."""
+        """Remove keys and return how many of them the target held."""
         ...
 
 
 @dataclass(slots=True)
 class Position:
-    """Where in the store's sequence of changes an index stands."""
+    """Position of an index in the store's sequence of changes."""
 
     added: int
-    """Additions up to this change are in."""
+    """The index has all additions up to this change."""
     removed: int
-    """Removals up to this change are in, or concern rows that the index never held."""
+    """The index has all removals up to this change, except those of rows that it never held."""
 
 
 def beginning(feed: ChangeFeed) -> Position:
-    """Return the position of an index that is empty.
+    """Return the position of an empty index.
 
-    Rows that were removed before now are not among the additions that it will be given.
+    It starts at the current removal position: rows deleted earlier will not appear among the additions.
     """
     return Position(added=0, removed=feed.last_change())
 
@@ -56,7 +56,7 @@ def restore(
     """Return the base of a collection's snapshot, and its position.
 
     Raises:
-        SnapshotUnusable: if there is none, or it is damaged, or of another store, model or version.
+        SnapshotUnusable: if there is no snapshot, or it is damaged, or of another store, model or version.
     """
     manifest = snapshots.manifest(collection.collection_id)
     check_manifest(manifest, feed, collection)
@@ -64,10 +64,10 @@ def restore(
 
 
 def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: CollectionRecord) -> None:
-    """Check that a snapshot is of a collection as the store has it.
+    """Check that a snapshot matches the store's record of a collection.
 
     Raises:
-        SnapshotUnusable: if it is not.
+        SnapshotUnusable: if it does not match.
     """
     found = (manifest.store_id, manifest.collection_id, manifest.fingerprint, manifest.dim)
     wanted = (feed.store_id(), collection.collection_id, collection.fingerprint, collection.dim)
@@ -78,10 +78,10 @@ def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: Col
 
 
 def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotManifest, *, writable: bool) -> Base:
-    """Return the base of a snapshot, whatever the store says of it now.
+    """Return the base of a snapshot, without comparing it with the store.
 
     Raises:
-        SnapshotUnusable: if a file is missing or damaged, or made by another version.
+        SnapshotUnusable: if a file is missing, damaged, or of another version.
     """
     try:
         base = base_arrays.restore(snapshots.load(manifest, factory, writable=writable))
@@ -93,10 +93,11 @@ def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotMani
 
 
 def catch_up(following: Following, position: Position, feed: ChangeFeed, collection: CollectionRecord) -> int | None:
-    """Apply every change after a position, which moves on, and return how many there were.
+    """Apply every change after a position and advance the position.
 
     Returns:
-        None if the store no longer knows all removals since: the index has to begin again.
+        The number of changes. None if the store no longer knows all removals since the position: the caller has to
+        rebuild the index.
     """
     applied = 0
     while True:

@@ -1,6 +1,6 @@
-"""A collection's index: a base of graphs that only is read, and an exact overlay with all that came since.
+"""A collection's index: a read-only base of graphs, and an exact overlay with all later vectors.
 
-Each live vector is first for itself, or ties with its equals. See ``base`` for why.
+A search for a live vector ranks that vector first, or tied with its equals. See ``base`` for why.
 """
 
 from collections.abc import Sequence
@@ -13,20 +13,20 @@ from tandem_gateway.index.overlay import ExactOverlay
 from tandem_gateway.ports.index import Graph
 from tandem_gateway.records.arrays import Keys, Vectors
 
-# A graph compares vectors in float16. Its scores are this near to the exact ones; measured: 2e-5 in the mean.
+# A graph compares vectors in float16. Its scores differ from the exact scores by less than this; measured mean: 2e-5.
 _GRAPH_MARGIN: Final = 3e-4
-# Further nodes that are asked for, since the order of near ties is not exact in a graph.
+# Extra nodes to request, because a graph does not order near ties exactly.
 _SPARE_NODES: Final = 32
-# Where deleted rows fill the answer of a graph, it is asked for so many times as many nodes.
+# If deleted rows fill a graph's answer, the search requests this many times as many nodes.
 _WIDEN: Final = 4
 
 
 class Candidates(NamedTuple):
-    """Rows that may be among a query's nearest, to be scored exactly.
+    """Rows that may be among a query's nearest; the caller scores them exactly.
 
     Attributes:
-        keys: of the rows, in no order.
-        alike: row → the first candidate with an equal vector, for rows that have one: they are ties with it.
+        keys: of the rows, in no particular order.
+        alike: row → the first candidate with an equal vector, for rows that have one. The two rows tie.
     """
 
     keys: list[int]
@@ -34,10 +34,10 @@ class Candidates(NamedTuple):
 
 
 class FindableIndex:
-    """See the module; used by one thread at a time."""
+    """Searches the base and the overlay; one thread at a time may use it. See the module."""
 
     def __init__(self, dim: int, base: Base | None = None) -> None:
-        """Make the index of a base; of nothing if there is none."""
+        """Make the index of a base, or an empty index if there is none."""
         self._base = base
         self._overlay = ExactOverlay(dim)
         self._new = 0
@@ -47,7 +47,7 @@ class FindableIndex:
 
     @property
     def dim(self) -> int:
-        """Length of its vectors."""
+        """Length of the vectors."""
         return self._overlay.dim
 
     def __len__(self) -> int:
@@ -55,17 +55,17 @@ class FindableIndex:
 
     @property
     def new(self) -> int:
-        """Vectors that came after the base was built."""
+        """Number of vectors added after the base was built."""
         return self._new
 
     @property
     def exact(self) -> int:
-        """Vectors that each query is compared with one by one."""
+        """Number of vectors that each query is compared with one by one."""
         return len(self._overlay)
 
     @property
     def strays(self) -> int:
-        """Vectors of the base that its first graph does not find."""
+        """Number of nodes in the base that its first graph does not find."""
         if self._base is None:
             return 0
         return len(self._base.stray_nodes) + sum(map(len, self._base.graphs[1:]))
@@ -76,10 +76,10 @@ class FindableIndex:
         return self._base.sweep.unproven if self._base is not None else 0
 
     def add(self, keys: Keys, vectors: Vectors) -> None:
-        """Add vectors; a key that is there already keeps the vector it has.
+        """Add vectors; a key that the index already holds keeps its vector.
 
         Args:
-            keys: ``(n,) uint64``; a key that was removed is never added again.
+            keys: ``(n,) uint64``; the caller never adds a removed key again.
             vectors: ``(n, dim) float32``, rows of unit length.
 
         Raises:
@@ -92,7 +92,7 @@ class FindableIndex:
         self._new += self._overlay.add(keys, vectors)
 
     def remove(self, keys: Keys) -> int:
-        """Remove keys, and return how many of them were there."""
+        """Remove keys and return how many of them the index held."""
         if not len(keys):
             return 0
         in_base = self._base.holds(keys) if self._base is not None else np.zeros(len(keys), np.bool_)
@@ -109,19 +109,19 @@ class FindableIndex:
         return removed
 
     def keys(self) -> Keys:
-        """Return every key, in no order."""
+        """Return every live key, ``(n,) uint64``, in no particular order."""
         exact = self._overlay.keys()
         if self._base is None:
             return exact
         return np.concatenate([self._base.live_keys(), exact[~self._base.holds(exact)]])
 
     def search(self, queries: Vectors, top_k: int, *, effort: int = SEARCH_EFFORT) -> list[Candidates]:
-        """Return for each query the rows among which its nearest ``top_k`` are.
+        """Return the candidates of each query; they include its nearest ``top_k`` rows.
 
         Args:
             queries: ``(m, dim) float32``, rows of unit length.
             top_k: at least 1.
-            effort: see ``Graph.search``; less finds less.
+            effort: see ``Graph.search``; lower values find fewer of the nearest rows.
         """
         if not len(queries):
             return []
@@ -179,10 +179,10 @@ class FindableIndex:
 
 
 def check_vectors(keys: Keys, vectors: Vectors, dim: int) -> None:
-    """Check vectors that are to be added.
+    """Check vectors before they are added.
 
     Raises:
-        ValueError: for another shape than ``(len(keys), dim)``, or numbers that are not finite.
+        ValueError: if the shape is not ``(len(keys), dim)``, or a number is not finite.
     """
     if vectors.shape != (len(keys), dim):
         raise ValueError(f"vectors are {vectors.shape}, not {(len(keys), dim)}")

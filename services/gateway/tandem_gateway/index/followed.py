@@ -1,4 +1,4 @@
-"""One collection's index and its position in the store's changes: how it begins, and how it catches up."""
+"""One collection's index and its position in the store's changes: restores or builds it, and lets it catch up."""
 
 import logging
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
 
-# A start that finds more changes than this since the last snapshot builds the graph before it serves: until then each
-# query would be compared with all of them.
+# If startup finds more new vectors than this since the last snapshot, it builds the graph before it serves. Otherwise
+# each query would be compared with all of them.
 _MOST_NEW_AT_START = 20_000
 
 
@@ -37,7 +37,7 @@ def restored_base(
     Args:
         places: see ``Places``.
         record: the collection.
-        notices: gets a line if a snapshot cannot be used.
+        notices: receives a line if a snapshot is unusable.
 
     Returns:
         The base, its position in the store's changes (both None for an exact index), and ``snapshot`` or ``store``.
@@ -59,7 +59,7 @@ def restored_base(
 
 
 def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Position | None]:
-    """Build a base before the gateway serves, and save it if the disk allows."""
+    """Build and save a base before the gateway serves. Return it and its position, or two Nones without a snapshot."""
 
     def say(line: str) -> None:
         log.info("building an index", extra={"progress": line})
@@ -86,8 +86,8 @@ def following(
     Args:
         feed: the store's changes.
         record: the collection; it has a dimension.
-        base: what the index begins with; None for nothing.
-        position: the last changes that the base holds.
+        base: the base of the index; None for an exact index.
+        position: the base's position in the store's changes.
     """
     assert record.dim is not None
     while True:

@@ -1,4 +1,4 @@
-"""From candidates to hits: the rows of live documents, of which those used last are kept, and their scores."""
+"""Turns candidates into hits: reads the rows of live documents, through an LRU cache, and scores them."""
 
 from collections import OrderedDict
 from collections.abc import Collection
@@ -14,33 +14,33 @@ from tandem_gateway.records.documents import LiveDocument
 from tandem_gateway.records.search import Hit
 
 _FLOAT32 = np.dtype("<f4")
-# Of Python's objects around the values of a row; an estimate.
+# Estimated size of Python's objects around the values of a row.
 _OVERHEAD_BYTES = 600
 
 
 class DocumentCache:
-    """Reads the rows of live documents and keeps those used last; one thread at a time.
+    """LRU cache of the rows of live documents. One thread at a time may use it.
 
-    A live row never changes and its number is never used again, so that what is kept is true for as long as an index
-    has its key: who asks only for keys that an index has just returned needs no word of what was removed.
+    Rows are immutable and row numbers are never reused, so a cached row never goes stale. Deleted rows need no
+    invalidation: callers only ask for row numbers that an index just returned.
     """
 
     def __init__(self, capacity: int) -> None:
-        """Make it empty; ``capacity`` is in bytes, about."""
+        """Make an empty cache; ``capacity`` is the approximate maximum in bytes."""
         self._capacity = capacity
         self._kept: OrderedDict[int, LiveDocument] = OrderedDict()
         self._bytes = 0
 
     def kept(self, row_ids: Collection[int]) -> dict[int, LiveDocument] | None:
-        """Return the rows if every one of them is kept, else None; reads nothing."""
+        """Return the rows if all of them are cached, else None. Reads nothing from the store."""
         found, missing = self._look_up(row_ids)
         return None if missing else found
 
     def get(self, row_ids: Collection[int], feed: ChangeFeed, most_bytes: int) -> dict[int, LiveDocument]:
-        """Return those of the rows that are kept or that the store has, by row number.
+        """Return rows from the cache or the store, by row number. Rows that the store does not have are missing.
 
         Raises:
-            TooManyBytes: if they take more than ``most_bytes``.
+            TooManyBytes: if the rows take more than ``most_bytes``.
             StorageError: as ``ChangeFeed.documents`` does.
         """
         found, missing = self._look_up(row_ids)
@@ -52,7 +52,7 @@ class DocumentCache:
         return found
 
     def _look_up(self, row_ids: Collection[int]) -> tuple[dict[int, LiveDocument], list[int]]:
-        """Return the rows that are kept, and the numbers of the others."""
+        """Return the cached rows, and the numbers of the other rows."""
         found: dict[int, LiveDocument] = {}
         missing = []
         for row_id in row_ids:
@@ -75,20 +75,20 @@ class DocumentCache:
 
 
 def bytes_of(row: LiveDocument) -> int:
-    """Return the memory that a row takes, about; always the same for one row."""
+    """Return the approximate memory of a row in bytes; always the same for one row."""
     return memory_bytes(row.text) + memory_bytes(row.metadata) + len(row.vector) + _OVERHEAD_BYTES
 
 
 def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument], top_k: int) -> list[Hit]:
-    """Return the nearest hits by descending score, ties by row number, which is the order of insertion.
+    """Return the nearest hits by descending score. Ties are ordered by row number, which is the order of insertion.
 
-    The order is one of all rows, whatever ``top_k`` is: fewer hits are the beginning of more.
+    The order does not depend on ``top_k``: a shorter list is a prefix of a longer one.
 
     Args:
         vector: of the query, ``(dim,) float32`` of unit length.
-        candidates: the rows among which the nearest are; those without a document are left out.
+        candidates: rows that include the nearest; candidates without a document are left out.
         rows: documents by row number; their vectors are of unit length too.
-        top_k: hits at most.
+        top_k: maximum number of hits.
     """
     found = [row for key in candidates.keys if (row := rows.get(key)) is not None]
     if not found:
@@ -96,7 +96,7 @@ def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument]
     vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
     scores = dict(zip([row.row_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
     for key, first in candidates.alike.items():
-        # Vectors that are equal but for noise are ties.
+        # Vectors that differ only by noise tie.
         if key in scores and first in scores:
             scores[key] = scores[first]
     found.sort(key=lambda row: (-scores[row.row_id], row.row_id))

@@ -1,14 +1,15 @@
 """The one thread that owns the indexes: it follows the store and answers searches.
 
-usearch's removals, loads and saves take no lock, and must never run beside a search; here nothing runs beside
-anything. A whole batch of queries is one hop to this thread: search, then the hits' rows from the store.
+usearch's removals, loads and saves take no lock and must never run concurrently with a search. This thread therefore
+makes all access to the indexes serial. A whole batch of queries is one hop to the thread, which searches and then reads
+the hits' rows from the store.
 
-Before each batch the store is asked whether anything was committed since; what was acknowledged before a search began
-is therefore always found by it.
+Before each batch the thread asks the store for new commits. A search therefore finds every change that was acknowledged
+before the search began.
 
-The way to the thread and back takes longer than a search of a small collection whose rows are in memory. While the
-thread has nothing to do, the event loop therefore makes such a search itself. If only rows are missing, the thread
-reads them and need not search again.
+The hop to the thread and back takes longer than a search of a small collection whose rows are cached. While the thread
+is idle, the event loop therefore runs such a search itself, under a lock. If only rows are missing, the thread reads
+them and does not search again.
 """
 
 import asyncio
@@ -37,12 +38,12 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-# Vectors that the event loop compares at once, at 0.05 to 0.1 µs each.
+# Maximum number of vectors that the event loop compares in one go, at 0.05 to 0.1 µs each.
 _AT_ONCE = 12_000
 
 
 class IndexThread:
-    """Runs everything that touches an index; see the module."""
+    """Serialises all access to the indexes; see the module."""
 
     def __init__(
         self,
@@ -58,11 +59,11 @@ class IndexThread:
 
         Args:
             open_feed: called in the thread, which owns the feed.
-            snapshots: where indexes are loaded from at the start.
+            snapshots: source of the indexes at startup.
             factory: loads graphs.
             limits: see ``AnswerLimits``.
-            sizes: from how many vectors on there are graphs.
-            on_search: called with the seconds and the queries of each batch, in the thread or the event loop.
+            sizes: minimum numbers of vectors for graphs.
+            on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
         """
         self._open_feed = open_feed
         self._snapshots = snapshots
@@ -72,7 +73,7 @@ class IndexThread:
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._indexes: Indexes | None = None
-        # Held by whoever touches the indexes; the event loop never waits for it.
+        # Guards all access to the indexes. The event loop only tries the lock and never waits for it.
         self._touching = threading.Lock()
         self._poked = threading.Event()
         self._closed = False
@@ -82,7 +83,7 @@ class IndexThread:
         """Start the thread and load every index.
 
         Returns:
-            What was repaired, for the log; the error if the store cannot be read.
+            A future of the repairs, for the log; it fails if the store cannot be read.
         """
         self._thread.start()
         return self._call(self._load)
@@ -90,8 +91,8 @@ class IndexThread:
     def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
         """Answer queries: for each its hits by descending score, or the error that concerns it alone.
 
-        To be called in an event loop, whose future is returned: one wake-up of the loop, and no chain of futures; none
-        at all if the answer is there already.
+        Call it in an event loop. The future belongs to that loop: an answer costs one wake-up and no chain of futures,
+        or no wake-up if the answer is available at once.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[list[Answer]] = loop.create_future()
@@ -107,36 +108,36 @@ class IndexThread:
         return answer
 
     def fingerprint(self, collection: str) -> str | None:
-        """Return the fingerprint that a collection is pinned to, as far as the index knows; any thread may ask."""
+        """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
         return self._indexes.fingerprint(collection) if self._indexes is not None else None
 
     def state(self) -> Future[list[IndexState]]:
-        """Return how far each index is."""
+        """Return the state of each index."""
         return self._call(lambda: self._loaded().state())
 
     def load_base(self, collection_id: int) -> tuple[Base, SnapshotManifest]:
-        """Return the base of a collection's snapshot, verified, for ``adopt``; any thread but the index's may call it.
+        """Return the verified base of a collection's snapshot, for ``adopt``. Call it from any thread but the index's.
 
-        To read and verify a large snapshot takes seconds, in which the index's thread goes on answering.
+        Reading and verifying a large snapshot takes seconds; meanwhile the index's thread keeps answering.
 
         Raises:
-            SnapshotUnusable: if there is none, or it is damaged.
+            SnapshotUnusable: if there is no snapshot, or it is damaged.
         """
         manifest = self._snapshots.manifest(collection_id)
         return catch_up.load(self._snapshots, self._factory, manifest, writable=False), manifest
 
     def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> Future[None]:
-        """Take a collection's index from a new snapshot; see ``Indexes.adopt``."""
+        """Replace a collection's index with a new snapshot's; see ``Indexes.adopt``."""
         return self._call(lambda: self._loaded().adopt(collection_id, base, manifest))
 
     def notify(self) -> None:
-        """Let the indexes catch up soon; what is committed need not wait for the next search to be applied."""
+        """Make the indexes catch up soon, so that commits are applied before the next search needs them."""
         if not self._poked.is_set() and not self._closed:
             self._poked.set()
             self._tasks.put(self._follow_quietly)
 
     def close(self) -> None:
-        """End the thread, after what is queued; blocks."""
+        """Finish the queued tasks and end the thread; blocks."""
         self._closed = True
         if self._thread.is_alive():
             self._tasks.put(None)
@@ -163,25 +164,25 @@ class IndexThread:
         failure: BaseException | None = None
         try:
             answers = self._loaded().search(queries, found)
-        except BaseException as error:  # the caller has to be told, whatever it is
+        except BaseException as error:  # of any kind: without it the caller would wait for ever
             failure = error
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(_settle, answer, answers, failure)
-        # A failure's traceback leads to this frame: if the frame led back, only the garbage collector would free them.
+        # A failure's traceback refers to this frame. Drop the references back: the garbage collector frees cycles late.
         del answer, answers, failure
 
     def _run(self) -> None:
         while (task := self._tasks.get()) is not None:
             with self._touching:
                 task()
-            del task  # it may hold an answer, which would keep its memory until the next task comes
+            del task  # it may hold an answer, whose memory would stay in use until the next task comes
         if self._indexes is not None:
             self._indexes.close()
 
     def _load(self) -> list[str]:
         places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
         indexes = Indexes(places, self._limits, on_search=self._on_search)
-        # Known before it is loaded: whatever happens, its feed has to be closed.
+        # Set before the load, so that ``_run`` closes the feed even if the load fails.
         self._indexes = indexes
         return indexes.load()
 
@@ -191,10 +192,10 @@ class IndexThread:
         return self._indexes
 
     def _search_at_once(self, queries: Sequence[VectorQuery]) -> tuple[list[Answer] | None, Found | None]:
-        """Search here, if the thread has nothing to do and that takes little time.
+        """Search in the event loop, if the thread is idle and the search is short.
 
         Returns:
-            The answers, if they are to be had without the disk; else what the thread need not find again, if anything.
+            The answers, if all their rows are cached; and the candidates, if any, so that the thread need not search.
         """
         if self._indexes is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
             return None, None
@@ -202,7 +203,7 @@ class IndexThread:
             found = self._indexes.find_in_memory(queries, _AT_ONCE)
             return (self._indexes.answer_in_memory(queries, found), found) if found is not None else (None, None)
         except Exception:
-            return None, None  # the thread meets the same error, and reports it
+            return None, None  # the thread meets the same error and reports it
         finally:
             self._touching.release()
 
@@ -211,7 +212,7 @@ class IndexThread:
         try:
             self._loaded().follow()
         except GatewayError as error:
-            # The next search meets the same error and reports it to whom it concerns.
+            # The next search meets the same error and reports it to its caller.
             log.error("the index could not follow the store", extra={"error": for_log(error)})
 
 
@@ -220,7 +221,7 @@ def _run(function: Callable[[], R], result: Future[R]) -> None:
         return
     try:
         result.set_result(function())
-    except BaseException as error:  # the caller has to be told, whatever it is
+    except BaseException as error:  # of any kind: without it the caller would wait for ever
         result.set_exception(error)
     finally:
         del result  # as in ``IndexThread._answer``

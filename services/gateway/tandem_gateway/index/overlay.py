@@ -1,7 +1,8 @@
-"""Vectors that every query is compared with: an exact search, for what no graph holds or finds.
+"""Exact search: compares every query with each of the vectors that no graph holds or finds.
 
-For a few queries a copy of the vectors in float16 is read first, since what such a search costs is memory that is not
-in the core's cache: its own, and all else that it drives out. The float32 vectors decide among what may be nearest.
+For a few queries, the search reads a float16 copy of the vectors first. Memory outside the core's cache dominates the
+cost of such a search: its own reads, and the other data that they evict. The float32 vectors then decide among the rows
+that may be nearest.
 """
 
 from collections.abc import Sequence
@@ -20,35 +21,36 @@ Scores = npt.NDArray[np.float64]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 SCORE_DECIMALS: Final = 6
-"""Digits of a score after the point. Vectors are float32 with about seven digits, and a text that is embedded twice
-differs by some 1e-8; scores that are equal in these digits are ties."""
+"""Digits of a score after the point. Vectors are float32 with about seven digits, and two embeddings of one text differ
+by about 1e-8. Scores that are equal in these digits tie."""
 
-# Twice the error of a product in float32, and the step of a rounded score: what is this far under the last score that
-# counts cannot be a tie with it.
+# Twice the error of a product in float32, plus the step of a rounded score. A row this far below the last score that
+# counts cannot tie with it.
 _FLOAT32_MARGIN: Final = 3e-6
-# The same of float16: a component is rounded by at most 2^-11 of itself, so that the cosine of two unit vectors is
-# wrong by at most 2 * 2^-11 (the Cauchy-Schwarz inequality); and some more for what is rounded in between.
+# The same for float16. Rounding changes a component by at most 2^-11 of its value. By the Cauchy-Schwarz inequality,
+# the cosine of two unit vectors is then wrong by at most 2 * 2^-11. The 2e-5 allows for rounding in between.
 _FLOAT16_MARGIN: Final = 2 * (2 * 2**-11 + 2e-5)
 _FIRST_CAPACITY: Final = 64
 _BLOCK_ROWS: Final = 2048
-# So many queries are compared by one product of two float32 matrices, which copies the larger one into another order
-# first: for 1,400 vectors 16 queries take 425 us so; one takes 41 us in float16, and 50 in float32.
+# From this many queries on, one product of two float32 matrices is faster, although it first copies the larger matrix
+# into another order. For 1,400 vectors, 16 queries take 425 us this way; one query takes 41 us in float16 and 50 us in
+# float32.
 _MANY_QUERIES: Final = 12
-# So many more than the nearest may be handed out unsorted: all have to be scored again, with the text of their rows.
+# Maximum number of extra keys that a search returns unsorted. The caller reads and scores the rows of all of them.
 _SPARE: Final = 32
 
 
 def exact_scores(vectors: Vectors, query: Vectors) -> Scores:
     """Return the cosine of each row with a query.
 
-    The products are summed in float64, so that a row has the same score whichever other rows it is computed with.
+    The sums are in float64, so that a row's score does not depend on the other rows.
 
     Args:
         vectors: ``(n, dim) float32``, rows of unit length.
         query: ``(dim,) float32`` of unit length.
     """
     scores: Scores = (vectors.astype(np.float64) @ query.astype(np.float64)).round(SCORE_DECIMALS)
-    # Rounding errors take the cosine of a vector with itself over 1; adding 0.0 turns -0.0 into 0.0.
+    # Rounding errors can lift the cosine of a vector with itself above 1. Adding 0.0 turns -0.0 into 0.0.
     np.minimum(scores, 1.0, out=scores)
     np.maximum(scores, -1.0, out=scores)
     scores += 0.0
@@ -56,7 +58,7 @@ def exact_scores(vectors: Vectors, query: Vectors) -> Scores:
 
 
 class ExactOverlay:
-    """Keys and their vectors in one array; used by one thread at a time."""
+    """Keys and their vectors in one array. One thread at a time may use it."""
 
     def __init__(self, dim: int) -> None:
         self._dim = dim
@@ -68,7 +70,7 @@ class ExactOverlay:
 
     @property
     def dim(self) -> int:
-        """Length of its vectors."""
+        """Length of the vectors."""
         return self._dim
 
     def __len__(self) -> int:
@@ -78,15 +80,15 @@ class ExactOverlay:
         return key in self._places
 
     def keys(self) -> Keys:
-        """Return every key, in no order; a copy."""
+        """Return a copy of the keys, ``(n,) uint64``, in no particular order."""
         return self._keys[: self._count].copy()
 
     def vectors(self, keys: Sequence[int]) -> Vectors:
-        """Return the vectors of keys that are there, ``(n, dim) float32``."""
+        """Return the vectors of keys, ``(n, dim) float32``; the overlay must hold every key."""
         return self._vectors[[self._places[key] for key in keys]]
 
     def add(self, keys: Keys, vectors: Vectors) -> int:
-        """Add vectors, and return how many keys are new; a key that is there already keeps its vector.
+        """Add vectors and return how many keys are new; a key that the overlay already holds keeps its vector.
 
         Args:
             keys: ``(n,) uint64``.
@@ -105,12 +107,12 @@ class ExactOverlay:
         return self._count - before
 
     def remove(self, key: int) -> bool:
-        """Remove a key, and return whether it was there."""
+        """Remove a key and return whether the overlay held it."""
         place = self._places.pop(key, None)
         if place is None:
             return False
         last = self._count - 1
-        if place != last:  # the last row takes its place
+        if place != last:  # the last row moves here
             self._keys[place] = self._keys[last]
             self._vectors[place] = self._vectors[last]
             self._halves[place] = self._halves[last]
@@ -119,10 +121,11 @@ class ExactOverlay:
         return True
 
     def search(self, queries: Vectors, count: int) -> list[tuple[Keys, Vectors]]:
-        """Return for each query the keys among which its nearest ``count`` are, with their cosines, in no order.
+        """Return for each query keys that include its nearest ``count``, with their cosines, in no particular order.
 
-        The cosines are float32's, and may be wrong by some 1e-7. So there are more keys than ``count`` where others are
-        that near to the last. Of many more, the nearest ``count`` by ``exact_scores`` are left, ties by ascending key.
+        The cosines are float32 and may be wrong by about 1e-7. The result therefore has more keys than ``count`` if
+        others are that near to the last. If there are too many, it has only the nearest ``count`` by ``exact_scores``;
+        ties are ordered by ascending key.
 
         Args:
             queries: ``(m, dim) float32``, rows of unit length.
@@ -134,7 +137,7 @@ class ExactOverlay:
         if len(queries) < _MANY_QUERIES:
             return [self._search_one(query, count) for query in queries]
         products = queries @ self._vectors[: self._count].T
-        # Each of these calls is one for all queries: it lets go of the interpreter's lock, and has to wait for it.
+        # One call for all queries: each call releases the interpreter's lock and has to wait to get it back.
         last = self._count - count
         least = np.partition(products, last, axis=1)[:, last] - _FLOAT32_MARGIN
         rows, places = np.nonzero(products >= least[:, None])
@@ -146,7 +149,7 @@ class ExactOverlay:
         return found
 
     def _search_one(self, query: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Search for one query; ``count`` is less than there are vectors."""
+        """Search for one query; ``count`` is less than the number of vectors."""
         half = query.astype(np.float16)[None]
         (rough,) = np.asarray(numkong.cdist(half, self._halves[: self._count], "dot"))
         near = _nearest_places(rough, count, _FLOAT16_MARGIN)
@@ -157,7 +160,7 @@ class ExactOverlay:
         return self._found(query, near, products, count)
 
     def _found(self, query: Vectors, near: npt.NDArray[np.intp], products: Vectors, count: int) -> tuple[Keys, Vectors]:
-        """Return the keys and products of places; of many more than ``count``, the nearest by exact scores."""
+        """Return the keys and products of places; if far more than ``count``, only the nearest by exact scores."""
         if len(near) > count + _SPARE:
             kept = self._nearest(query, near, count)
             near, products = near[kept], products[kept]
@@ -165,7 +168,7 @@ class ExactOverlay:
 
     def _nearest(self, query: Vectors, places: npt.NDArray[np.intp], count: int) -> npt.NDArray[np.intp]:
         """Return which of the places are the nearest ``count`` by exact scores, ties by ascending key."""
-        # In blocks: among many equal vectors, all of them are candidates.
+        # In blocks, to limit memory: many equal vectors are all candidates.
         scores = np.concatenate(
             [
                 exact_scores(self._vectors[places[start : start + _BLOCK_ROWS]], query)
@@ -186,7 +189,7 @@ class ExactOverlay:
 
 
 def _nearest_places(products: npt.NDArray[np.floating], count: int, margin: float) -> npt.NDArray[np.intp]:
-    """Return the places of the greatest ``count`` products, and of those that are within ``margin`` of the last."""
+    """Return the places of the greatest ``count`` products, and of others within ``margin`` of the last."""
     last = len(products) - count
     ordered = products.copy()
     ordered.partition(last)
@@ -194,7 +197,7 @@ def _nearest_places(products: npt.NDArray[np.floating], count: int, margin: floa
 
 
 def _grown(array: npt.NDArray[Scalar], rows: int) -> npt.NDArray[Scalar]:
-    """Return a copy of an array with so many rows; the new ones hold anything."""
+    """Return a copy of an array with ``rows`` rows; the new ones are uninitialised."""
     grown = np.empty((rows, *array.shape[1:]), array.dtype)
     grown[: len(array)] = array
     return grown

@@ -1,4 +1,4 @@
-"""Keeps snapshots up to date: the graphs of an index are built here, beside the gateway or before it starts."""
+"""Updates snapshots: builds the graphs of an index, beside the running gateway or before it starts."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ from tandem_gateway.records.index import SNAPSHOT_FORMAT, Saved, SnapshotManifes
 
 Print = Callable[[str], None]
 
-# A complete sweep of 100,000 vectors takes about so long; a larger graph is swept in parts, one a run.
+# A complete sweep of 100,000 vectors takes about this long. A larger graph is swept in parts, one part a run.
 SWEEP_SECONDS = 20.0
 _TELL_EVERY = 50_000
 
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where everything is: the store's changes, the snapshots, what makes graphs, and when there are any."""
+    """What an index is made from: the store's changes, the snapshots, the graph factory and the sizes."""
 
     feed: ChangeFeed
     snapshots: SnapshotStore
@@ -48,16 +48,16 @@ def update_snapshot(
         places: see ``Places``.
         record: of the collection.
         rebuild: begin with an empty base even if the snapshot is sound.
-        sweep_seconds: time to search for vectors again that were found before.
-        may_publish: asked before the snapshot is put in place.
-        say: told what is done.
+        sweep_seconds: time limit of the sweep; see ``BaseBuilder.sweep``.
+        may_publish: called before the snapshot is published; False prevents it.
+        say: called with a line of progress.
 
     Returns:
-        What was saved; None if the snapshot had everything already, or may not be put in place. And the base, if one
-        was built: with writable graphs, also where it could not be saved.
+        A record of the save; None if the snapshot was already up to date, or ``may_publish`` returned False. And the
+        base, with writable graphs, if one was built, even if it was not published.
 
     Raises:
-        OSError: if it cannot be saved; the former snapshot is untouched.
+        OSError: if the snapshot cannot be saved; the previous snapshot is unchanged.
     """
     if record.dim is None:
         return None, None
@@ -65,8 +65,8 @@ def update_snapshot(
     if manifest is not None and not _has_work(places.feed, record, manifest):
         return None, None
     if manifest is None and record.live < places.sizes.graph and not rebuild:
-        places.snapshots.remove(record.collection_id)  # what is there cannot be used
-        # No graph is built, and a start reads the vectors from the store: removals need not be remembered.
+        places.snapshots.remove(record.collection_id)  # it is unusable, if there is one
+        # There is no graph, and a start reads all vectors from the store: the store need not remember removals.
         return Saved(record.collection_id, places.feed.last_change(), graph=False), None
     builder, position = _built(places, record, manifest, say)
     builder.sweep(seconds=sweep_seconds)
@@ -103,7 +103,7 @@ def _has_work(feed: ChangeFeed, record: CollectionRecord, manifest: SnapshotMani
 def _built(
     places: Places, record: CollectionRecord, manifest: SnapshotManifest | None, say: Print
 ) -> tuple[BaseBuilder, Position]:
-    """Return a builder that has every change, and its position."""
+    """Return a builder that has applied every change, and its position."""
     if manifest is not None:
         try:
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=True)
@@ -134,7 +134,7 @@ def _builder(places: Places, record: CollectionRecord, base: Base | None) -> Bas
 
 
 class _Telling:
-    """Follows for a builder, and tells now and then how far it is."""
+    """Passes changes to a builder and reports progress now and then."""
 
     def __init__(self, builder: BaseBuilder, record: CollectionRecord, say: Print) -> None:
         self._builder = builder

@@ -24,33 +24,33 @@ class VectorQuery(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class IndexState:
-    """How a collection's index is, for metrics and the decision to take a snapshot."""
+    """State of a collection's index, for metrics and the decision to take a snapshot."""
 
     collection_id: int
     collection: str
     count: int
-    """Vectors that it finds."""
+    """Number of vectors in the index; search finds all of them."""
     exact: int
-    """Of these, the ones that each query is compared with one by one."""
+    """Number of these vectors that each query is compared with one by one."""
     new: int
-    """Of these, the ones that belong into a graph and came after the snapshot that is in use."""
+    """Number of these vectors that were added after the current snapshot and are not in a graph yet."""
     strays: int
-    """Vectors that the first graph does not find, and that something else does."""
+    """Unreachable vectors (strays), which the first graph does not find and another part of the index does."""
     unproven: int
     """See ``index.base.Sweep.unproven``."""
     position: int
-    """Number of the last change that it holds."""
+    """Number of the last change in the index."""
     saved: int
-    """Number of the last change that its snapshot holds; 0 if it has none."""
+    """Number of the last change in the snapshot; 0 if there is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """Candidates of queries, found before their rows were read.
+    """Candidates of queries, before their rows are read.
 
     Attributes:
         candidates: of each query, or the error that concerns it alone.
-        version: of the indexes that were searched; they hold for that version only.
+        version: of the searched indexes; the candidates are valid for this version only.
         started: ``time.monotonic()`` when the search began.
     """
 

@@ -1,4 +1,4 @@
-"""Proves an index: it has the rows of the store, and it finds each of them by its own vector."""
+"""Verifies an index: it has exactly the rows of the store, and it finds each row by the row's own vector."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ Print = Callable[[str], None]
 
 _PAGE: Final = 1000
 _TELL_EVERY: Final = 50_000
-# Most vectors are found with little effort, and what is found with little is found with more.
+# A search with little effort finds most vectors. Any vector that it finds, a search with more effort finds too.
 _LITTLE_EFFORT: Final = 12
 _TIE: Final = 10.0**-SCORE_DECIMALS
 _REBUILD: Final = "run `python -m tandem_gateway rebuild`"
@@ -28,7 +28,7 @@ _REBUILD: Final = "run `python -m tandem_gateway rebuild`"
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """Whether an index is sound, and a line that says so or what is wrong."""
+    """Result of a verification: whether the index is sound, and a line with the verdict or the fault."""
 
     sound: bool
     verdict: str
@@ -38,9 +38,9 @@ def verify(places: Places, record: CollectionRecord, say: Print) -> Verified:
     """Compare a collection's index with the store, and search for every vector in it.
 
     Args:
-        places: the store, the snapshots, and what loads graphs.
+        places: see ``Places``.
         record: of a collection that has a dim.
-        say: told how far it is.
+        say: called with a line of progress.
 
     Raises:
         StorageError: if the store cannot be read.
@@ -74,7 +74,7 @@ def verify(places: Places, record: CollectionRecord, say: Print) -> Verified:
 
 
 def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: Print) -> list[int]:
-    """Return the rows that are not first for their own vectors, nor tie with the first."""
+    """Return the rows that a search for their own vectors neither ranks first nor ties with the first."""
     lost: list[int] = []
     position, done = 0, 0
     while True:
@@ -93,9 +93,9 @@ def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: P
 
 
 def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vectors, effort: int) -> list[int]:
-    """Return the places of the keys that a search for their vector does not put first, nor level with the first.
+    """Return the places of the keys that a search for their vector neither ranks first nor ties with the first.
 
-    A key that is among the candidates is: its exact score is 1, and none is higher.
+    A key among the candidates passes: its exact score is 1, and no score is higher.
     """
     candidates = index.search(vectors, 1, effort=effort)
     absent = [place for place, key in enumerate(keys.tolist()) if key not in candidates[place].keys]

@@ -1,4 +1,5 @@
-"""How a Tandem service behaves, whichever it is: its settings, its log lines, its ids, its error replies.
+"""The behaviour that both services share: settings, log lines, request ids, error replies, memory budget.
 
-Standard library and msgspec only, but for ``serving``; an HTTP framework is each service's own affair.
+Imports only the standard library and msgspec, except ``serving`` and numpy in ``json_slices``. Each service chooses its
+own HTTP framework.
 """

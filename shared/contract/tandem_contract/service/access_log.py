@@ -1,8 +1,8 @@
-"""The access log: one line for each request, written many at a time.
+"""The access log: one line for each request, written in batches.
 
-A line of its own through the logging module costs as much as routing and parsing the request together. So lines are
-gathered and written by one call, a moment later; each carries its own time. They are in the form of all other lines.
-A process that is killed loses the lines of the last moment, and nothing else.
+One call of the logging module for each line costs as much as routing and parsing the request together. The access log
+therefore collects lines and writes them with one call, at most 50 ms later. Each line carries its own time, in the
+format of all other lines. A killed process loses only the lines of the last 50 ms.
 """
 
 import asyncio
@@ -36,7 +36,7 @@ class _Line(msgspec.Struct):
 
 
 class AccessLog:
-    """Gathers lines; owned by the event loop."""
+    """Collects lines and writes them in batches. Use it only in the event loop."""
 
     def __init__(self, service: str, write: Callable[[bytes, int], object]) -> None:
         """Make the log.
@@ -56,7 +56,7 @@ class AccessLog:
         self._prefix = ""
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
-        """Note a request that ended just now; an ``observation.Observer``."""
+        """Record a request that just ended; an ``observation.Observer``."""
         line = _Line(
             self._now(),
             "info",
@@ -74,7 +74,7 @@ class AccessLog:
             line.trace_id = traced.trace_id
         try:
             encoded = self._encoder.encode(line)
-        except UnicodeError:  # a path may hold what UTF-8 cannot
+        except UnicodeError:  # a path may hold a lone surrogate
             line.path = ascii(line.path)
             encoded = self._encoder.encode(line)
         self._lines.append(encoded)
@@ -85,7 +85,7 @@ class AccessLog:
             self._timer = asyncio.get_running_loop().call_later(_FLUSH_SECONDS, self.flush)
 
     def flush(self) -> None:
-        """Write what is there; to be called once more when the service ends."""
+        """Write the collected lines. Call it once more when the service ends."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -106,7 +106,7 @@ class AccessLog:
 
 
 def make_access_log(service: str, *, wanted: bool) -> AccessLog | None:
-    """Return the access log; None if it is not wanted, or the level of the other lines is above ``info``."""
+    """Return the access log; None if it is disabled or the log level is above ``info``."""
     if wanted and logging.getLogger().isEnabledFor(logging.INFO):
         return AccessLog(service, writer(service).write)
     return None

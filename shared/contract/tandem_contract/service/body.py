@@ -1,4 +1,4 @@
-"""What comes in over an ASGI connection: the body within its limit, and the news that the client has gone."""
+"""Reads a request's body within its limit, and cancels work when the client disconnects; plain ASGI."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -11,16 +11,16 @@ from tandem_contract.service.request_id import Receive
 
 T = TypeVar("T")
 
-# A body over the limit is read to its end and thrown away, so that the client gets to read the 413 and may keep the
-# connection; but only so far.
+# The service reads a body over the limit to its end and discards it. The client can then read the 413 and keep the
+# connection. The service reads at most this many times the limit.
 DISCARDED_BODIES: Final = 4
 
 
 class ClientGone(Exception):
-    """The client closed the connection; there is nobody to answer."""
+    """The client closed the connection before the response."""
 
 
-# A client that sends its body more slowly than this is cut off: it holds memory and a connection.
+# Timeout for a whole body: a slow client holds memory and a connection.
 BODY_SECONDS: Final = 30.0
 
 
@@ -31,20 +31,20 @@ async def read_body(
     exchange: Exchange | None = None,
     lease: Lease | None = None,
 ) -> Body:
-    """Return the whole body, of which the sender may or may not have told the length.
+    """Return the whole body, with or without a declared length.
 
     Args:
-        receive: gives what is not there yet.
+        receive: returns the parts that have not arrived yet.
         max_bytes: the limit.
-        seconds: for all of it.
-        exchange: gives what is there already.
-        lease: holds the body's bytes as they come; needed where ``max_bytes`` is more than a lease holds for free.
+        seconds: timeout for the whole body.
+        exchange: returns the body if it has arrived already.
+        lease: holds the body's bytes as they arrive; required if ``max_bytes`` is more than a lease holds for free.
 
     Raises:
-        OverBudget: if the budget has no bytes left for it.
-        InvalidMessage: ``body_too_large`` if it has more than ``max_bytes``; ``body_timeout`` if its end has not come
+        OverBudget: if the budget has too few bytes left.
+        InvalidMessage: ``body_too_large`` if the body has more than ``max_bytes``; ``body_timeout`` if it does not end
             within ``seconds``.
-        ClientGone: if the connection closes before its end.
+        ClientGone: if the connection closes before the body ends.
     """
     if exchange is not None and (body := exchange.complete_body()) is not None:
         if len(body) > max_bytes:
@@ -53,7 +53,7 @@ async def read_body(
             lease.hold(len(body))
         return body
     if exchange is not None and (exchange.content_length() or 0) > max_bytes:
-        raise _too_large(max_bytes)  # before the first receive, which would tell the client to send it
+        raise _too_large(max_bytes)  # before the first receive, which would make the client send the body
     try:
         async with asyncio.timeout(seconds):
             return await _read_body(receive, max_bytes, lease)
@@ -64,7 +64,7 @@ async def read_body(
 
 
 async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:
-    body = bytearray()  # grows in place; to join chunks at the end would take the memory twice
+    body = bytearray()  # grows in place; joining chunks at the end would take twice the memory
     size = 0
     while True:
         message = await receive()
@@ -94,15 +94,15 @@ def _too_large(max_bytes: int) -> InvalidMessage:
 
 
 async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T], exchange: Exchange | None = None) -> T:
-    """Return what ``work`` returns, and cancel it if the client goes away; the body must have been read.
+    """Return the result of ``work``, and cancel it if the client disconnects. Read the body first.
 
     Args:
-        receive: tells that the client has gone, to who waits for it.
-        work: the request's.
-        exchange: tells it without that.
+        receive: reports the disconnect; used by a watcher task if there is no exchange.
+        work: the request's work.
+        exchange: reports the disconnect by a callback, without a task.
 
     Raises:
-        ClientGone: if the connection closed first.
+        ClientGone: if the connection closes first.
     """
     task = asyncio.current_task()
     assert task is not None

@@ -1,4 +1,4 @@
-"""Requests and replies of a Tandem service as ASGI sees them; a framework only chooses the endpoint."""
+"""Endpoints and replies of a Tandem service in plain ASGI; an HTTP framework only routes to the endpoint."""
 
 import asyncio
 import logging
@@ -22,32 +22,32 @@ JSON: Final = headers.JSON.encode()
 MSGPACK: Final = headers.MSGPACK.encode()
 
 ROUTE: Final = "tandem.route"
-"""Key of the scope under which the template of the matched path is found, for metrics."""
+"""Scope key of the matched path's template, for metrics."""
 
 CLIENT_GONE: Final = 499
-"""Status of a request whose client went away; never sent, it is what metrics and logs call it, as other servers do."""
+"""Status of a request whose client disconnected. It is never sent; metrics and logs use it, as other servers do."""
 
 
 class Reply(msgspec.Struct, frozen=True):
-    """A whole response; ``code`` is the error's, None for a success."""
+    """A whole response; ``code`` is the error code, None for a success."""
 
     status: int
     body: bytes
     content_type: bytes = JSON
     code: ErrorCode | None = None
     lease: Lease | None = None
-    """Of the memory that the body takes; None for a small one."""
+    """Lease of the body's memory; None for a small body."""
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def send(self, scope: Scope, send: Send) -> None:
-        """Send it, the short way where there is one."""
+        """Send the response, through the exchange if there is one."""
         headers = [
             (b"content-type", self.content_type),
             (b"content-length", b"%d" % len(self.body)),
             *self.headers,
         ]
         exchange = exchange_of(scope)
-        # Messages pass by whoever gives responses their id; the short way does not.
+        # ASGI messages pass through the middleware that adds the request id; the exchange bypasses it.
         if exchange is not None:
             known = [(HEADER, scope[ID])] if ID in scope else []
             if exchange.respond(self.status, headers + known, self.body, self.lease):
@@ -76,15 +76,15 @@ Handler = Callable[[Scope, Receive], Awaitable[Reply]]
 
 
 class Endpoint:
-    """All methods of one path, as an ASGI application that answers every request, whatever happens."""
+    """All methods of one path, as an ASGI application that answers every request, even after an error."""
 
     def __init__(self, template: str, handlers: Mapping[str, Handler], on_error: Callable[[Exception], Reply]) -> None:
         """Make the endpoint.
 
         Args:
             template: of the path, as metrics show it.
-            handlers: method → handler; HEAD is answered by GET's.
-            on_error: turns what a handler raises into a reply.
+            handlers: method → handler; GET's handler also answers HEAD.
+            on_error: turns a handler's exception into a reply.
         """
         self.template = template
         self.handlers = dict(handlers)
@@ -106,7 +106,7 @@ class Endpoint:
         except ClientGone:
             return
         except asyncio.CancelledError:
-            # Only the end of the service cancels a request; its client can still be told.
+            # Only the service's shutdown cancels a request, and the client can still get a response.
             reply = refusal("not_ready", "the service is shutting down", retry_after_seconds=1.0)
         except Exception as error:
             reply = self._on_error(error)
@@ -114,17 +114,17 @@ class Endpoint:
 
 
 async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a path that nothing is at."""
+    """Answer a request for an unknown path."""
     await refusal("not_found", f"there is nothing at {cut(scope['path'])}", "path").send(scope, send)
 
 
 def route_by_path(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
-    """Return an application that serves fixed paths by ``apps``, and all else by ``otherwise``.
+    """Return an application that serves fixed paths with ``apps``, and all others with ``otherwise``.
 
-    A router tries the pattern of one route after the other; for a path without a parameter that is not needed.
+    A router tries the patterns of its routes one by one. A path without a parameter needs only a dictionary lookup.
 
     Args:
-        apps: by the template of their path; those whose template has a parameter are left to ``otherwise``.
+        apps: path template → application; ``otherwise`` serves the templates that have a parameter.
         otherwise: the router.
     """
     fixed = {template: app for template, app in apps.items() if "{" not in template}

@@ -1,13 +1,13 @@
-"""Divides a large JSON body at one of its arrays, so that no single step over it takes long.
+"""Splits a large JSON body at one of its arrays, so that no single decoding step takes long.
 
-msgspec decodes a whole message in one call, which holds the interpreter's lock: 16 MiB of small values take seconds,
-in which the event loop stands still. ``find_array`` finds where the elements of one array lie without decoding them.
-Each element can then be decoded by itself, and an array of too many elements is refused before any is decoded.
+msgspec decodes a whole message in one call, which holds the interpreter's lock: 16 MiB of small values take seconds and
+block the event loop. ``find_array`` locates the elements of one array without decoding them. The caller can then decode
+each element by itself, and can refuse an array with too many elements before decoding any.
 
 The scan works on whole blocks with numpy, which releases the interpreter's lock. It marks the characters between
-unescaped quotes, then follows the depth of brackets outside of strings, as the first stage of simdjson does (Langdale
-and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). It does not validate: the decoder of the
-elements, and of the body without them, does.
+unescaped quotes, then follows the depth of brackets outside of strings. The first stage of simdjson does the same
+(Langdale and Lemire, "Parsing Gigabytes of JSON per Second", VLDB Journal 2019). The scan does not validate: the
+decoder validates the elements, and the body without them.
 """
 
 from dataclasses import dataclass
@@ -20,27 +20,27 @@ Body = bytes | bytearray
 
 _BLOCK_BYTES: Final = 1 << 18
 _QUOTE, _BACKSLASH, _COMMA, _OPEN_ARRAY, _CLOSE_ARRAY = b'"\\,[]'
-# What each byte does to the depth outside of strings; a comma is marked, and changes nothing.
+# Change of the depth by each byte outside of strings. A comma is part of the structure but changes nothing.
 _DEPTH: Final[NDArray[np.int8]] = np.zeros(256, np.int8)
 _DEPTH[[_OPEN_ARRAY, ord("{")]] = 1
 _DEPTH[[_CLOSE_ARRAY, ord("}")]] = -1
 _IS_STRUCTURE: Final[NDArray[np.bool_]] = _DEPTH != 0
 _IS_STRUCTURE[_COMMA] = True
 _WHITE_SPACE: Final = b" \t\n\r"
-# Between a field's name and its array; a body with more is decoded as a whole.
+# Maximum between a field's name and its array. With more, the scan misses the array and the body is decoded as a whole.
 _MOST_WHITE_SPACE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
 class ArraySlices:
-    """Where the elements of an array lie in a body.
+    """The positions of an array's elements in a body.
 
     Attributes:
         begin: offset of the opening bracket.
-        end: offset behind the closing bracket, or the body's length if it has none.
+        end: offset after the closing bracket, or the body's length if there is none.
         bounds: offsets of the opening bracket, of the commas between elements and of the closing bracket, ascending.
-            Element ``i`` lies between ``bounds[i]`` and ``bounds[i + 1]``, both excluded.
-        too_many: there are more elements than were asked for; ``bounds`` holds the first ones.
+            Element ``i`` lies between ``bounds[i]`` and ``bounds[i + 1]``, both exclusive.
+        too_many: the array has more elements than the caller's limit; ``bounds`` holds the first ones.
     """
 
     begin: int
@@ -49,30 +49,30 @@ class ArraySlices:
     too_many: bool = False
 
     def count(self, body: Body) -> int:
-        """Return the number of elements; 0 for an array of nothing but white space."""
+        """Return the number of elements; 0 for an array with only white space."""
         if len(self.bounds) == 2 and not body[self.bounds[0] + 1 : self.bounds[1]].strip(_WHITE_SPACE):
             return 0
         return len(self.bounds) - 1
 
     def element(self, body: Body, index: int) -> Body:
-        """Return the bytes of an element, white space around it included."""
+        """Return the bytes of an element, including the white space around it."""
         return body[self.bounds[index] + 1 : self.bounds[index + 1]]
 
     def rest(self, body: Body) -> Body:
-        """Return the body with an empty array in the place of this one."""
+        """Return the body with an empty array instead of this one."""
         return body[: self.begin] + b"[]" + body[self.end :]
 
 
 def find_array(body: Body, field: str, most: int) -> ArraySlices | None:
-    """Return where the elements of a field's array lie; the field is one of the object that the body holds.
+    """Locate the elements of an array that is a field of the body's object.
 
     Args:
         body: JSON in UTF-8.
-        field: name of the field; one that is spelled with escapes is not found.
-        most: elements after which the search ends.
+        field: name of the field; the scan does not find a name that is spelled with escapes.
+        most: maximum number of elements; the search ends after them.
 
     Returns:
-        None if the field is not there or holds no array. If the field is there more than once, its last array.
+        None if the field is missing or not an array. If the field occurs more than once, its last array.
     """
     scan = _Scan(body, f'"{field}"'.encode(), most)
     return scan.run()
@@ -100,7 +100,7 @@ class _Scan:
         return self._found
 
     def _take(self, characters: NDArray[np.uint8], positions: NDArray[np.int64]) -> bool:
-        """Follow a block's structure, and return whether there are more elements than were asked for."""
+        """Follow a block's structure, and return whether there are more elements than the limit."""
         if not len(characters):
             return False
         depths = np.cumsum(_DEPTH[characters], dtype=np.int64) + self._depth
@@ -137,12 +137,12 @@ class _Scan:
         if not before.endswith(b":"):
             return False
         before = before[:-1].rstrip(_WHITE_SPACE)
-        # Inside of a longer name the quote before this one would be escaped.
+        # Inside a longer name, the opening quote would be escaped.
         return before.endswith(self._name) and before[: -len(self._name)][-1:] != b"\\"
 
 
 def _inside_strings(block: NDArray[np.uint8], in_string: bool, escaped: bool) -> tuple[NDArray[np.bool_], bool, bool]:
-    """Return which characters lie inside strings, whether the block ends in one, and whether its last one escapes.
+    """Return which characters lie inside strings, whether the block ends in a string, and whether it ends in an escape.
 
     Args:
         block: ``(n,) uint8``.
@@ -162,7 +162,7 @@ def _inside_strings(block: NDArray[np.uint8], in_string: bool, escaped: bool) ->
 
 
 def _escaped(block: NDArray[np.uint8], escaped: bool) -> NDArray[np.bool_] | None:
-    """Return ``(n + 1,)`` which characters, the one behind the block included, an escape precedes; None if none."""
+    """Return ``(n + 1,) bool``: which characters, and the one after the block, are escaped; None if none is."""
     places = np.flatnonzero(block == _BACKSLASH)
     if not len(places):
         if not escaped:
@@ -170,7 +170,7 @@ def _escaped(block: NDArray[np.uint8], escaped: bool) -> NDArray[np.bool_] | Non
         result = np.zeros(len(block) + 1, np.bool_)
         result[0] = True
         return result
-    # In a run of backslashes the first, third, fifth escapes; an escaped first one does not.
+    # In a run of backslashes, the first, third and fifth escape the next character, unless the first is itself escaped.
     starts = np.empty(len(places), np.bool_)
     starts[0] = True
     np.not_equal(np.diff(places), 1, out=starts[1:])

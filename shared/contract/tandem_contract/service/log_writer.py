@@ -1,10 +1,10 @@
-"""Writes log lines in a thread, so that a log that nobody reads does not stop the service.
+"""Writes log lines in a thread, so that a log without a reader does not stop the service.
 
-A write to a pipe blocks while the pipe is full. In the event loop that would stop every request. Here the lines wait
-in memory, and those over the bound are dropped and counted.
+A write to a pipe blocks while the pipe is full. In the event loop, that would stop every request. This writer queues
+the lines in memory; it drops and counts lines over the limit.
 
-The standard library's ``QueueListener`` bounds the number of its records, not their bytes, and its ``stop`` waits for
-ever for a writer that is blocked.
+The standard library's ``QueueListener`` limits the number of its records, not their bytes, and its ``stop`` waits for
+ever for a blocked writer.
 """
 
 import os
@@ -18,20 +18,20 @@ MAX_WAITING_BYTES: Final = 4 << 20
 
 
 class LogWriter:
-    """Writes to a file descriptor; any thread may use it, a signal's handler too."""
+    """Writes to a file descriptor; any thread and any signal handler may use it."""
 
     def __init__(self, fd: int, dropped_line: Callable[[int], bytes], max_bytes: int = MAX_WAITING_BYTES) -> None:
         """Make the writer; its thread starts with the first line.
 
         Args:
             fd: the file descriptor, which stays open.
-            dropped_line: returns the line that says how many were dropped.
-            max_bytes: bytes that may wait; what is written just now counts.
+            dropped_line: returns the log line for a number of dropped lines.
+            max_bytes: maximum size of the queue, including the lines of the current write.
         """
         self._fd = fd
         self._dropped_line = dropped_line
         self._max_bytes = max_bytes
-        # Its lock may be taken again by the thread that has it: a signal's handler logs, too.
+        # A reentrant lock: a signal handler may log while its thread holds the lock.
         self._changed = threading.Condition(threading.RLock())
         self._waiting: deque[bytes] = deque()
         self._waiting_bytes = 0
@@ -39,11 +39,11 @@ class LogWriter:
         self._thread: threading.Thread | None = None
 
     def write(self, data: bytes, lines: int) -> None:
-        """Write whole lines soon; returns at once.
+        """Queue whole lines for writing; returns at once.
 
         Args:
-            data: the lines, with the end of the last.
-            lines: their number.
+            data: the lines, including the last line's end.
+            lines: number of the lines.
         """
         with self._changed:
             if self._waiting_bytes + len(data) > self._max_bytes:
@@ -57,7 +57,7 @@ class LogWriter:
             self._changed.notify_all()
 
     def flush(self, seconds: float) -> bool:
-        """Wait until everything is written, for so many seconds at most; return whether it is."""
+        """Wait at most ``seconds`` until the thread has written every line; return whether it has."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting_bytes and not self._dropped, seconds)
 
@@ -78,7 +78,7 @@ class LogWriter:
 
 
 def _write_all(fd: int, data: bytes) -> None:
-    # Not through sys.stderr: at its end the interpreter waits for the lock that a blocked write would hold.
+    # Not through sys.stderr: a blocked write would hold its lock, and the interpreter waits for that lock at exit.
     left = memoryview(data)
     while left:
         try:
@@ -86,4 +86,4 @@ def _write_all(fd: int, data: bytes) -> None:
         except BlockingIOError:  # another process that has the pipe or the terminal open may set this
             select.select([], [fd], [])
         except OSError:
-            return  # nobody reads the log any more; that is no reason to fail
+            return  # the log has no reader any more, which is no reason to fail

@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line on standard error, with the id of the request that it belongs to.
+"""Logs: one JSON object per line on standard error, with the id of its request.
 
 ``log.info("index saved", extra={"collection": "default"})`` gives ``{"time", "level", "service", "logger",
 "message", "request_id"?, "trace_id"?, "collection", ...}``.
@@ -19,13 +19,13 @@ _STANDARD_ERROR: Final = 2
 _FLUSH_SECONDS: Final = 2.0
 
 request_id: contextvars.ContextVar[str | None] = contextvars.ContextVar("tandem_request_id", default=None)
-"""The id of the request that the running task serves; None outside one."""
+"""The id of the running task's request; None outside a request."""
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName", "color_message"}
 
 
 class JsonFormatter(logging.Formatter):
-    """Formats a record as one line of JSON; what ``extra`` holds becomes fields of it."""
+    """Formats a record as one line of JSON; the items of ``extra`` become its fields."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -33,7 +33,7 @@ class JsonFormatter(logging.Formatter):
         self._encoder = msgspec.json.Encoder(enc_hook=str)
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the record as a line; a value that JSON does not know is given as its ``str``."""
+        """Return the record as a line; a value of a type unknown to JSON appears as its ``str``."""
         milliseconds = int(record.msecs)
         fields: dict[str, Any] = {
             "time": time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created)) + f".{milliseconds:03d}Z",
@@ -51,7 +51,7 @@ class JsonFormatter(logging.Formatter):
         fields.update((name, value) for name, value in vars(record).items() if name not in _STANDARD)
         if record.exc_info:
             fields["exception"] = self.formatException(record.exc_info)
-        # A log line must never fail: a value may hold what UTF-8 cannot, hold itself, or fail to give its text.
+        # A log line must never fail: a value may hold a lone surrogate, contain itself, or raise in its ``str``.
         try:
             return self._encoder.encode(fields).decode()
         except Exception:
@@ -59,7 +59,7 @@ class JsonFormatter(logging.Formatter):
 
 
 class _Handler(logging.Handler):
-    """Hands each record's line to the writer."""
+    """Passes each record's line to the writer."""
 
     def __init__(self, writer: LogWriter) -> None:
         super().__init__()
@@ -89,17 +89,17 @@ def writer(service: str) -> LogWriter:
 
 
 def flush() -> None:
-    """Wait until the lines are written, for 2 s at most; to be called before ``os._exit``."""
+    """Wait at most 2 s until all lines are written. Call it before ``os._exit``."""
     if _writer is not None:
         _writer.flush(_FLUSH_SECONDS)
 
 
 def configure(service: str, level: str = "info", stream: TextIO | None = None) -> None:
-    """Send every logger's records as lines of JSON to standard error in a thread, or to ``stream`` at once."""
+    """Send every logger's records as lines of JSON to standard error (by a thread), or directly to ``stream``."""
     handler = _Handler(writer(service)) if stream is None else logging.StreamHandler(stream)
     handler.setFormatter(JsonFormatter(service))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
-    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # ours says more
+    logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our access log has more fields
     logging.captureWarnings(True)

@@ -1,24 +1,24 @@
-"""One budget for the memory that requests hold: bodies, what is read from them, and answers until they are sent.
+"""One budget for the memory of requests: bodies, decoded messages, and answers until they are sent.
 
-Each request has a limit of its own, but a service serves many at a time. Whatever holds much memory takes a lease on
-the budget first, and is refused with ``OverBudget`` where the budget has nothing left. The refusal is cheap, and the
-client can retry; a process that runs out of memory loses every request at once.
+Each request has a limit of its own, but a service handles many requests at a time. Code that needs much memory first
+takes a lease on the budget, which raises ``OverBudget`` if too few bytes are left. Such a refusal is cheap, and the
+client can retry. A process that runs out of memory loses every request at once.
 
-A lease gives its bytes back when ``release`` is called or its last reference goes. A caller therefore ties the lease
-to the data: as long as something can reach the data, the bytes count.
+A lease returns its bytes on ``release`` or when its last reference goes. A caller therefore ties the lease to the data:
+the bytes count as long as the data is reachable.
 """
 
 import threading
 from typing import Final
 
 FREE_BYTES: Final = 1 << 16
-"""What each lease may hold without the budget's leave. The bound on connections bounds the sum of these."""
+"""Bytes that each lease may hold without counting. The limit on connections bounds their sum."""
 
 RETRY_SECONDS: Final = 1.0
 
 
 class OverBudget(Exception):
-    """The budget has not as many bytes left; ``str()`` is a message for a person."""
+    """The budget has too few bytes left; ``str()`` is a message for a person."""
 
 
 class MemoryBudget:
@@ -38,15 +38,15 @@ class MemoryBudget:
 
     @property
     def held(self) -> int:
-        """Bytes that are held now."""
+        """Bytes that all leases hold now, without the free ones."""
         return self._held
 
     def lease(self, share: float = 1.0) -> "Lease":
         """Return a lease that holds nothing yet.
 
         Args:
-            share: part of the limit that all leases together may hold when this one asks for more; less than 1 leaves
-                the rest to more urgent work.
+            share: maximum part of the limit that all leases together may hold after this one grows. A share below 1
+                reserves the rest for more urgent work.
         """
         return Lease(self, int(self.limit * share))
 
@@ -61,7 +61,7 @@ class MemoryBudget:
 
 
 class Lease:
-    """Bytes of a budget; see the module."""
+    """A number of bytes held from a budget; see the module."""
 
     __slots__ = ("_budget", "_counted", "_most", "held")
 
@@ -70,13 +70,13 @@ class Lease:
         self._most = most
         self._counted = 0
         self.held = 0
-        """Bytes, the free ones included."""
+        """Bytes, including the free ones."""
 
     def hold(self, total: int) -> None:
-        """Hold so many bytes from now on, more or fewer than before.
+        """Set the number of bytes to hold, more or fewer than before.
 
         Raises:
-            OverBudget: if the budget has no more; the lease is as before.
+            OverBudget: if the budget has too few bytes left; the lease does not change.
         """
         counted = max(0, total - FREE_BYTES)
         if counted != self._counted:
@@ -85,11 +85,11 @@ class Lease:
         self.held = total
 
     def add(self, bytes: int) -> None:
-        """Hold so many bytes more; raises as ``hold`` does."""
+        """Hold more bytes; raises as ``hold`` does."""
         self.hold(self.held + bytes)
 
     def release(self) -> None:
-        """Give everything back; a second time does nothing."""
+        """Return all bytes; a second call does nothing."""
         self.hold(0)
 
     def __del__(self) -> None:
@@ -97,14 +97,14 @@ class Lease:
 
 
 def utf8_bytes(text: str) -> int:
-    """Return the bytes of a text in UTF-8."""
+    """Return the length of a text in UTF-8, in bytes."""
     return len(text) if text.isascii() else len(text.encode())
 
 
 def memory_bytes(text: str) -> int:
-    """Return the memory that a text may take, in bytes.
+    """Return the maximum memory of a text, in bytes.
 
-    ``sys.getsizeof`` will not do: CPython keeps the UTF-8 of a text beside it once it was encoded, so that the same
-    text takes more later. A character takes up to four bytes, and its UTF-8.
+    ``sys.getsizeof`` is no substitute: CPython caches a text's UTF-8 after encoding it, so the same text takes more
+    later. A character takes up to four bytes, plus its UTF-8.
     """
     return len(text) if text.isascii() else 4 * len(text) + len(text.encode())

@@ -1,4 +1,4 @@
-"""Tells observers of every request how it ended, whatever answered it; plain ASGI, outside any framework."""
+"""Notifies observers of every request's result, whichever part answered it; plain ASGI, outside any framework."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -8,11 +8,11 @@ from tandem_contract.service.http import CLIENT_GONE
 from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
 
 Observer = Callable[[Scope, int, float], None]
-"""Called with a request's scope, the status of its answer (499: the client went away) and its seconds."""
+"""Called with a request's scope, the response status (499: the client disconnected) and the duration in seconds."""
 
 
 def with_observers(app: AsgiApp, observers: Sequence[Observer]) -> AsgiApp:
-    """Return ``app`` with ``observers``, which are called after each HTTP request; ``app`` itself if there are none."""
+    """Return ``app`` with a call of each observer after every HTTP request; ``app`` itself without observers."""
     if not observers:
         return app
 

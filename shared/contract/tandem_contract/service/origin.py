@@ -1,14 +1,14 @@
-"""Refuses requests that a web page makes behind its visitor's back.
+"""Refuses requests that a web page makes without its visitor's knowledge.
 
-A browser sends a page's requests to any server that it reaches, one on the visitor's own machine among them. Two ways
-matter for a service without a login:
+A browser sends a page's requests to any server that it reaches, including servers on the visitor's own machine. Two
+attacks matter for a service without a login:
 
 - *Cross-site requests.* A page may send a POST that needs no permission from the server. Browsers mark it with
-  ``Sec-Fetch-Site: cross-site`` (https://www.w3.org/TR/fetch-metadata/). Requests that change something are refused
-  with that mark. A required content type of JSON refuses the rest: a page cannot send it without asking first.
-- *DNS rebinding.* A page's own host name is made to resolve to this machine, so that the browser takes the service for
-  the page's own server, and lets the page read the answers. Such a request names a foreign host. A service that listens
-  on the loopback answers only to the loopback's names and to those that a setting allows.
+  ``Sec-Fetch-Site: cross-site`` (https://www.w3.org/TR/fetch-metadata/). The service refuses marked requests that
+  change something. The required content type of JSON stops the rest: a page cannot send it without a preflight request.
+- *DNS rebinding.* The attacker makes the page's host name resolve to this machine. The browser then takes the service
+  for the page's own server and lets the page read the answers. Such a request names a foreign host. A service that
+  listens on the loopback therefore answers only to the loopback's names and to those that a setting allows.
 """
 
 from collections.abc import Iterable
@@ -25,11 +25,11 @@ _MOST_SHOWN: Final = 100
 
 
 def allowed_hosts(listens_on: str, setting: Iterable[str]) -> frozenset[str] | None:
-    """Return the names that a request's Host may have, without a port and in lower case; None if any will do.
+    """Return the allowed names in a request's Host, without a port and in lower case; None allows any name.
 
     Args:
         listens_on: address that the service listens on.
-        setting: further names; where there is one, the service answers to no other than these and the loopback's.
+        setting: further names; if there are any, the service answers only to these and the loopback's names.
     """
     names = frozenset(name.lower() for name in setting)
     if names or listens_on in _LOOPBACK_ADDRESSES:
@@ -41,7 +41,7 @@ def guarded(app: AsgiApp, hosts: frozenset[str] | None, setting: str) -> AsgiApp
     """Return ``app`` behind both checks.
 
     Args:
-        app: what to guard.
+        app: the application to guard.
         hosts: see ``allowed_hosts``.
         setting: name of the variable that allows further hosts, for the message.
     """
@@ -77,7 +77,7 @@ def _refuse(scope: Scope, hosts: frozenset[str] | None, setting: str) -> Reply |
 
 
 def _name_of(host: bytes) -> str:
-    """Return a Host header's name without its port, in lower case and without the dot that may end it."""
+    """Return a Host header's name in lower case, without its port and a final dot."""
     text = host.decode("latin-1").strip().lower()
     if text.startswith("["):
         return text[: text.find("]") + 1]

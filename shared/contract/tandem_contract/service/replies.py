@@ -1,4 +1,4 @@
-"""Error replies as bytes, for an HTTP edge of either service."""
+"""Encodes error replies, for both services."""
 
 import math
 
@@ -33,7 +33,7 @@ STATUS: dict[ErrorCode, int] = {
     "storage_corrupt": 500,
     "internal": 500,
 }
-"""The one table from error code to HTTP status; every code of the contract is in it."""
+"""The one table from error code to HTTP status, for every code of the contract."""
 
 
 def error_reply(code: ErrorCode, message: str, param: str | None = None) -> bytes:
@@ -41,7 +41,7 @@ def error_reply(code: ErrorCode, message: str, param: str | None = None) -> byte
     body = ErrorBody(message=message, type=_type_of(STATUS[code]), code=code, param=param)
     try:
         return _encoder.encode(ErrorReply(body))
-    except UnicodeError:  # a path or a name from outside may hold what UTF-8 cannot
+    except UnicodeError:  # a path or a name from outside may hold a lone surrogate
         return error_reply(code, ascii(message), ascii(param) if param else None)
 
 

@@ -1,4 +1,4 @@
-"""What a request is known by: its id, taken from the client or made, on every response and log line; and its trace."""
+"""Identifies requests: adds an id, the client's or a new one, to every response and log line, and reads the trace."""
 
 import random
 import re
@@ -18,9 +18,9 @@ HEADER: Final = headers.REQUEST_ID.encode()
 _TRACEPARENT = headers.TRACEPARENT.encode()
 _TRACESTATE = headers.TRACESTATE.encode()
 ID: Final = "tandem.request_id"
-"""Key of the scope under which the id is found, as bytes."""
+"""Scope key of the id, as bytes."""
 
-# What a log line, a header and a shell can hold without quoting; anything else is replaced by an id of ours.
+# Characters that need no quoting in a log line, a header or a shell. A new id replaces any other.
 _WELL_FORMED = re.compile(rb"[A-Za-z0-9._:\-]{1,128}\Z")
 
 
@@ -32,9 +32,9 @@ def choose_request_id(given: bytes | None) -> bytes:
 
 
 def with_request_id(app: AsgiApp) -> AsgiApp:
-    """Return ``app`` with a request id on every HTTP response, errors of the framework included.
+    """Return ``app`` with a request id on every HTTP response, including the framework's errors.
 
-    The id is in ``logs.request_id`` while the request is served, its trace in ``trace.current``.
+    While the application serves the request, ``logs.request_id`` holds the id and ``trace.current`` the trace.
     """
 
     async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:

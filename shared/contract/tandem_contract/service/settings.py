@@ -1,8 +1,8 @@
-"""Settings from the environment, each of which a command-line flag of the same name overrides.
+"""Settings from the environment; a command-line flag of the same name overrides each of them.
 
-A service declares one frozen dataclass; a field made with ``setting`` becomes the variable
-``TANDEM_<NAME>`` and the flag ``--<name>``. The environment is read here and nowhere else, once, at start; a value
-that cannot be read or breaks a rule ends the start with a message that names the variable.
+A service declares one frozen dataclass. A field made with ``setting`` becomes the variable ``TANDEM_<NAME>`` and the
+flag ``--<name>``. Only this module reads the environment, once, at startup. A value that cannot be parsed or breaks a
+rule ends the start with a message that names the variable.
 """
 
 import argparse
@@ -17,7 +17,7 @@ _HIDDEN = "hidden"
 
 
 class SettingsError(Exception):
-    """A setting is missing, unreadable or breaks a rule; the message names the variable and the rule."""
+    """A setting is missing, cannot be parsed or breaks a rule; the message names the variable and the rule."""
 
 
 S = TypeVar("S")
@@ -29,17 +29,17 @@ def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str,
 
     Args:
         variable: name after ``TANDEM_``; the flag is the same in lower case with hyphens.
-        default: the value where neither flag nor variable is given.
-        parse: from text to value; raises ValueError with what was expected.
-        help: what it does, above all to memory, latency and back-pressure.
-        secret: never show its value.
+        default: the value without flag and variable.
+        parse: converts text to the value; raises ValueError with the expectation.
+        help: the effect of the setting, above all on memory, latency and backpressure.
+        secret: never show the value.
     """
     metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
-    """Give ``parser`` one flag for each setting; a flag that is not given stays None."""
+    """Add one flag for each setting to ``parser``; an omitted flag stays None."""
     for field in dataclasses.fields(settings):
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
         default = "" if field.default in (None, "", ()) else f", default {field.default}"
@@ -56,7 +56,7 @@ def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Name
     """Return the settings: flag, else variable, else default.
 
     Raises:
-        SettingsError: for a value that cannot be read, or one that the dataclass's ``__post_init__`` refuses.
+        SettingsError: for a value that cannot be parsed, or that the dataclass's ``__post_init__`` refuses.
     """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cast(Any, settings)):
@@ -114,7 +114,7 @@ def _within(convert: Callable[[str], N], least: N, most: N, rule: str) -> Callab
 
 
 def one_of(*choices: str) -> Callable[[str], str]:
-    """Return a parser that takes one of ``choices``."""
+    """Return a parser that accepts one of ``choices``."""
 
     def parse(text: str) -> str:
         if text not in choices:
@@ -125,7 +125,7 @@ def one_of(*choices: str) -> Callable[[str], str]:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Parse names with commas between; an empty text is none."""
+    """Parse comma-separated names; an empty text gives none."""
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     for name in found:
         if not name.isascii() or any(character.isspace() or character in "/@" for character in name):

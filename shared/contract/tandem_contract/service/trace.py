@@ -1,7 +1,7 @@
-"""W3C Trace Context: what the caller says of its trace is passed on as it came, and its id is in the logs.
+"""W3C Trace Context: the service forwards the caller's trace headers unchanged and logs the trace id.
 
-A service that records no spans of its own is to forward the headers unchanged (https://www.w3.org/TR/trace-context/,
-sections 2.3 and 4); a trace is never begun here.
+The specification requires this of a service that records no spans of its own
+(https://www.w3.org/TR/trace-context/, sections 2.3 and 4). The service never begins a trace.
 """
 
 import contextvars
@@ -12,9 +12,9 @@ from typing import Final
 from tandem_contract import headers
 
 MAX_STATE_CHARS: Final = 512
-"""A longer tracestate is not passed on; the specification asks for as many."""
+"""The service drops a longer tracestate; the specification asks to forward at least this many characters."""
 
-# version "-" trace-id "-" parent-id "-" flags, all in lower case; ids of zeros are none, and there is no version ff.
+# version "-" trace-id "-" parent-id "-" flags, all in lower case. Ids of zeros and version ff are invalid.
 _PARENT = re.compile(
     r"(?P<version>(?!ff)[0-9a-f]{2})-(?P<trace_id>(?!0{32})[0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}"
     r"(?P<more>-[\x21-\x7e]{0,200})?\Z"
@@ -24,7 +24,7 @@ _STATE = re.compile(r"[\x20-\x7e\t]*\Z")
 
 @dataclass(frozen=True, slots=True)
 class TraceContext:
-    """A valid traceparent, with its tracestate if there was one that may be passed on."""
+    """A valid traceparent, with its tracestate if that may be forwarded."""
 
     parent: str
     state: str | None
@@ -33,15 +33,15 @@ class TraceContext:
 
 
 current: contextvars.ContextVar[TraceContext | None] = contextvars.ContextVar("tandem_trace", default=None)
-"""The trace that the running task belongs to; None if the caller told of none."""
+"""The trace of the running task; None if the caller sent none."""
 
 
 def read(parents: list[bytes], states: list[bytes]) -> TraceContext | None:
-    """Return the trace of a request by the values of its headers, in their order; None if there is no valid one.
+    """Return the trace of a request from its header values, in order; None if there is no valid one.
 
     Args:
-        parents: of traceparent; more than one is not valid.
-        states: of tracestate, which may be split over several.
+        parents: values of traceparent; more than one is invalid.
+        states: values of tracestate, which may be split over several headers.
     """
     if len(parents) != 1:
         return None
@@ -55,7 +55,7 @@ def read(parents: list[bytes], states: list[bytes]) -> TraceContext | None:
 
 
 def headers_of(trace: TraceContext) -> dict[str, str]:
-    """Return the headers that pass a trace on."""
+    """Return the headers that forward a trace."""
     found = {headers.TRACEPARENT: trace.parent}
     if trace.state is not None:
         found[headers.TRACESTATE] = trace.state

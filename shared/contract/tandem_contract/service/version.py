@@ -1,4 +1,4 @@
-"""The version of the installed distribution, which is that of pyproject.toml."""
+"""Reads the version of the installed distribution, which comes from pyproject.toml."""
 
 from importlib import metadata
 from typing import Final
@@ -7,7 +7,7 @@ DISTRIBUTION: Final = "tandem-search"
 
 
 def version() -> str:
-    """Return the version; "unknown" where the code runs without having been installed."""
+    """Return the version; "unknown" if the distribution is not installed."""
     try:
         return metadata.version(DISTRIBUTION)
     except metadata.PackageNotFoundError:

@@ -1,6 +1,7 @@
 """The document store in SQLite: one file, one writer, group commits.
 
-``schema`` has the tables and what must hold between them, ``connection`` opens the file and names its errors,
-``writer`` is the one thread that writes, ``writes`` and ``reads`` are the statements, ``check`` proves the file
-sound, ``mark`` notices a log that lost its end, ``store`` and ``feed`` are the two ports.
+- ``schema`` defines the tables and upgrades them; ``connection`` opens the file and translates its errors.
+- ``writer`` is the one thread that writes; ``writes``, ``reads`` and ``jobs`` hold the statements.
+- ``check`` verifies the file; ``commit_watermark`` detects a log that lost its end; ``backup`` copies the store.
+- ``store`` and ``change_feed`` implement the two ports.
 """

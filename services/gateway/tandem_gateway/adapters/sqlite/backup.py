@@ -1,4 +1,4 @@
-"""A copy of the store for safe keeping, taken beside a running gateway or without one."""
+"""Backs up the store, while the gateway runs or while it is stopped."""
 
 import contextlib
 import fcntl
@@ -20,23 +20,24 @@ _PARTIAL = re.compile(r"\..+\.\d+\.partial")
 
 
 def back_up(path: Path, target: Path) -> list[CollectionRecord]:
-    """Copy the store in ``path`` to the new file ``target``, and prove the copy sound.
+    """Copy the store at ``path`` to the new file ``target``, and verify the copy.
 
-    SQLite's online backup (https://www.sqlite.org/backup.html) in a single step: one state of the store, with all
-    that was acknowledged before, while the gateway goes on writing. The copy appears complete or not at all.
+    Uses SQLite's online backup (https://www.sqlite.org/backup.html) in a single step. The copy is one consistent state
+    with every earlier acknowledged write, and the gateway keeps writing meanwhile. The target file appears complete or
+    not at all.
 
     Returns:
         The collections in the copy.
 
     Raises:
-        StorageCorrupt: if what was copied is not sound.
-        StorageUnavailable: if the store cannot be read, or ``target`` is there already or cannot be written.
+        StorageCorrupt: if the copy is damaged.
+        StorageUnavailable: if the store cannot be read, or ``target`` exists already or cannot be written.
     """
     if target.exists():
         raise StorageUnavailable(f"{target} is there already; a backup is a new file")
     partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     _remove_abandoned(target.parent)
-    # Before the copy: commits that follow are in the copy or not, those that the mark tells of must be.
+    # Read the mark before the copy: the copy must have every commit up to it, and may lack later ones.
     acknowledged = read_mark(path.with_name(MARK_NAME))
     has_log = path.with_name(f"{path.name}-wal").exists()
     try:
@@ -62,10 +63,12 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
 
 @contextlib.contextmanager
 def _held(partial: Path) -> Iterator[None]:
-    """Make the file, which nobody else may read, and hold a lock on it: one without was left by a killed process.
+    """Create the file, readable by its owner alone, and hold a lock on it.
+
+    A partial file without a lock was left by a killed process.
 
     Raises:
-        StorageUnavailable: if it cannot be made.
+        StorageUnavailable: if the file cannot be created.
     """
     try:
         descriptor = os.open(partial, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -79,19 +82,19 @@ def _held(partial: Path) -> Iterator[None]:
 
 
 def _remove_abandoned(folder: Path) -> None:
-    """Remove the copies that killed backups have left; each is as large as the store."""
+    """Remove the orphaned copies of killed backups; each can be as large as the store."""
     for partial in folder.glob(".*.partial"):
         if _PARTIAL.fullmatch(partial.name) is None or not partial.is_file() or partial.is_symlink():
             continue
         try:
             descriptor = os.open(partial, os.O_RDWR | os.O_CLOEXEC)
         except OSError:
-            continue  # it is gone, or another user's
+            continue  # it was removed meanwhile, or belongs to another user
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             _remove(partial)
         except BlockingIOError:
-            pass  # another backup is under way
+            pass  # another backup is running
         finally:
             os.close(descriptor)
 

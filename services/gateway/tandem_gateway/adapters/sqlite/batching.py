@@ -1,4 +1,4 @@
-"""How many rows make one batch: a number of rows and a number of bytes, whichever is reached first."""
+"""Decides how many rows form a batch, by their size in bytes."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -9,13 +9,13 @@ R = TypeVar("R")
 def first_within(rows: Iterable[R], bytes_of: Callable[[R], int], most_bytes: int) -> list[R]:
     """Return the first rows that together have at most ``most_bytes`` bytes.
 
-    The first row is always among them: a row that is larger than the limit makes a batch of its own. No row is read
-    after the one that does not fit.
+    The result always includes the first row: a row above the limit forms a batch of its own. The function reads no row
+    after the first one that does not fit.
 
     Args:
         rows: in order.
-        bytes_of: returns the size of a row.
-        most_bytes: see above.
+        bytes_of: returns the size of a row in bytes.
+        most_bytes: maximum sum of the sizes.
     """
     found: list[R] = []
     taken = 0

@@ -10,23 +10,23 @@ from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord, LiveDocument
 from tandem_gateway.records.index import Changes
 
-# Little: the rows that are asked for again and again are kept by who asks.
+# Small, because the caller caches the rows that it requests repeatedly.
 _PAGE_KIB = 500
 
 
 class SqliteChangeFeed:
-    """Implements ``ChangeFeed``; used by one thread only."""
+    """Implements ``ChangeFeed``. Only one thread may use it."""
 
     def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
-        """Open the store in ``path``, which must exist.
+        """Open the store at ``path``, which must exist.
 
         Args:
             path: of the database.
-            version: returns another number after each commit, before anybody hears of that commit; SQLite is asked
-                unless it is given. A process that alone writes knows it a hundred times faster.
+            version: returns a new number after each commit, before the commit is acknowledged. Without it, the feed
+                asks SQLite. If this process is the only writer, its own number is a hundred times faster.
 
         Raises:
-            StorageError: if it cannot be read.
+            StorageError: if the store cannot be read.
         """
         self._path = path
         self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
@@ -60,7 +60,7 @@ class SqliteChangeFeed:
             )
 
     def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return those of the rows that are there; see ``ChangeFeed.documents``."""
+        """Return the live ones among the rows; see ``ChangeFeed.documents``."""
         with translated(self._path):
             return reads.live_documents(self._connection, row_ids, most_bytes)
 
@@ -70,7 +70,7 @@ class SqliteChangeFeed:
             return reads.live_row_ids(self._connection, collection_id)
 
     def _data_version(self) -> int:
-        """Return SQLite's number, which changes when another connection has committed."""
+        """Return SQLite's data version, which changes when another connection commits."""
         with translated(self._path):
             (version,) = self._connection.execute("PRAGMA data_version").fetchone()
         return int(version)

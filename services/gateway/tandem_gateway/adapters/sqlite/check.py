@@ -1,4 +1,4 @@
-"""Proves the store's file sound: structure, schema, every row's checksum, and what must hold between rows."""
+"""Verifies the store's file: structure, schema, every row's checksum, and the invariants between rows."""
 
 import sqlite3
 from pathlib import Path
@@ -9,7 +9,7 @@ from tandem_gateway.errors import StorageCorrupt
 
 _ADVICE = "Nothing is served from it. Put back a backup of the data directory, or move it away and ingest again."
 
-# Each is a query whose rows are violations.
+# Meaning → query whose rows violate the invariant.
 _INVARIANTS = {
     "a collection's counts are not those of its documents": """
         SELECT c.name FROM collections c
@@ -39,12 +39,12 @@ _INVARIANTS = {
 
 
 def check_header(path: Path) -> None:
-    """Check the two numbers of the header that tell whether the file may be written and has a log.
+    """Check the two format numbers of the header, which say whether the file is writable and has a write-ahead log.
 
-    SQLite takes an unknown one for a file that is not to be written. To be called before the file is opened.
+    SQLite treats a file with an unknown number as read-only. Call this before opening the file.
 
     Raises:
-        StorageCorrupt: if they are not those of a database with a log, or of one without.
+        StorageCorrupt: if the numbers are neither those of a database with a log, nor of one without.
     """
     with path.open("rb") as file:
         versions = file.read(20)[18:]
@@ -53,7 +53,7 @@ def check_header(path: Path) -> None:
 
 
 def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> None:
-    """Check that the database knows every commit that the high-water mark tells of.
+    """Check that the database has every commit up to the high-water mark.
 
     Raises:
         StorageCorrupt: if it does not: its write-ahead log, or the file itself, has lost acknowledged writes.
@@ -64,10 +64,10 @@ def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> N
 
 
 def check_unmarked(connection: sqlite3.Connection, path: Path) -> None:
-    """Check that a database without a high-water mark can have lost nothing: it has no log that could be missing.
+    """Check that a database without a high-water mark was closed cleanly, so that no log can be missing.
 
     Raises:
-        StorageCorrupt: if its log was in use.
+        StorageCorrupt: if its write-ahead log was in use.
     """
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode == "wal":
@@ -79,7 +79,7 @@ def check_unmarked(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def lost_commits(path: Path, commit: int, mark: int) -> StorageCorrupt:
-    """Return the error for a database that ends before a commit that was acknowledged."""
+    """Return the error for a database that ends before an acknowledged commit."""
     return StorageCorrupt(
         f"{path} ends at commit {commit}, but commit {mark} was acknowledged: the file or its write-ahead log "
         f"({path.name}-wal) was lost or damaged. {_ADVICE} If you put back an older copy of {path.name} on "
@@ -91,7 +91,7 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     """Check that the file is a store of this version or an older one.
 
     Raises:
-        StorageCorrupt: if it is another database, a later version, or its tables are not ours.
+        StorageCorrupt: if it is another database, of a later version, or has other tables.
     """
     (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -115,10 +115,10 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
 
 
 def find_damage(connection: sqlite3.Connection) -> list[str]:
-    """Read the whole file and return what is wrong with it, at most a few lines of each kind."""
+    """Read the whole file and return descriptions of its damage, at most a few of each kind."""
     found = [f"structure: {line}" for (line,) in connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
     if found:
-        return found  # statements over a broken structure mislead
+        return found  # on a broken structure, the results of further statements would mislead
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     for table, checksum in schema.CHECKSUMS_OF[version - 1].items():
         (wrong,) = connection.execute(f"SELECT count(*) FROM {table} WHERE checksum IS NOT {checksum}").fetchone()
@@ -138,10 +138,10 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
 
 
 def check(connection: sqlite3.Connection, path: Path) -> None:
-    """Check everything.
+    """Check schema, structure, checksums and invariants.
 
     Raises:
-        StorageCorrupt: names what is wrong.
+        StorageCorrupt: with a list of the damage.
     """
     try:
         check_schema(connection, path)
@@ -149,5 +149,5 @@ def check(connection: sqlite3.Connection, path: Path) -> None:
     except sqlite3.DatabaseError as error:
         found = [str(error)]
     if found:
-        what = " ".join("; ".join(found).split())  # SQLite's own messages may be of several lines
+        what = " ".join("; ".join(found).split())  # SQLite's own messages may have several lines
         raise StorageCorrupt(f"{path} is damaged: {what}. {_ADVICE}")

@@ -1,13 +1,13 @@
 """The high-water mark: the number of the last commit, in a small file beside the database.
 
-SQLite ends the replay of its log at the first damaged frame and says nothing: commits that were acknowledged would be
-missing without a sign. A log lost as a whole looks like an older, sound database. So each commit writes its number,
-which is also in the database, to this file afterwards; a database that knows fewer commits than the mark has lost some.
+SQLite silently ends the replay of its write-ahead log at the first damaged frame, so acknowledged commits could be lost
+unnoticed. If the whole log is lost, the database looks like an older, sound one. Each commit increments a number in the
+database, and the writer then writes it to this file. A database whose number is below the mark has lost commits.
 
-The mark is not synced: after a loss of power it may be behind the database, never ahead of it.
+The writer does not sync the mark. After a power failure it may be behind the database, never ahead of it.
 
-A database whose log may hold commits (its header says WAL) always has a mark: a start writes the mark before it turns
-the log on, and a stop turns the log off. Without a mark such a database may have lost anything.
+A database whose log may hold commits (its header says WAL) always has a mark: startup writes the mark before it enables
+the log, and shutdown disables the log. Without a mark, such a database may have lost any commit.
 """
 
 import os
@@ -24,22 +24,22 @@ _FORMAT = struct.Struct("<QI")
 
 
 class CommitWatermark:
-    """Writes the mark; one writer at a time."""
+    """Writes the mark. Only one writer at a time may use the file."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file in ``path``, or make it.
+        """Open the file at ``path``, or create it.
 
         Raises:
-            StorageUnavailable: if that is not possible.
+            StorageUnavailable: if the file cannot be written.
         """
         try:
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.ftruncate(self._file, _FORMAT.size)  # a damaged one may be longer
+            os.ftruncate(self._file, _FORMAT.size)  # a damaged file may be longer
         except OSError as error:
             raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error
 
     def write(self, commit: int) -> None:
-        """Note that commit number ``commit`` is done."""
+        """Record that commit number ``commit`` is complete."""
         number = commit.to_bytes(8, "little")
         os.pwrite(self._file, number + zlib.crc32(number).to_bytes(4, "little"), 0)
 
@@ -49,10 +49,10 @@ class CommitWatermark:
 
 
 def create_mark(path: Path, commit: int) -> None:
-    """Write the file, and return when it is on the disk.
+    """Write the file and sync it to disk.
 
     Raises:
-        StorageUnavailable: if it cannot be written.
+        StorageUnavailable: if the file cannot be written.
     """
     mark = CommitWatermark(path)
     try:
@@ -66,10 +66,10 @@ def create_mark(path: Path, commit: int) -> None:
 
 
 def read_mark(path: Path) -> int | None:
-    """Return the number in the file; None if it is missing or damaged, so that nothing can be said.
+    """Return the number in the file; None if the file is missing or damaged.
 
     Raises:
-        StorageUnavailable: if it is no file, or may not be read.
+        StorageUnavailable: if the path is not a file, or reading it is not permitted.
     """
     try:
         content = path.read_bytes()

@@ -1,4 +1,4 @@
-"""Opens the store's file, and turns SQLite's errors into the domain's."""
+"""Opens the store's file and translates SQLite's errors into the domain's."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -19,20 +19,20 @@ _REASONS = {
     "SQLITE_CANTOPEN": "its file cannot be opened",
     "SQLITE_NOMEM": "there is no memory left",
 }
-"""Start of SQLite's error name → what clients are told."""
+"""Prefix of SQLite's error name → reason in the error message for clients."""
 _BUSY_TIMEOUT_SECONDS = 10.0
-# Memory that SQLite takes for a connection's pages; the system keeps them as well, and more of them.
+# Page cache of a connection, KiB. Small, because the operating system caches the pages too, and more of them.
 _PAGE_KIB = 1000
 
 
 def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StorageError:
     """Return the domain's error for one of SQLite's: corrupt if the content is wrong, else unavailable.
 
-    A UnicodeDecodeError is one too: of a message that quotes damaged text.
+    A UnicodeDecodeError also means damage: the module raises it for an error message that quotes damaged text.
     """
     name = getattr(error, "sqlite_errorname", "") or ""
-    # Without a code it comes from the module's own conversion of a value, such as text that is not UTF-8.
-    # A damaged format number in the header has the code of a mistake in SQL, and only the message tells.
+    # An error without a code comes from the module's own conversion of a value, such as text that is not UTF-8.
+    # For a damaged format number in the header, SQLite uses the code of an SQL error; only the message differs.
     if (
         isinstance(error, UnicodeDecodeError)
         or name.startswith(_DAMAGED)
@@ -53,7 +53,7 @@ def explain(error: sqlite3.Error | UnicodeDecodeError, path: Path) -> StorageErr
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise the domain's errors for SQLite's in the body."""
+    """Translate SQLite's errors in the body into the domain's."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -61,10 +61,10 @@ def translated(path: Path) -> Iterator[None]:
 
 
 def connect_for_check(path: Path) -> sqlite3.Connection:
-    """Return a connection that cannot change the file, whatever state it is in.
+    """Return a connection that cannot change the file, whatever the file's state.
 
-    Closing the last connection that could write folds the log into the database and removes it: if the log is damaged,
-    with all that somebody might have saved from behind the damage.
+    When the last writable connection closes, SQLite folds the log into the database and removes the log. From a damaged
+    log, that would destroy the frames after the damage, which somebody might have recovered.
 
     Raises:
         StorageError: if the file cannot be opened.
@@ -80,18 +80,18 @@ def connect_for_check(path: Path) -> sqlite3.Connection:
 def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3.Connection:
     """Return a connection in autocommit mode, with the store's pragmas and functions.
 
-    synchronous=FULL: a commit is on disk when it returns, also through a loss of power.
+    synchronous=FULL: a commit is on disk when it returns and survives a power failure.
 
     Args:
         path: of the file.
-        writable: whether it may write; only one connection does.
-        page_kib: memory for its pages, KiB.
+        writable: whether the connection may write; at most one connection may.
+        page_kib: size of the page cache, KiB.
 
     Raises:
-        StorageError: if the file cannot be opened or is no store.
+        StorageError: if the file cannot be opened or is not a store.
     """
     with translated(path):
-        mode = "rwc" if writable else "rw"  # a reader of a WAL file needs the right to write its shared memory
+        mode = "rwc" if writable else "rw"  # a reader of a WAL file must be able to write its shared memory
         connection = sqlite3.connect(
             f"{path.absolute().as_uri()}?mode={mode}",
             uri=True,
@@ -105,7 +105,7 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
             if writable:
                 connection.execute("PRAGMA synchronous=FULL")
                 connection.execute("PRAGMA foreign_keys=ON")
-                # What is deleted is overwritten with zeros; some builds of SQLite do so by default, others do not.
+                # Overwrite deleted content with zeros; only some builds of SQLite do so by default.
                 connection.execute("PRAGMA secure_delete=ON")
                 connection.execute("PRAGMA journal_size_limit=67108864")
             else:
@@ -118,9 +118,9 @@ def connect(path: Path, *, writable: bool, page_kib: int = _PAGE_KIB) -> sqlite3
 
 
 def close_whole(connection: sqlite3.Connection) -> None:
-    """Close the last connection to a store, and leave a database that is whole without a log.
+    """Close the last connection to a store and leave a database without a write-ahead log.
 
-    If that is not possible, because the disk is full or another process reads, the log stays in use.
+    If the disk is full or another process reads the database, the log stays in use.
     """
     with suppress(sqlite3.Error):
         connection.execute("PRAGMA journal_mode=DELETE")
@@ -129,7 +129,7 @@ def close_whole(connection: sqlite3.Connection) -> None:
 
 @contextmanager
 def read_transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Let every statement of the body see the same state of the store."""
+    """Run the body in a read transaction, so that all its statements see the same state of the store."""
     connection.execute("BEGIN")
     try:
         yield

@@ -1,4 +1,4 @@
-"""How far jobs are: the statements that count it; each function runs inside the writer's transaction."""
+"""The statements that record the progress of jobs. Each function runs inside the writer's transaction."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from tandem_gateway.records.coverage import Coverage
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Documents of a job that need no more work, and those among them that its client is told of."""
+    """Counts of a job's documents that need no more work, and of the kinds among them that the job reports."""
 
     processed: int = 0
     unchanged: int = 0
@@ -20,12 +20,12 @@ class Progress:
 
     @classmethod
     def of(cls, coverage: Coverage | None, *, unchanged: int = 0) -> Self:
-        """Return the progress of one document that has a vector; ``coverage`` is None if nobody said."""
+        """Return the progress of one document that has a vector; ``coverage`` is None if it is unknown."""
         coverage = coverage or Coverage()
         return cls(1, unchanged, 0, int(coverage.truncated), int(coverage.unreadable))
 
     def __add__(self, other: "Progress") -> "Progress":
-        """Return both together."""
+        """Return the sum of both."""
         return Progress(
             self.processed + other.processed,
             self.unchanged + other.unchanged,
@@ -35,7 +35,7 @@ class Progress:
         )
 
     def __mul__(self, count: int) -> "Progress":
-        """Return so many times this."""
+        """Return the counts multiplied by ``count``."""
         return Progress(
             self.processed * count,
             self.unchanged * count,
@@ -46,7 +46,7 @@ class Progress:
 
 
 def wait(connection: sqlite3.Connection, row_id: int, job_id: str) -> None:
-    """Let a job wait for a row; ``documents`` counts how many of the job's documents that row answers for."""
+    """Make a job wait for a row; ``documents`` counts the documents of the job that the row stands for."""
     connection.execute(
         "INSERT INTO waiting (row_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
         "ON CONFLICT (row_id, job_id) DO UPDATE "
@@ -61,11 +61,11 @@ def release(
     """Count a row as processed in every job that waits for it.
 
     Args:
-        connection: of the writer.
+        connection: the writer's.
         row_id: of the document.
         progress: of one document.
         now: seconds since the epoch.
-        started_at: when its embedding began, if it did.
+        started_at: when the embedding began, in seconds since the epoch; None if it did not begin.
     """
     rows: list[tuple[str, int]] = connection.execute(
         "SELECT job_id, documents FROM waiting WHERE row_id = ?", (row_id,)
@@ -78,7 +78,7 @@ def release(
 def advance(
     connection: sqlite3.Connection, job_id: str, progress: Progress, now: float, started_at: float | None = None
 ) -> None:
-    """Add progress to a job, which starts with it and ends when all its documents are processed."""
+    """Add progress to a job. The first progress starts the job; the last document finishes it."""
     connection.execute(
         "UPDATE jobs SET processed = processed + ?1, unchanged = unchanged + ?2, failed = failed + ?3, "
         "truncated = truncated + ?4, unreadable = unreadable + ?5, started_at = coalesce(started_at, ?6), "

@@ -1,7 +1,7 @@
-"""Whether the store's files are still those that were opened.
+"""Checks that the store's files are still the files that the gateway opened.
 
-A process can go on writing to a file that it has open after the file was removed or replaced. All of it is gone when
-the file is closed. SQLite does not check.
+After a file was removed or replaced, a process that has it open can still write to it. Those writes are lost when the
+process closes the file. SQLite does not check this.
 """
 
 import os
@@ -11,17 +11,17 @@ from tandem_gateway.errors import StorageUnavailable
 
 
 class Presence:
-    """Remembers a store's database and write-ahead log; any thread may ask."""
+    """Remembers the identity of a store's database and write-ahead log; any thread may call ``check``."""
 
     def __init__(self, path: Path) -> None:
-        """Remember the files of the store in ``path``, which is open."""
+        """Remember the files of the store at ``path``, which must be open."""
         self._opened = {each: _identity(each) for each in (path, path.with_name(f"{path.name}-wal"))}
 
     def check(self) -> None:
-        """Check that both files are where they were; costs two system calls.
+        """Check that both files are still in place; costs two system calls.
 
         Raises:
-            StorageUnavailable: if one is gone or another file is in its place.
+            StorageUnavailable: if a file was removed or replaced.
         """
         for path, opened in self._opened.items():
             if _identity(path) != opened:

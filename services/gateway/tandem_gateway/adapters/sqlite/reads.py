@@ -28,7 +28,7 @@ _COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pendin
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One row of a document; ``vector`` is None in a pending one."""
+    """One row of a document; ``vector`` is None in a pending row."""
 
     row_id: int
     text: str
@@ -40,12 +40,12 @@ class Version:
 
     @property
     def coverage(self) -> Coverage | None:
-        """What the vector stands for; None if there is none, or if its embedder did not say."""
+        """How much of the text the vector covers; None without a vector, or if the embedder did not report it."""
         return None if self.truncated is None else Coverage(bool(self.truncated), self.unknown or 0.0)
 
 
 def counter(connection: sqlite3.Connection, name: str) -> int:
-    """Return a counter's value; 0 if it was never set."""
+    """Return a counter's value; 0 if the counter was never set."""
     found = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
     return int(found[0]) if found else 0
 
@@ -57,14 +57,14 @@ def store_id(connection: sqlite3.Connection) -> str:
 
 
 def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> tuple[Version | None, Version | None]:
-    """Return a document's pending and its live row.
+    """Return a document's pending row and its live row.
 
     Raises:
-        StorageCorrupt: if a row is not what was written.
+        StorageCorrupt: if a row's checksum is wrong.
     """
     pending: Version | None = None
     live: Version | None = None
-    # Two terms, each of which one of the partial indexes answers.
+    # Two terms, so that SQLite uses a partial index for each.
     rows = connection.execute(
         "SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
@@ -100,9 +100,9 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
 def pending(
     connection: sqlite3.Connection, after: int, limit: int, most_bytes: int, without: Collection[int]
 ) -> PendingBatch:
-    """Return documents of one collection that wait for a vector; see ``DocumentStore.pending``.
+    """Return pending documents of one collection; see ``DocumentStore.pending``.
 
-    Their texts have at most ``most_bytes`` bytes together, unless the first alone has more.
+    Their texts have at most ``most_bytes`` bytes together, unless the first text alone has more.
     """
     excluded = ",".join(str(int(number)) for number in without)
     first = connection.execute(
@@ -149,13 +149,13 @@ def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
 
 
 def collection_by_name(connection: sqlite3.Connection, name: str) -> CollectionRecord | None:
-    """Return the collection of that name."""
+    """Return the collection with this name, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE name = ?", (name,)).fetchone()
     return CollectionRecord(*row) if row else None
 
 
 def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> CollectionRecord | None:
-    """Return the collection of that number."""
+    """Return the collection with this number, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE collection_id = ?", (collection_id,)).fetchone()
     return CollectionRecord(*row) if row else None
 
@@ -163,11 +163,11 @@ def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> Coll
 def changes(
     connection: sqlite3.Connection, collection_id: int, dim: int, after: int, removals_after: int, limit: int
 ) -> Changes | None:
-    """Return what happened to a collection; see ``ChangeFeed.changes``. To be called in a read transaction."""
+    """Return the changes of a collection; see ``ChangeFeed.changes``. Call this in a read transaction."""
     floor = connection.execute(
         "SELECT tombstone_floor FROM collections WHERE collection_id = ?", (collection_id,)
     ).fetchone()
-    # Of a collection that was deleted a moment ago there is nothing to give, and nothing to build anew from.
+    # A collection that was just deleted has no floor: it has no changes either, and nothing to rebuild from.
     if floor is not None and removals_after < floor[0]:
         return None
     upto = counter(connection, "change")
@@ -203,12 +203,12 @@ def changes(
 def live_documents(
     connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
 ) -> dict[int, LiveDocument]:
-    """Return those rows that are there, by row number; see ``ChangeFeed.documents``."""
+    """Return the live ones among the rows, by row number; see ``ChangeFeed.documents``."""
     found: dict[int, LiveDocument] = {}
     taken = 0
     for start in range(0, len(row_ids), _MAX_PARAMETERS):
         part = list(row_ids[start : start + _MAX_PARAMETERS])
-        # The number of parameters is a power of two, so that few statements serve all calls.
+        # Pad the parameters to a power of two, so that SQLite's statement cache serves all calls.
         part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
         for row in connection.execute(_live_documents_statement(len(part)), part):
             if not row[5]:
@@ -224,11 +224,11 @@ def live_documents(
 def findable_documents(
     connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
 ) -> dict[int, DocumentView]:
-    """Return those rows that lexical search may show, by row number: live ones, and pending ones without a live one.
+    """Return the rows that keyword search may show, by row number: live rows, and pending rows of new documents.
 
     Raises:
-        StorageCorrupt: if a row is not what was written.
-        TooManyBytes: if their texts and metadata take more than ``most_bytes``; then no more of them are read.
+        StorageCorrupt: if a row's checksum is wrong.
+        TooManyBytes: if the texts and metadata take more than ``most_bytes``; reading stops there.
     """
     found: dict[int, DocumentView] = {}
     taken = 0
@@ -249,7 +249,7 @@ def findable_documents(
 
 
 def rows_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, int, str]]:
-    """Return (row number, collection, text) of rows with higher numbers, pending ones as well, in order."""
+    """Return (row number, collection, text) of rows after a row number, including pending rows, in order."""
     return connection.execute(
         "SELECT row_id, collection_id, text FROM documents WHERE row_id > ? ORDER BY row_id LIMIT ?", (after, limit)
     )
@@ -258,7 +258,7 @@ def rows_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterat
 def tombstones_after(
     connection: sqlite3.Connection, collection_id: int, after: int, limit: int
 ) -> list[tuple[int, int]]:
-    """Return (row number, change) of rows of a collection that were live and were removed after a change, in order."""
+    """Return (row number, change) of a collection's live rows that were removed after a change, in order."""
     return connection.execute(
         "SELECT row_id, change FROM tombstones WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
         (collection_id, after, limit),
@@ -266,15 +266,15 @@ def tombstones_after(
 
 
 def row_ids_between(connection: sqlite3.Connection, first: int, last: int) -> set[int]:
-    """Return the row numbers from ``first`` to ``last`` that are there, of any collection."""
+    """Return the existing row numbers from ``first`` to ``last``, of any collection."""
     rows = connection.execute("SELECT row_id FROM documents WHERE row_id BETWEEN ? AND ?", (first, last))
     return {row_id for (row_id,) in rows}
 
 
 def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
-    """Return the row numbers of a collection, pending ones as well."""
+    """Return the row numbers of a collection, including pending rows, ``(n,) uint64``."""
     rows = connection.execute(
-        # Two terms, each of which a partial index answers by itself.
+        # Two terms, so that SQLite answers each from a partial index alone.
         "SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NOT NULL "
         "UNION ALL SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NULL",
         (collection_id,),
@@ -283,7 +283,7 @@ def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
 
 
 def live_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
-    """Return the row numbers of all documents of a collection that have a vector."""
+    """Return the row numbers of a collection's live documents, ``(n,) uint64``."""
     rows = connection.execute(
         "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NOT NULL", (collection_id,)
     )

@@ -1,14 +1,16 @@
-"""Tables of the store, and how those of an older release become them.
+"""Tables of the store, and the upgrades from older releases.
 
-A document version is a row of ``documents``; its row number is the key in the index and is never used again. An id has
-at most two rows: the live one, with a vector, that search finds, and a pending one, without, that will take its
-place. ``change`` is the number in the store's one sequence at which a row went live; a row that was live and is gone
-left a tombstone with a number of the same sequence. What happened after number N is therefore two range scans.
+A document version is a row of ``documents``. Its row number is its key in the index and is never reused. A document id
+has at most two rows. The live row has a vector, and search finds it. The pending row has no vector yet and will replace
+the live row.
 
-Each row carries a checksum of its other columns: SQLite notices a damaged page structure, not a damaged value.
+The store has one sequence of change numbers. ``change`` is the number at which a row went live. A removed live row
+leaves a tombstone with a number of the same sequence. Two range scans therefore find all changes after number N.
 
-A version of the schema is the sum of the scripts up to its own, in a new store as in an older one. SQLite keeps the
-text of each statement, and ``check`` compares it: both must have been made in the same way.
+Each row carries a checksum of its other columns, because SQLite detects a damaged page structure but no damaged value.
+
+Each version of the schema is the result of all scripts up to its own. SQLite keeps the text of each statement, and
+``check`` compares it. A new store and an upgraded one must therefore run the same scripts.
 """
 
 import sqlite3
@@ -123,14 +125,14 @@ UPDATE jobs SET checksum = row_checksum(job_id, collection, total, processed, un
 """
 
 SCRIPTS = (_FIRST, _COVERAGE)
-"""Script number N, from 1 on, makes version N of version N - 1."""
+"""Script number N (from 1) upgrades version N - 1 to version N."""
 
 VERSION = len(SCRIPTS)
 
 _FIRST_CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
-    # live and pending are derived; the check counts them again.
+    # live and pending are derived values; ``check`` recounts them.
     "collections": "row_checksum(collection_id, name, fingerprint, model, dim, tombstone_floor)",
     "documents": "row_checksum(row_id, collection_id, doc_id, text, metadata, content_hash, change, vector)",
     "tombstones": "row_checksum(collection_id, change, row_id)",
@@ -142,33 +144,33 @@ _FIRST_CHECKSUMS = {
 
 CHECKSUMS = {
     **_FIRST_CHECKSUMS,
-    # A row without the newer columns keeps the checksum that it had: an upgrade need not write every document.
+    # A row without values in the newer columns keeps its old checksum, so that an upgrade need not rewrite every row.
     "documents": f"iif(truncated IS NULL, {_FIRST_CHECKSUMS['documents']}, row_checksum(row_id, collection_id, doc_id, "
     "text, metadata, content_hash, change, vector, truncated, unknown))",
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
     "finished_at, truncated, unreadable)",
 }
-"""Table → SQL expression of its rows' checksum; the one definition, used to write and to check."""
+"""Table → SQL expression of its rows' checksum; the single definition for writing and checking."""
 
 CHECKSUMS_OF = (_FIRST_CHECKSUMS, CHECKSUMS)
-"""``CHECKSUMS`` of each version, from 1 on."""
+"""``CHECKSUMS`` of each version, from version 1."""
 
 _Value = str | bytes | int | float | None
 _encode = msgspec.msgpack.Encoder().encode
 
 
 def row_checksum(*values: _Value) -> int:
-    """Return the CRC-32 of a row as MessagePack, which has each value's type and length: no two rows read alike."""
+    """Return the CRC-32 of a row as MessagePack, which encodes types and lengths: different rows never encode alike."""
     return zlib.crc32(_encode(values))
 
 
 def statements(script: str) -> list[str]:
-    """Return the statements of a script one by one: ``executescript`` would commit the transaction that is open."""
+    """Split a script into its statements, because ``executescript`` would commit the open transaction."""
     found: list[str] = []
     current = ""
     for line in script.splitlines(keepends=True):
         current += line
-        # No line of a script has a ';' but at a statement's end or within a trigger.
+        # Lines of a script have a ';' only at a statement's end or within a trigger.
         if sqlite3.complete_statement(current):
             found.append(current.strip())
             current = ""
@@ -176,7 +178,7 @@ def statements(script: str) -> list[str]:
 
 
 def upgrade(connection: sqlite3.Connection, version: int) -> None:
-    """Bring the tables from a version to the present one, within the transaction that is open; 0 has none yet."""
+    """Upgrade the tables from a version to the current one, within the open transaction; version 0 has no tables."""
     for script in SCRIPTS[version:]:
         for statement in statements(script):
             connection.execute(statement)
@@ -184,10 +186,10 @@ def upgrade(connection: sqlite3.Connection, version: int) -> None:
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Make ``row_checksum`` known to SQL on this connection."""
+    """Register the SQL function ``row_checksum`` on this connection."""
     connection.create_function("row_checksum", -1, row_checksum, deterministic=True)
 
 
 def seal(connection: sqlite3.Connection, table: str, key: str, value: int | str) -> None:
-    """Write the checksum of a row that was changed."""
+    """Update the checksum of a changed row."""
     connection.execute(f"UPDATE {table} SET checksum = {CHECKSUMS[table]} WHERE {key} = ?", (value,))

@@ -1,4 +1,4 @@
-"""The document store over one SQLite file: the port, its writer thread and its reader thread."""
+"""Implements the document store on one SQLite file, with a writer thread and a reader thread."""
 
 import asyncio
 import logging
@@ -36,26 +36,27 @@ log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-# What a gateway that ran leaves beside the store, and a backup has not.
+# Files that a gateway leaves beside the store and that a backup lacks.
 _BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
-# So many jobs more than the limit may be there. To count them takes a millisecond for 100,000.
+# Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
+# takes a millisecond.
 _JOBS_BETWEEN_LOOKS = 100
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """Open the store of a data directory, make it if the directory has none, and check all of it.
+    """Open the store of a data directory and check all of it; create the store if there is none.
 
     Returns:
-        A writable connection, and what was repaired or noticed, for the log.
+        A writable connection, and notices of repairs and findings, for the log.
 
     Raises:
-        StorageCorrupt: if the file is not what was written, or has lost acknowledged writes.
-        StorageUnavailable: if it cannot be opened.
+        StorageCorrupt: if the file is damaged or has lost acknowledged writes.
+        StorageUnavailable: if the file cannot be opened.
     """
     path = data_dir / FILE_NAME
     mark_path = data_dir / commit_watermark.FILE_NAME
     acknowledged = commit_watermark.read_mark(mark_path)
-    # A store by itself is a backup that was put back, which has no mark.
+    # A store without other files is a restored backup, which has no mark.
     restored = not any((data_dir / name).exists() for name in _BESIDE)
     exists = path.exists() and path.stat().st_size > 0
     if not exists and acknowledged:
@@ -68,7 +69,7 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
                 _create(connection)
             if acknowledged is None:
                 commit_watermark.create_mark(mark_path, reads.counter(connection, "commit"))
-            # Only now, because it writes: a file that is no store must stay as it is.
+            # Only after the checks, because it writes: a file that is not a store must stay unchanged.
             connection.execute("PRAGMA journal_mode=WAL")
             notices = _upgrade(connection)
     except BaseException:
@@ -81,10 +82,10 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
 
 
 def _is_sound(path: Path, acknowledged: int | None) -> bool:
-    """Check a file; false if it has no content, as one that a killed first start leaves behind.
+    """Check a file; return False if it has no content, as after a killed first start.
 
     Raises:
-        StorageCorrupt: if it is damaged; it and its log are left as they are.
+        StorageCorrupt: if the file is damaged; the file and its log stay unchanged.
     """
     check.check_header(path)
     has_log = path.with_name(f"{path.name}-wal").exists()
@@ -108,7 +109,7 @@ def _is_blank(connection: sqlite3.Connection) -> bool:
         (pages,) = connection.execute("PRAGMA page_count").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     except sqlite3.DatabaseError:
-        return False  # the check says what is wrong with it
+        return False  # ``check`` will report the damage
     return (application_id, tables) == (0, 0) and pages <= 1
 
 
@@ -126,7 +127,7 @@ def _create(connection: sqlite3.Connection) -> None:
 
 
 def _upgrade(connection: sqlite3.Connection) -> list[str]:
-    """Bring an older store's tables up to date, in one transaction, and return what was done, for the log."""
+    """Upgrade an older store's tables in one transaction, and return a notice for the log."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == schema.VERSION:
         return []
@@ -141,7 +142,7 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
 
 
 class SqliteStore:
-    """Implements ``DocumentStore``: writes go to the writer's thread, reads to one thread of their own."""
+    """Implements ``DocumentStore``: the writer's thread runs the writes, one other thread the reads."""
 
     def __init__(
         self,
@@ -154,16 +155,16 @@ class SqliteStore:
         batch_bytes: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
     ) -> None:
-        """Take over what ``open_checked`` returned.
+        """Take over the connection that ``open_checked`` returned.
 
         Args:
             data_dir: the data directory.
             connection: writable; the writer's thread owns it from now on.
-            limits: what the store takes.
-            max_queued_writes: writes that may wait; over it a call raises Overloaded.
-            write_timeout: seconds after which a caller no longer waits for its write.
-            batch_bytes: UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
-            on_commit: called in the writer's thread with the seconds and the writes of each commit.
+            limits: maximum sizes of the store.
+            max_queued_writes: maximum length of the write queue; over it, a call raises Overloaded.
+            write_timeout: seconds after which a caller stops waiting for its write.
+            batch_bytes: maximum UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
+            on_commit: called in the writer's thread with the seconds and the number of writes of each commit.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
@@ -186,7 +187,7 @@ class SqliteStore:
 
     @property
     def commits(self) -> int:
-        """Commits since the start; any thread may ask."""
+        """Commits since the start; any thread may read it."""
         return self._writer.commits
 
     @property
@@ -210,7 +211,7 @@ class SqliteStore:
         return await self._write(lambda c: writes.complete(c, batch, time.time()))
 
     async def fail(self, row_id: int, error: str) -> None:
-        """Give up a pending document; see ``DocumentStore.fail``."""
+        """Mark a pending document as failed; see ``DocumentStore.fail``."""
         await self._write(lambda c: writes.fail(c, row_id, error, time.time()))
 
     async def delete(self, collection: str, doc_id: str) -> bool:
@@ -231,11 +232,11 @@ class SqliteStore:
                 return forgotten
 
     async def forget_tombstones(self, collection_id: int, upto: int) -> int:
-        """Drop tombstones up to a change number which every snapshot has reached."""
+        """Drop tombstones up to a change number that every snapshot has reached."""
         return await self._write(lambda c: writes.forget_tombstones(c, collection_id, upto))
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
-        """Return documents that wait; see ``DocumentStore.pending``."""
+        """Return pending documents; see ``DocumentStore.pending``."""
         return await self._read(lambda c: reads.pending(c, after, limit, self._batch_bytes, without))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
@@ -251,7 +252,7 @@ class SqliteStore:
         return await self._read(reads.collections)
 
     def close(self) -> None:
-        """Finish the writes that are queued and close the file; blocks."""
+        """Finish the queued writes and close the file; blocks."""
         self._reading.shutdown()
         self._reader.close()
         self._writer.close()
@@ -267,7 +268,7 @@ class SqliteStore:
                 f"the disk took longer than {self._write_timeout:g} s; the write may still take effect"
             ) from None
         finally:
-            del future  # its error's traceback leads to this frame, which must not lead back to the error
+            del future  # the error's traceback refers to this frame; a reference back would be a reference cycle
 
     async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         def run() -> R:
@@ -283,6 +284,6 @@ class SqliteStore:
 
 
 def _retrieve(future: "asyncio.Future[R]") -> None:
-    """Take a result that nobody waits for any more, so that asyncio does not complain of it."""
+    """Retrieve the error of an abandoned future, so that asyncio does not warn about it."""
     if not future.cancelled():
         future.exception()

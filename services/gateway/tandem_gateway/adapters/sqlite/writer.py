@@ -1,8 +1,8 @@
-"""The one thread that writes: what waits for it goes to disk in one commit.
+"""The one thread that writes, with group commits: all queued writes go to disk in one commit.
 
-A commit costs one wait for the disk however many writes it holds, so writes that arrive during a commit share the
-next one. Each runs in a savepoint: one that fails takes nothing of its neighbours with it. A write is acknowledged
-when the commit has returned, and only then.
+A commit costs one disk sync, however many writes it holds. Writes that arrive during a commit therefore share the next
+one. Each write runs in a savepoint, so that a failed write does not affect the others. The writer acknowledges a write
+only after the commit has returned.
 """
 
 import logging
@@ -37,10 +37,10 @@ class _Write:
     failure: BaseException | None = None
 
     def settle(self) -> None:
-        """Tell the waiter, and forget everything.
+        """Set the future's result and drop all references.
 
-        A failure's traceback leads to frames that refer to this write. If it led back to the failure, or still had its
-        statement, they and the documents would stay in memory until the garbage collector found them.
+        A failure's traceback refers to frames that refer to this write. If the write still referred to the failure or
+        the statement, the documents would stay in memory until the next garbage collection.
         """
         result, value, failure = self.result, self.value, self.failure
         del self.statement, self.result, self.value, self.failure
@@ -51,7 +51,7 @@ class _Write:
 
 
 class Writer:
-    """Runs writes in the order given; see the module."""
+    """Runs writes in the order of ``submit``; see the module."""
 
     def __init__(
         self,
@@ -69,8 +69,8 @@ class Writer:
             connection: writable, in autocommit mode.
             path: the database's file, for messages.
             mark: gets the number of each commit.
-            presence: asked before a commit is acknowledged.
-            max_queued: writes that may wait; over it ``submit`` raises Overloaded.
+            presence: checked before a commit is acknowledged.
+            max_queued: maximum length of the queue; over it, ``submit`` raises Overloaded.
             on_commit: called in the thread with the seconds and the number of writes of each commit.
         """
         self._connection = connection
@@ -79,9 +79,9 @@ class Writer:
         self._presence = presence
         self._on_commit = on_commit
         self.commits = 0
-        """Commits so far; any thread may look."""
+        """Commits so far; any thread may read it."""
         self.failure: str | None = None
-        """Why the last write failed, as clients are told; None if it did not. Any thread may look."""
+        """Why the last write failed, in words for clients; None if it succeeded. Any thread may read it."""
         self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
         self._closed = False
         self._closing = threading.Lock()
@@ -89,10 +89,10 @@ class Writer:
         self._thread.start()
 
     def submit(self, statement: Callable[[sqlite3.Connection], R]) -> Future[R]:
-        """Queue a write; the future has its result once it is on disk.
+        """Queue a write; the future has its result once the write is on disk.
 
         Raises:
-            Overloaded: if as many as allowed wait already.
+            Overloaded: if the queue is full.
             StorageUnavailable: if the writer is closed.
         """
         result: Future[R] = Future()
@@ -108,7 +108,7 @@ class Writer:
         return result
 
     def close(self) -> None:
-        """Finish what is queued, then close the connection and the mark."""
+        """Finish the queued writes, then close the connection and the mark."""
         with self._closing:
             if self._closed:
                 return
@@ -133,7 +133,7 @@ class Writer:
                     group.append(following)
             if group:
                 self._commit(group)
-            del first, group  # while the thread waits it must not hold what it has written
+            del first, group  # else the waiting thread would keep the written documents in memory
         close_whole(self._connection)
         self._mark.close()
 
@@ -146,13 +146,13 @@ class Writer:
             commit = writes.next_number(self._connection, "commit")
             self._connection.execute("COMMIT")
             self._presence.check()
-        except BaseException as error:  # every waiter has to hear of it, whatever it is
+        except BaseException as error:  # of any kind: otherwise the callers would wait for ever
             self._roll_back()
-            # Whatever became of it: who follows has to look.
+            # The commit may have taken effect, so the followers have to check the store.
             self.commits += 1
             self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
             return
-        # Before anybody hears of it: who asks after that has to find it; see ``SqliteChangeFeed``.
+        # Before the acknowledgement: a later search has to find the commit; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
         self.failure = next((str(write.failure) for write in group if isinstance(write.failure, StorageError)), None)
@@ -168,10 +168,10 @@ class Writer:
             write.settle()
 
     def _attempt(self, write: _Write) -> None:
-        """Run one write in a savepoint, and note what came of it.
+        """Run one write in a savepoint, and record its value or failure.
 
         Raises:
-            sqlite3.Error: if SQLite ended the whole transaction, as it does when the disk is full.
+            sqlite3.Error: if SQLite rolled back the whole transaction, as it does when the disk is full.
         """
         self._connection.execute("SAVEPOINT write")
         try:
@@ -196,5 +196,5 @@ class Writer:
         try:
             self._mark.write(commit)
         except OSError as error:
-            # The commit is done; without the mark only a lost log would go unnoticed.
+            # The commit is complete. Without its mark, only a later loss of the log would go unnoticed.
             log.warning("the high-water mark could not be written", extra={"error": str(error)})

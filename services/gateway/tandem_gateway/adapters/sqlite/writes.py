@@ -1,4 +1,4 @@
-"""The statements that change the store; each function runs inside the writer's transaction."""
+"""The statements that change the store. Each function runs inside the writer's transaction."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000
 
 JOBS_AT_ONCE = 10_000
-"""Finished jobs that one write drops at most: other writes wait for it."""
+"""Maximum number of finished jobs that one write drops; other writes wait meanwhile."""
 
 _INSERT_DOCUMENT = (
     "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
@@ -24,12 +24,12 @@ _INSERT_DOCUMENT = (
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What the store takes at the most."""
+    """Maximum sizes of the store."""
 
     collections: int
     pending_documents: int
     finished_jobs: int
-    """How many are kept; a few more may be there until they are dropped."""
+    """Number of finished jobs to keep; the store may hold a few more until the next cleanup."""
 
 
 def next_number(connection: sqlite3.Connection, counter: str) -> int:
@@ -77,7 +77,7 @@ def accept(
         if pending_row is not None:
             _drop_pending(connection, pending_row.row_id, now)
         if live_row is not None and live_row.text == document.text:
-            # Only the metadata is new: the vector holds for it too.
+            # Only the metadata is new: the vector stays valid.
             _replace_live(connection, collection_id, document, live_row)
             done += jobs.Progress.of(live_row.coverage)
             continue
@@ -150,7 +150,7 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
 
 
 def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) -> None:
-    """Give up a pending document; see ``DocumentStore.fail``."""
+    """Mark a pending document as failed; see ``DocumentStore.fail``."""
     found = connection.execute("SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)).fetchone()
     if found is None:
         return
@@ -167,7 +167,7 @@ def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) ->
 
 
 def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:
-    """Delete a document in all its versions; see ``DocumentStore.delete``."""
+    """Delete all versions of a document; see ``DocumentStore.delete``."""
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
@@ -180,11 +180,11 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
-    """Delete a collection; see ``DocumentStore.delete_collection``. Its number is never used again."""
+    """Delete a collection; see ``DocumentStore.delete_collection``. The store never reuses its number."""
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
-    # By whole sets: a million documents may wait, and every other write waits for this one.
+    # Set-based statements: a million documents may be pending, and every other write waits for this one.
     waiting = (
         "FROM waiting WHERE row_id IN (SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL)",
         (record.collection_id,),
@@ -205,15 +205,15 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
 
 
 def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int:
-    """Drop finished jobs, the oldest first, and return how many.
+    """Drop finished jobs, the oldest first.
 
     Args:
         connection: in a transaction.
-        before: those that finished before it go, in seconds since the epoch.
-        keep: so many of the others stay.
+        before: drop the jobs that finished before this time, in seconds since the epoch.
+        keep: maximum number of the other finished jobs to keep.
 
     Returns:
-        How many were dropped, ``JOBS_AT_ONCE`` at most; with as many there may be more to drop.
+        How many were dropped, at most ``JOBS_AT_ONCE``. If it is exactly that many, there may be more to drop.
     """
     (finished, old) = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE finished_at < ?) FROM jobs WHERE finished_at IS NOT NULL", (before,)
@@ -228,7 +228,7 @@ def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int
 
 
 def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: int) -> int:
-    """Drop tombstones up to a change number; an index that is further behind has to be built anew."""
+    """Drop tombstones up to a change number; an index that is further behind needs a rebuild."""
     connection.execute(
         "UPDATE collections SET tombstone_floor = max(tombstone_floor, ?) WHERE collection_id = ?",
         (upto, collection_id),
@@ -240,7 +240,7 @@ def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: 
 
 
 def set_counter(connection: sqlite3.Connection, name: str, value: int) -> None:
-    """Set a counter, which is made if it is new."""
+    """Set a counter; create it if it is new."""
     connection.execute(
         "INSERT INTO counters (name, value, checksum) VALUES (?1, ?2, row_checksum(?1, ?2)) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
@@ -273,7 +273,7 @@ def create_collection(connection: sqlite3.Connection, name: str) -> int:
 def _replace_live(
     connection: sqlite3.Connection, collection_id: int, document: NewDocument, old: reads.Version
 ) -> None:
-    """Put a document in the place of one with the same text, whose vector holds for it."""
+    """Replace a live row with one of the same text and new metadata; reuse its vector."""
     _remove_live(connection, collection_id, old.row_id)
     connection.execute(
         _INSERT_DOCUMENT,
@@ -302,6 +302,6 @@ def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int
 
 
 def _drop_pending(connection: sqlite3.Connection, row_id: int, now: float) -> None:
-    """Remove a pending row which a newer version or a deletion made moot; for its jobs it is done."""
+    """Remove a pending row that a newer version or a deletion made obsolete; its jobs count it as processed."""
     jobs.release(connection, row_id, jobs.Progress(processed=1), now)
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))

@@ -1,5 +1,5 @@
-"""How both services run uvicorn.
+"""Runs uvicorn, for both services.
 
-The one package of the contract that imports more than msgspec and the standard library; only a service's own server
-module imports it.
+Unlike the rest of the contract, this package needs uvicorn and httptools. Only a service's own server module imports
+it.
 """

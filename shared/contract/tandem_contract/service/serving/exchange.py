@@ -1,4 +1,4 @@
-"""The short way of ``service.exchange`` over uvicorn's request and response."""
+"""Implements the direct path of ``service.exchange`` on uvicorn's request and response."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, cast
@@ -9,24 +9,25 @@ from tandem_contract.service.memory import Lease
 from tandem_contract.service.serving.flow import ConnectionFlow
 
 _JOINED_BYTES: Final = 1 << 16
-"""A longer body is handed to the transport as it is; a copy would double its memory."""
+"""The transport gets a longer body without a copy, which would double its memory."""
 
 
 class CycleExchange:
-    """Implements ``Exchange``: does in one step what uvicorn's cycle does for ASGI's messages, and notes it there."""
+    """Implements ``Exchange``: replaces the ASGI messages of uvicorn's cycle by one step, and updates the cycle."""
 
     __slots__ = ("_cycle", "_flow", "_on_gone", "status")
 
     def __init__(self, cycle: RequestResponseCycle) -> None:
         """Make the exchange of a request whose head is complete."""
-        # The cycle has the scope, and that has this. Let go of, it leaves no circle for a look for garbage to find.
+        # Drop this reference when done: cycle → scope → exchange → cycle is a reference cycle that only the garbage
+        # collector frees.
         self._cycle: RequestResponseCycle | None = cycle
         self._flow = cast(ConnectionFlow, cycle.flow)
         self._on_gone: Callable[[], None] | None = None
         self.status: int | None = None
 
     def content_length(self) -> int | None:
-        """Return the body's length as the head tells it; see ``Exchange.content_length``."""
+        """Return the body's declared length; see ``Exchange.content_length``."""
         if self._cycle is not None:
             for name, value in self._cycle.scope["headers"]:
                 if name == b"content-length":
@@ -40,7 +41,7 @@ class CycleExchange:
             return None
         body = bytes(cycle.body)
         cycle.body = bytearray()
-        # As after its last message: who receives now waits for the client to go.
+        # The same state as after the last body message: the next receive waits for the disconnect.
         cycle.message_event.clear()
         cycle.flow.resume_reading()
         return body
@@ -58,7 +59,7 @@ class CycleExchange:
         cycle.response_started = True
         if cycle.waiting_for_100_continue:
             cycle.waiting_for_100_continue = False
-            if cycle.more_body:  # the client may send the body or leave it out; the next head would be a guess
+            if cycle.more_body:  # the client may send or omit the body, so the next head's position is unknown
                 cycle.keep_alive = False
         self.status = status
         parts = [STATUS_LINE[status]]
@@ -87,14 +88,14 @@ class CycleExchange:
         self._flow.keep(lease)
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
-        """Set what is called if the client goes; see ``Exchange.on_disconnect``."""
+        """Set the callback for a disconnect; see ``Exchange.on_disconnect``."""
         if callback is not None and self._cycle is not None and self._cycle.disconnected:
             callback()
         else:
             self._on_gone = callback
 
     def lost(self) -> None:
-        """Note that the connection is lost."""
+        """Call the callback: the connection is lost."""
         callback, self._on_gone = self._on_gone, None
         if callback is not None:
             callback()

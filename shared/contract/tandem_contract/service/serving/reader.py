@@ -1,11 +1,10 @@
-"""Reads requests with llhttp, within bounds; passes over offers of another protocol.
+"""Reads requests with llhttp, within limits, and ignores offers to upgrade the protocol.
 
-llhttp keeps nothing of a request but the field that it reads, and tells the rest to uvicorn's class. That keeps all of
-it: heads and trailers of any size, of any version of HTTP. Here each part is bounded before it is kept.
+llhttp buffers only the field that it is reading and passes everything else to uvicorn's class. That class keeps heads
+and trailers of any size and any HTTP version. This subclass checks the limits of each part first.
 
-And httptools ends a request at an offer to upgrade the connection, so that its body is lost; a server that upgrades
-nothing has to pass over the offer and answer as if it were not there (RFC 9110, section 7.8). Java's own client makes
-one, of HTTP/2, with its first request.
+httptools also ends a request at an offer to upgrade the connection, which loses the request's body. A server that does
+not upgrade has to ignore the offer (RFC 9110, section 7.8). Java's own client offers HTTP/2 with its first request.
 """
 
 import asyncio
@@ -20,15 +19,15 @@ from tandem_contract.service.serving.refusal import Refusal
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_FIELDS: Final = 100
-"""Header fields of a head; each costs some 150 bytes besides its text."""
+"""Maximum number of header fields in a head; each costs about 150 bytes besides its text."""
 PIECE_BYTES: Final = 64 << 10
-"""Most bytes to ``_feed`` at a time; a head in one piece is never too large. The transport reads up to 256 KiB."""
+"""Maximum bytes per ``_feed``, so that a head in one piece is never too large. The transport reads up to 256 KiB."""
 
 _CHECKED: Final = frozenset((b"host", b"expect", b"transfer-encoding"))
 
 
 class RequestReader(HttpToolsProtocol):
-    """The reading half of a connection; what a request that begins and a refusal lead to is for the subclass."""
+    """The reading half of a connection; the subclass handles new requests and refusals."""
 
     def __init__(
         self,
@@ -38,27 +37,27 @@ class RequestReader(HttpToolsProtocol):
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        self._head_bytes: int | None = None  # since the head began, without its first piece; None: no head is read
-        self._in_body = False  # whether the body or the trailers of ``self.cycle`` are being read
+        self._head_bytes: int | None = None  # since the head began, without its first piece; None outside a head
+        self._in_body = False  # whether the parser is in the body or the trailers of ``self.cycle``
         self._bare_bytes = 0  # since the last byte of a body: chunk extensions and trailers
         self._hosts = 0
-        self._offered = False  # whether the head just read offers an upgrade
-        self._deaf = False  # whether nothing more is read as HTTP
+        self._offered = False  # whether the last head offers an upgrade
+        self._deaf = False  # whether to parse no more input
 
     def _head_complete(self) -> None:
-        """Note that a head is complete."""
+        """Handle the end of a head."""
         raise NotImplementedError
 
     def _request_begun(self) -> None:
-        """Take the request of ``self.cycle``, of which the head was read."""
+        """Start the request of ``self.cycle``, whose head is complete."""
         raise NotImplementedError
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read no more, for this reason; sets ``_deaf``."""
+        """Refuse the request and stop reading; sets ``_deaf``."""
         raise NotImplementedError
 
     def _feed(self, data: bytes | memoryview) -> None:
-        """Give bytes to the parser; a head that offers an upgrade is read again without the offer."""
+        """Pass bytes to the parser; parse a head that offers an upgrade again, without the offer."""
         while not self._deaf:
             try:
                 if self._head_bytes is not None:
@@ -80,7 +79,7 @@ class RequestReader(HttpToolsProtocol):
                     return
                 self.parser = httptools.HttpRequestParser(self)
                 self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
-                self._feed(head)  # has no offer, so that this goes no deeper
+                self._feed(head)  # has no offer, so the recursion ends here
                 if not data:
                     return
             except Refusal as refusal:
@@ -94,13 +93,13 @@ class RequestReader(HttpToolsProtocol):
                 return
 
     def on_message_begin(self) -> None:
-        """Begin to count the head."""
+        """Begin to count the head's bytes."""
         self._head_bytes = self._hosts = 0
         self._offered = False
         super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head; a trailer is dropped, or it could pass for a field that a proxy has checked."""
+        """Take a field of the head. Drop a trailer: it could pass for a header that a proxy has checked."""
         if self._head_bytes is None:
             return
         name = name.lower()
@@ -111,7 +110,7 @@ class RequestReader(HttpToolsProtocol):
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        """Start the request, unless its head is about to be read again."""
+        """Start the request, unless ``_feed`` will parse its head again."""
         if self._head_bytes:  # a head in one piece cannot be too large
             self._check_head_bytes(len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers))
         self._head_bytes = None
@@ -126,7 +125,7 @@ class RequestReader(HttpToolsProtocol):
         self._request_begun()
 
     def on_message_complete(self) -> None:
-        """End the request's body, unless its head is about to be read again."""
+        """End the request's body, unless ``_feed`` will parse its head again."""
         if self._offered:
             return
         self._in_body = False
@@ -165,7 +164,7 @@ class RequestReader(HttpToolsProtocol):
             raise Refusal(431, "limit_exceeded", message, "headers")
 
     def _head_without_offer(self) -> bytes | None:
-        """Return the head just read without its offer of an upgrade; None if it is CONNECT, an upgrade by itself."""
+        """Return the last head without its offer of an upgrade; None for CONNECT, which is an upgrade by itself."""
         method: bytes = self.parser.get_method()
         if method == b"CONNECT":
             return None

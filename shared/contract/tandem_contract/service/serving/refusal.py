@@ -1,4 +1,4 @@
-"""Answers to what never becomes a request of the application: bad heads and framing, connections over the limit."""
+"""Responses to input that never reaches the application: bad heads and framing, and connections over the limit."""
 
 import asyncio
 import logging
@@ -20,7 +20,7 @@ _MAX_LINGERING: Final = 128
 
 
 class Refusal(Exception):
-    """Raised while a request is read; the connection ends with this as its last response."""
+    """Raised while reading a request; it becomes the last response of the connection."""
 
     def __init__(self, status: int, code: ErrorCode, message: str, param: str | None = None) -> None:
         """Make it.
@@ -38,7 +38,7 @@ class Refusal(Exception):
         self._param = param
 
     def response(self) -> bytes:
-        """Return the whole response, in the form of the application's errors; it is also a log line."""
+        """Return the whole response, in the format of the application's errors, and log it."""
         request_id = choose_request_id(None)
         log.warning("refused a connection", extra={"error": self._message, "request_id": request_id.decode()})
         return self._encoded(request_id)
@@ -56,37 +56,37 @@ class Refusal(Exception):
 
 
 class ConnectionLimit:
-    """Bounds the open connections of a service.
+    """Limits the open connections of a service.
 
-    A connection over the limit takes the place of one that waits for a request, so that clients that keep connections
-    cannot keep out a probe. If there is none, it is answered 503 and closed.
+    A connection over the limit replaces an idle one, so that clients with kept connections cannot lock out a probe. If
+    no connection is idle, the service answers 503 and closes the new one.
     """
 
     def __init__(self, limit: int, setting: str) -> None:
         """Make the limit.
 
         Args:
-            limit: connections.
+            limit: maximum number of connections.
             setting: name of the variable that sets the limit, for messages.
         """
         self.limit = limit
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
         self.idle: dict[asyncio.BaseProtocol, None] = {}
-        """Connections without a request, those that wait longest first; at the limit the first makes room."""
+        """Connections without a request, the longest idle first; at the limit, the first one is closed."""
         self.lingering = 0
-        """Connections over the limit that are open until their client has sent what it sends."""
+        """Connections over the limit that stay open until their client has sent its request."""
         self._refused = 0
         self._logged_at = float("-inf")
 
     def may_linger(self) -> bool:
-        """Return whether one more may linger, which then counts; without, a client that is sending sees a reset."""
+        """Return whether one more connection may linger, and count it. Else a client that is sending gets a reset."""
         if self.lingering >= _MAX_LINGERING:
             return False
         self.lingering += 1
         return True
 
     def response(self) -> bytes:
-        """Return the response to a connection over the limit; every 10 s at most, a log line counts them."""
+        """Return the response to a connection over the limit; log the count of refusals at most every 10 s."""
         self._refused += 1
         now = time.monotonic()
         if now - self._logged_at >= _LOG_SECONDS:

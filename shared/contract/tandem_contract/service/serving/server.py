@@ -1,4 +1,4 @@
-"""uvicorn, run from the program: one process, signals that drain, an exit status that says how it went."""
+"""Runs uvicorn from the program: one process; signals start a drain; the exit status reports the outcome."""
 
 import contextlib
 import math
@@ -14,11 +14,11 @@ from tandem_contract.service.serving.protocol import BoundedHttp
 from tandem_contract.service.serving.refusal import ConnectionLimit
 
 KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than a client's pool keeps a connection, or both close it at the same time and a request is lost."""
+"""Longer than a client's pool keeps a connection. If both close it at the same time, a request is lost."""
 
 
 class DrainingServer(uvicorn.Server):
-    """uvicorn's server, which turns unready at the first signal and ends in order once it is drained."""
+    """uvicorn's server; it becomes unready at the first signal, drains its requests and then ends."""
 
     def __init__(
         self,
@@ -36,9 +36,9 @@ class DrainingServer(uvicorn.Server):
             app: with a lifespan.
             host: address to listen on.
             port: to listen on.
-            shutdown_timeout: seconds that requests under way have after a signal.
-            on_signal: called at a signal, before anything else; turns the service unready.
-            connections: bounds the open ones.
+            shutdown_timeout: seconds for running requests to finish after a signal.
+            on_signal: called first at a signal; makes the service unready.
+            connections: limit of open connections.
         """
 
         class Http(BoundedHttp):
@@ -65,13 +65,13 @@ class DrainingServer(uvicorn.Server):
         self._on_signal = on_signal
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Turn unready, then end as uvicorn does."""
+        """Make the service unready, then end as uvicorn does."""
         self._on_signal()
         super().handle_exit(sig, frame)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Take SIGINT and SIGTERM over; uvicorn's own would raise them again at the end, and exit with a signal."""
+        """Handle SIGINT and SIGTERM; uvicorn's own method would raise them again at the end and exit with a signal."""
         before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield

@@ -1,10 +1,10 @@
-"""The lexical index's file: an FTS5 table a collection, and how far they have followed the store.
+"""The keyword index's file: one FTS5 table per collection, and their positions in the store.
 
-The table has the terms of each document in two columns: as they are written, and their stems, which weigh less. It
-keeps terms and their places, not the texts. To take a document out, FTS5 has to be told its terms again; the file
-therefore keeps the texts too, compressed.
+The table has two columns for the terms of a document: the exact forms, and the stems, which weigh less. It keeps the
+terms and their positions, not the texts. FTS5 needs the terms again to remove a document, so the file also keeps the
+texts, compressed.
 
-FTS5 notes a removal, and the removed terms leave the file when its segments are merged; see ``merge``.
+FTS5 only records a removal. The removed terms leave the file when FTS5 merges its segments; see ``merge``.
 """
 
 import sqlite3
@@ -21,55 +21,55 @@ from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 
-# Splits terms at ASCII white space and changes none of them: all other ASCII characters in terms are letters, digits
-# or those named here, and every other character is part of a word.
+# Splits terms at ASCII white space and changes none of them. Terms contain only ASCII letters, digits, the characters
+# named here, and non-ASCII characters, which the tokenizer counts as parts of words.
 TOKENIZER = "ascii tokenchars '_+#.-'"
 
-# BM25 counts a term as it is written once, and as a stem so much more: the exact form goes before others of its stem.
+# BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
 _RANK = "bm25(1.0, 0.5)"
 _COMPRESSION = 1
-# Pages of the file that one step of a merge writes; a search waits for a step that has begun.
+# Pages of the file that one step of a merge writes. A search waits for the current step.
 _MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
 _MAX_KNOWN_FREQUENCIES = 10_000
-# Only the frequencies of terms in many documents are kept: they cost the most to count, and a few more or fewer
-# documents change nothing. They serve until the collection has grown by this share.
+# Cache only the frequencies of terms in at least this many documents: they cost the most to count, and a few more or
+# fewer documents make no difference. The cache expires when the collection has grown by ``_GROWTH``.
 _WORTH_KEEPING = 1000
 _GROWTH = 0.1
 
 
 class LexicalCache:
-    """One such file; used by one thread."""
+    """The tables of an open file. Only one thread may use it."""
 
     def __init__(self, path: Path, store_id: str, last_row: int) -> None:
-        """Open the file, or make an empty one; see ``open_file``.
+        """Open the file, or create an empty one; see ``open_file``.
 
         Args:
             path: of the file.
-            store_id: of the store that it follows.
+            store_id: of the store that the file follows.
             last_row: the store's last row number.
 
         Raises:
-            CacheUnusable: unless it can be one of that store.
-            StorageUnavailable: if it cannot be opened or written.
+            CacheUnusable: if the file does not match that store.
+            StorageUnavailable: if the file cannot be opened or written.
         """
         self._path = path
         self._frequencies: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
-        # Collections whose segments are being merged: the removed documents that will have left the file.
+        # Collections with a merge in progress → removed documents whose terms leave the file with this merge.
         self._merging: dict[int, int] = {}
         self._connection, self.position, self._counts = open_file(path, store_id, last_row)
 
     @property
     def total(self) -> int:
-        """Documents in it, of all collections."""
+        """Number of documents in the file, of all collections."""
         return sum(self._counts.values())
 
     def count(self, collection_id: int) -> int:
-        """Return how many documents of a collection are in it."""
+        """Return how many documents of a collection are in the file."""
         return self._counts.get(collection_id, 0)
 
     def add(self, rows: Iterable[tuple[int, int, str]], upto: int) -> None:
-        """Add (row number, collection, text), and note that all rows up to ``upto`` are in; all of it or nothing."""
+        """Add rows of (row number, collection, text) and set the position to ``upto``, in one transaction."""
         texts: dict[int, list[tuple[int, str]]] = {}
         for row_id, collection_id, text in rows:
             texts.setdefault(collection_id, []).append((row_id, text))
@@ -102,21 +102,21 @@ class LexicalCache:
         self.position = upto
 
     def remove(self, collection_id: int, rows: Sequence[tuple[int, int | None]], most_chars: int) -> int:
-        """Remove those of the rows that are in it, until their texts have ``most_chars``; all of that or nothing.
+        """Remove rows until their texts have ``most_chars`` characters, in one transaction. Skip rows not in the file.
 
         Args:
-            collection_id: of a collection that is in it.
-            rows: (row number, change): with the row, the store's removals up to that change have been followed.
-            most_chars: after so many characters the rest is left, but at least one row is removed.
+            collection_id: of a collection that is in the file.
+            rows: (row number, change), in order of change. Removing a row also advances the collection to its change.
+            most_chars: limit of characters; the method stops at it, but processes at least one row.
 
         Returns:
-            How many of the rows are done, from the first on.
+            How many of the rows were processed, from the first on.
         """
         name = f"words_{collection_id}"
         removed = done = chars = 0
         change: int | None = None
         with self._transaction() as execute:
-            for row_id, change in rows:  # noqa: B007  the last one is noted
+            for row_id, change in rows:  # noqa: B007  the statement after the loop uses the last change
                 done += 1
                 if execute(f"SELECT 1 FROM {name}_docsize WHERE id = ?", (row_id,)).fetchone() is None:
                     continue
@@ -142,20 +142,20 @@ class LexicalCache:
         return done
 
     def change(self, collection_id: int) -> int:
-        """Return the change up to which the store's removals of a collection that is in it have been followed."""
+        """Return the store's last removal that was applied to a collection; the file must have the collection."""
         return self._of_collection(collection_id, "change")
 
     def removed(self, collection_id: int) -> int:
-        """Return how many documents were removed whose terms are still somewhere in the file."""
+        """Return how many removed documents still have terms somewhere in the file."""
         return self._of_collection(collection_id, "removed") if collection_id in self._counts else 0
 
     def merge(self, collection_id: int) -> bool:
         """Merge a part of a collection's segments, and return whether there is more to merge.
 
-        When all are merged, no term of a document that was removed before the merge began is left in the file.
+        After the last step, the file has no terms of documents that were removed before the merge began.
         """
         name = f"words_{collection_id}"
-        # A negative number begins to merge all segments into one, a positive one goes on.
+        # A negative number begins a merge of all segments into one; a positive number continues it.
         pages = _MERGE_PAGES
         if collection_id not in self._merging:
             self._merging[collection_id] = self.removed(collection_id)
@@ -163,7 +163,7 @@ class LexicalCache:
         with self._transaction() as execute:
             before = self._connection.total_changes
             execute(f"INSERT INTO {name} ({name}, rank) VALUES ('merge', ?)", (pages,))
-            # FTS5's sign of work that was done.
+            # At least two changes: FTS5's documented sign that the step did some work.
             if self._connection.total_changes - before >= 2:
                 return True
             execute(
@@ -174,7 +174,7 @@ class LexicalCache:
         return False
 
     def checkpoint(self) -> None:
-        """Write the log into the file and empty it: it may still have pages of what was removed."""
+        """Write the log into the file and truncate the log, which may still have pages with removed content."""
         with translated(self._path):
             self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
@@ -189,7 +189,7 @@ class LexicalCache:
             return [found for (found,) in rows]
 
     def keep_only(self, collection_ids: Iterable[int]) -> None:
-        """Drop the collections that are not among these."""
+        """Drop all other collections."""
         dropped = self._counts.keys() - set(collection_ids)
         for gone in dropped:
             with self._transaction() as execute:
@@ -206,11 +206,11 @@ class LexicalCache:
     def search(
         self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
     ) -> list[tuple[int, float]]:
-        """Return (row number, BM25 score) of up to ``limit`` rows: the best first, of equal ones the oldest.
+        """Return (row number, BM25 score) of at most ``limit`` rows: the best first, ties by row number.
 
         Raises:
-            DeadlineExceeded: if ``out_of_time`` has become true.
-            CacheUnusable, StorageUnavailable: see the class.
+            DeadlineExceeded: if ``out_of_time`` returns true.
+            CacheUnusable, StorageUnavailable: as the constructor does.
         """
         if collection_id not in self._counts:
             return []
@@ -222,7 +222,7 @@ class LexicalCache:
                     return []
                 if out_of_time():
                     raise DeadlineExceeded(TOO_LATE)
-                # rank is bm25(), which is the better the smaller it is.
+                # rank is bm25(); smaller is better.
                 return self._connection.execute(
                     f"SELECT rowid, -rank FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
                     "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?",
@@ -232,7 +232,7 @@ class LexicalCache:
                 self._connection.set_progress_handler(None, 0)
 
     def row_ids(self, collection_id: int) -> Keys:
-        """Return the row numbers of a collection in it."""
+        """Return the row numbers of a collection, ``(n,) uint64``."""
         if collection_id not in self._counts:
             return np.empty(0, np.uint64)
         with translated(self._path):
@@ -240,10 +240,10 @@ class LexicalCache:
             return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
     def check(self) -> None:
-        """Read all of it.
+        """Read and verify the whole file.
 
         Raises:
-            CacheUnusable: if anything in it is damaged.
+            CacheUnusable: if any part is damaged.
         """
         with translated(self._path):
             found = [line for (line,) in self._connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
@@ -261,7 +261,7 @@ class LexicalCache:
                     raise CacheUnusable(f"{len(lacking)} of its rows have no text, or texts no row")
 
     def close(self) -> None:
-        """Close the file; its log becomes part of it."""
+        """Close the file; SQLite folds the log into it."""
         self._connection.close()
 
     def _of_collection(self, collection_id: int, column: str) -> int:
@@ -272,7 +272,7 @@ class LexicalCache:
             return int(value)
 
     def _frequencies_of(self, collection_id: int, text: str) -> list[tuple[QueryTerm, int]]:
-        """Return the different terms of a query, each with the number of documents that it, or its stem, is in."""
+        """Return the distinct terms of a query, each with the number of documents that have it or its stem."""
         counted_at, known = self._frequencies.get(collection_id, (0, {}))
         count = self._counts[collection_id]
         if count > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN_FREQUENCIES:
@@ -315,7 +315,7 @@ class LexicalCache:
 
 
 def _columns(text: str) -> tuple[str, str]:
-    """Return the two columns of a document: its terms, and its stems."""
+    """Return the two columns of a document: its exact terms and its stems."""
     terms = document_terms(text)
     return " ".join(terms.exact), " ".join(terms.stems)
 

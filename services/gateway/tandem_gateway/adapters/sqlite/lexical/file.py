@@ -1,4 +1,4 @@
-"""Opens the lexical index's file, says what is wrong with it, and removes it."""
+"""Opens, checks and removes the keyword index's file, and translates its errors."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -13,44 +13,44 @@ FILE_NAME = "lexical.sqlite3"
 TOO_LATE = "the lexical search was not answered in time"
 
 _APPLICATION_ID = 0x54_4E_44_4C  # "TNDL"
-_VERSION = 2  # of this file's tables: a file of another version is rebuilt
+_VERSION = 2  # of the file's tables: the gateway rebuilds a file of another version
 
 _SCHEMA = (
     "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL, analysis TEXT NOT NULL) STRICT",
-    # removed: documents whose terms are still in segments; change: the last removal of the store that was followed.
+    # removed: removed documents whose terms are still in segments. change: the last of the store's removals applied.
     "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL, "
     "removed INTEGER NOT NULL DEFAULT 0, change INTEGER NOT NULL DEFAULT 0) STRICT",
 )
-# Of the machine, not of the file: a rebuild would not help.
+# Errors of the machine, not of the file: a rebuild would not help.
 _OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_NOMEM")
 
 
 class CacheUnusable(Exception):
-    """The file is damaged, or of another store or version; it has to be rebuilt."""
+    """The file is damaged, or of another store or version; it needs a rebuild."""
 
 
 class CacheOutdated(CacheUnusable):
-    """The file is of another release: nothing is damaged."""
+    """The file is undamaged, but of another release."""
 
 
 class Opened(NamedTuple):
-    """An open file, and what it holds."""
+    """An open file and a summary of its content."""
 
     connection: sqlite3.Connection
     position: int
-    """Every row of the store up to this one is in it."""
+    """The file has every row of the store up to this row number."""
     counts: dict[int, int]
-    """Documents by collection."""
+    """Collection number → number of documents."""
 
 
 def open_file(path: Path, store_id: str, last_row: int) -> Opened:
-    """Open the file, or make an empty one.
+    """Open the file, or create an empty one.
 
-    The check is a cheap one, for a quick start: version, store and counts.
+    For a quick start, the function checks only the version, the store's id and the counts.
 
     Raises:
-        CacheUnusable: unless it can be of the store with this id and this last row.
-        StorageUnavailable: if it cannot be opened or written.
+        CacheUnusable: if the file does not match the store with this id and this last row.
+        StorageUnavailable: if the file cannot be opened or written.
     """
     if path.is_dir():
         raise CacheUnusable("it is a folder")
@@ -68,12 +68,12 @@ def open_file(path: Path, store_id: str, last_row: int) -> Opened:
 
 def _prepare(connection: sqlite3.Connection, store_id: str) -> None:
     execute = connection.execute
-    # A kill loses nothing, a loss of power the last commits, which are then followed again.
+    # A kill loses nothing. A power failure can lose the last commits; the follower then applies them again.
     execute("PRAGMA synchronous=NORMAL")
     execute("PRAGMA journal_mode=WAL")
     execute("PRAGMA journal_size_limit=67108864")
     execute("PRAGMA cache_size=-8000")
-    # What is removed is overwritten with zeros.
+    # Overwrite removed content with zeros.
     execute("PRAGMA secure_delete=ON")
     if execute("SELECT count(*) FROM sqlite_master").fetchone() == (0,):
         execute("BEGIN IMMEDIATE")
@@ -111,7 +111,7 @@ def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tu
 
 @contextmanager
 def translated(path: Path) -> Iterator[None]:
-    """Raise CacheUnusable, StorageUnavailable or DeadlineExceeded for SQLite's errors in the body."""
+    """Translate SQLite's errors in the body into CacheUnusable, StorageUnavailable or DeadlineExceeded."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -119,17 +119,17 @@ def translated(path: Path) -> Iterator[None]:
         if name == "SQLITE_INTERRUPT":
             raise DeadlineExceeded(TOO_LATE) from error
         if str(error).startswith("fts5: "):
-            raise  # an expression that is none: a defect of ours, and none of the file
+            raise  # an invalid expression: a defect of this program, not of the file
         if name.startswith(_OUTSIDE) and not name.startswith("SQLITE_IOERR_CORRUPT"):
             raise StorageUnavailable(f"{path}: {error} ({name})") from error
         raise CacheUnusable(f"{' '.join(str(error).split())} ({name or type(error).__name__})") from error
 
 
 def remove(path: Path) -> None:
-    """Remove a lexical index's file and its log, or what else is in their place: a link, or an empty folder.
+    """Remove a keyword index's file and its log, or a link or an empty folder in their place.
 
     Raises:
-        StorageUnavailable: if that is not possible.
+        StorageUnavailable: if one of them cannot be removed.
     """
     for ending in ("", "-wal", "-shm"):
         target = path.with_name(path.name + ending)

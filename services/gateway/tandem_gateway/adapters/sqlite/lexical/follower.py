@@ -1,16 +1,16 @@
-"""The index and the store that it follows, by row number; used by one thread.
+"""Keeps the keyword index up to date with the store, by row number, and answers searches. Used by one thread.
 
-A version of a document is a row of the store, whose text never changes and whose number is never used again. The index
-follows by taking in the rows after the last one it has, pending ones as well, and by removing those that are gone from
-the store, so that rankings count only documents that are there. A search reads the store in one transaction: it takes
-in what is new, asks the index, and looks up the hits' rows. It thus finds all that was acknowledged before it, and
-nothing that was deleted.
+A version of a document is a row of the store. Its text never changes, and its number is never reused. The follower adds
+the rows after the last one in the index, including pending rows. It removes the rows that the store no longer has, so
+that rankings count only existing documents. A search reads the store in one transaction: it adds new rows, queries the
+index, and looks up the hits' rows. A search therefore finds every write that was acknowledged before it, and no deleted
+document.
 
-Removed rows are found by the store's tombstones. A pending row leaves none, nor does one whose tombstone was forgotten
-before the index followed it. As long as a collection has more rows here than in the store, its row numbers are
-compared, the newest first.
+The store's tombstones name the removed rows. A pending row leaves no tombstone, and the store may drop a tombstone
+before the follower has applied it. While the index has more rows of a collection than the store, the follower therefore
+compares their row numbers, the newest first.
 
-What it finds of a collection: the documents that dense search can find, and those that wait for their first vector.
+A search finds the documents that vector search can find, and new documents without a vector.
 """
 
 import contextlib
@@ -33,44 +33,46 @@ from tandem_gateway.records.search import Hit
 log = logging.getLogger(__name__)
 
 _PAGE_ROWS = 500
-# A search waits for a page that has begun; the terms of a million characters may take two seconds.
+# A search waits for the current page; the terms of a million characters may take two seconds.
 _PAGE_CHARS = 250_000
-# A search takes in so many new rows itself, for so long; further behind, it is refused until the index has caught up.
+# Maximum number of new rows that a search adds itself, and the maximum time for it. If the index is further behind,
+# searches are refused until it has caught up.
 _MAX_BEHIND = 20_000
 _MAX_CATCH_UP_SECONDS = 2.0
-# Rows that one step removes, or compares with the store's.
+# Maximum number of rows that one step removes, or compares with the store's.
 _PAGE_REMOVED = 200
 _PAGE_COMPARED = 2000
-# A search removes a few rows itself, so that a deletion just before it does not count; the rest is passed over.
+# A search removes a few rows itself, so that rankings do not count documents that were just deleted. It skips the other
+# deleted rows among its hits.
 _SEARCH_REMOVES = 50
 _SEARCH_REMOVED_CHARS = 25_000
-# The segments of a collection are merged when so many of its documents were removed, and anyway after so long: then no
-# word of them is left in the file. A merge reads and writes the whole index of the collection.
+# The follower merges a collection's segments when this share of its documents was removed, and otherwise after this
+# time. Then the file has no word of the removed documents. A merge reads and writes the collection's whole index.
 _REMOVED_SHARE = 0.1
 _MERGE_SECONDS = 3600.0
 _PROGRESS_SECONDS = 5.0
 _WORTH_TELLING = 10_000
-# Hits are asked for with so many to spare, in place of those whose rows are gone.
+# Number of extra hits to request, to replace hits whose rows are gone.
 _SPARE_HITS = 20
 
 
 @dataclass(slots=True)
 class _Comparison:
-    """Row numbers of a collection that are being compared with the store's, from the highest down."""
+    """Progress of the comparison of a collection's row numbers with the store's, from the highest down."""
 
     last_row: int
     """The store's last row when the comparison began."""
     there: int
-    """The collection's rows in the store then."""
+    """Number of the collection's rows in the store when the comparison began."""
     next_row: int
-    """Rows from this one on have been compared."""
+    """The follower has compared the rows from this number on."""
 
 
 class LexicalFollower:
-    """See the module."""
+    """Follows the store and searches the index; see the module."""
 
     def __init__(self, data_dir: Path) -> None:
-        """Open both; an index that cannot be used is begun anew, one that cannot be opened is tried again when needed.
+        """Open the store and the index. Rebuild an unusable index; retry later if the index cannot be opened.
 
         Raises:
             StorageError: if the store cannot be read.
@@ -81,7 +83,7 @@ class LexicalFollower:
         self._store = connect(self._store_path, writable=False)
         self._current: LexicalCache | None = None
         self._comparisons: dict[int, _Comparison] = {}
-        # Since when documents that were removed wait for a merge, by collection.
+        # Collection → monotonic time since when removed documents wait for a merge.
         self._unmerged_since: dict[int, float] = {}
         self._began: tuple[float, int] | None = None
         self._told = 0.0
@@ -100,14 +102,14 @@ class LexicalFollower:
 
     @property
     def total(self) -> int:
-        """Documents that the index holds."""
+        """Number of documents in the index."""
         return self._cache().total
 
     def step(self) -> bool:
-        """Take in a page of what is new, or do another piece of upkeep; return whether there is more to do.
+        """Add a page of new rows, or do another piece of maintenance; return whether there is more to do.
 
         Raises:
-            StorageError: if the store cannot be read, or the index not be written.
+            StorageError: if the store cannot be read, or the index cannot be written.
         """
         try:
             with translated(self._store_path), read_transaction(self._store):
@@ -122,14 +124,14 @@ class LexicalFollower:
         """Return the hits; see ``LexicalIndex.search``.
 
         Args:
-            collection: its name.
-            query: what a person typed.
-            top_k: hits at the most.
+            collection: name of the collection.
+            query: the query's text.
+            top_k: maximum number of hits.
             deadline: in seconds of the monotonic clock.
-            most_bytes: that the hits' texts and metadata may take.
+            most_bytes: maximum size of the hits' texts and metadata.
 
         Raises:
-            TooManyBytes: if they take more; then no more of them are read.
+            TooManyBytes: if the hits take more; reading stops there.
         """
         try:
             with translated(self._store_path), read_transaction(self._store):
@@ -138,9 +140,9 @@ class LexicalFollower:
                     raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
                 cache = self._cache()
                 self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
-                with contextlib.suppress(StorageUnavailable):  # a full disk: those that are gone are passed over
+                with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted rows
                     self._remove_known(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
-                # Rows that are not to be found: those not removed yet, and pending versions of live documents.
+                # Rows to skip: deleted rows that are still in the index, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
                 hits: list[Hit] = []
                 for spare in sorted({min(gone, top_k + _SPARE_HITS), gone}):
@@ -156,13 +158,13 @@ class LexicalFollower:
             raise NotReady("the lexical index was damaged and is rebuilt from the store") from error
 
     def close(self) -> None:
-        """Close everything."""
+        """Close the index and the store."""
         if self._current is not None:
             self._current.close()
         self._store.close()
 
     def _hits(self, found: list[tuple[int, float]], top_k: int, most_bytes: int | None) -> list[Hit]:
-        """Return the first ``top_k`` that may be shown; no row behind them is read."""
+        """Return the first ``top_k`` visible hits; read no row after them."""
         hits: list[Hit] = []
         taken = 0
         start = 0
@@ -202,7 +204,7 @@ class LexicalFollower:
         )
 
     def _remove_gone(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Remove a page of the rows that are gone from the store; return whether there was anything to do."""
+        """Remove a page of rows that the store no longer has; return whether there was work."""
         collection_id = record.collection_id
         there = record.live + record.pending
         if cache.count(collection_id) < there:
@@ -213,7 +215,7 @@ class LexicalFollower:
         return self._remove_known(cache, record, _PAGE_REMOVED, _PAGE_CHARS) or self._compare(cache, record, last)
 
     def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, most_chars: int) -> bool:
-        """Remove rows of which the store has tombstones; return whether there were any."""
+        """Remove rows that have tombstones in the store; return whether there were any."""
         if cache.count(record.collection_id) <= record.live + record.pending:
             return False
         tombstones = reads.tombstones_after(
@@ -224,7 +226,7 @@ class LexicalFollower:
         return bool(tombstones)
 
     def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Compare a page of row numbers with the store's, and remove those that it does not have."""
+        """Compare a page of row numbers with the store's; remove the rows that the store does not have."""
         collection_id = record.collection_id
         there = record.live + record.pending
         comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
@@ -238,11 +240,11 @@ class LexicalFollower:
             del self._comparisons[collection_id]
             if (comparison.last_row, comparison.there) == (last, there):
                 raise CacheUnusable(f"it counts more rows of collection {record.name} than it has")
-            # The store has changed meanwhile: once more from the newest row.
+            # The store has changed meanwhile: the next step compares again from the newest row.
         return True
 
     def _merge(self, cache: LexicalCache, record: CollectionRecord) -> bool:
-        """Do a part of a merge that is due; return whether there is more to do."""
+        """Do a part of a due merge; return whether there is more to do."""
         collection_id = record.collection_id
         removed = cache.removed(collection_id)
         if not removed:
@@ -289,7 +291,7 @@ class LexicalFollower:
             raise StorageUnavailable(f"{path} cannot be made: {error}") from error
 
     def _begin_anew(self, reason: CacheUnusable) -> None:
-        """Throw the index away; the store has everything."""
+        """Delete the index; the next step rebuilds it from the store."""
         log.error("the lexical index is damaged and is rebuilt", extra={"error": str(reason)})
         if self._current is not None:
             self._current.close()

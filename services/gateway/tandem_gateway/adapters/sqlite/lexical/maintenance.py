@@ -1,4 +1,4 @@
-"""What ``verify`` and ``rebuild`` do to the lexical index of a stopped gateway."""
+"""Verifies and rebuilds the keyword index of a stopped gateway, for the ``verify`` and ``rebuild`` commands."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -19,10 +19,10 @@ _TELL_EVERY = 100_000
 
 
 def verify(data_dir: Path, say: Print) -> bool:
-    """Check the lexical index: its structure, and that it has every row of the store that it says it has.
+    """Check the keyword index: its structure, and that it has every row of the store up to its position.
 
     Returns:
-        Whether all is well. One that is missing or behind is no fault: the gateway brings it up to date.
+        Whether the index is sound. A missing or outdated index is sound too: the gateway brings it up to date.
 
     Raises:
         StorageError: if the store or the index cannot be read.
@@ -59,10 +59,10 @@ def verify(data_dir: Path, say: Print) -> bool:
 
 
 def rebuild(data_dir: Path, say: Print) -> int:
-    """Build the lexical index anew, and return how many documents it holds.
+    """Rebuild the keyword index and return how many documents it holds.
 
     Raises:
-        StorageError: if the store cannot be read, or the index not be written.
+        StorageError: if the store cannot be read, or the index cannot be written.
     """
     remove(data_dir / FILE_NAME)
     follower = LexicalFollower(data_dir)

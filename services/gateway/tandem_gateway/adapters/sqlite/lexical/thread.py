@@ -1,4 +1,4 @@
-"""The one thread that owns the lexical index: it answers searches and, between them, lets it follow the store."""
+"""The one thread that owns the keyword index: it answers searches and, between them, follows the store."""
 
 import asyncio
 import contextlib
@@ -16,7 +16,7 @@ from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.records.search import Hit
 
-# After so long without a task the index looks whether anything is due.
+# After this long without a task, the thread checks for due work, such as a merge.
 _IDLE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,7 @@ class LexicalThread:
 
         Args:
             data_dir: the data directory, whose store must exist by then.
-            max_queued: searches that may wait; over it ``search`` raises Overloaded.
+            max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
             on_search: called in the thread with the seconds of each search.
         """
@@ -53,10 +53,10 @@ class LexicalThread:
         self._thread = threading.Thread(target=self._run, name="lexical", daemon=True)
 
     def start(self) -> Future[list[str]]:
-        """Start the thread, and let it follow.
+        """Start the thread; it begins to follow the store.
 
         Returns:
-            What was repaired, for the log, as soon as the file is open; the error if the store cannot be read.
+            A future of the repairs, for the log, set when the file is open. It fails if the store cannot be read.
         """
         opened: Future[list[str]] = Future()
 
@@ -64,7 +64,7 @@ class LexicalThread:
             try:
                 self._follower = follower = LexicalFollower(self._data_dir)
                 opened.set_result(follower.notices)
-            except BaseException as error:  # whoever waits has to hear of it, whatever it is
+            except BaseException as error:  # of any kind: otherwise the caller would wait for ever
                 opened.set_exception(error)
 
         self._thread.start()
@@ -73,7 +73,7 @@ class LexicalThread:
         return opened
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
-        """Return the documents that have the query's words; see ``LexicalIndex.search``."""
+        """Return the documents that match the query's words; see ``LexicalIndex.search``."""
         if self._closed:
             raise NotReady("the gateway is shutting down")
         if self._queued >= self._max_queued:
@@ -94,7 +94,7 @@ class LexicalThread:
             raise DeadlineExceeded(f"the lexical search was not answered within {timeout:.3g} s") from None
         finally:
             self._queued -= 1
-            # The traceback of an error holds this frame, and the future the error: they would keep each other.
+            # An error's traceback refers to this frame, and the future to the error: without this, a reference cycle.
             del answer
 
     def _answer(
@@ -105,7 +105,7 @@ class LexicalThread:
         asked: tuple[str, str, int],
     ) -> None:
         if answer.done() or time.monotonic() >= deadline:
-            return  # nobody waits
+            return  # no caller waits
         collection, query, top_k = asked
         found: list[Hit] = []
         failure: BaseException | None = None
@@ -116,22 +116,22 @@ class LexicalThread:
             found = self._limits.held(found, top_k)
         except TooManyBytes:
             failure = self._limits.too_large(top_k)
-        except BaseException as error:  # the caller has to hear of it, whatever it is
+        except BaseException as error:  # of any kind: otherwise the caller would wait for ever
             failure = error
         self._on_search(time.monotonic() - started)
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody waits
+        with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(_settle, answer, found, failure)
-        # As above: the traceback holds this frame.
+        # As in ``search``: the traceback refers to this frame.
         del failure, answer
 
     def notify(self) -> None:
-        """Let the index catch up soon; any thread may call it."""
+        """Make the index catch up soon; any thread may call it."""
         if not self._poked.is_set() and not self._closed:
             self._poked.set()
             self._tasks.put(self._follow)
 
     def close(self) -> None:
-        """End the thread, after what is queued; blocks."""
+        """Finish the queued tasks and end the thread; blocks."""
         self._closed = True
         if self._thread.is_alive():
             self._tasks.put(None)
@@ -140,12 +140,12 @@ class LexicalThread:
     def _run(self) -> None:
         while (task := self._next_task()) is not None:
             task()
-            del task  # it may hold an answer, which would keep its memory until the next task comes
+            del task  # it may hold an answer, whose memory would stay in use until the next task comes
         if self._follower is not None:
             self._follower.close()
 
     def _next_task(self) -> Callable[[], None] | None:
-        """Wait for a task; from time to time one to follow, for what becomes due without a change of the store."""
+        """Wait for a task. When idle, return a task to follow, for work that is due without a change in the store."""
         try:
             return self._tasks.get(timeout=_IDLE_SECONDS)
         except queue.Empty:
@@ -159,18 +159,18 @@ class LexicalThread:
     def _follow(self) -> None:
         self._poked.clear()
         if self._follower is None:
-            return  # it could not be opened
+            return  # the follower could not be opened
         try:
             more = self._follower.step()
         except GatewayError as error:
-            # The next commit tries again; a search meets the same error and reports it to whom it concerns.
+            # The next commit retries. A search meets the same error and reports it to its caller.
             log.error("the lexical index could not follow the store", extra={"error": for_log(error)})
             return
         except Exception:
             log.exception("the lexical index could not follow the store")
             return
         if more:
-            self.notify()  # behind the searches that wait
+            self.notify()  # queued behind the waiting searches
 
 
 def _settle(answer: "asyncio.Future[list[Hit]]", found: list[Hit], failure: BaseException | None) -> None:

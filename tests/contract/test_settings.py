@@ -9,6 +9,7 @@ from tandem_contract.service.settings import (
     SettingsError,
     add_flags,
     boolean,
+    deprecations,
     describe,
     one_of,
     read,
@@ -165,3 +166,39 @@ def test_several_embedders_are_listed_with_commas():
 
 def test_the_embedders_address_loses_its_slash():
     assert read(GatewaySettings, {"TANDEM_EMBEDDER_URL": "http://e:1/"}).embedder_url == "http://e:1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Renamed:
+    size: int = setting("NEW_SIZE", 1, whole_number(0, 100), "A size", former="SIZE")
+
+
+def flags_of(*arguments: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    add_flags(parser, Renamed)
+    return parser.parse_args(arguments)
+
+
+@pytest.mark.parametrize(
+    ("environment", "arguments", "size", "warned"),
+    [
+        ({}, [], 1, []),
+        ({"TANDEM_NEW_SIZE": "2"}, [], 2, []),
+        ({"TANDEM_SIZE": "3"}, [], 3, ["TANDEM_SIZE is deprecated, use TANDEM_NEW_SIZE"]),
+        ({"TANDEM_SIZE": "3", "TANDEM_NEW_SIZE": "4"}, [], 4, []),
+        ({}, ["--size", "5"], 5, ["--size is deprecated, use --new-size"]),
+        ({"TANDEM_NEW_SIZE": "2"}, ["--size", "5"], 5, ["--size is deprecated, use --new-size"]),
+        ({"TANDEM_SIZE": "3"}, ["--size", "5", "--new-size", "6"], 6, []),
+    ],
+)
+def test_a_former_name_works_with_a_warning_unless_the_new_one_is_given(
+    environment: dict[str, str], arguments: list[str], size: int, warned: list[str]
+):
+    flags = flags_of(*arguments)
+    assert read(Renamed, environment, flags).size == size
+    assert deprecations(Renamed, environment, flags) == warned
+
+
+def test_a_bad_value_under_the_former_name_names_the_former_name():
+    with pytest.raises(SettingsError, match="TANDEM_SIZE='x'"):
+        read(Renamed, {"TANDEM_SIZE": "x"})

@@ -50,10 +50,10 @@ def test_services_are_confined_and_bounded() -> None:
         assert service["security_opt"] == ["no-new-privileges:true"]
         assert service["restart"] == "unless-stopped"
         assert service["logging"]["options"].keys() == {"max-size", "max-file"}
-    for name in ("embedder", "gateway"):
+    for name, prefix in {"embedder": "TANDEM_EMBEDDER", "gateway": "TANDEM"}.items():
         service = services[name]
         assert service["cpus"]
-        drain = float(service["environment"]["TANDEM_SHUTDOWN_TIMEOUT_SECONDS"])
+        drain = float(service["environment"][f"{prefix}_SHUTDOWN_TIMEOUT_SECONDS"])
         assert float(service["stop_grace_period"].removesuffix("s")) >= drain + 5
 
 

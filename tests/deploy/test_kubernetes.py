@@ -118,7 +118,7 @@ def test_the_grace_period_fits_pre_stop_and_the_drain(build: list[Manifest]) -> 
     for name, template in pod_templates(build).items():
         (container,) = template["spec"]["containers"]
         pre_stop = container["lifecycle"]["preStop"]["sleep"]["seconds"]
-        drain = float(environment(container)["TANDEM_SHUTDOWN_TIMEOUT_SECONDS"])
+        (drain,) = (float(v) for k, v in environment(container).items() if k.endswith("_SHUTDOWN_TIMEOUT_SECONDS"))
         assert template["spec"]["terminationGracePeriodSeconds"] >= pre_stop + drain + 5, name
 
 

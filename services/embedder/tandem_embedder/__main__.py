@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tandem_contract.service import logs
-from tandem_contract.service.settings import SettingsError, add_flags, describe, read
+from tandem_contract.service.settings import SettingsError, add_flags, deprecations, describe, read
 from tandem_contract.service.version import version
 
 from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
@@ -62,6 +62,8 @@ def main() -> int:
         signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
+    for line in deprecations(Settings, os.environ, flags):
+        log.warning(line)
     settings = settings.with_workers(usable_threads())
     log.info(
         "starting",

@@ -82,19 +82,21 @@ class Settings:
         "to bound the work of one request",
     )
     max_text_chars: int = setting(
-        "MAX_TEXT_CHARS",
+        "EMBEDDER_MAX_TEXT_CHARS",
         100_000,
         whole_number(1, 100_000_000),
         "Maximum length of a text in characters; a longer one gets 422. The tokenizer reads the whole text before"
         " it is truncated, at about two million characters per second. Raise it for long texts; lower it to bound"
         " the tokenizer's work",
+        former="MAX_TEXT_CHARS",
     )
     max_body_bytes: int = setting(
-        "MAX_BODY_BYTES",
+        "EMBEDDER_MAX_BODY_BYTES",
         8_388_608,
         whole_number(64, 1_000_000_000),
         "Maximum size of a request body; a larger one gets 413. A request is held in memory up to this size. "
         "Raise it for larger batches; lower it to save memory",
+        former="MAX_BODY_BYTES",
     )
     max_bytes_in_flight: int = setting(
         "EMBEDDER_MAX_BYTES_IN_FLIGHT",
@@ -128,11 +130,12 @@ class Settings:
         " shorten it. Raise it for slow models; lower it to fail sooner under load",
     )
     shutdown_timeout: float = setting(
-        "SHUTDOWN_TIMEOUT_SECONDS",
+        "EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS",
         20.0,
         seconds(0.1, 3600),
         "Seconds that accepted requests have after SIGTERM. Raise it for long requests, but stay below the "
         "orchestrator's grace period; lower it for a faster stop",
+        former="SHUTDOWN_TIMEOUT_SECONDS",
     )
     log_level: str = setting(
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"

@@ -284,7 +284,7 @@ class Settings:
         4 << 20,
         whole_number(1024, 1 << 30),
         "Maximum UTF-8 bytes of the documents in one embedder call; a larger document goes alone. Stay below the "
-        "embedders' TANDEM_MAX_BODY_BYTES, or they refuse the call. Lower it to save memory if documents are "
+        "embedders' TANDEM_EMBEDDER_MAX_BODY_BYTES, or they refuse the call. Lower it to save memory if documents are "
         "large",
     )
     bulk_calls: int = setting(

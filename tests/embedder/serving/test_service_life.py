@@ -238,7 +238,7 @@ async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder:
 
 
 async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
-    embedder = start_embedder(SHUTDOWN_TIMEOUT_SECONDS="1", WORKERS="1").wait_ready()
+    embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="1", WORKERS="1").wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:

@@ -14,6 +14,7 @@ _PARSE = "parse"
 _HELP = "help"
 _VARIABLE = "variable"
 _HIDDEN = "hidden"
+_FORMER = "former"
 
 
 class SettingsError(Exception):
@@ -24,7 +25,9 @@ S = TypeVar("S")
 N = TypeVar("N", int, float)
 
 
-def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False) -> Any:
+def setting(
+    variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False, former: str = ""
+) -> Any:
     """Declare a field of a settings dataclass.
 
     Args:
@@ -33,8 +36,9 @@ def setting(variable: str, default: Any, parse: Callable[[str], Any], help: str,
         parse: converts text to the value; raises ValueError with the expectation.
         help: the effect of the setting, above all on memory, latency and backpressure.
         secret: never show the value.
+        former: the name of ``variable`` in the release before. The old variable and flag still work, with a warning.
     """
-    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret}
+    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret, _FORMER: former}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
@@ -44,12 +48,14 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
         default = "" if field.default in (None, "", ()) else f", default {field.default}"
         parser.add_argument(
-            _flag(field),
+            _flag(field.metadata[_VARIABLE]),
             dest=field.name,
             default=None,
             metavar="VALUE",
             help=f"{field.metadata[_HELP]} ({variable}{default})".replace("%", "%%"),
         )
+        if former := field.metadata[_FORMER]:
+            parser.add_argument(_flag(former), dest=_former_dest(field), default=None, help=argparse.SUPPRESS)
 
 
 def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Namespace | None = None) -> S:
@@ -60,11 +66,7 @@ def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Name
     """
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cast(Any, settings)):
-        variable = f"TANDEM_{field.metadata[_VARIABLE]}"
-        given = getattr(flags, field.name, None) if flags is not None else None
-        source = _flag(field)
-        if given is None and environment.get(variable, "") != "":
-            given, source = environment[variable], variable
+        source, given = _given(field, environment, flags)
         if given is None:
             continue
         try:
@@ -76,6 +78,38 @@ def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Name
         return settings(**values)
     except ValueError as error:
         raise SettingsError(str(error)) from error
+
+
+def deprecations(
+    settings: type[Any], environment: Mapping[str, str], flags: argparse.Namespace | None = None
+) -> list[str]:
+    """Return one line for each setting that was given under its former name, for the log."""
+    lines = []
+    for field in dataclasses.fields(settings):
+        variable, former = field.metadata[_VARIABLE], field.metadata[_FORMER]
+        source, _ = _given(field, environment, flags)
+        if source == _flag(former):
+            lines.append(f"{source} is deprecated, use {_flag(variable)}")
+        elif source == f"TANDEM_{former}":
+            lines.append(f"{source} is deprecated, use TANDEM_{variable}")
+    return lines
+
+
+def _given(
+    field: "dataclasses.Field[Any]", environment: Mapping[str, str], flags: argparse.Namespace | None
+) -> tuple[str, str | None]:
+    """Return where a setting's value comes from, and the value; None if nobody gave one.
+
+    A flag precedes a variable, and of each kind the present name precedes the former.
+    """
+    variable, former = field.metadata[_VARIABLE], field.metadata[_FORMER]
+    for name, dest in ((variable, field.name), (former, _former_dest(field))):
+        if name and (flag := getattr(flags, dest, None)) is not None:
+            return _flag(name), flag
+    for name in (variable, former):
+        if name and (value := environment.get(f"TANDEM_{name}", "")) != "":
+            return f"TANDEM_{name}", value
+    return "", None
 
 
 def describe(settings: Any) -> dict[str, Any]:
@@ -143,5 +177,9 @@ def boolean(text: str) -> bool:
     raise ValueError("true or false was expected")
 
 
-def _flag(field: "dataclasses.Field[Any]") -> str:
-    return "--" + str(field.metadata[_VARIABLE]).lower().replace("_", "-")
+def _flag(variable: str) -> str:
+    return "--" + variable.lower().replace("_", "-")
+
+
+def _former_dest(field: "dataclasses.Field[Any]") -> str:
+    return f"{field.name}_by_its_former_name"

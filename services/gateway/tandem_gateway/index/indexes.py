@@ -1,6 +1,6 @@
-"""The indexes of all collections: they follow the store, and answer queries whose vectors are known.
+"""The vector indexes of all collections. They follow the store and answer queries whose vectors are known.
 
-Nothing here is safe for threads; ``index.thread`` sees to it that one at a time is in here.
+Nothing here is thread-safe; ``index_thread`` lets one thread in at a time.
 """
 
 import logging
@@ -33,9 +33,9 @@ from tandem_gateway.records.search import Hit
 
 log = logging.getLogger(__name__)
 
-# How often hits whose rows were replaced meanwhile are looked for again before they are left out.
+# Number of attempts before a search leaves out hits whose rows were replaced during the search.
 _MAX_REPEATS = 3
-# Of documents that were hits lately; a row from memory costs a tenth of one from the store, with its checksum.
+# Size of the cache of recent hits. A cached row costs a tenth of a row that is read and checksummed.
 _KEPT_BYTES = 4 << 20
 
 
@@ -43,12 +43,12 @@ class Indexes:
     """The indexes and their positions in the store's sequence of changes."""
 
     def __init__(self, places: Places, limits: AnswerLimits, *, on_search: Callable[[float, int], None]) -> None:
-        """Make them empty; ``load`` fills them.
+        """Create them without indexes; ``load`` fills them.
 
         Args:
-            places: the store, which is closed with them, the snapshots, and what makes graphs.
+            places: the store, the snapshots and the graph factory; ``close`` closes the store.
             limits: see ``AnswerLimits``.
-            on_search: called with the seconds and the queries of each batch.
+            on_search: called with the duration in seconds and the number of queries of each batch.
         """
         self._places = places
         self._limits = limits
@@ -66,12 +66,12 @@ class Indexes:
         return self._places.feed
 
     def fingerprint(self, collection: str) -> str | None:
-        """Return the fingerprint that a collection is pinned to, as far as is known; any thread may ask."""
+        """Return the fingerprint that a collection is pinned to, None if it is not known. Thread-safe."""
         record = self._records.get(collection)
         return record.fingerprint if record is not None else None
 
     def load(self) -> list[str]:
-        """Load every index, and return what was repaired."""
+        """Load every index. Return a log line for each repair."""
         records = self._feed.collections()
         notices = [
             f"index folder {name!r} belonged to no collection and was removed"
@@ -103,15 +103,15 @@ class Indexes:
         )
 
     def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> None:
-        """Take a collection's index from a new snapshot.
+        """Replace a collection's index with a new snapshot.
 
         Args:
-            collection_id: of the collection; nothing happens if it is gone.
-            base: of the snapshot; see ``load_base``.
-            manifest: of the snapshot.
+            collection_id: the collection; a deleted one is ignored.
+            base: the snapshot's graphs; see ``load_base``.
+            manifest: the snapshot's manifest.
 
         Raises:
-            SnapshotUnusable: if the snapshot is not of the collection as the store has it.
+            SnapshotUnusable: if the snapshot does not match the collection in the store.
         """
         for record in self._feed.collections():
             if record.collection_id == collection_id and record.dim is not None:
@@ -121,7 +121,7 @@ class Indexes:
                 self._followed[collection_id] = following(self._feed, record, base, position)
 
     def state(self) -> list[IndexState]:
-        """Return how each index is."""
+        """Return the state of each index."""
         self.follow()
         return [
             IndexState(
@@ -140,7 +140,7 @@ class Indexes:
         ]
 
     def follow(self) -> bool:
-        """Bring every index up to date, and return whether anything was committed since the last time."""
+        """Bring every index up to date. Return whether anything was committed since the last call."""
         version = self._feed.version()
         if version == self._seen:
             return False
@@ -166,11 +166,11 @@ class Indexes:
         return catch_up.catch_up(followed.index, followed.position, self._feed, record)
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
-        """Answer queries, each by what was committed before.
+        """Answer queries. Each answer includes everything that was committed before the call.
 
         Args:
             queries: see ``VectorQuery``.
-            found: what ``find_in_memory`` found for them; it is used if nothing has changed since.
+            found: the candidates that ``find_in_memory`` found; used if no index has changed since.
         """
         started = found.started if found is not None else time.monotonic()
         self.follow()
@@ -188,18 +188,18 @@ class Indexes:
                 return self._answer_one_by_one(queries, candidates, started)
             if len(rows) == len(wanted):
                 break
-            # A row was replaced between index and store. Its successor is in the store, though the writer may not have
-            # told of it yet.
+            # A row was replaced between the index search and the read. The store has its successor, but the writer may
+            # not have announced the commit yet.
             self._seen = None
             self.follow()
         return self._answers(queries, candidates, rows, started)
 
     def find_in_memory(self, queries: Sequence[VectorQuery], most: int) -> Found | None:
-        """Return the candidates of queries, if that needs no disk and little time; None if it does.
+        """Return the candidates of queries, or None if the search needs the disk or takes long.
 
         Args:
             queries: see ``search``.
-            most: vectors that may be compared, all queries together, where a query looks at every vector of its index.
+            most: maximum sum of the sizes of the indexes that the queries search.
         """
         started = time.monotonic()
         if sum(self._size(query.collection) for query in queries) > most:
@@ -209,12 +209,12 @@ class Indexes:
         return Found(self._candidates(queries), self._version, started)
 
     def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
-        """Answer queries whose candidates were just found, if all their rows are kept; return None if some are not."""
+        """Answer queries from the document cache; return None if it lacks a row of ``found``."""
         rows = self._rows.kept(_keys(found.candidates))
         return None if rows is None else self._answers(queries, found.candidates, rows, found.started)
 
     def close(self) -> None:
-        """Close the feed."""
+        """Close the store's feed."""
         self._feed.close()
 
     def _size(self, collection: str) -> int:
@@ -223,7 +223,7 @@ class Indexes:
         return len(followed.index) if followed is not None else 0
 
     def _candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
-        """Return each query's candidates; queries of one collection go to its index together."""
+        """Return each query's candidates. One call to an index searches all queries of its collection."""
         found: list[Candidates | GatewayError] = [_NONE] * len(queries)
         together: dict[tuple[str, int], list[int]] = {}
         for place, query in enumerate(queries):
@@ -252,7 +252,7 @@ class Indexes:
         rows: dict[int, LiveDocument],
         started: float,
     ) -> list[Answer]:
-        """Return what each query's candidates come to, and report the batch, which began at ``started``."""
+        """Score the candidates of each query, and report the batch, which began at ``started``."""
         answers: list[Answer] = [
             each if isinstance(each, GatewayError) else self._held(score(query.vector, each, rows, query.top_k), query)
             for query, each in zip(queries, candidates, strict=True)
@@ -263,7 +263,7 @@ class Indexes:
     def _answer_one_by_one(
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], started: float
     ) -> list[Answer]:
-        """Answer queries whose documents are too large to be read together."""
+        """Answer queries one at a time, because their documents together exceed the limit on bytes."""
         answers: list[Answer] = []
         for query, each in zip(queries, candidates, strict=True):
             if isinstance(each, GatewayError):
@@ -279,7 +279,7 @@ class Indexes:
         return answers
 
     def _held(self, hits: list[Hit], query: VectorQuery) -> Answer:
-        """Return hits with a lease on the memory that they take, or the error that concerns this query."""
+        """Return hits with a lease on their memory, or the error of this query."""
         try:
             return self._limits.held(hits, query.top_k)
         except (InvalidRequest, Overloaded) as error:

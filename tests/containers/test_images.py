@@ -31,7 +31,8 @@ import importlib.util, json
 from importlib.metadata import distributions
 print(json.dumps([
     sorted(d.metadata["Name"].lower().replace("_", "-") for d in distributions()),
-    [name for name in ("tandem_contract", "tandem_embedder", "tandem_gateway") if importlib.util.find_spec(name)],
+    [name for name in ("tandem_contract", "tandem_embedder", "tandem_gateway", "tandem_runtime")
+     if importlib.util.find_spec(name)],
 ]))
 """
 
@@ -63,14 +64,14 @@ def test_the_gateway_has_no_part_of_the_embedder(gateway: Running) -> None:
     distributions, modules = installed(gateway)
     assert {"tandem-search", "usearch", "starlette"} <= distributions
     assert distributions.isdisjoint(FOREIGN["gateway"] | NEVER)
-    assert modules == ["tandem_contract", "tandem_gateway"]
+    assert modules == ["tandem_contract", "tandem_gateway", "tandem_runtime"]
 
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Running) -> None:
     distributions, modules = installed(embedder)
     assert {"tandem-search", "onnxruntime", "tokenizers"} <= distributions
     assert distributions.isdisjoint(FOREIGN["embedder"] | NEVER)
-    assert modules == ["tandem_contract", "tandem_embedder"]
+    assert modules == ["tandem_contract", "tandem_embedder", "tandem_runtime"]
 
 
 @both

@@ -5,8 +5,8 @@ import asyncio
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_contract.service.request_id import Message, Receive
+from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.request_id import Message, Receive
 
 
 def received(*messages: Message) -> Receive:

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_contract.errors import ErrorCode, ErrorReply, ErrorType, ReceivedErrorReply
-from tandem_contract.service.http import not_found
-from tandem_contract.service.replies import STATUS, error_reply, retry_after
+from tandem_runtime.http import not_found
+from tandem_runtime.replies import STATUS, error_reply, retry_after
 
 CODES: tuple[ErrorCode, ...] = get_args(ErrorCode)
 

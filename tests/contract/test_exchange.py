@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import Reply
-from tandem_contract.service.observation import with_observers
-from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send, with_request_id
+from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import Reply
+from tandem_runtime.observation import with_observers
+from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send, with_request_id
 from tests.support.serving import serving
 
 

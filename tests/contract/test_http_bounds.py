@@ -9,12 +9,12 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from tandem_contract.service.body import ClientGone, read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import Reply
-from tandem_contract.service.request_id import Receive, Scope, Send, with_request_id
-from tandem_contract.service.serving.protocol import MAX_WAITING
-from tandem_contract.service.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
+from tandem_runtime.body import ClientGone, read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import Reply
+from tandem_runtime.request_id import Receive, Scope, Send, with_request_id
+from tandem_runtime.serving.protocol import MAX_WAITING
+from tandem_runtime.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 
@@ -115,7 +115,7 @@ def send_without_end(port: int, begin: bytes, more: bytes) -> tuple[int, bytes]:
 async def test_trailers_and_extensions_without_end_end_the_connection(
     monkeypatch: pytest.MonkeyPatch, more: bytes, begin: bytes, reads: bool
 ) -> None:
-    monkeypatch.setattr("tandem_contract.service.serving.flow.LINGER_BYTES", 1 << 20)
+    monkeypatch.setattr("tandem_runtime.serving.flow.LINGER_BYTES", 1 << 20)
 
     async with served(reads=reads) as (app, port):
         sent, said = await asyncio.to_thread(send_without_end, port, CHUNKED + begin, more)
@@ -243,7 +243,7 @@ async def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> No
 
 
 async def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem_contract.service.serving.refusal._MAX_LINGERING", 2)
+    monkeypatch.setattr("tandem_runtime.serving.refusal._MAX_LINGERING", 2)
 
     async with served(max_connections=0) as (_app, port):
         clients = [await connect(port) for _ in range(4)]

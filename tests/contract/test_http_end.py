@@ -9,13 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import Reply, refusal
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget
-from tandem_contract.service.request_id import Receive, Scope, Send
-from tandem_contract.service.serving.flow import ConnectionFlow
-from tandem_contract.service.serving.protocol import BoundedHttp
+from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import Reply, refusal
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget
+from tandem_runtime.request_id import Receive, Scope, Send
+from tandem_runtime.serving.flow import ConnectionFlow
+from tandem_runtime.serving.protocol import BoundedHttp
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 

@@ -17,12 +17,12 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.body import ClientGone, read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import Reply, refusal
-from tandem_contract.service.request_id import Receive, Scope, Send
-from tandem_contract.service.serving.protocol import MAX_WAITING, BoundedHttp
-from tandem_contract.service.serving.reader import MAX_FIELDS
+from tandem_runtime.body import ClientGone, read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import Reply, refusal
+from tandem_runtime.request_id import Receive, Scope, Send
+from tandem_runtime.serving.protocol import MAX_WAITING, BoundedHttp
+from tandem_runtime.serving.reader import MAX_FIELDS
 from tests.support.fakes import run, turns
 
 pytestmark = pytest.mark.fuzz

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.service import json_slices
-from tandem_contract.service.json_slices import ArraySlices, find_array
+from tandem_runtime import json_slices
+from tandem_runtime.json_slices import ArraySlices, find_array
 
 MANY = 1 << 30
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tandem_contract.service.log_writer import LogWriter
+from tandem_runtime.log_writer import LogWriter
 
 WAIT_SECONDS = 20.0
 
@@ -86,8 +86,8 @@ def test_a_log_whose_reader_has_gone_is_no_fault() -> None:
 
 SCRIPT = """
 import asyncio, logging
-from tandem_contract.service import logs
-from tandem_contract.service.access_log import make_access_log
+from tandem_runtime import logs
+from tandem_runtime.access_log import make_access_log
 logs.configure("gateway")
 access = make_access_log("gateway", wanted=True)
 async def work():

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tandem_contract.service import logs
+from tandem_runtime import logs
 
 
 def line(message: object = "index saved", *args: object, error: Any = None, **extra: object) -> dict[str, Any]:

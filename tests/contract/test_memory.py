@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget, OverBudget
 
 LIMIT = 10 * FREE_BYTES
 

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from tandem_contract.service.origin import LOOPBACK_NAMES, allowed_hosts, guarded
+from tandem_runtime.origin import LOOPBACK_NAMES, allowed_hosts, guarded
 
 
 def status(method: str, headers: list[tuple[bytes, bytes]], hosts: frozenset[str] | None = LOOPBACK_NAMES) -> int:

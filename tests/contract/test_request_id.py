@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.service import logs
-from tandem_contract.service.request_id import choose_request_id, with_request_id
+from tandem_runtime import logs
+from tandem_runtime.request_id import choose_request_id, with_request_id
 
 WELL_FORMED = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 

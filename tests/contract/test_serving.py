@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tandem_contract.service.http import Reply
-from tandem_contract.service.request_id import Receive, Scope, Send
-from tandem_contract.service.serving import protocol
+from tandem_runtime.http import Reply
+from tandem_runtime.request_id import Receive, Scope, Send
+from tandem_runtime.serving import protocol
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"

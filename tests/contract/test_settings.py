@@ -5,7 +5,8 @@ import dataclasses
 
 import pytest
 
-from tandem_contract.service.settings import (
+from tandem_gateway.settings import Settings as GatewaySettings
+from tandem_runtime.settings import (
     SettingsError,
     add_flags,
     boolean,
@@ -17,7 +18,6 @@ from tandem_contract.service.settings import (
     setting,
     whole_number,
 )
-from tandem_gateway.settings import Settings as GatewaySettings
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.service import logs, trace
-from tandem_contract.service.access_log import AccessLog
-from tandem_contract.service.http import Reply
-from tandem_contract.service.observation import with_observers
-from tandem_contract.service.request_id import Receive, Scope, Send, with_request_id
+from tandem_runtime import logs, trace
+from tandem_runtime.access_log import AccessLog
+from tandem_runtime.http import Reply
+from tandem_runtime.observation import with_observers
+from tandem_runtime.request_id import Receive, Scope, Send, with_request_id
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"

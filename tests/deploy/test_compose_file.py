@@ -7,7 +7,7 @@ import yaml
 
 import tandem_embedder.settings
 import tandem_gateway.settings
-from tandem_contract.service.settings import read
+from tandem_runtime.settings import read
 from tests.deploy.manifests import DEPLOY, compose
 from tests.deploy.memory import memory_needed
 from tests.docs.settings import variables

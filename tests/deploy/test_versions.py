@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 import tandem_gateway
-from tandem_contract.service.version import DISTRIBUTION, version
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_runtime.version import DISTRIBUTION, version
 from tests.deploy.versions import PLACES, REPOSITORY, VERSION, current, main, named, write
 
 PYPROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())

@@ -8,10 +8,10 @@ import pytest
 import yaml
 
 from tandem_contract import client_api
-from tandem_contract.service.replies import STATUS
 from tandem_gateway.http import openapi
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.replies import STATUS
 from tests.deploy.metrics import families
 from tests.docs.pages import DOCS, README, REPOSITORY, anchors, links, make_targets, modules, name, pages
 from tests.docs.settings import CONFIGURATION, all_variables, tables, with_tables

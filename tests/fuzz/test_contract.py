@@ -14,8 +14,8 @@ from tandem_contract.client_api import IngestRequest, ReceivedSearchReply, Searc
 from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, PackedEmbedReply
 from tandem_contract.errors import ReceivedErrorReply
-from tandem_contract.service import json_slices
-from tandem_contract.service.json_slices import find_array
+from tandem_runtime import json_slices
+from tandem_runtime.json_slices import find_array
 from tests.fuzz.inputs import (
     as_json,
     assert_cost_is_linear,

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.embed import EmbedRequest
-from tandem_contract.service.memory import MemoryBudget
 from tandem_embedder.api.embed_route import BodyLimits, EmbedRoute, timeout_seconds
 from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.model.prepared_model import PreparedModelError, read_manifest
+from tandem_runtime.memory import MemoryBudget
 from tests.embedder.serving.test_artefact import GOOD
 from tests.fuzz.inputs import as_json, assert_names_its_field, bounded, hostile, outcome, thoroughly
 

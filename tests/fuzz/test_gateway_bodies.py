@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from tandem_contract.client_api import SearchRequest
 from tandem_contract.decoding import InvalidMessage, decode_json
-from tandem_contract.service import json_slices
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
@@ -19,6 +18,7 @@ from tandem_gateway.http.ingest_body import read_ingest
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
+from tandem_runtime import json_slices
 from tests.fuzz.inputs import (
     as_json,
     assert_cost_is_linear,

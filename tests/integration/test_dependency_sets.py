@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_contract.service.version import version
+from tandem_runtime.version import version
 from tests.support.processes import ServiceProcess, free_port, get
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -70,7 +70,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environme
     return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheel)
 
 
-def test_the_wheel_holds_the_four_packages_with_their_data(wheel: Path) -> None:
+def test_the_wheel_holds_the_five_packages_with_their_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.endswith("/")}
     metadata = {name for name in held if ".dist-info/" in name}
@@ -78,6 +78,7 @@ def test_the_wheel_holds_the_four_packages_with_their_data(wheel: Path) -> None:
         f"{package.name}/{path.relative_to(package).as_posix()}"
         for package in (
             REPOSITORY / "shared" / "contract" / "tandem_contract",
+            REPOSITORY / "shared" / "runtime" / "tandem_runtime",
             REPOSITORY / "services" / "embedder" / "tandem_embedder",
             REPOSITORY / "services" / "gateway" / "tandem_gateway",
             REPOSITORY / "bench" / "gateway_bench",
@@ -86,7 +87,7 @@ def test_the_wheel_holds_the_four_packages_with_their_data(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held - metadata == expected
-    packages = {"tandem_contract", "tandem_embedder", "tandem_gateway", "gateway_bench"}
+    packages = {"tandem_contract", "tandem_runtime", "tandem_embedder", "tandem_gateway", "gateway_bench"}
     assert {name.split("/")[0] for name in held - metadata} == packages
     assert "tandem_embedder/prepare/calibration_texts.json" in held
     assert {f"{name}/py.typed" for name in packages} <= held

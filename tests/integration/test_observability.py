@@ -105,7 +105,7 @@ def test_every_line_of_both_logs_is_an_object_of_ours(stack: Stack, client: Clie
         assert lines[0]["message"] == "starting"
         for line in lines:
             assert line["service"] == service
-            assert line["logger"].split(".")[0] in (f"tandem_{service}", "tandem_contract"), line
+            assert line["logger"].split(".")[0] in (f"tandem_{service}", "tandem_runtime"), line
             assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", line["time"])
             assert line["level"] in ("info", "warning", "error")
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.app import open_store
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.search import Hit
 from tandem_gateway.settings import Settings
+from tandem_runtime.memory import MemoryBudget
 from tests.support.fakes import answered
 
 DATABASE = "tandem.sqlite3"

@@ -12,7 +12,6 @@ import numpy as np
 import numpy.typing as npt
 
 from tandem_contract.embed import Kind, Priority
-from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -28,6 +27,7 @@ from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.records.search import Hit, Hits
+from tandem_runtime.memory import MemoryBudget
 
 DIM = 8
 FINGERPRINT = "f" * 32

@@ -5,9 +5,9 @@ import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
-from tandem_contract.service.serving.refusal import ConnectionLimit
-from tandem_contract.service.serving.server import DrainingServer
+from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.server import DrainingServer
 from tests.support.fakes import WAIT_SECONDS
 
 

@@ -20,14 +20,14 @@ from contextlib import asynccontextmanager
 from starlette.routing import Router
 
 from tandem_contract.embed import EmbedRequest, Kind, Priority
-from tandem_contract.service import logs
-from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import Endpoint, Reply
-from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.request_id import AsgiApp, Receive, Scope
-from tandem_contract.service.serving.refusal import ConnectionLimit
-from tandem_contract.service.serving.server import DrainingServer
-from tandem_contract.service.settings import SettingsError, read
+from tandem_runtime import logs
+from tandem_runtime.access_log import make_access_log
+from tandem_runtime.http import Endpoint, Reply
+from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.request_id import AsgiApp, Receive, Scope
+from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.server import DrainingServer
+from tandem_runtime.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors
 from tandem_embedder.model.prepared_model import PreparedModelError, read_manifest
 from tandem_embedder.cpu_quota import usable_threads

@@ -16,9 +16,9 @@ from concurrent.futures import Future
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from tandem_contract.service import logs
-from tandem_contract.service.settings import SettingsError, add_flags, deprecations, describe, read
-from tandem_contract.service.version import version
+from tandem_runtime import logs
+from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, read
+from tandem_runtime.version import version
 
 from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
 from tandem_embedder.cpu_quota import usable_threads

@@ -6,16 +6,16 @@ from contextlib import asynccontextmanager
 from starlette.routing import Route, Router
 
 from tandem_contract.embed import PATH
-from tandem_contract.service.access_log import make_access_log
-from tandem_contract.service.http import not_found, route_by_path
-from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.observation import with_observers
-from tandem_contract.service.origin import allowed_hosts, guarded
-from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_embedder.api.embed_route import BodyLimits, EmbedRoute
 from tandem_embedder.api.probes import probes
 from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings
+from tandem_runtime.access_log import make_access_log
+from tandem_runtime.http import not_found, route_by_path
+from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.observation import with_observers
+from tandem_runtime.origin import allowed_hosts, guarded
+from tandem_runtime.request_id import AsgiApp, with_request_id
 
 
 def make_app(service: Service, settings: Settings) -> AsgiApp:

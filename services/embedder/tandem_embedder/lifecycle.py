@@ -5,7 +5,6 @@ import logging
 from concurrent.futures import Future
 
 from tandem_contract.embed import EmbedRequest
-from tandem_contract.service import gc_tuning
 from tandem_embedder.api.probes import ReadyReply
 from tandem_embedder.batching.admission import Admission, DrainRate
 from tandem_embedder.batching.lanes import LANES
@@ -17,6 +16,7 @@ from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.readiness import Readiness
 from tandem_embedder.settings import Settings
+from tandem_runtime import gc_tuning
 
 log = logging.getLogger(__name__)
 

@@ -4,14 +4,14 @@ import logging
 import os
 from concurrent.futures import Future
 
-from tandem_contract.service import logs
-from tandem_contract.service.serving.refusal import ConnectionLimit
-from tandem_contract.service.serving.server import DrainingServer
 from tandem_embedder.app import make_app
 from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
+from tandem_runtime import logs
+from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.server import DrainingServer
 
 log = logging.getLogger(__name__)
 

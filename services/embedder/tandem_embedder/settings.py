@@ -4,9 +4,9 @@ import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_contract.service.settings import boolean, names, one_of, seconds, setting, whole_number
 from tandem_embedder.batching.batch_queue import BatchLimits
 from tandem_embedder.model.prepared_model import Manifest
+from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import msgspec
 
-from tandem_contract.service import logs
-from tandem_contract.service.settings import SettingsError, add_flags, describe, read
 from tandem_gateway import __version__
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
+from tandem_runtime import logs
+from tandem_runtime.settings import SettingsError, add_flags, describe, read
 
 _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
 

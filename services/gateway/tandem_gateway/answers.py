@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, OverBudget, memory_bytes, utf8_bytes
 from tandem_gateway.errors import InvalidRequest, Overloaded
 from tandem_gateway.records.search import Hit, Hits
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget, OverBudget, memory_bytes, utf8_bytes
 
 
 @dataclass(frozen=True, slots=True)

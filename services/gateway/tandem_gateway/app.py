@@ -8,12 +8,6 @@ from functools import partial
 
 from starlette.routing import Route, Router
 
-from tandem_contract.service.access_log import AccessLog, make_access_log
-from tandem_contract.service.http import Endpoint, not_found, route_by_path
-from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.observation import with_observers
-from tandem_contract.service.origin import allowed_hosts, guarded
-from tandem_contract.service.request_id import AsgiApp, with_request_id
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
@@ -51,6 +45,12 @@ from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.access_log import AccessLog, make_access_log
+from tandem_runtime.http import Endpoint, not_found, route_by_path
+from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.observation import with_observers
+from tandem_runtime.origin import allowed_hosts, guarded
+from tandem_runtime.request_id import AsgiApp, with_request_id
 
 log = logging.getLogger(__name__)
 

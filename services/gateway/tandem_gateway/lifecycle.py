@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
 from tandem_contract.client_api import Health
-from tandem_contract.service import gc_tuning
 from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
 from tandem_gateway.index.index_thread import IndexThread
@@ -24,6 +23,7 @@ from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+from tandem_runtime import gc_tuning
 
 log = logging.getLogger(__name__)
 

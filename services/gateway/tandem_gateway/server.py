@@ -2,10 +2,10 @@
 
 import contextlib
 
-from tandem_contract.service.serving.refusal import ConnectionLimit
-from tandem_contract.service.serving.server import DrainingServer
 from tandem_gateway.app import make_app
 from tandem_gateway.settings import Settings
+from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.server import DrainingServer
 
 
 def serve(settings: Settings) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from tandem_contract.service.settings import boolean, names, number, one_of, seconds, setting, whole_number
+from tandem_runtime.settings import boolean, names, number, one_of, seconds, setting, whole_number
 
 
 def _urls(text: str) -> str:
@@ -32,7 +32,7 @@ def _token(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """Read once at start by ``tandem_contract.service.settings.read``."""
+    """Read once at start by ``tandem_runtime.settings.read``."""
 
     host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "Address to listen on")
     port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "Port to listen on")

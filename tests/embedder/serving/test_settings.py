@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from tandem_contract.service.settings import SettingsError, read
 from tandem_embedder.model.prepared_model import FORMAT, FileRecord, Manifest, Source, Variant
 from tandem_embedder.settings import Settings
+from tandem_runtime.settings import SettingsError, read
 
 RECORD = FileRecord(bytes=1, sha256="0" * 64)
 MANIFEST = Manifest(

@@ -10,7 +10,6 @@ import msgspec
 import numpy as np
 import pytest
 
-from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
@@ -37,6 +36,7 @@ from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.search import Hit, Hits
+from tandem_runtime.memory import MemoryBudget
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
 from tests.support.stores import document, embed_pending, ingest, opened
 

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
 from tandem_gateway.adapters.sqlite.lexical import maintenance
@@ -35,6 +34,7 @@ from tandem_gateway.errors import (
     TooManyBytes,
 )
 from tandem_gateway.records.search import Hit
+from tandem_runtime.memory import MemoryBudget
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run, turns
 from tests.support.stores import NOW, document, embed_pending, ingest, opened
 

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from tandem_contract import embed as contract
-from tandem_contract.service.replies import error_reply
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http_client import Http1Client, ResponseTooLarge
 from tandem_gateway.errors import EmbedderBroken, EmbedderRejected, GatewayError
+from tandem_runtime.replies import error_reply
 from tests.gateway.unit.answers import packed
 from tests.gateway.unit.test_http1 import embed, over_tcp, read_request
 from tests.support.fakes import MODEL

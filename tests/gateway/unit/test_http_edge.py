@@ -8,8 +8,6 @@ import pytest
 from openapi_spec_validator import validate
 
 from tandem_contract.errors import ErrorReply
-from tandem_contract.service.http import Reply
-from tandem_contract.service.replies import STATUS
 from tandem_gateway import errors
 from tandem_gateway.http import openapi
 from tandem_gateway.http.admin import admin_endpoints
@@ -19,6 +17,8 @@ from tandem_gateway.http.routes import BodyLimits, endpoints
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.http import Reply
+from tandem_runtime.replies import STATUS
 
 # Met at the start alone, or turned into another error: never by a request.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes)

@@ -8,8 +8,6 @@ import numpy as np
 import pytest
 
 from tandem_contract.embed import EmbedRequest
-from tandem_contract.service import logs, trace
-from tandem_contract.service.replies import error_reply
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.errors import (
@@ -20,6 +18,8 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.records.embedders import Embeddings
+from tandem_runtime import logs, trace
+from tandem_runtime.replies import error_reply
 from tests.gateway.unit.answers import TEXTS, packed
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 

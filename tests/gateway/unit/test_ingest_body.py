@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.service.memory import MemoryBudget, OverBudget
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader, read_ingest
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.memory import MemoryBudget, OverBudget
 from tests.support.fakes import eventually
 
 LIMITS = RequestLimits(documents=1000, text_chars=100_000, metadata_bytes=16_384, query_chars=100, top_k=10)

@@ -3,8 +3,8 @@
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from tandem_contract.service.http import ROUTE
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_runtime.http import ROUTE
 
 RENAMED = {
     "tandem_gateway_request_seconds": "tandem_gateway_request_duration_seconds",

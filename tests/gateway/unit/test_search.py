@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tandem_contract.client_api import SearchRequest
-from tandem_contract.service import logs, trace
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderUnavailable,
@@ -21,6 +20,7 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_runtime import logs, trace
 from tests.support.fakes import FINGERPRINT, FakeEmbedder, FakeSearchable, turns, vector_of
 
 LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=50, top_k=10)

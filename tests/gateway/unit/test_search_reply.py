@@ -4,12 +4,12 @@ import msgspec
 import pytest
 
 from tandem_contract.client_api import ReceivedSearchReply
-from tandem_contract.service.memory import MemoryBudget, OverBudget
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.records.search import Hit, Hits
 from tandem_gateway.use_cases.search_pipeline import Answer
+from tandem_runtime.memory import MemoryBudget, OverBudget
 
 MANY = 1 << 40
 

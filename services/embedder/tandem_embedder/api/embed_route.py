@@ -14,17 +14,17 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
-from tandem_contract.service.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import CLIENT_GONE, MSGPACK, Reply, refusal
-from tandem_contract.service.json_slices import find_array
-from tandem_contract.service.memory import FREE_BYTES, MemoryBudget, memory_bytes
-from tandem_contract.service.request_id import Receive, Scope, Send
 from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.api.replies import internal, of_error
 from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
+from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import CLIENT_GONE, MSGPACK, Reply, refusal
+from tandem_runtime.json_slices import find_array
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget, memory_bytes
+from tandem_runtime.request_id import Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 

@@ -5,11 +5,11 @@ from typing import Protocol
 
 import msgspec
 
-from tandem_contract.service.http import Endpoint, Reply, refusal
-from tandem_contract.service.request_id import Receive, Scope
 from tandem_embedder.api.replies import internal
 from tandem_embedder.metrics import CONTENT_TYPE
 from tandem_embedder.readiness import Readiness, State
+from tandem_runtime.http import Endpoint, Reply, refusal
+from tandem_runtime.request_id import Receive, Scope
 
 log = logging.getLogger(__name__)
 

@@ -4,9 +4,9 @@ from typing import Final
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.errors import ErrorCode
-from tandem_contract.service.http import Reply, refusal
-from tandem_contract.service.memory import RETRY_SECONDS, OverBudget
 from tandem_embedder import errors
+from tandem_runtime.http import Reply, refusal
+from tandem_runtime.memory import RETRY_SECONDS, OverBudget
 
 CODES: Final[dict[type[errors.EmbedderError], ErrorCode]] = {
     errors.InvalidText: "invalid_field",

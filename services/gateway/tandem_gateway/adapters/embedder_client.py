@@ -11,8 +11,6 @@ from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
 from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
 from tandem_contract.errors import ReceivedErrorReply
-from tandem_contract.service import trace
-from tandem_contract.service.logs import request_id
 from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.errors import (
@@ -24,6 +22,8 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
+from tandem_runtime import trace
+from tandem_runtime.logs import request_id
 
 # Bounds of the squared length of a float32 unit vector, with a tolerance of 0.001 in the length.
 _LEAST: Final = 0.999**2

@@ -5,8 +5,6 @@ import hmac
 import msgspec
 
 from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
-from tandem_contract.service.http import Endpoint, Reply
-from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import NotFound, Unauthorized
 from tandem_gateway.http.body import header, read_json
 from tandem_gateway.http.clock import rfc3339
@@ -14,6 +12,8 @@ from tandem_gateway.http.errors import reply_to
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_runtime.http import Endpoint, Reply
+from tandem_runtime.request_id import Receive, Scope
 
 _MAX_BODY_BYTES = 4096
 _SCHEME = b"bearer"

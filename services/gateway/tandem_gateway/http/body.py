@@ -7,11 +7,11 @@ import msgspec
 
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
-from tandem_contract.service.body import read_body
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.memory import Lease
-from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import InvalidRequest
+from tandem_runtime.body import read_body
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.memory import Lease
+from tandem_runtime.request_id import Receive, Scope
 
 T = TypeVar("T")
 

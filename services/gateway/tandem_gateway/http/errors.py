@@ -5,11 +5,11 @@ from typing import Final
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.errors import ErrorCode
-from tandem_contract.service.http import Reply, refusal
-from tandem_contract.service.memory import RETRY_SECONDS, OverBudget
-from tandem_contract.service.replies import STATUS
 from tandem_gateway import errors
 from tandem_gateway.errors import GatewayError
+from tandem_runtime.http import Reply, refusal
+from tandem_runtime.memory import RETRY_SECONDS, OverBudget
+from tandem_runtime.replies import STATUS
 
 log = logging.getLogger(__name__)
 

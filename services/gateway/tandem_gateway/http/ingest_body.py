@@ -13,11 +13,11 @@ import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION, DocumentInput, Metadata, MetadataValue
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
-from tandem_contract.service.json_slices import ArraySlices, find_array
-from tandem_contract.service.memory import Lease, memory_bytes
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
+from tandem_runtime.json_slices import ArraySlices, find_array
+from tandem_runtime.memory import Lease, memory_bytes
 
 WHOLE_BYTES: Final = 32 << 10
 """Bodies up to this size are read in the event loop. The worst case, 2,700 empty documents, takes about 20 ms."""

@@ -17,11 +17,6 @@ from tandem_contract.client_api import (
     StoredDocument,
 )
 from tandem_contract.decoding import cut
-from tandem_contract.service.body import cancel_on_disconnect
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import Endpoint, Handler, Reply
-from tandem_contract.service.memory import MemoryBudget
-from tandem_contract.service.request_id import Receive, Scope
 from tandem_gateway.errors import InvalidRequest, NotReady
 from tandem_gateway.http import openapi
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of, read_json
@@ -33,6 +28,11 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
+from tandem_runtime.body import cancel_on_disconnect
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import Endpoint, Handler, Reply
+from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.request_id import Receive, Scope
 
 _encoder = msgspec.json.Encoder()
 _search_decoder = msgspec.json.Decoder(SearchRequest)

@@ -6,12 +6,12 @@ from typing import Final
 import msgspec
 
 from tandem_contract.client_api import SearchHit, SearchReply
-from tandem_contract.service.http import Reply
-from tandem_contract.service.memory import MemoryBudget
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.search_pipeline import Answer
+from tandem_runtime.http import Reply
+from tandem_runtime.memory import MemoryBudget
 
 _LARGE_CHARS: Final = 256 << 10
 """A thread encodes answers with more characters, hit by hit, because they would block the event loop."""

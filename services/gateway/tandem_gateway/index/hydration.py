@@ -5,13 +5,13 @@ from collections.abc import Collection
 
 import numpy as np
 
-from tandem_contract.service.memory import memory_bytes, utf8_bytes
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.overlay import exact_scores
 from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import LiveDocument
 from tandem_gateway.records.search import Hit
+from tandem_runtime.memory import memory_bytes, utf8_bytes
 
 _FLOAT32 = np.dtype("<f4")
 # Estimated size of Python's objects around the values of a row.

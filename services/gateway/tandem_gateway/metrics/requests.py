@@ -2,9 +2,9 @@
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
-from tandem_contract.service.http import ROUTE
-from tandem_contract.service.request_id import Scope
 from tandem_gateway.metrics.buckets import SECONDS
+from tandem_runtime.http import ROUTE
+from tandem_runtime.request_id import Scope
 
 _UNMATCHED = "unmatched"
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from tandem_contract.service.memory import Lease
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
+from tandem_runtime.memory import Lease
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import msgspec
 
-from tandem_contract.service.memory import Lease
+from tandem_runtime.memory import Lease
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):

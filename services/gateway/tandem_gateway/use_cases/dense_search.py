@@ -12,8 +12,6 @@ from typing import Protocol
 import msgspec
 
 from tandem_contract.client_api import SearchRequest
-from tandem_contract.service import logs, trace
-from tandem_contract.service.trace import TraceContext
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.ports.embedder import Embedder
@@ -22,6 +20,8 @@ from tandem_gateway.records.search import Hits
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_runtime import logs, trace
+from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
 

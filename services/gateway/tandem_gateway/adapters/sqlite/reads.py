@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from tandem_contract.service.memory import utf8_bytes
 from tandem_gateway.adapters.sqlite.batching import first_within
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt, TooManyBytes
@@ -22,6 +21,7 @@ from tandem_gateway.records.documents import (
     PendingDocument,
 )
 from tandem_gateway.records.index import Changes
+from tandem_runtime.memory import utf8_bytes
 
 _COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pending FROM collections"
 

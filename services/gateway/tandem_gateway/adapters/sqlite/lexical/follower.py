@@ -19,7 +19,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_contract.service.memory import utf8_bytes
 from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
@@ -29,6 +28,7 @@ from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.search import Hit
+from tandem_runtime.memory import utf8_bytes
 
 log = logging.getLogger(__name__)
 

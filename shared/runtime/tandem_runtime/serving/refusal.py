@@ -9,8 +9,8 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tandem_contract import headers
 from tandem_contract.errors import ErrorCode
-from tandem_contract.service.replies import error_reply, retry_after
-from tandem_contract.service.request_id import choose_request_id
+from tandem_runtime.replies import error_reply, retry_after
+from tandem_runtime.request_id import choose_request_id
 
 log = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ work. A server may therefore put an ``Exchange`` into the scope. With any other 
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol, cast
 
-from tandem_contract.service.memory import Lease
-from tandem_contract.service.request_id import Scope
+from tandem_runtime.memory import Lease
+from tandem_runtime.request_id import Scope
 
 EXCHANGE: Final = "tandem.exchange"
 """Scope key of the exchange."""

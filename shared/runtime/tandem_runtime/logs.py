@@ -12,8 +12,8 @@ from typing import Any, Final, TextIO
 
 import msgspec
 
-from tandem_contract.service import trace
-from tandem_contract.service.log_writer import LogWriter
+from tandem_runtime import trace
+from tandem_runtime.log_writer import LogWriter
 
 _STANDARD_ERROR: Final = 2
 _FLUSH_SECONDS: Final = 2.0

@@ -23,12 +23,12 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 from uvicorn.server import ServerState
 
-from tandem_contract.service.exchange import EXCHANGE
-from tandem_contract.service.request_id import Scope
-from tandem_contract.service.serving.exchange import CycleExchange
-from tandem_contract.service.serving.flow import ConnectionFlow
-from tandem_contract.service.serving.reader import PIECE_BYTES, RequestReader
-from tandem_contract.service.serving.refusal import ConnectionLimit, Refusal
+from tandem_runtime.exchange import EXCHANGE
+from tandem_runtime.request_id import Scope
+from tandem_runtime.serving.exchange import CycleExchange
+from tandem_runtime.serving.flow import ConnectionFlow
+from tandem_runtime.serving.reader import PIECE_BYTES, RequestReader
+from tandem_runtime.serving.refusal import ConnectionLimit, Refusal
 
 MAX_WAITING: Final = 32
 """Requests that wait on one connection for the answers before theirs."""

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Final
 
 from tandem_contract import headers
-from tandem_contract.service import logs, trace
+from tandem_runtime import logs, trace
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]

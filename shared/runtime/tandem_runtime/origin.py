@@ -14,8 +14,8 @@ attacks matter for a service without a login:
 from collections.abc import Iterable
 from typing import Final
 
-from tandem_contract.service.http import Reply, refusal
-from tandem_contract.service.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.http import Reply, refusal
+from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 

@@ -10,11 +10,11 @@ import msgspec
 from tandem_contract import headers
 from tandem_contract.decoding import cut
 from tandem_contract.errors import ErrorCode
-from tandem_contract.service.body import ClientGone
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.memory import Lease
-from tandem_contract.service.replies import STATUS, error_reply, retry_after
-from tandem_contract.service.request_id import HEADER, ID, AsgiApp, Receive, Scope, Send
+from tandem_runtime.body import ClientGone
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.memory import Lease
+from tandem_runtime.replies import STATUS, error_reply, retry_after
+from tandem_runtime.request_id import HEADER, ID, AsgiApp, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 

@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from tandem_contract.decoding import Body, InvalidMessage
-from tandem_contract.service.exchange import Exchange
-from tandem_contract.service.memory import Lease
-from tandem_contract.service.request_id import Receive
+from tandem_runtime.exchange import Exchange
+from tandem_runtime.memory import Lease
+from tandem_runtime.request_id import Receive
 
 T = TypeVar("T")
 

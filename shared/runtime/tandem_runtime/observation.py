@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 
-from tandem_contract.service.exchange import exchange_of
-from tandem_contract.service.http import CLIENT_GONE
-from tandem_contract.service.request_id import AsgiApp, Message, Receive, Scope, Send
+from tandem_runtime.exchange import exchange_of
+from tandem_runtime.http import CLIENT_GONE
+from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
 
 Observer = Callable[[Scope, int, float], None]
 """Called with a request's scope, the response status (499: the client disconnected) and the duration in seconds."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from uvicorn.protocols.http.flow_control import FlowControl
 
-from tandem_contract.service.memory import Lease
+from tandem_runtime.memory import Lease
 
 log = logging.getLogger(__name__)
 

@@ -13,9 +13,9 @@ from typing import Final
 
 import msgspec
 
-from tandem_contract.service import trace
-from tandem_contract.service.logs import request_id, writer
-from tandem_contract.service.request_id import Scope
+from tandem_runtime import trace
+from tandem_runtime.logs import request_id, writer
+from tandem_runtime.request_id import Scope
 
 _FLUSH_SECONDS: Final = 0.05
 _FLUSH_BYTES: Final = 1 << 16

@@ -15,7 +15,7 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
-from tandem_contract.service.serving.refusal import Refusal
+from tandem_runtime.serving.refusal import Refusal
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_FIELDS: Final = 100

@@ -5,8 +5,8 @@ from typing import Final, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from tandem_contract.service.memory import Lease
-from tandem_contract.service.serving.flow import ConnectionFlow
+from tandem_runtime.memory import Lease
+from tandem_runtime.serving.flow import ConnectionFlow
 
 _JOINED_BYTES: Final = 1 << 16
 """The transport gets a longer body without a copy, which would double its memory."""

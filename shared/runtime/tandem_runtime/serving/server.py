@@ -9,9 +9,9 @@ from typing import Final
 
 import uvicorn
 
-from tandem_contract.service.request_id import AsgiApp
-from tandem_contract.service.serving.protocol import BoundedHttp
-from tandem_contract.service.serving.refusal import ConnectionLimit
+from tandem_runtime.request_id import AsgiApp
+from tandem_runtime.serving.protocol import BoundedHttp
+from tandem_runtime.serving.refusal import ConnectionLimit
 
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than a client's pool keeps a connection. If both close it at the same time, a request is lost."""

@@ -25,7 +25,7 @@ def removed(images: docker.DockerClient) -> Iterator[None]:
 
 
 def test_a_model_of_ones_own_is_prepared_into_the_image(images: docker.DockerClient, tmp_path: Path) -> None:
-    for name in ("pyproject.toml", ".dockerignore", "requirements", "shared", "services"):
+    for name in ("pyproject.toml", "LICENSE", "NOTICE", ".dockerignore", "requirements", "shared", "services"):
         source = REPOSITORY / name
         if source.is_dir():
             shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

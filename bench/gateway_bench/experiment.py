@@ -63,7 +63,7 @@ class Bench:
     model_dir: Path
     sentence_transformers_model: Path | None
     python: Callable[[str], Path]
-    say: Callable[[str], None]
+    report: Callable[[str], None]
 
 
 def run_rounds(
@@ -90,7 +90,7 @@ def run_rounds(
         for architecture in architectures:
             if architecture.key in findings.failures:
                 continue
-            bench.say(f"round {number} of {rounds}: {architecture.title}")
+            bench.report(f"round {number} of {rounds}: {architecture.title}")
             # Each round has other queries, and every architecture of a round the same.
             shift = (number - 1) * len(protocol.texts) // rounds
             texts = [*protocol.texts[shift:], *protocol.texts[:shift]]
@@ -98,7 +98,7 @@ def run_rounds(
                 _measure(bench, architecture, protocol, texts, number, findings)
             except (ArchitectureFailed, EnvironmentFailed, ApiError, NothingToFind, Unreachable) as error:
                 findings.failures[architecture.key] = str(error)
-                bench.say(f"  failed: {error}")
+                bench.report(f"  failed: {error}")
             finished()
 
 
@@ -116,7 +116,7 @@ def _measure(
     site = Site(folder, bench.model_dir, free_port, bench.sentence_transformers_model)
     try:
         with Running(architecture.deploy(site), bench.python, folder, bench.source) as running:
-            bench.say(f"  ready after {running.cold_start_seconds:.2f} s")
+            bench.report(f"  ready after {running.cold_start_seconds:.2f} s")
             try:
                 rate, answer = _fill(bench, running, protocol)
                 findings.starts.append(Start(architecture.key, number, running.cold_start_seconds, rate))
@@ -137,7 +137,7 @@ def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | N
             api.make_empty_collection()
         else:
             rate = len(protocol.documents) / api.ingest(protocol.documents)
-            bench.say(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
+            bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
         return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
 
 
@@ -162,5 +162,5 @@ def _load(
         running.check()
         latency = "nothing answered" if summary.latency is None else f"p95 {summary.latency.p95:.1f} ms"
         errors = "".join(f", {count} x {kind}" for kind, count in summary.errors.items())
-        bench.say(f"  clients {connections}: {summary.rps:.1f} RPS, {latency}{errors}")
+        bench.report(f"  clients {connections}: {summary.rps:.1f} RPS, {latency}{errors}")
         yield connections, summary, sampler.usage

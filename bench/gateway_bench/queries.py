@@ -20,7 +20,7 @@ REPEATED = "open a web page in the browser"
 """The one text of a run that repeats it."""
 
 _FEWEST_WORDS = 5
-_MOST_WORDS = 11
+_MAX_WORDS = 11
 _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
@@ -33,13 +33,13 @@ def make_queries(documents: Sequence[Document], count: int = DISTINCT, seed: int
         ValueError: if the documents have not so many.
     """
     draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
-    texts = [words for document in documents if len(words := _WORD.findall(document.text)) >= _MOST_WORDS]
+    texts = [words for document in documents if len(words := _WORD.findall(document.text)) >= _MAX_WORDS]
     made: dict[str, None] = {}
     for _ in range(20 * count):
         if len(made) == count or not texts:
             break
         words = draw.choice(texts)
-        length = draw.randint(_FEWEST_WORDS, _MOST_WORDS)
+        length = draw.randint(_FEWEST_WORDS, _MAX_WORDS)
         start = draw.randrange(len(words) - length + 1)
         made[" ".join(words[start : start + length]).lower()] = None
     if len(made) < count:

@@ -33,15 +33,15 @@ def main() -> int:
     logs = Path(".cache") / "logs"
     try:
         with (
-            Services(logs, environment(), say) as services,
+            Services(logs, environment(), report) as services,
             httpx.Client(base_url=services.gateway_url, trust_env=False, timeout=30.0) as client,
         ):
             ingest(client, services)
             show_searches(client)
-            say(f"try: {_curl(services.gateway_url)}")
-            say(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
+            report(f"try: {_curl(services.gateway_url)}")
+            report(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
             services.wait()
-            say("stopping: requests under way are finished first")
+            report("stopping: requests under way are finished first")
     except (CannotRun, httpx.HTTPError) as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1
@@ -56,17 +56,17 @@ def ingest(client: httpx.Client, services: Services) -> None:
         {"id": entry.id, "text": entry.text, "metadata": {"module": entry.module, "kind": entry.kind}}
         for entry in corpus.entries()
     ]
-    say(f"corpus: {len(documents)} docstrings of Python {sys.version.split()[0]}'s standard library")
+    report(f"corpus: {len(documents)} docstrings of Python {sys.version.split()[0]}'s standard library")
     started = time.monotonic()
     jobs = []
     for start in range(0, len(documents), _POST_SIZE):
         body = {"documents": documents[start : start + _POST_SIZE], "collection": COLLECTION}
         jobs.append(_checked(client.post("/v1/ingest", json=body))["job_id"])
-    say(f"ingest: accepted in {time.monotonic() - started:.2f} s (they are on disk); embedding them")
+    report(f"ingest: accepted in {time.monotonic() - started:.2f} s (they are on disk); embedding them")
     unchanged = _follow(client, services, jobs, len(documents))
     seconds = time.monotonic() - started
     embedded = len(documents) - unchanged
-    say(f"ingest: {embedded} documents embedded, {unchanged} unchanged, in {seconds:.1f} s")
+    report(f"ingest: {embedded} documents embedded, {unchanged} unchanged, in {seconds:.1f} s")
 
 
 def show_searches(client: httpx.Client) -> None:
@@ -82,7 +82,7 @@ def show_searches(client: httpx.Client) -> None:
     print(flush=True)
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Print a line at once."""
     print(f"tandem: {line}", flush=True)
 

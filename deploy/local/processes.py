@@ -29,9 +29,9 @@ class Services:
     themselves.
     """
 
-    def __init__(self, log_dir: Path, environment: Mapping[str, str], say: Callable[[str], None]) -> None:
+    def __init__(self, log_dir: Path, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
         self._log_dir = log_dir
-        self._say = say
+        self._say = report
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._environment = dict(environment)
         embedder_port = self._environment.setdefault("TANDEM_EMBEDDER_PORT", "8080")

@@ -10,10 +10,10 @@ def main() -> int:
     """Run both services and return the exit status."""
     logs = Path(".cache") / "logs"
     try:
-        with Services(logs, environment(), say) as services:
-            say(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
+        with Services(logs, environment(), report) as services:
+            report(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
             services.wait()
-            say("stopping: requests under way are finished first")
+            report("stopping: requests under way are finished first")
     except CannotRun as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1
@@ -22,7 +22,7 @@ def main() -> int:
     return 0
 
 
-def say(line: str) -> None:
+def report(line: str) -> None:
     """Print a line at once."""
     print(f"tandem: {line}", flush=True)
 

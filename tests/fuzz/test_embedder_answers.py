@@ -96,7 +96,7 @@ def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answe
     async def exchange() -> Response:
         connection = _Connection()
         connection.connection_made(cast(Any, _Transport()))
-        waiting = asyncio.ensure_future(connection.exchange(b"", most_bytes=1 << 20))
+        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20))
         await asyncio.sleep(0)
         edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
         for begin, end in itertools.pairwise(edges):
@@ -122,7 +122,7 @@ def test_a_head_or_trailers_without_end_are_given_up(head: bytes) -> None:
         connection = _Connection()
         transport = _Transport()
         connection.connection_made(cast(Any, transport))
-        waiting = asyncio.ensure_future(connection.exchange(b"", most_bytes=1 << 20))
+        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20))
         await asyncio.sleep(0)
         connection.data_received(head)
         sent = 0

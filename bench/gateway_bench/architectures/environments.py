@@ -34,12 +34,12 @@ class EnvironmentFailed(Exception):
 class Environments:
     """Environments in a folder; each is made once, and again when its requirements change."""
 
-    def __init__(self, folder: Path, say: Callable[[str], None], given: dict[str, Path] | None = None) -> None:
+    def __init__(self, folder: Path, report: Callable[[str], None], given: dict[str, Path] | None = None) -> None:
         """Name the folder.
 
         Args:
             folder: for the environments.
-            say: told of what takes long.
+            report: told of what takes long.
             given: interpreters to be used instead of making an environment of this name.
 
         Raises:
@@ -48,7 +48,7 @@ class Environments:
         if not (REPOSITORY / "pyproject.toml").is_file():
             raise EnvironmentFailed("the comparison installs Tandem from its checkout: run it from one (make bench)")
         self._folder = folder.resolve()
-        self._say = say
+        self._say = report
         self._given = given or {}
         self._ready: dict[str, Path] = {}
         self._wheel: Path | None = None

@@ -14,7 +14,7 @@ from gateway_bench.reporting.projection import (
 from gateway_bench.results import Results
 
 # Loads that are shorter are called a quick run.
-_LEAST_SECONDS = 5.0
+_MIN_SECONDS = 5.0
 
 TARGETS_RPS = (500, 1000, 10_000)
 
@@ -168,7 +168,7 @@ def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
     said = "RSS and PSS: the most during the loads, of all processes; RSS counts a page that two of them share twice."
     if any(row.subject.key == BASELINE and row.loads for row in rows):
         said += " In brackets: against A, the median of the rounds' ratios."
-    if (results.workload.seconds or _LEAST_SECONDS) < _LEAST_SECONDS:
+    if (results.workload.seconds or _MIN_SECONDS) < _MIN_SECONDS:
         said = f"**A quick run, {results.workload.seconds:g} s a load: it shows that this works, and no more.** {said}"
     warnings = [warning for row in rows for load in row.loads.values() for warning in _warnings(row, load, results)]
     return [said, "", *(f"- {warning}" for warning in warnings)]

@@ -165,7 +165,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         coalescing=CoalescingLimits(settings.query_batch, settings.query_calls),
         max_queued=settings.max_queued_queries,
         timeout=settings.search_timeout,
-        kept_vectors=settings.query_cache,
+        cached_vectors=settings.query_cache,
         events=DenseSearchEvents(
             called=metrics.searches.queries_per_call.observe,
             known=metrics.searches.vector_cache_hits.inc,

@@ -23,14 +23,14 @@ Print = Callable[[str], None]
 _LOCK_WAIT_SECONDS = 60.0
 
 
-def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say: Print) -> list[Saved]:
+def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], report: Print) -> list[Saved]:
     """Bring the snapshots of a running gateway's data up to date; see ``update_snapshot``.
 
     Args:
         data_dir: the data directory.
         sizes: number of vectors from which a collection has graphs.
         may_publish: called before each snapshot is put in place; false ends the work.
-        say: called with a line for each step.
+        report: called with a line for each step.
 
     Returns:
         The collections whose index was saved or needs no save.
@@ -47,9 +47,9 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
         try:
             records = feed.collections()
             for name in snapshots.remove_orphans(record.collection_id for record in records):
-                say(f"index folder {name!r} belonged to a collection that is gone and was removed")
+                report(f"index folder {name!r} belonged to a collection that is gone and was removed")
             for record in records:
-                done, _ = update_snapshot(places, record, may_publish=may_publish, say=say)
+                done, _ = update_snapshot(places, record, may_publish=may_publish, report=report)
                 if done is not None:
                     saved.append(done)
                 if not may_publish():
@@ -61,28 +61,28 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], say:
         lock.release()
 
 
-def rebuild(data_dir: Path, sizes: Sizes, say: Print) -> None:
+def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
     """Rebuild every index of a stopped gateway from its store, and prove that each finds every vector.
 
     Raises:
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    with _Stopped(data_dir, say) as feed:
+    with _Stopped(data_dir, report) as feed:
         snapshots = Snapshots(data_dir)
         for name in snapshots.remove_orphans(record.collection_id for record in feed.collections()):
-            say(f"index folder {name!r} belonged to no collection and was removed")
+            report(f"index folder {name!r} belonged to no collection and was removed")
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         done = [
-            update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, say=say)[0]
+            update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, report=report)[0]
             for record in feed.collections()
         ]
-        say(f"rebuilt: {sum(each is not None for each in done)} collections")
-        rows = lexical_maintenance.rebuild(data_dir, say)
-        say(f"lexical index: rebuilt, {rows} documents")
+        report(f"rebuilt: {sum(each is not None for each in done)} collections")
+        rows = lexical_maintenance.rebuild(data_dir, report)
+        report(f"lexical index: rebuilt, {rows} documents")
 
 
-def verify(data_dir: Path, say: Print) -> bool:
+def verify(data_dir: Path, report: Print) -> bool:
     """Check the store of a stopped gateway, and compare its indexes with it.
 
     Returns:
@@ -92,21 +92,21 @@ def verify(data_dir: Path, say: Print) -> bool:
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    with _Stopped(data_dir, say) as feed:
+    with _Stopped(data_dir, report) as feed:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
         sound = True
         for record in feed.collections():
             counts = f"{record.live} documents, {record.pending} waiting to be embedded"
             if record.dim is None:
-                say(f"collection {record.name}: {counts}; no index yet")
+                report(f"collection {record.name}: {counts}; no index yet")
                 continue
-            found = verification.verify(places, record, say)
+            found = verification.verify(places, record, report)
             sound = sound and found.sound
-            say(f"collection {record.name}: {counts}; index: {found.verdict}")
-        return lexical_maintenance.verify(data_dir, say) and sound
+            report(f"collection {record.name}: {counts}; index: {found.verdict}")
+        return lexical_maintenance.verify(data_dir, report) and sound
 
 
-def backup(data_dir: Path, target: Path, say: Print) -> None:
+def backup(data_dir: Path, target: Path, report: Print) -> None:
     """Copy a gateway's store to the new file ``target``; the gateway may be running.
 
     The backup does not contain the index: a startup without an index builds it from the store.
@@ -117,7 +117,7 @@ def backup(data_dir: Path, target: Path, say: Print) -> None:
     _require_store(data_dir)
     collections = back_up(data_dir / FILE_NAME, target)
     documents = sum(record.live + record.pending for record in collections)
-    say(f"backed up: {target}: {len(collections)} collections, {documents} documents, {target.stat().st_size} bytes")
+    report(f"backed up: {target}: {len(collections)} collections, {documents} documents, {target.stat().st_size} bytes")
 
 
 def _require_store(data_dir: Path) -> None:
@@ -130,10 +130,10 @@ def _require_store(data_dir: Path) -> None:
 class _Stopped:
     """Context manager: locks a stopped gateway's data directory, checks its store and returns a feed of it."""
 
-    def __init__(self, data_dir: Path, say: Print) -> None:
+    def __init__(self, data_dir: Path, report: Print) -> None:
         _require_store(data_dir)
         self._data_dir = data_dir
-        self._say = say
+        self._say = report
 
     def __enter__(self) -> SqliteChangeFeed:
         self._owner = DataLock(self._data_dir, OWNER)

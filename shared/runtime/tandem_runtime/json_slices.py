@@ -28,7 +28,7 @@ _IS_STRUCTURE: Final[NDArray[np.bool_]] = _DEPTH != 0
 _IS_STRUCTURE[_COMMA] = True
 _WHITE_SPACE: Final = b" \t\n\r"
 # Maximum between a field's name and its array. With more, the scan misses the array and the body is decoded as a whole.
-_MOST_WHITE_SPACE: Final = 64
+_MAX_WHITE_SPACE: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class _Scan:
         self._bounds = None
 
     def _is_the_field(self, position: int) -> bool:
-        before = self._body[max(0, position - len(self._name) - _MOST_WHITE_SPACE) : position].rstrip(_WHITE_SPACE)
+        before = self._body[max(0, position - len(self._name) - _MAX_WHITE_SPACE) : position].rstrip(_WHITE_SPACE)
         if not before.endswith(b":"):
             return False
         before = before[:-1].rstrip(_WHITE_SPACE)

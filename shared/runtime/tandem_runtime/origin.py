@@ -21,7 +21,7 @@ LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
 _LOOPBACK_ADDRESSES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 _SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-_MOST_SHOWN: Final = 100
+_MAX_SHOWN: Final = 100
 
 
 def allowed_hosts(listens_on: str, setting: Iterable[str]) -> frozenset[str] | None:
@@ -71,7 +71,7 @@ def _refuse(scope: Scope, hosts: frozenset[str] | None, setting: str) -> Reply |
         )
     # HTTP/1.0 needs no Host, and no browser speaks it.
     if hosts is not None and host is not None and _name_of(host) not in hosts:
-        shown = ascii(host[:_MOST_SHOWN].decode("latin-1"))
+        shown = ascii(host[:_MAX_SHOWN].decode("latin-1"))
         return refusal("forbidden", f"host: {shown} is not one of this service's names ({setting})", "host")
     return None
 

@@ -197,8 +197,9 @@ def test_a_short_time_of_the_caller_ends_its_wait_and_drops_its_texts(start_embe
 
 
 def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbedder):
-    embedder = start_embedder().wait_ready()
-    body = msgspec.json.encode({"texts": [LONG] * 64})
+    # So many texts that none of the machines computes them all before the client is gone.
+    embedder = start_embedder(MAX_CLIENT_BATCH_SIZE="512", MAX_QUEUED_TOKENS="1000000").wait_ready()
+    body = msgspec.json.encode({"texts": [LONG] * 512})
     with client_of(embedder) as client:
         with socket.create_connection(("127.0.0.1", client.base_url.port or 0), timeout=10) as connection:
             head = b"POST /embed HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
@@ -238,7 +239,7 @@ async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder:
 
 
 async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
-    embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="1", WORKERS="1").wait_ready()
+    embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="0.2", WORKERS="1").wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:

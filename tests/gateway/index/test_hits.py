@@ -28,9 +28,9 @@ class Feed:
     def __init__(self) -> None:
         self.read: list[list[int]] = []
 
-    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+    def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
         self.read.append(list(row_ids))
-        self.most_bytes = most_bytes
+        self.max_bytes = max_bytes
         return {row_id: row(row_id) for row_id in row_ids if row_id < 10}
 
 
@@ -85,7 +85,7 @@ def test_rows_that_are_kept_count_for_the_bytes_that_may_be_taken(feed):
     rows = DocumentCache(10 * _ROW_BYTES)
     rows.get({1}, feed, ENOUGH)
     rows.get({1, 2}, feed, 10_000)
-    assert feed.most_bytes == 10_000 - len(row(1).text) - len(row(1).metadata)
+    assert feed.max_bytes == 10_000 - len(row(1).text) - len(row(1).metadata)
 
 
 def test_a_character_may_take_four_bytes():

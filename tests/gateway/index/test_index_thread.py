@@ -278,7 +278,7 @@ async def test_a_snapshot_of_another_store_is_not_adopted(store: SqliteStore, th
 async def test_a_start_without_a_snapshot_that_is_far_behind_builds_one(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tandem_gateway.index.followed._MOST_NEW_AT_START", 3)
+    monkeypatch.setattr("tandem_gateway.index.followed._MAX_NEW_AT_START", 3)
 
     await ingest(store, [document(f"d{number}") for number in range(6)])
     thread, notices = start(tmp_path)

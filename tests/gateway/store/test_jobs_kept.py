@@ -25,7 +25,7 @@ def jobs(data_dir: Path) -> list[str]:
 async def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jobs(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(store_module, "_JOBS_BETWEEN_LOOKS", 4)
+    monkeypatch.setattr(store_module, "_JOBS_BETWEEN_CLEANUPS", 4)
 
     with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "first")

@@ -62,7 +62,7 @@ class GatewayData(RuleBasedStateMachine):
         # Small bounds, so that pages end and graphs wear within a short history.
         self.patches = [
             mock.patch.object(catch_up, "_PAGE", 2),
-            mock.patch.object(builder, "_LEAST_DEAD", 2),
+            mock.patch.object(builder, "_MIN_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
             mock.patch.object(lexical_follower, "_PAGE_REMOVED", 2),

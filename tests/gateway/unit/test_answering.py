@@ -66,7 +66,7 @@ class Bench:
                 coalescing=CoalescingLimits(8, 1),
                 max_queued=100,
                 timeout=timeout,
-                kept_vectors=kept,
+                cached_vectors=kept,
             ),
             self.lexical,
             request_limits=LIMITS,

@@ -108,7 +108,7 @@ async def test_as_many_vectors_as_asked_of_the_largest_dimension_are_read():
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     client = Http1Client(url, max_connections=1)
     for less in (0, 1):
-        request = client.request("POST", "/x", {}, b"", timeout=5.0, fresh=True, most_bytes=most - less)
+        request = client.request("POST", "/x", {}, b"", timeout=5.0, fresh=True, max_bytes=most - less)
         if less:
             with pytest.raises(ResponseTooLarge, match=f"{most - 1} bytes"):
                 await request

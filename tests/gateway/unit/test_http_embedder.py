@@ -58,7 +58,7 @@ class Asked:
         *,
         timeout: float,
         fresh: bool = False,
-        most_bytes: int = 0,
+        max_bytes: int = 0,
     ) -> Response:
         self.requests.append(Request(method, path, headers, body, fresh))
         return self._answer(self.requests[-1])

@@ -43,7 +43,7 @@ class Bench:
             coalescing=CoalescingLimits(batch, calls),
             max_queued=max_queued,
             timeout=timeout,
-            kept_vectors=kept,
+            cached_vectors=kept,
             events=DenseSearchEvents(called=self.sizes.append, mismatched=self._mismatch),
         )
 

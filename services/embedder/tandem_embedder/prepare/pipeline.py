@@ -72,7 +72,7 @@ def prepare(request: Request, progress: Progress) -> Outcome:
     out = request.out.absolute()
 
     def waiting() -> None:
-        progress.say(f"waiting for another preparation in {out.parent}")
+        progress.report(f"waiting for another preparation in {out.parent}")
 
     try:
         with exclusive(out.parent, waiting):
@@ -100,7 +100,7 @@ def _existing(out: Path, progress: Progress) -> Manifest | None:
     except PreparedModelError as error:
         # First reject a folder that is not a prepared model at all: it must not be reported as a damaged one.
         publish.check_replaceable(out)
-        progress.say(f"the artefact there cannot be used and is made anew: {error}")
+        progress.report(f"the artefact there cannot be used and is made anew: {error}")
         return None
 
 
@@ -129,7 +129,7 @@ def _choose(work: Plan, wanted: tuple[Precision, ...] | None, progress: Progress
     possible = work.recipe.precisions
     if wanted is None:
         if "int8" not in possible:
-            progress.say("the model brings its own graph, which is taken as it is: no int8 is made of it")
+            progress.report("the model brings its own graph, which is taken as it is: no int8 is made of it")
         return possible
     impossible = [precision for precision in wanted if precision not in possible]
     if impossible:
@@ -151,12 +151,12 @@ def _build(
     # Always write fp32: the known answers and the calibration come from it.
     paths: dict[Precision, Path] = {"fp32": staged / "fp32/model.onnx"}
     paths |= {precision: staged / precision / "model.onnx" for precision in fingerprints}
-    progress.say(f"writing {' and '.join(paths)} from {source.path}")
+    progress.report(f"writing {' and '.join(paths)} from {source.path}")
     for path in paths.values():
         path.parent.mkdir(exist_ok=True)
     dim = recipe.write(paths, tokenizer, progress)
 
-    progress.say("checking against the known answers")
+    progress.report("checking against the known answers")
     texts = known_answers.known_texts(spec.max_seq_length)
     reference = Graph(paths["fp32"])
     known = known_answers.answer(reference, tokenizer, texts)
@@ -165,9 +165,9 @@ def _build(
     if "int8" in fingerprints:
         checks["int8"] = known_answers.check_int8(paths["int8"], tokenizer, known)
     for precision, check in checks.items():
-        progress.say(f"  {precision}: least cosine {check.least:.5f}, at least {check.limit:.5f} needed")
+        progress.report(f"  {precision}: least cosine {check.least:.5f}, at least {check.limit:.5f} needed")
     if not all(check.passed for check in checks.values()):
-        progress.say(_int8_warning("fp32" in fingerprints))
+        progress.report(_int8_warning("fp32" in fingerprints))
     if "fp32" not in fingerprints:
         for file in paths["fp32"].parent.iterdir():
             file.unlink()

@@ -20,7 +20,7 @@ HEARTBEAT_SECONDS = 10.0
 class Progress:
     """Prints progress to the user."""
 
-    def say(self, line: str) -> None:
+    def report(self, line: str) -> None:
         """Print one line."""
         print(line, flush=True)
 
@@ -46,7 +46,7 @@ class Progress:
         def beat() -> None:
             seconds = HEARTBEAT_SECONDS
             while not finished.wait(HEARTBEAT_SECONDS):
-                self.say(f"  still {label} ({seconds:.0f} s)")
+                self.report(f"  still {label} ({seconds:.0f} s)")
                 seconds += HEARTBEAT_SECONDS
 
         thread = threading.Thread(target=beat, daemon=True)

@@ -108,12 +108,12 @@ def first_available(sources: Iterable[ModelSource], progress: Progress) -> Sourc
     """
     failures: list[str] = []
     for source in sources:
-        progress.say(f"model: trying {source.description}")
+        progress.report(f"model: trying {source.description}")
         try:
             return source.fetch()
         except SourceError as error:
             failures.append(str(error))
-            progress.say(f"  not from there: {error}")
+            progress.report(f"  not from there: {error}")
     raise SourceError(f"no source could deliver the model: {'; '.join(failures)}")
 
 

@@ -68,7 +68,7 @@ class HttpClient(Protocol):
         *,
         timeout: float,
         fresh: bool = False,
-        most_bytes: int = ...,
+        max_bytes: int = ...,
     ) -> Response:
         """Return the complete response; raises ConnectFailed, ConnectionBroken, ResponseTooLarge or TimeoutError."""
         ...
@@ -141,7 +141,7 @@ class HttpEmbedder:
                     body,
                     timeout=remaining,
                     fresh=last,
-                    most_bytes=count * MAX_DIM * 4 + _REST_BYTES,
+                    max_bytes=count * MAX_DIM * 4 + _REST_BYTES,
                 )
             except TimeoutError as error:
                 raise DeadlineExceeded(f"the embedder did not answer within {remaining:.3g} s") from error

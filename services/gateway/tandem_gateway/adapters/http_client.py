@@ -58,8 +58,8 @@ class _Connection(asyncio.Protocol):
         self.reusable = True
         self.idle_since = 0.0
 
-    async def exchange(self, request: bytes, most_bytes: int) -> Response:
-        """Send a request and return its response, whose body has at most ``most_bytes``.
+    async def exchange(self, request: bytes, max_bytes: int) -> Response:
+        """Send a request and return its response, whose body has at most ``max_bytes``.
 
         Raises:
             ConnectionBroken: the connection broke before the response was complete.
@@ -68,7 +68,7 @@ class _Connection(asyncio.Protocol):
         """
         if self._transport is None or self._transport.is_closing():
             raise ConnectionBroken("the connection was closed")
-        self._most_bytes = most_bytes
+        self._most_bytes = max_bytes
         self._idle_bytes = 0
         self._waiter = asyncio.get_running_loop().create_future()
         self._transport.write(request)
@@ -232,7 +232,7 @@ class Http1Client:
         *,
         timeout: float,
         fresh: bool = False,
-        most_bytes: int = MAX_ERROR_BYTES,
+        max_bytes: int = MAX_ERROR_BYTES,
     ) -> Response:
         """Send a request and return the complete response.
 
@@ -243,7 +243,7 @@ class Http1Client:
             body: request body, which may be empty.
             timeout: deadline of the whole call, in seconds.
             fresh: use a new connection, and close the idle ones, which may be stale as well.
-            most_bytes: maximum size of the body if the status is 200. For other statuses, ``MAX_ERROR_BYTES`` also
+            max_bytes: maximum size of the body if the status is 200. For other statuses, ``MAX_ERROR_BYTES`` also
                 applies.
 
         Raises:
@@ -273,7 +273,7 @@ class Http1Client:
             # An exchange waits for nothing but the response, so a timer is enough to end it.
             timer = loop.call_at(deadline, connection.expire)
             try:
-                response = await connection.exchange(data, most_bytes)
+                response = await connection.exchange(data, max_bytes)
             except BaseException:
                 connection.close()
                 raise

@@ -22,7 +22,7 @@ _JSON = headers.JSON.encode()
 _TIMEOUT = headers.TIMEOUT_MS.encode()
 _MAX_TIMEOUT_MS = 600_000
 _MAX_DIGITS = 9
-_MOST_PARAMETERS = 20
+_MAX_PARAMETERS = 20
 
 
 async def read_json(scope: Scope, receive: Receive, decoder: msgspec.json.Decoder[T], limit: int) -> T:
@@ -120,7 +120,7 @@ def query_parameters(scope: Scope, *names: str) -> dict[str, str]:
             scope["query_string"].decode("ascii"),
             keep_blank_values=True,
             errors="strict",
-            max_num_fields=_MOST_PARAMETERS,
+            max_num_fields=_MAX_PARAMETERS,
         )
     except ValueError as error:  # UnicodeError is a subclass
         raise InvalidRequest(f"query: cannot be read ({error})", param="query") from None

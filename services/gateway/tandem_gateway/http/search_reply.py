@@ -20,24 +20,24 @@ _encoder = msgspec.json.Encoder()
 _RESULTS: Final = b'"results":[]'
 
 
-async def write_search_reply(answer: Answer, started: float, most_bytes: int, memory: MemoryBudget) -> Reply:
+async def write_search_reply(answer: Answer, started: float, max_bytes: int, memory: MemoryBudget) -> Reply:
     """Return an answer as a reply.
 
     Args:
         answer: the answer. The caller should keep no reference, so that its memory is freed once it is encoded.
         started: value of ``clock.now`` when the request arrived.
-        most_bytes: maximum size of the reply, in bytes.
+        max_bytes: maximum size of the reply, in bytes.
         memory: memory budget of all requests; a large reply holds its bytes until it is sent.
 
     Raises:
-        InvalidRequest: the reply is larger than ``most_bytes``.
+        InvalidRequest: the reply is larger than ``max_bytes``.
         OverBudget: the requests in progress use up the memory budget.
     """
     if sum(len(hit.text) for hit in answer.hits) <= _LARGE_CHARS:
         hits = [_hit(hit) for hit in answer.hits]
         return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
-    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, most_bytes)
+    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes)
     lease.hold(len(hits_json))
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
@@ -56,20 +56,20 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
     )
 
 
-def _encode_hits(hits: list[Hit], most_bytes: int) -> bytes:
+def _encode_hits(hits: list[Hit], max_bytes: int) -> bytes:
     """Return the hits as JSON, separated by commas.
 
     Raises:
-        InvalidRequest: they take more than ``most_bytes``; one character may take six bytes of JSON.
+        InvalidRequest: they take more than ``max_bytes``; one character may take six bytes of JSON.
     """
     parts: list[bytes] = []
     size = 0
     for hit in hits:
         part = _encoder.encode(_hit(hit))
         size += len(part) + 1
-        if size > most_bytes:
+        if size > max_bytes:
             raise InvalidRequest(
-                f"top_k: the {len(hits)} documents found have more than {most_bytes} bytes as JSON, which is the limit "
+                f"top_k: the {len(hits)} documents found have more than {max_bytes} bytes as JSON, which is the limit "
                 "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
                 param="top_k",
                 code="limit_exceeded",

@@ -41,8 +41,8 @@ class Sizes:
     second_graph: int = 4_096
 
 
-_MOST_DEAD_SHARE: Final = 0.25
-_LEAST_DEAD: Final = 1_000
+_MAX_DEAD_SHARE: Final = 0.25
+_MIN_DEAD: Final = 1_000
 _BLOCK: Final = 500
 # Step of the grid; vectors in one cell are candidates for equality.
 _CELL: Final = 1 / 1024
@@ -59,7 +59,7 @@ ExactVectors = Callable[[Sequence[int]], Mapping[int, Vectors]]
 
 def needs_rebuild(dead: int, rows: int) -> bool:
     """Return whether deleted rows slow search down: more than a quarter of the base, and at least 1,000."""
-    return dead >= _LEAST_DEAD and dead > _MOST_DEAD_SHARE * rows
+    return dead >= _MIN_DEAD and dead > _MAX_DEAD_SHARE * rows
 
 
 class BaseBuilder:

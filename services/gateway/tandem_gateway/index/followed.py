@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 # If startup finds more new vectors than this since the last snapshot, it builds the graph before it serves. Otherwise
 # each query would be compared with all of them.
-_MOST_NEW_AT_START = 20_000
+_MAX_NEW_AT_START = 20_000
 
 
 @dataclass(slots=True)
@@ -45,7 +45,7 @@ def restored_base(
     try:
         manifest = places.snapshots.manifest(record.collection_id)
         catch_up.check_manifest(manifest, places.feed, record)
-        if record.live - manifest.count <= _MOST_NEW_AT_START:
+        if record.live - manifest.count <= _MAX_NEW_AT_START:
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
             return base, Position(manifest.position, manifest.position), "snapshot"
     except NoSnapshotYet:
@@ -53,7 +53,7 @@ def restored_base(
     except SnapshotUnusable as reason:
         line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
         notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
-    if record.live <= _MOST_NEW_AT_START:
+    if record.live <= _MAX_NEW_AT_START:
         return None, None, "store"
     return (*_build(places, record), "store")
 
@@ -61,11 +61,11 @@ def restored_base(
 def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Position | None]:
     """Build and save a base before the gateway serves. Return it and its position, or two Nones without a snapshot."""
 
-    def say(line: str) -> None:
+    def report(line: str) -> None:
         log.info("building an index", extra={"progress": line})
 
     try:
-        built, base = snapshot_update.update_snapshot(places, record, say=say)
+        built, base = snapshot_update.update_snapshot(places, record, report=report)
     except OSError as error:
         log.error("an index could not be saved", extra={"collection": record.name, "error": str(error)})
         return None, None

@@ -36,17 +36,17 @@ class DocumentCache:
         found, missing = self._look_up(row_ids)
         return None if missing else found
 
-    def get(self, row_ids: Collection[int], feed: ChangeFeed, most_bytes: int) -> dict[int, LiveDocument]:
+    def get(self, row_ids: Collection[int], feed: ChangeFeed, max_bytes: int) -> dict[int, LiveDocument]:
         """Return rows from the cache or the store, by row number. Rows that the store does not have are missing.
 
         Raises:
-            TooManyBytes: if the rows take more than ``most_bytes``.
+            TooManyBytes: if the rows take more than ``max_bytes``.
             StorageError: as ``ChangeFeed.documents`` does.
         """
         found, missing = self._look_up(row_ids)
         if missing:
             taken = sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in found.values())
-            read = feed.documents(sorted(missing), most_bytes - taken)
+            read = feed.documents(sorted(missing), max_bytes - taken)
             found.update(read)
             self._keep(read)
         return found

@@ -40,7 +40,7 @@ def update_snapshot(
     rebuild: bool = False,
     sweep_seconds: float = SWEEP_SECONDS,
     may_publish: Callable[[], bool] = lambda: True,
-    say: Print = lambda line: None,
+    report: Print = lambda line: None,
 ) -> tuple[Saved | None, Base | None]:
     """Bring a collection's snapshot up to date with the store.
 
@@ -50,7 +50,7 @@ def update_snapshot(
         rebuild: begin with an empty base even if the snapshot is sound.
         sweep_seconds: time limit of the sweep; see ``BaseBuilder.sweep``.
         may_publish: called before the snapshot is published; False prevents it.
-        say: called with a line of progress.
+        report: called with a line of progress.
 
     Returns:
         A record of the save; None if the snapshot was already up to date, or ``may_publish`` returned False. And the
@@ -61,34 +61,34 @@ def update_snapshot(
     """
     if record.dim is None:
         return None, None
-    manifest = None if rebuild else _usable_manifest(places, record, say)
+    manifest = None if rebuild else _usable_manifest(places, record, report)
     if manifest is not None and not _has_work(places.feed, record, manifest):
         return None, None
     if manifest is None and record.live < places.sizes.graph and not rebuild:
         places.snapshots.remove(record.collection_id)  # it is unusable, if there is one
         # There is no graph, and a start reads all vectors from the store: the store need not remember removals.
         return Saved(record.collection_id, places.feed.last_change(), graph=False), None
-    builder, position = _built(places, record, manifest, say)
+    builder, position = _built(places, record, manifest, report)
     builder.sweep(seconds=sweep_seconds)
     if not may_publish():
         return None, builder.base
     if builder.base is None:
         places.snapshots.remove(record.collection_id)
         return Saved(record.collection_id, position.added, graph=False), None
-    say(f"collection {record.name}: {builder.base.live} vectors, {len(builder.base.stray_nodes)} of them strays")
+    report(f"collection {record.name}: {builder.base.live} vectors, {len(builder.base.stray_nodes)} of them strays")
     places.snapshots.publish(base_arrays.save(builder.base), _manifest_of(builder.base, position, places, record))
-    say(f"collection {record.name}: saved, up to change {position.added}")
+    report(f"collection {record.name}: saved, up to change {position.added}")
     return Saved(record.collection_id, position.added, graph=True), builder.base
 
 
-def _usable_manifest(places: Places, record: CollectionRecord, say: Print) -> SnapshotManifest | None:
+def _usable_manifest(places: Places, record: CollectionRecord, report: Print) -> SnapshotManifest | None:
     try:
         manifest = places.snapshots.manifest(record.collection_id)
         catch_up.check_manifest(manifest, places.feed, record)
     except NoSnapshotYet:
         return None
     except SnapshotUnusable as reason:
-        say(f"collection {record.name}: {reason}; built from the store")
+        report(f"collection {record.name}: {reason}; built from the store")
         return None
     return manifest
 
@@ -101,23 +101,23 @@ def _has_work(feed: ChangeFeed, record: CollectionRecord, manifest: SnapshotMani
 
 
 def _built(
-    places: Places, record: CollectionRecord, manifest: SnapshotManifest | None, say: Print
+    places: Places, record: CollectionRecord, manifest: SnapshotManifest | None, report: Print
 ) -> tuple[BaseBuilder, Position]:
     """Return a builder that has applied every change, and its position."""
     if manifest is not None:
         try:
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=True)
         except SnapshotUnusable as reason:
-            say(f"collection {record.name}: {reason}; built from the store")
+            report(f"collection {record.name}: {reason}; built from the store")
         else:
             builder = _builder(places, record, base)
             position = Position(manifest.position, manifest.position)
             if catch_up.catch_up(builder, position, places.feed, record) is not None and not builder.needs_rebuild():
                 return builder, position
-            say(f"collection {record.name}: too much was removed since its graph was built; rebuilt")
+            report(f"collection {record.name}: too much was removed since its graph was built; rebuilt")
     while True:
         builder, position = _builder(places, record, None), catch_up.beginning(places.feed)
-        if catch_up.catch_up(_Telling(builder, record, say), position, places.feed, record) is not None:
+        if catch_up.catch_up(_Telling(builder, record, report), position, places.feed, record) is not None:
             return builder, position
 
 
@@ -136,10 +136,10 @@ def _builder(places: Places, record: CollectionRecord, base: Base | None) -> Bas
 class _Telling:
     """Passes changes to a builder and reports progress now and then."""
 
-    def __init__(self, builder: BaseBuilder, record: CollectionRecord, say: Print) -> None:
+    def __init__(self, builder: BaseBuilder, record: CollectionRecord, report: Print) -> None:
         self._builder = builder
         self._record = record
-        self._say = say
+        self._say = report
         self._told = 0
         self.remove = builder.remove
 

@@ -34,13 +34,13 @@ class Verified:
     verdict: str
 
 
-def verify(places: Places, record: CollectionRecord, say: Print) -> Verified:
+def verify(places: Places, record: CollectionRecord, report: Print) -> Verified:
     """Compare a collection's index with the store, and search for every vector in it.
 
     Args:
         places: see ``Places``.
         record: of a collection that has a dim.
-        say: called with a line of progress.
+        report: called with a line of progress.
 
     Raises:
         StorageError: if the store cannot be read.
@@ -66,14 +66,14 @@ def verify(places: Places, record: CollectionRecord, say: Print) -> Verified:
         return Verified(
             False, f"differs from the store in {len(difference)} rows (first: {difference[:5].tolist()}); {_REBUILD}"
         )
-    lost = _lost(index, places, record, say)
+    lost = _lost(index, places, record, report)
     if lost:
         return Verified(False, f"does not find {len(lost)} vectors (first rows: {lost[:5]}); {_REBUILD}")
     exact = f", {index.exact} of them compared one by one" if base is not None else ""
     return Verified(True, f"agrees and finds all {len(index)} vectors{exact} ({origin}, {changes} changes newer)")
 
 
-def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: Print) -> list[int]:
+def _lost(index: FindableIndex, places: Places, record: CollectionRecord, report: Print) -> list[int]:
     """Return the rows that a search for their own vectors neither ranks first nor ties with the first."""
     lost: list[int] = []
     position, done = 0, 0
@@ -89,7 +89,7 @@ def _lost(index: FindableIndex, places: Places, record: CollectionRecord, say: P
         if changes.complete:
             return lost
         if done % _TELL_EVERY == 0:
-            say(f"collection {record.name}: searched for {done} of {record.live} vectors")
+            report(f"collection {record.name}: searched for {done} of {record.live} vectors")
 
 
 def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vectors, effort: int) -> list[int]:

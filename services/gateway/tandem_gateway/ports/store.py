@@ -138,11 +138,11 @@ class ChangeFeed(Protocol):
         """
         ...
 
-    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+    def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
         """Return the rows that exist, by row number.
 
         Raises:
-            TooManyBytes: their texts and metadata take more than ``most_bytes``. Reading stops at that point.
+            TooManyBytes: their texts and metadata take more than ``max_bytes``. Reading stops at that point.
         """
         ...
 

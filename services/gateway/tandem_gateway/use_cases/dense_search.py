@@ -77,7 +77,7 @@ class DenseSearch:
         coalescing: CoalescingLimits,
         max_queued: int,
         timeout: float,
-        kept_vectors: int = 0,
+        cached_vectors: int = 0,
         events: DenseSearchEvents | None = None,
     ) -> None:
         """Make the use case.
@@ -89,7 +89,7 @@ class DenseSearch:
             coalescing: batch size of embedder calls, and their number per replica.
             max_queued: maximum number of waiting queries; above it ``search`` raises Overloaded.
             timeout: maximum seconds per search.
-            kept_vectors: capacity of the cache of query vectors, in queries; 0 turns it off.
+            cached_vectors: capacity of the cache of query vectors, in queries; 0 turns it off.
             events: see ``DenseSearchEvents``.
         """
         self._embedder = embedder
@@ -102,7 +102,7 @@ class DenseSearch:
         self._queue: deque[Waiting[_Query]] = deque()
         self._calls: dict[asyncio.Task[None], int] = {}
         self._timer: asyncio.TimerHandle | None = None
-        self._vectors = QueryVectorCache(kept_vectors)
+        self._vectors = QueryVectorCache(cached_vectors)
         self._known: list[tuple[_Query, VectorQuery, Coverage]] = []
         self._looking_up: asyncio.Task[None] | None = None
 
@@ -195,13 +195,13 @@ class DenseSearch:
             if not decision.send:
                 if decision.look_again is not None and self._timer is None:
                     delay = decision.look_again - time.monotonic()
-                    self._timer = asyncio.get_running_loop().call_later(delay, self._look_again)
+                    self._timer = asyncio.get_running_loop().call_later(delay, self._retry_send)
                 return
             task = asyncio.get_running_loop().create_task(self._call(decision.send))
             self._calls[task] = len(decision.send)
             task.add_done_callback(self._returned)
 
-    def _look_again(self) -> None:
+    def _retry_send(self) -> None:
         self._timer = None
         self._send_what_may_go()
 

@@ -39,12 +39,12 @@ _CLOSED = Breaker()
 # Errors with which the keyword index says that it cannot answer now.
 _NO_WORDS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 _RESERVED_SHARE = 0.2
-_MOST_RESERVED = 1.0
+_MAX_RESERVED = 1.0
 
 
 def dense_seconds(seconds: float) -> float:
     """Return how many of a search's ``seconds`` it waits for the embedder: all but 20 %, or all but 1 s if less."""
-    return seconds - min(seconds * _RESERVED_SHARE, _MOST_RESERVED)
+    return seconds - min(seconds * _RESERVED_SHARE, _MAX_RESERVED)
 
 
 class Answer(msgspec.Struct, frozen=True):

@@ -6,8 +6,8 @@ from typing import TypeVar
 R = TypeVar("R")
 
 
-def first_within(rows: Iterable[R], bytes_of: Callable[[R], int], most_bytes: int) -> list[R]:
-    """Return the first rows that together have at most ``most_bytes`` bytes.
+def first_within(rows: Iterable[R], bytes_of: Callable[[R], int], max_bytes: int) -> list[R]:
+    """Return the first rows that together have at most ``max_bytes`` bytes.
 
     The result always includes the first row: a row above the limit forms a batch of its own. The function reads no row
     after the first one that does not fit.
@@ -15,13 +15,13 @@ def first_within(rows: Iterable[R], bytes_of: Callable[[R], int], most_bytes: in
     Args:
         rows: in order.
         bytes_of: returns the size of a row in bytes.
-        most_bytes: maximum sum of the sizes.
+        max_bytes: maximum sum of the sizes.
     """
     found: list[R] = []
     taken = 0
     for row in rows:
         taken += bytes_of(row)
-        if found and taken > most_bytes:
+        if found and taken > max_bytes:
             break
         found.append(row)
     return found

@@ -59,10 +59,10 @@ class SqliteChangeFeed:
                 self._connection, collection.collection_id, collection.dim, after, removals_after, limit
             )
 
-    def documents(self, row_ids: Sequence[int], most_bytes: int | None = None) -> dict[int, LiveDocument]:
+    def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
         """Return the live ones among the rows; see ``ChangeFeed.documents``."""
         with translated(self._path):
-            return reads.live_documents(self._connection, row_ids, most_bytes)
+            return reads.live_documents(self._connection, row_ids, max_bytes)
 
     def row_ids(self, collection_id: int) -> Keys:
         """Return the row numbers of all documents that have a vector."""

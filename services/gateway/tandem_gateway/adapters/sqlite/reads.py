@@ -98,11 +98,11 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
 
 
 def pending(
-    connection: sqlite3.Connection, after: int, limit: int, most_bytes: int, without: Collection[int]
+    connection: sqlite3.Connection, after: int, limit: int, max_bytes: int, without: Collection[int]
 ) -> PendingBatch:
     """Return pending documents of one collection; see ``DocumentStore.pending``.
 
-    Their texts have at most ``most_bytes`` bytes together, unless the first text alone has more.
+    Their texts have at most ``max_bytes`` bytes together, unless the first text alone has more.
     """
     excluded = ",".join(str(int(number)) for number in without)
     first = connection.execute(
@@ -119,7 +119,7 @@ def pending(
         "WHERE change IS NULL AND row_id > ? AND collection_id = ? ORDER BY row_id LIMIT ?",
         (after, record.collection_id, limit),
     )
-    taken: list[tuple[int, str, int]] = first_within(rows, lambda row: utf8_bytes(row[1]), most_bytes)
+    taken: list[tuple[int, str, int]] = first_within(rows, lambda row: utf8_bytes(row[1]), max_bytes)
     rows.close()
     for row_id, _, sound in taken:
         if not sound:
@@ -201,7 +201,7 @@ def changes(
 
 
 def live_documents(
-    connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
+    connection: sqlite3.Connection, row_ids: Sequence[int], max_bytes: int | None = None
 ) -> dict[int, LiveDocument]:
     """Return the live ones among the rows, by row number; see ``ChangeFeed.documents``."""
     found: dict[int, LiveDocument] = {}
@@ -214,21 +214,21 @@ def live_documents(
             if not row[5]:
                 raise damaged_row(row[0])
             found[row[0]] = LiveDocument(*row[:5])
-            if most_bytes is not None:
+            if max_bytes is not None:
                 taken += utf8_bytes(row[2]) + utf8_bytes(row[3])
-                if taken > most_bytes:
-                    raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
+                if taken > max_bytes:
+                    raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
     return found
 
 
 def findable_documents(
-    connection: sqlite3.Connection, row_ids: Sequence[int], most_bytes: int | None = None
+    connection: sqlite3.Connection, row_ids: Sequence[int], max_bytes: int | None = None
 ) -> dict[int, DocumentView]:
     """Return the rows that keyword search may show, by row number: live rows, and pending rows of new documents.
 
     Raises:
         StorageCorrupt: if a row's checksum is wrong.
-        TooManyBytes: if the texts and metadata take more than ``most_bytes``; reading stops there.
+        TooManyBytes: if the texts and metadata take more than ``max_bytes``; reading stops there.
     """
     found: dict[int, DocumentView] = {}
     taken = 0
@@ -241,10 +241,10 @@ def findable_documents(
             if not sound:
                 raise damaged_row(row_id)
             found[row_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
-            if most_bytes is not None:
+            if max_bytes is not None:
                 taken += utf8_bytes(text) + utf8_bytes(metadata)
-                if taken > most_bytes:
-                    raise TooManyBytes(f"the documents take more than {most_bytes} bytes")
+                if taken > max_bytes:
+                    raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
     return found
 
 

@@ -40,7 +40,7 @@ R = TypeVar("R")
 _BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
 # takes a millisecond.
-_JOBS_BETWEEN_LOOKS = 100
+_JOBS_BETWEEN_CLEANUPS = 100
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -200,7 +200,7 @@ class SqliteStore:
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
-            if self._accepted % _JOBS_BETWEEN_LOOKS == 0:
+            if self._accepted % _JOBS_BETWEEN_CLEANUPS == 0:
                 writes.forget_jobs(connection, 0.0, self._limits.finished_jobs)
             return writes.accept(connection, job_id, collection, documents, now, self._limits)
 

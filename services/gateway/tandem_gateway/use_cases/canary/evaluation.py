@@ -10,7 +10,7 @@ from typing import Literal
 Reason = Literal["errors", "latency", "parity"]
 
 # Differences in p95 up to this one are ignored, in seconds: a ratio of two small times means little.
-_LEAST_DIFFERENCE = 0.01
+_MIN_DIFFERENCE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ def breach(evidence: Evidence, limits: RollbackLimits, samples: int) -> Breach |
         and canary.p95 is not None
         and stable.p95 is not None
         and canary.p95 > limits.p95_ratio * stable.p95
-        and canary.p95 > stable.p95 + _LEAST_DIFFERENCE
+        and canary.p95 > stable.p95 + _MIN_DIFFERENCE
     ):
         return Breach(
             "latency",

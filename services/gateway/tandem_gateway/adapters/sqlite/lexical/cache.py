@@ -101,13 +101,13 @@ class LexicalCache:
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
         self.position = upto
 
-    def remove(self, collection_id: int, rows: Sequence[tuple[int, int | None]], most_chars: int) -> int:
-        """Remove rows until their texts have ``most_chars`` characters, in one transaction. Skip rows not in the file.
+    def remove(self, collection_id: int, rows: Sequence[tuple[int, int | None]], max_chars: int) -> int:
+        """Remove rows until their texts have ``max_chars`` characters, in one transaction. Skip rows not in the file.
 
         Args:
             collection_id: of a collection that is in the file.
             rows: (row number, change), in order of change. Removing a row also advances the collection to its change.
-            most_chars: limit of characters; the method stops at it, but processes at least one row.
+            max_chars: limit of characters; the method stops at it, but processes at least one row.
 
         Returns:
             How many of the rows were processed, from the first on.
@@ -131,7 +131,7 @@ class LexicalCache:
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
                 removed += 1
                 chars += len(text)
-                if chars >= most_chars:
+                if chars >= max_chars:
                     break
             execute(
                 "UPDATE collections SET documents = documents - ?2, removed = removed + ?2, "

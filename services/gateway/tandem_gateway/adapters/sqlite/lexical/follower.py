@@ -115,11 +115,11 @@ class LexicalFollower:
             with translated(self._store_path), read_transaction(self._store):
                 return self._step()
         except CacheUnusable as error:
-            self._begin_anew(error)
+            self._start_over(error)
             return True
 
     def search(
-        self, collection: str, query: str, top_k: int, deadline: float, most_bytes: int | None = None
+        self, collection: str, query: str, top_k: int, deadline: float, max_bytes: int | None = None
     ) -> list[Hit]:
         """Return the hits; see ``LexicalIndex.search``.
 
@@ -128,7 +128,7 @@ class LexicalFollower:
             query: the query's text.
             top_k: maximum number of hits.
             deadline: in seconds of the monotonic clock.
-            most_bytes: maximum size of the hits' texts and metadata.
+            max_bytes: maximum size of the hits' texts and metadata.
 
         Raises:
             TooManyBytes: if the hits take more; reading stops there.
@@ -149,12 +149,12 @@ class LexicalFollower:
                     found = cache.search(
                         record.collection_id, query, top_k + spare, lambda: time.monotonic() >= deadline
                     )
-                    hits = self._hits(found, top_k, most_bytes)
+                    hits = self._hits(found, top_k, max_bytes)
                     if len(hits) == top_k or len(found) < top_k + spare:
                         break
                 return hits
         except CacheUnusable as error:
-            self._begin_anew(error)
+            self._start_over(error)
             raise NotReady("the lexical index was damaged and is rebuilt from the store") from error
 
     def close(self) -> None:
@@ -163,7 +163,7 @@ class LexicalFollower:
             self._current.close()
         self._store.close()
 
-    def _hits(self, found: list[tuple[int, float]], top_k: int, most_bytes: int | None) -> list[Hit]:
+    def _hits(self, found: list[tuple[int, float]], top_k: int, max_bytes: int | None) -> list[Hit]:
         """Return the first ``top_k`` visible hits; read no row after them."""
         hits: list[Hit] = []
         taken = 0
@@ -171,7 +171,7 @@ class LexicalFollower:
         while start < len(found) and len(hits) < top_k:
             page = found[start : start + top_k - len(hits)]
             start += len(page)
-            left = None if most_bytes is None else most_bytes - taken
+            left = None if max_bytes is None else max_bytes - taken
             rows = reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
             taken += sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in rows.values())
             hits += [
@@ -190,10 +190,10 @@ class LexicalFollower:
         last = self._last_row()
         cache = self._cache()
         if cache.position < last:
-            self._tell_of_building(cache.position, last)
+            self._report_building(cache.position, last)
             self._add_page(cache, last)
             return True
-        self._tell_of_the_end(last)
+        self._report_finished(last)
         records = reads.collections(self._store)
         cache.keep_only(record.collection_id for record in records)
         for state in (self._comparisons, self._unmerged_since):
@@ -214,7 +214,7 @@ class LexicalFollower:
             return False
         return self._remove_known(cache, record, _PAGE_REMOVED, _PAGE_CHARS) or self._compare(cache, record, last)
 
-    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, most_chars: int) -> bool:
+    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, max_chars: int) -> bool:
         """Remove rows that have tombstones in the store; return whether there were any."""
         if cache.count(record.collection_id) <= record.live + record.pending:
             return False
@@ -222,7 +222,7 @@ class LexicalFollower:
             self._store, record.collection_id, cache.change(record.collection_id), limit
         )
         if tombstones:
-            cache.remove(record.collection_id, tombstones, most_chars)
+            cache.remove(record.collection_id, tombstones, max_chars)
         return bool(tombstones)
 
     def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
@@ -290,7 +290,7 @@ class LexicalFollower:
         except CacheUnusable as error:
             raise StorageUnavailable(f"{path} cannot be made: {error}") from error
 
-    def _begin_anew(self, reason: CacheUnusable) -> None:
+    def _start_over(self, reason: CacheUnusable) -> None:
         """Delete the index; the next step rebuilds it from the store."""
         log.error("the lexical index is damaged and is rebuilt", extra={"error": str(reason)})
         if self._current is not None:
@@ -300,7 +300,7 @@ class LexicalFollower:
         self._unmerged_since.clear()
         remove(self._path)
 
-    def _tell_of_building(self, position: int, last: int) -> None:
+    def _report_building(self, position: int, last: int) -> None:
         now = time.monotonic()
         if self._began is None:
             if last - position < _WORTH_TELLING:
@@ -311,7 +311,7 @@ class LexicalFollower:
             self._told = now
             log.info("building the lexical index", extra={"row": position, "of": last})
 
-    def _tell_of_the_end(self, last: int) -> None:
+    def _report_finished(self, last: int) -> None:
         if self._began is not None:
             started, first = self._began
             self._began = None

@@ -18,7 +18,7 @@ _ADVICE = "run `python -m tandem_gateway rebuild`"
 _TELL_EVERY = 100_000
 
 
-def verify(data_dir: Path, say: Print) -> bool:
+def verify(data_dir: Path, report: Print) -> bool:
     """Check the keyword index: its structure, and that it has every row of the store up to its position.
 
     Returns:
@@ -29,7 +29,7 @@ def verify(data_dir: Path, say: Print) -> bool:
     """
     path = data_dir / FILE_NAME
     if not path.exists():
-        say("lexical index: there is none yet; the next start builds it from the store")
+        report("lexical index: there is none yet; the next start builds it from the store")
         return True
     store_path = data_dir / STORE_NAME
     store = connect(store_path, writable=False)
@@ -44,21 +44,21 @@ def verify(data_dir: Path, say: Print) -> bool:
                 missing = np.setdiff1d(wanted[wanted <= cache.position], cache.row_ids(record.collection_id))
                 if len(missing):
                     raise CacheUnusable(f"it lacks {len(missing)} rows of collection {record.name}")
-            say(f"lexical index: agrees with the store up to row {cache.position} of {last}")
+            report(f"lexical index: agrees with the store up to row {cache.position} of {last}")
             return True
         finally:
             cache.close()
     except CacheOutdated as error:
-        say(f"lexical index: {error}; the next start rebuilds it")
+        report(f"lexical index: {error}; the next start rebuilds it")
         return True
     except CacheUnusable as error:
-        say(f"lexical index: {error}; {_ADVICE}")
+        report(f"lexical index: {error}; {_ADVICE}")
         return False
     finally:
         store.close()
 
 
-def rebuild(data_dir: Path, say: Print) -> int:
+def rebuild(data_dir: Path, report: Print) -> int:
     """Rebuild the keyword index and return how many documents it holds.
 
     Raises:
@@ -71,7 +71,7 @@ def rebuild(data_dir: Path, say: Print) -> int:
         while follower.step():
             if follower.total >= told + _TELL_EVERY:
                 told = follower.total
-                say(f"lexical index: {told} documents")
+                report(f"lexical index: {told} documents")
         return follower.total
     finally:
         follower.close()

@@ -89,10 +89,15 @@ class CycleExchange:
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Set the callback for a disconnect; see ``Exchange.on_disconnect``."""
-        if callback is not None and self._cycle is not None and self._cycle.disconnected:
+        cycle = self._cycle
+        if callback is not None and cycle is not None and cycle.disconnected:
             callback()
-        else:
-            self._on_gone = callback
+            return
+        self._on_gone = callback
+        if callback is not None and cycle is not None and not cycle.more_body:
+            # A body over 64 KiB pauses reading until the next receive, which does not come here: without reading, the
+            # server does not notice the disconnect.
+            cycle.flow.resume_reading()
 
     def lost(self) -> None:
         """Call the callback: the connection is lost."""

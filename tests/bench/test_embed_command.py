@@ -1,7 +1,6 @@
 """Embedding servers side by side: three shapes, real processes, and the ways in which a server can fail."""
 
 import json
-import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,16 +18,6 @@ STUB = Path(__file__).with_name("stub_embeddings.py")
 SHORT = ("-c", "1,2", "--rounds", "2", "--seconds", "0.05", "--warm-up", "2", "--batch", "3", "--model", "stub")
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(scope="module")
-def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with text enough for all distinct queries."""
-    draw = random.Random(1)
-    words = ["".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(300)]
-    path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"
-    path.write_text("".join(json.dumps({"text": " ".join(draw.choices(words, k=400))}) + "\n" for _ in range(20)))
-    return path
 
 
 @pytest.fixture

@@ -9,6 +9,10 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from gateway_bench.architectures.catalogue import Architecture, Deployment, Service, Site
+
+_URL_READY_SECONDS = 5.0
+
 NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 """Names are also the names of folders and logs."""
 
@@ -56,3 +60,24 @@ def command_line(command: Sequence[str], port: int, data: Path) -> list[str]:
     """
     program, *arguments = (part.replace("{port}", str(port)).replace("{data}", str(data)) for part in command)
     return [os.path.abspath(program) if os.sep in program else program, *arguments]
+
+
+def outside_architecture(server: Outside, ready_seconds: float) -> Architecture:
+    """Return a server that has the client API as an architecture of a comparison.
+
+    Args:
+        server: which.
+        ready_seconds: that a command may take until ``/readyz`` or ``/healthz`` answers 200. A URL gets a few seconds.
+    """
+
+    def deploy(site: Site) -> Deployment:
+        if server.url is not None:
+            return Deployment(server.url, (), probe=True, ready_seconds=_URL_READY_SECONDS)
+        port, data = site.free_port(), site.folder / "data"
+        data.mkdir(parents=True, exist_ok=True)
+        command = tuple(command_line(server.command, port, data))
+        service = Service(server.name, None, command, {"PORT": str(port)}, ())
+        return Deployment(f"http://127.0.0.1:{port}", (service,), probe=True, ready_seconds=ready_seconds)
+
+    described = "a server that runs elsewhere" if server.url is not None else f"started as {shlex.join(server.command)}"
+    return Architecture(server.name, server.name, described, (), deploy, sampled=server.is_sampled)

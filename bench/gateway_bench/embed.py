@@ -28,6 +28,12 @@ from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.queries import make_queries
 
 _TANDEM = "tandem"
+# Word → settings of Tandem's own embedder, besides its port and the folder of its model.
+_OWN = {
+    "tandem": {},
+    "tandem-fp32": {"TANDEM_PRECISION": "fp32"},
+    "tandem-int8": {"TANDEM_PRECISION": "int8"},
+}
 
 
 def parser() -> argparse.ArgumentParser:
@@ -44,8 +50,9 @@ def parser() -> argparse.ArgumentParser:
         "servers",
         nargs="*",
         metavar="NAME[:SHAPE]=URL|COMMAND",
-        help=f"a server, the first being compared with; SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). The word "
-        f"{_TANDEM} alone is Tandem's own embedder, which is also measured if no server is named",
+        help=f"a server, the first being compared with; SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). The words "
+        f"{', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
+        f"(default: {_TANDEM})",
     )
     made.add_argument(
         "-c",
@@ -116,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _measure([made or _own(options) for _, made in named], options)
+        return _measure([made or _own(name, options) for name, made in named], options)
     except (EnvironmentFailed, ValueError, OSError) as error:
         _say(str(error))
         return 1
@@ -127,8 +134,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _read(text: str) -> tuple[str, EmbeddingServer | None]:
     """Return a server and its name; None is Tandem's own."""
-    if text == _TANDEM:
-        return _TANDEM, None
+    if text in _OWN:
+        return text, None
     head, equals, what = text.partition("=")
     if not equals:
         raise ValueError(f"NAME[:SHAPE]=URL or NAME[:SHAPE]=COMMAND was expected, not {text!r}")
@@ -138,7 +145,7 @@ def _read(text: str) -> tuple[str, EmbeddingServer | None]:
     return name, EmbeddingServer(read_outside(name, what), SHAPES[shape or _TANDEM])
 
 
-def _own(options: argparse.Namespace) -> EmbeddingServer:
+def _own(name: str, options: argparse.Namespace) -> EmbeddingServer:
     """Return Tandem's embedder with the prepared model."""
     model_dir = options.model_dir.resolve()
     if not (model_dir / "manifest.json").is_file():
@@ -147,8 +154,8 @@ def _own(options: argparse.Namespace) -> EmbeddingServer:
         python = Path(sys.executable)
     else:
         python = Environments(options.venvs, _say).python("embedder")
-    variables = {"TANDEM_EMBEDDER_PORT": "{port}", "TANDEM_MODEL_DIR": str(model_dir)}
-    return EmbeddingServer(Outside(_TANDEM, None, (str(python), "-m", "tandem_embedder")), SHAPES[_TANDEM], variables)
+    variables = {"TANDEM_EMBEDDER_PORT": "{port}", "TANDEM_MODEL_DIR": str(model_dir), **_OWN[name]}
+    return EmbeddingServer(Outside(name, None, (str(python), "-m", "tandem_embedder")), SHAPES[_TANDEM], variables)
 
 
 def _measure(servers: Sequence[EmbeddingServer], options: argparse.Namespace) -> int:

@@ -66,6 +66,17 @@ def test_three_shapes_as_processes_and_as_a_url(
     assert {line.count("|") for line in said.out.splitlines() if line.startswith("|")} == {9}
 
 
+def test_tandems_own_embedder_serves_the_precision_that_its_name_says(
+    model_dir: Path, served_precision: str, corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = ["--corpus", str(corpus), "--model-dir", str(model_dir), *SHORT[:-2], "--rounds", "1", "--json", "-"]
+    assert embed.main(["tandem-fp32", "tandem", *arguments]) == 0
+    servers = json.loads(capsys.readouterr().out)["servers"]
+    assert [server["name"] for server in servers] == ["tandem-fp32", "tandem"]
+    assert servers[1]["cosine"] > 0.95
+    assert (servers[1]["cosine"] < 0.99999) is (served_precision == "int8")
+
+
 def test_tandems_own_embedder_is_measured_without_servers(
     model_dir: Path, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

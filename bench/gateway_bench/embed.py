@@ -159,6 +159,8 @@ def _own(name: str, options: argparse.Namespace) -> EmbeddingServer:
 
 
 def _measure(servers: Sequence[EmbeddingServer], options: argparse.Namespace) -> int:
+    if options.json not in (None, "-"):  # a wrong path must not lose the figures at the end
+        Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
     documents = corpus.read_jsonl(options.corpus) if options.corpus is not None else corpus.standard_library()
     if len(documents) < options.batch:

@@ -1,6 +1,7 @@
 """Embedding servers side by side: three shapes, real processes, and the ways in which a server can fail."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -34,6 +35,10 @@ def stub_url() -> Iterator[str]:
 
 def stub(shape: str, fault: str = "") -> str:
     return f"{sys.executable} {STUB} {shape} {{port}} {fault}"
+
+
+def children(pid: int) -> list[psutil.Process]:
+    return list(psutil.Process(pid).children(recursive=True))
 
 
 def test_three_shapes_as_processes_and_as_a_url(
@@ -126,6 +131,25 @@ def test_a_server_that_fails_is_said_in_one_line_and_the_others_are_measured(
     assert not [p for p in left if str(STUB) in " ".join(p.cmdline())]
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_writes_its_measurements_and_leaves_no_process(
+    number: signal.Signals, corpus: Path, tmp_path: Path
+) -> None:
+    target = tmp_path / "embed.json"
+    arguments = ["a=" + stub("tandem"), "b=" + stub("tandem", "loading"), *SHORT, "--corpus", corpus, "--json", target]
+    with (tmp_path / "err").open("w+") as said:
+        run = subprocess.Popen([sys.executable, "-m", "gateway_bench.embed", *arguments], stderr=said)
+        # The second server is never ready, so the run waits there with all loads of the first one done.
+        wait_until(lambda: "loading" in " ".join(" ".join(p.cmdline()) for p in children(run.pid)), "the second server")
+        left = children(run.pid)
+        run.send_signal(number)
+        assert run.wait(30) == 130
+        said.seek(0)
+        assert "gateway_bench: interrupted; no process is left" in said.read()
+    assert len(json.loads(target.read_text())["loads"]) == 4
+    assert not any(p.is_running() and p.status() != psutil.STATUS_ZOMBIE for p in left)
+
+
 @pytest.mark.parametrize(
     ("servers", "reason"),
     [
@@ -154,4 +178,9 @@ def test_a_missing_model_and_a_missing_corpus_are_said_in_one_line(
     assert embed.main(["a=http://127.0.0.1:1", "--corpus", str(tmp_path / "none")]) == 1
     said = capsys.readouterr().err
     assert "No such file" in said
+    assert said.count("\n") == 1
+    (tmp_path / "file").touch()
+    assert embed.main(["a=http://127.0.0.1:1", "--json", str(tmp_path / "file" / "embed.json")]) == 1
+    said = capsys.readouterr().err
+    assert "file" in said
     assert said.count("\n") == 1

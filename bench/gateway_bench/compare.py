@@ -6,16 +6,19 @@ measured, 2 a wrong argument, 130 interrupted; what was measured by then is writ
 
 import argparse
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
+
 from gateway_bench import corpus, queries
-from gateway_bench.architectures.catalogue import ARCHITECTURES, Architecture
+from gateway_bench.architectures.catalogue import ARCHITECTURES, READY_SECONDS, Architecture
 from gateway_bench.architectures.environments import REPOSITORY, EnvironmentFailed, Environments
+from gateway_bench.architectures.models import fetched_model, prepared_model
+from gateway_bench.architectures.outside import Outside, outside_architecture, read_outside
 from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_rounds
 from gateway_bench.machine import commit_of, this_machine
@@ -24,7 +27,6 @@ from gateway_bench.results import FORMAT, Results, Subject, Workload, write_resu
 
 RESULTS_NAME = "results.json"
 
-_PREPARE_SECONDS = 1800.0
 _QUICK_DOCUMENTS = 200
 
 
@@ -40,10 +42,27 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument(
         "--architectures",
-        type=several(_key),
+        type=_keys,
         default=list(ARCHITECTURES),
         metavar="KEY[,KEY...]",
-        help=f"which, of {','.join(ARCHITECTURES)} (default: all)",
+        help=f"which, of {','.join(ARCHITECTURES)} (default: all); none leaves those of --also",
+    )
+    made.add_argument(
+        "--also",
+        type=_outside,
+        action="append",
+        default=[],
+        metavar="NAME=URL|COMMAND",
+        help="also measure a server that has the client API; again for another. A command gets a port by {port} or the "
+        "variable PORT, and a folder by {data}; /readyz or /healthz says when it is ready. A URL must hold no "
+        "documents and gets the corpus; its memory and CPU time stay unknown",
+    )
+    made.add_argument(
+        "--ready-seconds",
+        type=positive,
+        default=READY_SECONDS,
+        metavar="S",
+        help="a command of --also must be ready within this time; raise it for a slow start (default: %(default)g)",
     )
     made.add_argument("--rounds", type=positive_whole, help="repeats, interleaved; medians are shown (default: 3)")
     length = made.add_mutually_exclusive_group()
@@ -93,7 +112,13 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
-    options = _with_defaults(parser().parse_args(arguments))
+    command = parser()
+    options = _with_defaults(command.parse_args(arguments))
+    names = [*options.architectures, *(server.name for server in options.also)]
+    if repeated := [name for name in names if names.count(name) > 1]:
+        command.error(f"two of the servers are named {repeated[0]!r}")
+    if not names:
+        command.error("--architectures none leaves nothing to measure without --also")
     _interrupt_once()
     try:
         return _compare(options)
@@ -114,10 +139,24 @@ def _with_defaults(options: argparse.Namespace) -> argparse.Namespace:
     return options
 
 
+def _keys(text: str) -> list[str]:
+    return [] if text == "none" else several(_key)(text)
+
+
 def _key(text: str) -> str:
     if text not in ARCHITECTURES:
         raise argparse.ArgumentTypeError(f"{text!r} is none of {', '.join(ARCHITECTURES)}")
     return text
+
+
+def _outside(text: str) -> Outside:
+    name, _, what = text.partition("=")
+    try:
+        if name in ARCHITECTURES:
+            raise ValueError(f"{name!r} is the name of an architecture")
+        return read_outside(name, what)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _interrupt_once() -> None:
@@ -142,15 +181,18 @@ def _compare(options: argparse.Namespace) -> int:
     texts = queries.make_queries(documents)
     given = {"monolith": options.python_a.absolute()} if options.python_a is not None else {}
     environments = Environments(options.venvs, _say, given)
-    chosen = [ARCHITECTURES[key] for key in options.architectures]
+    others = [outside_architecture(server, options.ready_seconds) for server in options.also]
+    chosen = [*(ARCHITECTURES[key] for key in options.architectures), *others]
     tested = _prepare_environments(chosen, environments)
     usable = [architecture for architecture in chosen if tested[architecture.key].failure is None]
     if not usable:
         raise EnvironmentFailed("no architecture can be run: " + "; ".join(str(t.failure) for t in tested.values()))
-    model_dir = _prepared_model(options.model_dir, environments)
+    model_dir = options.model_dir
+    if any(architecture.environments for architecture in usable):
+        model_dir = prepared_model(model_dir, environments, _say)
     model_a = options.model_a
     if model_a is None and any(architecture.needs_torch for architecture in usable):
-        model_a = _fetched_model(environments)
+        model_a = fetched_model(environments)
     bench = Bench(
         options.work.resolve(),
         REPOSITORY / "bench",
@@ -178,10 +220,7 @@ def _compare(options: argparse.Namespace) -> int:
     path = options.out / RESULTS_NAME
 
     def results() -> Results:
-        failed = [
-            Subject(t.key, t.title, t.description, t.versions, findings.failures.get(t.key, t.failure), t.skipped)
-            for t in tested.values()
-        ]
+        failed = [msgspec.structs.replace(t, failure=findings.failures.get(t.key, t.failure)) for t in tested.values()]
         return Results(
             FORMAT, date, commit, this_machine(), workload, findings.ceilings, failed, findings.starts, findings.loads
         )
@@ -221,35 +260,15 @@ def _prepare_environments(chosen: Sequence[Architecture], environments: Environm
             failure = str(error)
             _say(f"{architecture.title} is skipped: its environment cannot be made: {failure}")
         tested[architecture.key] = Subject(
-            architecture.key, architecture.title, architecture.description, versions, failure, failure is not None
+            architecture.key,
+            architecture.title,
+            architecture.description,
+            versions,
+            failure,
+            failure is not None,
+            architecture.sampled,
         )
     return tested
-
-
-def _prepared_model(folder: Path, environments: Environments) -> Path:
-    if not (folder / "manifest.json").is_file():
-        _say(f"{folder} holds no prepared model: preparing it")
-        python = environments.preparing_python()
-        _checked([str(python), "-m", "tandem_embedder.prepare", "--out", str(folder)])
-    return folder
-
-
-def _fetched_model(environments: Environments) -> Path:
-    python = environments.preparing_python()
-    said = _checked([str(python), "-m", "gateway_bench.architectures.fetch_model"])
-    return Path(said.strip().splitlines()[-1])
-
-
-def _checked(command: list[str]) -> str:
-    try:
-        done = subprocess.run(
-            command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, check=True, timeout=_PREPARE_SECONDS
-        )
-    except subprocess.CalledProcessError as error:
-        raise EnvironmentFailed(f"{' '.join(command[1:])} failed with status {error.returncode}") from error
-    except subprocess.TimeoutExpired as error:
-        raise EnvironmentFailed(f"{' '.join(command[1:])} took over {_PREPARE_SECONDS:g} s") from error
-    return done.stdout
 
 
 def _say(line: str) -> None:

@@ -119,7 +119,8 @@ def _measure(
             bench.report(f"  ready after {running.cold_start_seconds:.2f} s")
             try:
                 rate, answer = _fill(bench, running, protocol)
-                findings.starts.append(Start(architecture.key, number, running.cold_start_seconds, rate))
+                cold_start = running.cold_start_seconds if architecture.sampled else None
+                findings.starts.append(Start(architecture.key, number, cold_start, rate))
                 for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
                     findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
             except (ApiError, Unreachable):
@@ -138,7 +139,15 @@ def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | N
         else:
             rate = len(protocol.documents) / api.ingest(protocol.documents)
             bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
+        if not running.pids:  # only a server that ran before can hold other documents
+            _check_count(api, 0 if protocol.empty else len({document.id for document in protocol.documents}))
         return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
+
+
+def _check_count(api: Api, expected: int) -> None:
+    count = api.document_count()
+    if count != expected:
+        raise ApiError(f"{api.url} holds {count} documents, and {expected} are to be searched: empty it first")
 
 
 def _load(

@@ -26,7 +26,8 @@ class Start(msgspec.Struct, frozen=True):
 
     architecture: str
     round: int
-    cold_start_seconds: float
+    cold_start_seconds: float | None
+    """None for a server that ran already."""
     ingest_docs_per_second: float | None
     """None if nothing was ingested."""
 
@@ -42,6 +43,8 @@ class Subject(msgspec.Struct, frozen=True):
     """Why there is nothing, or not all, of it."""
     skipped: bool = False
     """It was left out, for the reason in ``failure``."""
+    sampled: bool = True
+    """False for a server that was only called: its memory and CPU time are unknown."""
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -93,6 +93,20 @@ def test_a_failed_architecture_is_in_the_table_with_its_reason_and_breaks_no_col
     assert {line.count("|") for line in rows} == {11}
 
 
+def test_of_a_server_that_was_only_called_memory_cpu_and_start_are_unknown_and_not_zero() -> None:
+    results = made()
+    loads = [msgspec.structs.replace(load, usage={}) if load.architecture != "A" else load for load in results.loads]
+    starts = [*results.starts, Start("C-int8", 1, None, 40.0)]
+    subjects = [msgspec.structs.replace(subject, sampled=subject.key != "C-int8") for subject in results.architectures]
+    results = msgspec.structs.replace(results, loads=loads, starts=starts, architectures=subjects)
+    rows = aggregate(results)
+    assert (rows[1].rss_ratio, rows[1].cold_start, rows[1].ingest) == (None, None, 40.0)
+    table = tables.comparison(results, rows)
+    assert "| C. Tandem | 540 (10.0 ×) | 16.7 | 33.3 (0.10 ×) | 40.0 | – | – | – | – | 40 |" in table
+    assert "Called by URL, so without memory, CPU time and cold start: C. Tandem." in table
+    assert "| C. Tandem | 540 (16, 33), – | 1, – | 2, – | 19, – |" in tables.projection(results, rows, 100.0)
+
+
 def test_a_result_near_the_ceiling_is_marked() -> None:
     results = made()
     table = tables.comparison(results, aggregate(results))

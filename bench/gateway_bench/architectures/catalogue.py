@@ -8,13 +8,17 @@ from pathlib import Path
 EnvironmentName = str
 """A virtual environment: ``monolith``, ``one-process``, ``embedder`` or ``gateway``."""
 
+READY_SECONDS = 120.0
+"""Time from the first start until all processes must be ready."""
+
 
 @dataclass(frozen=True)
 class Service:
     """One process of an architecture."""
 
     name: str
-    environment: EnvironmentName
+    environment: EnvironmentName | None
+    """None: a program that brings its own; it is the first of ``arguments``."""
     arguments: tuple[str, ...]
     """Of the interpreter."""
     variables: Mapping[str, str]
@@ -41,6 +45,10 @@ class Deployment:
 
     url: str
     services: tuple[Service, ...]
+    """Empty for a server that runs already."""
+    probe: bool = False
+    """Also wait until ``/readyz`` of the URL answers 200, or ``/healthz`` where there is no ``/readyz``."""
+    ready_seconds: float = READY_SECONDS
 
 
 @dataclass(frozen=True)
@@ -53,6 +61,8 @@ class Architecture:
     environments: tuple[EnvironmentName, ...]
     deploy: Callable[[Site], Deployment] = field(repr=False)
     needs_torch: bool = False
+    sampled: bool = True
+    """Whether its processes run here, so that their memory and CPU time can be measured."""
 
 
 def _monolith(site: Site) -> Deployment:

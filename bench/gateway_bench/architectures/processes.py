@@ -65,15 +65,18 @@ class Process:
     def __enter__(self) -> Self:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
         with self._log.open("wb") as log:
-            self.process = subprocess.Popen(
-                self._command,
-                env={**inherited, **self._variables},
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            try:
+                self.process = subprocess.Popen(
+                    self._command,
+                    env={**inherited, **self._variables},
+                    cwd=self._folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ProcessFailed(f"the {self._name} cannot be started: {error}") from error
         try:
             self._wait_ready()
         except BaseException:
@@ -97,15 +100,26 @@ class Process:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
 
+    def check(self) -> None:
+        """Notice that it has ended.
+
+        Raises:
+            ProcessFailed: with the end of its log.
+        """
+        if self.process.poll() is not None:
+            raise ProcessFailed(f"the {self._name} ended with status {self.process.returncode}: {self._said()}")
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        return client.get(self._ready_url).status_code == 200
+
     def _wait_ready(self) -> None:
         until = time.monotonic() + self._ready_seconds
         with httpx.Client(trust_env=False, timeout=2.0) as client:
             while True:
                 with contextlib.suppress(httpx.TransportError):
-                    if client.get(self._ready_url).status_code == 200:
+                    if self._is_ready(client):
                         return
-                if self.process.poll() is not None:
-                    raise ProcessFailed(f"the {self._name} ended with status {self.process.returncode}: {self._said()}")
+                self.check()
                 if time.monotonic() > until:
                     raise ProcessFailed(
                         f"the {self._name} is not ready after {self._ready_seconds:g} s: {self._said()}"
@@ -113,4 +127,6 @@ class Process:
                 time.sleep(_POLL_SECONDS)
 
     def _said(self) -> str:
-        return self._log.read_text(errors="replace")[-_REASON_CHARS:].strip() or "it said nothing"
+        # The last line alone: that of a traceback is the reason.
+        lines = self._log.read_text(errors="replace").strip().splitlines()
+        return lines[-1][:_REASON_CHARS] if lines else "it said nothing"

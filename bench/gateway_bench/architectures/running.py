@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -13,7 +13,6 @@ from typing import Self
 from gateway_bench.api import Api
 from gateway_bench.architectures.catalogue import Deployment, Service
 
-_READY_SECONDS = 120.0
 _STOP_SECONDS = 20.0
 _POLL_SECONDS = 0.02
 _REASON_CHARS = 400
@@ -55,12 +54,13 @@ class Running:
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
-        pythons = {service.name: self._python(service.environment) for service in self._deployment.services}
+        # Before the clock starts: an environment may have to be made.
+        programs = {service.name: self._program(service) for service in self._deployment.services}
         started = time.monotonic()
         try:
             for service in self._deployment.services:
-                self._start(service, pythons[service.name])
-            self._wait_ready(started + _READY_SECONDS)
+                self._start(service, programs[service.name])
+            self._wait_ready(started + self._deployment.ready_seconds)
             self.cold_start_seconds = time.monotonic() - started
         except BaseException:
             self.stop()
@@ -99,22 +99,27 @@ class Running:
                 process.wait()
         self._processes.clear()
 
-    def _start(self, service: Service, python: Path) -> None:
-        inherited = {
-            name: value for name, value in os.environ.items() if not name.startswith(("TANDEM_", "PYTHONPATH"))
-        }
+    def _program(self, service: Service) -> list[str]:
+        return [] if service.environment is None else [str(self._python(service.environment))]
+
+    def _start(self, service: Service, program: Sequence[str]) -> None:
+        left_out = ("TANDEM_",) if service.environment is None else ("TANDEM_", "PYTHONPATH")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(left_out)}
         if service.environment == "monolith":
             inherited["PYTHONPATH"] = str(self._source)
         with self._log(service.name).open("wb") as log:
-            self._processes[service.name] = subprocess.Popen(
-                [str(python), *service.arguments],
-                env={**inherited, **service.variables},
-                cwd=self._folder,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-            )
+            try:
+                self._processes[service.name] = subprocess.Popen(
+                    [*program, *service.arguments],
+                    env={**inherited, **service.variables},
+                    cwd=self._folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise ArchitectureFailed(f"the {service.name} cannot be started: {error}") from error
 
     def _wait_ready(self, until: float) -> None:
         with Api(self.url) as api:
@@ -124,10 +129,24 @@ class Running:
                         self.check()
                         if time.monotonic() > until:
                             raise ArchitectureFailed(
-                                f"the {service.name} is not ready after {_READY_SECONDS:g} s (status {status}): "
-                                f"{self._last_words(service.name)}"
+                                f"the {service.name} is not ready after {self._deployment.ready_seconds:g} s "
+                                f"(status {status}): {self._last_words(service.name)}"
                             )
                         time.sleep(_POLL_SECONDS)
+            while self._deployment.probe and (status := self._probed(api)) != 200:
+                self.check()
+                if time.monotonic() > until:
+                    said = "".join(f": {self._last_words(name)}" for name in self._processes)
+                    raise ArchitectureFailed(
+                        f"{self.url} is not ready after {self._deployment.ready_seconds:g} s "
+                        f"(/readyz or /healthz: {f'status {status}' if status else 'no answer'}){said}"
+                    )
+                time.sleep(_POLL_SECONDS)
+
+    def _probed(self, api: Api) -> int:
+        """Return the status of ``/readyz``, or of ``/healthz`` on a server that has no ``/readyz``."""
+        status = api.status_of(f"{self.url}/readyz")
+        return status if status not in (404, 405) else api.status_of(f"{self.url}/healthz")
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"

@@ -22,6 +22,9 @@ _EMPTY = (b'{"results":[]', b'{"results": []')
 Progress = Callable[[int, float], None]
 """Called now and then with the requests that are done, and the seconds since the start."""
 
+Check = Callable[[bytes], str | None]
+"""Given the body of an answer with status 200, returns what is wrong with it; its time is not that of the answer."""
+
 
 class Unreachable(Exception):
     """The target takes no connection."""
@@ -52,7 +55,7 @@ class Plan:
 
 
 def run_load(
-    target: Target, requests: Iterator[bytes], plan: Plan, progress: Progress | None = None
+    target: Target, requests: Iterator[bytes], plan: Plan, progress: Progress | None = None, check: Check | None = None
 ) -> tuple[Timings, Summary]:
     """Load a target in an event loop of its own, and return the record and its figures.
 
@@ -61,11 +64,12 @@ def run_load(
         requests: whole requests; must not end.
         plan: how.
         progress: is told.
+        check: looks at every answer; None lets every body pass.
 
     Raises:
         Unreachable: if no connection can be made at the start; what fails later is recorded.
     """
-    return uvloop.run(_Driver(target, requests, plan, progress).run())
+    return uvloop.run(_Driver(target, requests, plan, progress, check).run())
 
 
 class _Slot:
@@ -79,11 +83,19 @@ class _Slot:
 
 
 class _Driver:
-    def __init__(self, target: Target, requests: Iterator[bytes], plan: Plan, progress: Progress | None) -> None:
+    def __init__(
+        self,
+        target: Target,
+        requests: Iterator[bytes],
+        plan: Plan,
+        progress: Progress | None,
+        check: Check | None,
+    ) -> None:
         self._target = target
         self._requests = requests
         self._plan = plan
         self._progress = progress
+        self._check = check
         self._timings = Timings()
         self._slots = [_Slot() for _ in range(plan.connections)]
         self._idle: list[_Slot] = []
@@ -193,11 +205,12 @@ class _Driver:
         if not slot.busy:
             connection.close()  # an answer to nothing
             return
+        now = time.perf_counter()
         if status == 200:
             self._timings.empty += body.startswith(_EMPTY)
-            self._record(slot, None)
+            self._record(slot, self._check(body) if self._check is not None else None, now)
         else:
-            self._record(slot, f"HTTP {status}")
+            self._record(slot, f"HTTP {status}", now)
         self._next(slot)
 
     def _lost(self, connection: Connection, reason: str) -> None:
@@ -209,8 +222,8 @@ class _Driver:
             self._record(slot, reason)
             self._next(slot)
 
-    def _record(self, slot: _Slot, kind: str | None) -> None:
-        now = time.perf_counter()
+    def _record(self, slot: _Slot, kind: str | None, now: float | None = None) -> None:
+        now = time.perf_counter() if now is None else now
         self._timings.add(slot.due - self._start, slot.sent - self._start, now - self._start, kind)
 
     async def _watch(self) -> None:

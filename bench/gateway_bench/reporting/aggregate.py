@@ -79,7 +79,7 @@ def aggregate(results: Results) -> list[ArchitectureRow]:
         rows.append(
             ArchitectureRow(
                 subject=subject,
-                cold_start=_median([start.cold_start_seconds for start in starts]),
+                cold_start=_median([s.cold_start_seconds for s in starts if s.cold_start_seconds is not None]),
                 ingest=_median(rates),
                 loads={
                     concurrency: _load_row([load for load in own if load.concurrency == concurrency], baseline)
@@ -87,7 +87,7 @@ def aggregate(results: Results) -> list[ArchitectureRow]:
                 },
                 rss={name: _worst_of(results, subject.key, name, "rss_peak") for name in names},
                 pss={name: _worst_of(results, subject.key, name, "pss_peak") for name in names},
-                rss_ratio=_median(ratios) if subject.key != BASELINE else None,
+                rss_ratio=_median(ratios) if names and subject.key != BASELINE else None,
             )
         )
     return rows

@@ -71,6 +71,7 @@ def _throughput(axes: Any, rows: Sequence[ArchitectureRow], results: Results, co
 
 
 def _memory(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colours: dict[str, int]) -> None:
+    rows = [row for row in rows if row.rss]  # the memory of a server that was only called is unknown
     for place, row in enumerate(rows):
         for offset, figures, alpha in ((-0.2, row.rss, 1.0), (0.2, row.pss, 0.55)):
             bottom = 0.0

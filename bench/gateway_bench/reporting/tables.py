@@ -33,7 +33,7 @@ def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
             lines.append(f"| {row.subject.title} | {_reason(row)} | | | | | | | | |")
             continue
         parts = " + ".join(f"{value:.0f}" for value in row.rss.values()) if len(row.rss) > 1 else ""
-        rss = f"{row.total_rss:.0f}{_ratio(row.rss_ratio)}{f' = {parts}' if parts else ''}"
+        rss = f"{row.total_rss:.0f}{_ratio(row.rss_ratio)}{f' = {parts}' if parts else ''}" if row.rss else "–"
         cells = [
             row.subject.title + _note(row),
             f"{load.rps:.0f}{_ratio(load.rps_ratio)}",
@@ -41,8 +41,8 @@ def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
             f"{_number(load.p95)}{_ratio(load.p95_ratio)}",
             _number(load.p99),
             rss,
-            f"{row.total_pss:.0f}",
-            f"{sum(load.cpu_ms.values()):.2f}",
+            f"{row.total_pss:.0f}" if row.pss else "–",
+            f"{sum(load.cpu_ms.values()):.2f}" if load.cpu_ms else "–",
             _number(row.cold_start, 2),
             _number(row.ingest, 0),
         ]
@@ -110,8 +110,8 @@ def projection(results: Results, rows: Sequence[ArchitectureRow], p95_target: fl
         cells = []
         for target in TARGETS_RPS:
             copies = whole_copies(target, point, row.total_rss)
-            cells.append(f"{copies.replicas}, {_memory(copies.memory_mib)}")
-        one = f"{point.rps:.0f} ({point.concurrency}, {point.p95:.0f}), {row.total_rss:.0f}"
+            cells.append(f"{copies.replicas}, {_memory(copies.memory_mib) if row.rss else '–'}")
+        one = f"{point.rps:.0f} ({point.concurrency}, {point.p95:.0f}), {f'{row.total_rss:.0f}' if row.rss else '–'}"
         lines.append(f"| {row.subject.title} | {one} | {' | '.join(cells)} |")
     split = [row for row in rows if _is_split(row) and points[row.subject.key] is not None]
     if split:
@@ -170,6 +170,9 @@ def _remarks(results: Results, rows: Sequence[ArchitectureRow]) -> list[str]:
         said += " In brackets: against A, the median of the rounds' ratios."
     if (results.workload.seconds or _MIN_SECONDS) < _MIN_SECONDS:
         said = f"**A quick run, {results.workload.seconds:g} s a load: it shows that this works, and no more.** {said}"
+    called = [row.subject.title for row in rows if not row.subject.sampled]
+    if called:
+        said += f" Called by URL, so without memory, CPU time and cold start: {', '.join(called)}."
     warnings = [warning for row in rows for load in row.loads.values() for warning in _warnings(row, load, results)]
     return [said, "", *(f"- {warning}" for warning in warnings)]
 

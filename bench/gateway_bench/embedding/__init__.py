@@ -1,0 +1,1 @@
+"""Embedding servers, measured and compared: ``python -m gateway_bench.embed``."""

@@ -1,0 +1,147 @@
+"""One embedding server while it is measured: called by its URL, and started and ended if it is a command."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from gateway_bench.architectures.outside import Outside, command_line
+from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
+from gateway_bench.embedding.shapes import Shape, Vectors, WrongAnswer
+from tandem_contract.embed import Kind
+
+_ANSWER_SECONDS = 60.0
+# With these a server that listens says that it has no such route, or does not understand the request.
+_WRONG_SHAPE = frozenset({400, 404, 405, 415, 422})
+
+
+@dataclass(frozen=True)
+class EmbeddingServer:
+    """A server to measure."""
+
+    outside: Outside
+    shape: Shape
+    variables: Mapping[str, str] = field(default_factory=dict)
+    """Of the environment of a command; ``{port}`` is replaced in them."""
+
+    @property
+    def name(self) -> str:
+        """The name in the table."""
+        return self.outside.name
+
+
+class Serving:
+    """A server that answers."""
+
+    def __init__(self, server: EmbeddingServer, url: str, model: str, process: Process | None) -> None:
+        self.server = server
+        self.url = url
+        self._model = model
+        self._process = process
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Name → process id; nothing for a URL."""
+        return {} if self._process is None else {self.server.name: self._process.process.pid}
+
+    def check(self) -> None:
+        """Notice that the process has ended.
+
+        Raises:
+            ProcessFailed: with the end of its log.
+        """
+        if self._process is not None:
+            self._process.check()
+
+    def body(self, texts: Sequence[str], kind: Kind) -> bytes:
+        """Return the body of a request."""
+        return self.server.shape.encode(texts, kind, self._model)
+
+    def embed(self, texts: Sequence[str], kind: Kind) -> Vectors:
+        """Return the vectors of texts, ``(n, dim)``.
+
+        Raises:
+            ProcessFailed: if the server does not answer with 200.
+            WrongAnswer: if the answer is no embedding of the texts.
+        """
+        with httpx.Client(trust_env=False, timeout=_ANSWER_SECONDS) as client:
+            try:
+                response = _post(client, self.url + self.server.shape.path, self.body(texts, kind))
+            except httpx.TransportError as error:
+                self.check()
+                raise ProcessFailed(f"{self.url} does not answer: {error or type(error).__name__}") from error
+        if response.status_code != 200:
+            raise ProcessFailed(f"POST {self.server.shape.path} {_status(response)}")
+        return self.server.shape.vectors(response.content, len(texts))
+
+
+class _EmbeddingProcess(Process):
+    """Is ready once it answers an embedding."""
+
+    def __init__(
+        self,
+        server: EmbeddingServer,
+        command: Sequence[str],
+        folder: Path,
+        variables: Mapping[str, str],
+        url: str,
+        body: bytes,
+        ready_seconds: float,
+    ) -> None:
+        super().__init__("command", command, folder, variables, url + server.shape.path, ready_seconds)
+        self._shape = server.shape
+        self._url = url + server.shape.path
+        self._body = body
+
+    def _is_ready(self, client: httpx.Client) -> bool:
+        response = _post(client, self._url, self._body)
+        if response.status_code in _WRONG_SHAPE:
+            raise WrongAnswer(f"POST {self._shape.path} {_status(response)}: is {self._shape.name} its shape?")
+        if response.status_code != 200:
+            return False
+        self._shape.vectors(response.content, 1)
+        return True
+
+
+@contextmanager
+def serving(server: EmbeddingServer, model: str, folder: Path, ready_seconds: float) -> Iterator[Serving]:
+    """Yield the server once it answers; a command is ended afterwards.
+
+    Args:
+        server: which.
+        model: name that the shape ``openai`` sends.
+        folder: in which a command runs, and which gets its log.
+        ready_seconds: that a command may take until it answers an embedding.
+
+    Raises:
+        ProcessFailed: if a command ends or is not ready in time.
+        WrongAnswer: if the server answers in another shape.
+    """
+    if server.outside.url is not None:
+        yield Serving(server, server.outside.url, model, None)
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    variables = {name: value.replace("{port}", str(port)) for name, value in server.variables.items()}
+    process = _EmbeddingProcess(
+        server,
+        command_line(server.outside.command, port, folder),
+        folder,
+        {"PORT": str(port), **variables},
+        url,
+        server.shape.encode(["ready?"], "query", model),
+        ready_seconds,
+    )
+    with process:
+        yield Serving(server, url, model, process)
+
+
+def _post(client: httpx.Client, url: str, body: bytes) -> httpx.Response:
+    return client.post(url, content=body, headers={"content-type": "application/json", "accept": "application/json"})
+
+
+def _status(response: httpx.Response) -> str:
+    return f"answered {response.status_code}: {' '.join(response.text.split())[:200]}"

@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -58,6 +59,7 @@ def queries() -> list[str]:
     return [alert["expr"] for alert in alerts()] + shown + adapter
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_configuration_and_the_alerts() -> None:
     promtool = tool("promtool")
     run([promtool, "check", "config", MONITORING / "prometheus.yml"])

@@ -102,6 +102,7 @@ def test_a_body_in_slices_is_the_whole_body(body: bytes, block: int) -> None:
     assert found == expected
 
 
+@pytest.mark.slow
 @bounded
 @given(
     before=st.sampled_from([b'{"query":"', b'{"', b'{"query":"\\ud800","x":["', b'{"query":', b'{"query":"x","a":']),

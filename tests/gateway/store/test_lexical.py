@@ -256,6 +256,7 @@ def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_pa
     second.close()
 
 
+@pytest.mark.slow
 def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStore, tmp_path: Path):
     texts = {f"d{number}": f"{'zebra' if number % 3 else 'tea'} number {number}" for number in range(200)}
     fill(store, texts)

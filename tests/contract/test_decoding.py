@@ -207,6 +207,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(["documents", "collection", "query", "top_k", "texts", "x"]), json_values),
     st.integers(0, 300),

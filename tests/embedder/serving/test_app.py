@@ -16,11 +16,11 @@ from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 
 
 @dataclass
-class Bench:
+class AppFixture:
     """An application, its client, and what is behind it."""
 
     client: httpx.AsyncClient
@@ -37,7 +37,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
+async def fixture(settings: Settings | None = None) -> AsyncIterator[AppFixture]:
     loading: Future[LoadedModel] = Future()
     settings = settings or Settings(workers=1, max_body_bytes=1000)
     service = Service(settings, MANIFEST, loading)
@@ -49,7 +49,7 @@ async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
         transport=transport, base_url="http://localhost", headers={"content-type": "application/json"}
     ) as client:
         try:
-            yield Bench(client, service, starting, loading, model, tokenizer)
+            yield AppFixture(client, service, starting, loading, model, tokenizer)
         finally:
             model.gate.set()
             await service.stop()
@@ -60,7 +60,7 @@ def code_of(response: httpx.Response) -> tuple[int, str]:
 
 
 async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
-    async with bench() as b:
+    async with fixture() as b:
         assert (await b.client.get("/livez")).status_code == 200
         unready = await b.client.get("/readyz")
         assert code_of(unready) == (503, "not_ready")
@@ -74,7 +74,7 @@ async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
 
 
 async def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
-    async with bench() as b:
+    async with fixture() as b:
         assert "build_info" not in (await b.client.get("/metrics")).text
         await b.become_ready(precision="fp32")
         fingerprint = MANIFEST.variants["fp32"].fingerprint
@@ -90,7 +90,7 @@ async def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
     "error", [PreparedModelError("a file is missing"), MemoryError("no room"), RuntimeError("odd")]
 )
 async def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exception):
-    async with bench() as b:
+    async with fixture() as b:
         b.loading.set_exception(error)
         await b.starting
         unready = await b.client.get("/readyz")
@@ -100,7 +100,7 @@ async def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exc
 
 
 async def test_a_dead_worker_ends_readiness_and_liveness():
-    async with bench() as b:
+    async with fixture() as b:
         await b.become_ready()
         b.model.errors.append(SystemExit("pulled the plug"))
         for _ in range(2):
@@ -113,7 +113,7 @@ async def test_a_dead_worker_ends_readiness_and_liveness():
 
 
 async def test_a_model_error_is_a_500_and_the_next_request_works(caplog: pytest.LogCaptureFixture):
-    async with bench() as b:
+    async with fixture() as b:
         await b.become_ready()
         b.model.errors.append(ValueError("a secret of the model"))
         failed = await b.client.post("/embed", json={"texts": ["a"]})
@@ -125,7 +125,7 @@ async def test_a_model_error_is_a_500_and_the_next_request_works(caplog: pytest.
 
 async def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
-        async with bench() as b:
+        async with fixture() as b:
             await b.become_ready()
             b.tokenizer.tokenize = lambda texts: 1 / 0  # type: ignore[method-assign,assignment,return-value]
             failed = await b.client.post("/embed", json={"texts": ["a"]}, headers={"x-request-id": "r-1"})
@@ -136,13 +136,13 @@ async def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pyt
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():
-    async with bench() as b:
+    async with fixture() as b:
         await b.become_ready()
         assert code_of(await b.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
 
 
 async def test_while_it_drains_it_refuses_what_is_new():
-    async with bench() as b:
+    async with fixture() as b:
         await b.become_ready()
         b.model.gate.clear()
         accepted = asyncio.create_task(b.client.post("/embed", json={"texts": ["a"]}))

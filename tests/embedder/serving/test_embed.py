@@ -24,12 +24,12 @@ from tandem_embedder.model.tokenizer import unknown_id
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, vector_of
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector
 
 
 @dataclass
-class Bench:
+class EmbedFixture:
     """The use case and what it is connected to."""
 
     embed: EmbedTexts
@@ -44,7 +44,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | None = None) -> AsyncIterator[Bench]:
+async def fixture(
+    *, held: bool = False, queued: int = 1000, prompts: Prompts | None = None
+) -> AsyncIterator[EmbedFixture]:
     model, tokenizer, recorder, readiness = FakeModel(held=held), FakeTokenizer(), Recorder(), Readiness()
     readiness.ready()
     admission = Admission(queued, 20_000, DrainRate())
@@ -54,7 +56,7 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
     manifest = msgspec.structs.replace(MANIFEST, max_seq_length=16, prompts=prompts or Prompts())
     limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
     try:
-        yield Bench(
+        yield EmbedFixture(
             EmbedTexts(
                 manifest,
                 limits,
@@ -78,7 +80,7 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
 
 
 async def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():
-    async with bench() as b:
+    async with fixture() as b:
         texts = ["one", "a bb ccc", "x " * 40]
         done = await b.embed(EmbedRequest(texts))
         expected = [ids_of(101, 3, 102), ids_of(101, 1, 2, 3, 102), ids_of(101, *[1] * 14, 102)]
@@ -91,7 +93,7 @@ async def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():
 @pytest.mark.parametrize("prompts", [Prompts(), Prompts(query="query: ", document="a long prompt: ")])
 @pytest.mark.parametrize("kind", ["query", "document"])
 async def test_the_share_of_a_text_that_is_unknown_leaves_prompt_and_special_tokens_out(kind: Kind, prompts: Prompts):
-    async with bench(prompts=prompts) as b:
+    async with fixture(prompts=prompts) as b:
         done = await b.embed(EmbedRequest(["plain words", "ein schöner Tag heute", "ข้าวผัด", "\u200b"], kind=kind))
         assert done.unknown == [0.0, 0.25, 1.0, 1.0]
 
@@ -125,7 +127,7 @@ def test_the_token_for_what_is_unknown_is_found_in_each_kind_of_vocabulary(model
     ],
 )
 async def test_a_text_that_cannot_be_taken_is_named(texts: list[str], error: type[EmbedderError], param: str):
-    async with bench() as b:
+    async with fixture() as b:
         with pytest.raises(error) as refused:
             await b.embed(EmbedRequest(texts))
         assert refused.value.param == param
@@ -134,7 +136,7 @@ async def test_a_text_that_cannot_be_taken_is_named(texts: list[str], error: typ
 
 
 async def test_a_text_over_the_models_limit_is_refused_if_it_must_not_be_cut():
-    async with bench() as b:
+    async with fixture() as b:
         with pytest.raises(LimitExceeded, match="16 tokens") as refused:
             await b.embed(EmbedRequest(["short", "x " * 40], truncate=False))
         assert refused.value.param == "texts[1]"
@@ -143,14 +145,14 @@ async def test_a_text_over_the_models_limit_is_refused_if_it_must_not_be_cut():
 
 
 async def test_the_kind_selects_the_prompt():
-    async with bench(prompts=Prompts(query="query: ", document="passage: ")) as b:
+    async with fixture(prompts=Prompts(query="query: ", document="passage: ")) as b:
         await b.embed(EmbedRequest(["a"], kind="query"))
         await b.embed(EmbedRequest(["a"]))
         assert b.tokenizer.calls == [["query: a"], ["passage: a"]]
 
 
 async def test_the_callers_time_ends_the_wait_and_what_is_queued_is_dropped():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
         await b.model.wait_called()
         with pytest.raises(DeadlineExceeded):
@@ -163,14 +165,14 @@ async def test_the_callers_time_ends_the_wait_and_what_is_queued_is_dropped():
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0])
 async def test_a_request_that_comes_too_late_is_not_begun(timeout: float):
-    async with bench() as b:
+    async with fixture() as b:
         with pytest.raises(DeadlineExceeded):
             await b.embed(EmbedRequest(["a"]), timeout=timeout)
         assert b.tokenizer.calls == []
 
 
 async def test_the_callers_time_counts_while_tokenising_as_well():
-    async with bench() as b:
+    async with fixture() as b:
         b.tokenizer.gate.clear()
         with pytest.raises(DeadlineExceeded):
             await b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)]), timeout=0.01)
@@ -178,7 +180,7 @@ async def test_the_callers_time_counts_while_tokenising_as_well():
 
 
 async def test_a_cancelled_request_gives_everything_back():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
         await b.model.wait_called()
         waiting = asyncio.create_task(b.embed(EmbedRequest(["second", "third"])))
@@ -194,7 +196,7 @@ async def test_a_cancelled_request_gives_everything_back():
 
 
 async def test_overload_is_refused_and_passes():
-    async with bench(held=True, queued=20) as b:
+    async with fixture(held=True, queued=20) as b:
         running = asyncio.create_task(b.embed(EmbedRequest(["a b c d e f g h i j k l m n"])))
         await b.model.wait_called()
         with pytest.raises(Overloaded) as refused:
@@ -206,7 +208,7 @@ async def test_overload_is_refused_and_passes():
 
 
 async def test_a_dead_worker_makes_the_service_unready_with_the_reason():
-    async with bench() as b:
+    async with fixture() as b:
         b.model.errors.append(SystemExit("pulled the plug"))
         with pytest.raises(NotReady, match="pulled the plug"):
             await b.embed(EmbedRequest(["a"]))
@@ -217,7 +219,7 @@ async def test_a_dead_worker_makes_the_service_unready_with_the_reason():
 
 
 async def test_a_query_is_tokenised_while_ingest_holds_the_tokenizers_thread():
-    async with bench() as b:
+    async with fixture() as b:
         b.tokenizer.gate.clear()
         ingest = asyncio.create_task(b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)], priority="bulk")))
         assert await asyncio.to_thread(b.tokenizer.called.wait, 20)
@@ -243,7 +245,7 @@ def test_slices_keep_the_order_and_the_size(texts: list[str], parts: list[list[s
 
 @pytest.mark.parametrize("fails", ["the model", "the deadline", "the texts"])
 async def test_a_request_that_fails_is_freed_at_once(fails: str):
-    async with bench(held=fails == "the deadline") as b:
+    async with fixture(held=fails == "the deadline") as b:
         if fails == "the model":
             b.model.errors.append(ValueError("a mistake"))
         requests: list[weakref.ref[Batch]] = []

@@ -16,7 +16,7 @@ from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, v
 
 
 @dataclass
-class Bench:
+class SchedulerFixture:
     """A scheduler and all that it is connected to."""
 
     model: FakeModel
@@ -32,19 +32,21 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, held: bool = False, workers: int = 1, limits: BatchLimits | None = None) -> AsyncIterator[Bench]:
+async def fixture(
+    *, held: bool = False, workers: int = 1, limits: BatchLimits | None = None
+) -> AsyncIterator[SchedulerFixture]:
     model, recorder, rate, clock, deaths = FakeModel(held=held), Recorder(), DrainRate(), Clock(), []
     scheduler = Scheduler(model, limits or BatchLimits(), recorder, rate, deaths.append, workers, clock)
     scheduler.start()
     try:
-        yield Bench(model, scheduler, recorder, rate, clock, deaths)
+        yield SchedulerFixture(model, scheduler, recorder, rate, clock, deaths)
     finally:
         model.gate.set()
         await scheduler.close()
 
 
 async def test_every_request_gets_its_own_rows_in_its_own_order():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         first = b.scheduler.submit("interactive", [ids_of(9, 9)], b.later)
         await b.model.wait_called()
         mixed = [ids_of(1, 2, 3), ids_of(4, 5), ids_of(6, 7, 8), ids_of(1, 1, 1, 1, 1, 1, 1, 1)]
@@ -57,7 +59,7 @@ async def test_every_request_gets_its_own_rows_in_its_own_order():
 
 
 async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         tickets = [b.scheduler.submit("interactive", [ids_of(1, 2)], b.later)]
         await b.model.wait_called()
         tickets += [b.scheduler.submit("interactive", [ids_of(n, n)], b.later) for n in range(5)]
@@ -68,7 +70,7 @@ async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
 
 
 async def test_progress_is_told_as_the_texts_are_done():
-    async with bench(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
+    async with fixture(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
         done: list[int] = []
         ticket = b.scheduler.submit("bulk", [ids_of(1, 2), ids_of(1, 2), ids_of(1, 2, 3)], b.later, done.append)
         await ticket.future
@@ -77,7 +79,7 @@ async def test_progress_is_told_as_the_texts_are_done():
 
 
 async def test_a_text_past_its_deadline_never_reaches_the_model():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
         late = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.clock.now + 5)
@@ -91,7 +93,7 @@ async def test_a_text_past_its_deadline_never_reaches_the_model():
 
 
 async def test_an_abandoned_request_never_reaches_the_model():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
         dropped = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.later)
@@ -105,7 +107,7 @@ async def test_an_abandoned_request_never_reaches_the_model():
 
 
 async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         gone = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
         b.scheduler.abandon(gone)
@@ -116,7 +118,7 @@ async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
 
 @pytest.mark.parametrize("error", [ValueError("broken"), StopIteration(), MemoryError(), ModelError("not finite")])
 async def test_a_model_error_fails_its_batch_and_nothing_else(error: Exception):
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         b.model.errors.append(error)
         failing = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
@@ -129,7 +131,7 @@ async def test_a_model_error_fails_its_batch_and_nothing_else(error: Exception):
 
 
 async def test_a_batch_that_fails_takes_the_rest_of_its_requests_out_of_the_queue():
-    async with bench(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
+    async with fixture(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
         b.model.errors.append(ValueError("broken"))
         failing = b.scheduler.submit("interactive", [ids_of(1, 1)] * 10, b.later)
         await b.model.wait_called()
@@ -141,7 +143,7 @@ async def test_a_batch_that_fails_takes_the_rest_of_its_requests_out_of_the_queu
 
 
 async def test_a_model_that_returns_too_few_rows_is_an_error_and_not_a_mix_up():
-    async with bench() as b:
+    async with fixture() as b:
         b.model.embed = lambda rows: np.zeros((len(rows) + 1, 4), dtype=np.float32)  # type: ignore[method-assign]
         ticket = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         with pytest.raises(ModelError):
@@ -155,7 +157,7 @@ class Killed(BaseException):
 @pytest.mark.parametrize("error", [Killed("now"), SystemExit(3), KeyboardInterrupt()])
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, workers: int):
-    async with bench(held=True, workers=workers) as b:
+    async with fixture(held=True, workers=workers) as b:
         b.model.errors.append(error)
         running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
@@ -173,7 +175,7 @@ async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, wo
 
 
 async def test_a_defect_of_the_scheduler_itself_is_a_death_too():
-    async with bench() as b:
+    async with fixture() as b:
         b.recorder.batch = lambda report: 1 / 0  # type: ignore[method-assign,assignment,return-value]
         await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
         await b.scheduler.drain()
@@ -184,7 +186,7 @@ async def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
     def defect(tokens: int) -> None:
         raise ZeroDivisionError
 
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         broken = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later, defect)
         after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
         await b.model.wait_called()
@@ -197,7 +199,7 @@ async def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
 
 
 async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         accepted = [b.scheduler.submit("bulk", [ids_of(n, n)], b.later) for n in range(3)]
         await b.model.wait_called()
         draining = asyncio.create_task(b.scheduler.drain())
@@ -212,7 +214,7 @@ async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
 
 
 async def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
-    async with bench(held=True) as b:
+    async with fixture(held=True) as b:
         running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
         queued = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
@@ -223,7 +225,7 @@ async def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
 
 
 async def test_two_workers_run_two_batches_at_once():
-    async with bench(held=True, workers=2) as b:
+    async with fixture(held=True, workers=2) as b:
         first = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
         await b.model.wait_called()
         second = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
@@ -235,7 +237,7 @@ async def test_two_workers_run_two_batches_at_once():
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_query_does_not_wait_for_bulk(workers: int):
-    async with bench(held=True, workers=workers) as b:
+    async with fixture(held=True, workers=workers) as b:
         bulk = []
         for _ in range(workers):
             bulk.append(b.scheduler.submit("bulk", [ids_of(1, 1)], b.later))
@@ -250,7 +252,7 @@ async def test_a_query_does_not_wait_for_bulk(workers: int):
 
 
 async def test_the_rate_is_measured():
-    async with bench() as b:
+    async with fixture() as b:
         await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
         await b.scheduler.drain()
         assert b.rate.tokens_per_second != DrainRate().tokens_per_second

@@ -7,7 +7,7 @@ from tests.deploy.manifests import DEPLOY
 
 MONITORING = DEPLOY / "monitoring"
 
-# Of the dashboard's variables, which only Grafana knows.
+# Values for the dashboard's variables, which only Grafana knows.
 VARIABLES = {"$__rate_interval": "1m", "${datasource}": "prometheus"}
 
 

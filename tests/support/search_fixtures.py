@@ -15,7 +15,7 @@ LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=
 
 
 class SearchFixture:
-    """A search over fakes."""
+    """``DenseSearch`` over fakes, and the events that it reported."""
 
     def __init__(
         self, *, batch: int = 8, calls: int = 1, max_queued: int = 100, timeout: float = 30.0, kept: int = 0
@@ -63,7 +63,7 @@ class FakeLexical:
 
 
 class PipelineFixture:
-    """Both ways over fakes."""
+    """``SearchPipeline`` over fakes, and the events that it reported."""
 
     def __init__(self, *, timeout: float = 30.0, kept: int = 0) -> None:
         self.embedder, self.index, self.lexical = FakeEmbedder(), FakeSearchable(), FakeLexical()

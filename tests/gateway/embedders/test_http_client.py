@@ -1,4 +1,4 @@
-"""The embedder over real connections: closed, silent, abandoned and absent ones."""
+"""The HTTP client over real connections: closed, silent, abandoned and absent ones."""
 
 import asyncio
 import contextlib

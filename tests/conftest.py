@@ -30,6 +30,24 @@ TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW_FOLDERS = {"chaos", "containers", "e2e", "integration"}
 """Their tests start real services, and many kill or flood them."""
+SLOW_FILES = {
+    "bench/test_bench_command.py",
+    "bench/test_queries.py",
+    "bench/test_report.py",
+    "contract/test_http_fuzz.py",
+    "contract/test_json_slices.py",
+    "contract/test_log_writer.py",
+    "deploy/test_dashboard_live.py",
+    "embedder/model/test_batch_invariance.py",
+    "embedder/prepare/test_cli.py",
+    "embedder/serving/test_service_embeds.py",
+    "fuzz/test_embedder.py",
+    "fuzz/test_embedder_answers.py",
+    "fuzz/test_gateway_bodies.py",
+    "fuzz/test_openapi.py",
+    "gateway/store/test_damage.py",
+}
+"""Their tests start programs, run the real model often, or try hundreds of inputs. Their folders keep quick tests."""
 
 
 @pytest.fixture(scope="session")
@@ -39,9 +57,10 @@ def anyio_backend() -> str:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow folders, and let an async test run for a minute at most."""
+    """Mark the tests of slow folders and files, and let an async test run for a minute at most."""
     for item in items:
-        if item.path.relative_to(TESTS).parts[0] in SLOW_FOLDERS:
+        path = item.path.relative_to(TESTS)
+        if path.parts[0] in SLOW_FOLDERS or path.as_posix() in SLOW_FILES:
             item.add_marker(pytest.mark.slow)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.add_marker(pytest.mark.timeout(60, func_only=True), append=False)

@@ -20,7 +20,7 @@ TOKEN = "a-token-of-operators"
 
 
 @dataclass
-class Scene:
+class ShiftFixture:
     """A stable embedder, another as canary behind something that spoils its answers, and a gateway."""
 
     client: Client
@@ -28,7 +28,7 @@ class Scene:
     process: ServiceProcess
     canary: FaultyEmbedder
 
-    def shift(self, weight: int, shadow: int | None = None) -> dict[str, Any]:
+    def set_share(self, weight: int, shadow: int | None = None) -> dict[str, Any]:
         body = {"canary_weight": weight} if shadow is None else {"canary_weight": weight, "shadow_percent": shadow}
         return self.admin("PUT", body)
 
@@ -65,7 +65,9 @@ class Scene:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, embedder: ServiceProcess) -> Iterator[Scene]:
+def shared(
+    tmp_path_factory: pytest.TempPathFactory, model_dir: Path, embedder: ServiceProcess
+) -> Iterator[ShiftFixture]:
     folder = tmp_path_factory.mktemp("shift")
     with ExitStack() as stack:
         process = stack.enter_context(embedder_process(folder, model_dir, name="canary"))
@@ -83,120 +85,124 @@ def shared(tmp_path_factory: pytest.TempPathFactory, model_dir: Path, embedder: 
         stack.callback(client.close)
         stack.enter_context(gateway)
         client.ingest_and_wait([{"id": "x", "text": "a document"}])
-        yield Scene(client, gateway, process, canary)
+        yield ShiftFixture(client, gateway, process, canary)
 
 
 @pytest.fixture
-def scene(shared: Scene) -> Iterator[Scene]:
-    shared.shift(0, 0)
+def shift(shared: ShiftFixture) -> Iterator[ShiftFixture]:
+    shared.set_share(0, 0)
     wait_until(shared.knows_the_canary, "a canary of the same model")
     yield shared
     shared.canary.fault = None
     shared.canary.change = lambda reply: None
 
 
-def test_all_of_the_traffic_moves_in_steps_and_back(scene: Scene) -> None:
+def test_all_of_the_traffic_moves_in_steps_and_back(shift: ShiftFixture) -> None:
     (documents,) = in_batches(distinct_texts(200, seed=40), 200)
-    with SearchLoad(scene.client.url) as load:
-        assert scene.share(load, 100) == 0
-        scene.shift(10)
-        assert 0.01 <= scene.share(load, 400) <= 0.3
-        scene.shift(50)
-        assert 0.3 <= scene.share(load, 300) <= 0.7
-        scene.client.ingest_and_wait(documents)
-        scene.shift(100)
-        assert scene.settles_at(1, load)
-        assert scene.client.metric("tandem_gateway_canary_weight") == 100
-        scene.shift(0)  # forced back
-        assert scene.settles_at(0, load)
+    with SearchLoad(shift.client.url) as load:
+        assert shift.share(load, 100) == 0
+        shift.set_share(10)
+        assert 0.01 <= shift.share(load, 400) <= 0.3
+        shift.set_share(50)
+        assert 0.3 <= shift.share(load, 300) <= 0.7
+        shift.client.ingest_and_wait(documents)
+        shift.set_share(100)
+        assert shift.settles_at(1, load)
+        assert shift.client.metric("tandem_gateway_canary_weight") == 100
+        shift.set_share(0)  # forced back
+        assert shift.settles_at(0, load)
     assert load.failures == []
-    assert scene.client.found(documents[3]["text"], 1) == [documents[3]["id"]]
-    shifts = [line for line in scene.gateway.log_lines() if line["message"] == "traffic shifted"]
+    assert shift.client.found(documents[3]["text"], 1) == [documents[3]["id"]]
+    shifts = [line for line in shift.gateway.log_lines() if line["message"] == "traffic shifted"]
     assert [line["to"] for line in shifts[-4:]] == [10, 50, 100, 0]
-    assert scene.admin()["last_roll_back"] is None
+    assert shift.admin()["last_roll_back"] is None
 
 
-def rolled_back(scene: Scene, load: SearchLoad, reason: str, before: float) -> dict[str, Any]:
+def rolled_back(shift: ShiftFixture, load: SearchLoad, reason: str, before: float) -> dict[str, Any]:
     labels = {"reason": reason}
     wait_until(
-        lambda: scene.client.metric("tandem_gateway_canary_rollbacks_total", labels) > before, "a roll-back", timeout=60
+        lambda: shift.client.metric("tandem_gateway_canary_rollbacks_total", labels) > before,
+        "a roll-back",
+        timeout=60,
     )
-    assert scene.settles_at(0, load)
-    assert scene.client.metric("tandem_gateway_canary_weight") == 0
-    events = [line for line in scene.gateway.log_lines() if line["message"] == "canary rolled back"]
+    assert shift.settles_at(0, load)
+    assert shift.client.metric("tandem_gateway_canary_weight") == 0
+    events = [line for line in shift.gateway.log_lines() if line["message"] == "canary rolled back"]
     assert (events[-1]["level"], events[-1]["reason"]) == ("error", reason)
-    state = scene.admin()
+    state = shift.admin()
     assert state["last_roll_back"]["reason"] == reason
     assert state["last_roll_back"]["detail"] == events[-1]["detail"]
     return state
 
 
 @pytest.mark.parametrize(("fault", "reason"), [("garbage", "errors"), ("hung", "errors"), ("slow", "latency")])
-def test_a_canary_that_goes_wrong_loses_its_share_and_no_search_fails(scene: Scene, fault: Fault, reason: str) -> None:
-    scene.canary.slow_seconds = 1.0
-    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": reason})
-    with SearchLoad(scene.client.url) as load:
-        scene.shift(50)
+def test_a_canary_that_goes_wrong_loses_its_share_and_no_search_fails(
+    shift: ShiftFixture, fault: Fault, reason: str
+) -> None:
+    shift.canary.slow_seconds = 1.0
+    before = shift.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": reason})
+    with SearchLoad(shift.client.url) as load:
+        shift.set_share(50)
         load.go_on(100)
-        scene.canary.fault = fault
-        state = rolled_back(scene, load, reason, before)
+        shift.canary.fault = fault
+        state = rolled_back(shift, load, reason, before)
         assert state["last_roll_back"]["canary_weight"] == 50
         # When it is well again an operator gives it its share back.
-        scene.canary.fault = None
-        wait_until(scene.knows_the_canary, "the canary is well again")
-        scene.shift(50)
-        assert scene.share(load, 100) > 0.2
+        shift.canary.fault = None
+        wait_until(shift.knows_the_canary, "the canary is well again")
+        shift.set_share(50)
+        assert shift.share(load, 100) > 0.2
     assert load.failures == []
 
 
-def test_a_killed_canary_loses_its_share_and_no_search_fails(scene: Scene) -> None:
-    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "errors"})
-    with SearchLoad(scene.client.url) as load:
-        scene.shift(100)
+def test_a_killed_canary_loses_its_share_and_no_search_fails(shift: ShiftFixture) -> None:
+    before = shift.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "errors"})
+    with SearchLoad(shift.client.url) as load:
+        shift.set_share(100)
         load.go_on(50)
-        scene.process.kill()
+        shift.process.kill()
         try:
-            rolled_back(scene, load, "errors", before)
+            rolled_back(shift, load, "errors", before)
         finally:
-            scene.process.start().wait_ready()
+            shift.process.start().wait_ready()
     assert load.failures == []
 
 
-def test_a_canary_of_slightly_other_vectors_is_found_out_by_shadow_calls(scene: Scene) -> None:
+def test_a_canary_of_slightly_other_vectors_is_found_out_by_shadow_calls(shift: ShiftFixture) -> None:
     def disturb(reply: dict[str, Any]) -> None:
         vectors = np.frombuffer(reply["embeddings"], "<f4").reshape(-1, reply["dim"]).copy()
         vectors[:, ::8] *= -1
         reply["embeddings"] = vectors.tobytes()
 
-    before = scene.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "parity"})
-    shadows = scene.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"})
-    with SearchLoad(scene.client.url) as load:
-        state = scene.shift(0, 100)
+    before = shift.client.metric("tandem_gateway_canary_rollbacks_total", {"reason": "parity"})
+    shadows = shift.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"})
+    with SearchLoad(shift.client.url) as load:
+        state = shift.set_share(0, 100)
         assert (state["canary_weight"], state["shadow_percent"]) == (0, 100)
-        wait_until(lambda: scene.admin()["compared_texts"] >= 20, "comparisons")
-        assert scene.admin()["cosine_p5"] > 0.9999
-        assert scene.share(load, 50) == 0
-        scene.canary.change = disturb
-        scene.shift(10, 100)
-        state = rolled_back(scene, load, "parity", before)
+        wait_until(lambda: shift.admin()["compared_texts"] >= 20, "comparisons")
+        assert shift.admin()["cosine_p5"] > 0.9999
+        assert shift.share(load, 50) == 0
+        shift.canary.change = disturb
+        shift.set_share(10, 100)
+        state = rolled_back(shift, load, "parity", before)
         assert state["shadow_percent"] == 100
     assert load.failures == []
-    assert scene.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"}) > shadows
-    assert scene.client.metric("tandem_gateway_shadow_cosine_bucket", {"le": "0.99"}) > 0
-    assert scene.client.metric("tandem_gateway_shadow_difference_seconds_count") > 0
+    assert shift.client.metric("tandem_gateway_shadow_calls_total", {"stable": "ok", "canary": "ok"}) > shadows
+    assert shift.client.metric("tandem_gateway_shadow_cosine_bucket", {"le": "0.99"}) > 0
+    assert shift.client.metric("tandem_gateway_shadow_difference_seconds_count") > 0
 
 
-def test_a_canary_of_another_model_gets_nothing_whatever_its_weight(scene: Scene) -> None:
-    scene.canary.fault = "other model"
+def test_a_canary_of_another_model_gets_nothing_whatever_its_weight(shift: ShiftFixture) -> None:
+    shift.canary.fault = "other model"
     (documents,) = in_batches(distinct_texts(64, seed=41), 64)
-    with SearchLoad(scene.client.url) as load:
-        scene.shift(100)
-        wait_until(lambda: not scene.knows_the_canary(), "the canary's new model is seen")
+    with SearchLoad(shift.client.url) as load:
+        shift.set_share(100)
+        wait_until(lambda: not shift.knows_the_canary(), "the canary's new model is seen")
         load.go_on(10)
-        before = scene.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"})
-        assert scene.share(load, 50) == 0
-        scene.client.ingest_and_wait(documents)
-        assert scene.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"}) > before
+        before = shift.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"})
+        assert shift.share(load, 50) == 0
+        shift.client.ingest_and_wait(documents)
+        assert shift.client.metric("tandem_gateway_canary_fallbacks_total", {"reason": "model"}) > before
     assert load.failures == []
-    assert scene.client.metric("tandem_gateway_fingerprint_mismatches_total") == 0
-    assert scene.client.found(documents[5]["text"], 1) == [documents[5]["id"]]
+    assert shift.client.metric("tandem_gateway_fingerprint_mismatches_total") == 0
+    assert shift.client.found(documents[5]["text"], 1) == [documents[5]["id"]]

@@ -20,7 +20,8 @@ SEARCH = msgspec.json.Decoder(SearchRequest)
 EMBED = msgspec.msgpack.Decoder(EmbedRequest)
 PACKED = msgspec.msgpack.Decoder(PackedEmbedReply)
 REPLY = msgspec.json.Decoder(ReceivedSearchReply)
-DEEP = 10_000
+DEEP = 1_000_000
+"""Nesting that every supported Python refuses: 3.14 reads far deeper than the ones before."""
 
 
 def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> InvalidMessage:
@@ -126,6 +127,7 @@ def test_a_surrogate_pair_is_a_character():
         b'{"documents": [{"text": "a", "metadata": {"k": ' + b'{"k":' * DEEP,
         b'{"documents": "\\ud800", "x":' + b"[" * DEEP + b"]" * DEEP + b"}",
     ],
+    ids=range(8),
 )
 def test_deep_nesting_is_refused(body: bytes):
     assert refusal(body).code in {"malformed_body", "invalid_field", "unknown_field", "invalid_encoding"}
@@ -159,8 +161,8 @@ def test_a_large_whole_number_is_read_as_it_is():
         (msgspec.msgpack.encode({"texts": ["a"], "Kind": "query"}), "unknown_field", "Kind"),
         (msgspec.msgpack.encode({}), "missing_field", "texts"),
         (msgspec.msgpack.encode({"texts": []}) + b"\x01", "malformed_body", None),
-        (b"\x91" * DEEP, "invalid_field", None),
-        (b"\x82\xa5texts" + b"\x91" * DEEP, "invalid_field", "texts[0]"),
+        pytest.param(b"\x91" * DEEP, "invalid_field", None, id="deep"),
+        pytest.param(b"\x82\xa5texts" + b"\x91" * DEEP, "invalid_field", "texts[0]", id="deep texts"),
         (b"\x81\xa5texts\xdd\xff\xff\xff\xff", "malformed_body", None),
         (b"\x81\xa5texts\x91\xdb\xff\xff\xff\xff", "malformed_body", None),
     ],
@@ -205,6 +207,7 @@ json_values = st.recursive(
 )
 
 
+@pytest.mark.slow
 @given(
     st.dictionaries(st.sampled_from(["documents", "collection", "query", "top_k", "texts", "x"]), json_values),
     st.integers(0, 300),

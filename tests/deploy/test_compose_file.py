@@ -1,6 +1,7 @@
 """deploy/compose.yml: valid, and what it promises; tests/containers runs it."""
 
 import os
+import re
 
 import pytest
 import yaml
@@ -26,19 +27,12 @@ def test_old_and_new_compose_take_it() -> None:
     run([tool("docker-compose"), "-f", DEPLOY / "compose.yml", "config", "--quiet"], env=inherited)
 
 
-def test_what_watches_starts_only_if_asked_for() -> None:
-    profiles = {name: service.get("profiles", []) for name, service in compose()["services"].items()}
-    assert profiles == {"embedder": [], "gateway": [], "prometheus": ["monitoring"], "grafana": ["monitoring"]}
-
-
 def test_only_the_gateway_and_what_watches_is_reached_and_from_this_machine_alone() -> None:
     services = compose()["services"]
     assert "ports" not in services["embedder"]
-    assert services["embedder"]["networks"] == ["embedders"]
-    assert compose()["networks"]["embedders"]["internal"] is True
-    assert services["gateway"]["ports"] == ["${TANDEM_BIND:-127.0.0.1}:${TANDEM_PORT:-8000}:8000"]
-    for name in ("prometheus", "grafana"):
-        assert all(port.startswith("127.0.0.1:") for port in services[name]["ports"])
+    assert all(compose()["networks"][name]["internal"] for name in services["embedder"]["networks"])
+    for name in ("gateway", "prometheus", "grafana"):
+        assert all(port.startswith(("127.0.0.1:", "${TANDEM_BIND:-127.0.0.1}:")) for port in services[name]["ports"])
 
 
 def test_services_are_confined_and_bounded() -> None:
@@ -48,28 +42,29 @@ def test_services_are_confined_and_bounded() -> None:
         assert service["read_only"] is True
         assert service["cap_drop"] == ["ALL"]
         assert service["security_opt"] == ["no-new-privileges:true"]
-        assert service["restart"] == "unless-stopped"
         assert service["logging"]["options"].keys() == {"max-size", "max-file"}
     for name, prefix in {"embedder": "TANDEM_EMBEDDER", "gateway": "TANDEM"}.items():
         service = services[name]
-        assert service["cpus"]
         drain = float(service["environment"][f"{prefix}_SHUTDOWN_TIMEOUT_SECONDS"])
         assert float(service["stop_grace_period"].removesuffix("s")) >= drain + 5
 
 
-@pytest.mark.parametrize(("service", "limit"), [("embedder", 512), ("gateway", 1024)])
-def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(service: str, limit: int) -> None:
-    assert str(compose()["services"][service]["mem_limit"]).endswith({512: ":-512m}", 1024: ":-1g}"}[limit])
-    assert limit >= 2 * memory_needed(service)
+@pytest.mark.parametrize("service", ["embedder", "gateway"])
+def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(service: str) -> None:
+    default = re.fullmatch(r"\$\{\w+:-(\d+)([mg])\}", str(compose()["services"][service]["mem_limit"]))
+    assert default is not None
+    assert int(default[1]) * {"m": 1, "g": 1024}[default[2]] >= 2 * memory_needed(service)
 
 
 def test_the_gateway_answers_to_its_names_alone_since_browsers_reach_its_port() -> None:
     content = compose()["services"]
-    assert content["gateway"]["environment"]["TANDEM_ALLOWED_HOSTS"] == "gateway,${TANDEM_ALLOWED_HOSTS:-}"
-    assert read(tandem_gateway.settings.Settings, {"TANDEM_ALLOWED_HOSTS": "gateway,"}).allowed_hosts == ("gateway",)
+    given = content["gateway"]["environment"]["TANDEM_ALLOWED_HOSTS"].replace("${TANDEM_ALLOWED_HOSTS:-}", "")
+    allowed = read(tandem_gateway.settings.Settings, {"TANDEM_ALLOWED_HOSTS": given}).allowed_hosts
+    assert allowed
     scraped = yaml.safe_load((DEPLOY / "monitoring" / "prometheus.yml").read_text())["scrape_configs"]
     (gateway,) = [job for job in scraped if job["job_name"] == "tandem-gateway"]
-    assert gateway["static_configs"] == [{"targets": ["gateway:8000"]}]
+    targets = [target for config in gateway["static_configs"] for target in config["targets"]]
+    assert {target.partition(":")[0] for target in targets} == set(allowed)
     # Prometheus calls embedders by their addresses.
     assert "TANDEM_EMBEDDER_ALLOWED_HOSTS" not in content["embedder"]["environment"]
 

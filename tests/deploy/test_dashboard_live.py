@@ -11,9 +11,9 @@ import httpx
 import pytest
 import yaml
 
+from tests.deploy.dashboard import dashboard_queries
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.metrics import used
-from tests.deploy.test_monitoring import dashboard_queries
 from tests.support.processes import ServiceProcess, free_port, get
 from tests.support.stack import Client, Stack, embedder_process, service_url, wait_until
 from tests.support.texts import distinct_texts

@@ -32,7 +32,7 @@ def test_an_image_is_built_from_what_is_shared_its_service_and_the_licence(servi
     assert {"pyproject.toml", "LICENSE", "NOTICE", "shared", f"services/{service}"} <= set(copied)
     assert not any(argument.startswith((".", "bench", "tests", f"services/{other}")) for argument in copied)
     ignored = (REPOSITORY / ".dockerignore").read_text().splitlines()
-    assert ignored[1] == "*"
+    assert "*" in ignored
     assert not any(line.startswith(("!bench", "!tests")) for line in ignored)
 
 

@@ -1,50 +1,30 @@
 """Alerts and dashboard: they parse, they use what the services export, and each alert is explained."""
 
-import json
 import re
 from pathlib import Path
 from typing import Any, get_args
 
+import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from tandem_gateway.adapters.pool.health import Failure
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.use_cases.canary.evaluation import Reason
+from tests.deploy.dashboard import MONITORING, dashboard, dashboard_queries
 from tests.deploy.make_prometheus_rule import ALERTS, RULE, prometheus_rule
 from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.deploy.metrics import exported, used
 from tests.support.tools import run, tool
 
-MONITORING = DEPLOY / "monitoring"
 OPERATIONS = REPOSITORY / "docs" / "operations.md"
 
 # Set by Prometheus, Kubernetes or the manifests, not by the services.
 FOREIGN_LABELS = {"job", "instance", "namespace", "pod", "tandem_pool", "le"}
 
-# Of the dashboard's variables, which only Grafana knows.
-VARIABLES = {"$__rate_interval": "1m", "${datasource}": "prometheus"}
-
 
 def alerts() -> list[dict[str, Any]]:
     return [rule for group in yaml.safe_load(ALERTS.read_text())["groups"] for rule in group["rules"]]
-
-
-def dashboard() -> dict[str, Any]:
-    content: dict[str, Any] = json.loads((MONITORING / "grafana/dashboards/tandem.json").read_text())
-    return content
-
-
-def dashboard_queries() -> dict[str, list[str]]:
-    """Return panel → queries, as Prometheus gets them."""
-    found: dict[str, list[str]] = {}
-    for panel in dashboard()["panels"]:
-        if panel["type"] != "row":
-            assert panel["title"] not in found
-            found[panel["title"]] = [target["expr"] for target in panel["targets"]]
-            for variable, value in VARIABLES.items():
-                found[panel["title"]] = [query.replace(variable, value) for query in found[panel["title"]]]
-    return found
 
 
 def queries() -> list[str]:
@@ -58,6 +38,7 @@ def queries() -> list[str]:
     return [alert["expr"] for alert in alerts()] + shown + adapter
 
 
+@pytest.mark.slow
 def test_prometheus_takes_the_configuration_and_the_alerts() -> None:
     promtool = tool("promtool")
     run([promtool, "check", "config", MONITORING / "prometheus.yml"])

@@ -26,6 +26,7 @@ def test_the_pages_with_commands_are_known() -> None:
     assert {page for page in pages() if commands(page)} == set(SHOWN)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", SHOWN, ids=name)
 def test_its_curl_commands_answer_what_it_shows(page: Path, stack: Stack) -> None:
     """Run each command against real services; a reply must have the shape that is shown, a search its content."""

@@ -50,6 +50,7 @@ MESSAGES: dict[type, Any] = {
 JSON = [kind for kind in MESSAGES if kind is not PackedEmbedReply]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", JSON, ids=lambda kind: kind.__name__)
 @thoroughly
 @given(data=st.data())
@@ -65,6 +66,7 @@ def test_json_is_read_or_refused_by_name(kind: type, data: st.DataObject) -> Non
         assert_names_its_field(error)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", MESSAGES, ids=lambda kind: kind.__name__)
 @thoroughly
 @given(data=st.data())
@@ -102,6 +104,7 @@ def test_a_body_in_slices_is_the_whole_body(body: bytes, block: int) -> None:
     assert found == expected
 
 
+@pytest.mark.slow
 @bounded
 @given(
     before=st.sampled_from([b'{"query":"', b'{"', b'{"query":"\\ud800","x":["', b'{"query":', b'{"query":"x","a":']),

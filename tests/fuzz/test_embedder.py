@@ -16,7 +16,7 @@ from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.model.prepared_model import PreparedModelError, read_manifest
 from tandem_runtime.memory import MemoryBudget
-from tests.embedder.serving.test_artefact import GOOD
+from tests.embedder.serving.manifests import GOOD
 from tests.fuzz.inputs import as_json, assert_names_its_field, bounded, hostile, outcome, thoroughly
 
 pytestmark = pytest.mark.fuzz

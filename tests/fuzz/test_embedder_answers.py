@@ -26,7 +26,7 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tests.fuzz.inputs import as_json, hostile, outcome, thoroughly
-from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.embedder_over_tcp import TEXTS, packed
 from tests.support.fakes import run
 
 pytestmark = pytest.mark.fuzz

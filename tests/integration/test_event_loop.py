@@ -19,7 +19,7 @@ from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
 from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 from tests.support.watchdog import Watchdog

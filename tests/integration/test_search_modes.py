@@ -1,10 +1,8 @@
 """Dense, lexical, or whichever there is: what each mode finds and says of itself, with both services up."""
 
-from typing import Any
-
 import pytest
 
-from tests.support.stack import Client
+from tests.support.stack import Client, ask
 
 DOCUMENTS = [
     {"id": "cat", "text": "The cat sat on the mat.", "metadata": {"page": 1}},
@@ -17,13 +15,6 @@ DOCUMENTS = [
 def filled(client: Client, collection: str) -> str:
     client.ingest_and_wait(DOCUMENTS, collection)
     return collection
-
-
-def ask(client: Client, query: str, collection: str, **fields: Any) -> dict[str, Any]:
-    answer = client.http.post("/v1/search", json={"query": query, "collection": collection, **fields})
-    assert answer.status_code == 200, answer.text
-    reply: dict[str, Any] = answer.json()
-    return reply
 
 
 @pytest.mark.parametrize("fields", [{}, {"mode": "auto"}, {"mode": "dense"}])

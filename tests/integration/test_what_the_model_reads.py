@@ -1,10 +1,8 @@
 """Text that the model cannot read, or reads only in part: told to the client, whichever way it asks."""
 
-from typing import Any
-
 import pytest
 
-from tests.support.stack import Client
+from tests.support.stack import Client, ask
 
 LONG = " ".join(f"The quarterly report describes pump number {n} and its valves." for n in range(60))
 DOCUMENTS = [
@@ -20,13 +18,6 @@ DOCUMENTS = [
 def filled(client: Client, collection: str) -> str:
     client.ingest_and_wait(DOCUMENTS, collection)
     return collection
-
-
-def ask(client: Client, query: str, collection: str, **fields: Any) -> dict[str, Any]:
-    answer = client.http.post("/v1/search", json={"query": query, "collection": collection, **fields})
-    assert answer.status_code == 200, answer.text
-    reply: dict[str, Any] = answer.json()
-    return reply
 
 
 def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client, collection: str) -> None:

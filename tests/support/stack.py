@@ -205,3 +205,11 @@ def _expect(response: httpx.Response, status: int) -> dict[str, Any]:
     assert response.status_code == status, f"{response.request.url} gave {response.status_code}: {response.text[:500]}"
     answer: dict[str, Any] = response.json()
     return answer
+
+
+def ask(client: Client, query: str, collection: str, **fields: Any) -> dict[str, Any]:
+    """Return the reply to a search."""
+    answer = client.http.post("/v1/search", json={"query": query, "collection": collection, **fields})
+    assert answer.status_code == 200, answer.text
+    reply: dict[str, Any] = answer.json()
+    return reply

@@ -12,10 +12,10 @@ from gateway_bench.architectures.environments import EnvironmentFailed, Environm
 _PREPARE_SECONDS = 1800.0
 
 
-def prepared_model(folder: Path, environments: Environments, say: Callable[[str], None]) -> Path:
+def prepared_model(folder: Path, environments: Environments, report: Callable[[str], None]) -> Path:
     """Return the folder of the prepared model, which is prepared if it is missing."""
     if not (folder / "manifest.json").is_file():
-        say(f"{folder} holds no prepared model: preparing it")
+        report(f"{folder} holds no prepared model: preparing it")
         python = environments.preparing_python()
         _checked([str(python), "-m", "tandem_embedder.prepare", "--out", str(folder)])
     return folder

@@ -5,59 +5,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, numpy_helper
 
 from tandem_embedder.prepare import given_graph
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.graph_builder import save_with_external_data
 from tandem_embedder.prepare.recipes import BertRecipe, GivenRecipe, plan
 from tandem_embedder.prepare.runtime import Graph
-
-TABLE = np.random.default_rng(0).normal(size=(50, 6)).astype(np.float32)
-INT, FLOAT = TensorProto.INT64, TensorProto.FLOAT
-
-
-def write(
-    path: Path,
-    *,
-    output: str = "last_hidden_state",
-    inputs: tuple[str, ...] = ("input_ids", "attention_mask", "token_type_ids"),
-    type_: int = INT,
-    opset: int = 14,
-    dim: int | str = 6,
-    pooled: bool = False,
-) -> Path:
-    """A "transformer" that looks words up and adds 100 for every token of type 1."""
-    nodes = [helper.make_node("Gather", ["table", "input_ids"], ["words"])]
-    last = "words"
-    if "token_type_ids" in inputs:
-        nodes += [
-            helper.make_node("Cast", ["token_type_ids"], ["types"], to=FLOAT),
-            helper.make_node("Unsqueeze", ["types", "two"], ["types3"]),
-            helper.make_node("Mul", ["types3", "hundred"], ["shift"]),
-            helper.make_node("Add", ["words", "shift"], ["shifted"]),
-        ]
-        last = "shifted"
-    nodes.append(
-        helper.make_node("ReduceMax", [last], [output], axes=[1], keepdims=0)
-        if pooled
-        else helper.make_node("Identity", [last], [output])
-    )
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info(name, type_, ["b", "s"]) for name in inputs],
-        [helper.make_tensor_value_info(output, FLOAT, ["b", dim] if pooled else ["b", "s", dim])],
-        [
-            numpy_helper.from_array(TABLE, "table"),
-            numpy_helper.from_array(np.array([2]), "two"),
-            numpy_helper.from_array(np.float32([100]), "hundred"),
-        ],
-    )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    path.write_bytes(model.SerializeToString())
-    return path
+from tests.embedder.prepare.given_graphs import BATCH, TABLE, unit, write
 
 
 def run(path: Path, out: Path, sequences: list[list[int]], pooling="mean"):
@@ -66,13 +21,6 @@ def run(path: Path, out: Path, sequences: list[list[int]], pooling="mean"):
     save_with_external_data(model, out)
     assert [value.name for value in onnx.load(out).graph.input] == ["input_ids", "attention_mask"]
     return Graph(out).run(sequences)[0]
-
-
-def unit(vector):
-    return vector / np.linalg.norm(vector)
-
-
-BATCH = [[1, 2, 3, 4], [5, 6]]
 
 
 @pytest.mark.parametrize("type_", [TensorProto.INT64, TensorProto.INT32])

@@ -14,7 +14,7 @@ from tandem_embedder.prepare import cli, given_graph
 from tandem_embedder.prepare.errors import UnsupportedModel
 from tandem_embedder.prepare.graph_builder import save_with_external_data
 from tandem_embedder.prepare.runtime import Graph
-from tests.embedder.prepare.test_given_graph import BATCH, TABLE, unit, write
+from tests.embedder.prepare.given_graphs import BATCH, TABLE, unit, write
 
 LARGE = np.tile(TABLE, (10, 1))
 """As ``TABLE`` for the tokens of the batch, and large enough to be kept in a file of its own."""

@@ -16,11 +16,11 @@ from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 
 
 @dataclass
-class Bench:
+class AppFixture:
     """An application, its client, and what is behind it."""
 
     client: httpx.AsyncClient
@@ -37,7 +37,7 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
+async def serving(settings: Settings | None = None) -> AsyncIterator[AppFixture]:
     loading: Future[LoadedModel] = Future()
     settings = settings or Settings(workers=1, max_body_bytes=1000)
     service = Service(settings, MANIFEST, loading)
@@ -49,7 +49,7 @@ async def bench(settings: Settings | None = None) -> AsyncIterator[Bench]:
         transport=transport, base_url="http://localhost", headers={"content-type": "application/json"}
     ) as client:
         try:
-            yield Bench(client, service, starting, loading, model, tokenizer)
+            yield AppFixture(client, service, starting, loading, model, tokenizer)
         finally:
             model.gate.set()
             await service.stop()
@@ -60,95 +60,95 @@ def code_of(response: httpx.Response) -> tuple[int, str]:
 
 
 async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
-    async with bench() as b:
-        assert (await b.client.get("/livez")).status_code == 200
-        unready = await b.client.get("/readyz")
+    async with serving() as fixture:
+        assert (await fixture.client.get("/livez")).status_code == 200
+        unready = await fixture.client.get("/readyz")
         assert code_of(unready) == (503, "not_ready")
         assert "being loaded" in unready.text
         assert unready.headers["retry-after"] == "1"
-        refused = await b.client.post("/embed", json={"texts": ["a"]})
+        refused = await fixture.client.post("/embed", json={"texts": ["a"]})
         assert code_of(refused) == (503, "not_ready")
-        await b.become_ready()
-        served = await b.client.post("/embed", json={"texts": ["a"]})
+        await fixture.become_ready()
+        served = await fixture.client.post("/embed", json={"texts": ["a"]})
         assert served.json()["embeddings"] == [[3.0, 101.0, 102.0, 204.0]]
 
 
 async def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
-    async with bench() as b:
-        assert "build_info" not in (await b.client.get("/metrics")).text
-        await b.become_ready(precision="fp32")
+    async with serving() as fixture:
+        assert "build_info" not in (await fixture.client.get("/metrics")).text
+        await fixture.become_ready(precision="fp32")
         fingerprint = MANIFEST.variants["fp32"].fingerprint
-        ready = (await b.client.get("/readyz")).json()
+        ready = (await fixture.client.get("/readyz")).json()
         assert (ready["precision"], ready["fingerprint"]) == ("fp32", fingerprint)
-        served = await b.client.post("/embed", json={"texts": ["a"]})
+        served = await fixture.client.post("/embed", json={"texts": ["a"]})
         assert served.json()["fingerprint"] == fingerprint
         info = f'build_info{{fingerprint="{fingerprint}",model="a-model",precision="fp32"}} 1.0'
-        assert info in (await b.client.get("/metrics")).text
+        assert info in (await fixture.client.get("/metrics")).text
 
 
 @pytest.mark.parametrize(
     "error", [PreparedModelError("a file is missing"), MemoryError("no room"), RuntimeError("odd")]
 )
 async def test_a_model_that_fails_to_load_is_never_ready_and_says_why(error: Exception):
-    async with bench() as b:
-        b.loading.set_exception(error)
-        await b.starting
-        unready = await b.client.get("/readyz")
+    async with serving() as fixture:
+        fixture.loading.set_exception(error)
+        await fixture.starting
+        unready = await fixture.client.get("/readyz")
         assert code_of(unready) == (503, "not_ready")
         assert str(error) in unready.json()["error"]["message"]
-        assert (await b.client.get("/livez")).status_code == 200
+        assert (await fixture.client.get("/livez")).status_code == 200
 
 
 async def test_a_dead_worker_ends_readiness_and_liveness():
-    async with bench() as b:
-        await b.become_ready()
-        b.model.errors.append(SystemExit("pulled the plug"))
+    async with serving() as fixture:
+        await fixture.become_ready()
+        fixture.model.errors.append(SystemExit("pulled the plug"))
         for _ in range(2):
-            assert code_of(await b.client.post("/embed", json={"texts": ["a"]})) == (503, "not_ready")
+            assert code_of(await fixture.client.post("/embed", json={"texts": ["a"]})) == (503, "not_ready")
         for path in ("/readyz", "/livez"):
-            response = await b.client.get(path)
+            response = await fixture.client.get(path)
             assert code_of(response) == (503, "not_ready")
             assert "pulled the plug" in response.text
-        assert "tandem_embedder_ready 0.0" in (await b.client.get("/metrics")).text
+        assert "tandem_embedder_ready 0.0" in (await fixture.client.get("/metrics")).text
 
 
 async def test_a_model_error_is_a_500_and_the_next_request_works(caplog: pytest.LogCaptureFixture):
-    async with bench() as b:
-        await b.become_ready()
-        b.model.errors.append(ValueError("a secret of the model"))
-        failed = await b.client.post("/embed", json={"texts": ["a"]})
+    async with serving() as fixture:
+        await fixture.become_ready()
+        fixture.model.errors.append(ValueError("a secret of the model"))
+        failed = await fixture.client.post("/embed", json={"texts": ["a"]})
         assert code_of(failed) == (500, "internal")
         assert "secret" not in failed.text
-        assert (await b.client.post("/embed", json={"texts": ["a"]})).status_code == 200
+        assert (await fixture.client.post("/embed", json={"texts": ["a"]})).status_code == 200
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ValueError]
 
 
 async def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pytest.LogCaptureFixture):
     with caplog.at_level(logging.INFO):
-        async with bench() as b:
-            await b.become_ready()
-            b.tokenizer.tokenize = lambda texts: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-            failed = await b.client.post("/embed", json={"texts": ["a"]}, headers={"x-request-id": "r-1"})
+        async with serving() as fixture:
+            await fixture.become_ready()
+            fixture.tokenizer.tokenize = lambda texts: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+            failed = await fixture.client.post("/embed", json={"texts": ["a"]}, headers={"x-request-id": "r-1"})
             assert code_of(failed) == (500, "internal")
             assert failed.headers["x-request-id"] == "r-1"
-            assert 'queued_tokens{lane="interactive"} 0.0' in (await b.client.get("/metrics")).text
+            assert 'queued_tokens{lane="interactive"} 0.0' in (await fixture.client.get("/metrics")).text
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():
-    async with bench() as b:
-        await b.become_ready()
-        assert code_of(await b.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
+    async with serving() as fixture:
+        await fixture.become_ready()
+        assert code_of(await fixture.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
 
 
 async def test_while_it_drains_it_refuses_what_is_new():
-    async with bench() as b:
-        await b.become_ready()
-        b.model.gate.clear()
-        accepted = asyncio.create_task(b.client.post("/embed", json={"texts": ["a"]}))
-        await b.model.wait_called()
-        b.service.readiness.draining()
-        assert code_of(await b.client.get("/readyz")) == (503, "not_ready")
-        assert code_of(await b.client.post("/embed", json={"texts": ["b"]})) == (503, "not_ready")
-        b.model.gate.set()
+    async with serving() as fixture:
+        await fixture.become_ready()
+        fixture.model.gate.clear()
+        accepted = asyncio.create_task(fixture.client.post("/embed", json={"texts": ["a"]}))
+        await fixture.model.wait_called()
+        fixture.service.readiness.draining()
+        assert code_of(await fixture.client.get("/readyz")) == (503, "not_ready")
+        assert code_of(await fixture.client.post("/embed", json={"texts": ["b"]})) == (503, "not_ready")
+        fixture.model.gate.set()
         assert (await accepted).status_code == 200

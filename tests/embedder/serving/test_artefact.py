@@ -11,18 +11,11 @@ import pytest
 from tandem_embedder.model.prepared_model import (
     FileRecord,
     PreparedModelError,
-    Variant,
     read_manifest,
     record_of,
     verify_file,
 )
-from tests.embedder.serving.test_settings import MANIFEST
-
-RECORD = FileRecord(1, "0" * 64)
-GOOD = msgspec.structs.replace(
-    MANIFEST,
-    variants={"int8": Variant("int8/model.onnx", "f" * 32, "given", 0.99, {"int8/model.onnx": RECORD})},
-)
+from tests.embedder.serving.manifests import GOOD
 
 
 def write(folder: Path, change: Callable[[dict[str, Any]], object] = lambda manifest: None) -> None:

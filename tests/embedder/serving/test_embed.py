@@ -24,12 +24,12 @@ from tandem_embedder.model.tokenizer import unknown_id
 from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, vector_of
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector
 
 
 @dataclass
-class Bench:
+class EmbedFixture:
     """The use case and what it is connected to."""
 
     embed: EmbedTexts
@@ -44,7 +44,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | None = None) -> AsyncIterator[Bench]:
+async def embedding(
+    *, held: bool = False, queued: int = 1000, prompts: Prompts | None = None
+) -> AsyncIterator[EmbedFixture]:
     model, tokenizer, recorder, readiness = FakeModel(held=held), FakeTokenizer(), Recorder(), Readiness()
     readiness.ready()
     admission = Admission(queued, 20_000, DrainRate())
@@ -54,7 +56,7 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
     manifest = msgspec.structs.replace(MANIFEST, max_seq_length=16, prompts=prompts or Prompts())
     limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
     try:
-        yield Bench(
+        yield EmbedFixture(
             EmbedTexts(
                 manifest,
                 limits,
@@ -78,21 +80,21 @@ async def bench(*, held: bool = False, queued: int = 1000, prompts: Prompts | No
 
 
 async def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():
-    async with bench() as b:
+    async with embedding() as fixture:
         texts = ["one", "a bb ccc", "x " * 40]
-        done = await b.embed(EmbedRequest(texts))
+        done = await fixture.embed(EmbedRequest(texts))
         expected = [ids_of(101, 3, 102), ids_of(101, 1, 2, 3, 102), ids_of(101, *[1] * 14, 102)]
         assert np.array_equal(done.vectors, [vector_of(ids) for ids in expected])
         assert done.tokens == [3, 5, 16]
         assert done.truncated == [False, False, True]
-        b.assert_nothing_kept()
+        fixture.assert_nothing_kept()
 
 
 @pytest.mark.parametrize("prompts", [Prompts(), Prompts(query="query: ", document="a long prompt: ")])
 @pytest.mark.parametrize("kind", ["query", "document"])
 async def test_the_share_of_a_text_that_is_unknown_leaves_prompt_and_special_tokens_out(kind: Kind, prompts: Prompts):
-    async with bench(prompts=prompts) as b:
-        done = await b.embed(EmbedRequest(["plain words", "ein schöner Tag heute", "ข้าวผัด", "\u200b"], kind=kind))
+    async with embedding(prompts=prompts) as fixture:
+        done = await fixture.embed(EmbedRequest(["plain words", "ein schöner Tag heute", "ข้าวผัด", "\u200b"], kind=kind))
         assert done.unknown == [0.0, 0.25, 1.0, 1.0]
 
 
@@ -125,106 +127,106 @@ def test_the_token_for_what_is_unknown_is_found_in_each_kind_of_vocabulary(model
     ],
 )
 async def test_a_text_that_cannot_be_taken_is_named(texts: list[str], error: type[EmbedderError], param: str):
-    async with bench() as b:
+    async with embedding() as fixture:
         with pytest.raises(error) as refused:
-            await b.embed(EmbedRequest(texts))
+            await fixture.embed(EmbedRequest(texts))
         assert refused.value.param == param
-        assert b.tokenizer.calls == []
-        b.assert_nothing_kept()
+        assert fixture.tokenizer.calls == []
+        fixture.assert_nothing_kept()
 
 
 async def test_a_text_over_the_models_limit_is_refused_if_it_must_not_be_cut():
-    async with bench() as b:
+    async with embedding() as fixture:
         with pytest.raises(LimitExceeded, match="16 tokens") as refused:
-            await b.embed(EmbedRequest(["short", "x " * 40], truncate=False))
+            await fixture.embed(EmbedRequest(["short", "x " * 40], truncate=False))
         assert refused.value.param == "texts[1]"
-        assert b.model.batches == []
-        b.assert_nothing_kept()
+        assert fixture.model.batches == []
+        fixture.assert_nothing_kept()
 
 
 async def test_the_kind_selects_the_prompt():
-    async with bench(prompts=Prompts(query="query: ", document="passage: ")) as b:
-        await b.embed(EmbedRequest(["a"], kind="query"))
-        await b.embed(EmbedRequest(["a"]))
-        assert b.tokenizer.calls == [["query: a"], ["passage: a"]]
+    async with embedding(prompts=Prompts(query="query: ", document="passage: ")) as fixture:
+        await fixture.embed(EmbedRequest(["a"], kind="query"))
+        await fixture.embed(EmbedRequest(["a"]))
+        assert fixture.tokenizer.calls == [["query: a"], ["passage: a"]]
 
 
 async def test_the_callers_time_ends_the_wait_and_what_is_queued_is_dropped():
-    async with bench(held=True) as b:
-        running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
-        await b.model.wait_called()
+    async with embedding(held=True) as fixture:
+        running = asyncio.create_task(fixture.embed(EmbedRequest(["first"])))
+        await fixture.model.wait_called()
         with pytest.raises(DeadlineExceeded):
-            await b.embed(EmbedRequest(["second", "third"]), timeout=0.01)
-        b.model.gate.set()
+            await fixture.embed(EmbedRequest(["second", "third"]), timeout=0.01)
+        fixture.model.gate.set()
         await running
-        assert len(b.model.batches) == 1
-        b.assert_nothing_kept()
+        assert len(fixture.model.batches) == 1
+        fixture.assert_nothing_kept()
 
 
 @pytest.mark.parametrize("timeout", [0.0, -1.0])
 async def test_a_request_that_comes_too_late_is_not_begun(timeout: float):
-    async with bench() as b:
+    async with embedding() as fixture:
         with pytest.raises(DeadlineExceeded):
-            await b.embed(EmbedRequest(["a"]), timeout=timeout)
-        assert b.tokenizer.calls == []
+            await fixture.embed(EmbedRequest(["a"]), timeout=timeout)
+        assert fixture.tokenizer.calls == []
 
 
 async def test_the_callers_time_counts_while_tokenising_as_well():
-    async with bench() as b:
-        b.tokenizer.gate.clear()
+    async with embedding() as fixture:
+        fixture.tokenizer.gate.clear()
         with pytest.raises(DeadlineExceeded):
-            await b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)]), timeout=0.01)
-        b.assert_nothing_kept()
+            await fixture.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)]), timeout=0.01)
+        fixture.assert_nothing_kept()
 
 
 async def test_a_cancelled_request_gives_everything_back():
-    async with bench(held=True) as b:
-        running = asyncio.create_task(b.embed(EmbedRequest(["first"])))
-        await b.model.wait_called()
-        waiting = asyncio.create_task(b.embed(EmbedRequest(["second", "third"])))
+    async with embedding(held=True) as fixture:
+        running = asyncio.create_task(fixture.embed(EmbedRequest(["first"])))
+        await fixture.model.wait_called()
+        waiting = asyncio.create_task(fixture.embed(EmbedRequest(["second", "third"])))
         await asyncio.sleep(0)
-        assert b.admission.queued_tokens > 3
+        assert fixture.admission.queued_tokens > 3
         waiting.cancel()
         with pytest.raises(asyncio.CancelledError):
             await waiting
-        assert b.recorder.abandoned_texts == 2
-        b.model.gate.set()
+        assert fixture.recorder.abandoned_texts == 2
+        fixture.model.gate.set()
         await running
-        b.assert_nothing_kept()
+        fixture.assert_nothing_kept()
 
 
 async def test_overload_is_refused_and_passes():
-    async with bench(held=True, queued=20) as b:
-        running = asyncio.create_task(b.embed(EmbedRequest(["a b c d e f g h i j k l m n"])))
-        await b.model.wait_called()
+    async with embedding(held=True, queued=20) as fixture:
+        running = asyncio.create_task(fixture.embed(EmbedRequest(["a b c d e f g h i j k l m n"])))
+        await fixture.model.wait_called()
         with pytest.raises(Overloaded) as refused:
-            await b.embed(EmbedRequest(["some text of more than a few words"]))
+            await fixture.embed(EmbedRequest(["some text of more than a few words"]))
         assert refused.value.retry_after_seconds is not None
-        b.model.gate.set()
+        fixture.model.gate.set()
         await running
-        assert len((await b.embed(EmbedRequest(["some text of more than a few words"]))).tokens) == 1
+        assert len((await fixture.embed(EmbedRequest(["some text of more than a few words"]))).tokens) == 1
 
 
 async def test_a_dead_worker_makes_the_service_unready_with_the_reason():
-    async with bench() as b:
-        b.model.errors.append(SystemExit("pulled the plug"))
+    async with embedding() as fixture:
+        fixture.model.errors.append(SystemExit("pulled the plug"))
         with pytest.raises(NotReady, match="pulled the plug"):
-            await b.embed(EmbedRequest(["a"]))
+            await fixture.embed(EmbedRequest(["a"]))
         with pytest.raises(NotReady, match="pulled the plug"):
-            await b.embed(EmbedRequest(["a"]))
-        assert not b.readiness.is_ready
-        b.assert_nothing_kept()
+            await fixture.embed(EmbedRequest(["a"]))
+        assert not fixture.readiness.is_ready
+        fixture.assert_nothing_kept()
 
 
 async def test_a_query_is_tokenised_while_ingest_holds_the_tokenizers_thread():
-    async with bench() as b:
-        b.tokenizer.gate.clear()
-        ingest = asyncio.create_task(b.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)], priority="bulk")))
-        assert await asyncio.to_thread(b.tokenizer.called.wait, 20)
-        b.tokenizer.called.clear()
-        query = asyncio.create_task(b.embed(EmbedRequest(["y" * (AT_ONCE_CHARS + 1)])))
-        assert await asyncio.to_thread(b.tokenizer.called.wait, 20)
-        b.tokenizer.gate.set()
+    async with embedding() as fixture:
+        fixture.tokenizer.gate.clear()
+        ingest = asyncio.create_task(fixture.embed(EmbedRequest(["x" * (AT_ONCE_CHARS + 1)], priority="bulk")))
+        assert await asyncio.to_thread(fixture.tokenizer.called.wait, 20)
+        fixture.tokenizer.called.clear()
+        query = asyncio.create_task(fixture.embed(EmbedRequest(["y" * (AT_ONCE_CHARS + 1)])))
+        assert await asyncio.to_thread(fixture.tokenizer.called.wait, 20)
+        fixture.tokenizer.gate.set()
         assert (await query).tokens == (await ingest).tokens == [3]
 
 
@@ -243,19 +245,19 @@ def test_slices_keep_the_order_and_the_size(texts: list[str], parts: list[list[s
 
 @pytest.mark.parametrize("fails", ["the model", "the deadline", "the texts"])
 async def test_a_request_that_fails_is_freed_at_once(fails: str):
-    async with bench(held=fails == "the deadline") as b:
+    async with embedding(held=fails == "the deadline") as fixture:
         if fails == "the model":
-            b.model.errors.append(ValueError("a mistake"))
+            fixture.model.errors.append(ValueError("a mistake"))
         requests: list[weakref.ref[Batch]] = []
 
         async def call() -> Embedded:
             texts = Batch(["one", "two" if fails != "the texts" else ""])
             requests.append(weakref.ref(texts))
-            return await b.embed(EmbedRequest(texts), timeout=0.05 if fails == "the deadline" else None)
+            return await fixture.embed(EmbedRequest(texts), timeout=0.05 if fails == "the deadline" else None)
 
         with no_collector():
             errors = await failure_of(call)
-            b.model.gate.set()
+            fixture.model.gate.set()
             await assert_gone([*requests, *errors])
 
 

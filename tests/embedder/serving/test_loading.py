@@ -20,7 +20,7 @@ from tandem_embedder.model.verified_load import (
     read_known_answers,
 )
 from tests.embedder.serving.doubles import DIM, FakeModel, FakeTokenizer, vector_of
-from tests.embedder.serving.test_settings import MANIFEST
+from tests.embedder.serving.manifests import MANIFEST
 
 TEXTS = ["one", "two three", "four five six"]
 

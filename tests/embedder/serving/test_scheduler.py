@@ -16,7 +16,7 @@ from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, v
 
 
 @dataclass
-class Bench:
+class SchedulerFixture:
     """A scheduler and all that it is connected to."""
 
     model: FakeModel
@@ -32,118 +32,122 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench(*, held: bool = False, workers: int = 1, limits: BatchLimits | None = None) -> AsyncIterator[Bench]:
+async def scheduling(
+    *, held: bool = False, workers: int = 1, limits: BatchLimits | None = None
+) -> AsyncIterator[SchedulerFixture]:
     model, recorder, rate, clock, deaths = FakeModel(held=held), Recorder(), DrainRate(), Clock(), []
     scheduler = Scheduler(model, limits or BatchLimits(), recorder, rate, deaths.append, workers, clock)
     scheduler.start()
     try:
-        yield Bench(model, scheduler, recorder, rate, clock, deaths)
+        yield SchedulerFixture(model, scheduler, recorder, rate, clock, deaths)
     finally:
         model.gate.set()
         await scheduler.close()
 
 
 async def test_every_request_gets_its_own_rows_in_its_own_order():
-    async with bench(held=True) as b:
-        first = b.scheduler.submit("interactive", [ids_of(9, 9)], b.later)
-        await b.model.wait_called()
+    async with scheduling(held=True) as fixture:
+        first = fixture.scheduler.submit("interactive", [ids_of(9, 9)], fixture.later)
+        await fixture.model.wait_called()
         mixed = [ids_of(1, 2, 3), ids_of(4, 5), ids_of(6, 7, 8), ids_of(1, 1, 1, 1, 1, 1, 1, 1)]
-        second = b.scheduler.submit("interactive", mixed, b.later)
-        third = b.scheduler.submit("bulk", [ids_of(3, 2, 1)], b.later)
-        b.model.gate.set()
+        second = fixture.scheduler.submit("interactive", mixed, fixture.later)
+        third = fixture.scheduler.submit("bulk", [ids_of(3, 2, 1)], fixture.later)
+        fixture.model.gate.set()
         assert np.array_equal(await first.future, [vector_of(ids_of(9, 9))])
         assert np.array_equal(await second.future, [vector_of(ids) for ids in mixed])
         assert np.array_equal(await third.future, [vector_of(ids_of(3, 2, 1))])
 
 
 async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
-    async with bench(held=True) as b:
-        tickets = [b.scheduler.submit("interactive", [ids_of(1, 2)], b.later)]
-        await b.model.wait_called()
-        tickets += [b.scheduler.submit("interactive", [ids_of(n, n)], b.later) for n in range(5)]
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        tickets = [fixture.scheduler.submit("interactive", [ids_of(1, 2)], fixture.later)]
+        await fixture.model.wait_called()
+        tickets += [fixture.scheduler.submit("interactive", [ids_of(n, n)], fixture.later) for n in range(5)]
+        fixture.model.gate.set()
         await asyncio.gather(*(ticket.future for ticket in tickets))
-        assert [len(batch) for batch in b.model.batches] == [1, 5]
-        assert [(report.rows, report.tokens) for report in b.recorder.reports] == [(1, 2), (5, 10)]
+        assert [len(batch) for batch in fixture.model.batches] == [1, 5]
+        assert [(report.rows, report.tokens) for report in fixture.recorder.reports] == [(1, 2), (5, 10)]
 
 
 async def test_progress_is_told_as_the_texts_are_done():
-    async with bench(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
+    async with scheduling(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as fixture:
         done: list[int] = []
-        ticket = b.scheduler.submit("bulk", [ids_of(1, 2), ids_of(1, 2), ids_of(1, 2, 3)], b.later, done.append)
+        ticket = fixture.scheduler.submit(
+            "bulk", [ids_of(1, 2), ids_of(1, 2), ids_of(1, 2, 3)], fixture.later, done.append
+        )
         await ticket.future
         assert sorted(done) == [2, 2, 3]
-        assert len(b.model.batches) == 2
+        assert len(fixture.model.batches) == 2
 
 
 async def test_a_text_past_its_deadline_never_reaches_the_model():
-    async with bench(held=True) as b:
-        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        late = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.clock.now + 5)
-        b.clock.now += 5
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        late = fixture.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], fixture.clock.now + 5)
+        fixture.clock.now += 5
+        fixture.model.gate.set()
         await running.future
         with pytest.raises(DeadlineExceeded):
             await late.future
-        assert len(b.model.batches) == 1
-        assert b.recorder.expired_texts >= 1
+        assert len(fixture.model.batches) == 1
+        assert fixture.recorder.expired_texts >= 1
 
 
 async def test_an_abandoned_request_never_reaches_the_model():
-    async with bench(held=True) as b:
-        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        dropped = b.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], b.later)
-        kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
-        b.scheduler.abandon(dropped)
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        dropped = fixture.scheduler.submit("interactive", [ids_of(7, 7), ids_of(8, 8)], fixture.later)
+        kept = fixture.scheduler.submit("interactive", [ids_of(5, 5)], fixture.later)
+        fixture.scheduler.abandon(dropped)
+        fixture.model.gate.set()
         await asyncio.gather(running.future, kept.future)
-        assert [len(batch) for batch in b.model.batches] == [1, 1]
-        assert b.recorder.abandoned_texts == 2
+        assert [len(batch) for batch in fixture.model.batches] == [1, 1]
+        assert fixture.recorder.abandoned_texts == 2
         assert dropped.future.cancelled()
 
 
 async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
-    async with bench(held=True) as b:
-        gone = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        b.scheduler.abandon(gone)
-        kept = b.scheduler.submit("interactive", [ids_of(5, 5)], b.later)
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        gone = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        fixture.scheduler.abandon(gone)
+        kept = fixture.scheduler.submit("interactive", [ids_of(5, 5)], fixture.later)
+        fixture.model.gate.set()
         assert np.array_equal(await kept.future, [vector_of(ids_of(5, 5))])
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), StopIteration(), MemoryError(), ModelError("not finite")])
 async def test_a_model_error_fails_its_batch_and_nothing_else(error: Exception):
-    async with bench(held=True) as b:
-        b.model.errors.append(error)
-        failing = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        fixture.model.errors.append(error)
+        failing = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        fixture.model.gate.set()
         with pytest.raises(ModelError):
             await failing.future
-        after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
+        after = fixture.scheduler.submit("interactive", [ids_of(2, 2)], fixture.later)
         assert np.array_equal(await after.future, [vector_of(ids_of(2, 2))])
-        assert b.deaths == []
+        assert fixture.deaths == []
 
 
 async def test_a_batch_that_fails_takes_the_rest_of_its_requests_out_of_the_queue():
-    async with bench(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as b:
-        b.model.errors.append(ValueError("broken"))
-        failing = b.scheduler.submit("interactive", [ids_of(1, 1)] * 10, b.later)
-        await b.model.wait_called()
-        b.model.gate.set()
+    async with scheduling(held=True, limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as fixture:
+        fixture.model.errors.append(ValueError("broken"))
+        failing = fixture.scheduler.submit("interactive", [ids_of(1, 1)] * 10, fixture.later)
+        await fixture.model.wait_called()
+        fixture.model.gate.set()
         with pytest.raises(ModelError):
             await failing.future
-        await b.scheduler.drain()
-        assert len(b.model.batches) == 1
+        await fixture.scheduler.drain()
+        assert len(fixture.model.batches) == 1
 
 
 async def test_a_model_that_returns_too_few_rows_is_an_error_and_not_a_mix_up():
-    async with bench() as b:
-        b.model.embed = lambda rows: np.zeros((len(rows) + 1, 4), dtype=np.float32)  # type: ignore[method-assign]
-        ticket = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+    async with scheduling() as fixture:
+        fixture.model.embed = lambda rows: np.zeros((len(rows) + 1, 4), dtype=np.float32)  # type: ignore[method-assign]
+        ticket = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
         with pytest.raises(ModelError):
             await ticket.future
 
@@ -155,102 +159,104 @@ class Killed(BaseException):
 @pytest.mark.parametrize("error", [Killed("now"), SystemExit(3), KeyboardInterrupt()])
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, workers: int):
-    async with bench(held=True, workers=workers) as b:
-        b.model.errors.append(error)
-        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        queued = [b.scheduler.submit(lane, [ids_of(2, 2)] * 400, b.later) for lane in ("interactive", "bulk")]
-        b.model.gate.set()
+    async with scheduling(held=True, workers=workers) as fixture:
+        fixture.model.errors.append(error)
+        running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        queued = [
+            fixture.scheduler.submit(lane, [ids_of(2, 2)] * 400, fixture.later) for lane in ("interactive", "bulk")
+        ]
+        fixture.model.gate.set()
         with pytest.raises(NotReady) if workers == 1 else suppress(NotReady):
             await running.future  # the other worker may have met the error, and this one its vectors
         for ticket in queued:
             with pytest.raises(NotReady, match="a worker died"):
                 await ticket.future
-        assert len(b.deaths) == 1
+        assert len(fixture.deaths) == 1
         with pytest.raises(NotReady, match="a worker died"):
-            b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.scheduler.drain()
+            fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.scheduler.drain()
 
 
 async def test_a_defect_of_the_scheduler_itself_is_a_death_too():
-    async with bench() as b:
-        b.recorder.batch = lambda report: 1 / 0  # type: ignore[method-assign,assignment,return-value]
-        await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
-        await b.scheduler.drain()
-        assert [death.split(":")[1].strip() for death in b.deaths] == ["ZeroDivisionError"]
+    async with scheduling() as fixture:
+        fixture.recorder.batch = lambda report: 1 / 0  # type: ignore[method-assign,assignment,return-value]
+        await fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later).future
+        await fixture.scheduler.drain()
+        assert [death.split(":")[1].strip() for death in fixture.deaths] == ["ZeroDivisionError"]
 
 
 async def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
     def defect(tokens: int) -> None:
         raise ZeroDivisionError
 
-    async with bench(held=True) as b:
-        broken = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later, defect)
-        after = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-        await b.model.wait_called()
-        b.model.gate.set()
+    async with scheduling(held=True) as fixture:
+        broken = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later, defect)
+        after = fixture.scheduler.submit("interactive", [ids_of(2, 2)], fixture.later)
+        await fixture.model.wait_called()
+        fixture.model.gate.set()
         for ticket in (broken, after):
             with pytest.raises(NotReady, match="a worker died: ZeroDivisionError"):
                 await asyncio.wait_for(ticket.future, 10)
-        assert len(b.deaths) == 1
-        await b.scheduler.drain()
+        assert len(fixture.deaths) == 1
+        await fixture.scheduler.drain()
 
 
 async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
-    async with bench(held=True) as b:
-        accepted = [b.scheduler.submit("bulk", [ids_of(n, n)], b.later) for n in range(3)]
-        await b.model.wait_called()
-        draining = asyncio.create_task(b.scheduler.drain())
+    async with scheduling(held=True) as fixture:
+        accepted = [fixture.scheduler.submit("bulk", [ids_of(n, n)], fixture.later) for n in range(3)]
+        await fixture.model.wait_called()
+        draining = asyncio.create_task(fixture.scheduler.drain())
         await asyncio.sleep(0)
         with pytest.raises(NotReady, match="shutting down"):
-            b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
+            fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
         assert not draining.done()
-        b.model.gate.set()
+        fixture.model.gate.set()
         await draining
         assert all(ticket.future.done() for ticket in accepted)
         assert np.array_equal(await accepted[2].future, [vector_of(ids_of(2, 2))])
 
 
 async def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
-    async with bench(held=True) as b:
-        running = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        queued = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-        assert await b.scheduler.close() is False
+    async with scheduling(held=True) as fixture:
+        running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        queued = fixture.scheduler.submit("interactive", [ids_of(2, 2)], fixture.later)
+        assert await fixture.scheduler.close() is False
         for ticket in (running, queued):
             with pytest.raises(NotReady, match="shutting down"):
                 await ticket.future
 
 
 async def test_two_workers_run_two_batches_at_once():
-    async with bench(held=True, workers=2) as b:
-        first = b.scheduler.submit("interactive", [ids_of(1, 1)], b.later)
-        await b.model.wait_called()
-        second = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-        await b.model.wait_called()
-        b.model.gate.set()
+    async with scheduling(held=True, workers=2) as fixture:
+        first = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
+        await fixture.model.wait_called()
+        second = fixture.scheduler.submit("interactive", [ids_of(2, 2)], fixture.later)
+        await fixture.model.wait_called()
+        fixture.model.gate.set()
         assert np.array_equal(await first.future, [vector_of(ids_of(1, 1))])
         assert np.array_equal(await second.future, [vector_of(ids_of(2, 2))])
 
 
 @pytest.mark.parametrize("workers", [1, 2])
 async def test_a_query_does_not_wait_for_bulk(workers: int):
-    async with bench(held=True, workers=workers) as b:
+    async with scheduling(held=True, workers=workers) as fixture:
         bulk = []
         for _ in range(workers):
-            bulk.append(b.scheduler.submit("bulk", [ids_of(1, 1)], b.later))
-            await b.model.wait_called()
-        queued = b.scheduler.submit("bulk", [ids_of(3, 3)], b.later)
-        query = b.scheduler.submit("interactive", [ids_of(2, 2)], b.later)
-        await b.model.wait_called()
-        assert [len(batch) for batch in b.model.batches] == [1] * (workers + 1)
-        assert np.array_equal(b.model.batches[-1], [ids_of(2, 2)])
-        b.model.gate.set()
+            bulk.append(fixture.scheduler.submit("bulk", [ids_of(1, 1)], fixture.later))
+            await fixture.model.wait_called()
+        queued = fixture.scheduler.submit("bulk", [ids_of(3, 3)], fixture.later)
+        query = fixture.scheduler.submit("interactive", [ids_of(2, 2)], fixture.later)
+        await fixture.model.wait_called()
+        assert [len(batch) for batch in fixture.model.batches] == [1] * (workers + 1)
+        assert np.array_equal(fixture.model.batches[-1], [ids_of(2, 2)])
+        fixture.model.gate.set()
         await asyncio.gather(*(ticket.future for ticket in [*bulk, query, queued]))
 
 
 async def test_the_rate_is_measured():
-    async with bench() as b:
-        await b.scheduler.submit("interactive", [ids_of(1, 1)], b.later).future
-        await b.scheduler.drain()
-        assert b.rate.tokens_per_second != DrainRate().tokens_per_second
+    async with scheduling() as fixture:
+        await fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later).future
+        await fixture.scheduler.drain()
+        assert fixture.rate.tokens_per_second != DrainRate().tokens_per_second

@@ -355,6 +355,7 @@ def table_like(rows: int, columns: int, values: int, noise: float) -> Vectors:
     return (found / np.linalg.norm(found, axis=1, keepdims=True)).astype(np.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "values", "noise"), [(4, 30, 0.02), (3, 200, 0.01)])
 def test_a_real_graph_loses_vectors_and_the_index_does_not(columns: int, values: int, noise: float) -> None:
     vectors = table_like(4000, columns, values, noise)

@@ -103,19 +103,16 @@ def test_of_equal_hits_the_one_that_was_stored_first_comes_first(follower: Lexic
     assert found(follower, "same") == ["same3", "same1", "same2"]
 
 
-def test_what_is_acknowledged_is_found_at_once_and_what_is_deleted_no_more(
+async def test_what_is_acknowledged_is_found_at_once_and_what_is_deleted_no_more(
     follower: LexicalFollower, store: SqliteStore
 ):
-    async def accept() -> None:
-        await store.accept("more", "default", [document("new", "a zebra waits"), document("cat", "a zebra now")], NOW)
-
-    run(accept)
+    await store.accept("more", "default", [document("new", "a zebra waits"), document("cat", "a zebra now")], NOW)
     assert found(follower, "zebra") == ["new"]  # of "cat", dense search still finds the older version
     assert "cat" in found(follower, "mat")
-    run(lambda: embed_pending(store))
+    await embed_pending(store)
     assert sorted(found(follower, "zebra")) == ["cat", "new"]
     assert found(follower, "mat") == []
-    run(lambda: store.delete("default", "new"))
+    await store.delete("default", "new")
     assert found(follower, "zebra") == ["cat"]
 
 
@@ -256,6 +253,7 @@ def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_pa
     second.close()
 
 
+@pytest.mark.slow
 def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStore, tmp_path: Path):
     texts = {f"d{number}": f"{'zebra' if number % 3 else 'tea'} number {number}" for number in range(200)}
     fill(store, texts)

@@ -79,33 +79,25 @@ def test_a_search_right_after_a_deletion_does_not_count_it(store: SqliteStore, f
     assert search(follower, "zebra okapi") == before
 
 
-def test_every_way_in_which_a_row_goes_is_followed(
+async def test_every_way_in_which_a_row_goes_is_followed(
     store: SqliteStore, follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(follower_module, "_PAGE_COMPARED", 3)
-    fill(store, {f"d{n}": f"zebra {n}" for n in range(10)})
+    await ingest(store, [document(f"d{n}", f"zebra {n}") for n in range(10)], "first", "default")
     finish(follower)
 
-    async def change() -> None:
-        await store.accept("a", "default", [document("d0", "newer"), document("d1", "newer")], NOW)
-        await store.accept("b", "default", [document("d1", "newest")], NOW)  # replaces a pending row
-        await store.accept("c", "default", [document("e", "to be refused")], NOW)
-        await store.delete("default", "d2")
-
-    run(change)
+    await store.accept("a", "default", [document("d0", "newer"), document("d1", "newer")], NOW)
+    await store.accept("b", "default", [document("d1", "newest")], NOW)  # replaces a pending row
+    await store.accept("c", "default", [document("e", "to be refused")], NOW)
+    await store.delete("default", "d2")
     finish(follower)
     assert follower.total == 12  # d0 and d1 twice, e, and not d2
 
-    async def refuse_last_and_embed() -> None:
-        (waiting,) = [
-            each
-            for each in (await store.pending(after=0, limit=9, without=())).documents
-            if each.text == "to be refused"
-        ]
-        await store.fail(waiting.row_id, "refused")
-        await embed_pending(store)
-
-    run(refuse_last_and_embed)
+    (waiting,) = [
+        each for each in (await store.pending(after=0, limit=9, without=())).documents if each.text == "to be refused"
+    ]
+    await store.fail(waiting.row_id, "refused")
+    await embed_pending(store)
     finish(follower)
     assert follower.total == 9
     assert search(follower, "refused") == []

@@ -8,7 +8,7 @@ import pytest
 
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.unit.work import Scenario, Work, working
+from tests.gateway.ingest.work import Scenario, Work, working
 from tests.support.fakes import FakeEmbedder, eventually
 from tests.support.stores import NOW, document, ingest, opened
 

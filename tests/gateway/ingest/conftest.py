@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.unit.work import Scenario, Work, working
+from tests.gateway.ingest.work import Scenario, Work, working
 from tests.support.fakes import FakeEmbedder
 from tests.support.stores import opened
 

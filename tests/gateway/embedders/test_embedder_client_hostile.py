@@ -12,8 +12,7 @@ from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http_client import Http1Client, ResponseTooLarge
 from tandem_gateway.errors import EmbedderBroken, EmbedderRejected, GatewayError
 from tandem_runtime.replies import error_reply
-from tests.gateway.unit.answers import packed
-from tests.gateway.unit.test_http1 import embed, over_tcp, read_request
+from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
 from tests.support.fakes import MODEL
 from tests.support.tcp import start_server
 

@@ -6,7 +6,7 @@ import pytest
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.unit.work import Scenario
+from tests.gateway.ingest.work import Scenario
 from tests.support.fakes import eventually
 from tests.support.stores import NOW, document
 

@@ -1,11 +1,9 @@
-"""The embedder over real connections: closed, silent, abandoned and absent ones."""
+"""The HTTP client over real connections: closed, silent, abandoned and absent ones."""
 
 import asyncio
 import contextlib
 import ssl
 import subprocess
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,46 +11,16 @@ import pytest
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
-from tandem_gateway.records.embedders import Embeddings
-from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
 from tests.support.fakes import DIM, MODEL
 from tests.support.processes import free_port
 from tests.support.tcp import start_server
 from tests.support.tools import tool
 
-Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@asynccontextmanager
-async def over_tcp(handler: Handler) -> AsyncIterator[HttpEmbedder]:
-    """A client of a server on the loopback, whose connections ``handler`` answers."""
-    server = await start_server(handler, "127.0.0.1", 0)
-    port = server.sockets[0].getsockname()[1]
-    url = f"http://127.0.0.1:{port}"
-    client = Http1Client(url, max_connections=2)
-    try:
-        yield HttpEmbedder(url, client)
-    finally:
-        client.close()
-        server.close()
-        await server.wait_closed()
-
-
-async def read_request(reader: asyncio.StreamReader) -> None:
-    head = await reader.readuntil(b"\r\n\r\n")
-    length = next(
-        int(line.split(b":")[1]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length")
-    )
-    await reader.readexactly(length)
-
 
 async def answer(writer: asyncio.StreamWriter, body: bytes) -> None:
     writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
     await writer.drain()
-
-
-async def embed(client: HttpEmbedder, timeout: float = 5.0) -> Embeddings:
-    return await client.embed(TEXTS, kind="query", priority="interactive", timeout=timeout)
 
 
 async def test_a_connection_closed_between_two_calls_costs_the_second_nothing():

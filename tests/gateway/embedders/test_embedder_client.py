@@ -20,7 +20,7 @@ from tandem_gateway.errors import (
 from tandem_gateway.records.embedders import Embeddings
 from tandem_runtime import logs, trace
 from tandem_runtime.replies import error_reply
-from tests.gateway.unit.answers import TEXTS, packed
+from tests.support.embedder_over_tcp import TEXTS, packed
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 
 

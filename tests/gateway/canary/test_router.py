@@ -57,7 +57,7 @@ class FakePool(FakeEmbedder):
         )
 
 
-class Scene:
+class RouterFixture:
     """A shift between two such pools; ``draws`` decide, and ``now`` is the time."""
 
     def __init__(self, weight: int = 0, shadow: int = 0) -> None:
@@ -97,37 +97,37 @@ class Scene:
 
 
 @asynccontextmanager
-async def scenario(weight: int = 0, shadow: int = 0) -> AsyncIterator[Scene]:
-    scene = Scene(weight, shadow)
+async def scenario(weight: int = 0, shadow: int = 0) -> AsyncIterator[RouterFixture]:
+    fixture = RouterFixture(weight, shadow)
     try:
-        yield scene
+        yield fixture
     finally:
-        await scene.shift.stop()
+        await fixture.shift.stop()
 
 
 @pytest.mark.parametrize(("weight", "draw", "pool"), [(0, 0.0, "stable"), (10, 0.0999, "canary"), (10, 0.1, "stable")])
 @pytest.mark.parametrize("priority", ["interactive", "bulk"])
 async def test_the_weight_decides_who_answers(weight: int, draw: float, pool: str, priority: Priority):
-    async with scenario(weight) as scene:
-        scene.draw = draw
-        await scene.embed(priority=priority)
-        assert scene.answered == [pool]
+    async with scenario(weight) as fixture:
+        fixture.draw = draw
+        await fixture.embed(priority=priority)
+        assert fixture.answered == [pool]
 
 
 @pytest.mark.parametrize("fingerprint", [None, "0" * 32])
 async def test_only_a_canary_with_the_wanted_model_is_asked(fingerprint: str | None):
-    async with scenario(weight=100) as scene:
-        await scene.embed(fingerprint)
-        assert scene.answered == ["stable"]
-        assert scene.canary.calls == []
+    async with scenario(weight=100) as fixture:
+        await fixture.embed(fingerprint)
+        assert fixture.answered == ["stable"]
+        assert fixture.canary.calls == []
 
 
 async def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
-    async with scenario(weight=100) as scene:
-        scene.canary.fingerprint = "0" * 32
-        found = await scene.embed()
-        assert (found.fingerprint, scene.answered, scene.fell_back) == (FINGERPRINT, ["stable"], ["model"])
-        assert scene.shift.state().evidence.canary.errors == 1
+    async with scenario(weight=100) as fixture:
+        fixture.canary.fingerprint = "0" * 32
+        found = await fixture.embed()
+        assert (found.fingerprint, fixture.answered, fixture.fell_back) == (FINGERPRINT, ["stable"], ["model"])
+        assert fixture.shift.state().evidence.canary.errors == 1
 
 
 @pytest.mark.parametrize(
@@ -136,139 +136,139 @@ async def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
     ids=lambda error: type(error).__name__,
 )
 async def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
-    async with scenario(weight=100) as scene:
-        scene.canary.error = error
-        await scene.embed()
-        assert (scene.answered, scene.fell_back) == (["stable"], [type(error).__name__])
-        assert scene.canary.timeouts == [2.0]
-        assert scene.stable.timeouts == [10.0]
-        await scene.embed(timeout=1.0, priority="bulk")
-        assert scene.canary.timeouts == [2.0, 0.5]
+    async with scenario(weight=100) as fixture:
+        fixture.canary.error = error
+        await fixture.embed()
+        assert (fixture.answered, fixture.fell_back) == (["stable"], [type(error).__name__])
+        assert fixture.canary.timeouts == [2.0]
+        assert fixture.stable.timeouts == [10.0]
+        await fixture.embed(timeout=1.0, priority="bulk")
+        assert fixture.canary.timeouts == [2.0, 0.5]
 
 
 async def test_texts_that_the_canary_refuses_are_refused():
-    async with scenario(weight=100) as scene:
-        scene.canary.error = EmbedderRejected("too long")
+    async with scenario(weight=100) as fixture:
+        fixture.canary.error = EmbedderRejected("too long")
         with pytest.raises(EmbedderRejected):
-            await scene.embed()
-        assert scene.stable.calls == []
+            await fixture.embed()
+        assert fixture.stable.calls == []
 
 
 async def test_without_stable_the_canary_has_all_the_time_and_is_not_rolled_back():
-    async with scenario(weight=100) as scene:
-        scene.stable.up = False
-        scene.stable.error = scene.canary.error = EmbedderUnavailable("gone")
+    async with scenario(weight=100) as fixture:
+        fixture.stable.up = False
+        fixture.stable.error = fixture.canary.error = EmbedderUnavailable("gone")
         for _ in range(50):
-            scene.now += 1
+            fixture.now += 1
             with pytest.raises(EmbedderUnavailable):
-                await scene.embed()
-        assert scene.canary.timeouts[0] == 10.0
-        assert scene.rolled_back == []
-        scene.canary.error = DeadlineExceeded("late")
+                await fixture.embed()
+        assert fixture.canary.timeouts[0] == 10.0
+        assert fixture.rolled_back == []
+        fixture.canary.error = DeadlineExceeded("late")
         with pytest.raises(DeadlineExceeded, match="late"):
-            await scene.embed()
+            await fixture.embed()
 
 
 @pytest.mark.parametrize("down", [True, False])
 async def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator_acts(down: bool):
-    async with scenario(weight=50) as scene:
-        scene.canary.up = not down
-        scene.canary.error = EmbedderUnavailable("gone")
-        while not scene.rolled_back:
-            scene.now += 1
-            await scene.embed()
-            assert scene.now < 30
-        assert scene.rolled_back == ["errors"]
-        assert scene.shares == [(50, 0), (0, 0)]
-        state = scene.shift.state()
+    async with scenario(weight=50) as fixture:
+        fixture.canary.up = not down
+        fixture.canary.error = EmbedderUnavailable("gone")
+        while not fixture.rolled_back:
+            fixture.now += 1
+            await fixture.embed()
+            assert fixture.now < 30
+        assert fixture.rolled_back == ["errors"]
+        assert fixture.shares == [(50, 0), (0, 0)]
+        state = fixture.shift.state()
         assert (state.canary_weight, state.evidence.canary.calls) == (0, 0)
         assert state.last_roll_back is not None
         assert (state.last_roll_back.reason, state.last_roll_back.canary_weight) == ("errors", 50)
-        scene.canary.up, scene.canary.error = True, None
-        before = len(scene.canary.calls)
-        await scene.embed()
-        assert len(scene.canary.calls) == before
-        scene.shift.change(50)
-        await scene.embed()
-        assert scene.answered[-1] == "canary"
+        fixture.canary.up, fixture.canary.error = True, None
+        before = len(fixture.canary.calls)
+        await fixture.embed()
+        assert len(fixture.canary.calls) == before
+        fixture.shift.change(50)
+        await fixture.embed()
+        assert fixture.answered[-1] == "canary"
 
 
 async def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
-    async with scenario(shadow=100) as scene:
-        scene.canary.hold()
-        found = await scene.embed(fingerprint=None)
+    async with scenario(shadow=100) as fixture:
+        fixture.canary.hold()
+        found = await fixture.embed(fingerprint=None)
         np.testing.assert_allclose(found.vectors, vectors_of(["one", "two"]), atol=1e-6)
-        assert scene.shadowed == []
-        await scene.canary.wait_calls(1)
-        scene.now += 0.5
-        scene.canary.release()
-        await eventually(lambda: asyncio.sleep(0, scene.shadowed), bool)
-        assert scene.shadowed == [("ok", "ok")]
-        assert scene.cosines == pytest.approx([1.0, 1.0])
-        assert scene.differences == [0.5]
-        assert scene.answered == ["stable"]
-        scene.canary.error = EmbedderBroken("nonsense")
-        await scene.embed()
-        scene.stable.error = EmbedderUnavailable("gone")
+        assert fixture.shadowed == []
+        await fixture.canary.wait_calls(1)
+        fixture.now += 0.5
+        fixture.canary.release()
+        await eventually(lambda: asyncio.sleep(0, fixture.shadowed), bool)
+        assert fixture.shadowed == [("ok", "ok")]
+        assert fixture.cosines == pytest.approx([1.0, 1.0])
+        assert fixture.differences == [0.5]
+        assert fixture.answered == ["stable"]
+        fixture.canary.error = EmbedderBroken("nonsense")
+        await fixture.embed()
+        fixture.stable.error = EmbedderUnavailable("gone")
         with pytest.raises(EmbedderUnavailable):
-            await scene.embed()
-        await eventually(lambda: asyncio.sleep(0, scene.shadowed), lambda seen: len(seen) == 3)
-        assert scene.shadowed[1:] == [("ok", "EmbedderBroken"), ("EmbedderUnavailable", "EmbedderBroken")]
+            await fixture.embed()
+        await eventually(lambda: asyncio.sleep(0, fixture.shadowed), lambda seen: len(seen) == 3)
+        assert fixture.shadowed[1:] == [("ok", "EmbedderBroken"), ("EmbedderUnavailable", "EmbedderBroken")]
 
 
 async def test_documents_are_not_shadowed_and_too_many_shadows_are_dropped():
-    async with scenario(shadow=100) as scene:
-        await scene.embed(priority="bulk")
-        assert scene.canary.calls == []
-        scene.canary.hold()
+    async with scenario(shadow=100) as fixture:
+        await fixture.embed(priority="bulk")
+        assert fixture.canary.calls == []
+        fixture.canary.hold()
         for _ in range(20):
-            await scene.embed()
+            await fixture.embed()
         await turns()
-        assert len(scene.canary.calls) == 8
-        assert scene.shadowed == [("ok", "dropped")] * 12
-        scene.canary.release()
+        assert len(fixture.canary.calls) == 8
+        assert fixture.shadowed == [("ok", "dropped")] * 12
+        fixture.canary.release()
 
 
 async def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
-    async with scenario(weight=20, shadow=30) as scene:
-        scene.canary.noise = 0.5
-        while not scene.rolled_back:
-            scene.now += 1
-            scene.draw = 0.2 if scene.draw == 0.0 else 0.0  # canary and stable in turn
-            await scene.embed()
+    async with scenario(weight=20, shadow=30) as fixture:
+        fixture.canary.noise = 0.5
+        while not fixture.rolled_back:
+            fixture.now += 1
+            fixture.draw = 0.2 if fixture.draw == 0.0 else 0.0  # canary and stable in turn
+            await fixture.embed()
             await turns()
-            assert scene.now < 40
-        assert scene.rolled_back == ["parity"]
-        assert scene.shares[-1] == (0, 30)  # it goes on to be compared
-        assert min(scene.cosines) < 0.99
+            assert fixture.now < 40
+        assert fixture.rolled_back == ["parity"]
+        assert fixture.shares[-1] == (0, 30)  # it goes on to be compared
+        assert min(fixture.cosines) < 0.99
 
 
 async def test_vectors_of_another_length_are_not_compared():
-    async with scenario(shadow=100) as scene:
-        scene.canary.dim = 4
+    async with scenario(shadow=100) as fixture:
+        fixture.canary.dim = 4
 
         async def shorter(texts, **rest):
             return Embeddings(vectors_of(texts, 4), "m", "0" * 32)
 
-        scene.canary.embed = shorter
-        await scene.embed()
-        await eventually(lambda: asyncio.sleep(0, scene.shadowed), bool)
-        assert (scene.shadowed, scene.cosines) == ([("ok", "ok")], [])
+        fixture.canary.embed = shorter
+        await fixture.embed()
+        await eventually(lambda: asyncio.sleep(0, fixture.shadowed), bool)
+        assert (fixture.shadowed, fixture.cosines) == ([("ok", "ok")], [])
 
 
 async def test_shares_are_checked_and_the_shadow_stays_if_not_given():
-    async with scenario() as scene:
+    async with scenario() as fixture:
         for weight, shadow, param in (
             (101, None, "canary_weight"),
             (-1, 5, "canary_weight"),
             (5, 101, "shadow_percent"),
         ):
             with pytest.raises(InvalidRequest) as caught:
-                scene.shift.change(weight, shadow)
+                fixture.shift.change(weight, shadow)
             assert (caught.value.param, caught.value.code) == (param, "limit_exceeded")
-        scene.shift.change(30, 20)
-        scene.shift.change(40)
-        assert scene.shares == [(0, 0), (30, 20), (40, 20)]
+        fixture.shift.change(30, 20)
+        fixture.shift.change(40)
+        assert fixture.shares == [(0, 0), (30, 20), (40, 20)]
 
 
 async def test_without_a_canary_all_is_stables():
@@ -290,18 +290,18 @@ async def test_without_a_canary_all_is_stables():
     [(0, False, True, False), (50, True, False, True), (100, False, True, True), (100, False, False, False)],
 )
 async def test_ready_are_those_that_get_the_traffic(weight: int, stable: bool, canary: bool, ready: bool):
-    async with scenario(weight) as scene:
-        scene.stable.unavailable, scene.canary.unavailable = not stable, not canary
-        assert await scene.shift.ready(timeout=1.0) is ready
+    async with scenario(weight) as fixture:
+        fixture.stable.unavailable, fixture.canary.unavailable = not stable, not canary
+        assert await fixture.shift.ready(timeout=1.0) is ready
 
 
 async def test_calls_in_flight_follow_the_replicas_that_share_them():
-    async with scenario() as scene:
-        scene.stable.replicas, scene.canary.replicas = 4, 2
-        assert scene.shift.replicas == 4
-        scene.shift.change(100)
-        assert scene.shift.replicas == 2
-        scene.shift.change(50)
-        assert scene.shift.replicas == 4
-        scene.canary.up = False
-        assert scene.shift.replicas == 4
+    async with scenario() as fixture:
+        fixture.stable.replicas, fixture.canary.replicas = 4, 2
+        assert fixture.shift.replicas == 4
+        fixture.shift.change(100)
+        assert fixture.shift.replicas == 2
+        fixture.shift.change(50)
+        assert fixture.shift.replicas == 4
+        fixture.canary.up = False
+        assert fixture.shift.replicas == 4

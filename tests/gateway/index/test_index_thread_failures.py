@@ -1,0 +1,47 @@
+"""A failed call of the index thread is freed at once: an error must not keep itself alive."""
+
+import asyncio
+
+from tandem_gateway.errors import NotFound, StorageUnavailable
+from tandem_gateway.index.index_thread import IndexThread
+from tests.support.fakes import FakeGraphFactory, answer_limits
+from tests.support.freed import assert_gone, failure_of, no_collector
+
+
+class FailingFeed:
+    """A ``ChangeFeed`` of a store that cannot be read once the index is loaded."""
+
+    broken = False
+
+    def version(self) -> int:
+        if self.broken:
+            raise StorageUnavailable("no disk")
+        return 1
+
+    def collections(self) -> list[object]:
+        return []
+
+    def close(self) -> None:
+        pass
+
+
+class NoSnapshots:
+    """A ``SnapshotStore`` that holds none."""
+
+    def remove_orphans(self, collection_ids: object) -> list[str]:
+        return []
+
+
+async def test_the_index_s_thread_fails():
+    feed = FailingFeed()
+    thread = IndexThread(lambda: feed, NoSnapshots(), FakeGraphFactory(), answer_limits())  # type: ignore[arg-type]
+    thread.start().result()
+
+    def fail() -> None:
+        raise NotFound("nothing", param="x")
+
+    feed.broken = True
+    with no_collector():
+        await assert_gone(await failure_of(lambda: thread.search([])))
+        await assert_gone(await failure_of(lambda: asyncio.wrap_future(thread._call(fail))))
+    thread.close()

@@ -1,0 +1,74 @@
+"""A failed search is freed at once: an error must not keep itself alive."""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+import pytest
+
+from tandem_contract.client_api import SearchRequest
+from tandem_gateway.errors import NotReady, StorageUnavailable
+from tandem_gateway.records.search import Hit
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline
+from tests.support.freed import assert_gone, failure_of, no_collector
+from tests.support.search_fixtures import PipelineFixture, SearchFixture
+
+
+class Mistake(Exception):
+    """An error that nobody foresaw."""
+
+
+async def test_a_search_fails_for_want_of_an_embedder():
+    fixture = SearchFixture()
+    fixture.embedder.unavailable = True
+    with no_collector():
+        await assert_gone(await failure_of(lambda: fixture.use_case.search(SearchRequest("q", 1, "default"))))
+
+
+@pytest.mark.parametrize("error", [StorageUnavailable("no disk"), Mistake()])
+@pytest.mark.parametrize("kept", [0, 8])
+async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: pytest.LogCaptureFixture):
+    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.dense_search")  # a record that is kept keeps its error
+
+    fixture = SearchFixture(kept=kept)
+    fixture.index.pinned["default"] = "f" * 32
+
+    async def search() -> object:
+        return await fixture.use_case.search(SearchRequest("q", 1, "default"))
+
+    await search()  # its vector is kept, or not
+    failing = FailingIndex(type(error), error.args)
+    fixture.use_case._index = failing
+    with no_collector():
+        await assert_gone(await failure_of(search))
+
+
+class FailingIndex:
+    """A ``Searchable`` that makes a new error at each search."""
+
+    def __init__(self, kind: type[Exception], args: tuple[object, ...]) -> None:
+        self._kind, self._args = kind, args
+
+    def fingerprint(self, collection: str) -> str | None:
+        return "f" * 32
+
+    def search(self, queries: Sequence[object]) -> "asyncio.Future[list[object]]":
+        answer: asyncio.Future[list[object]] = asyncio.get_running_loop().create_future()
+        answer.set_exception(self._kind(*self._args))
+        return answer
+
+
+class FailingLexical:
+    """A ``LexicalIndex`` that makes a new error at each search."""
+
+    async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
+        raise NotReady("it is being built")
+
+
+async def test_a_search_fails_either_way():
+    fixture = PipelineFixture()
+    fixture.embedder.unavailable = True
+    fixture.use_case._lexical = FailingLexical()
+    use_case: SearchPipeline = fixture.use_case
+    with no_collector():
+        await assert_gone(await failure_of(lambda: use_case.answer(SearchRequest("q", 1, "default", "auto"))))

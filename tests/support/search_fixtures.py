@@ -1,0 +1,100 @@
+"""Searches over fakes: vector search alone, and the pipeline of vector and keyword search."""
+
+import asyncio
+
+from tandem_contract.client_api import SearchMode, SearchRequest
+from tandem_gateway.errors import GatewayError
+from tandem_gateway.records.search import Hit
+from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.validation import RequestLimits
+from tests.support.fakes import FakeEmbedder, FakeSearchable
+
+LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=50, top_k=10)
+
+
+class SearchFixture:
+    """``DenseSearch`` over fakes, and the events that it reported."""
+
+    def __init__(
+        self, *, batch: int = 8, calls: int = 1, max_queued: int = 100, timeout: float = 30.0, kept: int = 0
+    ) -> None:
+        self.embedder = FakeEmbedder()
+        self.index = FakeSearchable()
+        self.sizes: list[int] = []
+        self.mismatches = 0
+        self.use_case = DenseSearch(
+            self.embedder,
+            self.index,
+            request_limits=LIMITS,
+            coalescing=CoalescingLimits(batch, calls),
+            max_queued=max_queued,
+            timeout=timeout,
+            cached_vectors=kept,
+            events=DenseSearchEvents(called=self.sizes.append, mismatched=self._mismatch),
+        )
+
+    def _mismatch(self) -> None:
+        self.mismatches += 1
+
+    def ask(self, query: str, collection: str = "default", timeout: float | None = None) -> "asyncio.Task[list[Hit]]":
+        async def hits() -> list[Hit]:
+            return (await self.use_case.search(SearchRequest(query, 1, collection), timeout)).hits
+
+        return asyncio.create_task(hits())
+
+
+class FakeLexical:
+    """Implements ``LexicalIndex``: one hit a search, named after its collection, or the error set."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, str, int]] = []
+        self.timeouts: list[float] = []
+        self.error: GatewayError | None = None
+        self.finds = True
+
+    async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
+        self.asked.append((collection, query, top_k))
+        self.timeouts.append(timeout)
+        if self.error is not None:
+            raise self.error
+        return [Hit(f"word in {collection}", 2.5, "text", "{}")] if self.finds else []
+
+
+class PipelineFixture:
+    """``SearchPipeline`` over fakes, and the events that it reported."""
+
+    def __init__(self, *, timeout: float = 30.0, kept: int = 0) -> None:
+        self.embedder, self.index, self.lexical = FakeEmbedder(), FakeSearchable(), FakeLexical()
+        self.modes: list[str] = []
+        self.degraded = 0
+        self.truncated = 0
+        self.unreadable = 0
+        self.use_case = SearchPipeline(
+            DenseSearch(
+                self.embedder,
+                self.index,
+                request_limits=LIMITS,
+                coalescing=CoalescingLimits(8, 1),
+                max_queued=100,
+                timeout=timeout,
+                cached_vectors=kept,
+            ),
+            self.lexical,
+            request_limits=LIMITS,
+            timeout=timeout,
+            events=SearchPipelineEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),
+        )
+
+    def _degraded(self) -> None:
+        self.degraded += 1
+
+    def _truncated(self) -> None:
+        self.truncated += 1
+
+    def _unreadable(self) -> None:
+        self.unreadable += 1
+
+    async def ask(self, query: str = "q", mode: SearchMode = "auto", timeout: float | None = None) -> Answer:
+        return await self.use_case.answer(SearchRequest(query, 1, "books", mode), timeout)

@@ -1,5 +1,6 @@
-"""A server whose every answer a test decides, and a corpus."""
+"""A server whose every answer a test decides, a corpus, and a look at processes."""
 
+import contextlib
 import json
 import random
 import threading
@@ -7,6 +8,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psutil
 import pytest
 
 Answer = tuple[int, bytes] | None
@@ -60,6 +62,21 @@ class ScriptedServer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
+
+
+def children_with(word: str, pid: int) -> list[psutil.Process]:
+    """Return the processes under ``pid`` with this word in their command; others may end meanwhile."""
+    found = []
+    for process in psutil.Process(pid).children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            if word in process.cmdline():
+                found.append(process)
+    return found
+
+
+def listening(processes: list[psutil.Process]) -> list[psutil.Process]:
+    """Return those that accept connections."""
+    return [process for process in processes if any(c.status == "LISTEN" for c in process.net_connections())]
 
 
 @pytest.fixture(scope="session")

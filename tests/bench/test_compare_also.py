@@ -1,6 +1,7 @@
 """A comparison with servers that Tandem does not ship: a command, a URL, and the ways in which they fail."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import pytest
 
 from gateway_bench import compare
 from gateway_bench.report import main as report_main
+from tests.bench.conftest import children_with, listening
 from tests.support.processes import free_port
 from tests.support.stack import wait_until
 
@@ -27,7 +29,7 @@ def elsewhere(tmp_path: Path) -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, STUB, str(port), tmp_path], env={"PORT": str(port)})
     try:
-        wait_until(lambda: any(c.status == "LISTEN" for c in psutil.Process(process.pid).net_connections()), "the stub")
+        wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
@@ -111,8 +113,7 @@ def test_a_server_that_fails_is_in_the_table_and_the_others_are_measured(
     assert f"| bad | failed: {failed['failure'][:20]}" in report
     (line,) = [line for line in capsys.readouterr().err.splitlines() if "failed: " in line]
     assert reason in line
-    left = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-    assert not [p for p in left if str(STUB) in " ".join(p.cmdline())]
+    assert not children_with(str(STUB), os.getpid())
 
 
 def test_a_url_that_holds_other_documents_is_not_measured(

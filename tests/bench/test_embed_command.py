@@ -1,6 +1,7 @@
 """Embedding servers side by side: three shapes, real processes, and the ways in which a server can fail."""
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import psutil
 import pytest
 
 from gateway_bench import embed
+from tests.bench.conftest import children_with, listening
 from tests.support.processes import free_port
 from tests.support.stack import wait_until
 
@@ -26,7 +28,7 @@ def stub_url() -> Iterator[str]:
     port = free_port()
     process = subprocess.Popen([sys.executable, STUB, "tei", str(port)], env={"PORT": str(port)})
     try:
-        wait_until(lambda: any(c.status == "LISTEN" for c in psutil.Process(process.pid).net_connections()), "the stub")
+        wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
         yield f"http://127.0.0.1:{port}"
     finally:
         process.kill()
@@ -35,10 +37,6 @@ def stub_url() -> Iterator[str]:
 
 def stub(shape: str, fault: str = "") -> str:
     return f"{sys.executable} {STUB} {shape} {{port}} {fault}"
-
-
-def children(pid: int) -> list[psutil.Process]:
-    return list(psutil.Process(pid).children(recursive=True))
 
 
 def test_three_shapes_as_processes_and_as_a_url(
@@ -127,8 +125,7 @@ def test_a_server_that_fails_is_said_in_one_line_and_the_others_are_measured(
     assert len([load for load in report["loads"] if load["server"] == "good"]) == 8
     assert report["servers"][0]["failure"] is None
     assert reason in report["servers"][1]["failure"]
-    left = [p for p in psutil.Process().children(recursive=True) if p.status() != psutil.STATUS_ZOMBIE]
-    assert not [p for p in left if str(STUB) in " ".join(p.cmdline())]
+    assert not children_with(str(STUB), os.getpid())
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -137,13 +134,15 @@ def test_an_interrupted_run_writes_its_measurements_and_leaves_no_process(
 ) -> None:
     target = tmp_path / "embed.json"
     arguments = ["a=" + stub("tandem"), "b=" + stub("tandem", "loading"), *SHORT, "--corpus", corpus, "--json", target]
-    with (tmp_path / "err").open("w+") as said:
-        run = subprocess.Popen([sys.executable, "-m", "gateway_bench.embed", *arguments], stderr=said)
-        # The second server is never ready, so the run waits there with all loads of the first one done.
-        wait_until(lambda: "loading" in " ".join(" ".join(p.cmdline()) for p in children(run.pid)), "the second server")
-        left = children(run.pid)
-        run.send_signal(number)
-        assert run.wait(30) == 130
+    command = [sys.executable, "-m", "gateway_bench.embed", *arguments]
+    with (tmp_path / "err").open("w+") as said, subprocess.Popen(command, stderr=said) as run:
+        try:
+            # The second server is never ready, so the run waits there with all loads of the first one done.
+            left = wait_until(lambda: listening(children_with("loading", run.pid)), "the second server")
+            run.send_signal(number)
+            assert run.wait(30) == 130
+        finally:
+            run.kill()
         said.seek(0)
         assert "gateway_bench: interrupted; no process is left" in said.read()
     assert len(json.loads(target.read_text())["loads"]) == 4

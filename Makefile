@@ -44,7 +44,7 @@ test: setup-dev model check ## set up, then every check and test
 test-fast: setup-dev model ## the tests without the slow ones
 	@$(BIN)/python -m tests -m "not slow"
 
-fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` does; takes minutes
+fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` does; takes half an hour
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600 tests
 
 check: setup-dev ## lint, types and import rules

@@ -16,6 +16,7 @@ from tandem_runtime.memory import FREE_BYTES, MemoryBudget
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving.flow import ConnectionFlow
 from tandem_runtime.serving.protocol import BoundedHttp
+from tandem_runtime.serving.read_rate import ReadRate
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 
@@ -76,7 +77,7 @@ async def test_an_answer_behind_one_that_is_not_read_counts_as_well(leaves: bool
 
 @pytest.mark.parametrize("sent", [GET, GET * 3, GET.replace(b"host", b"connection: close\r\nhost")])
 async def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ConnectionFlow, "stall_seconds", 0.05)
+    monkeypatch.setattr(ConnectionFlow, "rate", ReadRate(stall_seconds=0.05))
     app = Answers()
 
     async with serving(app) as port:
@@ -104,14 +105,24 @@ class SlowTransport:
 
 
 class Timers:
-    """An event loop's timers, which a test lets run out."""
+    """An event loop's clock and timers, which a test lets run out."""
 
     def __init__(self) -> None:
         self.callbacks: list[Callable[[], None]] = []
+        self.now = 0.0
+        self.seconds = 0.0
+
+    def time(self) -> float:
+        return self.now
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> "Timers":
+        self.seconds = seconds
         self.callbacks.append(callback)
         return self
+
+    def run_out(self) -> None:
+        self.now += self.seconds
+        self.callbacks.pop()()
 
     def cancel(self) -> None:
         self.callbacks.clear()
@@ -122,12 +133,42 @@ def test_a_client_that_reads_slowly_is_waited_for() -> None:
     flow = ConnectionFlow(transport, timers)  # type: ignore[arg-type]
     assert timers.callbacks == []
     flow.pause_writing()
-    for transport.unsent in range(99_999, 99_990, -1):
-        timers.callbacks.pop()()
+    for transport.unsent in range(99_999, 99_980, -1):
+        timers.run_out()
         assert len(timers.callbacks) == 1
         assert not transport.aborted
-    timers.callbacks.pop()()
-    assert transport.aborted
+    since = timers.now
+    while not transport.aborted:
+        timers.run_out()
+    assert timers.now - since == 30
+
+
+def test_a_client_that_takes_a_little_of_a_large_answer_is_cut_off_and_one_on_a_megabit_is_not() -> None:
+    ended = {}
+    for kilobytes in (60, 125):  # a second
+        transport, timers = SlowTransport(), Timers()
+        transport.unsent = 13 << 20
+        flow = ConnectionFlow(transport, timers)  # type: ignore[arg-type]
+        flow.pause_writing()
+        while timers.callbacks:
+            transport.unsent = max(0, transport.unsent - int(timers.seconds * kilobytes * 1000))
+            timers.run_out()
+        ended[kilobytes] = (transport.aborted, timers.now)
+    assert ended[60][0]
+    assert ended[60][1] <= 60
+    assert not ended[125][0]
+
+
+def test_a_second_answer_on_the_connection_is_not_taken_for_a_client_that_reads_nothing() -> None:
+    transport, timers = SlowTransport(), Timers()
+    flow = ConnectionFlow(transport, timers)  # type: ignore[arg-type]
+    flow.pause_writing()
+    for _ in range(20):
+        transport.unsent += 3_000_000
+        timers.run_out()
+        transport.unsent -= 3_000_000
+        timers.run_out()
+    assert not transport.aborted
 
 
 def test_a_connection_that_has_drained_has_no_timer() -> None:

@@ -1,8 +1,8 @@
-"""How bytes leave a connection and how the connection ends: nothing is held for a client that does not take it.
+"""How bytes leave a connection and how the connection ends. No memory is held for a client that does not read.
 
-uvicorn pauses a handler while the client reads slowly, but waits for a client that has stopped reading for ever. And it
-closes a connection at once after its last response: while the client still sends, the kernel then resets the
-connection, and the client may lose the response. RFC 9112, section 9.6, therefore asks a server to close in two steps.
+uvicorn pauses a handler while the client reads slowly, but it never gives up on a client. It also closes a connection
+right after the last response. If the client still sends, the kernel then resets the connection, and the client may lose
+the response. RFC 9112, section 9.6, therefore asks a server to close in two steps.
 """
 
 import asyncio
@@ -12,18 +12,20 @@ from typing import Final
 from uvicorn.protocols.http.flow_control import FlowControl
 
 from tandem_runtime.memory import Lease
+from tandem_runtime.serving.read_rate import ReadRate, slow
 
 log = logging.getLogger(__name__)
 
 LINGER_BYTES: Final = 256 << 20
-"""Most bytes that a connection reads and drops after its last response."""
+"""Maximum number of bytes that a connection reads and drops after its last response."""
+_CHECK_SECONDS: Final = 5.0
 
 
 class ConnectionFlow(FlowControl):
     """Flow control of one connection; owned by the event loop."""
 
-    stall_seconds = 30.0
-    """The connection is aborted if its client takes no byte of the write buffer for so long."""
+    rate = ReadRate()
+    """The connection is aborted if its client reads more slowly."""
     linger_seconds = 5.0
     """How long the connection reads and drops after its last response, for a client that is still sending."""
 
@@ -32,26 +34,29 @@ class ConnectionFlow(FlowControl):
         self._loop = loop
         self._leases: list[Lease] = []
         self._unsent = 0
+        self._taken = 0
+        self._full_at = 0.0
+        self._progress_at = 0.0
         self._stall_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._dropped = 0
         self.hold_reading = False
-        """Whether ``resume_reading`` is without effect for now."""
+        """While true, ``resume_reading`` does nothing."""
         self.ended = False
-        """Whether the last response was written; what still comes is for ``drop``."""
+        """Whether the last response was written; ``drop`` counts the bytes that still arrive."""
 
     def resume_reading(self) -> None:
-        """Read again, unless reading is on hold."""
+        """Resume reading, unless reading is on hold."""
         if not self.hold_reading:
             super().resume_reading()
 
     def pause_writing(self) -> None:
-        """Note that the write buffer is full, and watch that it drains."""
+        """Pause the handler because the write buffer is full, and watch that the client reads."""
         super().pause_writing()
         self._watch()
 
     def resume_writing(self) -> None:
-        """Note that the write buffer has drained, or that the connection is lost; gives the leases back."""
+        """Release the leases: the write buffer has drained, or the connection is lost."""
         self._leases.clear()
         if self._stall_timer is not None and not self.ended:
             self._stall_timer.cancel()
@@ -59,7 +64,7 @@ class ConnectionFlow(FlowControl):
         super().resume_writing()
 
     def keep(self, lease: Lease) -> None:
-        """Hold the lease of a response that was just written until the write buffer has drained."""
+        """Hold the lease of a written response until the write buffer has drained."""
         if self.write_paused:
             self._leases.append(lease)
 
@@ -81,13 +86,13 @@ class ConnectionFlow(FlowControl):
         self._linger_timer = self._loop.call_later(self.linger_seconds, self.close)
 
     def drop(self, bytes: int) -> None:
-        """Take note of bytes that came after the last response."""
+        """Count bytes that arrived after the last response; close the connection after too many."""
         self._dropped += bytes
         if self._dropped > LINGER_BYTES:
             self.close()
 
     def lost(self) -> None:
-        """End the timers; the connection is lost."""
+        """Cancel the timers: the connection is lost."""
         self.resume_writing()
         for timer in (self._stall_timer, self._linger_timer):
             if timer is not None:
@@ -96,15 +101,27 @@ class ConnectionFlow(FlowControl):
     def _watch(self) -> None:
         if self._stall_timer is None:
             self._unsent = self._transport.get_write_buffer_size()
-            self._stall_timer = self._loop.call_later(self.stall_seconds, self._check)
+            self._taken = 0
+            self._full_at = self._progress_at = self._loop.time()
+            self._check_later()
+
+    def _check_later(self) -> None:
+        self._stall_timer = self._loop.call_later(min(_CHECK_SECONDS, self.rate.stall_seconds), self._check)
 
     def _check(self) -> None:
         self._stall_timer = None
-        unsent = self._transport.get_write_buffer_size()
-        if unsent == 0:
-            return
+        now, unsent = self._loop.time(), self._transport.get_write_buffer_size()
         if unsent < self._unsent:
-            self._watch()
-        else:
-            log.warning("aborted a connection whose client stopped reading", extra={"unsent_bytes": unsent})
+            self._taken += self._unsent - unsent
+            self._progress_at = now
+        self._unsent = unsent  # more than before if another response was added
+        reason = slow(
+            self.rate, elapsed=now - self._full_at, idle=now - self._progress_at, taken=self._taken, unsent=unsent
+        )
+        if reason is not None:
+            log.warning(
+                "aborted a connection whose client reads too slowly", extra={"reason": reason, "unsent_bytes": unsent}
+            )
             self._transport.abort()
+        elif unsent:
+            self._check_later()

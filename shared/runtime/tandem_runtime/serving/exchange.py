@@ -43,7 +43,6 @@ class CycleExchange:
         cycle.body = bytearray()
         # The same state as after the last body message: the next receive waits for the disconnect.
         cycle.message_event.clear()
-        cycle.flow.resume_reading()
         return body
 
     def respond(
@@ -89,15 +88,10 @@ class CycleExchange:
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
         """Set the callback for a disconnect; see ``Exchange.on_disconnect``."""
-        cycle = self._cycle
-        if callback is not None and cycle is not None and cycle.disconnected:
+        if callback is not None and self._cycle is not None and self._cycle.disconnected:
             callback()
-            return
-        self._on_gone = callback
-        if callback is not None and cycle is not None and not cycle.more_body:
-            # A body over 64 KiB pauses reading until the next receive, which does not come here: without reading, the
-            # server does not notice the disconnect.
-            cycle.flow.resume_reading()
+        else:
+            self._on_gone = callback
 
     def lost(self) -> None:
         """Call the callback: the connection is lost."""

@@ -133,6 +133,9 @@ class RequestReader(HttpToolsProtocol):
         if not cycle.response_complete:
             cycle.more_body = False
             cycle.message_event.set()
+            # A long body pauses reading until it is taken. A complete body needs no pause, and a connection that is not
+            # read does not show that its client is gone.
+            self.flow.resume_reading()
 
     def _check_field(self, name: bytes, value: bytes) -> None:
         if name == b"host":

@@ -8,6 +8,7 @@ import numpy as np
 
 from gateway_bench.embedding.shapes import Vectors
 from gateway_bench.results import Machine
+from gateway_bench.wording import error_counts, escaped
 from tandem_contract.embed import Kind
 
 FORMAT = 1
@@ -151,7 +152,7 @@ def table(report: Report) -> str:
             own = [row for row in report.rows if (row.server, row.kind) == (subject.name, kind)]
             lines += [_line(row, subject) for row in own]
             if subject.failure is not None:
-                lines.append(f"| {subject.name} | | failed: {_escaped(subject.failure)} | | | | | |")
+                lines.append(f"| {subject.name} | | failed: {escaped(subject.failure)} | | | | | |")
         lines.append("")
     return "\n".join([*lines, *_remarks(report)])
 
@@ -183,13 +184,8 @@ def _remarks(report: Report) -> list[str]:
     lines += [f"- {s.name}: {s.dim} dimensions, shape {s.shape}" for s in report.servers if s.dim is not None]
     for row in report.rows:
         if row.errors:
-            told = ", ".join(f"{count} × {kind}" for kind, count in row.errors.items())
-            lines.append(f"- {row.server}, {row.kind}, clients {row.clients}: errors: {told}")
+            lines.append(f"- {row.server}, {row.kind}, clients {row.clients}: errors: {error_counts(row.errors)}")
     return lines
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "/").split())[:300]
 
 
 def _number(value: float | None, digits: int) -> str:

@@ -14,6 +14,7 @@ from gateway_bench.embedding.server import EmbeddingServer, Serving, serving
 from gateway_bench.embedding.shapes import Vectors, WrongAnswer
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
+from gateway_bench.wording import error_counts
 from tandem_contract.embed import Kind
 
 _PROBES = 16
@@ -131,8 +132,8 @@ def _loads(up: Serving, protocol: Protocol, number: int) -> Iterator[Load]:
                 timings, summary = run_load(target, requests, plan, check=check)
             up.check()
             if not summary.ok:
-                told = ", ".join(f"{count} × {reason}" for reason, count in summary.errors.items())
-                raise ProcessFailed(f"{clients} clients got no usable answer: {told or 'none came'}")
+                told = error_counts(summary.errors) or "none came"
+                raise ProcessFailed(f"{clients} clients got no usable answer: {told}")
             usage = sampler.usage.get(up.server.name)
             yield Load(
                 server=up.server.name,

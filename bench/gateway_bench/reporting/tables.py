@@ -12,6 +12,7 @@ from gateway_bench.reporting.projection import (
     whole_copies,
 )
 from gateway_bench.results import Results
+from gateway_bench.wording import error_counts, escaped
 
 # Loads that are shorter are called a quick run.
 _MIN_SECONDS = 5.0
@@ -181,7 +182,7 @@ def _warnings(row: ArchitectureRow, load: LoadRow, results: Results) -> list[str
     found = []
     where = f"{row.subject.title}, {_clients(load.concurrency)}"
     if load.errors:
-        found.append(f"{where}: errors: " + ", ".join(f"{count} × {kind}" for kind, count in load.errors.items()))
+        found.append(f"{where}: errors: {error_counts(load.errors)}")
     ceiling = results.ceilings.get(str(load.concurrency))
     if ceiling is not None and is_limited_by_client(load.rps, ceiling):
         found.append(f"{where}: limited by the client, over {LIMIT:.0%} of its {ceiling:.0f} RPS")
@@ -194,15 +195,11 @@ def _clients(count: int) -> str:
 
 def _reason(row: ArchitectureRow) -> str:
     word = "skipped" if row.subject.skipped else "failed"
-    return f"{word}: {_escaped(row.subject.failure or 'nothing was measured')}"
+    return f"{word}: {escaped(row.subject.failure or 'nothing was measured')}"
 
 
 def _note(row: ArchitectureRow) -> str:
-    return f" (given up: {_escaped(row.subject.failure)})" if row.subject.failure else ""
-
-
-def _escaped(text: str) -> str:
-    return " ".join(text.replace("|", "/").split())[:300]
+    return f" (given up: {escaped(row.subject.failure)})" if row.subject.failure else ""
 
 
 def _ratio(value: float | None) -> str:

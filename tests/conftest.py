@@ -58,6 +58,8 @@ def anyio_backend() -> str:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow folders and files, and let an async test run for a minute at most."""
+    if gone := [name for name in SLOW_FILES if not (TESTS / name).is_file()]:
+        raise pytest.UsageError(f"tests/conftest.py: SLOW_FILES names what is not there: {gone}")
     for item in items:
         path = item.path.relative_to(TESTS)
         if path.parts[0] in SLOW_FOLDERS or path.as_posix() in SLOW_FILES:

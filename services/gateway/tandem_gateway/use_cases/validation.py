@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -12,6 +11,7 @@ import msgspec
 from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.records.documents import NewDocument
+from tandem_gateway.use_cases.document_ids import new_document_id
 
 MAX_ID_CHARS = 256
 COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
@@ -157,7 +157,7 @@ def new_document(
     if b"\\u0000" in metadata and _has_nul(document.metadata):
         raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
     return NewDocument(
-        doc_id=document.id if document.id is not None else secrets.token_hex(16),
+        doc_id=document.id if document.id is not None else new_document_id(),
         text=document.text,
         metadata=metadata.decode(),
         content_hash=content_hash(

@@ -1,0 +1,25 @@
+"""Ids are random, of one form, and never handed out twice, whichever thread asks."""
+
+import os
+import re
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tandem_gateway.use_cases.document_ids import new_document_id
+
+
+def test_ids_are_hexadecimal_and_differ_in_all_threads() -> None:
+    with ThreadPoolExecutor(4) as threads:
+        ids = list(threads.map(lambda _: new_document_id(), range(5_000)))
+    assert len(set(ids)) == 5_000
+    assert all(re.fullmatch("[0-9a-f]{32}", each) for each in ids)
+
+
+def test_many_ids_take_few_system_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: list[int] = []
+    urandom = os.urandom
+    monkeypatch.setattr(os, "urandom", lambda size: calls.append(size) or urandom(size))
+    for _ in range(10_000):
+        new_document_id()
+    assert len(calls) <= 41

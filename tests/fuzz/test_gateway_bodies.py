@@ -49,7 +49,7 @@ def ingest(body: bytes, whole_bytes: int) -> tuple[str, list[NewDocument]]:
     with (
         patch.object(ingest_body, "WHOLE_BYTES", whole_bytes),
         patch.object(json_slices, "_BLOCK_BYTES", 64),
-        patch.object(validation.secrets, "token_hex", lambda size: "an-id"),
+        patch.object(validation, "new_document_id", lambda: "an-id"),
     ):
         return read_ingest(body, LIMITS)
 

@@ -29,7 +29,7 @@ GONE: Message = {"type": "http.disconnect"}
 
 async def test_chunks_are_joined_up_to_the_limit():
     receive = received(chunk(b"ab", more=True), chunk(b"", more=True), chunk(b"cd", more=False))
-    assert await read_body(receive, 4) == b"abcd"
+    assert await read_body({}, receive, 4) == b"abcd"
 
 
 @pytest.mark.parametrize(
@@ -42,19 +42,19 @@ async def test_chunks_are_joined_up_to_the_limit():
 )
 async def test_a_body_over_the_limit_is_refused(messages: list[Message]):
     with pytest.raises(InvalidMessage) as refused:
-        await read_body(received(*messages), 4)
+        await read_body({}, received(*messages), 4)
     assert refused.value.code == "body_too_large"
 
 
 async def test_a_body_whose_end_does_not_come_is_given_up():
     with pytest.raises(InvalidMessage) as refused:
-        await read_body(received(chunk(b"ab", more=True)), 4, seconds=0.01)
+        await read_body({}, received(chunk(b"ab", more=True)), 4, seconds=0.01)
     assert refused.value.code == "body_timeout"
 
 
 async def test_a_client_that_goes_while_sending_is_noticed():
     with pytest.raises(ClientGone):
-        await read_body(received(chunk(b"ab", more=True), GONE), 4)
+        await read_body({}, received(chunk(b"ab", more=True), GONE), 4)
 
 
 async def test_a_client_that_goes_while_waiting_cancels_the_work():
@@ -67,7 +67,7 @@ async def test_a_client_that_goes_while_waiting_cancels_the_work():
             cancelled.set()
 
     with pytest.raises(ClientGone):
-        await cancel_on_disconnect(received(GONE), work())
+        await cancel_on_disconnect({}, received(GONE), work())
     assert cancelled.is_set()
 
 
@@ -76,7 +76,7 @@ async def test_work_that_ends_first_is_returned_and_nothing_waits_on():
         return "done"
 
     before = asyncio.all_tasks()
-    assert await cancel_on_disconnect(received(), work()) == "done"
+    assert await cancel_on_disconnect({}, received(), work()) == "done"
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == before
 
@@ -88,7 +88,7 @@ async def test_a_cancellation_from_elsewhere_stays_one():
         started.set()
         await asyncio.Future()
 
-    task = asyncio.create_task(cancel_on_disconnect(received(), work()))
+    task = asyncio.create_task(cancel_on_disconnect({}, received(), work()))
     await started.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):

@@ -10,11 +10,11 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tandem_runtime.body import ClientGone, read_body
-from tandem_runtime.exchange import exchange_of
+from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
-from tandem_runtime.request_id import Receive, Scope, Send, with_request_id
-from tandem_runtime.serving.protocol import MAX_WAITING
-from tandem_runtime.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
+from tandem_runtime.request_id import Receive, Scope, Send
+from tandem_runtime.serving.connection import MAX_WAITING
+from tandem_runtime.serving.framing import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 
@@ -41,7 +41,7 @@ class App:
         self.begun.set()
         if self.reads:
             try:
-                await read_body(receive, 1_000_000, exchange=exchange_of(scope))
+                await read_body(scope, receive, 1_000_000)
             except ClientGone:
                 return
         await self.gate.wait()
@@ -52,7 +52,7 @@ class App:
 @asynccontextmanager
 async def served(*, reads: bool = True, max_connections: int = 100) -> AsyncIterator[tuple[App, int]]:
     app = App(reads=reads)
-    async with serving(with_request_id(app), max_connections=max_connections) as port:
+    async with serving(edge(app), max_connections=max_connections) as port:
         yield app, port
 
 

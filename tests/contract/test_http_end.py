@@ -10,12 +10,11 @@ import pytest
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.exchange import exchange_of
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget
 from tandem_runtime.request_id import Receive, Scope, Send
+from tandem_runtime.serving.connection import Connection
 from tandem_runtime.serving.flow import ConnectionFlow
-from tandem_runtime.serving.protocol import BoundedHttp
 from tandem_runtime.serving.read_rate import ReadRate
 from tests.support.fakes import eventually
 from tests.support.serving import serving
@@ -182,7 +181,7 @@ def test_a_connection_that_has_drained_has_no_timer() -> None:
 async def limited(scope: Scope, receive: Receive, send: Send) -> None:
     """Takes a body of 1000 bytes at most."""
     try:
-        body = await read_body(receive, 1000, exchange=exchange_of(scope))
+        body = await read_body(scope, receive, 1000)
         reply = Reply(200, b"%d" % len(body))
     except InvalidMessage as error:
         reply = refusal(error.code, str(error), error.param)
@@ -251,15 +250,14 @@ async def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.
 async def test_a_client_that_closes_its_side_still_gets_its_answers(
     gated: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 30.0)
+    monkeypatch.setattr(Connection, "half_closed_seconds", 30.0)
     gate, begun = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
-        await read_body(receive, 100, exchange=exchange)
+        await read_body(scope, receive, 100)
         begun.set()
         if gated:
-            await cancel_on_disconnect(receive, gate.wait(), exchange)
+            await cancel_on_disconnect(scope, receive, gate.wait())
         await Reply(200, b"{}").send(scope, send)
 
     async with serving(app) as port:
@@ -278,15 +276,14 @@ async def test_a_client_that_closes_its_side_still_gets_its_answers(
 async def test_work_for_a_client_that_has_closed_its_side_ends_soon(
     whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(BoundedHttp, "half_closed_seconds", 0.05)
+    monkeypatch.setattr(Connection, "half_closed_seconds", 0.05)
     gone, begun = asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
         begun.set()
         try:
-            await read_body(receive, 100, exchange=exchange)
-            await cancel_on_disconnect(receive, asyncio.Event().wait(), exchange)
+            await read_body(scope, receive, 100)
+            await cancel_on_disconnect(scope, receive, asyncio.Event().wait())
         except ClientGone:
             gone.set()
 

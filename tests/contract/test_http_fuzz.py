@@ -13,16 +13,15 @@ import pytest
 import uvicorn
 from hypothesis import given
 from hypothesis import strategies as st
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.server import ServerState
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_runtime.body import ClientGone, read_body
-from tandem_runtime.exchange import exchange_of
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.request_id import Receive, Scope, Send
-from tandem_runtime.serving.protocol import MAX_WAITING, BoundedHttp
-from tandem_runtime.serving.reader import MAX_FIELDS
+from tandem_runtime.serving.connection import MAX_WAITING, MAX_WAITING_BYTES, Connection, tracked
+from tandem_runtime.serving.framing import MAX_FIELDS
+from tandem_runtime.serving.refusal import ConnectionLimit
 from tests.support.fakes import run, turns
 
 pytestmark = pytest.mark.fuzz
@@ -47,7 +46,7 @@ class Transport(asyncio.Transport):
 
     def __init__(self) -> None:
         super().__init__()
-        self.protocol: BoundedHttp | None = None
+        self.protocol: Connection | None = None
         self.written = b""
         self.ended = False  # for sending
         self.paused = False
@@ -60,6 +59,9 @@ class Transport(asyncio.Transport):
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))
+
+    def can_write_eof(self) -> bool:
+        return True
 
     def write_eof(self) -> None:
         assert not self.closing
@@ -109,7 +111,7 @@ class App:
         reply = Reply(200, b"%d" % number)
         if self.reads[number % len(self.reads)]:
             try:
-                await read_body(receive, BODY_LIMIT, exchange=exchange_of(scope))
+                await read_body(scope, receive, BODY_LIMIT)
             except InvalidMessage as error:
                 reply = refusal(error.code, str(error), error.param)
             except ClientGone:
@@ -162,9 +164,14 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
         heads.append(scope["method"] == "HEAD")
         await app(scope, receive, send)
 
-    config = uvicorn.Config(noting, interface="asgi3", http=BoundedHttp, ws="none", log_config=None, access_log=False)
+    class Limited(Connection):
+        limit = ConnectionLimit(10, "TANDEM_MAX_CONNECTIONS")
+
+    config = uvicorn.Config(
+        tracked(noting), interface="asgi3", http=Limited, ws="none", log_config=None, access_log=False
+    )
     state, transport = ServerState(), Transport()
-    connection = BoundedHttp(config, state, {}, loop)
+    connection = Limited(config=config, server_state=state, app_state={}, _loop=loop)
     transport.protocol = connection
     connection.connection_made(transport)
     for number, piece in enumerate(pieces):
@@ -176,11 +183,10 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
             break
         assert not transport.paused
         connection.data_received(piece)
-        assert len(connection.pipeline) <= MAX_WAITING
-        held = sum(len(cycle.body) for cycle, _ in connection.pipeline)
-        assert held <= HIGH_WATER_LIMIT + len(piece)
-        if connection.headers is not None:
-            assert len(connection.headers) <= MAX_FIELDS
+        assert len(connection._waiting) <= MAX_WAITING
+        held = sum(len(part) for request in connection._waiting for part in request)
+        assert held <= MAX_WAITING_BYTES + len(piece)
+        assert held == connection._waiting_bytes or connection._deaf
         await turns(pauses[number % len(pauses)])
     if ends == "eof" and not transport.closing and not transport.paused and not connection.eof_received():
         transport.close()
@@ -196,7 +202,9 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
             break
     assert not state.tasks
     assert not connection.flow._leases
-    assert not connection._open
+    assert not connection._waiting
+    assert connection.limit.open == 0
+    assert not connection.limit.idle
     assert faults == []
     found = parsed(transport.written, heads)
     served = [response for response in found if response.status in (200, 413)]

@@ -6,7 +6,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from tandem_runtime.origin import LOOPBACK_NAMES, allowed_hosts, guarded
+from tandem_runtime.edge import edge
+from tandem_runtime.origin import LOOPBACK_NAMES, OriginRules, allowed_hosts
 
 
 def status(method: str, headers: list[tuple[bytes, bytes]], hosts: frozenset[str] | None = LOOPBACK_NAMES) -> int:
@@ -24,7 +25,7 @@ def status(method: str, headers: list[tuple[bytes, bytes]], hosts: frozenset[str
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": "/", "headers": headers}
-    asyncio.run(guarded(app, hosts, "TANDEM_ALLOWED_HOSTS")(scope, receive, send))
+    asyncio.run(edge(app, origin=OriginRules(hosts, "TANDEM_ALLOWED_HOSTS"))(scope, receive, send))
     if sent[0]["status"] != 200:
         error = msgspec.json.decode(sent[1]["body"])["error"]
         assert error["code"] == "forbidden"

@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_runtime import logs
-from tandem_runtime.request_id import choose_request_id, with_request_id
+from tandem_runtime.edge import edge
+from tandem_runtime.request_id import choose_request_id
 
 WELL_FORMED = re.compile(rb"[A-Za-z0-9._:\-]{1,128}")
 
@@ -48,7 +49,7 @@ async def call(app: Any, headers: list[tuple[bytes, bytes]], kind: str = "http")
     async def receive() -> Any:
         return {"type": "http.request", "body": b"", "more_body": False}
 
-    await with_request_id(app)({"type": kind, "headers": headers}, receive, send)
+    await edge(app)({"type": kind, "headers": headers}, receive, send)
     return sent
 
 
@@ -86,7 +87,7 @@ async def test_the_id_is_in_the_log_context_while_the_request_runs_and_not_after
         return None
 
     scope = {"type": "http", "headers": [(b"x-request-id", b"given-2")]}
-    await with_request_id(app)(scope, send, send)  # type: ignore[arg-type]
+    await edge(app)(scope, send, send)  # type: ignore[arg-type]
     seen.append(logs.request_id.get())
     assert seen == ["given-2", None]
 
@@ -98,7 +99,7 @@ async def test_the_log_context_is_left_when_the_request_fails():
         raise OSError("the disk")
 
     with pytest.raises(OSError, match="the disk"):
-        await with_request_id(app)({"type": "http", "headers": []}, None, None)  # type: ignore[arg-type]
+        await edge(app)({"type": "http", "headers": []}, None, None)  # type: ignore[arg-type]
     seen.append(logs.request_id.get())
     assert seen == [None]
 
@@ -112,7 +113,7 @@ async def test_two_requests_at_once_keep_their_own_ids():
         await met.wait()
         seen[scope["path"]] = logs.request_id.get()
 
-    wrapped = with_request_id(app)
+    wrapped = edge(app)
     await asyncio.gather(
         *(
             wrapped({"type": "http", "path": name, "headers": [(b"x-request-id", name.encode())]}, None, None)  # type: ignore[arg-type]

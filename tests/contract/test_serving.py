@@ -7,7 +7,7 @@ import pytest
 
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import Receive, Scope, Send
-from tandem_runtime.serving import protocol
+from tandem_runtime.serving import connection
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -43,7 +43,7 @@ async def served() -> AsyncIterator[Served]:
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """Little time for a head."""
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.05)
+    monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
 
 
 @pytest.mark.usefixtures("impatient")

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from tandem_runtime import logs, trace
 from tandem_runtime.access_log import AccessLog
+from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
-from tandem_runtime.observation import with_observers
-from tandem_runtime.request_id import Receive, Scope, Send, with_request_id
+from tandem_runtime.request_id import Receive, Scope, Send
 
 TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
 PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
@@ -103,7 +103,7 @@ async def test_log_lines_and_access_log_carry_it_and_the_next_request_does_not()
         return {}
 
     access = AccessLog("test", lambda data, lines: stream.write(data))
-    wrapped = with_request_id(with_observers(app, [access.record]))
+    wrapped = edge(app, observers=[access.record])
     for headers in ([(b"tracestate", b"a=1"), (b"traceparent", PARENT.encode())], [], [(b"traceparent", b"bad")]):
         await wrapped({"type": "http", "method": "GET", "path": "/", "headers": headers}, nothing, nothing)
     access.flush()

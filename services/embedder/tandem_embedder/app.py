@@ -11,11 +11,11 @@ from tandem_embedder.api.probes import probes
 from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings
 from tandem_runtime.access_log import make_access_log
+from tandem_runtime.edge import edge
 from tandem_runtime.http import not_found, route_by_path
 from tandem_runtime.memory import MemoryBudget
-from tandem_runtime.observation import with_observers
-from tandem_runtime.origin import allowed_hosts, guarded
-from tandem_runtime.request_id import AsgiApp, with_request_id
+from tandem_runtime.origin import OriginRules, allowed_hosts
+from tandem_runtime.request_id import AsgiApp
 
 
 def make_app(service: Service, settings: Settings) -> AsgiApp:
@@ -42,5 +42,5 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
         lifespan=lifespan,
     )
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
-    return with_request_id(with_observers(guarded_app, [log.record] if log is not None else []))
+    origin = OriginRules(hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
+    return edge(route_by_path(apps, router), origin=origin, observers=[log.record] if log is not None else [])

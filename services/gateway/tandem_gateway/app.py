@@ -46,11 +46,11 @@ from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipel
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.access_log import AccessLog, make_access_log
+from tandem_runtime.edge import edge
 from tandem_runtime.http import Endpoint, not_found, route_by_path
 from tandem_runtime.memory import MemoryBudget
-from tandem_runtime.observation import with_observers
-from tandem_runtime.origin import allowed_hosts, guarded
-from tandem_runtime.request_id import AsgiApp, with_request_id
+from tandem_runtime.origin import OriginRules, allowed_hosts
+from tandem_runtime.request_id import AsgiApp
 
 log = logging.getLogger(__name__)
 
@@ -312,8 +312,8 @@ def compose_app(
     )
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    guarded_app = guarded(route_by_path(apps, router), hosts, "TANDEM_ALLOWED_HOSTS")
-    return with_request_id(with_observers(guarded_app, observers))
+    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
+    return edge(route_by_path(apps, router), origin=origin, observers=observers)
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:

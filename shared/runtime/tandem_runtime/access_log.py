@@ -56,7 +56,7 @@ class AccessLog:
         self._prefix = ""
 
     def record(self, scope: Scope, status: int, seconds: float) -> None:
-        """Record a request that just ended; an ``observation.Observer``."""
+        """Record a request that just ended; an ``edge.Observer``."""
         line = _Line(
             self._now(),
             "info",

@@ -5,9 +5,9 @@ from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 from tandem_contract.decoding import Body, InvalidMessage
-from tandem_runtime.exchange import Exchange
+from tandem_runtime.client_connection import connection_of
 from tandem_runtime.memory import Lease
-from tandem_runtime.request_id import Receive
+from tandem_runtime.request_id import Receive, Scope
 
 T = TypeVar("T")
 
@@ -25,19 +25,15 @@ BODY_SECONDS: Final = 30.0
 
 
 async def read_body(
-    receive: Receive,
-    max_bytes: int,
-    seconds: float = BODY_SECONDS,
-    exchange: Exchange | None = None,
-    lease: Lease | None = None,
+    scope: Scope, receive: Receive, max_bytes: int, seconds: float = BODY_SECONDS, lease: Lease | None = None
 ) -> Body:
     """Return the whole body, with or without a declared length.
 
     Args:
-        receive: returns the parts that have not arrived yet.
+        scope: of the request.
+        receive: returns the parts of the body.
         max_bytes: the limit.
         seconds: timeout for the whole body.
-        exchange: returns the body if it has arrived already.
         lease: holds the body's bytes as they arrive; required if ``max_bytes`` is more than a lease holds for free.
 
     Raises:
@@ -46,13 +42,10 @@ async def read_body(
             within ``seconds``.
         ClientGone: if the connection closes before the body ends.
     """
-    if exchange is not None and (body := exchange.complete_body()) is not None:
-        if len(body) > max_bytes:
-            raise _too_large(max_bytes)
-        if lease is not None:
-            lease.hold(len(body))
-        return body
-    if exchange is not None and (exchange.content_length() or 0) > max_bytes:
+    connection = connection_of(scope)
+    if connection is not None and connection.body_has_arrived():
+        return await _read_body(receive, max_bytes, lease)  # does not wait, and a timeout costs more than the rest
+    if _declared_bytes(scope) > max_bytes:
         raise _too_large(max_bytes)  # before the first receive, which would make the client send the body
     try:
         async with asyncio.timeout(seconds):
@@ -63,6 +56,13 @@ async def read_body(
         ) from None
 
 
+def _declared_bytes(scope: Scope) -> int:
+    for name, value in scope.get("headers", ()):
+        if name == b"content-length" and value.isdigit():
+            return int(value)
+    return 0
+
+
 async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:
     body = bytearray()  # grows in place; joining chunks at the end would take twice the memory
     size = 0
@@ -70,7 +70,11 @@ async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> B
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientGone
-        chunk = message.get("body", b"")
+        chunk: bytes = message.get("body", b"")
+        if not size and not message.get("more_body", False) and len(chunk) <= max_bytes:  # nearly every body
+            if lease is not None:
+                lease.hold(len(chunk))
+            return chunk
         size += len(chunk)
         if size <= max_bytes:
             if lease is not None:
@@ -93,13 +97,13 @@ def _too_large(max_bytes: int) -> InvalidMessage:
     )
 
 
-async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T], exchange: Exchange | None = None) -> T:
+async def cancel_on_disconnect(scope: Scope, receive: Receive, work: Coroutine[Any, Any, T]) -> T:
     """Return the result of ``work``, and cancel it if the client disconnects. Read the body first.
 
     Args:
-        receive: reports the disconnect; used by a watcher task if there is no exchange.
+        scope: of the request; its connection reports the disconnect by a callback.
+        receive: reports the disconnect to a watcher task if there is no connection.
         work: the request's work.
-        exchange: reports the disconnect by a callback, without a task.
 
     Raises:
         ClientGone: if the connection closes first.
@@ -118,11 +122,12 @@ async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T], e
             pass
         leave()
 
+    connection = connection_of(scope)
     watcher = None
-    if exchange is None:
+    if connection is None:
         watcher = asyncio.create_task(watch())
     else:
-        exchange.on_disconnect(leave)
+        connection.on_disconnect(leave)
     try:
         return await work
     except asyncio.CancelledError:
@@ -130,7 +135,7 @@ async def cancel_on_disconnect(receive: Receive, work: Coroutine[Any, Any, T], e
             raise ClientGone from None
         raise
     finally:
-        if exchange is not None:
-            exchange.on_disconnect(None)
+        if connection is not None:
+            connection.on_disconnect(None)
         if watcher is not None:
             watcher.cancel()

@@ -11,10 +11,10 @@ from tandem_contract import headers
 from tandem_contract.decoding import cut
 from tandem_contract.errors import ErrorCode
 from tandem_runtime.body import ClientGone
-from tandem_runtime.exchange import exchange_of
+from tandem_runtime.client_connection import connection_of
 from tandem_runtime.memory import Lease
 from tandem_runtime.replies import STATUS, error_reply, retry_after
-from tandem_runtime.request_id import HEADER, ID, AsgiApp, Receive, Scope, Send
+from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -40,22 +40,16 @@ class Reply(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     async def send(self, scope: Scope, send: Send) -> None:
-        """Send the response, through the exchange if there is one."""
+        """Send the response."""
         headers = [
             (b"content-type", self.content_type),
             (b"content-length", b"%d" % len(self.body)),
             *self.headers,
         ]
-        exchange = exchange_of(scope)
-        # ASGI messages pass through the middleware that adds the request id; the exchange bypasses it.
-        if exchange is not None:
-            known = [(HEADER, scope[ID])] if ID in scope else []
-            if exchange.respond(self.status, headers + known, self.body, self.lease):
-                return
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
-        if exchange is not None and self.lease is not None:
-            exchange.keep(self.lease)
+        if self.lease is not None and (connection := connection_of(scope)) is not None:
+            connection.keep(self.lease)
 
 
 def refusal(

@@ -12,10 +12,11 @@ attacks matter for a service without a login:
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 
 from tandem_runtime.http import Reply, refusal
-from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.request_id import Scope
 
 LOOPBACK_NAMES: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -37,24 +38,21 @@ def allowed_hosts(listens_on: str, setting: Iterable[str]) -> frozenset[str] | N
     return None
 
 
-def guarded(app: AsgiApp, hosts: frozenset[str] | None, setting: str) -> AsgiApp:
-    """Return ``app`` behind both checks.
+@dataclass(frozen=True, slots=True)
+class OriginRules:
+    """Which requests are refused.
 
-    Args:
-        app: the application to guard.
+    Attributes:
         hosts: see ``allowed_hosts``.
         setting: name of the variable that allows further hosts, for the message.
     """
 
-    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] == "http":
-            refused = _refuse(scope, hosts, setting)
-            if refused is not None:
-                await refused.send(scope, send)
-                return
-        await app(scope, receive, send)
+    hosts: frozenset[str] | None
+    setting: str
 
-    return wrapped
+    def refuse(self, scope: Scope) -> Reply | None:
+        """Return the reply to a request that is refused; None if it is not."""
+        return _refuse(scope, self.hosts, self.setting)
 
 
 def _refuse(scope: Scope, hosts: frozenset[str] | None, setting: str) -> Reply | None:

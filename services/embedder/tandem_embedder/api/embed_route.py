@@ -20,7 +20,6 @@ from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.exchange import exchange_of
 from tandem_runtime.http import CLIENT_GONE, MSGPACK, Reply, refusal
 from tandem_runtime.json_slices import find_array
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget, memory_bytes
@@ -109,9 +108,8 @@ class EmbedRoute:
         syntax = request_syntax(given.get(b"content-type"), given.get(b"content-encoding"))
         wanted = reply_syntax(given.get(b"accept"))
         timeout = timeout_seconds(given.get(_TIMEOUT))
-        exchange = exchange_of(scope)
         lease = self._limits.memory.lease()
-        body = await read_body(receive, self._limits.body_bytes, exchange=exchange, lease=lease)
+        body = await read_body(scope, receive, self._limits.body_bytes, lease=lease)
         if len(body) <= _READ_AT_ONCE_BYTES:
             request = self._read(body, syntax)
         else:
@@ -121,7 +119,7 @@ class EmbedRoute:
         del body
         if timeout is not None:
             timeout -= time.perf_counter() - started  # the timeout starts when the request arrives
-        embedded = await cancel_on_disconnect(receive, self._service.embed(request, timeout), exchange)
+        embedded = await cancel_on_disconnect(scope, receive, self._service.embed(request, timeout))
         self._metrics.embedded(embedded)
         return self._write(embedded, wanted)
 

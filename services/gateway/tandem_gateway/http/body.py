@@ -9,7 +9,6 @@ from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_runtime.body import read_body
-from tandem_runtime.exchange import exchange_of
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Receive, Scope
 
@@ -60,7 +59,7 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
             code="unsupported_media_type",
             param="content-encoding",
         )
-    return await read_body(receive, limit, exchange=exchange_of(scope), lease=lease)
+    return await read_body(scope, receive, limit, lease=lease)
 
 
 def _check_content_type(content_type: bytes | None) -> None:

@@ -29,7 +29,6 @@ from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases.validation import RequestLimits, has_dot_segment
 from tandem_runtime.body import cancel_on_disconnect
-from tandem_runtime.exchange import exchange_of
 from tandem_runtime.http import Endpoint, Handler, Reply
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.request_id import Receive, Scope
@@ -65,7 +64,7 @@ def endpoints(gateway: Gateway, limits: RequestLimits, bodies: BodyLimits, reade
         started = now()
         message = await read_json(scope, receive, _search_decoder, bodies.search)
         work = gateway.ready().answering.answer(message, caller_timeout(scope))
-        answer = await cancel_on_disconnect(receive, work, exchange_of(scope))
+        answer = await cancel_on_disconnect(scope, receive, work)
         return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 
     async def ingest(scope: Scope, receive: Receive) -> Reply:

@@ -9,8 +9,6 @@ import asyncio
 import logging
 from typing import Final
 
-from uvicorn.protocols.http.flow_control import FlowControl
-
 from tandem_runtime.memory import Lease
 from tandem_runtime.serving.read_rate import ReadRate, slow
 
@@ -21,7 +19,7 @@ LINGER_BYTES: Final = 256 << 20
 _CHECK_SECONDS: Final = 5.0
 
 
-class ConnectionFlow(FlowControl):
+class ConnectionFlow:
     """Flow control of one connection; owned by the event loop."""
 
     rate = ReadRate()
@@ -30,9 +28,11 @@ class ConnectionFlow(FlowControl):
     """How long the connection reads and drops after its last response, for a client that is still sending."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        super().__init__(transport)
+        self._transport = transport
         self._loop = loop
         self._leases: list[Lease] = []
+        self._write_paused = False
+        self._read_paused = False
         self._unsent = 0
         self._taken = 0
         self._full_at = 0.0
@@ -40,32 +40,35 @@ class ConnectionFlow(FlowControl):
         self._stall_timer: asyncio.TimerHandle | None = None
         self._linger_timer: asyncio.TimerHandle | None = None
         self._dropped = 0
-        self.hold_reading = False
-        """While true, ``resume_reading`` does nothing."""
         self.ended = False
         """Whether the last response was written; ``drop`` counts the bytes that still arrive."""
 
-    def resume_reading(self) -> None:
-        """Resume reading, unless reading is on hold."""
-        if not self.hold_reading:
-            super().resume_reading()
+    def read(self, wanted: bool) -> None:
+        """Read from the connection, or pause reading. After the last response nothing pauses it."""
+        paused = not (wanted or self.ended)
+        if paused != self._read_paused and not self._transport.is_closing():
+            self._read_paused = paused
+            if paused:
+                self._transport.pause_reading()
+            else:
+                self._transport.resume_reading()
 
     def pause_writing(self) -> None:
-        """Pause the handler because the write buffer is full, and watch that the client reads."""
-        super().pause_writing()
+        """Note that the write buffer is full, and watch that the client reads."""
+        self._write_paused = True
         self._watch()
 
     def resume_writing(self) -> None:
         """Release the leases: the write buffer has drained, or the connection is lost."""
+        self._write_paused = False
         self._leases.clear()
         if self._stall_timer is not None and not self.ended:
             self._stall_timer.cancel()
             self._stall_timer = None
-        super().resume_writing()
 
     def keep(self, lease: Lease) -> None:
         """Hold the lease of a written response until the write buffer has drained."""
-        if self.write_paused:
+        if self._write_paused:
             self._leases.append(lease)
 
     def close(self) -> None:
@@ -80,9 +83,9 @@ class ConnectionFlow(FlowControl):
         if self._transport.is_closing():
             return
         self.ended = True
-        self._transport.write_eof()
-        self.hold_reading = False
-        self.resume_reading()
+        if self._transport.can_write_eof():
+            self._transport.write_eof()
+        self.read(True)
         self._linger_timer = self._loop.call_later(self.linger_seconds, self.close)
 
     def drop(self, bytes: int) -> None:

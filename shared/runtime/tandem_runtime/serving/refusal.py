@@ -3,9 +3,8 @@
 import asyncio
 import logging
 import time
+from http import HTTPStatus
 from typing import Final
-
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from tandem_contract import headers
 from tandem_contract.errors import ErrorCode
@@ -35,7 +34,7 @@ class Refusal(Exception):
         self.status = status
         self._code = code
         self._message = message
-        self._param = param
+        self.param = param
 
     def response(self) -> bytes:
         """Return the whole response, in the format of the application's errors, and log it."""
@@ -44,10 +43,10 @@ class Refusal(Exception):
         return self._encoded(request_id)
 
     def _encoded(self, request_id: bytes) -> bytes:
-        body = error_reply(self._code, self._message, self._param)
+        body = error_reply(self._code, self._message, self.param)
         later = self.status in (429, 503)
         return (
-            STATUS_LINE[self.status]
+            b"HTTP/1.1 %d %s\r\n" % (self.status, HTTPStatus(self.status).phrase.encode())
             + b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
             + (b"retry-after: %s\r\n" % retry_after(RETRY_SECONDS).encode() if later else b"")
             + b"%s: %s\r\nconnection: close\r\n\r\n" % (headers.REQUEST_ID.encode(), request_id)
@@ -70,6 +69,8 @@ class ConnectionLimit:
             setting: name of the variable that sets the limit, for messages.
         """
         self.limit = limit
+        self.open = 0
+        """Open connections."""
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
         self.idle: dict[asyncio.BaseProtocol, None] = {}
         """Connections without a request, the longest idle first; at the limit, the first one is closed."""

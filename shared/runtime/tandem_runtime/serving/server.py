@@ -10,7 +10,7 @@ from typing import Final
 import uvicorn
 
 from tandem_runtime.request_id import AsgiApp
-from tandem_runtime.serving.protocol import BoundedHttp
+from tandem_runtime.serving.connection import Connection, tracked
 from tandem_runtime.serving.refusal import ConnectionLimit
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -41,17 +41,17 @@ class DrainingServer(uvicorn.Server):
             connections: limit of open connections.
         """
 
-        class Http(BoundedHttp):
+        class LimitedConnection(Connection):
             limit = connections
 
         super().__init__(
             uvicorn.Config(
-                app,
+                tracked(app),
                 host=host,
                 port=port,
                 interface="asgi3",
                 loop="uvloop",
-                http=Http,
+                http=LimitedConnection,
                 ws="none",
                 lifespan="on",
                 log_config=None,

@@ -1,4 +1,4 @@
-"""The short way between a handler and the server says what ASGI's messages say, and leaves nothing behind."""
+"""What a handler asks its client's connection; a request is answered as ASGI says, and leaves nothing behind."""
 
 import asyncio
 import gc
@@ -9,10 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.exchange import exchange_of
+from tandem_runtime.client_connection import connection_of
+from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
-from tandem_runtime.observation import with_observers
-from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send, with_request_id
+from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 from tests.support.serving import serving
 
 
@@ -45,19 +45,17 @@ class Echo:
         self.begun = asyncio.Event()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
-        assert exchange is not None
-        body = exchange.complete_body()
-        self.whole.append(body is not None)
+        connection = connection_of(scope)
+        assert connection is not None
+        self.whole.append(connection.body_has_arrived())
         self.begun.set()
-        if body is None:
-            body = bytes(await read_body(receive, 1_000_000, exchange=exchange))
+        body = bytes(await read_body(scope, receive, 1_000_000))
         await Reply(201, body, headers=((b"retry-after", b"7"),)).send(scope, send)
 
 
 async def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept():
     app, statuses = Echo(), list[int]()
-    served = with_request_id(with_observers(app, [lambda scope, status, seconds: statuses.append(status)]))
+    served = edge(app, observers=[lambda scope, status, seconds: statuses.append(status)])
 
     async with talk(served) as (reader, writer):
         for body in (b"one", b"two"):
@@ -125,21 +123,19 @@ async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
     gone, statuses, started = asyncio.Event(), list[int](), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
-        assert exchange is not None
-        await read_body(receive, 100, exchange=exchange)
+        await read_body(scope, receive, 100)
 
         async def work() -> None:
             started.set()
             await asyncio.Future()
 
         with pytest.raises(ClientGone):
-            await cancel_on_disconnect(receive, work(), exchange)
-        assert exchange.respond(200, [], b"")
+            await cancel_on_disconnect(scope, receive, work())
+        await Reply(200, b"").send(scope, send)  # does nothing
         # Once gone, whoever asks is told at once.
         gone.set()
 
-    async with talk(with_observers(app, [lambda scope, status, seconds: statuses.append(status)])) as (_reader, writer):
+    async with talk(edge(app, observers=[lambda scope, status, seconds: statuses.append(status)])) as (_reader, writer):
         writer.write(post(b"x"))
         await started.wait()
         writer.transport.abort()
@@ -151,13 +147,13 @@ async def test_who_asks_after_the_client_has_gone_is_told_at_once():
     told, started, go_on, done = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        exchange = exchange_of(scope)
-        assert exchange is not None
         started.set()
         await go_on.wait()
         while (await receive())["type"] != "http.disconnect":
             pass
-        exchange.on_disconnect(lambda: told.append(True))
+        connection = connection_of(scope)
+        assert connection is not None
+        connection.on_disconnect(lambda: told.append(True))
         done.set()
 
     async with talk(app) as (_reader, writer):
@@ -178,11 +174,11 @@ async def test_a_request_leaves_no_cycle_of_references():
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         scope["marker"] = marker = Marker()
         marks.append(weakref.ref(marker))
-        await read_body(receive, 100, exchange=exchange_of(scope))
-        await cancel_on_disconnect(receive, asyncio.sleep(0), exchange_of(scope))
+        await read_body(scope, receive, 100)
+        await cancel_on_disconnect(scope, receive, asyncio.sleep(0))
         await Reply(200, b"{}").send(scope, send)
 
-    async with talk(with_request_id(with_observers(app, [lambda scope, status, seconds: None]))) as (reader, writer):
+    async with talk(edge(app, observers=[lambda scope, status, seconds: None])) as (reader, writer):
         gc.collect()
         gc.disable()
         try:

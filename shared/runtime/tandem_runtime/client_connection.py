@@ -1,0 +1,41 @@
+"""What a handler can ask its client's connection, beside ASGI's messages.
+
+ASGI does not tell whether a body has arrived, needs a task to notice a disconnect, and does not tell when a client has
+read its response. A server may therefore put a ``ClientConnection`` into the scope's state. With any other server,
+handlers do with ASGI's messages.
+"""
+
+from collections.abc import Callable
+from typing import Final, Protocol, cast
+
+from tandem_runtime.memory import Lease
+from tandem_runtime.request_id import Scope
+
+CONNECTION: Final = "tandem.connection"
+"""Key of the connection in the scope's state."""
+
+
+class ClientConnection(Protocol):
+    """The connection of the request that is being served."""
+
+    @property
+    def gone(self) -> bool:
+        """Whether the client has disconnected."""
+        ...
+
+    def body_has_arrived(self) -> bool:
+        """Return whether the whole body has arrived, so that ``receive`` need not wait."""
+        ...
+
+    def on_disconnect(self, callback: Callable[[], None] | None) -> None:
+        """Set a callback for one call if the client disconnects before the response; call it now if it already has."""
+        ...
+
+    def keep(self, lease: Lease) -> None:
+        """Hold the lease of the response that was just sent until the client has read it or disconnected."""
+        ...
+
+
+def connection_of(scope: Scope) -> ClientConnection | None:
+    """Return the request's connection; None if the server offers none."""
+    return cast("ClientConnection | None", scope.get("state", {}).get(CONNECTION))

@@ -1,0 +1,83 @@
+"""What every request passes, outside any framework: its id, its trace, the check of its origin, and its observers.
+
+One plain ASGI wrapper, so that a reply has the same headers and is observed in the same way, whichever part made it.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tandem_contract import headers
+from tandem_runtime import logs, trace
+from tandem_runtime.client_connection import connection_of
+from tandem_runtime.http import CLIENT_GONE
+from tandem_runtime.origin import OriginRules
+from tandem_runtime.request_id import HEADER, ID, AsgiApp, Message, Receive, Scope, Send, choose_request_id
+
+_TRACEPARENT: Final = headers.TRACEPARENT.encode()
+_TRACESTATE: Final = headers.TRACESTATE.encode()
+
+Observer = Callable[[Scope, int, float], None]
+"""Called with a request's scope, the response status (499: the client disconnected) and the duration in seconds."""
+
+
+def edge(app: AsgiApp, *, origin: OriginRules | None = None, observers: Sequence[Observer] = ()) -> AsgiApp:
+    """Return the application that a server runs.
+
+    While ``app`` serves a request, ``logs.request_id`` holds the request's id and ``trace.current`` its trace.
+
+    Args:
+        app: answers the requests.
+        origin: which requests are refused because of where they come from; None: none.
+        observers: called after every request.
+    """
+
+    async def wrapped(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        given: bytes | None = None
+        traced = False
+        for name, value in scope["headers"]:
+            if name == HEADER:
+                given = value if given is None else given
+            elif name == _TRACEPARENT:
+                traced = True
+        chosen = scope[ID] = choose_request_id(given)
+        token = logs.request_id.set(chosen.decode())
+        trace_token = trace.current.set(_trace_of(scope)) if traced else None
+        connection = connection_of(scope)
+        status = CLIENT_GONE
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                if connection is None or not connection.gone:
+                    status = message["status"]
+                message["headers"] = [*message.get("headers", ()), (HEADER, chosen)]
+            await send(message)
+
+        try:
+            refused = None if origin is None else origin.refuse(scope)
+            if refused is None:
+                await app(scope, receive, send_with_id)
+            else:
+                await refused.send(scope, send_with_id)
+        finally:
+            if observers:
+                seconds = time.perf_counter() - started
+                for observe in observers:
+                    observe(scope, status, seconds)
+            logs.request_id.reset(token)
+            if trace_token is not None:
+                trace.current.reset(trace_token)
+
+    return wrapped
+
+
+def _trace_of(scope: Scope) -> trace.TraceContext | None:
+    return trace.read(
+        [value for name, value in scope["headers"] if name == _TRACEPARENT],
+        [value for name, value in scope["headers"] if name == _TRACESTATE],
+    )

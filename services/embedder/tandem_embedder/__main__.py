@@ -61,7 +61,6 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     for line in deprecations(Settings, os.environ, flags):
         log.warning(line)
     settings = settings.with_workers(usable_threads())

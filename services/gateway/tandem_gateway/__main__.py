@@ -55,7 +55,6 @@ def main() -> int:
     if flags.command is not None:
         return _maintain(flags.command, settings, getattr(flags, "to", None))
     logs.configure("gateway", settings.log_level)
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)
     log = logging.getLogger("tandem_gateway")
     log.info("starting", extra={"version": __version__, "settings": describe(settings)})
     from tandem_gateway.server import serve  # noqa: PLC0415 - the other commands do without the HTTP stack

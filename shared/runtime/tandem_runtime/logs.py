@@ -102,4 +102,5 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our access log has more fields
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are of requests, which we log ourselves
     logging.captureWarnings(True)

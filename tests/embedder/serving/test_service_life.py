@@ -240,11 +240,13 @@ async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder:
 
 
 async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
-    embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="0.2", WORKERS="1").wait_ready()
+    # Much more work than any machine does in the time.
+    limits = {"MAX_CLIENT_BATCH_SIZE": "1000", "MAX_QUEUED_TOKENS": "1000000"}
+    embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="0.2", WORKERS="1", **limits).wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
     async with httpx.AsyncClient(base_url=base, trust_env=False, timeout=60) as http:
-        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 60})) for _ in range(2)]
+        asked = [asyncio.create_task(http.post("/embed", json={"texts": [LONG] * 1000})) for _ in range(2)]
         while 'queued_tokens{lane="interactive"} 0.0' in (await http.get("/metrics")).text:
             pass
         embedder.signal(signal.SIGTERM)

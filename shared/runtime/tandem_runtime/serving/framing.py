@@ -26,7 +26,7 @@ MAX_FIELDS: Final = 100
 
 _HEAD_END: Final = b"\r\n\r\n"
 _METHOD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,32}(?: |\Z)")
-_VERSION: Final = re.compile(rb" HTTP/([0-9]\.[0-9])\Z")
+_VERSION: Final = re.compile(rb" HTTP/(0\.9|1\.0|1\.1|2\.0)\Z")
 _FIELD: Final = re.compile(
     rb"\r\n(host|content-length|transfer-encoding|expect|upgrade)[ \t]*:[ \t]*([^\r\n]*)", re.IGNORECASE
 )
@@ -106,9 +106,9 @@ class Framing:
                 return head, end + 4
         seen = len(held)
         held += data[at : at + MAX_HEAD_BYTES + 1]
-        if seen == 1 and held.startswith(b"\r\n"):  # an empty line before the request, in two pieces
+        while held.startswith(b"\r\n"):  # an empty line before the request, in two pieces
             del held[:2]
-            seen = -1
+            seen -= 2
         end = held.find(_HEAD_END, max(0, seen - 3))
         if end >= 0:
             _check_size(end + 4)

@@ -118,8 +118,8 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Environment) -> None:
     installed = embedder.distributions()
-    assert {"tandem-search", "starlette", "onnxruntime", "tokenizers", "msgspec"} <= installed
-    assert installed.isdisjoint(NEVER | {"usearch"})
+    assert {"tandem-search", "onnxruntime", "tokenizers", "msgspec"} <= installed
+    assert installed.isdisjoint(NEVER | {"usearch", "starlette", "litestar"})
     assert embedder.python.parent.parent in embedder.where("tandem_embedder").parents
 
 

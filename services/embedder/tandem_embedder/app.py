@@ -3,8 +3,6 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from starlette.routing import Route, Router
-
 from tandem_contract.embed import PATH
 from tandem_embedder.api.embed_route import BodyLimits, EmbedRoute
 from tandem_embedder.api.probes import probes
@@ -13,6 +11,7 @@ from tandem_embedder.settings import Settings
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.edge import edge
 from tandem_runtime.http import not_found, route_by_path
+from tandem_runtime.lifespan import with_lifespan
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.origin import OriginRules, allowed_hosts
 from tandem_runtime.request_id import AsgiApp
@@ -24,7 +23,7 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_EMBEDDER_MAX_BYTES_IN_FLIGHT")
 
     @asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[None]:
+    async def running() -> AsyncIterator[None]:
         service.start()
         try:
             yield
@@ -33,14 +32,10 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
             if log is not None:
                 log.flush()
 
-    apps: dict[str, AsgiApp] = {PATH: EmbedRoute(service, service.metrics, BodyLimits(settings.max_body_bytes, memory))}
-    apps |= {endpoint.template: endpoint for endpoint in probes(service)}
-    router: AsgiApp = Router(
-        [Route(template, app) for template, app in apps.items()],
-        redirect_slashes=False,
-        default=not_found,
-        lifespan=lifespan,
-    )
-    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    origin = OriginRules(hosts, "TANDEM_EMBEDDER_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, router), origin=origin, observers=[log.record] if log is not None else [])
+    routes: dict[str, AsgiApp] = {
+        PATH: EmbedRoute(service, service.metrics, BodyLimits(settings.max_body_bytes, memory)),
+        **{endpoint.template: endpoint for endpoint in probes(service)},
+    }
+    origin = OriginRules(allowed_hosts(settings.host, settings.allowed_hosts), "TANDEM_EMBEDDER_ALLOWED_HOSTS")
+    observers = [log.record] if log is not None else []
+    return with_lifespan(edge(route_by_path(routes, not_found), origin=origin, observers=observers), running())

@@ -1,0 +1,45 @@
+"""The watchdog counts what holds the loop, and not what the machine delays."""
+
+import asyncio
+import re
+import time
+
+from tests.support.watchdog import Watchdog
+
+HELD_SECONDS = 0.05
+
+
+def compute() -> None:
+    end = time.thread_time() + HELD_SECONDS
+    while time.thread_time() < end:
+        pass
+
+
+def hold_the_interpreter() -> None:
+    """Make longer and longer calls into C that keep the interpreter's lock, until one is long enough."""
+    length, taken = 16, 0.0
+    while taken < HELD_SECONDS:
+        begun = time.thread_time()
+        re.match(r"(a*)*b", "a" * length)
+        taken = time.thread_time() - begun
+        length += 1
+
+
+async def test_work_of_the_loop_counts() -> None:
+    async with Watchdog() as watchdog:
+        compute()
+        await asyncio.sleep(0)
+    assert watchdog.longest >= HELD_SECONDS
+
+
+async def test_a_thread_that_keeps_the_interpreters_lock_counts() -> None:
+    async with Watchdog() as watchdog:
+        await asyncio.to_thread(hold_the_interpreter)
+    assert watchdog.longest > HELD_SECONDS / 2
+
+
+async def test_waiting_does_not_count() -> None:
+    async with Watchdog() as watchdog:
+        await asyncio.sleep(2 * HELD_SECONDS)
+        await asyncio.to_thread(time.sleep, HELD_SECONDS)
+    assert watchdog.longest < HELD_SECONDS

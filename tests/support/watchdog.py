@@ -12,9 +12,9 @@ _BEAT_SECONDS = 0.002
 class Watchdog:
     """Measures the longest time for which the loop was held while the block ran, in seconds.
 
-    The loop is held by what its own thread computes, and by what another thread computes while it has the interpreter's
-    lock. A busy machine delays a loop as well, which does not count: Linux tells how long the thread was ready to run and
-    waited for a processor (second number of ``schedstat``, in nanoseconds).
+    The loop is held by what its own thread computes, and by what another thread computes while it has the
+    interpreter's lock. A busy machine delays a loop as well, which does not count: Linux tells how long the thread was
+    ready to run and waited for a processor (second number of ``schedstat``, in nanoseconds).
     """
 
     def __init__(self) -> None:

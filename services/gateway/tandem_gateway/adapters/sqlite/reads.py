@@ -50,6 +50,12 @@ def counter(connection: sqlite3.Connection, name: str) -> int:
     return int(found[0]) if found else 0
 
 
+def deleted_rows(connection: sqlite3.Connection) -> int:
+    """Return how many rows of documents were ever deleted: the given row numbers, less the rows that are left."""
+    (left,) = connection.execute("SELECT coalesce(sum(live + pending), 0) FROM collections").fetchone()
+    return counter(connection, "row") - int(left)
+
+
 def store_id(connection: sqlite3.Connection) -> str:
     """Return the store's random id."""
     (value,) = connection.execute("SELECT store_id FROM identity").fetchone()

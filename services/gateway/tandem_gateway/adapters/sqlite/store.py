@@ -7,11 +7,13 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, schema, writes
+from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
     connect,
@@ -19,6 +21,7 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
@@ -41,6 +44,7 @@ _BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
 # takes a millisecond.
 _JOBS_BETWEEN_CLEANUPS = 100
+_DELAYS = Delays()
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -141,6 +145,19 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
+@dataclass(frozen=True, slots=True)
+class StoreEvents:
+    """Callbacks, called in the writer's thread."""
+
+    committed: Callable[[float, int], None] = lambda seconds, writes: None
+    """After each commit: its seconds, and the number of its writes."""
+    log_truncated: Callable[[Outcome], None] = lambda outcome: None
+    """After each attempt to take deleted text out of the write-ahead log."""
+
+
+_NO_EVENTS = StoreEvents()
+
+
 class SqliteStore:
     """Implements ``DocumentStore``: the writer's thread runs the writes, one other thread the reads."""
 
@@ -153,7 +170,8 @@ class SqliteStore:
         max_queued_writes: int,
         write_timeout: float,
         batch_bytes: int,
-        on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
+        delays: Delays = _DELAYS,
+        events: StoreEvents = _NO_EVENTS,
     ) -> None:
         """Take over the connection that ``open_checked`` returned.
 
@@ -164,7 +182,8 @@ class SqliteStore:
             max_queued_writes: maximum length of the write queue; over it, a call raises Overloaded.
             write_timeout: seconds after which a caller stops waiting for its write.
             batch_bytes: maximum UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
-            on_commit: called in the writer's thread with the seconds and the number of writes of each commit.
+            delays: between a deletion and the checkpoint that takes the deleted text out of the log.
+            events: callbacks.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
@@ -181,8 +200,9 @@ class SqliteStore:
             self._path,
             high_water_mark,
             self._presence,
+            LogTruncation(connection, self._path, delays, events.log_truncated),
             max_queued=max_queued_writes,
-            on_commit=on_commit,
+            on_commit=events.committed,
         )
 
     @property

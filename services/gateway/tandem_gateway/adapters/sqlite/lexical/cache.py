@@ -15,8 +15,10 @@ from pathlib import Path
 
 import numpy as np
 
+from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
@@ -36,18 +38,27 @@ _MAX_KNOWN_FREQUENCIES = 10_000
 # fewer documents make no difference. The cache expires when the collection has grown by ``_GROWTH``.
 _WORTH_KEEPING = 1000
 _GROWTH = 0.1
+# Merges and dropped collections are rare, so the log is truncated at once.
+_DELAYS = Delays(quiet=0.0, latest=0.0)
 
 
 class LexicalCache:
     """The tables of an open file. Only one thread may use it."""
 
-    def __init__(self, path: Path, store_id: str, last_row: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store_id: str,
+        last_row: int,
+        on_truncation: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> None:
         """Open the file, or create an empty one; see ``open_file``.
 
         Args:
             path: of the file.
             store_id: of the store that the file follows.
             last_row: the store's last row number.
+            on_truncation: called with the outcome of each attempt to take removed content out of the log.
 
         Raises:
             CacheUnusable: if the file does not match that store.
@@ -58,6 +69,7 @@ class LexicalCache:
         # Collections with a merge in progress → removed documents whose terms leave the file with this merge.
         self._merging: dict[int, int] = {}
         self._connection, self.position, self._counts = open_file(path, store_id, last_row)
+        self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
     def total(self) -> int:
@@ -170,13 +182,16 @@ class LexicalCache:
                 "UPDATE collections SET removed = max(0, removed - ?) WHERE collection_id = ?",
                 (self._merging.pop(collection_id), collection_id),
             )
-        self.checkpoint()
+        self._truncate_log()
         return False
 
-    def checkpoint(self) -> None:
-        """Write the log into the file and truncate the log, which may still have pages with removed content."""
-        with translated(self._path):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def truncation_seconds_left(self) -> float | None:
+        """Return the seconds until ``truncate_log_if_due`` has work; None if the log has no removed content."""
+        return self._truncation.seconds_left()
+
+    def truncate_log_if_due(self) -> None:
+        """Truncate the log if it may still have removed content and a retry is due. Waits for no reader."""
+        self._truncation.run_if_due()
 
     def rows_before(self, collection_id: int, row_id: int, limit: int) -> list[int]:
         """Return the highest row numbers of a collection below ``row_id``, in descending order."""
@@ -201,7 +216,7 @@ class LexicalCache:
             self._frequencies.pop(gone, None)
             self._merging.pop(gone, None)
         if dropped:
-            self.checkpoint()
+            self._truncate_log()
 
     def search(
         self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
@@ -263,6 +278,11 @@ class LexicalCache:
     def close(self) -> None:
         """Close the file; SQLite folds the log into it."""
         self._connection.close()
+
+    def _truncate_log(self) -> None:
+        """Truncate the log, which has the pages of before, with removed content."""
+        self._truncation.deleted()
+        self._truncation.run_if_due()
 
     def _of_collection(self, collection_id: int, column: str) -> int:
         with translated(self._path):

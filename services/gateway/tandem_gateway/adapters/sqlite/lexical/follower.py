@@ -16,6 +16,7 @@ A search finds the documents that vector search can find, and new documents with
 import contextlib
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
+from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
@@ -71,14 +73,19 @@ class _Comparison:
 class LexicalFollower:
     """Follows the store and searches the index; see the module."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, on_truncation: Callable[[Outcome], None] = lambda outcome: None) -> None:
         """Open the store and the index. Rebuild an unusable index; retry later if the index cannot be opened.
+
+        Args:
+            data_dir: the data directory.
+            on_truncation: called with the outcome of each attempt to take removed content out of the index's log.
 
         Raises:
             StorageError: if the store cannot be read.
         """
         self._store_path = data_dir / STORE_NAME
         self._path = data_dir / FILE_NAME
+        self._on_truncation = on_truncation
         self.notices: list[str] = []
         self._store = connect(self._store_path, writable=False)
         self._current: LexicalCache | None = None
@@ -105,12 +112,19 @@ class LexicalFollower:
         """Number of documents in the index."""
         return self._cache().total
 
+    @property
+    def idle_seconds(self) -> float | None:
+        """Seconds after which ``step`` has work without a change in the store; None if that is not known."""
+        return None if self._current is None else self._current.truncation_seconds_left()
+
     def step(self) -> bool:
         """Add a page of new rows, or do another piece of maintenance; return whether there is more to do.
 
         Raises:
             StorageError: if the store cannot be read, or the index cannot be written.
         """
+        if self._current is not None:
+            self._current.truncate_log_if_due()  # before anything that may raise, so that it keeps its pace
         try:
             with translated(self._store_path), read_transaction(self._store):
                 return self._step()
@@ -280,13 +294,13 @@ class LexicalFollower:
     def _open(self, path: Path) -> LexicalCache:
         last = self._last_row()
         try:
-            return LexicalCache(path, self._store_id, last)
+            return LexicalCache(path, self._store_id, last, self._on_truncation)
         except CacheUnusable as error:
             line = f"{path.name} is rebuilt from the store: {error}"
             self.notices.append(RoutineNotice(line) if isinstance(error, CacheOutdated) else line)
             remove(path)
         try:
-            return LexicalCache(path, self._store_id, last)
+            return LexicalCache(path, self._store_id, last, self._on_truncation)
         except CacheUnusable as error:
             raise StorageUnavailable(f"{path} cannot be made: {error}") from error
 

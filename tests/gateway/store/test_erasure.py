@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+import re
 import shutil
 import sqlite3
 from collections.abc import Awaitable, Callable
@@ -17,9 +19,9 @@ from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME as KEYWORD_FIL
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
-from tandem_gateway.adapters.sqlite.store import SqliteStore, StoreEvents
+from tandem_gateway.adapters.sqlite.store import SqliteStore, StoreEvents, open_checked
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually
-from tests.support.stores import NOW, document, ingest, opened
+from tests.support.stores import NOW, document, dump, ingest, opened
 
 KEYWORD_LOG = f"{KEYWORD_FILE}-wal"
 LOG = f"{FILE_NAME}-wal"
@@ -328,3 +330,26 @@ async def test_what_a_killed_process_left_in_the_keyword_indexs_log_goes_after_t
     finish(follower)
     assert (left / KEYWORD_LOG).stat().st_size == 0
     follower.close()
+
+
+def markers(folder: Path) -> set[bytes]:
+    return {found for path in folder.iterdir() for found in re.findall(rb"marker\d{4}", path.read_bytes())}
+
+
+async def test_the_rewrite_of_the_operations_page_removes_what_moved_rows_left(tmp_path: Path):
+    chance = random.Random(7)  # SQLite 3.40 leaves four copies
+    texts: dict[str, str] = {}
+    with opened(tmp_path) as store:
+        for version in range(20):
+            for number in chance.sample(range(100), 30):
+                texts[f"d{number}"] = f"marker{version:02d}{number:02d} " + "x" * chance.choice([0, 40, 200, 1500])
+            await ingest(store, [document(*item) for item in texts.items()], f"job{version}")
+        kept = dump(tmp_path)
+    connection = sqlite3.connect(tmp_path / FILE_NAME)
+    connection.execute("VACUUM")
+    connection.close()
+    connection, notices = open_checked(tmp_path)
+    connection.close()
+    assert notices == []
+    assert dump(tmp_path) == kept
+    assert markers(tmp_path) == {text[:10].encode() for text in texts.values()}

@@ -20,7 +20,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite import index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
@@ -186,7 +186,7 @@ class LexicalFollower:
             page = found[start : start + top_k - len(hits)]
             start += len(page)
             left = None if max_bytes is None else max_bytes - taken
-            rows = reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
+            rows = index_reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
             taken += sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in rows.values())
             hits += [
                 Hit(row.doc_id, score, row.text, row.metadata) for row_id, score in page if (row := rows.get(row_id))
@@ -232,7 +232,7 @@ class LexicalFollower:
         """Remove rows that have tombstones in the store; return whether there were any."""
         if cache.count(record.collection_id) <= record.live + record.pending:
             return False
-        tombstones = reads.tombstones_after(
+        tombstones = index_reads.tombstones_after(
             self._store, record.collection_id, cache.change(record.collection_id), limit
         )
         if tombstones:
@@ -246,7 +246,7 @@ class LexicalFollower:
         comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
         here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
         if here:
-            kept = reads.row_ids_between(self._store, here[-1], here[0])
+            kept = index_reads.row_ids_between(self._store, here[-1], here[0])
             gone = [row_id for row_id in here if row_id not in kept]
             done = cache.remove(collection_id, [(row_id, None) for row_id in gone], _PAGE_CHARS) if gone else 0
             comparison.next_row = here[-1] if done == len(gone) else gone[done - 1]
@@ -275,7 +275,7 @@ class LexicalFollower:
     def _add_page(self, cache: LexicalCache, last: int) -> None:
         rows: list[tuple[int, int, str]] = []
         chars = 0
-        for row in reads.rows_after(self._store, cache.position, _PAGE_ROWS):
+        for row in index_reads.rows_after(self._store, cache.position, _PAGE_ROWS):
             rows.append(row)
             chars += len(row[2])
             if chars >= _PAGE_CHARS:

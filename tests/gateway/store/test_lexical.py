@@ -18,6 +18,7 @@ import pytest
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
 from tandem_gateway.adapters.sqlite.lexical import maintenance
+from tandem_gateway.adapters.sqlite.lexical import progress as progress_module
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
@@ -180,9 +181,9 @@ def test_a_search_waits_for_no_index_that_is_far_behind(
 def test_building_is_told_with_its_progress(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    monkeypatch.setattr(progress_module, "_WORTH_TELLING", 3)
     monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
-    monkeypatch.setattr(follower_module, "_PROGRESS_SECONDS", 0.0)
+    monkeypatch.setattr(progress_module, "_SECONDS", 0.0)
     caplog.set_level("INFO")
     fill(store)
     follower = LexicalFollower(tmp_path)
@@ -463,7 +464,7 @@ def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
 def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
-    monkeypatch.setattr(follower_module, "_WORTH_TELLING", 3)
+    monkeypatch.setattr(progress_module, "_WORTH_TELLING", 3)
     caplog.set_level("INFO")
     fill(store)
     for name in (FILE_NAME, f"{FILE_NAME}.next"):

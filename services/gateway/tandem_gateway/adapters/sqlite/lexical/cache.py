@@ -8,7 +8,6 @@ FTS5 only records a removal. The removed terms leave the file when FTS5 merges i
 """
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,8 +17,9 @@ import numpy as np
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
+from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
-from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 
@@ -29,15 +29,9 @@ TOKENIZER = "ascii tokenchars '_+#.-'"
 
 # BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
 _RANK = "bm25(1.0, 0.5)"
-_COMPRESSION = 1
 # Pages of the file that one step of a merge writes. A search waits for the current step.
 _MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
-_MAX_KNOWN_FREQUENCIES = 10_000
-# Cache only the frequencies of terms in at least this many documents: they cost the most to count, and a few more or
-# fewer documents make no difference. The cache expires when the collection has grown by ``_GROWTH``.
-_WORTH_KEEPING = 1000
-_GROWTH = 0.1
 # Merges and dropped collections are rare, so the log is truncated at once.
 _DELAYS = Delays(quiet=0.0, latest=0.0)
 
@@ -65,10 +59,10 @@ class LexicalCache:
             StorageUnavailable: if the file cannot be opened or written.
         """
         self._path = path
-        self._frequencies: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
         # Collections with a merge in progress → removed documents whose terms leave the file with this merge.
         self._merging: dict[int, int] = {}
         self._connection, self.position, self._counts = open_file(path, store_id, last_row)
+        self._frequencies = TermFrequencies(self._connection)
         self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
@@ -97,11 +91,11 @@ class LexicalCache:
                     )
                 self._connection.executemany(
                     f"INSERT INTO {name} (rowid, exact, stem) VALUES (?, ?, ?)",
-                    ((row_id, *_columns(text)) for row_id, text in of_collection),
+                    ((row_id, *columns(text)) for row_id, text in of_collection),
                 )
                 self._connection.executemany(
                     f"INSERT INTO texts_{collection_id} VALUES (?, ?)",
-                    ((row_id, zlib.compress(text.encode(), _COMPRESSION)) for row_id, text in of_collection),
+                    ((row_id, compressed(text)) for row_id, text in of_collection),
                 )
                 execute(
                     "INSERT INTO collections (collection_id, documents) VALUES (?1, ?2) "
@@ -135,10 +129,10 @@ class LexicalCache:
                 found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (row_id,)).fetchone()
                 if found is None:
                     raise CacheUnusable(f"it has no text of row {row_id}")
-                text = _decompressed(found[0])
+                text = decompressed(found[0])
                 execute(
                     f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                    (row_id, *_columns(text)),
+                    (row_id, *columns(text)),
                 )
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
                 removed += 1
@@ -208,12 +202,11 @@ class LexicalCache:
         dropped = self._counts.keys() - set(collection_ids)
         for gone in dropped:
             with self._transaction() as execute:
-                execute(f"DROP TABLE IF EXISTS temp.terms_{gone}")
+                self._frequencies.drop(gone)
                 execute(f"DROP TABLE words_{gone}")
                 execute(f"DROP TABLE texts_{gone}")
                 execute("DELETE FROM collections WHERE collection_id = ?", (gone,))
             del self._counts[gone]
-            self._frequencies.pop(gone, None)
             self._merging.pop(gone, None)
         if dropped:
             self._truncate_log()
@@ -232,7 +225,8 @@ class LexicalCache:
         with translated(self._path):
             self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
             try:
-                terms = query.choose(self._frequencies_of(collection_id, text), self._counts[collection_id])
+                count = self._counts[collection_id]
+                terms = query.choose(self._frequencies.of_query(collection_id, text, count), count)
                 if not terms:
                     return []
                 if out_of_time():
@@ -269,7 +263,7 @@ class LexicalCache:
                 self._connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
                 texts: list[int] = []
                 for row_id, text in self._connection.execute(f"SELECT row_id, text FROM texts_{collection_id}"):
-                    _decompressed(text)
+                    decompressed(text)
                     texts.append(row_id)
                 lacking = np.setxor1d(np.array(texts, np.uint64), self.row_ids(collection_id))
                 if len(lacking):
@@ -291,36 +285,6 @@ class LexicalCache:
             ).fetchone()
             return int(value)
 
-    def _frequencies_of(self, collection_id: int, text: str) -> list[tuple[QueryTerm, int]]:
-        """Return the distinct terms of a query, each with the number of documents that have it or its stem."""
-        counted_at, known = self._frequencies.get(collection_id, (0, {}))
-        count = self._counts[collection_id]
-        if count > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN_FREQUENCIES:
-            known = {}
-            self._frequencies[collection_id] = (count, known)
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
-            f"USING fts5vocab(main, words_{collection_id}, col)"
-        )
-        found: list[tuple[QueryTerm, int]] = []
-        for term in query_terms(text, query.MAX_WORDS):
-            frequency = known.get(term)
-            if frequency is None:
-                frequency = max(
-                    self._frequency(collection_id, term.exact, "exact"),
-                    self._frequency(collection_id, term.stem, "stem") if term.stem else 0,
-                )
-                if frequency >= _WORTH_KEEPING:
-                    known[term] = frequency
-            found.append((term, frequency))
-        return found
-
-    def _frequency(self, collection_id: int, term: str, column: str) -> int:
-        row = self._connection.execute(
-            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ? AND col = ?", (term, column)
-        ).fetchone()
-        return int(row[0]) if row else 0
-
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
         with translated(self._path):
@@ -332,16 +296,3 @@ class LexicalCache:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-
-def _columns(text: str) -> tuple[str, str]:
-    """Return the two columns of a document: its exact terms and its stems."""
-    terms = document_terms(text)
-    return " ".join(terms.exact), " ".join(terms.stems)
-
-
-def _decompressed(text: bytes) -> str:
-    try:
-        return zlib.decompress(text).decode()
-    except (zlib.error, UnicodeDecodeError, TypeError) as error:
-        raise CacheUnusable(f"a text in it is damaged ({error})") from error

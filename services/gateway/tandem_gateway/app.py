@@ -21,7 +21,8 @@ from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
-from tandem_gateway.adapters.sqlite.store import SqliteStore, StoreEvents, open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
@@ -103,7 +104,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
             batch_bytes=settings.bulk_batch_bytes,
-            events=StoreEvents(on_commit, partial(metrics.documents.log_truncated, "store")),
+            events=WriterEvents(on_commit, partial(metrics.documents.log_truncated, "store")),
         )
 
         def close() -> None:

@@ -19,7 +19,8 @@ from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME as KEYWORD_FIL
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
-from tandem_gateway.adapters.sqlite.store import SqliteStore, StoreEvents, open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually
 from tests.support.stores import NOW, document, dump, ingest, opened
 
@@ -121,7 +122,7 @@ async def test_each_way_of_deleting_takes_the_text_out_of_the_files(
     tmp_path: Path, deletion: Callable[[SqliteStore], Awaitable[None]]
 ):
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=AT_ONCE, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await deletion(store)
         await gone(tmp_path)
         await heard(outcomes, "done")
@@ -129,7 +130,7 @@ async def test_each_way_of_deleting_takes_the_text_out_of_the_files(
 
 async def test_a_deletion_waits_for_its_delay(tmp_path: Path):
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=NEVER, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=NEVER, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await delete(store)
         await store.accept("later", "default", [document("another")], NOW)
         assert outcomes == []
@@ -142,7 +143,7 @@ async def test_the_delays_are_five_seconds_and_a_minute_unless_told_otherwise(tm
 
 async def test_writes_that_delete_nothing_leave_the_log_alone(tmp_path: Path):
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=AT_ONCE, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await ingest(store, [document("a"), document("b")])
         await store.accept("same", "default", [document("a")], NOW)
         assert not await store.delete("default", "absent")
@@ -156,7 +157,7 @@ async def test_writes_that_delete_nothing_leave_the_log_alone(tmp_path: Path):
 
 async def test_a_reader_delays_the_checkpoint_and_is_not_waited_for(tmp_path: Path):
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=AT_ONCE, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await ingest(store, [document("gone", SECRET)])
         reader = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
         reader.execute("BEGIN")
@@ -197,7 +198,7 @@ async def test_a_start_with_an_empty_log_runs_no_checkpoint(tmp_path: Path):
     with opened(tmp_path) as store:
         await ingest(store, [document("a")])
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=AT_ONCE, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await store.accept("later", "default", [document("b")], NOW)
         assert outcomes == []
 
@@ -215,7 +216,7 @@ async def test_a_failed_checkpoint_is_logged_once_and_tried_again(
 
     monkeypatch.setattr(log_truncation, "truncate", truncate)
     outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE, events=StoreEvents(log_truncated=outcomes.append)) as store:
+    with opened(tmp_path, delays=AT_ONCE, events=WriterEvents(log_truncated=outcomes.append)) as store:
         await delete(store)
         await gone(tmp_path)
     assert outcomes == ["failed", "failed", "done"]

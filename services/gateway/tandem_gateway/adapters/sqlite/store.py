@@ -7,7 +7,6 @@ import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
@@ -21,9 +20,9 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
-from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
-from tandem_gateway.adapters.sqlite.writer import Writer
+from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
 from tandem_gateway.records.documents import (
     CollectionRecord,
@@ -45,6 +44,7 @@ _BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # takes a millisecond.
 _JOBS_BETWEEN_CLEANUPS = 100
 _DELAYS = Delays()
+_NO_EVENTS = WriterEvents()
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -145,19 +145,6 @@ def _upgrade(connection: sqlite3.Connection) -> list[str]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
-class StoreEvents:
-    """Callbacks, called in the writer's thread."""
-
-    committed: Callable[[float, int], None] = lambda seconds, writes: None
-    """After each commit: its seconds, and the number of its writes."""
-    log_truncated: Callable[[Outcome], None] = lambda outcome: None
-    """After each attempt to take deleted text out of the write-ahead log."""
-
-
-_NO_EVENTS = StoreEvents()
-
-
 class SqliteStore:
     """Implements ``DocumentStore``: the writer's thread runs the writes, one other thread the reads."""
 
@@ -171,7 +158,7 @@ class SqliteStore:
         write_timeout: float,
         batch_bytes: int,
         delays: Delays = _DELAYS,
-        events: StoreEvents = _NO_EVENTS,
+        events: WriterEvents = _NO_EVENTS,
     ) -> None:
         """Take over the connection that ``open_checked`` returned.
 

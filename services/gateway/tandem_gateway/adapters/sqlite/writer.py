@@ -21,7 +21,7 @@ from typing import Any, TypeVar
 from tandem_gateway.adapters.sqlite import reads, writes
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
-from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 
@@ -51,6 +51,16 @@ class _Write:
             result.set_result(value)
         else:
             result.set_exception(failure)
+
+
+@dataclass(frozen=True, slots=True)
+class WriterEvents:
+    """Callbacks, called in the writer's thread."""
+
+    committed: Callable[[float, int], None] = lambda seconds, writes: None
+    """After each commit: its seconds, and the number of its writes."""
+    log_truncated: Callable[[Outcome], None] = lambda outcome: None
+    """After each attempt to take deleted text out of the write-ahead log."""
 
 
 class Writer:

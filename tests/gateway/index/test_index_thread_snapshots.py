@@ -7,9 +7,7 @@ import pytest
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.errors import (
-    SnapshotUnusable,
-)
+from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.records.notices import RoutineNotice

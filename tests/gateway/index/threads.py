@@ -7,9 +7,7 @@ from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
-from tandem_gateway.errors import (
-    GatewayError,
-)
+from tandem_gateway.errors import GatewayError
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import VectorQuery

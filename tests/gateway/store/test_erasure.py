@@ -1,4 +1,4 @@
-"""Deleted text leaves the files: the database, its write-ahead log, and the keyword index."""
+"""Deleted text leaves the store: the database and its write-ahead log."""
 
 import asyncio
 import logging
@@ -14,53 +14,20 @@ import pytest
 from tandem_gateway.adapters.sqlite import log_truncation
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
-from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME as KEYWORD_FILE
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
-from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually
+from tests.gateway.store.erasing import (
+    AT_ONCE,
+    LOG,
+    SECRET,
+    files_with,
+    gone,
+    heard,
+)
 from tests.support.stores import NOW, document, dump, ingest, opened
 
-KEYWORD_LOG = f"{KEYWORD_FILE}-wal"
-LOG = f"{FILE_NAME}-wal"
-AT_ONCE = Delays(quiet=0.0, latest=0.0, retry=0.01)
 NEVER = Delays(quiet=1e6, latest=1e6, retry=1e6)
-SECRET = "a word that nobody else has: zyzzyva"
-
-
-def files_with(folder: Path, word: bytes = b"zyzzyva") -> list[str]:
-    return [path.name for path in sorted(folder.iterdir()) if path.is_file() and word in path.read_bytes()]
-
-
-async def heard(outcomes: list[Outcome], outcome: Outcome, times: int = 1) -> None:
-    """Wait until this was the outcome of some attempts."""
-
-    async def count() -> int:
-        return outcomes.count(outcome)
-
-    await eventually(count, lambda seen: seen >= times)
-
-
-def size_of(path: Path) -> int:
-    return path.stat().st_size
-
-
-async def emptied(log: Path) -> None:
-    """Wait until the log is empty."""
-
-    async def size() -> int:
-        return size_of(log)
-
-    await eventually(size, lambda found: found == 0)
-
-
-async def gone(folder: Path) -> None:
-    """Wait until the store's log is empty, then check that no file has the word."""
-    await emptied(folder / LOG)
-    assert files_with(folder) == []
 
 
 async def delete(store: SqliteStore) -> None:
@@ -240,97 +207,6 @@ def test_an_attempt_before_its_time_does_nothing(tmp_path: Path):
     assert left is not None
     assert 0 < left <= NEVER.quiet
     connection.close()
-
-
-def finish(follower: LexicalFollower) -> None:
-    while follower.step():
-        pass
-
-
-async def test_deleted_text_is_in_no_file_of_the_data_directory(tmp_path: Path):
-    with opened(tmp_path, delays=AT_ONCE) as store:
-        follower = LexicalFollower(tmp_path)
-        await ingest(store, [document(f"kept {number}", f"ordinary {number}") for number in range(5)])
-        # zlib shortens nothing of the first, so that it would be seen in the index's compressed text too.
-        await ingest(store, [document("gone", "zyzzyva"), document("long", SECRET * 100)], "later")
-        finish(follower)
-        assert len(files_with(tmp_path)) >= 2
-        await store.delete("default", "gone")
-        await store.delete("default", "long")
-        finish(follower)
-        assert (tmp_path / KEYWORD_LOG).stat().st_size == 0
-        await gone(tmp_path)
-        follower.close()
-
-
-async def test_the_keyword_index_does_not_wait_for_a_reader_and_tries_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(cache_module, "_DELAYS", AT_ONCE)
-    outcomes: list[Outcome] = []
-    with opened(tmp_path, delays=AT_ONCE) as store:
-        await ingest(store, [document("gone", SECRET)])
-        lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits(), on_truncation=outcomes.append)
-        lexical.start().result(WAIT_SECONDS)
-        assert len(await lexical.search("default", "zyzzyva", 1, timeout=WAIT_SECONDS)) == 1
-        await heard(outcomes, "done")  # the new file's first log
-        outcomes.clear()
-        reader = sqlite3.connect(tmp_path / KEYWORD_FILE, isolation_level=None)
-        reader.execute("BEGIN")
-        assert reader.execute("SELECT documents FROM collections").fetchall() == [(1,)]
-        await store.delete("default", "gone")
-        lexical.notify()
-        await heard(outcomes, "busy")
-        # The thread is not waiting for the reader: it answers.
-        assert await lexical.search("default", "zyzzyva", 1, timeout=WAIT_SECONDS) == []
-        await emptied(tmp_path / LOG)
-        assert files_with(tmp_path) != []
-
-        reader.execute("COMMIT")
-        reader.close()
-        await heard(outcomes, "done")
-        await gone(tmp_path)
-        await asyncio.to_thread(lexical.close)
-
-
-async def test_a_reader_costs_the_keyword_index_no_more_than_an_attempt_a_step(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(cache_module, "_DELAYS", Delays(quiet=0.0, latest=0.0, retry=1e6))
-    outcomes: list[Outcome] = []
-    with opened(tmp_path) as store:
-        await ingest(store, [document("gone", SECRET)])
-        follower = LexicalFollower(tmp_path, outcomes.append)
-        finish(follower)
-        assert follower.idle_seconds is None
-        outcomes.clear()
-        reader = sqlite3.connect(tmp_path / KEYWORD_FILE, isolation_level=None)
-        reader.execute("BEGIN")
-        reader.execute("SELECT documents FROM collections").fetchall()
-        await store.delete_collection("default")
-        finish(follower)
-        finish(follower)
-        assert outcomes == ["busy"]
-        assert follower.idle_seconds is not None
-        assert follower.idle_seconds > 0
-        reader.close()
-        follower.close()
-
-
-async def test_what_a_killed_process_left_in_the_keyword_indexs_log_goes_after_the_next_start(tmp_path: Path):
-    data, left = tmp_path / "data", tmp_path / "left"
-    data.mkdir()
-    with opened(data) as store:
-        follower = LexicalFollower(data)
-        await ingest(store, [document("kept")])
-        finish(follower)
-        shutil.copytree(data, left)
-        follower.close()
-    assert (left / KEYWORD_LOG).stat().st_size > 0
-    follower = LexicalFollower(left)
-    finish(follower)
-    assert (left / KEYWORD_LOG).stat().st_size == 0
-    follower.close()
 
 
 def markers(folder: Path) -> set[bytes]:

@@ -11,9 +11,7 @@ from tandem_gateway.adapters.sqlite.lexical import progress as progress_module
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.errors import (
-    NotReady,
-)
+from tandem_gateway.errors import NotReady
 from tests.gateway.store.lexical import TEXTS, fill, finish, found
 
 

@@ -10,14 +10,8 @@ from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tests.support.fakes import eventually
 
 KEYWORD_LOG = f"{KEYWORD_FILE}-wal"
-
-
 LOG = f"{FILE_NAME}-wal"
-
-
 AT_ONCE = Delays(quiet=0.0, latest=0.0, retry=0.01)
-
-
 SECRET = "a word that nobody else has: zyzzyva"
 
 

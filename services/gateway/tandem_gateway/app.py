@@ -22,6 +22,7 @@ from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
@@ -87,6 +88,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             max_queued=settings.max_queued_queries,
             limits=answer_limits,
             on_search=metrics.searches.lexical_duration.observe,
+            on_truncation=partial(metrics.documents.log_truncated, "keyword_index"),
         )
 
         def on_commit(seconds: float, writes: int) -> None:
@@ -102,7 +104,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
             batch_bytes=settings.bulk_batch_bytes,
-            on_commit=on_commit,
+            events=WriterEvents(on_commit, partial(metrics.documents.log_truncated, "store")),
         )
 
         def close() -> None:

@@ -1,4 +1,4 @@
-"""Metrics that were renamed keep their old names for one release."""
+"""Metrics that were renamed keep their old names for one release; rare ones are there from the start."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
@@ -40,3 +40,14 @@ def test_an_old_name_has_the_samples_of_the_new(old: str, new: str) -> None:
         (sample.name.removeprefix(new), *sample.labels.items(), sample.value) for sample in families[new].samples
     }
     assert any(sample.value for sample in families[new].samples)
+
+
+def test_attempts_to_truncate_a_log_are_counted_from_zero() -> None:
+    metrics = Metrics("0")
+    metrics.documents.log_truncated("store", "busy")
+    exported = metrics.exposition().decode()
+    for database in ("store", "keyword_index"):
+        for outcome in ("done", "busy", "failed"):
+            series = f'tandem_gateway_log_truncations_total{{database="{database}",outcome="{outcome}"}}'
+            count = 1.0 if (database, outcome) == ("store", "busy") else 0.0
+            assert f"{series} {count}\n" in exported

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
+from tandem_gateway.adapters.sqlite.lexical import removal as removal_module
 from tandem_gateway.adapters.sqlite.lexical import thread as thread_module
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
@@ -82,7 +83,7 @@ def test_a_search_right_after_a_deletion_does_not_count_it(store: SqliteStore, f
 async def test_every_way_in_which_a_row_goes_is_followed(
     store: SqliteStore, follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(follower_module, "_PAGE_COMPARED", 3)
+    monkeypatch.setattr(removal_module, "_PAGE_COMPARED", 3)
     await ingest(store, [document(f"d{n}", f"zebra {n}") for n in range(10)], "first", "default")
     finish(follower)
 
@@ -108,7 +109,7 @@ async def test_every_way_in_which_a_row_goes_is_followed(
 def test_rows_whose_tombstones_are_forgotten_are_found_by_comparison(
     store: SqliteStore, follower: LexicalFollower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(follower_module, "_PAGE_COMPARED", 2)
+    monkeypatch.setattr(removal_module, "_PAGE_COMPARED", 2)
     fill(store, {f"d{n}": f"zebra {n}" for n in range(10)})
     finish(follower)
     delete(store, "d0", "d5", "d9")
@@ -139,7 +140,7 @@ def test_long_documents_are_removed_a_few_at_a_time(
 ):
     fill(store, {f"d{n}": f"zebra {n} " + "long " * 100 for n in range(10)})
     finish(follower)
-    monkeypatch.setattr(follower_module, "_PAGE_CHARS", 600)
+    monkeypatch.setattr(removal_module, "_PAGE_CHARS", 600)
     monkeypatch.setattr(follower_module, "_SEARCH_REMOVED_CHARS", 600)
     delete(store, *(f"d{n}" for n in range(8)))
     assert len(search(follower, "zebra")) == 2

@@ -23,6 +23,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
+from tandem_gateway.adapters.sqlite.lexical import removal as lexical_removal
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
@@ -65,8 +66,8 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(builder, "_MIN_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
             mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
-            mock.patch.object(lexical_follower, "_PAGE_REMOVED", 2),
-            mock.patch.object(lexical_follower, "_PAGE_COMPARED", 2),
+            mock.patch.object(lexical_removal, "_PAGE_REMOVED", 2),
+            mock.patch.object(lexical_removal, "_PAGE_COMPARED", 2),
             mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
             mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),

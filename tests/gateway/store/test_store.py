@@ -9,6 +9,7 @@ import pytest
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
 from tests.support.fakes import WAIT_SECONDS, eventually
@@ -141,7 +142,7 @@ async def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store:
 async def test_writes_that_wait_share_one_commit(tmp_path: Path):
     commits: list[int] = []
 
-    with opened(tmp_path, on_commit=lambda seconds, writes: commits.append(writes)) as store:
+    with opened(tmp_path, events=WriterEvents(lambda seconds, writes: commits.append(writes))) as store:
         gate, entered = threading.Event(), threading.Event()
 
         def hold(_: object) -> None:

@@ -57,6 +57,17 @@ class DocumentMetrics:
         self.writes_per_commit = Histogram(
             "tandem_gateway_writes_per_commit", "Writes that shared a commit.", buckets=SIZES, registry=registry
         )
+        self._log_truncations = Counter(
+            "tandem_gateway_log_truncations",
+            "Attempts to take deleted text out of a write-ahead log, by database (store or keyword_index) and outcome: "
+            "done, busy (a reader prevented it) or failed. The gateway retries after the last two.",
+            ["database", "outcome"],
+            registry=registry,
+        )
+        # Prometheus sees no increase in a series that begins at 1: rare series exist from the start.
+        for database in ("store", "keyword_index"):
+            for outcome in ("done", "busy", "failed"):
+                self._log_truncations.labels(database, outcome)
         self.store_readable = Gauge(
             "tandem_gateway_store_readable",
             "1 if this scrape could read the store; if 0, the counts are those of the last scrape.",
@@ -66,6 +77,10 @@ class DocumentMetrics:
     def backed_off(self, reason: str) -> None:
         """Count a pause of document embedding."""
         self.backoffs.labels(reason).inc()
+
+    def log_truncated(self, database: str, outcome: str) -> None:
+        """Count an attempt to truncate a database's write-ahead log."""
+        self._log_truncations.labels(database, outcome).inc()
 
     def set_collection(self, name: str, documents: int, pending: int) -> None:
         """Set the counts of one collection."""

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite import index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord, LiveDocument
@@ -55,19 +55,19 @@ class SqliteChangeFeed:
         """Return changes; see ``ChangeFeed.changes``."""
         assert collection.dim is not None
         with translated(self._path), read_transaction(self._connection):
-            return reads.changes(
+            return index_reads.changes(
                 self._connection, collection.collection_id, collection.dim, after, removals_after, limit
             )
 
     def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
         """Return the live ones among the rows; see ``ChangeFeed.documents``."""
         with translated(self._path):
-            return reads.live_documents(self._connection, row_ids, max_bytes)
+            return index_reads.live_documents(self._connection, row_ids, max_bytes)
 
     def row_ids(self, collection_id: int) -> Keys:
         """Return the row numbers of all documents that have a vector."""
         with translated(self._path):
-            return reads.live_row_ids(self._connection, collection_id)
+            return index_reads.live_row_ids(self._connection, collection_id)
 
     def _data_version(self) -> int:
         """Return SQLite's data version, which changes when another connection commits."""

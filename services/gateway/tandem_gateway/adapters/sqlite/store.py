@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, schema, writes
+from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
     connect,
@@ -19,8 +20,9 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
-from tandem_gateway.adapters.sqlite.writer import Writer
+from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
 from tandem_gateway.records.documents import (
     CollectionRecord,
@@ -41,6 +43,8 @@ _BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
 # takes a millisecond.
 _JOBS_BETWEEN_CLEANUPS = 100
+_DELAYS = Delays()
+_NO_EVENTS = WriterEvents()
 
 
 def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
@@ -153,7 +157,8 @@ class SqliteStore:
         max_queued_writes: int,
         write_timeout: float,
         batch_bytes: int,
-        on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
+        delays: Delays = _DELAYS,
+        events: WriterEvents = _NO_EVENTS,
     ) -> None:
         """Take over the connection that ``open_checked`` returned.
 
@@ -164,7 +169,8 @@ class SqliteStore:
             max_queued_writes: maximum length of the write queue; over it, a call raises Overloaded.
             write_timeout: seconds after which a caller stops waiting for its write.
             batch_bytes: maximum UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
-            on_commit: called in the writer's thread with the seconds and the number of writes of each commit.
+            delays: between a deletion and the checkpoint that takes the deleted text out of the log.
+            events: callbacks.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
@@ -181,8 +187,9 @@ class SqliteStore:
             self._path,
             high_water_mark,
             self._presence,
+            LogTruncation(connection, self._path, delays, events.log_truncated),
             max_queued=max_queued_writes,
-            on_commit=on_commit,
+            on_commit=events.committed,
         )
 
     @property

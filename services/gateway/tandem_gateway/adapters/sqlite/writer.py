@@ -3,6 +3,8 @@
 A commit costs one disk sync, however many writes it holds. Writes that arrive during a commit therefore share the next
 one. Each write runs in a savepoint, so that a failed write does not affect the others. The writer acknowledges a write
 only after the commit has returned.
+
+Between commits, the thread truncates the log when that is due after deletions; see ``log_truncation``.
 """
 
 import logging
@@ -16,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tandem_gateway.adapters.sqlite import writes
+from tandem_gateway.adapters.sqlite import reads, writes
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
 
@@ -50,6 +53,16 @@ class _Write:
             result.set_exception(failure)
 
 
+@dataclass(frozen=True, slots=True)
+class WriterEvents:
+    """Callbacks, called in the writer's thread."""
+
+    committed: Callable[[float, int], None] = lambda seconds, writes: None
+    """After each commit: its seconds, and the number of its writes."""
+    log_truncated: Callable[[Outcome], None] = lambda outcome: None
+    """After each attempt to take deleted text out of the write-ahead log."""
+
+
 class Writer:
     """Runs writes in the order of ``submit``; see the module."""
 
@@ -59,17 +72,19 @@ class Writer:
         path: Path,
         mark: CommitWatermark,
         presence: Presence,
+        truncation: LogTruncation,
         *,
         max_queued: int,
         on_commit: Callable[[float, int], None] = lambda seconds, writes: None,
     ) -> None:
-        """Start the thread, which owns ``connection`` and ``mark`` from now on.
+        """Start the thread, which owns ``connection``, ``mark`` and ``truncation`` from now on.
 
         Args:
             connection: writable, in autocommit mode.
             path: the database's file, for messages.
             mark: gets the number of each commit.
             presence: checked before a commit is acknowledged.
+            truncation: of the same connection's log.
             max_queued: maximum length of the queue; over it, ``submit`` raises Overloaded.
             on_commit: called in the thread with the seconds and the number of writes of each commit.
         """
@@ -77,6 +92,8 @@ class Writer:
         self._path = path
         self._mark = mark
         self._presence = presence
+        self._truncation = truncation
+        self._deleted_rows = reads.deleted_rows(connection)
         self._on_commit = on_commit
         self.commits = 0
         """Commits so far; any thread may read it."""
@@ -119,23 +136,31 @@ class Writer:
     def _run(self) -> None:
         last = False
         while not last:
-            first = self._queue.get()
-            group = [] if first is None else [first]
-            last = first is None
-            while not last and len(group) < _MAX_GROUP:
-                try:
-                    following = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if following is None:
-                    last = True
-                else:
-                    group.append(following)
+            group, last = self._next_group()
             if group:
                 self._commit(group)
-            del first, group  # else the waiting thread would keep the written documents in memory
+            del group  # else the waiting thread would keep the written documents in memory
+            if not last:
+                self._truncation.run_if_due()
         close_whole(self._connection)
         self._mark.close()
+
+    def _next_group(self) -> tuple[list[_Write], bool]:
+        """Wait for writes, or until the log is due to be truncated; return the writes and whether they are the last."""
+        try:
+            following = self._queue.get(timeout=self._truncation.seconds_left())
+        except queue.Empty:
+            return [], False
+        group: list[_Write] = []
+        while following is not None:
+            group.append(following)
+            if len(group) == _MAX_GROUP:
+                return group, False
+            try:
+                following = self._queue.get_nowait()
+            except queue.Empty:
+                return group, False
+        return group, True
 
     def _commit(self, group: list[_Write]) -> None:
         started = time.monotonic()
@@ -144,6 +169,7 @@ class Writer:
             for write in group:
                 self._attempt(write)
             commit = writes.next_number(self._connection, "commit")
+            deleted_rows = reads.deleted_rows(self._connection)
             self._connection.execute("COMMIT")
             self._presence.check()
         except BaseException as error:  # of any kind: otherwise the callers would wait for ever
@@ -155,6 +181,9 @@ class Writer:
         # Before the acknowledgement: a later search has to find the commit; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
+        if deleted_rows != self._deleted_rows:
+            self._deleted_rows = deleted_rows
+            self._truncation.deleted()
         self.failure = next((str(write.failure) for write in group if isinstance(write.failure, StorageError)), None)
         for write in group:
             write.settle()

@@ -5,8 +5,9 @@ index, and ingest does not wait for it.
 
 ``tandem_gateway.analysis`` splits documents and queries into terms. In this package,
 
-- ``query`` turns a query's terms into an FTS5 expression;
-- ``file`` opens and checks the file, and ``cache`` reads and writes its tables;
-- ``follower`` brings the index up to date and looks up hits, and ``thread`` runs the follower;
+- ``query`` turns a query's terms into an FTS5 expression, and ``frequencies`` counts the documents that have them;
+- ``file`` opens and checks the file, ``cache`` reads and writes its tables, and ``texts`` encodes a document for them;
+- ``follower`` brings the index up to date and looks up hits, ``removal`` removes what the store no longer has,
+  ``progress`` reports a long build, and ``thread`` runs the follower;
 - ``maintenance`` verifies and rebuilds the index.
 """

@@ -8,16 +8,18 @@ FTS5 only records a removal. The removed terms leave the file when FTS5 merges i
 """
 
 import sqlite3
-import zlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
+from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
-from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
+from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
+from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 
@@ -27,37 +29,41 @@ TOKENIZER = "ascii tokenchars '_+#.-'"
 
 # BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
 _RANK = "bm25(1.0, 0.5)"
-_COMPRESSION = 1
 # Pages of the file that one step of a merge writes. A search waits for the current step.
 _MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
-_MAX_KNOWN_FREQUENCIES = 10_000
-# Cache only the frequencies of terms in at least this many documents: they cost the most to count, and a few more or
-# fewer documents make no difference. The cache expires when the collection has grown by ``_GROWTH``.
-_WORTH_KEEPING = 1000
-_GROWTH = 0.1
+# Merges and dropped collections are rare, so the log is truncated at once.
+_DELAYS = Delays(quiet=0.0, latest=0.0)
 
 
 class LexicalCache:
     """The tables of an open file. Only one thread may use it."""
 
-    def __init__(self, path: Path, store_id: str, last_row: int) -> None:
+    def __init__(
+        self,
+        path: Path,
+        store_id: str,
+        last_row: int,
+        on_truncation: Callable[[Outcome], None] = lambda outcome: None,
+    ) -> None:
         """Open the file, or create an empty one; see ``open_file``.
 
         Args:
             path: of the file.
             store_id: of the store that the file follows.
             last_row: the store's last row number.
+            on_truncation: called with the outcome of each attempt to take removed content out of the log.
 
         Raises:
             CacheUnusable: if the file does not match that store.
             StorageUnavailable: if the file cannot be opened or written.
         """
         self._path = path
-        self._frequencies: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
         # Collections with a merge in progress → removed documents whose terms leave the file with this merge.
         self._merging: dict[int, int] = {}
         self._connection, self.position, self._counts = open_file(path, store_id, last_row)
+        self._frequencies = TermFrequencies(self._connection)
+        self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
     def total(self) -> int:
@@ -85,11 +91,11 @@ class LexicalCache:
                     )
                 self._connection.executemany(
                     f"INSERT INTO {name} (rowid, exact, stem) VALUES (?, ?, ?)",
-                    ((row_id, *_columns(text)) for row_id, text in of_collection),
+                    ((row_id, *columns(text)) for row_id, text in of_collection),
                 )
                 self._connection.executemany(
                     f"INSERT INTO texts_{collection_id} VALUES (?, ?)",
-                    ((row_id, zlib.compress(text.encode(), _COMPRESSION)) for row_id, text in of_collection),
+                    ((row_id, compressed(text)) for row_id, text in of_collection),
                 )
                 execute(
                     "INSERT INTO collections (collection_id, documents) VALUES (?1, ?2) "
@@ -123,10 +129,10 @@ class LexicalCache:
                 found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (row_id,)).fetchone()
                 if found is None:
                     raise CacheUnusable(f"it has no text of row {row_id}")
-                text = _decompressed(found[0])
+                text = decompressed(found[0])
                 execute(
                     f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                    (row_id, *_columns(text)),
+                    (row_id, *columns(text)),
                 )
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
                 removed += 1
@@ -170,13 +176,16 @@ class LexicalCache:
                 "UPDATE collections SET removed = max(0, removed - ?) WHERE collection_id = ?",
                 (self._merging.pop(collection_id), collection_id),
             )
-        self.checkpoint()
+        self._truncate_log()
         return False
 
-    def checkpoint(self) -> None:
-        """Write the log into the file and truncate the log, which may still have pages with removed content."""
-        with translated(self._path):
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    def truncation_seconds_left(self) -> float | None:
+        """Return the seconds until ``truncate_log_if_due`` has work; None if the log has no removed content."""
+        return self._truncation.seconds_left()
+
+    def truncate_log_if_due(self) -> None:
+        """Truncate the log if it may still have removed content and a retry is due. Waits for no reader."""
+        self._truncation.run_if_due()
 
     def rows_before(self, collection_id: int, row_id: int, limit: int) -> list[int]:
         """Return the highest row numbers of a collection below ``row_id``, in descending order."""
@@ -193,15 +202,14 @@ class LexicalCache:
         dropped = self._counts.keys() - set(collection_ids)
         for gone in dropped:
             with self._transaction() as execute:
-                execute(f"DROP TABLE IF EXISTS temp.terms_{gone}")
+                self._frequencies.drop(gone)
                 execute(f"DROP TABLE words_{gone}")
                 execute(f"DROP TABLE texts_{gone}")
                 execute("DELETE FROM collections WHERE collection_id = ?", (gone,))
             del self._counts[gone]
-            self._frequencies.pop(gone, None)
             self._merging.pop(gone, None)
         if dropped:
-            self.checkpoint()
+            self._truncate_log()
 
     def search(
         self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
@@ -217,7 +225,8 @@ class LexicalCache:
         with translated(self._path):
             self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
             try:
-                terms = query.choose(self._frequencies_of(collection_id, text), self._counts[collection_id])
+                count = self._counts[collection_id]
+                terms = query.choose(self._frequencies.of_query(collection_id, text, count), count)
                 if not terms:
                     return []
                 if out_of_time():
@@ -254,7 +263,7 @@ class LexicalCache:
                 self._connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
                 texts: list[int] = []
                 for row_id, text in self._connection.execute(f"SELECT row_id, text FROM texts_{collection_id}"):
-                    _decompressed(text)
+                    decompressed(text)
                     texts.append(row_id)
                 lacking = np.setxor1d(np.array(texts, np.uint64), self.row_ids(collection_id))
                 if len(lacking):
@@ -264,42 +273,17 @@ class LexicalCache:
         """Close the file; SQLite folds the log into it."""
         self._connection.close()
 
+    def _truncate_log(self) -> None:
+        """Truncate the log, which has the pages of before, with removed content."""
+        self._truncation.deleted()
+        self._truncation.run_if_due()
+
     def _of_collection(self, collection_id: int, column: str) -> int:
         with translated(self._path):
             (value,) = self._connection.execute(
                 f"SELECT {column} FROM collections WHERE collection_id = ?", (collection_id,)
             ).fetchone()
             return int(value)
-
-    def _frequencies_of(self, collection_id: int, text: str) -> list[tuple[QueryTerm, int]]:
-        """Return the distinct terms of a query, each with the number of documents that have it or its stem."""
-        counted_at, known = self._frequencies.get(collection_id, (0, {}))
-        count = self._counts[collection_id]
-        if count > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN_FREQUENCIES:
-            known = {}
-            self._frequencies[collection_id] = (count, known)
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
-            f"USING fts5vocab(main, words_{collection_id}, col)"
-        )
-        found: list[tuple[QueryTerm, int]] = []
-        for term in query_terms(text, query.MAX_WORDS):
-            frequency = known.get(term)
-            if frequency is None:
-                frequency = max(
-                    self._frequency(collection_id, term.exact, "exact"),
-                    self._frequency(collection_id, term.stem, "stem") if term.stem else 0,
-                )
-                if frequency >= _WORTH_KEEPING:
-                    known[term] = frequency
-            found.append((term, frequency))
-        return found
-
-    def _frequency(self, collection_id: int, term: str, column: str) -> int:
-        row = self._connection.execute(
-            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ? AND col = ?", (term, column)
-        ).fetchone()
-        return int(row[0]) if row else 0
 
     @contextmanager
     def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
@@ -312,16 +296,3 @@ class LexicalCache:
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise
-
-
-def _columns(text: str) -> tuple[str, str]:
-    """Return the two columns of a document: its exact terms and its stems."""
-    terms = document_terms(text)
-    return " ".join(terms.exact), " ".join(terms.stems)
-
-
-def _decompressed(text: bytes) -> str:
-    try:
-        return zlib.decompress(text).decode()
-    except (zlib.error, UnicodeDecodeError, TypeError) as error:
-        raise CacheUnusable(f"a text in it is damaged ({error})") from error

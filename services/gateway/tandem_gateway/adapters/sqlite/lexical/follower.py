@@ -6,9 +6,7 @@ that rankings count only existing documents. A search reads the store in one tra
 index, and looks up the hits' rows. A search therefore finds every write that was acknowledged before it, and no deleted
 document.
 
-The store's tombstones name the removed rows. A pending row leaves no tombstone, and the store may drop a tombstone
-before the follower has applied it. While the index has more rows of a collection than the store, the follower therefore
-compares their row numbers, the newest first.
+``removal`` finds the rows that the store no longer has.
 
 A search finds the documents that vector search can find, and new documents without a vector.
 """
@@ -16,14 +14,17 @@ A search finds the documents that vector search can find, and new documents with
 import contextlib
 import logging
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import reads
+from tandem_gateway.adapters.sqlite import index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
+from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
+from tandem_gateway.adapters.sqlite.lexical.removal import Removal
+from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
@@ -39,9 +40,6 @@ _PAGE_CHARS = 250_000
 # searches are refused until it has caught up.
 _MAX_BEHIND = 20_000
 _MAX_CATCH_UP_SECONDS = 2.0
-# Maximum number of rows that one step removes, or compares with the store's.
-_PAGE_REMOVED = 200
-_PAGE_COMPARED = 2000
 # A search removes a few rows itself, so that rankings do not count documents that were just deleted. It skips the other
 # deleted rows among its hits.
 _SEARCH_REMOVES = 50
@@ -50,43 +48,33 @@ _SEARCH_REMOVED_CHARS = 25_000
 # time. Then the file has no word of the removed documents. A merge reads and writes the collection's whole index.
 _REMOVED_SHARE = 0.1
 _MERGE_SECONDS = 3600.0
-_PROGRESS_SECONDS = 5.0
-_WORTH_TELLING = 10_000
 # Number of extra hits to request, to replace hits whose rows are gone.
 _SPARE_HITS = 20
-
-
-@dataclass(slots=True)
-class _Comparison:
-    """Progress of the comparison of a collection's row numbers with the store's, from the highest down."""
-
-    last_row: int
-    """The store's last row when the comparison began."""
-    there: int
-    """Number of the collection's rows in the store when the comparison began."""
-    next_row: int
-    """The follower has compared the rows from this number on."""
 
 
 class LexicalFollower:
     """Follows the store and searches the index; see the module."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, on_truncation: Callable[[Outcome], None] = lambda outcome: None) -> None:
         """Open the store and the index. Rebuild an unusable index; retry later if the index cannot be opened.
+
+        Args:
+            data_dir: the data directory.
+            on_truncation: called with the outcome of each attempt to take removed content out of the index's log.
 
         Raises:
             StorageError: if the store cannot be read.
         """
         self._store_path = data_dir / STORE_NAME
         self._path = data_dir / FILE_NAME
+        self._on_truncation = on_truncation
         self.notices: list[str] = []
         self._store = connect(self._store_path, writable=False)
         self._current: LexicalCache | None = None
-        self._comparisons: dict[int, _Comparison] = {}
+        self._removal = Removal(self._store)
         # Collection → monotonic time since when removed documents wait for a merge.
         self._unmerged_since: dict[int, float] = {}
-        self._began: tuple[float, int] | None = None
-        self._told = 0.0
+        self._progress = BuildProgress()
         try:
             with translated(self._store_path):
                 self._store_id = reads.store_id(self._store)
@@ -105,12 +93,19 @@ class LexicalFollower:
         """Number of documents in the index."""
         return self._cache().total
 
+    @property
+    def idle_seconds(self) -> float | None:
+        """Seconds after which ``step`` has work without a change in the store; None if that is not known."""
+        return None if self._current is None else self._current.truncation_seconds_left()
+
     def step(self) -> bool:
         """Add a page of new rows, or do another piece of maintenance; return whether there is more to do.
 
         Raises:
             StorageError: if the store cannot be read, or the index cannot be written.
         """
+        if self._current is not None:
+            self._current.truncate_log_if_due()  # before anything that may raise, so that it keeps its pace
         try:
             with translated(self._store_path), read_transaction(self._store):
                 return self._step()
@@ -141,7 +136,7 @@ class LexicalFollower:
                 cache = self._cache()
                 self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
                 with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted rows
-                    self._remove_known(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
+                    self._removal.remove_known(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
                 # Rows to skip: deleted rows that are still in the index, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
                 hits: list[Hit] = []
@@ -172,7 +167,7 @@ class LexicalFollower:
             page = found[start : start + top_k - len(hits)]
             start += len(page)
             left = None if max_bytes is None else max_bytes - taken
-            rows = reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
+            rows = index_reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
             taken += sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in rows.values())
             hits += [
                 Hit(row.doc_id, score, row.text, row.metadata) for row_id, score in page if (row := rows.get(row_id))
@@ -190,58 +185,19 @@ class LexicalFollower:
         last = self._last_row()
         cache = self._cache()
         if cache.position < last:
-            self._report_building(cache.position, last)
+            self._progress.building(cache.position, last)
             self._add_page(cache, last)
             return True
-        self._report_finished(last)
+        self._progress.finished(last)
         records = reads.collections(self._store)
-        cache.keep_only(record.collection_id for record in records)
-        for state in (self._comparisons, self._unmerged_since):
-            for gone in state.keys() - {record.collection_id for record in records}:
-                del state[gone]
-        return any(self._remove_gone(cache, record, last) for record in records) or any(
+        there = {record.collection_id for record in records}
+        cache.keep_only(there)
+        self._removal.keep_only(there)
+        for gone in self._unmerged_since.keys() - there:
+            del self._unmerged_since[gone]
+        return any(self._removal.remove_page(cache, record, last) for record in records) or any(
             self._merge(cache, record) for record in records
         )
-
-    def _remove_gone(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Remove a page of rows that the store no longer has; return whether there was work."""
-        collection_id = record.collection_id
-        there = record.live + record.pending
-        if cache.count(collection_id) < there:
-            raise CacheUnusable(f"it lacks rows of collection {record.name}")
-        if cache.count(collection_id) == there:
-            self._comparisons.pop(collection_id, None)
-            return False
-        return self._remove_known(cache, record, _PAGE_REMOVED, _PAGE_CHARS) or self._compare(cache, record, last)
-
-    def _remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, max_chars: int) -> bool:
-        """Remove rows that have tombstones in the store; return whether there were any."""
-        if cache.count(record.collection_id) <= record.live + record.pending:
-            return False
-        tombstones = reads.tombstones_after(
-            self._store, record.collection_id, cache.change(record.collection_id), limit
-        )
-        if tombstones:
-            cache.remove(record.collection_id, tombstones, max_chars)
-        return bool(tombstones)
-
-    def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Compare a page of row numbers with the store's; remove the rows that the store does not have."""
-        collection_id = record.collection_id
-        there = record.live + record.pending
-        comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
-        here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
-        if here:
-            kept = reads.row_ids_between(self._store, here[-1], here[0])
-            gone = [row_id for row_id in here if row_id not in kept]
-            done = cache.remove(collection_id, [(row_id, None) for row_id in gone], _PAGE_CHARS) if gone else 0
-            comparison.next_row = here[-1] if done == len(gone) else gone[done - 1]
-        else:
-            del self._comparisons[collection_id]
-            if (comparison.last_row, comparison.there) == (last, there):
-                raise CacheUnusable(f"it counts more rows of collection {record.name} than it has")
-            # The store has changed meanwhile: the next step compares again from the newest row.
-        return True
 
     def _merge(self, cache: LexicalCache, record: CollectionRecord) -> bool:
         """Do a part of a due merge; return whether there is more to do."""
@@ -261,7 +217,7 @@ class LexicalFollower:
     def _add_page(self, cache: LexicalCache, last: int) -> None:
         rows: list[tuple[int, int, str]] = []
         chars = 0
-        for row in reads.rows_after(self._store, cache.position, _PAGE_ROWS):
+        for row in index_reads.rows_after(self._store, cache.position, _PAGE_ROWS):
             rows.append(row)
             chars += len(row[2])
             if chars >= _PAGE_CHARS:
@@ -280,13 +236,13 @@ class LexicalFollower:
     def _open(self, path: Path) -> LexicalCache:
         last = self._last_row()
         try:
-            return LexicalCache(path, self._store_id, last)
+            return LexicalCache(path, self._store_id, last, self._on_truncation)
         except CacheUnusable as error:
             line = f"{path.name} is rebuilt from the store: {error}"
             self.notices.append(RoutineNotice(line) if isinstance(error, CacheOutdated) else line)
             remove(path)
         try:
-            return LexicalCache(path, self._store_id, last)
+            return LexicalCache(path, self._store_id, last, self._on_truncation)
         except CacheUnusable as error:
             raise StorageUnavailable(f"{path} cannot be made: {error}") from error
 
@@ -296,24 +252,6 @@ class LexicalFollower:
         if self._current is not None:
             self._current.close()
         self._current = None
-        self._comparisons.clear()
+        self._removal.keep_only(())
         self._unmerged_since.clear()
         remove(self._path)
-
-    def _report_building(self, position: int, last: int) -> None:
-        now = time.monotonic()
-        if self._began is None:
-            if last - position < _WORTH_TELLING:
-                return
-            self._began = (now, position)
-            self._told = now - _PROGRESS_SECONDS
-        if now - self._told >= _PROGRESS_SECONDS:
-            self._told = now
-            log.info("building the lexical index", extra={"row": position, "of": last})
-
-    def _report_finished(self, last: int) -> None:
-        if self._began is not None:
-            started, first = self._began
-            self._began = None
-            seconds = round(time.monotonic() - started, 3)
-            log.info("lexical index built", extra={"rows": last - first, "seconds": seconds})

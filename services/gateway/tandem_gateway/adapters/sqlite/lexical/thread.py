@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.records.search import Hit
@@ -32,6 +33,7 @@ class LexicalThread:
         max_queued: int,
         limits: AnswerLimits,
         on_search: Callable[[float], None] = lambda seconds: None,
+        on_truncation: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
 
@@ -40,11 +42,13 @@ class LexicalThread:
             max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
             on_search: called in the thread with the seconds of each search.
+            on_truncation: called in the thread with the outcome of each attempt to take removed content out of the log.
         """
         self._data_dir = data_dir
         self._max_queued = max_queued
         self._limits = limits
         self._on_search = on_search
+        self._on_truncation = on_truncation
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._poked = threading.Event()
         self._closed = False
@@ -62,7 +66,7 @@ class LexicalThread:
 
         def run() -> None:
             try:
-                self._follower = follower = LexicalFollower(self._data_dir)
+                self._follower = follower = LexicalFollower(self._data_dir, self._on_truncation)
                 opened.set_result(follower.notices)
             except BaseException as error:  # of any kind: otherwise the caller would wait for ever
                 opened.set_exception(error)
@@ -146,8 +150,9 @@ class LexicalThread:
 
     def _next_task(self) -> Callable[[], None] | None:
         """Wait for a task. When idle, return a task to follow, for work that is due without a change in the store."""
+        idle = None if self._follower is None else self._follower.idle_seconds
         try:
-            return self._tasks.get(timeout=_IDLE_SECONDS)
+            return self._tasks.get(timeout=_IDLE_SECONDS if idle is None else min(idle, _IDLE_SECONDS))
         except queue.Empty:
             return self._follow
 

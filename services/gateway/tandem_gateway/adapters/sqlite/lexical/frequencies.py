@@ -1,0 +1,62 @@
+"""Counts how many documents have a query's terms, and caches the counts that cost the most."""
+
+import sqlite3
+
+from tandem_gateway.adapters.sqlite.lexical import query
+from tandem_gateway.analysis.terms import QueryTerm, query_terms
+
+_MAX_KNOWN = 10_000
+# Cache only the frequencies of terms in at least this many documents: they cost the most to count, and a few more or
+# fewer documents make no difference. The cache expires when the collection has grown by ``_GROWTH``.
+_WORTH_KEEPING = 1000
+_GROWTH = 0.1
+
+
+class TermFrequencies:
+    """Reads the terms of the index's file through one connection. Errors of SQLite pass through."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        """Begin with an empty cache."""
+        self._connection = connection
+        # Collection → number of its documents when the cache began, and term → number of documents.
+        self._known: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
+
+    def of_query(self, collection_id: int, text: str, documents: int) -> list[tuple[QueryTerm, int]]:
+        """Return the distinct terms of a query, each with the number of documents that have it or its stem.
+
+        Args:
+            collection_id: of a collection that is in the file.
+            text: of the query.
+            documents: number of documents in the collection.
+        """
+        counted_at, known = self._known.get(collection_id, (0, {}))
+        if documents > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN:
+            known = {}
+            self._known[collection_id] = (documents, known)
+        self._connection.execute(
+            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
+            f"USING fts5vocab(main, words_{collection_id}, col)"
+        )
+        found: list[tuple[QueryTerm, int]] = []
+        for term in query_terms(text, query.MAX_WORDS):
+            frequency = known.get(term)
+            if frequency is None:
+                frequency = max(
+                    self._count(collection_id, term.exact, "exact"),
+                    self._count(collection_id, term.stem, "stem") if term.stem else 0,
+                )
+                if frequency >= _WORTH_KEEPING:
+                    known[term] = frequency
+            found.append((term, frequency))
+        return found
+
+    def drop(self, collection_id: int) -> None:
+        """Forget a collection; call this in the transaction that drops its tables."""
+        self._connection.execute(f"DROP TABLE IF EXISTS temp.terms_{collection_id}")
+        self._known.pop(collection_id, None)
+
+    def _count(self, collection_id: int, term: str, column: str) -> int:
+        row = self._connection.execute(
+            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ? AND col = ?", (term, column)
+        ).fetchone()
+        return int(row[0]) if row else 0

@@ -1,0 +1,31 @@
+"""The two forms in which the keyword index keeps a document's text: terms for FTS5, and the compressed text."""
+
+import zlib
+
+from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
+from tandem_gateway.analysis.terms import document_terms
+
+_LEVEL = 1
+
+
+def columns(text: str) -> tuple[str, str]:
+    """Return the two columns of a document: its exact terms and its stems."""
+    terms = document_terms(text)
+    return " ".join(terms.exact), " ".join(terms.stems)
+
+
+def compressed(text: str) -> bytes:
+    """Return the text as the file keeps it."""
+    return zlib.compress(text.encode(), _LEVEL)
+
+
+def decompressed(text: bytes) -> str:
+    """Return the text of ``compressed``.
+
+    Raises:
+        CacheUnusable: if the bytes are damaged.
+    """
+    try:
+        return zlib.decompress(text).decode()
+    except (zlib.error, UnicodeDecodeError, TypeError) as error:
+        raise CacheUnusable(f"a text in it is damaged ({error})") from error

@@ -1,0 +1,56 @@
+"""Answers of vector search: bounded in bytes, and their memory is held until they are forgotten."""
+
+from pathlib import Path
+
+from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import (
+    InvalidRequest,
+    Overloaded,
+)
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.search import Hits
+from tandem_runtime.memory import MemoryBudget
+from tests.gateway.index.threads import ask, query
+from tests.support.fakes import WAIT_SECONDS, answer_limits
+from tests.support.stores import document, ingest
+
+
+def limited(data_dir: Path, limits: AnswerLimits) -> IndexThread:
+    thread = IndexThread(
+        lambda: SqliteChangeFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchGraphFactory(), limits
+    )
+    thread.start().result(WAIT_SECONDS)
+    return thread
+
+
+async def test_an_answer_over_its_limit_is_refused_and_others_of_its_batch_are_not(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document(f"d{number}", f"{number} " + "x" * 100_000) for number in range(8)])
+    thread = limited(tmp_path, answer_limits(250_000))
+    many, few = ask(thread, [query("anything", 5), query("anything", 2)])
+    assert isinstance(many, InvalidRequest)
+    assert (many.code, many.param) == ("limit_exceeded", "top_k")
+    assert "TANDEM_MAX_ANSWER_BYTES" in str(many)
+    assert isinstance(few, Hits)
+    assert len(few) == 2
+    thread.close()
+
+
+async def test_answers_hold_their_memory_until_they_are_forgotten(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document(f"d{number}", f"{number} " + "x" * 100_000) for number in range(8)])
+    limits = AnswerLimits(1 << 20, MemoryBudget(500_000, "TANDEM_SOMETHING"))
+    thread = limited(tmp_path, limits)
+    (first,) = ask(thread, [query("anything", 4)])
+    assert 300_000 < limits.memory.held < 500_000
+    (second,) = ask(thread, [query("anything", 4)])
+    assert isinstance(second, Overloaded)
+    assert "TANDEM_SOMETHING" in str(second)
+    del first
+    assert limits.memory.held == 0
+    (third,) = ask(thread, [query("anything", 4)])
+    assert isinstance(third, Hits)
+    thread.close()

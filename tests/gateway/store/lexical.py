@@ -1,0 +1,46 @@
+"""Texts for the keyword index of a test, and short ways to fill, follow and search it."""
+
+import itertools
+import sqlite3
+import time
+from pathlib import Path
+
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tests.support.fakes import WAIT_SECONDS, run
+from tests.support.stores import document, ingest
+
+TEXTS = {
+    "cat": "The cat sat on the mat",
+    "tea": "Steep the tea leaves for three minutes",
+    "cats": "Cats and dogs, and cats again",
+    "cafe": "Un café près de la gare",
+    "code": "C++ and snake_case in hello-world programs",
+}
+
+
+_jobs = itertools.count()
+
+
+def fill(store: SqliteStore, texts: dict[str, str] = TEXTS, collection: str = "default") -> None:
+    job_id = f"job{next(_jobs)}"
+    run(lambda: ingest(store, [document(*item) for item in texts.items()], job_id, collection))
+
+
+def found(follower: LexicalFollower, query: str, top_k: int = 10, collection: str = "default") -> list[str]:
+    hits = follower.search(collection, query, top_k, time.monotonic() + WAIT_SECONDS)
+    assert all(hit.score > 0 for hit in hits)
+    assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
+    return [hit.doc_id for hit in hits]
+
+
+def finish(follower: LexicalFollower) -> None:
+    while follower.step():
+        pass
+
+
+def change(path: Path, statement: str) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute(statement)
+    connection.commit()
+    connection.close()

@@ -12,7 +12,7 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
@@ -199,7 +199,7 @@ def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, id
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
-        client = Http1Client(address.url, address=address.ip, max_connections=connections)
+        client = Http1Transport(address.url, address=address.ip, max_connections=connections)
         return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
 
     return EmbedderPool(

@@ -11,7 +11,7 @@ from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
 from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
 from tandem_contract.errors import ReceivedErrorReply
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
+from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -57,9 +57,9 @@ _error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
 
 
 class HttpClient(Protocol):
-    """The interface of ``http_client.Http1Client``, which tests replace by a fake."""
+    """The interface of ``http.transport.Http1Transport``, which tests replace by a fake."""
 
-    async def request(
+    async def call(
         self,
         method: str,
         path: str,
@@ -115,9 +115,13 @@ class HttpEmbedder:
             self._on_call(outcome, time.monotonic() - started)
 
     async def probe(self, *, timeout: float) -> Probe:
-        """Ask the embedder for its readiness, and return the result."""
+        """Ask the embedder for its readiness, and return the result.
+
+        Each embedder is probed about once a second. The probe takes a connection of the calls: it then proves the way
+        that the calls take, with its address and its certificates, and loads no other HTTP client.
+        """
         try:
-            response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
+            response = await self._client.call("GET", _READY_PATH, {}, b"", timeout=timeout)
         except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
             return "unreachable"
         except TimeoutError:
@@ -134,7 +138,7 @@ class HttpEmbedder:
             if remaining <= 0:
                 raise DeadlineExceeded("the embedder was not asked: the time was up before")
             try:
-                return await self._client.request(
+                return await self._client.call(
                     "POST",
                     embed.PATH,
                     _headers(remaining),
@@ -235,6 +239,6 @@ def _cut(message: str) -> str:
 
 def _retry_after(response: Response) -> float:
     try:
-        return min(120.0, max(0.0, float(response.headers.get("retry-after", "1"))))
+        return min(120.0, max(0.0, float(response.header(b"retry-after") or "1")))
     except ValueError:
         return 1.0

@@ -102,4 +102,5 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our access log has more fields
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log each request that it sends
     logging.captureWarnings(True)

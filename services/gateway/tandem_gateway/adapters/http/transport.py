@@ -51,10 +51,11 @@ class Http1Transport:
         parts = urlsplit(base_url)
         if not parts.hostname:
             raise ValueError(f"{base_url} names no host")
-        self.scheme = parts.scheme
-        self.host = parts.hostname
+        self.base_url = base_url
+        """The URL as it was given."""
+        self._host = parts.hostname
         self._tls = (tls or Tls()) if parts.scheme == "https" else None
-        self.port = parts.port or (443 if self._tls else 80)
+        self._port = parts.port or (443 if self._tls else 80)
         self._address = address or parts.hostname
         self._prefix = parts.path.rstrip("/")
         self._host_header = parts.netloc.rpartition("@")[2]
@@ -186,9 +187,9 @@ class Http1Transport:
                 _, connection = await asyncio.get_running_loop().create_connection(
                     Connection,
                     self._address,
-                    self.port,
+                    self._port,
                     ssl=None if self._tls is None else await self._tls.context(),
-                    server_hostname=None if self._tls is None else self.host,
+                    server_hostname=None if self._tls is None else self._host,
                 )
         except TimeoutError as error:
             raise ConnectTimedOut(f"no connection within {limit:g} s") from error

@@ -12,6 +12,7 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
+from tandem_gateway.adapters.http.tls import InvalidTlsFiles, Tls, TlsFiles
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
@@ -51,6 +52,7 @@ from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.observation import with_observers
 from tandem_runtime.origin import allowed_hosts, guarded
 from tandem_runtime.request_id import AsgiApp, with_request_id
+from tandem_runtime.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -193,13 +195,39 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     )
 
 
-def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
+def load_tls(settings: Settings) -> Tls | None:
+    """Return the certificates for https; None if no embedder has such a URL. Blocks.
+
+    Raises:
+        SettingsError: names the variable and what is wrong with its file.
+    """
+    secure = [url.startswith("https://") for url in settings.embedder_urls if url]
+    if not any(secure):
+        return None
+    variables = {
+        settings.embedder_ca_file: "TANDEM_EMBEDDER_CA_FILE",
+        settings.embedder_client_cert_file: "TANDEM_EMBEDDER_CLIENT_CERT_FILE",
+        settings.embedder_client_key_file: "TANDEM_EMBEDDER_CLIENT_KEY_FILE",
+    }
+    if not all(secure):
+        log.warning("texts go unencrypted to the embedders whose URL begins with http://")
+    try:
+        return Tls(
+            TlsFiles(settings.embedder_ca_file, settings.embedder_client_cert_file, settings.embedder_client_key_file)
+        )
+    except InvalidTlsFiles as error:
+        raise SettingsError(f"{variables[error.path]}={str(error.path)!r}: {error}") from error
+
+
+def build_pool(
+    name: str, urls: str, settings: Settings, metrics: Metrics, *, tls: Tls | None = None, identify: bool
+) -> EmbedderPool:
     """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
     # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
-        client = Http1Transport(address.url, address=address.ip, max_connections=connections)
+        client = Http1Transport(address.url, address=address.ip, tls=tls, max_connections=connections)
         return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
 
     return EmbedderPool(
@@ -259,12 +287,17 @@ class GatewayComponents:
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
-    """Build the gateway."""
+    """Build the gateway.
+
+    Raises:
+        SettingsError: a TLS file cannot be used.
+    """
+    tls = load_tls(settings)
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, identify=False)
     canary = None
     if settings.canary_url:
-        canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
+        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, identify=True)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
@@ -322,6 +355,9 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
     Args:
         settings: the gateway's settings.
         on_failure: called if the startup fails, to end the server.
+
+    Raises:
+        SettingsError: a TLS file cannot be used.
     """
     assembly = build_gateway(settings)
     gateway, metrics = assembly.gateway, assembly.metrics

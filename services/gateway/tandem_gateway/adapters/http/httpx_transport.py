@@ -16,10 +16,10 @@ from tandem_gateway.adapters.http.messages import (
     ConnectFailed,
     ConnectionBroken,
     ConnectTimedOut,
-    InvalidRequest,
     NoFreeConnection,
     Response,
     ResponseTooLarge,
+    UnsendableRequest,
     encode_request,
 )
 from tandem_gateway.adapters.http.transport import Http1Transport
@@ -78,7 +78,7 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
         try:
             data = _encode(request, body)
             response = await self._send(request.method, data, started, deadline, seconds)
-        except InvalidRequest as error:
+        except UnsendableRequest as error:
             raise httpx2.LocalProtocolError(str(error), request=request) from error
         except NoFreeConnection as error:
             raise httpx2.PoolTimeout(str(error), request=request) from error

@@ -31,7 +31,7 @@ class ResponseTooLarge(Exception):
     """The response is larger than the caller allows. The connection was closed before the whole response was read."""
 
 
-class InvalidRequest(ValueError):
+class UnsendableRequest(ValueError):
     """The request's method, target or headers cannot be sent: they would read as something else."""
 
 
@@ -56,7 +56,7 @@ def encode_request(method: str, target: str, headers: Iterable[tuple[str, str]],
     """Return a request as it is sent; ``headers`` has host and, if there is a body, content-length.
 
     Raises:
-        InvalidRequest: a part holds a line break or a zero byte, or characters outside of Latin-1.
+        UnsendableRequest: a part holds a line break or a zero byte, or characters outside of Latin-1.
     """
     lines = [f"{method} {target} HTTP/1.1"]
     lines += [f"{name}: {value}" for name, value in headers]
@@ -64,8 +64,8 @@ def encode_request(method: str, target: str, headers: Iterable[tuple[str, str]],
     # A line break inside of a part would begin another header, or another request.
     breaks = len(lines) - 1
     if text.count("\r") != breaks or text.count("\n") != breaks or "\0" in text:
-        raise InvalidRequest("the request's method, target or headers hold a line break or a zero byte")
+        raise UnsendableRequest("the request's method, target or headers hold a line break or a zero byte")
     try:
         return text.encode("latin-1") + b"\r\n\r\n" + body
     except UnicodeEncodeError:
-        raise InvalidRequest("the request's head has characters outside of Latin-1") from None
+        raise UnsendableRequest("the request's head has characters outside of Latin-1") from None

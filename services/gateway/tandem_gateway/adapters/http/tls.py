@@ -25,6 +25,10 @@ _WAIT_SECONDS: Final = 1.0
 class InvalidTlsFiles(Exception):
     """A file cannot be read, is not what it should be, or the key does not belong to the certificate."""
 
+    def __init__(self, path: Path, message: str) -> None:
+        super().__init__(message)
+        self.path = path
+
 
 @dataclass(frozen=True, slots=True)
 class TlsFiles:
@@ -57,7 +61,7 @@ def stamp(files: TlsFiles) -> Stamp:
         try:
             status = path.stat()
         except OSError as error:
-            raise InvalidTlsFiles(f"{path}: {error.strerror}") from error
+            raise InvalidTlsFiles(path, error.strerror or str(error)) from error
         found.append((status.st_ino, status.st_size, status.st_mtime_ns))
     return tuple(found)
 
@@ -68,34 +72,39 @@ def load(files: TlsFiles) -> ssl.SSLContext:
     Raises:
         InvalidTlsFiles: names the file and the reason.
     """
-    for path in files.paths():
-        try:
-            with path.open("rb"):  # OpenSSL's errors do not name the file
-                pass
-        except OSError as error:
-            raise InvalidTlsFiles(f"{path}: {error.strerror}") from error
     if files.ca is not None:
         _require_certificates(files.ca)
     context = ssl.create_default_context(cafile=files.ca)
     if files.certificate is not None and files.key is not None:
         _require_certificates(files.certificate)
+        _require_readable(files.key)
         try:
             # Without a password here, OpenSSL would ask the terminal for that of an encrypted key.
             context.load_cert_chain(files.certificate, files.key, password="")
         except ssl.SSLError as error:
             if error.reason == "KEY_VALUES_MISMATCH":
-                raise InvalidTlsFiles(
-                    f"{files.key} is not the key of the certificate in {files.certificate}"
-                ) from error
-            raise InvalidTlsFiles(f"{files.key} has no private key in PEM format without a passphrase") from error
+                why = f"it is not the key of the certificate in {files.certificate}"
+            else:
+                why = "it has no private key in PEM format without a passphrase"
+            raise InvalidTlsFiles(files.key, why) from error
     return context
 
 
 def _require_certificates(path: Path) -> None:
+    _require_readable(path)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError as error:
-        raise InvalidTlsFiles(f"{path} has no certificate in PEM format") from error
+        raise InvalidTlsFiles(path, "it has no certificate in PEM format, or a damaged one") from error
+
+
+def _require_readable(path: Path) -> None:
+    # The errors of the ssl module do not name the file.
+    try:
+        with path.open("rb"):
+            pass
+    except OSError as error:
+        raise InvalidTlsFiles(path, error.strerror or str(error)) from error
 
 
 class Tls:
@@ -145,6 +154,7 @@ class Tls:
         try:
             found = stamp(self._files)
             if found == self._loaded:
+                self._failed = None
                 return
             self._context = load(self._files)
         except (InvalidTlsFiles, OSError) as error:
@@ -152,7 +162,8 @@ class Tls:
             # next look finds them both.
             if self._failed != (found, str(error)):
                 self._failed = (found, str(error))
-                log.warning("renewed TLS files cannot be used; the previous ones stay", extra={"error": str(error)})
+                about = {"file": str(getattr(error, "path", "")), "error": str(error)}
+                log.warning("a changed TLS file cannot be used; the previous certificates stay", extra=about)
             return
         self._loaded, self._failed = found, None
         log.info("TLS files renewed", extra={"files": [str(path) for path in self._files.paths()]})

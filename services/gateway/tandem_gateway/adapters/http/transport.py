@@ -91,7 +91,7 @@ class Http1Transport:
         Raises:
             ConnectFailed: nothing was sent; a retry is safe.
             ConnectionBroken: the server may have received the request.
-            InvalidRequest: a header cannot be sent.
+            UnsendableRequest: a header cannot be sent.
             ResponseTooLarge: the body is too large, or the head or the trailers exceed ``MAX_HEAD_BYTES``.
             TimeoutError: the call took longer than ``timeout``.
         """

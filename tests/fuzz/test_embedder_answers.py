@@ -70,6 +70,9 @@ class _Transport:
     def write(self, data: bytes) -> None:
         """Take the request."""
 
+    def get_extra_info(self, name: str) -> None:
+        """Say nothing: it has no TLS."""
+
     def is_closing(self) -> bool:
         return self.closed
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from starlette.routing import Route, Router
 
@@ -204,17 +205,17 @@ def load_tls(settings: Settings) -> Tls | None:
     secure = [url.startswith("https://") for url in settings.embedder_urls if url]
     if not any(secure):
         return None
-    variables = {
-        settings.embedder_ca_file: "TANDEM_EMBEDDER_CA_FILE",
-        settings.embedder_client_cert_file: "TANDEM_EMBEDDER_CLIENT_CERT_FILE",
-        settings.embedder_client_key_file: "TANDEM_EMBEDDER_CLIENT_KEY_FILE",
-    }
     if not all(secure):
         log.warning("texts go unencrypted to the embedders whose URL begins with http://")
+    given = (settings.embedder_ca_file, settings.embedder_client_cert_file, settings.embedder_client_key_file)
+    files = TlsFiles(*(Path(name) if name else None for name in given))
+    variables = {
+        files.ca: "TANDEM_EMBEDDER_CA_FILE",
+        files.certificate: "TANDEM_EMBEDDER_CLIENT_CERT_FILE",
+        files.key: "TANDEM_EMBEDDER_CLIENT_KEY_FILE",
+    }
     try:
-        return Tls(
-            TlsFiles(settings.embedder_ca_file, settings.embedder_client_cert_file, settings.embedder_client_key_file)
-        )
+        return Tls(files)
     except InvalidTlsFiles as error:
         raise SettingsError(f"{variables[error.path]}={str(error.path)!r}: {error}") from error
 

@@ -31,15 +31,12 @@ def _token(text: str) -> str:
     return text
 
 
-def _optional_file(text: str) -> Path | None:
-    if not text:
-        return None
-    path = Path(text)
-    if not path.is_file():
+def _optional_file(text: str) -> str:
+    if text and not Path(text).is_file():
         raise ValueError("a file that exists was expected")
-    if not os.access(path, os.R_OK):
+    if text and not os.access(text, os.R_OK):
         raise ValueError("a file that this user may read was expected")
-    return path
+    return text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,24 +60,24 @@ class Settings:
         "the gateway keeps the last known addresses. Lower it to find new embedders sooner; raise it to spare the"
         " DNS server",
     )
-    embedder_ca_file: Path | None = setting(
+    embedder_ca_file: str = setting(
         "EMBEDDER_CA_FILE",
-        None,
+        "",
         _optional_file,
         "PEM file with the certificates of the CAs that sign the embedders' certificates, for URLs that begin with "
         "https://. If it is empty, the gateway trusts the system's CAs. The gateway reads a changed file within "
         "5 seconds; new connections then use it",
     )
-    embedder_client_cert_file: Path | None = setting(
+    embedder_client_cert_file: str = setting(
         "EMBEDDER_CLIENT_CERT_FILE",
-        None,
+        "",
         _optional_file,
         "PEM file with the certificate that the gateway shows to embedders (mutual TLS), followed by intermediate "
         "certificates. It needs TANDEM_EMBEDDER_CLIENT_KEY_FILE. Read again like TANDEM_EMBEDDER_CA_FILE",
     )
-    embedder_client_key_file: Path | None = setting(
+    embedder_client_key_file: str = setting(
         "EMBEDDER_CLIENT_KEY_FILE",
-        None,
+        "",
         _optional_file,
         "PEM file with the private key of TANDEM_EMBEDDER_CLIENT_CERT_FILE, without a passphrase. Only the gateway's "
         "user should be able to read it",
@@ -396,7 +393,7 @@ class Settings:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
-        if (self.embedder_client_cert_file is None) != (self.embedder_client_key_file is None):
+        if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
             )
@@ -404,7 +401,7 @@ class Settings:
             ("TANDEM_EMBEDDER_CA_FILE", self.embedder_ca_file),
             ("TANDEM_EMBEDDER_CLIENT_CERT_FILE", self.embedder_client_cert_file),
         ):
-            if file is not None and not any(url.startswith("https://") for url in self.embedder_urls):
+            if file and not any(url.startswith("https://") for url in self.embedder_urls):
                 raise ValueError(
                     f"{variable} needs a URL that begins with https:// in TANDEM_EMBEDDER_URL or TANDEM_CANARY_URL"
                 )

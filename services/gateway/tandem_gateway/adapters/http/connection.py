@@ -30,6 +30,7 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._most_bytes = 0
         self._head_only = False
+        self._untried_tls = False
         self._head_bytes = 0
         self._idle_bytes = 0
         self._waiter: asyncio.Future[Response] | None = None
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
         self._transport = cast(asyncio.Transport, transport)  # uvloop's class is not a subclass
+        self._untried_tls = transport.get_extra_info("sslcontext") is not None
 
     def data_received(self, data: bytes) -> None:
         """Parse a part of a response, and limit what does not add to its body."""
@@ -104,13 +106,18 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail the exchange, if there is one."""
-        self._fail(ConnectionBroken(f"the connection was lost{f': {exc}' if exc else ''}"))
+        why = "the connection was lost"
+        if self._untried_tls:
+            # With TLS 1.3, a server checks the client's certificate after the handshake, and may close without a word.
+            why += " before its first response; the server may have refused the client's certificate"
+        self._fail(ConnectionBroken(f"{why}: {exc}" if exc else why))
         del self._parser  # breaks the reference cycle of parser and connection
 
     # callbacks of httptools
 
     def on_message_begin(self) -> None:
         """Begin a response."""
+        self._untried_tls = False
         if self._waiter is None or self._waiter.done():
             self.close()  # a second response, which the next request would take for its own
         self._response, self._body, self._head_bytes = Response(), bytearray(), 0

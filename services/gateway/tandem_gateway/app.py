@@ -202,7 +202,7 @@ def load_tls(settings: Settings) -> Tls | None:
     Raises:
         SettingsError: names the variable and what is wrong with its file.
     """
-    secure = [url.startswith("https://") for url in settings.embedder_urls if url]
+    secure = [url.startswith("https://") for url in settings.embedder_urls]
     if not any(secure):
         return None
     if not all(secure):

@@ -376,7 +376,7 @@ class Settings:
     @property
     def embedder_urls(self) -> list[str]:
         """URLs of the embedders of both pools."""
-        return [*self.embedder_url.split(","), *self.canary_url.split(",")]
+        return [url for url in f"{self.embedder_url},{self.canary_url}".split(",") if url]
 
     @property
     def max_search_body_bytes(self) -> int:

@@ -200,6 +200,24 @@ async def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
         server.close()
 
 
+async def test_a_probe_that_fails_is_told_once_for_each_reason(caplog: pytest.LogCaptureFixture):
+    ready = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    answers = [b"", b"", ready, b"", b"no HTTP\r\n\r\n"]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answers.pop(0))
+        await writer.drain()
+
+    async with over_tcp(handler) as client:
+        found = [await client.probe(timeout=5.0) for _ in range(len(answers))]
+    assert found == ["unreachable", "unreachable", "ready", "unreachable", "unreachable"]
+    assert caplog.messages == ["an embedder cannot be reached"] * 3
+    lost, again, invalid = [vars(record)["error"] for record in caplog.records]
+    assert lost == again == "the connection was lost"
+    assert "no HTTP" in invalid
+
+
 async def test_nobody_at_the_address_is_unavailable_and_not_ready():
     url = f"http://127.0.0.1:{free_port()}"
     client = HttpEmbedder(url, Http1Transport(url, max_connections=2))

@@ -1,5 +1,6 @@
 """HTTP client of one embedder: sends requests, validates replies, and maps failures to domain errors."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, Protocol
@@ -24,6 +25,8 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_runtime import trace
 from tandem_runtime.logs import request_id
+
+log = logging.getLogger(__name__)
 
 # Bounds of the squared length of a float32 unit vector, with a tolerance of 0.001 in the length.
 _LEAST: Final = 0.999**2
@@ -98,6 +101,7 @@ class HttpEmbedder:
         self._url = url
         self._client = client
         self._on_call = on_call
+        self._told: str | None = None
 
     async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
         """Return one vector per text; see ``Embedder.embed``."""
@@ -122,15 +126,23 @@ class HttpEmbedder:
         """
         try:
             response = await self._client.call("GET", _READY_PATH, {}, b"", timeout=timeout)
-        except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
+        except (ConnectFailed, ConnectionBroken, ResponseTooLarge) as error:
+            self._tell_unreachable(str(error))
             return "unreachable"
         except TimeoutError:
             return "late"
+        self._told = None
         return "ready" if response.status == 200 else "not_ready"
 
     def close(self) -> None:
         """Close the idle connections."""
         self._client.close()
+
+    def _tell_unreachable(self, why: str) -> None:
+        """Log why the probe fails, once per reason: a refused certificate needs an operator, a restart does not."""
+        if why != self._told:
+            self._told = why
+            log.warning("an embedder cannot be reached", extra={"replica": self._url, "error": why})
 
     async def _send(self, body: bytes, count: int, deadline: float) -> Response:
         for last in (False, True):

@@ -295,8 +295,8 @@ async def test_nobody_at_the_address_is_a_failed_connection():
 async def test_a_handshake_that_never_ends_is_a_connection_too_late():
     server = await start_server(silent, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    pool = Http1Transport(f"https://127.0.0.1:{port}", max_connections=1)
-    async with client_of(pool, timeout=httpx2.Timeout(30.0, connect=0.05)) as client:
+    pool = Http1Transport(f"https://127.0.0.1:{port}", max_connections=1, connect_seconds=30.0)
+    async with client_of(pool, timeout=httpx2.Timeout(5.0, connect=0.05)) as client:
         with pytest.raises(httpx2.ConnectTimeout):
             await client.get("/")
     server.close()

@@ -256,14 +256,14 @@ async def test_a_renewal_that_cannot_be_used_keeps_the_old_and_is_logged_once(
 
 
 async def test_a_link_to_other_files_is_a_renewal(authority: Authority, tmp_path: Path):
-    """A mounted Kubernetes secret is renewed by a link to another folder; size and time may be as before."""
+    """A mounted Kubernetes secret is renewed by a link to another folder; size and time are as before."""
     clock, peers = Clock(), Peers()
     files, renewed = authority.client_files(), authority.client_files("renewed")
     link, mounted = tmp_path / "data", []
     for name, source in (("one", files), ("two", renewed)):
         (tmp_path / name).mkdir()
         for file, path in (("tls.crt", source.certificate), ("tls.key", source.key)):
-            (tmp_path / name / file).write_bytes(given(path).read_bytes())
+            (tmp_path / name / file).write_bytes(given(path).read_bytes().ljust(4096, b"\n"))
             os.utime(tmp_path / name / file, (1, 1))
         mounted.append(tmp_path / name)
     link.symlink_to(mounted[0])

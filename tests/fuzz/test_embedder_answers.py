@@ -89,12 +89,14 @@ RESPONSES = [
 
 
 @thoroughly
-@given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4))
-def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answer: bytes, cuts: list[int]) -> None:
+@given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4), head_only=st.booleans())
+def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(
+    answer: bytes, cuts: list[int], head_only: bool
+) -> None:
     async def exchange() -> Response:
         connection = Connection()
         connection.connection_made(cast(Any, _Transport()))
-        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20))
+        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20, head_only=head_only))
         await asyncio.sleep(0)
         edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
         for begin, end in itertools.pairwise(edges):
@@ -108,6 +110,7 @@ def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answe
     if response is not None:
         assert 200 <= response.status <= 999
         assert len(response.body) <= len(answer)
+        assert not (head_only and response.body)
 
 
 @pytest.mark.parametrize(

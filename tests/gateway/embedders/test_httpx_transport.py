@@ -145,6 +145,14 @@ async def test_the_response_to_head_has_no_body(length: bytes):
             assert (found.status_code, found.content, found.headers["x"]) == (200, b"", "y")
 
 
+async def test_a_body_that_answers_head_is_not_read():
+    async with answering(HELLO) as (client, server):
+        for _ in range(2):
+            found = await client.head("/")
+            assert (found.status_code, found.content) == (200, b"")
+    assert server.connections == 2
+
+
 # refused before anything is sent
 
 
@@ -230,10 +238,19 @@ async def test_a_body_that_never_ends_is_given_up():
         b"HTTP/1.1 500 No\r\ncontent-length: 65537\r\n\r\n",
         OK + b"x: " + b"y" * 17_000 + b"\r\n\r\n",
         OK + b"content-encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
+        OK + b"content-encoding: identity\r\nContent-Encoding: gzip\r\ncontent-length: 5\r\n\r\nhello",
         b"HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n",
         b"SSH-2.0-OpenSSH\r\n\r\n",
     ],
-    ids=["a large body", "a large error", "a large head", "compressed", "an upgrade", "no HTTP"],
+    ids=[
+        "a large body",
+        "a large error",
+        "a large head",
+        "compressed",
+        "compressed in a second header",
+        "an upgrade",
+        "no HTTP",
+    ],
 )
 async def test_a_hostile_answer_is_refused(answer: bytes):
     async with answering(answer) as (client, _):

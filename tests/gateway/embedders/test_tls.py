@@ -1,6 +1,7 @@
 """TLS between gateway and embedder: certificates of both sides, names, and renewal without a restart."""
 
 import asyncio
+import contextlib
 import logging
 import os
 import ssl
@@ -17,8 +18,8 @@ from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroke
 from tandem_gateway.adapters.http.tls import InvalidTlsFiles, Tls, TlsFiles, load
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import EmbedderUnavailable
-from tests.support.certificates import NAME, Authority, Peers, tls_server
-from tests.support.embedder_over_tcp import embed
+from tests.support.certificates import NAME, Authority, Peers, serving_tls, tls_server
+from tests.support.embedder_over_tcp import embed, read_request
 from tests.support.tcp import start_server
 
 
@@ -48,6 +49,25 @@ async def test_both_sides_show_a_certificate(authority: Authority):
     peers = Peers()
     async with tls_server(authority.server_context(require=authority), peers) as port:
         assert await called(port, Tls(authority.client_files())) == b"over TLS"
+    assert peers.names == ["gateway"]
+
+
+async def test_a_connection_over_tls_is_used_again(authority: Authority):
+    peers = Peers()
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        peers.note(writer)
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            while True:
+                await read_request(reader)
+                writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n" + b"x" * 100_000)
+
+    async with serving_tls(handler, authority.server_context(require=authority)) as port:
+        transport = transport_to(port, Tls(authority.client_files()))
+        for _ in range(3):
+            response = await transport.call("POST", "/x", {}, b"y" * 100_000, timeout=5.0, max_bytes=100_000)
+            assert len(response.body) == 100_000
+        transport.close()
     assert peers.names == ["gateway"]
 
 

@@ -146,7 +146,7 @@ class Connection(asyncio.Protocol):
 
     def on_body(self, body: bytes) -> None:
         """Add a part of the body."""
-        if self._bound_body(len(self._body) + len(body)):
+        if not self._is_answered() and self._bound_body(len(self._body) + len(body)):
             self._body += body
 
     def on_message_complete(self) -> None:
@@ -154,16 +154,20 @@ class Connection(asyncio.Protocol):
         if self._response.status >= 200:  # a 1xx response precedes the real one
             self._complete()
 
+    def _is_answered(self) -> bool:
+        return self._waiter is None or self._waiter.done()
+
     def _ends_with_close(self) -> bool:
         names = {name for name, _ in self._response.headers}
         return b"content-length" not in names and b"transfer-encoding" not in names
 
     def _complete(self) -> None:
+        if self._waiter is None or self._waiter.done():
+            return  # the rest of a response to HEAD, or of one that failed with a body
         self.reusable = self.reusable and self._parser.should_keep_alive()
         self._response.body = bytes(self._body)
         self._body = bytearray()
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(self._response)
+        self._waiter.set_result(self._response)
 
     def _bound_head(self, size: int) -> None:
         if size > MAX_HEAD_BYTES:

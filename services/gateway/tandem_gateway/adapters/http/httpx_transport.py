@@ -90,9 +90,10 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
             raise httpx2.RemoteProtocolError(str(error), request=request) from error
         except TimeoutError as error:
             raise httpx2.ReadTimeout("no complete response before the deadline", request=request) from error
-        coding = response.header(b"content-encoding") or "identity"
-        if response.body and coding != "identity":
-            raise httpx2.RemoteProtocolError(f"the response is compressed ({coding}), unasked", request=request)
+        if response.body and any(
+            name == b"content-encoding" and value.lower() != b"identity" for name, value in response.headers
+        ):
+            raise httpx2.RemoteProtocolError("the response is compressed, unasked", request=request)
         return httpx2.Response(
             response.status, headers=response.headers, stream=httpx2.ByteStream(response.body), request=request
         )

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from starlette.routing import Route, Router
 
@@ -13,7 +12,7 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http.tls import InvalidTlsFiles, Tls, TlsFiles
+from tandem_gateway.adapters.http.tls import Tls
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
@@ -27,6 +26,7 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
@@ -53,7 +53,6 @@ from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.observation import with_observers
 from tandem_runtime.origin import allowed_hosts, guarded
 from tandem_runtime.request_id import AsgiApp, with_request_id
-from tandem_runtime.settings import SettingsError
 
 log = logging.getLogger(__name__)
 
@@ -194,30 +193,6 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         documents=Documents(storage.store, on_changed=storage.index.notify),
         embedding=embedding,
     )
-
-
-def load_tls(settings: Settings) -> Tls | None:
-    """Return the certificates for https; None if no embedder has such a URL. Blocks.
-
-    Raises:
-        SettingsError: names the variable and what is wrong with its file.
-    """
-    secure = [url.startswith("https://") for url in settings.embedder_urls]
-    if not any(secure):
-        return None
-    if not all(secure):
-        log.warning("texts go unencrypted to the embedders whose URL begins with http://")
-    given = (settings.embedder_ca_file, settings.embedder_client_cert_file, settings.embedder_client_key_file)
-    files = TlsFiles(*(Path(name) if name else None for name in given))
-    variables = {
-        files.ca: "TANDEM_EMBEDDER_CA_FILE",
-        files.certificate: "TANDEM_EMBEDDER_CLIENT_CERT_FILE",
-        files.key: "TANDEM_EMBEDDER_CLIENT_KEY_FILE",
-    }
-    try:
-        return Tls(files)
-    except InvalidTlsFiles as error:
-        raise SettingsError(f"{variables[error.path]}={str(error.path)!r}: {error}") from error
 
 
 def build_pool(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.app import load_tls
+from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.settings import Settings
 from tandem_runtime.settings import SettingsError, read
 from tests.support.certificates import Authority

@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2 as httpx
 
 from gateway_bench.corpus import Document
 from tandem_contract.client_api import DEFAULT_COLLECTION

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-import httpx
+import httpx2 as httpx
 from tqdm import tqdm
 
 from gateway_bench.api import Api, ApiError

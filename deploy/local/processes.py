@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-import httpx
+import httpx2 as httpx
 
 _READY_SECONDS = 60.0
 _STOP_SECONDS = 30.0

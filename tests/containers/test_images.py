@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterator
 
 import docker
-import httpx
+import httpx2 as httpx
 import pytest
 
 import tandem_gateway

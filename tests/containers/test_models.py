@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import docker
-import httpx
+import httpx2 as httpx
 import pytest
 
 from tests.containers.engine import build, image, running

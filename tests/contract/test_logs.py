@@ -110,6 +110,7 @@ def test_configure_sends_every_logger_to_one_stream_and_quiets_the_chatty(root: 
     logs.configure("embedder", "info", stream)
     logging.getLogger("some.library").info("heard")
     logging.getLogger("some.library").debug("not heard")
+    logging.getLogger("httpx2").info("HTTP Request: not heard")
     lines = [json.loads(text) for text in stream.getvalue().splitlines()]
     assert [found["message"] for found in lines] == ["heard"]
     assert lines[0]["service"] == "embedder"

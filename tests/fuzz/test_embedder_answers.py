@@ -11,13 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.adapters.embedder_client import _read
-from tandem_gateway.adapters.http_client import (
-    MAX_HEAD_BYTES,
-    ConnectionBroken,
-    Response,
-    ResponseTooLarge,
-    _Connection,
-)
+from tandem_gateway.adapters.http.connection import Connection
+from tandem_gateway.adapters.http.messages import MAX_HEAD_BYTES, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -53,7 +48,7 @@ ANSWERS = [
     retry_after=hostile([b"1", b"nan", b"inf", b"-5", b"1e300"]),
 )
 def test_an_answer_is_vectors_or_a_declared_error(status: int, body: bytes, retry_after: bytes) -> None:
-    response = Response(status, {"retry-after": retry_after.decode("latin-1")}, body)
+    response = Response(status, [(b"retry-after", retry_after)], body)
     found, error = outcome(lambda: _read(response, len(TEXTS)), *REFUSALS)
     if error is not None:
         assert 0 <= (getattr(error, "retry_after", None) or 0) <= 120
@@ -75,6 +70,9 @@ class _Transport:
     def write(self, data: bytes) -> None:
         """Take the request."""
 
+    def get_extra_info(self, name: str) -> None:
+        """Say nothing: it has no TLS."""
+
     def is_closing(self) -> bool:
         return self.closed
 
@@ -91,12 +89,14 @@ RESPONSES = [
 
 
 @thoroughly
-@given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4))
-def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answer: bytes, cuts: list[int]) -> None:
+@given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4), head_only=st.booleans())
+def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(
+    answer: bytes, cuts: list[int], head_only: bool
+) -> None:
     async def exchange() -> Response:
-        connection = _Connection()
+        connection = Connection()
         connection.connection_made(cast(Any, _Transport()))
-        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20))
+        waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20, head_only=head_only))
         await asyncio.sleep(0)
         edges = [0, *sorted(min(cut, len(answer)) for cut in cuts), len(answer)]
         for begin, end in itertools.pairwise(edges):
@@ -110,6 +110,7 @@ def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answe
     if response is not None:
         assert 200 <= response.status <= 999
         assert len(response.body) <= len(answer)
+        assert not (head_only and response.body)
 
 
 @pytest.mark.parametrize(
@@ -119,7 +120,7 @@ def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(answe
 )
 def test_a_head_or_trailers_without_end_are_given_up(head: bytes) -> None:
     async def feed() -> int:
-        connection = _Connection()
+        connection = Connection()
         transport = _Transport()
         connection.connection_made(cast(Any, transport))
         waiting = asyncio.ensure_future(connection.exchange(b"", max_bytes=1 << 20))

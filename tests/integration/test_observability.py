@@ -4,7 +4,7 @@ import itertools
 import re
 from collections.abc import Callable
 
-import httpx
+import httpx2 as httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from tandem_contract.embed import PackedEmbedReply
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.records.embedders import Embeddings
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 from tests.support.tcp import Handler, start_server
@@ -31,7 +31,7 @@ async def over_tcp(handler: Handler) -> AsyncIterator[HttpEmbedder]:
     server = await start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"
-    client = Http1Client(url, max_connections=2)
+    client = Http1Transport(url, max_connections=2)
     try:
         yield HttpEmbedder(url, client)
     finally:

@@ -1,5 +1,6 @@
 """An embedder over HTTP without a model: each text has the vector that ``fakes.vector_of`` gives it."""
 
+import ssl
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -42,10 +43,13 @@ class _Handler(BaseHTTPRequestHandler):
 class HttpFakeEmbedder:
     """Serves on a free port of the loopback while it is entered."""
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+        """Make it; with ``tls``, its URL begins with https and has the name ``localhost``."""
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-        self.url = f"http://127.0.0.1:{self._server.server_port}"
+        self.url = f"{'http://127.0.0.1' if tls is None else 'https://localhost'}:{self._server.server_port}"
 
     def __enter__(self) -> Self:
         self._thread.start()

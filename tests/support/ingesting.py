@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-import httpx
+import httpx2 as httpx
 
 from tests.support.processes import POLL_SECONDS
 from tests.support.stack import Client, Document

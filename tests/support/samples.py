@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 
 from tests.support.damage import DATABASE, Question, answers, copy_of
 from tests.support.ingesting import in_batches

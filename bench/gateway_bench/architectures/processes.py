@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, Self
 
-import httpx
+import httpx2 as httpx
 
 _STOP_SECONDS: Final = 30.0
 _POLL_SECONDS: Final = 0.02

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import httpx
+import httpx2 as httpx
 
 from gateway_bench.architectures.outside import Outside, command_line
 from gateway_bench.architectures.processes import Process, ProcessFailed, free_port

@@ -59,7 +59,11 @@ def main() -> int:
     log.info("starting", extra={"version": __version__, "settings": describe(settings)})
     from tandem_gateway.server import serve  # noqa: PLC0415 - the other commands do without the HTTP stack
 
-    status = serve(settings)
+    try:
+        status = serve(settings)
+    except SettingsError as error:
+        log.error("cannot start", extra={"error": str(error)})
+        return 2
     log.info("stopped", extra={"status": status})
     return status
 

@@ -12,7 +12,8 @@ from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.http.tls import Tls
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
@@ -26,6 +27,7 @@ from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.routes import BodyLimits, endpoints
@@ -195,13 +197,15 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     )
 
 
-def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, identify: bool) -> EmbedderPool:
+def build_pool(
+    name: str, urls: str, settings: Settings, metrics: Metrics, *, tls: Tls | None = None, identify: bool
+) -> EmbedderPool:
     """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
     # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
-        client = Http1Client(address.url, address=address.ip, max_connections=connections)
+        client = Http1Transport(address.url, address=address.ip, tls=tls, max_connections=connections)
         return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
 
     return EmbedderPool(
@@ -261,12 +265,17 @@ class GatewayComponents:
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
-    """Build the gateway."""
+    """Build the gateway.
+
+    Raises:
+        SettingsError: a TLS file cannot be used.
+    """
+    tls = load_tls(settings)
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics, identify=False)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, identify=False)
     canary = None
     if settings.canary_url:
-        canary = build_pool("canary", settings.canary_url, settings, metrics, identify=True)
+        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, identify=True)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
@@ -324,6 +333,9 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
     Args:
         settings: the gateway's settings.
         on_failure: called if the startup fails, to end the server.
+
+    Raises:
+        SettingsError: a TLS file cannot be used.
     """
     assembly = build_gateway(settings)
     gateway, metrics = assembly.gateway, assembly.metrics

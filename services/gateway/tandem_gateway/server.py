@@ -9,7 +9,11 @@ from tandem_runtime.serving.server import DrainingServer
 
 
 def serve(settings: Settings) -> int:
-    """Serve until a signal arrives or the startup fails; return the exit status."""
+    """Serve until a signal arrives or the startup fails; return the exit status.
+
+    Raises:
+        SettingsError: a TLS file cannot be used.
+    """
 
     def end() -> None:
         server.should_exit = True

@@ -1,5 +1,6 @@
 """Every setting of the gateway, with what it does to memory, latency and back-pressure."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -30,6 +31,14 @@ def _token(text: str) -> str:
     return text
 
 
+def _optional_file(text: str) -> str:
+    if text and not Path(text).is_file():
+        raise ValueError("a file that exists was expected")
+    if text and not os.access(text, os.R_OK):
+        raise ValueError("a file that this user may read was expected")
+    return text
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """Read once at start by ``tandem_runtime.settings.read``."""
@@ -50,6 +59,28 @@ class Settings:
         "Seconds between two DNS lookups of a host name, and the longest wait for a lookup. If a lookup fails, "
         "the gateway keeps the last known addresses. Lower it to find new embedders sooner; raise it to spare the"
         " DNS server",
+    )
+    embedder_ca_file: str = setting(
+        "EMBEDDER_CA_FILE",
+        "",
+        _optional_file,
+        "PEM file with the certificates of the CAs that sign the embedders' certificates, for URLs that begin with "
+        "https://. If it is empty, the gateway trusts the system's CAs. The gateway reads a changed file within "
+        "5 seconds; new connections then use it",
+    )
+    embedder_client_cert_file: str = setting(
+        "EMBEDDER_CLIENT_CERT_FILE",
+        "",
+        _optional_file,
+        "PEM file with the certificate that the gateway shows to embedders (mutual TLS), followed by intermediate "
+        "certificates. It needs TANDEM_EMBEDDER_CLIENT_KEY_FILE. Read again like TANDEM_EMBEDDER_CA_FILE",
+    )
+    embedder_client_key_file: str = setting(
+        "EMBEDDER_CLIENT_KEY_FILE",
+        "",
+        _optional_file,
+        "PEM file with the private key of TANDEM_EMBEDDER_CLIENT_CERT_FILE, without a passphrase. Only the gateway's "
+        "user should be able to read it",
     )
     embed_attempt: float = setting(
         "EMBED_ATTEMPT_SECONDS",
@@ -343,6 +374,11 @@ class Settings:
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
 
     @property
+    def embedder_urls(self) -> list[str]:
+        """URLs of the embedders of both pools."""
+        return [url for url in f"{self.embedder_url},{self.canary_url}".split(",") if url]
+
+    @property
     def max_search_body_bytes(self) -> int:
         """Bytes that the body of a search may have: eight a character of the longest query, 64 KiB by default."""
         return max(4096, 8 * self.max_query_chars)
@@ -357,6 +393,18 @@ class Settings:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
+        if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
+            raise ValueError(
+                "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
+            )
+        for variable, file in (
+            ("TANDEM_EMBEDDER_CA_FILE", self.embedder_ca_file),
+            ("TANDEM_EMBEDDER_CLIENT_CERT_FILE", self.embedder_client_cert_file),
+        ):
+            if file and not any(url.startswith("https://") for url in self.embedder_urls):
+                raise ValueError(
+                    f"{variable} needs a URL that begins with https:// in TANDEM_EMBEDDER_URL or TANDEM_CANARY_URL"
+                )
         if self.max_bytes_in_flight < 2 * max(self.max_body_bytes, self.max_answer_bytes):
             raise ValueError(
                 "TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_BODY_BYTES and TANDEM_MAX_ANSWER_BYTES"

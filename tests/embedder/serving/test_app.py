@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import httpx
+import httpx2 as httpx
 import pytest
 
 from tandem_embedder.app import make_app

@@ -4,7 +4,7 @@ import asyncio
 import random
 from typing import Any
 
-import httpx
+import httpx2 as httpx
 import msgspec
 import numpy as np
 import pytest

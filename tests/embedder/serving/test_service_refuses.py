@@ -4,7 +4,7 @@ import json
 import socket
 from collections.abc import Iterator
 
-import httpx
+import httpx2 as httpx
 import msgspec
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

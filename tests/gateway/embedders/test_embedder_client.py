@@ -9,7 +9,7 @@ import pytest
 
 from tandem_contract.embed import EmbedRequest
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -49,7 +49,7 @@ class Asked:
             "http://embedder", self, on_call=lambda outcome, seconds: self.outcomes.append(outcome)
         )
 
-    async def request(
+    async def call(
         self,
         method: str,
         path: str,
@@ -67,8 +67,12 @@ class Asked:
         return await self.client.embed(TEXTS, kind="document", priority="bulk", timeout=timeout)
 
 
+def raw(headers: dict[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode(), value.encode("latin-1")) for name, value in headers.items()]
+
+
 def answering(status: int, content: bytes = b"", headers: dict[str, str] | None = None) -> Asked:
-    return Asked(lambda request: Response(status, headers or {}, content))
+    return Asked(lambda request: Response(status, raw(headers or {}), content))
 
 
 async def test_a_good_answer_gives_the_vectors_in_order():
@@ -191,7 +195,7 @@ async def test_a_connection_that_breaks_is_tried_once_more_on_a_fresh_one():
     def answer(request: Request) -> Response:
         if not request.fresh:
             raise ConnectionBroken("reset")
-        return Response(200, {}, packed())
+        return Response(200, [], packed())
 
     asked = Asked(answer)
     assert (await asked.embed()).model == MODEL

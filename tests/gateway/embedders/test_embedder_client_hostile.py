@@ -9,7 +9,8 @@ import pytest
 
 from tandem_contract import embed as contract
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import Http1Client, ResponseTooLarge
+from tandem_gateway.adapters.http.messages import ResponseTooLarge
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import EmbedderBroken, EmbedderRejected, GatewayError
 from tandem_runtime.replies import error_reply
 from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
@@ -105,9 +106,9 @@ async def test_as_many_vectors_as_asked_of_the_largest_dimension_are_read():
     most = 2 * contract.MAX_DIM * 4 + (64 << 10)
     server = await start_server(handler, "127.0.0.1", 0)
     url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    client = Http1Client(url, max_connections=1)
+    client = Http1Transport(url, max_connections=1)
     for less in (0, 1):
-        request = client.request("POST", "/x", {}, b"", timeout=5.0, fresh=True, max_bytes=most - less)
+        request = client.call("POST", "/x", {}, b"", timeout=5.0, fresh=True, max_bytes=most - less)
         if less:
             with pytest.raises(ResponseTooLarge, match=f"{most - 1} bytes"):
                 await request
@@ -200,9 +201,9 @@ async def test_a_second_answer_is_not_taken_for_that_to_the_next_request():
 
     connections: list[int] = []
     server = await start_server(handler, "127.0.0.1", 0)
-    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    client = Http1Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
     for _ in range(2):
-        assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"first"
+        assert (await client.call("POST", "/x", {}, b"", timeout=5.0)).body == b"first"
     assert len(connections) == 2
     client.close()
     server.close()
@@ -220,9 +221,9 @@ async def test_a_connection_that_brought_a_large_answer_in_one_piece_is_used_aga
 
     connections: list[int] = []
     server = await start_server(handler, "127.0.0.1", 0)
-    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    client = Http1Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
     for _ in range(5):
-        assert len((await client.request("POST", "/x", {}, b"", timeout=5.0)).body) == 60_000
+        assert len((await client.call("POST", "/x", {}, b"", timeout=5.0)).body) == 60_000
     assert len(connections) == 1
     client.close()
     server.close()

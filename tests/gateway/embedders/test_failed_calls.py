@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import Http1Client
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
@@ -45,7 +45,7 @@ ANSWERS: dict[str, Handler] = {
 
 def make_pool(ports: Sequence[int]) -> EmbedderPool:
     def connect(address: Address) -> HttpEmbedder:
-        return HttpEmbedder(address.url, Http1Client(address.url, address=address.ip, max_connections=2))
+        return HttpEmbedder(address.url, Http1Transport(address.url, address=address.ip, max_connections=2))
 
     return EmbedderPool(
         "stable", [f"http://127.0.0.1:{port}" for port in ports], connect, settings=PoolSettings(attempt=0.1)
@@ -93,8 +93,8 @@ async def test_an_idle_connection_keeps_no_answer():
         writer.close()
 
     server = await start_server(handler, "127.0.0.1", 0)
-    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
-    response = await client.request("GET", "/", {}, b"", timeout=5.0)
+    client = Http1Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    response = await client.call("GET", "/", {}, b"", timeout=5.0)
     assert response.body == b"body"
     (connection,) = client._idle
     assert response not in gc.get_referents(connection)

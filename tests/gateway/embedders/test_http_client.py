@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
+from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
 from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
 from tests.support.fakes import DIM, MODEL
@@ -151,9 +152,9 @@ async def exchange(sent: bytes) -> Response:
         writer.close()
 
     server = await start_server(handler, "127.0.0.1", 0)
-    client = Http1Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
+    client = Http1Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
     try:
-        return await client.request("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
+        return await client.call("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
     finally:
         client.close()
         server.close()
@@ -187,21 +188,39 @@ async def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
     context.load_cert_chain(certificate)
     server = await start_server(handler, "127.0.0.1", 0, ssl=context)
     port = server.sockets[0].getsockname()[1]
-    client = Http1Client(f"https://{name}:{port}", address="127.0.0.1", max_connections=1)
+    client = Http1Transport(f"https://{name}:{port}", address="127.0.0.1", max_connections=1)
     try:
         if accepted:
-            assert (await client.request("POST", "/x", {}, b"", timeout=5.0)).body == b"over TLS"
+            assert (await client.call("POST", "/x", {}, b"", timeout=5.0)).body == b"over TLS"
         else:
             with pytest.raises(ConnectFailed, match="certificate"):
-                await client.request("POST", "/x", {}, b"", timeout=5.0)
+                await client.call("POST", "/x", {}, b"", timeout=5.0)
     finally:
         client.close()
         server.close()
 
 
+async def test_a_probe_that_fails_is_told_once_for_each_reason(caplog: pytest.LogCaptureFixture):
+    ready = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    answers = [b"", b"", ready, b"", b"no HTTP\r\n\r\n"]
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await read_request(reader)
+        writer.write(answers.pop(0))
+        await writer.drain()
+
+    async with over_tcp(handler) as client:
+        found = [await client.probe(timeout=5.0) for _ in range(len(answers))]
+    assert found == ["unreachable", "unreachable", "ready", "unreachable", "unreachable"]
+    assert caplog.messages == ["an embedder cannot be reached"] * 3
+    lost, again, invalid = [vars(record)["error"] for record in caplog.records]
+    assert lost == again == "the connection was lost"
+    assert "no HTTP" in invalid
+
+
 async def test_nobody_at_the_address_is_unavailable_and_not_ready():
     url = f"http://127.0.0.1:{free_port()}"
-    client = HttpEmbedder(url, Http1Client(url, max_connections=2))
+    client = HttpEmbedder(url, Http1Transport(url, max_connections=2))
     with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
         await embed(client)
     assert await client.probe(timeout=1.0) == "unreachable"

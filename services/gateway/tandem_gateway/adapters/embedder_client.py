@@ -1,5 +1,6 @@
 """HTTP client of one embedder: sends requests, validates replies, and maps failures to domain errors."""
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Final, Protocol
@@ -11,7 +12,7 @@ from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
 from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
 from tandem_contract.errors import ReceivedErrorReply
-from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
+from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -24,6 +25,8 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_runtime import trace
 from tandem_runtime.logs import request_id
+
+log = logging.getLogger(__name__)
 
 # Bounds of the squared length of a float32 unit vector, with a tolerance of 0.001 in the length.
 _LEAST: Final = 0.999**2
@@ -57,9 +60,9 @@ _error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
 
 
 class HttpClient(Protocol):
-    """The interface of ``http_client.Http1Client``, which tests replace by a fake."""
+    """The interface of ``http.transport.Http1Transport``, which tests replace by a fake."""
 
-    async def request(
+    async def call(
         self,
         method: str,
         path: str,
@@ -98,6 +101,7 @@ class HttpEmbedder:
         self._url = url
         self._client = client
         self._on_call = on_call
+        self._told: str | None = None
 
     async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
         """Return one vector per text; see ``Embedder.embed``."""
@@ -115,18 +119,30 @@ class HttpEmbedder:
             self._on_call(outcome, time.monotonic() - started)
 
     async def probe(self, *, timeout: float) -> Probe:
-        """Ask the embedder for its readiness, and return the result."""
+        """Ask the embedder for its readiness, and return the result.
+
+        Each embedder is probed about once a second. The probe takes a connection of the calls: it then proves the way
+        that the calls take, with its address and its certificates, and loads no other HTTP client.
+        """
         try:
-            response = await self._client.request("GET", _READY_PATH, {}, b"", timeout=timeout)
-        except (ConnectFailed, ConnectionBroken, ResponseTooLarge):
+            response = await self._client.call("GET", _READY_PATH, {}, b"", timeout=timeout)
+        except (ConnectFailed, ConnectionBroken, ResponseTooLarge) as error:
+            self._tell_unreachable(str(error))
             return "unreachable"
         except TimeoutError:
             return "late"
+        self._told = None
         return "ready" if response.status == 200 else "not_ready"
 
     def close(self) -> None:
         """Close the idle connections."""
         self._client.close()
+
+    def _tell_unreachable(self, why: str) -> None:
+        """Log why the probe fails, once per reason: a refused certificate needs an operator, a restart does not."""
+        if why != self._told:
+            self._told = why
+            log.warning("an embedder cannot be reached", extra={"replica": self._url, "error": why})
 
     async def _send(self, body: bytes, count: int, deadline: float) -> Response:
         for last in (False, True):
@@ -134,7 +150,7 @@ class HttpEmbedder:
             if remaining <= 0:
                 raise DeadlineExceeded("the embedder was not asked: the time was up before")
             try:
-                return await self._client.request(
+                return await self._client.call(
                     "POST",
                     embed.PATH,
                     _headers(remaining),
@@ -235,6 +251,6 @@ def _cut(message: str) -> str:
 
 def _retry_after(response: Response) -> float:
     try:
-        return min(120.0, max(0.0, float(response.headers.get("retry-after", "1"))))
+        return min(120.0, max(0.0, float(response.header(b"retry-after") or "1")))
     except ValueError:
         return 1.0

@@ -15,11 +15,12 @@ from collections.abc import Callable, Sequence
 
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool import health
-from tandem_gateway.adapters.pool.addresses import Address, difference, origin
+from tandem_gateway.adapters.pool.addresses import Address, origin
 from tandem_gateway.adapters.pool.balancer import candidates, choose, having
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
-from tandem_gateway.adapters.pool.health import Failure, Health
+from tandem_gateway.adapters.pool.health import Failure
+from tandem_gateway.adapters.pool.members import Members
 from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Replica, ReplicaConnection
 from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.errors import (
@@ -30,7 +31,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings, PoolState, ReplicaState
+from tandem_gateway.records.embedders import Embeddings, PoolState
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,6 @@ class EmbedderPool:
             draw: returns random numbers from 0 to 1, 1 excluded.
         """
         self.name = name
-        self._connect = connect
         self._settings = settings
         self._events = events or PoolEvents()
         self._clock = clock
@@ -78,12 +78,8 @@ class EmbedderPool:
         )
         self._looked_up = asyncio.Event()
         self._budget = RetryBudget(clock())
-        self._replicas: dict[str, Replica] = {}
-        self._serving: list[Replica] = []
-        self._ejected: list[Replica] = []
-        self.replicas = 1
-        """Number of replicas in rotation, at least 1, because the pool calls an ejected replica if none serves."""
-        self._update()
+        self._members = Members(name, connect, self._events)
+        self._members.update(self._names.addresses())
 
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
@@ -91,7 +87,7 @@ class EmbedderPool:
         """Return one vector per text; see ``Embedder.embed``."""
         now = self._clock()
         deadline = now + timeout
-        if not self._replicas:
+        if not self._members:
             await self._await_addresses(timeout)
             now = self._clock()
         first = self._choose(priority, now, fingerprint=fingerprint)
@@ -125,65 +121,57 @@ class EmbedderPool:
 
     async def ready(self, *, timeout: float) -> bool:
         """Probe every replica, return ready ones to rotation, and return whether any is ready."""
-        if not self._replicas:
+        if not self._members:
             with contextlib.suppress(DeadlineExceeded):
                 await self._await_addresses(timeout)
-        asked = [replica for replica in self._replicas.values() if not replica.draining]
-        found = await asyncio.gather(*(self._probe(replica, timeout) for replica in asked))
+        found = await asyncio.gather(*(self._probe(replica, timeout) for replica in self._members.staying()))
         return any(found)
 
     def serves(self, fingerprint: str) -> bool:
         """Return whether a serving replica is known to have the model with this fingerprint."""
         now = self._clock()
-        return any(replica.has(fingerprint, now) for replica in self._serving)
+        return any(replica.has(fingerprint, now) for replica in self._members.serving)
+
+    @property
+    def replicas(self) -> int:
+        """Number of replicas in rotation, at least 1, because the pool calls an ejected replica if none serves."""
+        return max(1, len(self._members.serving))
 
     @property
     def up(self) -> bool:
         """Whether any replica is not ejected."""
-        return bool(self._serving)
+        return bool(self._members.serving)
 
     async def follow_names(self) -> None:
         """Keep the replicas in step with DNS until cancelled; returns at once if the pool has no names."""
         while self._names.to_resolve:
             await self._names.look_up()
-            self._update()
+            self._members.update(self._names.addresses())
             self._looked_up.set()
             await asyncio.sleep(self._settings.resolve)
 
     def state(self) -> PoolState:
         """Return the state of the pool and of each replica."""
-        return PoolState(
-            self.name,
-            [
-                ReplicaState(
-                    label,
-                    "draining" if replica.draining else "ejected" if replica.health.ejected else "serving",
-                    replica.in_flight,
-                    replica.fingerprint,
-                )
-                for label, replica in self._replicas.items()
-            ],
-        )
+        return PoolState(self.name, self._members.state())
 
     def close(self) -> None:
         """Close the connections."""
         self._names.close()
-        for replica in self._replicas.values():
-            replica.channel.close()
+        self._members.close()
 
     # load balancing
 
     def _choose(
         self, priority: Priority, now: float, *, fingerprint: str | None, tried: Replica | None = None
     ) -> Replica | None:
-        among = candidates(self._serving, self._ejected, fingerprint=fingerprint, tried=tried, now=now)
+        among = candidates(self._members.serving, self._members.ejected, fingerprint=fingerprint, tried=tried, now=now)
         return self._lighter(among, priority) if among else None
 
     def _choose_another(
         self, first: Replica, priority: Priority, now: float, fingerprint: str | None, *, wrong_model: bool
     ) -> Replica | None:
         if wrong_model and fingerprint is not None:
-            among = having(self._serving, fingerprint=fingerprint, tried=first, now=now)
+            among = having(self._members.serving, fingerprint=fingerprint, tried=first, now=now)
             return self._lighter(among, priority) if among else None
         return self._choose(priority, now, fingerprint=fingerprint, tried=first)
 
@@ -192,7 +180,7 @@ class EmbedderPool:
         return choose(among, load, self._draw(), self._draw())
 
     def _limit(self, remaining: float, priority: Priority, now: float) -> float:
-        if len(self._serving) < 2 or not self._budget.allows(now):
+        if len(self._members.serving) < 2 or not self._budget.allows(now):
             return remaining
         half = remaining / 2
         return min(half, self._settings.attempt) if priority == "interactive" else half
@@ -228,8 +216,7 @@ class EmbedderPool:
                 replica.queries -= 1
             else:
                 replica.documents -= 1
-            if replica.draining and not replica.in_flight:
-                self._drop(replica)
+            self._members.drop_if_idle(replica)
         self._succeeded(replica, started)
         if replica.fingerprint != found.fingerprint:
             about = {"pool": self.name, "replica": replica.address.label}
@@ -242,9 +229,11 @@ class EmbedderPool:
         found = await replica.channel.probe(timeout=timeout)
         now = self._clock()
         after = health.probed(replica.health, found, now, self._settings.policy)
-        self._set_health(replica, after, "late" if found == "late" else "unavailable", f"the probe says: {found}")
+        self._members.set_health(
+            replica, after, "late" if found == "late" else "unavailable", f"the probe says: {found}"
+        )
         known = replica.fingerprint is not None and now - replica.seen < FINGERPRINT_SECONDS / 2
-        wanted = self._settings.identify or len(self._replicas) > 1
+        wanted = self._settings.identify or len(self._members) > 1
         if found == "ready" and wanted and not known and not replica.draining:
             try:
                 await self._ask(replica, [_SHORT_TEXT], "query", "interactive", timeout)
@@ -256,64 +245,11 @@ class EmbedderPool:
         before = replica.health
         after = health.succeeded(before, started, self._clock(), self._settings.policy)
         if after is not before:
-            self._set_health(replica, after)
+            self._members.set_health(replica, after)
 
     def _failed(self, replica: Replica, failure: Failure, started: float, why: str) -> None:
         after = health.failed(replica.health, failure, started, self._clock(), self._settings.policy)
-        self._set_health(replica, after, failure, why)
-
-    def _set_health(
-        self, replica: Replica, after: Health, failure: Failure = "unavailable", why: str | None = None
-    ) -> None:
-        """Set a replica's health; ``failure`` and ``why`` are the reason if this ejects it."""
-        before, replica.health = replica.health, after
-        if before.ejected == after.ejected or replica.draining:
-            return
-        about = {"pool": self.name, "replica": replica.address.label}
-        if after.ejected:
-            # The embedder that returns at this address may have another model.
-            replica.fingerprint = None
-            self._events.ejected(failure)
-            seconds = round(after.until - after.since, 3)
-            log.warning("embedder ejected", extra={**about, "reason": failure, "error": why, "seconds": seconds})
-        else:
-            log.info("embedder takes part again", extra=about)
-        self._sort()
-
-    # membership
-
-    def _update(self) -> None:
-        """Add and remove replicas to match the known addresses."""
-        wanted = self._names.addresses()
-        for label in wanted.keys() & self._replicas.keys():
-            self._replicas[label].draining = False
-        change = difference(self._replicas, wanted)
-        for address in change.added:
-            self._replicas[address.label] = Replica(address, self._connect(address))
-        for label in change.gone:
-            replica = self._replicas[label]
-            if not replica.draining:
-                about = {"pool": self.name, "replica": label, "in_flight": replica.in_flight}
-                log.info("an embedder left the pool", extra=about)
-            replica.draining = True
-            if not replica.in_flight:
-                self._drop(replica)
-        for address in change.added:
-            log.info("an embedder joined the pool", extra={"pool": self.name, "replica": address.label})
-        self._sort()
-
-    def _drop(self, replica: Replica) -> None:
-        if self._replicas.get(replica.address.label) is not replica:
-            return  # it was dropped already
-        del self._replicas[replica.address.label]
-        replica.channel.close()
-        self._events.left(replica.address.label)
-
-    def _sort(self) -> None:
-        members = [replica for replica in self._replicas.values() if not replica.draining]
-        self._serving = [replica for replica in members if not replica.health.ejected]
-        self._ejected = [replica for replica in members if replica.health.ejected]
-        self.replicas = max(1, len(self._serving))
+        self._members.set_health(replica, after, failure, why)
 
     async def _await_addresses(self, timeout: float) -> None:
         try:

@@ -1,0 +1,107 @@
+"""The replicas of a pool, and which of them are in rotation."""
+
+import logging
+from collections.abc import Callable, Mapping
+
+from tandem_gateway.adapters.pool.addresses import Address, difference
+from tandem_gateway.adapters.pool.config import PoolEvents
+from tandem_gateway.adapters.pool.health import Failure, Health
+from tandem_gateway.adapters.pool.replica import Replica, ReplicaConnection
+from tandem_gateway.records.embedders import ReplicaState, ReplicaStatus
+
+log = logging.getLogger(__name__)
+
+
+class Members:
+    """Adds, removes, ejects and readmits replicas, and logs each change; the pool owns it."""
+
+    def __init__(self, pool: str, connect: Callable[[Address], ReplicaConnection], events: PoolEvents) -> None:
+        """Make it, without a replica.
+
+        Args:
+            pool: name of the pool in logs.
+            connect: makes the channel to one address.
+            events: see ``config.PoolEvents``.
+        """
+        self._pool = pool
+        self._connect = connect
+        self._events = events
+        self._replicas: dict[str, Replica] = {}
+        self.serving: list[Replica] = []
+        """Replicas in rotation."""
+        self.ejected: list[Replica] = []
+        """Replicas out of rotation that have not left the pool."""
+
+    def __len__(self) -> int:
+        return len(self._replicas)
+
+    def staying(self) -> list[Replica]:
+        """Return the replicas that have not left the pool."""
+        return [replica for replica in self._replicas.values() if not replica.draining]
+
+    def update(self, wanted: Mapping[str, Address]) -> None:
+        """Add and remove replicas to match these addresses, which are by label."""
+        for label in wanted.keys() & self._replicas.keys():
+            self._replicas[label].draining = False
+        change = difference(self._replicas, wanted)
+        for address in change.added:
+            self._replicas[address.label] = Replica(address, self._connect(address))
+        for label in change.gone:
+            replica = self._replicas[label]
+            if not replica.draining:
+                about = {"pool": self._pool, "replica": label, "in_flight": replica.in_flight}
+                log.info("an embedder left the pool", extra=about)
+            replica.draining = True
+            self.drop_if_idle(replica)
+        for address in change.added:
+            log.info("an embedder joined the pool", extra={"pool": self._pool, "replica": address.label})
+        self._sort()
+
+    def set_health(
+        self, replica: Replica, after: Health, failure: Failure = "unavailable", why: str | None = None
+    ) -> None:
+        """Set a replica's health; ``failure`` and ``why`` are the reason if this ejects it."""
+        before, replica.health = replica.health, after
+        if before.ejected == after.ejected or replica.draining:
+            return
+        about = {"pool": self._pool, "replica": replica.address.label}
+        if after.ejected:
+            # The embedder that returns at this address may have another model.
+            replica.fingerprint = None
+            self._events.ejected(failure)
+            seconds = round(after.until - after.since, 3)
+            log.warning("embedder ejected", extra={**about, "reason": failure, "error": why, "seconds": seconds})
+        else:
+            log.info("embedder takes part again", extra=about)
+        self._sort()
+
+    def drop_if_idle(self, replica: Replica) -> None:
+        """Close a replica that has left the pool, once it has no call in flight."""
+        if not replica.draining or replica.in_flight or self._replicas.get(replica.address.label) is not replica:
+            return
+        del self._replicas[replica.address.label]
+        replica.channel.close()
+        self._events.left(replica.address.label)
+
+    def state(self) -> list[ReplicaState]:
+        """Return the state of each replica."""
+        return [
+            ReplicaState(label, _status(replica), replica.in_flight, replica.fingerprint)
+            for label, replica in self._replicas.items()
+        ]
+
+    def close(self) -> None:
+        """Close the connections."""
+        for replica in self._replicas.values():
+            replica.channel.close()
+
+    def _sort(self) -> None:
+        members = self.staying()
+        self.serving = [replica for replica in members if not replica.health.ejected]
+        self.ejected = [replica for replica in members if replica.health.ejected]
+
+
+def _status(replica: Replica) -> ReplicaStatus:
+    if replica.draining:
+        return "draining"
+    return "ejected" if replica.health.ejected else "serving"

@@ -1,0 +1,83 @@
+"""A certificate authority of a test, and servers and clients with its certificates."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import trustme
+
+from tandem_gateway.adapters.http.tls import TlsFiles
+from tests.support.embedder_over_tcp import read_request
+from tests.support.tcp import Handler, start_server
+
+NAME = "embedder.test"
+"""Name in the servers' certificates. Tests connect to an address of the loopback instead of resolving it."""
+
+
+class Authority:
+    """Signs certificates, and writes them and its own into ``folder``."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._ca = trustme.CA()
+        self.file = folder / "ca.pem"
+        self._ca.cert_pem.write_to_path(str(self.file))
+
+    def client_files(self, name: str = "gateway") -> TlsFiles:
+        """Write a client's certificate and key, and return all files that a client needs."""
+        certificate, key = self._folder / f"{name}.pem", self._folder / f"{name}.key"
+        leaf = self._ca.issue_cert(f"{name}.test", common_name=name)
+        certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+        leaf.private_key_pem.write_to_path(str(key))
+        return TlsFiles(self.file, certificate, key)
+
+    def server_context(self, name: str = NAME, *, require: "Authority | None" = None) -> ssl.SSLContext:
+        """Return the context of a server, which requires a client's certificate by ``require``, if that is given."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._ca.issue_cert(name).configure_cert(context)
+        if require is not None:
+            context.verify_mode = ssl.CERT_REQUIRED
+            context.load_verify_locations(require.file)
+        return context
+
+
+class Peers:
+    """The common names of the clients' certificates, one per connection; None: no certificate."""
+
+    def __init__(self) -> None:
+        self.names: list[str | None] = []
+
+    def note(self, writer: asyncio.StreamWriter) -> None:
+        """Note who is at the other end."""
+        certificate = writer.get_extra_info("peercert") or {}
+        subject = dict(pair for part in certificate.get("subject", ()) for pair in part)
+        self.names.append(subject.get("commonName"))
+
+
+@asynccontextmanager
+async def tls_server(context: ssl.SSLContext, peers: Peers | None = None) -> AsyncIterator[int]:
+    """A server that answers one request per connection with ``over TLS``; gives its port."""
+
+    async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if peers is not None:
+            peers.note(writer)
+        await read_request(reader)
+        writer.write(b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 8\r\n\r\nover TLS")
+        await writer.drain()
+
+    async with serving_tls(handler, context) as port:
+        yield port
+
+
+@asynccontextmanager
+async def serving_tls(handler: Handler, context: ssl.SSLContext) -> AsyncIterator[int]:
+    """Serve ``handler`` over TLS on a port of the loopback, and give the port."""
+    server = await start_server(handler, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+        await server.wait_closed()

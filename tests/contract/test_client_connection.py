@@ -187,5 +187,4 @@ async def test_a_request_leaves_no_cycle_of_references():
                 await response(reader)
         finally:
             gc.enable()
-        # The connection still holds its last request.
-        assert [mark() is None for mark in marks] == [True, True, True, False]
+        assert [mark() is None for mark in marks] == [True, True, True, True]

@@ -14,7 +14,7 @@ from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving.connection import MAX_WAITING
-from tandem_runtime.serving.framing import MAX_FIELDS, MAX_HEAD_BYTES
+from tandem_runtime.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 

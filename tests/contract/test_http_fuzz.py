@@ -19,8 +19,8 @@ from tandem_contract.decoding import InvalidMessage
 from tandem_runtime.body import ClientGone, read_body
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.request_id import Receive, Scope, Send
-from tandem_runtime.serving.connection import MAX_WAITING, MAX_WAITING_BYTES, Connection, tracked
-from tandem_runtime.serving.framing import MAX_FIELDS
+from tandem_runtime.serving.connection import MAX_BODY_BYTES, MAX_WAITING, Connection
+from tandem_runtime.serving.reader import MAX_FIELDS
 from tandem_runtime.serving.refusal import ConnectionLimit
 from tests.support.fakes import run, turns
 
@@ -167,9 +167,7 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
     class Limited(Connection):
         limit = ConnectionLimit(10, "TANDEM_MAX_CONNECTIONS")
 
-    config = uvicorn.Config(
-        tracked(noting), interface="asgi3", http=Limited, ws="none", log_config=None, access_log=False
-    )
+    config = uvicorn.Config(noting, interface="asgi3", http=Limited, ws="none", log_config=None, access_log=False)
     state, transport = ServerState(), Transport()
     connection = Limited(config=config, server_state=state, app_state={}, _loop=loop)
     transport.protocol = connection
@@ -184,9 +182,8 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
         assert not transport.paused
         connection.data_received(piece)
         assert len(connection._waiting) <= MAX_WAITING
-        held = sum(len(part) for request in connection._waiting for part in request)
-        assert held <= MAX_WAITING_BYTES + len(piece)
-        assert held == connection._waiting_bytes or connection._deaf
+        assert connection._waiting_bytes() <= MAX_BODY_BYTES + len(piece)
+        assert len(connection._reader._headers) <= MAX_FIELDS
         await turns(pauses[number % len(pauses)])
     if ends == "eof" and not transport.closing and not transport.paused and not connection.eof_received():
         transport.close()
@@ -203,7 +200,8 @@ async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: s
     assert not state.tasks
     assert not connection.flow._leases
     assert not connection._waiting
-    assert connection.limit.open == 0
+    assert not state.connections
+    assert not connection._open
     assert not connection.limit.idle
     assert faults == []
     found = parsed(transport.written, heads)

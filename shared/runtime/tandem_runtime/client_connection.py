@@ -1,7 +1,7 @@
 """What a handler can ask its client's connection, beside ASGI's messages.
 
 ASGI does not tell whether a body has arrived, needs a task to notice a disconnect, and does not tell when a client has
-read its response. A server may therefore put a ``ClientConnection`` into the scope's state. With any other server,
+read its response. A server may therefore put a ``ClientConnection`` into the scope. With any other server,
 handlers do with ASGI's messages.
 """
 
@@ -12,7 +12,7 @@ from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Scope
 
 CONNECTION: Final = "tandem.connection"
-"""Key of the connection in the scope's state."""
+"""Scope key of the connection."""
 
 
 class ClientConnection(Protocol):
@@ -38,4 +38,4 @@ class ClientConnection(Protocol):
 
 def connection_of(scope: Scope) -> ClientConnection | None:
     """Return the request's connection; None if the server offers none."""
-    return cast("ClientConnection | None", scope.get("state", {}).get(CONNECTION))
+    return cast("ClientConnection | None", scope.get(CONNECTION))

@@ -69,8 +69,6 @@ class ConnectionLimit:
             setting: name of the variable that sets the limit, for messages.
         """
         self.limit = limit
-        self.open = 0
-        """Open connections."""
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
         self.idle: dict[asyncio.BaseProtocol, None] = {}
         """Connections without a request, the longest idle first; at the limit, the first one is closed."""

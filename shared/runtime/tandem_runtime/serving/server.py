@@ -10,7 +10,7 @@ from typing import Final
 import uvicorn
 
 from tandem_runtime.request_id import AsgiApp
-from tandem_runtime.serving.connection import Connection, tracked
+from tandem_runtime.serving.connection import Connection
 from tandem_runtime.serving.refusal import ConnectionLimit
 
 KEEP_ALIVE_SECONDS: Final = 75
@@ -46,7 +46,7 @@ class DrainingServer(uvicorn.Server):
 
         super().__init__(
             uvicorn.Config(
-                tracked(app),
+                app,
                 host=host,
                 port=port,
                 interface="asgi3",

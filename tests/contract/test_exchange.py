@@ -1,4 +1,4 @@
-"""A response on the wire is what the application sent, and a response that cannot be completed is not taken for whole."""
+"""A response on the wire is what the application sent. One that cannot be completed is not taken for whole."""
 
 import asyncio
 import json

@@ -12,13 +12,14 @@ import msgspec
 from tqdm import tqdm
 
 from gateway_bench import corpus, queries
-from gateway_bench.api import SEARCH_PATH, Api, ApiError
+from gateway_bench.api import document_count
 from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.load.ceiling import LIMIT, is_limited_by_client, measure_ceiling
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.load.timings import Summary, Timings
 from gateway_bench.preflight import NothingToFind, check_target
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
 
 _DEFAULT_REQUESTS = 2000
 
@@ -137,9 +138,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> Report:
     target = Target.of(options.url, SEARCH_PATH)
     probe = queries.search_body(queries.REPEATED, options.top_k, options.collection, options.mode)
-    with Api(options.url, timeout=options.timeout) as api:
+    with Client(options.url, timeout=options.timeout) as api:
         answer = check_target(api, probe, allow_empty=options.allow_empty)
-        count = api.document_count()
+        count = document_count(api)
     texts, description = _queries(options)
     bodies = [queries.search_body(text, options.top_k, options.collection, options.mode) for text in texts]
     requests = queries.endless_requests(target, bodies)
@@ -170,10 +171,7 @@ def _queries(options: argparse.Namespace) -> tuple[list[str], str]:
     if options.queries is not None:
         texts = queries.read_queries(options.queries)
         return texts, f"{len(texts)} queries of {options.queries}"
-    if options.corpus is not None:
-        documents, source = corpus.read_jsonl(options.corpus), str(options.corpus)
-    else:
-        documents, source = corpus.standard_library(), f"the {corpus.describe_standard_library()}"
+    documents, source = corpus.read_corpus(options.corpus)
     texts = queries.make_queries(documents, seed=options.seed)
     return texts, f"{len(texts)} distinct queries of 5 to 11 words from {source}"
 

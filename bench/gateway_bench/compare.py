@@ -5,7 +5,6 @@ measured, 2 a wrong argument, 130 interrupted; what was measured by then is writ
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,8 @@ from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_round
 from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.report import write_report
 from gateway_bench.results import FORMAT, Results, Subject, Workload, write_results
+from tandem_tools.corpus import Document
+from tandem_tools.group import interrupt_once
 
 RESULTS_NAME = "results.json"
 
@@ -119,7 +120,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"two of the servers are named {repeated[0]!r}")
     if not names:
         command.error("--architectures none leaves nothing to measure without --also")
-    _interrupt_once()
+    interrupt_once()
     try:
         return _compare(options)
     except (EnvironmentFailed, ValueError, OSError) as error:
@@ -157,20 +158,6 @@ def _outside(text: str) -> Outside:
         return read_outside(name, what)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _interrupt_once() -> None:
-    """Turn the first signal that ends a program into KeyboardInterrupt; further ones must not stop the cleaning up."""
-    seen = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal seen
-        if not seen:
-            seen = True
-            raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -235,13 +222,8 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _documents(options: argparse.Namespace) -> tuple[list[corpus.Document], str]:
-    if options.corpus is not None:
-        documents, source = corpus.read_jsonl(options.corpus), options.corpus.name
-    else:
-        documents, source = corpus.standard_library(), corpus.describe_standard_library()
-    if not documents:
-        raise ValueError(f"{source} has no documents")
+def _documents(options: argparse.Namespace) -> tuple[list[Document], str]:
+    documents, source = corpus.read_corpus(options.corpus)
     if options.documents is not None and options.documents < len(documents):
         step = len(documents) / options.documents
         documents = [documents[int(number * step)] for number in range(options.documents)]

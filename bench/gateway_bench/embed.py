@@ -6,7 +6,6 @@ argument, 130 interrupted; the measurements so far are written all the same.
 
 import argparse
 import importlib.util
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,6 +25,7 @@ from gateway_bench.embedding.server import EmbeddingServer
 from gateway_bench.embedding.shapes import SHAPES
 from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.queries import make_queries
+from tandem_tools.group import interrupt_once
 
 _TANDEM = "tandem"
 # Word → settings of Tandem's own embedder, besides its port and the folder of its model.
@@ -121,7 +121,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError(f"two servers are named {name!r}")
     except ValueError as error:
         command.error(str(error))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_once()
     try:
         return _measure([made or _own(name, options) for name, made in named], options)
     except (EnvironmentFailed, ValueError, OSError) as error:
@@ -162,7 +162,7 @@ def _measure(servers: Sequence[EmbeddingServer], options: argparse.Namespace) ->
     if options.json not in (None, "-"):  # a wrong path must not lose the figures at the end
         Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    documents = corpus.read_jsonl(options.corpus) if options.corpus is not None else corpus.standard_library()
+    documents, _ = corpus.read_corpus(options.corpus)
     if len(documents) < options.batch:
         raise ValueError(f"a batch of {options.batch} needs as many documents; there are {len(documents)}")
     protocol = Protocol(

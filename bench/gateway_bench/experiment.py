@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway_bench import queries
-from gateway_bench.api import SEARCH_PATH, Api, ApiError
+from gateway_bench.api import document_count, make_empty_collection
 from gateway_bench.architectures.catalogue import Architecture, Site
 from gateway_bench.architectures.environments import EnvironmentFailed
-from gateway_bench.architectures.processes import free_port
 from gateway_bench.architectures.running import ArchitectureFailed, Running
 from gateway_bench.architectures.sampling import Sampler, Usage
-from gateway_bench.corpus import Document
 from gateway_bench.load.ceiling import measure_ceiling
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.load.timings import Summary
 from gateway_bench.preflight import NothingToFind, check_target
 from gateway_bench.results import Measured, Start
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import free_port
 
 TOP_K = 5
 
@@ -132,20 +133,20 @@ def _measure(
 
 def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes]:
     """Ingest, or see to an empty collection; return documents a second and the answer to a search."""
-    with Api(running.url) as api:
+    with Client(running.url) as api:
         rate = None
         if protocol.empty:
-            api.make_empty_collection()
+            make_empty_collection(api)
         else:
-            rate = len(protocol.documents) / api.ingest(protocol.documents)
+            rate = len(protocol.documents) / api.ingest_all(protocol.documents)
             bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
         if not running.pids:  # only a server that ran before can hold other documents
             _check_count(api, 0 if protocol.empty else len({document.id for document in protocol.documents}))
         return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
 
 
-def _check_count(api: Api, expected: int) -> None:
-    count = api.document_count()
+def _check_count(api: Client, expected: int) -> None:
+    count = document_count(api)
     if count != expected:
         raise ApiError(f"{api.url} holds {count} documents, and {expected} are to be searched: empty it first")
 

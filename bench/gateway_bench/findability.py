@@ -24,10 +24,10 @@ from typing import Any, Final
 import httpx
 from tqdm import tqdm
 
-from gateway_bench.api import Api, ApiError
-from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
 from gateway_bench.arguments import positive_whole
-from gateway_bench.corpus import Document
+from tandem_tools.client import ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
 
 _READY_SECONDS: Final = 600.0
 _CLIENTS: Final = 16
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"{given.table}: {error}")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return 0 if CanaryStats(given, Path(folder)).run(documents) else 1
+            return 0 if Findability(given, Path(folder)).run(documents) else 1
     except (ApiError, ProcessFailed, httpx.HTTPError) as error:
         print(f"findability: {error}", file=sys.stderr)
         return 1
@@ -75,7 +75,7 @@ def rows_of(table: Path) -> Iterator[Document]:
                 yield Document(f"row-{number}", text)
 
 
-class CanaryStats:
+class Findability:
     """Both services over an empty data directory."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
@@ -86,14 +86,13 @@ class CanaryStats:
     def run(self, documents: list[Document]) -> bool:
         """Go through all steps, and return whether every document was found in each."""
         port = free_port()
+        url = f"http://127.0.0.1:{port}"
         variables = {
             "TANDEM_EMBEDDER_PORT": str(port),
             "TANDEM_MODEL_DIR": str(self._given.model_dir.resolve()),
             "TANDEM_ACCESS_LOG": "false",
         }
-        url = f"http://127.0.0.1:{port}"
-        command = self._given.embedder.split()
-        with Process("embedder", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS):
+        with self._process("embedder", self._given.embedder, variables, url):
             live = {document.id: document for document in documents}
             with self._gateway(url) as (gateway, api):
                 self._ingest(api, documents)
@@ -112,7 +111,7 @@ class CanaryStats:
         return self._sound
 
     @contextmanager
-    def _gateway(self, embedder_url: str) -> Iterator[tuple[Process, Api]]:
+    def _gateway(self, embedder_url: str) -> Iterator[tuple[Process, Client]]:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         variables = {
@@ -121,18 +120,25 @@ class CanaryStats:
             "TANDEM_DATA_DIR": str(self._folder / "data"),
             "TANDEM_ACCESS_LOG": "false",
         }
-        command = self._given.gateway.split()
-        with (
-            Process("gateway", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS) as process,
-            Api(url) as api,
-        ):
+        with self._process("gateway", self._given.gateway, variables, url) as process, Client(url) as api:
             yield process, api
 
-    def _ingest(self, api: Api, documents: Sequence[Document]) -> None:
-        with tqdm(total=len(documents), desc="ingest", file=sys.stderr) as bar:
-            api.ingest(documents, progress=lambda done: bar.update(done - bar.n) and None)
+    def _process(self, name: str, command: str, variables: dict[str, str], url: str) -> Process:
+        return Process(
+            name,
+            command.split(),
+            self._folder / f"{name}.log",
+            env=inherited_environment() | variables,
+            cwd=self._folder,
+            ready=answers(f"{url}/readyz"),
+            ready_seconds=_READY_SECONDS,
+        )
 
-    def _change(self, api: Api, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
+    def _ingest(self, api: Client, documents: Sequence[Document]) -> None:
+        with tqdm(total=len(documents), desc="ingest", file=sys.stderr) as bar:
+            api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
+
+    def _change(self, api: Client, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
         """Delete 15 % of the documents, and give 15 % another text; the same ones in each run."""
         chosen = random.Random(7).sample(documents, len(documents) * 30 // 100)  # noqa: S311
         deleted, replaced = chosen[::2], chosen[1::2]
@@ -142,7 +148,7 @@ class CanaryStats:
         self._ingest(api, newer)
         return {document.id for document in deleted}, newer
 
-    def _search(self, api: Api, live: dict[str, Document], step: str) -> None:
+    def _search(self, api: Client, live: dict[str, Document], step: str) -> None:
         lost = asyncio.run(lost_of(api.url, live.values(), step))
         self._sound = self._sound and not lost
         first = f" (first: {', '.join(lost[:3])})" if lost else ""

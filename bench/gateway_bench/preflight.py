@@ -2,14 +2,15 @@
 
 import msgspec
 
-from gateway_bench.api import Api, ApiError, SearchRefused
+from gateway_bench.api import collections_with_documents, document_count, search_raw
+from tandem_tools.client import ApiError, Client
 
 
 class NothingToFind(Exception):
     """The index is empty; the message says why that is not timed."""
 
 
-def check_target(api: Api, body: bytes, *, allow_empty: bool) -> bytes:
+def check_target(api: Client, body: bytes, *, allow_empty: bool) -> bytes:
     """Return the answer to one search, after a look at whether it searches anything.
 
     Args:
@@ -21,7 +22,7 @@ def check_target(api: Api, body: bytes, *, allow_empty: bool) -> bytes:
         NothingToFind: if the server has no document, or the search finds none.
         ApiError: if the server does not answer as it should.
     """
-    count = api.document_count()
+    count = document_count(api)
     if count == 0 and not allow_empty:
         raise NothingToFind(
             f"{api.url} has no documents (document_count is 0). A search of an empty index is answered before anything "
@@ -29,9 +30,10 @@ def check_target(api: Api, body: bytes, *, allow_empty: bool) -> bytes:
             "Ingest documents first, or say --allow-empty to measure just that"
         )
     try:
-        answer = api.search(body)
-    except SearchRefused as error:
-        if error.param == "collection" and (names := api.collections()):
+        answer = search_raw(api, body)
+    except ApiError as error:
+        names = collections_with_documents(api) if error.error and error.error.param == "collection" else []
+        if names:
             raise NothingToFind(f"{error}; documents are in {', '.join(names)}: name one with --collection") from error
         raise
     if not allow_empty and not _finds_something(answer):

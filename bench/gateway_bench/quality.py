@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm
 
-from gateway_bench.api import Api, ApiError, SearchRefused
 from gateway_bench.queries import search_body
 from gateway_bench.retrieval.datasets import Dataset, NoDataset, read_dataset
 from gateway_bench.retrieval.scores import RANKS, ModeReport, QualityReport, quality_table, score
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
 
 MODES = ("dense", "lexical", "auto")
 
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         dataset = read_dataset(options.dataset, options.split)
         collection = options.collection or f"quality-{dataset.name}"
-        with Api(options.url) as api:
+        with Client(options.url) as api:
             if not options.no_ingest:
                 _ingest(api, dataset, collection)
             report = QualityReport(
@@ -86,17 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ingest(api: Api, dataset: Dataset, collection: str) -> None:
+def _ingest(api: Client, dataset: Dataset, collection: str) -> None:
     with _bar(len(dataset.documents), "ingest", "doc") as bar:
 
         def show(done: int) -> None:
             bar.n = done
             bar.refresh()
 
-        api.ingest(dataset.documents, collection, show)
+        api.ingest_all(dataset.documents, collection, show)
 
 
-def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
+def _all_modes(api: Client, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
     """Return a report for each mode; for the default alone where the server knows no modes."""
     reports = []
     for mode in modes:
@@ -109,26 +109,20 @@ def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]
     return reports
 
 
-def _one_mode(api: Api, dataset: Dataset, collection: str, mode: str) -> ModeReport:
+def _one_mode(api: Client, dataset: Dataset, collection: str, mode: str) -> ModeReport:
     rankings: dict[str, list[str]] = {}
     with _bar(len(dataset.queries), mode or "default", "query") as bar:
         for query, text in dataset.queries.items():
             try:
-                answer = api.search(search_body(text, RANKS, collection, mode or None))
-            except SearchRefused as error:
-                if mode and error.param == "mode":
-                    raise _ModeUnknown(str(error).replace("|", "/")) from error
+                body = search_body(text, RANKS, collection, mode or None)
+                reply = api.call("POST", SEARCH_PATH, _Reply, body=body)
+            except ApiError as error:
+                if mode and error.error is not None and error.error.param == "mode":
+                    raise _ModeUnknown(error.error.message.replace("|", "/")) from error
                 raise
-            rankings[query] = _ids(answer)
+            rankings[query] = [hit.id for hit in reply.results]
             bar.update()
     return ModeReport(mode, score(dataset.judgements, rankings))
-
-
-def _ids(answer: bytes) -> list[str]:
-    try:
-        return [hit.id for hit in msgspec.json.decode(answer, type=_Reply).results]
-    except msgspec.MsgspecError as error:
-        raise ApiError(f"the answer to a search cannot be read: {error}") from error
 
 
 def _bar(total: int, description: str, unit: str) -> "tqdm[None]":

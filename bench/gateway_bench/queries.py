@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from gateway_bench.corpus import Document
 from gateway_bench.load.connection import Target
+from tandem_tools.corpus import Document
 
 DISTINCT = 20_000
 """Queries that are made. They are asked in turn, so the same one comes back only after all others: beyond what a server

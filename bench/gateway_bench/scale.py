@@ -24,11 +24,11 @@ from typing import Final
 from tqdm import tqdm
 
 from gateway_bench import synthetic
-from gateway_bench.api import Api, ApiError
-from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
 from gateway_bench.architectures.stub_embedder import QUERIES
 from gateway_bench.arguments import positive_whole, several
-from gateway_bench.corpus import Document
+from tandem_tools.client import ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
 
 _FILLER: Final = "a sentence that stands for the text which a document has. " * 7
 _READY_SECONDS: Final = 3_600.0
@@ -101,9 +101,8 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
     """Fill and search the gateways, and note what it took."""
     port = free_port()
     stub = [sys.executable, "-m", "gateway_bench.architectures.stub_embedder", str(port), str(count)]
-    subjects[0].folder.parent.mkdir(parents=True, exist_ok=True)
-    with Process("stub", stub, subjects[0].folder.parent, {}, f"http://127.0.0.1:{port}/readyz", _READY_SECONDS):
-        url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with _process("stub", stub, subjects[0].folder.parent, {}, url):
         for subject in subjects:
             if not (subject.folder / "complete").exists():
                 fill(subject, count, url)
@@ -127,9 +126,9 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
 def fill(subject: Subject, count: int, embedder_url: str) -> None:
     """Store the documents and build the index; leaves a mark in the folder once that is done."""
     documents = [Document(f"d{number}", f"document {number} {_FILLER}") for number in range(count)]
-    with serving(subject, embedder_url) as port, Api(f"http://127.0.0.1:{port}") as api:
+    with serving(subject, embedder_url) as port, Client(f"http://127.0.0.1:{port}") as api:
         with tqdm(total=count, desc=f"{subject.name}: ingest", file=sys.stderr) as bar:
-            seconds = api.ingest(documents, progress=lambda done: bar.update(done - bar.n) and None)
+            seconds = api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
         subject.ingest_rate = count / seconds
     started = time.monotonic()
     subprocess.run(
@@ -151,9 +150,20 @@ def serving(subject: Subject, embedder_url: str) -> Iterator[int]:
         "TANDEM_ACCESS_LOG": "false",
         "TANDEM_QUERY_CACHE_SIZE": str(2 * QUERIES),
     }
-    ready = f"http://127.0.0.1:{port}/readyz"
-    with Process(subject.name, subject.command, subject.folder.parent, variables, ready, _READY_SECONDS):
+    with _process(subject.name, subject.command, subject.folder.parent, variables, f"http://127.0.0.1:{port}"):
         yield port
+
+
+def _process(name: str, command: Sequence[str], folder: Path, variables: dict[str, str], url: str) -> Process:
+    return Process(
+        name,
+        command,
+        folder / f"{name}.log",
+        env=inherited_environment() | variables,
+        cwd=folder,
+        ready=answers(f"{url}/readyz"),
+        ready_seconds=_READY_SECONDS,
+    )
 
 
 def search_all(port: int, queries: int, top_k: int) -> tuple[list[float], list[list[int]]]:

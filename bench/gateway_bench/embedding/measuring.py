@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway_bench.architectures.processes import ProcessFailed
 from gateway_bench.architectures.sampling import Sampler
 from gateway_bench.embedding.figures import Load, Subject, mean_cosine
 from gateway_bench.embedding.server import EmbeddingServer, Serving, serving
@@ -16,6 +15,7 @@ from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.wording import error_counts
 from tandem_contract.embed import Kind
+from tandem_tools.process import ProcessFailed
 
 _PROBES = 16
 _TIMEOUT_SECONDS = 60.0
@@ -91,7 +91,9 @@ def run_rounds(
                         for load in _loads(up, protocol, number):
                             findings.loads.append(load)
                             advance(server.name, 1)
-                except (ProcessFailed, WrongAnswer, Unreachable) as error:
+                except ProcessFailed as error:
+                    subject.failure = error.line
+                except (WrongAnswer, Unreachable) as error:
                     subject.failure = str(error)
             advance(server.name, protocol.loads_of_a_round - (len(findings.loads) - before))
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from gateway_bench.corpus import Document
+from tandem_tools.corpus import Document
 
 Judgements = dict[str, dict[str, int]]
 """Query → document → grade; 1 and more is relevant, and more is better."""

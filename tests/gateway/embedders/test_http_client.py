@@ -11,9 +11,9 @@ import pytest
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http_client import ConnectFailed, ConnectionBroken, Http1Client, Response
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
+from tandem_tools.process import free_port
 from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
 from tests.support.fakes import DIM, MODEL
-from tests.support.processes import free_port
 from tests.support.tcp import start_server
 from tests.support.tools import tool
 

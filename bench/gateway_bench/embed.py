@@ -1,7 +1,7 @@
-"""``python -m gateway_bench.embed``: embedding servers side by side, Tandem's and others, round by round.
+"""``python -m gateway_bench.embed``: compares embedding servers, Tandem's and others, round by round.
 
 Exit status: 0 all servers were measured, 1 one failed (the table names it) or nothing could be measured, 2 a wrong
-argument, 130 interrupted; the measurements so far are written all the same.
+argument, 130 interrupted; the measurements so far are written anyway.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from gateway_bench.queries import make_queries
 from tandem_tools.group import interrupt_once
 
 _TANDEM = "tandem"
-# Word → settings of Tandem's own embedder, besides its port and the folder of its model.
+# Name → settings of Tandem's own embedder, besides its port and the folder of its model.
 _OWN = {
     "tandem": {},
     "tandem-fp32": {"TANDEM_PRECISION": "fp32"},
@@ -43,8 +43,8 @@ def parser() -> argparse.ArgumentParser:
         description="Measure embedding servers side by side: throughput, latency, CPU time and memory of each, for "
         "queries (one text a request) and documents (batches), and how far their vectors agree.",
         epilog="A command runs in a folder of its own, without the caller's TANDEM_ variables (env NAME=VALUE sets "
-        "them). It listens on the loopback, on the port that replaces {port} and is in the variable PORT. A URL is "
-        "only called, so its memory and CPU time are unknown.",
+        "them). It listens on the loopback, on the port that replaces {port} and is in the variable PORT. The "
+        "memory and CPU time of a URL are unknown.",
     )
     made.add_argument(
         "servers",
@@ -103,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path(".venv-bench"),
         metavar="DIR",
-        help="where the environment of Tandem's own embedder is made if this one has not its packages "
+        help="folder for the environment of Tandem's own embedder, if this environment lacks its packages "
         "(default: .venv-bench)",
     )
     made.add_argument("--json", metavar="FILE|-", help="also write all figures as JSON; - is stdout, without the table")

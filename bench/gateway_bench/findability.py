@@ -1,11 +1,11 @@
-"""``python -m gateway_bench.findability TABLE.csv``: whether every row of a table is found by its own text.
+"""``python -m gateway_bench.findability TABLE.csv``: checks that a search finds every row of a table by its own text.
 
-Each row is a document with a line ``column: value`` for each column, the kind of text that a graph loses: rows share a
-template, so that their vectors lie close together. Every document is searched for by its own text, by meaning, and has
-to be first or to tie with the first; then the same after deletions and replacements, after kill -9 and a start, after
-`rebuild`, and by `verify`.
+Each row is a document with a line ``column: value`` for each column. A graph loses such texts: rows share a template,
+so their vectors lie close together. A vector search for each document's own text must return the document first, or
+tied with the first. The check runs again after deletions and replacements, after kill -9 and a start, after `rebuild`,
+and by `verify`.
 
-Exit status: 0 all are found, 1 some are not or it cannot be tried, 2 a wrong argument, 130 interrupted.
+Exit status: 0 all found, 1 some not found or no check, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from tandem_tools.process import Process, ProcessFailed, answers, free_port, inh
 _READY_SECONDS: Final = 600.0
 _CLIENTS: Final = 16
 _TIE: Final = 2e-5
-"""A vector may differ so much between a text alone and in a batch; see docs/concepts.md."""
+"""Closer scores are a tie: a text has slightly different vectors alone and in a batch; see docs/concepts.md."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,7 +49,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try it, and print a line for each step."""
+    """Run all checks, and print a line for each."""
     command = parser()
     given = command.parse_args(arguments)
     try:
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def rows_of(table: Path) -> Iterator[Document]:
-    """Yield a document for each row; equal rows are documents of their own."""
+    """Yield a document for each row, equal rows included."""
     with table.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.DictReader(file)):
             text = "\n".join(f"{column}: {value}" for column, value in row.items() if column and value)
@@ -84,7 +84,7 @@ class Findability:
         self._sound = True
 
     def run(self, documents: list[Document]) -> bool:
-        """Go through all steps, and return whether every document was found in each."""
+        """Run all checks, and return whether each found every document."""
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         variables = {
@@ -139,7 +139,7 @@ class Findability:
             api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
 
     def _change(self, api: Client, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
-        """Delete 15 % of the documents, and give 15 % another text; the same ones in each run."""
+        """Delete 15 % of the documents, and change the text of 15 %; the same ones in each run."""
         chosen = random.Random(7).sample(documents, len(documents) * 30 // 100)  # noqa: S311
         deleted, replaced = chosen[::2], chosen[1::2]
         for document in tqdm(deleted, desc="delete", file=sys.stderr):
@@ -167,7 +167,7 @@ class Findability:
 
 
 async def lost_of(url: str, documents: Iterable[Document], step: str) -> list[str]:
-    """Return the ids of the documents that are not first for their own text, nor tie with the first."""
+    """Return the ids of the documents that are neither first for their own text nor tied with the first."""
     waiting = list(documents)
     lost: list[str] = []
     bar = tqdm(total=len(waiting), desc=step, file=sys.stderr)
@@ -180,7 +180,7 @@ async def lost_of(url: str, documents: Iterable[Document], step: str) -> list[st
             response.raise_for_status()
             hits: list[dict[str, Any]] = response.json()["results"]
             ties = {hit["id"] for hit in hits if hit["score"] >= hits[0]["score"] - _TIE}
-            # More rows than are shown may have this vector: then the first has the score of an equal one.
+            # If more rows than top_k have this vector, the first hit is one of them, with the score of an equal text.
             if document.id not in ties and (not hits or hits[0]["score"] < 1 - _TIE):
                 lost.append(document.id)
             bar.update()

@@ -1,6 +1,6 @@
-"""``python -m gateway_bench.quality --dataset DIR URL``: how well a server finds what people judged relevant.
+"""``python -m gateway_bench.quality --dataset DIR URL``: scores a server on a data set with judged queries.
 
-Exit status: 0 scored, 1 it cannot be, 2 a wrong argument, 130 interrupted.
+Exit status: 0 scored, 1 no scores, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -30,7 +30,7 @@ class _Reply(msgspec.Struct):
 
 
 class _ModeUnknown(Exception):
-    """The server refuses the field that names the mode."""
+    """The server does not know the field that names the mode."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -51,7 +51,7 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--split", default="test", help="of a BEIR data set (default: test)")
     made.add_argument("--collection", metavar="NAME", help="to ingest into (default: quality-NAME, of the folder)")
-    made.add_argument("--no-ingest", action="store_true", help="the documents are there already")
+    made.add_argument("--no-ingest", action="store_true", help="the documents are already in the collection")
     made.add_argument(
         "--modes", default=",".join(MODES), metavar="MODE[,...]", help=f"search modes (default: {','.join(MODES)})"
     )
@@ -97,7 +97,7 @@ def _ingest(api: Client, dataset: Dataset, collection: str) -> None:
 
 
 def _all_modes(api: Client, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
-    """Return a report for each mode; for the default alone where the server knows no modes."""
+    """Return a report for each mode, or for the default alone if the server knows no modes."""
     reports = []
     for mode in modes:
         try:

@@ -1,4 +1,4 @@
-"""One embedding server while it is measured: called by its URL, and started and ended if it is a command."""
+"""Runs one embedding server during its measurement: starts and ends a command, or calls a URL."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ from tandem_contract.embed import Kind
 from tandem_tools.process import Process, ProcessFailed, Ready, free_port, inherited_environment
 
 _ANSWER_SECONDS = 60.0
-# With these a server that listens says that it has no such route, or does not understand the request.
+# With these statuses a server says that it has no such route, or does not understand the request.
 _WRONG_SHAPE = frozenset({400, 404, 405, 415, 422})
 
 
@@ -24,7 +24,7 @@ class EmbeddingServer:
     outside: Outside
     shape: Shape
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Of the environment of a command; ``{port}`` is replaced in them."""
+    """Environment variables of a command, with the placeholder ``{port}``."""
 
     @property
     def name(self) -> str:
@@ -33,7 +33,7 @@ class EmbeddingServer:
 
 
 class Serving:
-    """A server that answers."""
+    """A running server."""
 
     def __init__(self, server: EmbeddingServer, url: str, model: str, process: Process | None) -> None:
         self.server = server
@@ -64,7 +64,7 @@ class Serving:
 
         Raises:
             ProcessFailed: if the server does not answer with 200.
-            WrongAnswer: if the answer is no embedding of the texts.
+            WrongAnswer: if the answer has no embedding of each text.
         """
         with httpx.Client(trust_env=False, timeout=_ANSWER_SECONDS) as client:
             try:
@@ -97,10 +97,10 @@ def serving(server: EmbeddingServer, model: str, folder: Path, ready_seconds: fl
     """Yield the server once it answers; a command is ended afterwards.
 
     Args:
-        server: which.
-        model: name that the shape ``openai`` sends.
-        folder: in which a command runs, and which gets its log.
-        ready_seconds: that a command may take until it answers an embedding.
+        server: the server.
+        model: name of the model in requests of the shape ``openai``.
+        folder: a command runs in it and writes its log there.
+        ready_seconds: time in which a command must answer with an embedding.
 
     Raises:
         ProcessFailed: if a command ends or is not ready in time.

@@ -1,4 +1,4 @@
-"""What the benchmark, ``deploy/local`` and the tests share: a process runner, an API client and a sample corpus.
+"""A process runner, an API client and a sample corpus for the benchmark, ``deploy/local`` and the tests.
 
-No service imports it, and no image holds it. It needs httpx besides the contract.
+No service imports this package, and no image contains it. It needs httpx and the contract.
 """

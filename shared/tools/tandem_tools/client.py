@@ -55,9 +55,9 @@ class ApiError(Exception):
         super().__init__(message)
         self.response = response
         self.status = 0 if response is None else response.status_code
-        """Of the response; 0 if nothing answered."""
+        """Status of the response; 0 if nothing answered."""
         self.error = None if response is None else _envelope(response)
-        """The error in the response; None if it has none in the contract's form."""
+        """Error of the response; None if its body is no error envelope."""
 
 
 class JobFailed(ApiError):

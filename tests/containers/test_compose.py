@@ -1,6 +1,5 @@
 """deploy/compose.yml, run: one gateway, three embedders, a volume that outlives the containers."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,7 +11,7 @@ import pytest
 from docker.models.containers import Container
 from prometheus_client.parser import text_string_to_metric_families
 
-from tandem_tools.process import free_port
+from tandem_tools.process import free_port, inherited_environment
 from tests.containers.engine import TAG
 from tests.deploy.manifests import DEPLOY, REPOSITORY
 from tests.support.searching import SearchLoad
@@ -65,7 +64,7 @@ class Composed:
 @pytest.fixture(scope="module")
 def composed(images: docker.DockerClient, compose_command: list[str]) -> Iterator[Composed]:
     port = free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    inherited = inherited_environment()
     client = Client(f"http://127.0.0.1:{port}")
     started = Composed(
         images,

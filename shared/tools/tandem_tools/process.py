@@ -273,7 +273,7 @@ class Process:
         """Send SIGKILL to the process and to everything that it left running in its session."""
         self.kill()
         for leader in self._sessions:
-            with contextlib.suppress(ProcessLookupError):
+            with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(leader, signal.SIGKILL)
         self._sessions.clear()
 
@@ -316,5 +316,5 @@ class Process:
         for leader in [*self._sessions]:
             try:
                 os.killpg(leader, 0)
-            except ProcessLookupError:
+            except (ProcessLookupError, PermissionError):  # nobody, or a process of another user
                 self._sessions.remove(leader)

@@ -1,4 +1,4 @@
-"""The calls that the benchmark makes outside of what it times, beyond those of the API client.
+"""The benchmark's calls outside of its timed loads, in addition to those of the API client.
 
 They also work with servers that have only the core of the client API: ingest, jobs, search and ``document_count``.
 """

@@ -31,7 +31,7 @@ class Run(msgspec.Struct, frozen=True):
     rate: float | None
     """Requests due a second, in an open loop."""
     ceiling_rps: float | None
-    """Rate of this client against a server that does no work; None if it was not measured."""
+    """Rate of this client against a server that does nothing; None if it was not measured."""
     limited_by_client: bool | None
     summary: Summary
 
@@ -111,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         default=1.0,
         metavar="S",
-        help="length of a measurement of this client against a server that does no work; 0: none (default: 1)",
+        help="length of a measurement of this client against a server that does nothing; 0: none (default: 1)",
     )
     shown.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     return made
@@ -229,7 +229,7 @@ def _line(run: Run) -> str:
     if summary.empty:
         line += f"\n{'':>16} {summary.empty} of {summary.ok} answers found nothing"
     if run.limited_by_client:
-        line += f"\n{'':>16} LIMITED BY THE CLIENT: over {LIMIT:.0%} of its rate against a server that does no work"
+        line += f"\n{'':>16} LIMITED BY THE CLIENT: over {LIMIT:.0%} of its rate against a server that does nothing"
     return line
 
 

@@ -50,8 +50,8 @@ def parser() -> argparse.ArgumentParser:
         "servers",
         nargs="*",
         metavar="NAME[:SHAPE]=URL|COMMAND",
-        help=f"a server, the first being compared with; SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). The words "
-        f"{', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
+        help=f"a server; the others are compared with the first. SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). "
+        f"The names {', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
         f"(default: {_TANDEM})",
     )
     made.add_argument(
@@ -60,17 +60,25 @@ def parser() -> argparse.ArgumentParser:
         type=several(positive_whole),
         default=[1, 16, 64],
         metavar="N[,N...]",
-        help="clients that wait for an answer before they ask again, a load each (default: 1,16,64)",
+        help="clients that wait for an answer before they ask again; a load for each (default: 1,16,64)",
     )
     made.add_argument(
         "--batch", type=positive_whole, default=32, metavar="N", help="documents in a request (default: 32)"
     )
     made.add_argument(
-        "--rounds", type=positive_whole, default=3, metavar="N", help="repeats, interleaved; medians count (default: 3)"
+        "--rounds",
+        type=positive_whole,
+        default=3,
+        metavar="N",
+        help="interleaved repeats; tables show medians (default: 3)",
     )
     made.add_argument("--seconds", type=positive, default=5.0, metavar="S", help="length of a load (default: 5)")
     made.add_argument(
-        "--warm-up", type=positive_whole, default=64, metavar="N", help="requests of each kind before (default: 64)"
+        "--warm-up",
+        type=positive_whole,
+        default=64,
+        metavar="N",
+        help="requests of each kind before the loads (default: 64)",
     )
     made.add_argument(
         "--ready-seconds",
@@ -83,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default="all-MiniLM-L6-v2",
         metavar="NAME",
-        help="model that the shape openai asks for (default: %(default)s)",
+        help="name of the model in requests of the shape openai (default: %(default)s)",
     )
     made.add_argument(
         "--corpus",

@@ -92,7 +92,7 @@ def run_rounds(
             if architecture.key in findings.failures:
                 continue
             bench.report(f"round {number} of {rounds}: {architecture.title}")
-            # Each round has other queries, and every architecture of a round the same.
+            # Each round begins at another query, which is the same for every architecture.
             shift = (number - 1) * len(protocol.texts) // rounds
             texts = [*protocol.texts[shift:], *protocol.texts[:shift]]
             try:

@@ -41,8 +41,16 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m gateway_bench.findability", description=__doc__.split("\n\n")[1].replace("`", "'")
     )
     made.add_argument("table", type=Path, metavar="TABLE.csv", help="a table with a line of column names")
-    made.add_argument("--rows", type=positive_whole, default=10_000, metavar="N", help="the first N (default: 10000)")
-    made.add_argument("--model-dir", type=Path, default=Path("models/all-MiniLM-L6-v2"), metavar="DIR")
+    made.add_argument(
+        "--rows", type=positive_whole, default=10_000, metavar="N", help="take the first N rows (default: 10000)"
+    )
+    made.add_argument(
+        "--model-dir",
+        type=Path,
+        default=Path("models/all-MiniLM-L6-v2"),
+        metavar="DIR",
+        help="the prepared model (default: %(default)s)",
+    )
     made.add_argument("--gateway", default=f"{sys.executable} -m tandem_gateway", metavar="COMMAND")
     made.add_argument("--embedder", default=f"{sys.executable} -m tandem_embedder", metavar="COMMAND")
     return made

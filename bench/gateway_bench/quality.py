@@ -49,8 +49,8 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a folder in BEIR's format (corpus.jsonl, queries.jsonl, qrels/) or in Cranfield's (*.all*, *.qry, *qrel)",
     )
-    made.add_argument("--split", default="test", help="of a BEIR data set (default: test)")
-    made.add_argument("--collection", metavar="NAME", help="to ingest into (default: quality-NAME, of the folder)")
+    made.add_argument("--split", default="test", help="split of a BEIR data set (default: test)")
+    made.add_argument("--collection", metavar="NAME", help="collection to ingest into (default: quality-FOLDER)")
     made.add_argument("--no-ingest", action="store_true", help="the documents are already in the collection")
     made.add_argument(
         "--modes", default=",".join(MODES), metavar="MODE[,...]", help=f"search modes (default: {','.join(MODES)})"

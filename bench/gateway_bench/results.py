@@ -84,7 +84,7 @@ class Results(msgspec.Struct, frozen=True):
     machine: Machine
     workload: Workload
     ceilings: dict[str, float]
-    """Concurrency → requests a second of the client against a server that does no work."""
+    """Concurrency → requests a second of the client against a server that does nothing."""
     architectures: list[Subject]
     starts: list[Start]
     loads: list[Measured]

@@ -58,7 +58,7 @@ class InProcessEmbedder:
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
-        """Return one vector a text; the errors are what the HTTP adapter makes of the embedder's replies."""
+        """Return one vector for each text; the errors are those of the HTTP adapter."""
         request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
         try:
             embedded = await self._service.embed(request, timeout)

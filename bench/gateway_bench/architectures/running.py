@@ -17,7 +17,7 @@ _STOP_SECONDS = 20.0
 
 
 class ArchitectureFailed(Exception):
-    """A process ended, or is not ready in time; the message is one line and ends with that of the process's log."""
+    """A process ended or was not ready in time; the message is one line, with the last line of the process's log."""
 
 
 class Running:

@@ -1,4 +1,4 @@
-"""The load client's own limit: the rate that it reaches against a server that does no work."""
+"""The load client's own limit: the rate that it reaches against a server that does nothing."""
 
 import subprocess
 import sys
@@ -22,7 +22,7 @@ def is_limited_by_client(rps: float, ceiling: float) -> bool:
 def measure_ceiling(
     requests: Iterator[bytes], reply_body: bytes, connections: int, seconds: float, timeout: float = 10.0
 ) -> float:
-    """Return the rate, in requests a second, of this client against a server that does no work.
+    """Return the rate, in requests a second, of this client against a server that does nothing.
 
     Args:
         requests: the requests of the real run, so that sending them costs the same.

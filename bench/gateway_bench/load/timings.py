@@ -39,18 +39,18 @@ class Summary(msgspec.Struct, frozen=True):
     rps: float
     """Good answers a second."""
     latency: Latency | None
-    """None if nothing was answered."""
+    """None without a good answer."""
     lag_p95: float
     """Milliseconds from the due time of a request until it was sent. In an open loop this is the server's backlog and
     the client's own delay; in a closed loop it is 0."""
     client_cpu_us: float
-    """CPU time of this client a request, in microseconds."""
+    """CPU time of this client for each request, in microseconds."""
     distribution: list[float]
-    """Latency in milliseconds at each of ``QUANTILES``; empty if nothing was answered."""
+    """Latency in milliseconds at each of ``QUANTILES``; empty without a good answer."""
 
 
 class Timings:
-    """The raw record: one entry a request, in the order of their ends; times are seconds after the start."""
+    """The raw record: an entry for each request, in the order of their ends; times are seconds since the start."""
 
     def __init__(self) -> None:
         self.due = array("d")
@@ -104,7 +104,7 @@ class Timings:
         )
 
     def write_csv(self, path: Path, *, label: Sequence[tuple[str, object]] = (), append: bool = False) -> None:
-        """Write one line a request: the label's columns, when it was due and sent, latency, and the outcome."""
+        """Write one line for each request: the label's columns, due and send time, latency, and outcome."""
         with path.open("a" if append else "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if not append:

@@ -1,1 +1,1 @@
-"""The benchmark: load, baselines and reports. It talks HTTP, and imports of Tandem the contract only."""
+"""The benchmark: load, baselines and reports. It calls servers over HTTP."""

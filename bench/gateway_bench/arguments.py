@@ -1,4 +1,4 @@
-"""Types of command-line arguments, with messages that say what was expected."""
+"""Types of command-line arguments, with messages that say what is valid."""
 
 import argparse
 from collections.abc import Callable
@@ -30,7 +30,7 @@ def positive(text: str) -> float:
 
 
 def several(of: Callable[[str], T]) -> Callable[[str], list[T]]:
-    """Return the type of a list of arguments with commas between them."""
+    """Return the type of a comma-separated list."""
 
     def read(text: str) -> list[T]:
         return [of(part.strip()) for part in text.split(",")]

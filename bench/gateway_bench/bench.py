@@ -1,6 +1,6 @@
-"""``python -m gateway_bench.bench URL``: loads any server that has the client API, and says how it did.
+"""``python -m gateway_bench.bench URL``: loads any server that has the client API, and prints the results.
 
-Exit status: 0 timed, 1 it cannot be timed or nothing was answered, 2 a wrong argument, 130 interrupted.
+Exit status: 0 timed, 1 it cannot be timed or gave no good answer, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -12,13 +12,14 @@ import msgspec
 from tqdm import tqdm
 
 from gateway_bench import corpus, queries
-from gateway_bench.api import SEARCH_PATH, Api, ApiError
+from gateway_bench.api import document_count
 from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.load.ceiling import LIMIT, is_limited_by_client, measure_ceiling
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.load.timings import Summary, Timings
 from gateway_bench.preflight import NothingToFind, check_target
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
 
 _DEFAULT_REQUESTS = 2000
 
@@ -28,9 +29,9 @@ class Run(msgspec.Struct, frozen=True):
 
     concurrency: int
     rate: float | None
-    """Requests a second that were due, for an open loop."""
+    """Requests due a second, in an open loop."""
     ceiling_rps: float | None
-    """What this client reaches against a server that does nothing; None if it was not asked."""
+    """Rate of this client against a server that does nothing; None if it was not measured."""
     limited_by_client: bool | None
     summary: Summary
 
@@ -51,7 +52,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="python -m gateway_bench.bench",
         description="Load a search server through POST /v1/search, and print rate, latency and errors.",
-        epilog="Latency is of answers with status 200; others are errors by kind. Percentiles are nearest-rank.",
+        epilog="Latency counts answers with status 200; all others are errors, by kind. Percentiles are nearest-rank.",
     )
     made.add_argument("url", metavar="URL", help="base URL of the server, such as http://localhost:8000")
     load = made.add_argument_group("load")
@@ -61,8 +62,8 @@ def parser() -> argparse.ArgumentParser:
         type=several(positive_whole),
         default=[1],
         metavar="N[,N...]",
-        help="clients, each of which waits for its answer before it asks again; several make a run each. "
-        "With --rate: connections at the most (default: 1)",
+        help="clients, each of which waits for its answer before it asks again; each number is a run of its own. "
+        "With --rate: the most connections (default: 1)",
     )
     length = load.add_mutually_exclusive_group()
     length.add_argument(
@@ -72,43 +73,45 @@ def parser() -> argparse.ArgumentParser:
         metavar="N",
         help=f"requests a run (default: {_DEFAULT_REQUESTS})",
     )
-    length.add_argument("-d", "--duration", type=positive, metavar="SECONDS", help="or how long a run takes")
+    length.add_argument("-d", "--duration", type=positive, metavar="SECONDS", help="or length of a run")
     load.add_argument(
         "--rate",
         type=several(positive),
         metavar="R[,R...]",
-        help="open loop: send so many requests a second whether or not answers come; latency counts from when each "
-        "was due, so that a stall is not left out",
+        help="open loop: send this many requests a second whether or not answers come; latency counts from the time at "
+        "which each was due, so that it includes stalls",
     )
-    load.add_argument("--warm-up", type=int, default=200, metavar="N", help="requests before, not timed (default: 200)")
+    load.add_argument(
+        "--warm-up", type=int, default=200, metavar="N", help="requests before the run, not timed (default: 200)"
+    )
     load.add_argument("--timeout", type=positive, default=30.0, metavar="SECONDS", help="for one answer (default: 30)")
-    asked = made.add_argument_group("what is asked")
+    asked = made.add_argument_group("queries")
     source = asked.add_mutually_exclusive_group()
     source.add_argument(
         "--queries", type=Path, metavar="FILE", help='one query a line, or JSON objects with "query" or "text"'
     )
-    source.add_argument("--corpus", type=Path, metavar="FILE", help='JSON lines with "text", of which queries are made')
+    source.add_argument("--corpus", type=Path, metavar="FILE", help='JSON lines with "text", the source of queries')
     source.add_argument(
         "--repeat",
         nargs="?",
         const=queries.REPEATED,
         metavar="TEXT",
-        help="ask one query again and again, which a server may answer from what it kept",
+        help="send one query again and again, which a server may answer from a cache",
     )
-    asked.add_argument("--seed", type=int, default=7, help="of the queries that are made (default: 7)")
+    asked.add_argument("--seed", type=int, default=7, help="for the choice of queries (default: 7)")
     asked.add_argument("--top-k", type=positive_whole, default=5, metavar="K", help="hits a search (default: 5)")
     asked.add_argument("--collection", metavar="NAME", help="to search (default: the server's)")
     asked.add_argument("--mode", metavar="NAME", help="search mode, where the server has several")
     asked.add_argument("--allow-empty", action="store_true", help="time a search that finds nothing")
-    shown = made.add_argument_group("what is shown")
-    shown.add_argument("--csv", type=Path, metavar="FILE", help="write one line a request")
+    shown = made.add_argument_group("output")
+    shown.add_argument("--csv", type=Path, metavar="FILE", help="write one line for each request")
     shown.add_argument("--json", type=Path, metavar="FILE", help="write a summary; - is standard output")
     shown.add_argument(
         "--ceiling-seconds",
         type=float,
         default=1.0,
         metavar="S",
-        help="how long to measure what this client reaches against a server that does nothing; 0: do not (default: 1)",
+        help="length of a measurement of this client against a server that does nothing; 0: none (default: 1)",
     )
     shown.add_argument("-q", "--quiet", action="store_true", help="no progress bar")
     return made
@@ -137,9 +140,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> Report:
     target = Target.of(options.url, SEARCH_PATH)
     probe = queries.search_body(queries.REPEATED, options.top_k, options.collection, options.mode)
-    with Api(options.url, timeout=options.timeout) as api:
+    with Client(options.url, timeout=options.timeout) as api:
         answer = check_target(api, probe, allow_empty=options.allow_empty)
-        count = api.document_count()
+        count = document_count(api)
     texts, description = _queries(options)
     bodies = [queries.search_body(text, options.top_k, options.collection, options.mode) for text in texts]
     requests = queries.endless_requests(target, bodies)
@@ -170,10 +173,7 @@ def _queries(options: argparse.Namespace) -> tuple[list[str], str]:
     if options.queries is not None:
         texts = queries.read_queries(options.queries)
         return texts, f"{len(texts)} queries of {options.queries}"
-    if options.corpus is not None:
-        documents, source = corpus.read_jsonl(options.corpus), str(options.corpus)
-    else:
-        documents, source = corpus.standard_library(), f"the {corpus.describe_standard_library()}"
+    documents, source = corpus.read_corpus(options.corpus)
     texts = queries.make_queries(documents, seed=options.seed)
     return texts, f"{len(texts)} distinct queries of 5 to 11 words from {source}"
 
@@ -229,9 +229,7 @@ def _line(run: Run) -> str:
     if summary.empty:
         line += f"\n{'':>16} {summary.empty} of {summary.ok} answers found nothing"
     if run.limited_by_client:
-        line += (
-            f"\n{'':>16} LIMITED BY THE CLIENT: over {LIMIT:.0%} of what it reaches against a server that does nothing"
-        )
+        line += f"\n{'':>16} LIMITED BY THE CLIENT: over {LIMIT:.0%} of its rate against a server that does nothing"
     return line
 
 

@@ -1,11 +1,10 @@
-"""``python -m gateway_bench.compare``: every architecture on this machine, one after the other, round by round.
+"""``python -m gateway_bench.compare``: measures every architecture on this machine, in turn, round by round.
 
-Exit status: 0 measured (an architecture that failed or was skipped is told in the table), 1 nothing could be
-measured, 2 a wrong argument, 130 interrupted; what was measured by then is written all the same.
+Exit status: 0 measured (the table names an architecture that failed or was skipped), 1 nothing could be measured,
+2 a wrong argument, 130 interrupted; the measurements so far are written anyway.
 """
 
 import argparse
-import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +23,8 @@ from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_round
 from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.report import write_report
 from gateway_bench.results import FORMAT, Results, Subject, Workload, write_results
+from tandem_tools.corpus import Document
+from tandem_tools.group import interrupt_once
 
 RESULTS_NAME = "results.json"
 
@@ -34,18 +35,18 @@ def parser() -> argparse.ArgumentParser:
     """Return the parser of the command."""
     made = argparse.ArgumentParser(
         prog="python -m gateway_bench.compare",
-        description="Measure the architectures on this machine: each is started in an environment of its own, given "
-        "the same documents, and loaded with the same queries; then tables and figures are written.",
+        description="Measure the architectures on this machine. Each runs in an environment of its own and gets the "
+        "same documents and queries. Then write tables and figures.",
         epilog="Architectures: " + "; ".join(f"{a.key}: {a.description}" for a in ARCHITECTURES.values()) + ". "
-        "PyTorch comes from the package index that pip is configured with; the build for CPUs alone (0.2 GB instead "
-        "of 3 GB) from PyTorch's own index, through PIP_EXTRA_INDEX_URL.",
+        "pip takes PyTorch from its configured package index. PyTorch's own index has a build for CPUs alone (0.2 GB "
+        "instead of 3 GB): name it in PIP_EXTRA_INDEX_URL.",
     )
     made.add_argument(
         "--architectures",
         type=_keys,
         default=list(ARCHITECTURES),
         metavar="KEY[,KEY...]",
-        help=f"which, of {','.join(ARCHITECTURES)} (default: all); none leaves those of --also",
+        help=f"some of {','.join(ARCHITECTURES)} (default: all); none measures only the servers of --also",
     )
     made.add_argument(
         "--also",
@@ -64,16 +65,16 @@ def parser() -> argparse.ArgumentParser:
         metavar="S",
         help="a command of --also must be ready within this time; raise it for a slow start (default: %(default)g)",
     )
-    made.add_argument("--rounds", type=positive_whole, help="repeats, interleaved; medians are shown (default: 3)")
+    made.add_argument("--rounds", type=positive_whole, help="interleaved repeats; tables show medians (default: 3)")
     length = made.add_mutually_exclusive_group()
-    length.add_argument("--duration", type=positive, metavar="SECONDS", help="of each load (default: 10)")
+    length.add_argument("--duration", type=positive, metavar="SECONDS", help="length of each load (default: 10)")
     length.add_argument("-n", "--requests", type=positive_whole, metavar="N", help="or requests of each load")
     made.add_argument(
         "-c",
         "--concurrency",
         type=several(positive_whole),
         metavar="N[,N...]",
-        help="clients, a load each (default: 1,16,64)",
+        help="clients; each number is a load of its own (default: 1,16,64)",
     )
     made.add_argument(
         "--corpus",
@@ -81,11 +82,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help='JSON lines with "id" and "text" (default: the standard library\'s docstrings)',
     )
-    made.add_argument("--documents", type=positive_whole, metavar="N", help="take this many of them, evenly spread")
-    made.add_argument("--warm-up", type=positive_whole, default=300, metavar="N", help="requests before (default: 300)")
+    made.add_argument(
+        "--documents", type=positive_whole, metavar="N", help="take this many of the documents, evenly spread"
+    )
+    made.add_argument(
+        "--warm-up", type=positive_whole, default=300, metavar="N", help="requests before each load (default: 300)"
+    )
     made.add_argument("--allow-empty", action="store_true", help="ingest nothing, and time the empty index")
     made.add_argument(
-        "--quick", action="store_true", help="see whether all of it works: one round, short loads, few documents"
+        "--quick", action="store_true", help="check that everything works: one round, short loads, few documents"
     )
     made.add_argument("--out", type=Path, default=Path("bench/results"), metavar="DIR", help="default: bench/results")
     made.add_argument(
@@ -96,15 +101,17 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path(".venv-bench"),
         metavar="DIR",
-        help="where the environments are, and are made (default: .venv-bench)",
+        help="folder of the environments (default: .venv-bench)",
     )
-    made.add_argument("--python-a", type=Path, metavar="PATH", help="interpreter that has what architecture A needs")
+    made.add_argument(
+        "--python-a", type=Path, metavar="PATH", help="interpreter that has the packages of architecture A"
+    )
     made.add_argument(
         "--model-dir",
         type=Path,
         default=Path("models/all-MiniLM-L6-v2"),
         metavar="DIR",
-        help="the prepared model; prepared if it is missing (default: models/all-MiniLM-L6-v2)",
+        help="the prepared model; it is prepared if it is missing (default: models/all-MiniLM-L6-v2)",
     )
     made.add_argument("--model-a", type=Path, metavar="DIR", help="the same model as a sentence-transformers folder")
     return made
@@ -119,7 +126,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"two of the servers are named {repeated[0]!r}")
     if not names:
         command.error("--architectures none leaves nothing to measure without --also")
-    _interrupt_once()
+    interrupt_once()
     try:
         return _compare(options)
     except (EnvironmentFailed, ValueError, OSError) as error:
@@ -157,20 +164,6 @@ def _outside(text: str) -> Outside:
         return read_outside(name, what)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-
-
-def _interrupt_once() -> None:
-    """Turn the first signal that ends a program into KeyboardInterrupt; further ones must not stop the cleaning up."""
-    seen = False
-
-    def interrupt(*_: object) -> None:
-        nonlocal seen
-        if not seen:
-            seen = True
-            raise KeyboardInterrupt
-
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, interrupt)
 
 
 def _compare(options: argparse.Namespace) -> int:
@@ -235,13 +228,8 @@ def _compare(options: argparse.Namespace) -> int:
     return 0
 
 
-def _documents(options: argparse.Namespace) -> tuple[list[corpus.Document], str]:
-    if options.corpus is not None:
-        documents, source = corpus.read_jsonl(options.corpus), options.corpus.name
-    else:
-        documents, source = corpus.standard_library(), corpus.describe_standard_library()
-    if not documents:
-        raise ValueError(f"{source} has no documents")
+def _documents(options: argparse.Namespace) -> tuple[list[Document], str]:
+    documents, source = corpus.read_corpus(options.corpus)
     if options.documents is not None and options.documents < len(documents):
         step = len(documents) / options.documents
         documents = [documents[int(number * step)] for number in range(options.documents)]

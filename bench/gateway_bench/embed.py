@@ -1,12 +1,11 @@
-"""``python -m gateway_bench.embed``: embedding servers side by side, Tandem's and others, round by round.
+"""``python -m gateway_bench.embed``: compares embedding servers, Tandem's and others, round by round.
 
 Exit status: 0 all servers were measured, 1 one failed (the table names it) or nothing could be measured, 2 a wrong
-argument, 130 interrupted; the measurements so far are written all the same.
+argument, 130 interrupted; the measurements so far are written anyway.
 """
 
 import argparse
 import importlib.util
-import signal
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -26,9 +25,10 @@ from gateway_bench.embedding.server import EmbeddingServer
 from gateway_bench.embedding.shapes import SHAPES
 from gateway_bench.machine import commit_of, this_machine
 from gateway_bench.queries import make_queries
+from tandem_tools.group import interrupt_once
 
 _TANDEM = "tandem"
-# Word → settings of Tandem's own embedder, besides its port and the folder of its model.
+# Name → settings of Tandem's own embedder, besides its port and the folder of its model.
 _OWN = {
     "tandem": {},
     "tandem-fp32": {"TANDEM_PRECISION": "fp32"},
@@ -43,15 +43,15 @@ def parser() -> argparse.ArgumentParser:
         description="Measure embedding servers side by side: throughput, latency, CPU time and memory of each, for "
         "queries (one text a request) and documents (batches), and how far their vectors agree.",
         epilog="A command runs in a folder of its own, without the caller's TANDEM_ variables (env NAME=VALUE sets "
-        "them). It listens on the loopback, on the port that replaces {port} and is in the variable PORT. A URL is "
-        "only called, so its memory and CPU time are unknown.",
+        "them). It listens on the loopback, on the port that replaces {port} and is in the variable PORT. The "
+        "memory and CPU time of a URL are unknown.",
     )
     made.add_argument(
         "servers",
         nargs="*",
         metavar="NAME[:SHAPE]=URL|COMMAND",
-        help=f"a server, the first being compared with; SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). The words "
-        f"{', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
+        help=f"a server; the others are compared with the first. SHAPE is {', '.join(SHAPES)} (default: {_TANDEM}). "
+        f"The names {', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
         f"(default: {_TANDEM})",
     )
     made.add_argument(
@@ -60,17 +60,25 @@ def parser() -> argparse.ArgumentParser:
         type=several(positive_whole),
         default=[1, 16, 64],
         metavar="N[,N...]",
-        help="clients that wait for an answer before they ask again, a load each (default: 1,16,64)",
+        help="clients that wait for an answer before they ask again; a load for each (default: 1,16,64)",
     )
     made.add_argument(
         "--batch", type=positive_whole, default=32, metavar="N", help="documents in a request (default: 32)"
     )
     made.add_argument(
-        "--rounds", type=positive_whole, default=3, metavar="N", help="repeats, interleaved; medians count (default: 3)"
+        "--rounds",
+        type=positive_whole,
+        default=3,
+        metavar="N",
+        help="interleaved repeats; tables show medians (default: 3)",
     )
     made.add_argument("--seconds", type=positive, default=5.0, metavar="S", help="length of a load (default: 5)")
     made.add_argument(
-        "--warm-up", type=positive_whole, default=64, metavar="N", help="requests of each kind before (default: 64)"
+        "--warm-up",
+        type=positive_whole,
+        default=64,
+        metavar="N",
+        help="requests of each kind before the loads (default: 64)",
     )
     made.add_argument(
         "--ready-seconds",
@@ -83,7 +91,7 @@ def parser() -> argparse.ArgumentParser:
         "--model",
         default="all-MiniLM-L6-v2",
         metavar="NAME",
-        help="model that the shape openai asks for (default: %(default)s)",
+        help="name of the model in requests of the shape openai (default: %(default)s)",
     )
     made.add_argument(
         "--corpus",
@@ -103,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
         type=Path,
         default=Path(".venv-bench"),
         metavar="DIR",
-        help="where the environment of Tandem's own embedder is made if this one has not its packages "
+        help="folder for the environment of Tandem's own embedder, if this environment lacks its packages "
         "(default: .venv-bench)",
     )
     made.add_argument("--json", metavar="FILE|-", help="also write all figures as JSON; - is stdout, without the table")
@@ -121,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 raise ValueError(f"two servers are named {name!r}")
     except ValueError as error:
         command.error(str(error))
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interrupt_once()
     try:
         return _measure([made or _own(name, options) for name, made in named], options)
     except (EnvironmentFailed, ValueError, OSError) as error:
@@ -162,7 +170,7 @@ def _measure(servers: Sequence[EmbeddingServer], options: argparse.Namespace) ->
     if options.json not in (None, "-"):  # a wrong path must not lose the figures at the end
         Path(options.json).parent.mkdir(parents=True, exist_ok=True)
     date = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    documents = corpus.read_jsonl(options.corpus) if options.corpus is not None else corpus.standard_library()
+    documents, _ = corpus.read_corpus(options.corpus)
     if len(documents) < options.batch:
         raise ValueError(f"a batch of {options.batch} needs as many documents; there are {len(documents)}")
     protocol = Protocol(

@@ -1,4 +1,4 @@
-"""The measuring itself: an architecture is started, given the corpus, warmed up and loaded; again in every round."""
+"""Runs the measurement: in every round, start each architecture, ingest the corpus, warm up, and load."""
 
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -6,19 +6,20 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway_bench import queries
-from gateway_bench.api import SEARCH_PATH, Api, ApiError
+from gateway_bench.api import document_count, make_empty_collection
 from gateway_bench.architectures.catalogue import Architecture, Site
 from gateway_bench.architectures.environments import EnvironmentFailed
-from gateway_bench.architectures.processes import free_port
 from gateway_bench.architectures.running import ArchitectureFailed, Running
 from gateway_bench.architectures.sampling import Sampler, Usage
-from gateway_bench.corpus import Document
 from gateway_bench.load.ceiling import measure_ceiling
 from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.load.timings import Summary
 from gateway_bench.preflight import NothingToFind, check_target
 from gateway_bench.results import Measured, Start
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import free_port
 
 TOP_K = 5
 
@@ -28,36 +29,36 @@ _CEILING_SECONDS = 1.0
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is done to every architecture in a round."""
+    """The steps of a round, the same for every architecture."""
 
     documents: Sequence[Document]
     texts: Sequence[str]
-    """Queries, all different."""
+    """Distinct queries."""
     concurrency: Sequence[int]
     seconds: float | None
     requests: int | None
     warm_up: int
     empty: bool
-    """Ingest nothing, and time that."""
+    """Ingest nothing, and time searches of the empty index."""
 
 
 @dataclass
 class Findings:
-    """What was measured so far."""
+    """The measurements so far."""
 
     starts: list[Start] = field(default_factory=list)
     loads: list[Measured] = field(default_factory=list)
     ceilings: dict[str, float] = field(default_factory=dict)
     failures: dict[str, str] = field(default_factory=dict)
-    """Architecture → why it was given up."""
+    """Architecture → reason why the benchmark gave it up."""
 
 
 @dataclass(frozen=True)
 class Bench:
-    """Where architectures run, and who is told."""
+    """Where architectures run, and who gets reports."""
 
     folder: Path
-    """For data and logs; the logs stay."""
+    """Folder for data and logs; the logs stay."""
     source: Path
     """The folder that holds this package."""
     model_dir: Path
@@ -74,16 +75,16 @@ def run_rounds(
     findings: Findings,
     finished: Callable[[], None],
 ) -> None:
-    """Measure every architecture once a round, in turn, so that a machine that changes its pace changes it for all.
+    """Measure every architecture once a round, in turn, so that a change in the machine's speed affects all of them.
 
-    One that fails is given up, with its reason, and the others go on.
+    An architecture that fails is given up, with its reason, and the others go on.
 
     Args:
-        bench: where.
-        architectures: which.
-        protocol: what is done to each.
-        rounds: how often.
-        findings: filled on the way, so that an interruption loses nothing.
+        bench: where they run.
+        architectures: in the order of each round.
+        protocol: steps of a round.
+        rounds: number of rounds.
+        findings: filled during the run, so that an interruption loses nothing.
         finished: called after each architecture of each round.
     """
     for number in range(1, rounds + 1):
@@ -91,7 +92,7 @@ def run_rounds(
             if architecture.key in findings.failures:
                 continue
             bench.report(f"round {number} of {rounds}: {architecture.title}")
-            # Each round has other queries, and every architecture of a round the same.
+            # Each round begins at another query, which is the same for every architecture.
             shift = (number - 1) * len(protocol.texts) // rounds
             texts = [*protocol.texts[shift:], *protocol.texts[:shift]]
             try:
@@ -124,28 +125,28 @@ def _measure(
                 for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
                     findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
             except (ApiError, Unreachable):
-                running.check()  # a process that has ended is the better reason
+                running.check()  # if a process has ended, that is the reason to show
                 raise
     finally:
         shutil.rmtree(folder / "data", ignore_errors=True)
 
 
 def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes]:
-    """Ingest, or see to an empty collection; return documents a second and the answer to a search."""
-    with Api(running.url) as api:
+    """Ingest, or create an empty collection; return documents a second and the answer to a search."""
+    with Client(running.url) as api:
         rate = None
         if protocol.empty:
-            api.make_empty_collection()
+            make_empty_collection(api)
         else:
-            rate = len(protocol.documents) / api.ingest(protocol.documents)
+            rate = len(protocol.documents) / api.ingest_all(protocol.documents)
             bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
-        if not running.pids:  # only a server that ran before can hold other documents
+        if not running.pids:  # only a server that the benchmark did not start can hold other documents
             _check_count(api, 0 if protocol.empty else len({document.id for document in protocol.documents}))
         return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
 
 
-def _check_count(api: Api, expected: int) -> None:
-    count = api.document_count()
+def _check_count(api: Client, expected: int) -> None:
+    count = document_count(api)
     if count != expected:
         raise ApiError(f"{api.url} holds {count} documents, and {expected} are to be searched: empty it first")
 
@@ -158,7 +159,7 @@ def _load(
     answer: bytes,
     ceilings: dict[str, float],
 ) -> Iterator[tuple[int, Summary, dict[str, Usage]]]:
-    """Yield what each concurrency gave; ceilings that are not known yet are measured on the way."""
+    """Yield the figures of each concurrency; measure the ceilings that are still missing."""
     target = Target.of(running.url, SEARCH_PATH)
     requests = queries.endless_requests(target, [queries.search_body(text, TOP_K) for text in texts])
     run_load(target, requests, Plan(max(protocol.concurrency), count=protocol.warm_up))

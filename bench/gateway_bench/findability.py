@@ -1,11 +1,11 @@
-"""``python -m gateway_bench.findability TABLE.csv``: whether every row of a table is found by its own text.
+"""``python -m gateway_bench.findability TABLE.csv``: checks that a search finds every row of a table by its own text.
 
-Each row is a document with a line ``column: value`` for each column, the kind of text that a graph loses: rows share a
-template, so that their vectors lie close together. Every document is searched for by its own text, by meaning, and has
-to be first or to tie with the first; then the same after deletions and replacements, after kill -9 and a start, after
-`rebuild`, and by `verify`.
+Each row is a document with a line ``column: value`` for each column. A graph loses such texts: rows share a template,
+so their vectors lie close together. A vector search for each document's own text must return the document first, or
+tied with the first. The check runs again after deletions and replacements, after kill -9 and a start, after `rebuild`,
+and by `verify`.
 
-Exit status: 0 all are found, 1 some are not or it cannot be tried, 2 a wrong argument, 130 interrupted.
+Exit status: 0 all found, 1 some not found or no check, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -24,15 +24,15 @@ from typing import Any, Final
 import httpx2 as httpx
 from tqdm import tqdm
 
-from gateway_bench.api import Api, ApiError
-from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
 from gateway_bench.arguments import positive_whole
-from gateway_bench.corpus import Document
+from tandem_tools.client import ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
 
 _READY_SECONDS: Final = 600.0
 _CLIENTS: Final = 16
 _TIE: Final = 2e-5
-"""A vector may differ so much between a text alone and in a batch; see docs/concepts.md."""
+"""Closer scores are a tie: a text has slightly different vectors alone and in a batch; see docs/concepts.md."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -41,15 +41,23 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m gateway_bench.findability", description=__doc__.split("\n\n")[1].replace("`", "'")
     )
     made.add_argument("table", type=Path, metavar="TABLE.csv", help="a table with a line of column names")
-    made.add_argument("--rows", type=positive_whole, default=10_000, metavar="N", help="the first N (default: 10000)")
-    made.add_argument("--model-dir", type=Path, default=Path("models/all-MiniLM-L6-v2"), metavar="DIR")
+    made.add_argument(
+        "--rows", type=positive_whole, default=10_000, metavar="N", help="take the first N rows (default: 10000)"
+    )
+    made.add_argument(
+        "--model-dir",
+        type=Path,
+        default=Path("models/all-MiniLM-L6-v2"),
+        metavar="DIR",
+        help="the prepared model (default: %(default)s)",
+    )
     made.add_argument("--gateway", default=f"{sys.executable} -m tandem_gateway", metavar="COMMAND")
     made.add_argument("--embedder", default=f"{sys.executable} -m tandem_embedder", metavar="COMMAND")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Try it, and print a line for each step."""
+    """Run all checks, and print a line for each."""
     command = parser()
     given = command.parse_args(arguments)
     try:
@@ -58,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         command.error(f"{given.table}: {error}")
     try:
         with tempfile.TemporaryDirectory() as folder:
-            return 0 if CanaryStats(given, Path(folder)).run(documents) else 1
+            return 0 if Findability(given, Path(folder)).run(documents) else 1
     except (ApiError, ProcessFailed, httpx.HTTPError) as error:
         print(f"findability: {error}", file=sys.stderr)
         return 1
@@ -67,7 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def rows_of(table: Path) -> Iterator[Document]:
-    """Yield a document for each row; equal rows are documents of their own."""
+    """Yield a document for each row, equal rows included."""
     with table.open(newline="", encoding="utf-8-sig") as file:
         for number, row in enumerate(csv.DictReader(file)):
             text = "\n".join(f"{column}: {value}" for column, value in row.items() if column and value)
@@ -75,7 +83,7 @@ def rows_of(table: Path) -> Iterator[Document]:
                 yield Document(f"row-{number}", text)
 
 
-class CanaryStats:
+class Findability:
     """Both services over an empty data directory."""
 
     def __init__(self, given: argparse.Namespace, folder: Path) -> None:
@@ -84,16 +92,15 @@ class CanaryStats:
         self._sound = True
 
     def run(self, documents: list[Document]) -> bool:
-        """Go through all steps, and return whether every document was found in each."""
+        """Run all checks, and return whether each found every document."""
         port = free_port()
+        url = f"http://127.0.0.1:{port}"
         variables = {
             "TANDEM_EMBEDDER_PORT": str(port),
             "TANDEM_MODEL_DIR": str(self._given.model_dir.resolve()),
             "TANDEM_ACCESS_LOG": "false",
         }
-        url = f"http://127.0.0.1:{port}"
-        command = self._given.embedder.split()
-        with Process("embedder", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS):
+        with self._process("embedder", self._given.embedder, variables, url):
             live = {document.id: document for document in documents}
             with self._gateway(url) as (gateway, api):
                 self._ingest(api, documents)
@@ -112,7 +119,7 @@ class CanaryStats:
         return self._sound
 
     @contextmanager
-    def _gateway(self, embedder_url: str) -> Iterator[tuple[Process, Api]]:
+    def _gateway(self, embedder_url: str) -> Iterator[tuple[Process, Client]]:
         port = free_port()
         url = f"http://127.0.0.1:{port}"
         variables = {
@@ -121,19 +128,26 @@ class CanaryStats:
             "TANDEM_DATA_DIR": str(self._folder / "data"),
             "TANDEM_ACCESS_LOG": "false",
         }
-        command = self._given.gateway.split()
-        with (
-            Process("gateway", command, self._folder, variables, f"{url}/readyz", _READY_SECONDS) as process,
-            Api(url) as api,
-        ):
+        with self._process("gateway", self._given.gateway, variables, url) as process, Client(url) as api:
             yield process, api
 
-    def _ingest(self, api: Api, documents: Sequence[Document]) -> None:
-        with tqdm(total=len(documents), desc="ingest", file=sys.stderr) as bar:
-            api.ingest(documents, progress=lambda done: bar.update(done - bar.n) and None)
+    def _process(self, name: str, command: str, variables: dict[str, str], url: str) -> Process:
+        return Process(
+            name,
+            command.split(),
+            self._folder / f"{name}.log",
+            env=inherited_environment() | variables,
+            cwd=self._folder,
+            ready=answers(f"{url}/readyz"),
+            ready_seconds=_READY_SECONDS,
+        )
 
-    def _change(self, api: Api, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
-        """Delete 15 % of the documents, and give 15 % another text; the same ones in each run."""
+    def _ingest(self, api: Client, documents: Sequence[Document]) -> None:
+        with tqdm(total=len(documents), desc="ingest", file=sys.stderr) as bar:
+            api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
+
+    def _change(self, api: Client, documents: Sequence[Document]) -> tuple[set[str], list[Document]]:
+        """Delete 15 % of the documents, and change the text of 15 %; the same ones in each run."""
         chosen = random.Random(7).sample(documents, len(documents) * 30 // 100)  # noqa: S311
         deleted, replaced = chosen[::2], chosen[1::2]
         for document in tqdm(deleted, desc="delete", file=sys.stderr):
@@ -142,7 +156,7 @@ class CanaryStats:
         self._ingest(api, newer)
         return {document.id for document in deleted}, newer
 
-    def _search(self, api: Api, live: dict[str, Document], step: str) -> None:
+    def _search(self, api: Client, live: dict[str, Document], step: str) -> None:
         lost = asyncio.run(lost_of(api.url, live.values(), step))
         self._sound = self._sound and not lost
         first = f" (first: {', '.join(lost[:3])})" if lost else ""
@@ -161,7 +175,7 @@ class CanaryStats:
 
 
 async def lost_of(url: str, documents: Iterable[Document], step: str) -> list[str]:
-    """Return the ids of the documents that are not first for their own text, nor tie with the first."""
+    """Return the ids of the documents that are neither first for their own text nor tied with the first."""
     waiting = list(documents)
     lost: list[str] = []
     bar = tqdm(total=len(waiting), desc=step, file=sys.stderr)
@@ -174,7 +188,7 @@ async def lost_of(url: str, documents: Iterable[Document], step: str) -> list[st
             response.raise_for_status()
             hits: list[dict[str, Any]] = response.json()["results"]
             ties = {hit["id"] for hit in hits if hit["score"] >= hits[0]["score"] - _TIE}
-            # More rows than are shown may have this vector: then the first has the score of an equal one.
+            # If more rows than top_k have this vector, the first hit is one of them, with the score of an equal text.
             if document.id not in ties and (not hits or hits[0]["score"] < 1 - _TIE):
                 lost.append(document.id)
             bar.update()

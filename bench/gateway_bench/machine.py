@@ -1,4 +1,4 @@
-"""What a result has to be read with: the machine, and the commit."""
+"""Describes the conditions of a result: the machine and the commit."""
 
 import os
 import platform
@@ -10,12 +10,12 @@ import psutil
 
 from gateway_bench.results import Machine
 
-# What a result depends on; former results are not among it.
+# A result depends on these; earlier results are not among them.
 _MEASURED = ("bench/gateway_bench", "services", "shared", "requirements", "pyproject.toml")
 
 
 def this_machine() -> Machine:
-    """Return this machine: what limits a process here, and nothing that names the machine."""
+    """Return the resources of this machine, without anything that identifies it."""
     return Machine(
         cpu=_cpu_model(),
         cores=len(os.sched_getaffinity(0)),
@@ -26,7 +26,7 @@ def this_machine() -> Machine:
 
 
 def commit_of(repository: Path) -> str:
-    """Return the checked-out commit, ``+changes`` if what is measured differs from it; ``unknown`` without git."""
+    """Return the checked-out commit, with ``+changes`` if the measured code differs; ``unknown`` without git."""
     try:
         commit = _git(repository, "rev-parse", "--short=12", "HEAD")
         return f"{commit}+changes" if _git(repository, "status", "--porcelain", "--", *_MEASURED) else commit

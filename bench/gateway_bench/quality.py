@@ -1,6 +1,6 @@
-"""``python -m gateway_bench.quality --dataset DIR URL``: how well a server finds what people judged relevant.
+"""``python -m gateway_bench.quality --dataset DIR URL``: scores a server on a data set with judged queries.
 
-Exit status: 0 scored, 1 it cannot be, 2 a wrong argument, 130 interrupted.
+Exit status: 0 scored, 1 no scores, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -11,10 +11,10 @@ from pathlib import Path
 import msgspec
 from tqdm import tqdm
 
-from gateway_bench.api import Api, ApiError, SearchRefused
 from gateway_bench.queries import search_body
 from gateway_bench.retrieval.datasets import Dataset, NoDataset, read_dataset
 from gateway_bench.retrieval.scores import RANKS, ModeReport, QualityReport, quality_table, score
+from tandem_tools.client import SEARCH_PATH, ApiError, Client
 
 MODES = ("dense", "lexical", "auto")
 
@@ -30,7 +30,7 @@ class _Reply(msgspec.Struct):
 
 
 class _ModeUnknown(Exception):
-    """The server refuses the field that names the mode."""
+    """The server does not know the field that names the mode."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,9 +49,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="a folder in BEIR's format (corpus.jsonl, queries.jsonl, qrels/) or in Cranfield's (*.all*, *.qry, *qrel)",
     )
-    made.add_argument("--split", default="test", help="of a BEIR data set (default: test)")
-    made.add_argument("--collection", metavar="NAME", help="to ingest into (default: quality-NAME, of the folder)")
-    made.add_argument("--no-ingest", action="store_true", help="the documents are there already")
+    made.add_argument("--split", default="test", help="split of a BEIR data set (default: test)")
+    made.add_argument("--collection", metavar="NAME", help="collection to ingest into (default: quality-FOLDER)")
+    made.add_argument("--no-ingest", action="store_true", help="the documents are already in the collection")
     made.add_argument(
         "--modes", default=",".join(MODES), metavar="MODE[,...]", help=f"search modes (default: {','.join(MODES)})"
     )
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         dataset = read_dataset(options.dataset, options.split)
         collection = options.collection or f"quality-{dataset.name}"
-        with Api(options.url) as api:
+        with Client(options.url) as api:
             if not options.no_ingest:
                 _ingest(api, dataset, collection)
             report = QualityReport(
@@ -86,18 +86,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _ingest(api: Api, dataset: Dataset, collection: str) -> None:
+def _ingest(api: Client, dataset: Dataset, collection: str) -> None:
     with _bar(len(dataset.documents), "ingest", "doc") as bar:
 
         def show(done: int) -> None:
             bar.n = done
             bar.refresh()
 
-        api.ingest(dataset.documents, collection, show)
+        api.ingest_all(dataset.documents, collection, show)
 
 
-def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
-    """Return a report for each mode; for the default alone where the server knows no modes."""
+def _all_modes(api: Client, dataset: Dataset, collection: str, modes: Sequence[str]) -> list[ModeReport]:
+    """Return a report for each mode, or for the default alone if the server knows no modes."""
     reports = []
     for mode in modes:
         try:
@@ -109,26 +109,20 @@ def _all_modes(api: Api, dataset: Dataset, collection: str, modes: Sequence[str]
     return reports
 
 
-def _one_mode(api: Api, dataset: Dataset, collection: str, mode: str) -> ModeReport:
+def _one_mode(api: Client, dataset: Dataset, collection: str, mode: str) -> ModeReport:
     rankings: dict[str, list[str]] = {}
     with _bar(len(dataset.queries), mode or "default", "query") as bar:
         for query, text in dataset.queries.items():
             try:
-                answer = api.search(search_body(text, RANKS, collection, mode or None))
-            except SearchRefused as error:
-                if mode and error.param == "mode":
-                    raise _ModeUnknown(str(error).replace("|", "/")) from error
+                body = search_body(text, RANKS, collection, mode or None)
+                reply = api.call("POST", SEARCH_PATH, _Reply, body=body)
+            except ApiError as error:
+                if mode and error.error is not None and error.error.param == "mode":
+                    raise _ModeUnknown(error.error.message.replace("|", "/")) from error
                 raise
-            rankings[query] = _ids(answer)
+            rankings[query] = [hit.id for hit in reply.results]
             bar.update()
     return ModeReport(mode, score(dataset.judgements, rankings))
-
-
-def _ids(answer: bytes) -> list[str]:
-    try:
-        return [hit.id for hit in msgspec.json.decode(answer, type=_Reply).results]
-    except msgspec.MsgspecError as error:
-        raise ApiError(f"the answer to a search cannot be read: {error}") from error
 
 
 def _bar(total: int, description: str, unit: str) -> "tqdm[None]":

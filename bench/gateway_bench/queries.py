@@ -1,4 +1,4 @@
-"""The queries of a load run: of a file, made from a corpus, or one again and again."""
+"""The queries of a load run: from a file, from a corpus, or one query repeated."""
 
 import itertools
 import random
@@ -9,15 +9,15 @@ from typing import Any
 
 import msgspec
 
-from gateway_bench.corpus import Document
 from gateway_bench.load.connection import Target
+from tandem_tools.corpus import Document
 
 DISTINCT = 20_000
-"""Queries that are made. They are asked in turn, so the same one comes back only after all others: beyond what a server
-that keeps recent answers or vectors can keep by accident."""
+"""Number of queries from a corpus. A query comes back only after all others, so a server's cache of recent answers or
+vectors does not help: it is smaller."""
 
 REPEATED = "open a web page in the browser"
-"""The one text of a run that repeats it."""
+"""The query of a run that repeats one."""
 
 _FEWEST_WORDS = 5
 _MAX_WORDS = 11
@@ -25,12 +25,12 @@ _WORD = re.compile(r"[A-Za-z]{2,}")
 
 
 def make_queries(documents: Sequence[Document], count: int = DISTINCT, seed: int = 7) -> list[str]:
-    """Return ``count`` distinct queries, each 5 to 11 words that follow each other in one of the documents.
+    """Return ``count`` distinct queries, each 5 to 11 consecutive words of a document.
 
     The same documents, count and seed give the same queries.
 
     Raises:
-        ValueError: if the documents have not so many.
+        ValueError: if the documents have too little text.
     """
     draw = random.Random(seed)  # noqa: S311 - a sample, not a secret
     texts = [words for document in documents if len(words := _WORD.findall(document.text)) >= _MAX_WORDS]
@@ -48,11 +48,11 @@ def make_queries(documents: Sequence[Document], count: int = DISTINCT, seed: int
 
 
 def read_queries(path: Path) -> list[str]:
-    """Return the queries of a file: one a line, as plain text, or as JSON objects with ``query`` or ``text``.
+    """Return the queries of a file, one a line: plain text, or JSON objects with ``query`` or ``text``.
 
     Raises:
-        ValueError: if a line is no such object, or there is none.
-        OSError: if it cannot be read.
+        ValueError: if a line is invalid, or the file has no query.
+        OSError: if the file cannot be read.
     """
     queries = []
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
@@ -75,7 +75,7 @@ def read_queries(path: Path) -> list[str]:
 
 
 def search_body(query: str, top_k: int, collection: str | None = None, mode: str | None = None) -> bytes:
-    """Return the body of a search; a field that is None is left out."""
+    """Return the body of a search; fields that are None are left out."""
     optional = {"collection": collection, "mode": mode}
     return msgspec.json.encode(
         {"query": query, "top_k": top_k, **{name: value for name, value in optional.items() if value is not None}}
@@ -83,5 +83,5 @@ def search_body(query: str, top_k: int, collection: str | None = None, mode: str
 
 
 def endless_requests(target: Target, bodies: Sequence[bytes]) -> Iterator[bytes]:
-    """Return whole requests with these bodies in turn, for ever."""
+    """Return an endless iterator of whole requests with these bodies in turn."""
     return itertools.cycle([target.request(body) for body in bodies])

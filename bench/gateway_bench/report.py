@@ -1,4 +1,4 @@
-"""``python -m gateway_bench.report RESULTS.json``: tables and figures anew, from what a comparison kept."""
+"""``python -m gateway_bench.report RESULTS.json``: writes tables and figures again from the results of a comparison."""
 
 import argparse
 import sys
@@ -76,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def make_blocks(results: Results, p95_target: float = P95_TARGET_MS) -> dict[str, str]:
-    """Return name → Markdown of all that one comparison gives."""
+    """Return name → Markdown of every block that one comparison gives."""
     rows = aggregate(results)
     return {
         "comparison": tables.comparison(results, rows),
@@ -87,7 +87,7 @@ def make_blocks(results: Results, p95_target: float = P95_TARGET_MS) -> dict[str
 
 
 def write_report(results: Results, made: dict[str, str] | None, folder: Path) -> list[Path]:
-    """Write ``report.md`` and the figures, and return their files."""
+    """Write ``report.md`` and the figures, and return their paths."""
     folder.mkdir(parents=True, exist_ok=True)
     made = made or make_blocks(results)
     report = folder / _REPORT_NAME

@@ -1,4 +1,4 @@
-"""What a comparison found, as it is kept in ``results.json``: everything that tables and figures are made of."""
+"""The results of a comparison, as stored in ``results.json``; all tables and figures come from them."""
 
 from pathlib import Path
 
@@ -18,18 +18,18 @@ class Measured(msgspec.Struct, frozen=True):
     concurrency: int
     summary: Summary
     usage: dict[str, Usage]
-    """Process → its memory and CPU time while it was loaded."""
+    """Process → its memory and CPU time during the load."""
 
 
 class Start(msgspec.Struct, frozen=True):
-    """One start of an architecture: how long until it was ready, and how fast it took the corpus."""
+    """One start of an architecture: the time until it was ready, and the rate of its ingest."""
 
     architecture: str
     round: int
     cold_start_seconds: float | None
-    """None for a server that ran already."""
+    """None for a server that the benchmark did not start."""
     ingest_docs_per_second: float | None
-    """None if nothing was ingested."""
+    """None without an ingest."""
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -40,15 +40,15 @@ class Subject(msgspec.Struct, frozen=True):
     description: str
     versions: dict[str, str]
     failure: str | None = None
-    """Why there is nothing, or not all, of it."""
+    """Reason why results are missing."""
     skipped: bool = False
-    """It was left out, for the reason in ``failure``."""
+    """Whether it was left out, for the reason in ``failure``."""
     sampled: bool = True
-    """False for a server that was only called: its memory and CPU time are unknown."""
+    """False for a server that was called by URL: its memory and CPU time are unknown."""
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """Where it was measured."""
+    """The machine of the measurement."""
 
     cpu: str
     cores: int
@@ -58,18 +58,18 @@ class Machine(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """What was asked of every architecture."""
+    """The work of every architecture."""
 
     corpus: str
     documents: int
-    """Ingested; 0 for a comparison of empty indexes."""
+    """Number of ingested documents; 0 for a comparison of empty indexes."""
     corpus_sha256: str
     queries: str
     top_k: int
     concurrency: list[int]
     rounds: int
     seconds: float | None
-    """Of a load, or None if it had a count of requests."""
+    """Length of a load; None if it had a number of requests."""
     requests: int | None
     warm_up: int
 
@@ -79,7 +79,7 @@ class Results(msgspec.Struct, frozen=True):
 
     format: int
     date: str
-    """When it began; UTC."""
+    """Time of the start; UTC."""
     commit: str
     machine: Machine
     workload: Workload
@@ -91,11 +91,11 @@ class Results(msgspec.Struct, frozen=True):
 
 
 class UnreadableResults(Exception):
-    """The file holds no results of this format; the message says which and why."""
+    """The file holds no results of this format; the message names the file and the reason."""
 
 
 def write_results(path: Path, results: Results) -> None:
-    """Write results, readable and so that a diff of two shows what changed."""
+    """Write results as indented JSON, so that people can read and compare them."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".tmp")
     temporary.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")

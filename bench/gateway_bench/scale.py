@@ -1,9 +1,10 @@
-"""``python -m gateway_bench.scale``: what a gateway and its index cost at a size, without a model.
+"""``python -m gateway_bench.scale``: measures a gateway and its index at several sizes, without a model.
 
-A stub answers with synthetic vectors. Each gateway stores the documents, builds its index, and is searched by one
-client with queries whose vectors it keeps; several gateways are searched in turn, so that their ratio is of one run.
+A stub embedder answers with synthetic vectors. Each gateway stores the documents and builds its index. One client then
+sends queries whose vectors the gateway has in its cache. Several gateways are searched in turn, so that their ratio
+comes from one run.
 
-Exit status: 0 measured, 1 it cannot be, 2 a wrong argument, 130 interrupted.
+Exit status: 0 measured, 1 no measurement, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
@@ -24,11 +25,11 @@ from typing import Final
 from tqdm import tqdm
 
 from gateway_bench import synthetic
-from gateway_bench.api import Api, ApiError
-from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
 from gateway_bench.architectures.stub_embedder import QUERIES
 from gateway_bench.arguments import positive_whole, several
-from gateway_bench.corpus import Document
+from tandem_tools.client import ApiError, Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
 
 _FILLER: Final = "a sentence that stands for the text which a document has. " * 7
 _READY_SECONDS: Final = 3_600.0
@@ -36,7 +37,7 @@ _READY_SECONDS: Final = 3_600.0
 
 @dataclass
 class Subject:
-    """A gateway that is measured."""
+    """A gateway to measure."""
 
     name: str
     command: list[str]
@@ -47,7 +48,7 @@ class Subject:
     start_seconds: float = 0.0
     recall: float = 0.0
     milliseconds: list[float] = field(default_factory=list)
-    """Median of each round."""
+    """Median time of a search in each round."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -56,7 +57,11 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m gateway_bench.scale", description=__doc__.split("\n\n")[1], epilog="Ratios are to the first."
     )
     made.add_argument(
-        "--vectors", type=several(positive_whole), default=[1_400, 10_000], metavar="N[,...]", help="sizes to measure"
+        "--vectors",
+        type=several(positive_whole),
+        default=[1_400, 10_000],
+        metavar="N[,...]",
+        help="numbers of documents to measure",
     )
     made.add_argument(
         "--gateway",
@@ -64,11 +69,15 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=COMMAND",
         help="a gateway to measure; again for another (default: tandem='PYTHON -m tandem_gateway')",
     )
-    made.add_argument("--rounds", type=positive_whole, default=9, metavar="N", help="of all queries (default: 9)")
-    made.add_argument("--queries", type=positive_whole, default=QUERIES, metavar="N", help=f"at most {QUERIES}")
+    made.add_argument(
+        "--rounds", type=positive_whole, default=9, metavar="N", help="rounds over all queries (default: 9)"
+    )
+    made.add_argument(
+        "--queries", type=positive_whole, default=QUERIES, metavar="N", help=f"queries of a round, at most {QUERIES}"
+    )
     made.add_argument("--top-k", type=positive_whole, default=10, metavar="N", help="hits of a search (default: 10)")
     made.add_argument(
-        "--folder", type=Path, metavar="DIR", help="for the data, kept and used again; else a temporary one"
+        "--folder", type=Path, metavar="DIR", help="folder for the data, kept and used again (default: a temporary one)"
     )
     return made
 
@@ -98,12 +107,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) -> None:
-    """Fill and search the gateways, and note what it took."""
+    """Fill and search the gateways, and store the times in the subjects."""
     port = free_port()
     stub = [sys.executable, "-m", "gateway_bench.architectures.stub_embedder", str(port), str(count)]
-    subjects[0].folder.parent.mkdir(parents=True, exist_ok=True)
-    with Process("stub", stub, subjects[0].folder.parent, {}, f"http://127.0.0.1:{port}/readyz", _READY_SECONDS):
-        url = f"http://127.0.0.1:{port}"
+    url = f"http://127.0.0.1:{port}"
+    with _process("stub", stub, subjects[0].folder.parent, {}, url):
         for subject in subjects:
             if not (subject.folder / "complete").exists():
                 fill(subject, count, url)
@@ -115,7 +123,8 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
                 subject.start_seconds = time.monotonic() - started
             vectors, asked = synthetic.documents(count), synthetic.queries(given.queries)
             for subject, gateway in zip(subjects, ports, strict=True):
-                _, found = search_all(gateway, given.queries, given.top_k)  # and the vectors of all queries are kept
+                # This also puts the vectors of all queries into the gateway's cache.
+                _, found = search_all(gateway, given.queries, given.top_k)
                 subject.recall = synthetic.recall(found, vectors, asked)
             for round_number in tqdm(range(given.rounds), desc=f"{count} vectors, rounds", file=sys.stderr):
                 turn = list(zip(subjects, ports, strict=True))
@@ -125,11 +134,11 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
 
 
 def fill(subject: Subject, count: int, embedder_url: str) -> None:
-    """Store the documents and build the index; leaves a mark in the folder once that is done."""
+    """Store the documents and build the index; then write the file ``complete``."""
     documents = [Document(f"d{number}", f"document {number} {_FILLER}") for number in range(count)]
-    with serving(subject, embedder_url) as port, Api(f"http://127.0.0.1:{port}") as api:
+    with serving(subject, embedder_url) as port, Client(f"http://127.0.0.1:{port}") as api:
         with tqdm(total=count, desc=f"{subject.name}: ingest", file=sys.stderr) as bar:
-            seconds = api.ingest(documents, progress=lambda done: bar.update(done - bar.n) and None)
+            seconds = api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
         subject.ingest_rate = count / seconds
     started = time.monotonic()
     subprocess.run(
@@ -151,9 +160,20 @@ def serving(subject: Subject, embedder_url: str) -> Iterator[int]:
         "TANDEM_ACCESS_LOG": "false",
         "TANDEM_QUERY_CACHE_SIZE": str(2 * QUERIES),
     }
-    ready = f"http://127.0.0.1:{port}/readyz"
-    with Process(subject.name, subject.command, subject.folder.parent, variables, ready, _READY_SECONDS):
+    with _process(subject.name, subject.command, subject.folder.parent, variables, f"http://127.0.0.1:{port}"):
         yield port
+
+
+def _process(name: str, command: Sequence[str], folder: Path, variables: dict[str, str], url: str) -> Process:
+    return Process(
+        name,
+        command,
+        folder / f"{name}.log",
+        env=inherited_environment() | variables,
+        cwd=folder,
+        ready=answers(f"{url}/readyz"),
+        ready_seconds=_READY_SECONDS,
+    )
 
 
 def search_all(port: int, queries: int, top_k: int) -> tuple[list[float], list[list[int]]]:

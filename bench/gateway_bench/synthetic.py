@@ -1,7 +1,7 @@
-"""Synthetic unit vectors, numbered: the stub of an embedder answers a text with the vector of the number in it.
+"""Numbered synthetic unit vectors: the stub embedder answers a text with the vector of the number in it.
 
-Clusters with noise, as texts of a corpus have topics. Uniform random vectors would be no test of a graph: all of them
-are equally far from each other.
+The vectors form clusters with noise, like texts with topics. Uniform random vectors would not test a graph, since all
+of them are equally far from each other.
 """
 
 from typing import Final
@@ -12,7 +12,7 @@ import numpy.typing as npt
 DIM: Final = 384
 CLUSTERS: Final = 2_000
 NOISE: Final = 0.9
-"""Standard deviation of the noise beside a centre's, which is 1."""
+"""Standard deviation of the noise; that of the centres is 1."""
 
 _PART: Final = 100_000
 _QUERY_SEED: Final = 1
@@ -21,13 +21,13 @@ Vectors = npt.NDArray[np.float32]
 
 
 def documents(count: int) -> npt.NDArray[np.float16]:
-    """Return the vectors of documents 0 to ``count`` - 1, ``(count, DIM) float16``; a prefix of any longer list."""
+    """Return the vectors of documents 0 to ``count`` - 1, ``(count, DIM) float16``; they begin every longer list."""
     parts = [_part(_QUERY_SEED + 1 + number) for number in range(-(-count // _PART))]
     return np.concatenate(parts)[:count]
 
 
 def queries(count: int) -> Vectors:
-    """Return the vectors of queries, ``(count, DIM) float32``: of the same clusters, none of them a document's."""
+    """Return the vectors of queries, ``(count, DIM) float32``, from the same clusters; none is a document's."""
     return _part(_QUERY_SEED)[:count].astype(np.float32)
 
 
@@ -41,7 +41,7 @@ def _part(seed: int) -> npt.NDArray[np.float16]:
 
 
 def recall(found: list[list[int]], vectors: npt.NDArray[np.float16], asked: Vectors) -> float:
-    """Return the mean share of each query's nearest that was found.
+    """Return the recall: the mean share of each query's nearest documents that a search found.
 
     Args:
         found: numbers of documents, row i for query i; all of the same length.

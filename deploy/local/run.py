@@ -1,30 +1,26 @@
 """``make run``: both services, until Ctrl-C."""
 
 import sys
-from pathlib import Path
 
-from processes import CannotRun, Services, environment
+from local_services import LOGS, LocalServices, caller_environment, report
+from tandem_tools.group import interrupt_once
+from tandem_tools.process import ProcessFailed
 
 
 def main() -> int:
     """Run both services and return the exit status."""
-    logs = Path(".cache") / "logs"
+    interrupt_once()
     try:
-        with Services(logs, environment(), report) as services:
-            report(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
+        with LocalServices(caller_environment(), report) as services:
+            report(f"API: {services.gateway_url}/openapi.json; logs: {LOGS}/; stop with Ctrl-C")
             services.wait()
-            report("stopping: requests under way are finished first")
-    except CannotRun as error:
+            report("stopping: the services first answer the requests under way")
+    except ProcessFailed as error:
         print(f"tandem: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
     return 0
-
-
-def report(line: str) -> None:
-    """Print a line at once."""
-    print(f"tandem: {line}", flush=True)
 
 
 if __name__ == "__main__":

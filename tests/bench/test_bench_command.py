@@ -11,16 +11,19 @@ from pathlib import Path
 import pytest
 
 from gateway_bench import bench
-from gateway_bench.api import Api
-from gateway_bench.corpus import Document, standard_library
+from gateway_bench.api import document_count, make_empty_collection
+from gateway_bench.corpus import read_corpus
+from tandem_tools.client import Client
+from tandem_tools.corpus import Document
+from tandem_tools.process import answers, free_port
 from tests.bench.conftest import ScriptedServer
-from tests.support.processes import ServiceProcess, free_port
+from tests.support.processes import ServiceProcess
 from tests.support.stack import Stack
 
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
-    return standard_library()[:20]
+    return read_corpus(None)[0][:20]
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +51,11 @@ def test_an_empty_index_is_not_timed_and_then_the_documented_command_works(
     assert "no documents" in refused.stderr
     assert "--allow-empty" in refused.stderr
 
-    with Api(stack.client.url) as api:
-        api.make_empty_collection()
-        assert (api.document_count(), stack.client.search("anything")) == (0, [])
-        api.ingest(documents)
-        assert api.document_count() == len(documents)
+    with Client(stack.client.url) as api:
+        make_empty_collection(api)
+        assert (document_count(api), api.search("anything").results) == (0, [])
+        api.ingest_all(documents)
+        assert document_count(api) == len(documents)
     raw, summary = tmp_path / "raw.csv", tmp_path / "summary.json"
     done = command(
         stack.client.url, "-c", "1,4", "-n", "100", "--csv", raw, "--json", summary, "--ceiling-seconds", "0.2"
@@ -89,16 +92,15 @@ def test_one_process_answers_as_two_do(
         ready_url=f"{url}/model/readyz",
         log_path=tmp_path / "one.log",
     )
-    query = b'{"query": "create a temporary file", "top_k": 5}'
-    with one, Api(url) as api, Api(stack.client.url) as split:
-        one.wait_status(200, url=f"{url}/readyz")
+    with one, Client(url) as api, Client(stack.client.url) as split:
+        one.wait_for(answers(f"{url}/readyz"))
         for server in (api, split):
-            server.ingest(documents)
-        answers = [json.loads(server.search(query))["results"] for server in (api, split)]
-    assert len(answers[0]) == 5
-    assert [hit["id"] for hit in answers[0]] == [hit["id"] for hit in answers[1]]
-    for hit, other in zip(*answers, strict=True):
-        assert hit["score"] == pytest.approx(other["score"], abs=1e-3)
+            server.ingest_all(documents)
+        found = [server.search("create a temporary file", 5).results for server in (api, split)]
+    assert len(found[0]) == 5
+    assert [hit.id for hit in found[0]] == [hit.id for hit in found[1]]
+    for hit, other in zip(*found, strict=True):
+        assert hit.score == pytest.approx(other.score, abs=1e-3)
 
 
 def test_a_collection_in_which_nothing_is_found_is_not_timed(

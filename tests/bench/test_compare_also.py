@@ -2,7 +2,6 @@
 
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ import pytest
 
 from gateway_bench import compare
 from gateway_bench.report import main as report_main
+from tandem_tools.process import Process, free_port
 from tests.bench.conftest import children_with, listening
-from tests.support.processes import free_port
 from tests.support.stack import wait_until
 
 pytestmark = pytest.mark.slow
@@ -27,13 +26,12 @@ SHORT = ["--architectures", "none", "-n", "30", "--warm-up", "5", "-c", "1,4"]
 def elsewhere(tmp_path: Path) -> Iterator[str]:
     """The URL of a stub that runs already."""
     port = free_port()
-    process = subprocess.Popen([sys.executable, STUB, str(port), tmp_path], env={"PORT": str(port)})
-    try:
+    process = Process(
+        "stub", [sys.executable, STUB, str(port), tmp_path], tmp_path / "elsewhere.log", env={"PORT": str(port)}
+    )
+    with process:
         wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def stub(fault: str = "") -> str:

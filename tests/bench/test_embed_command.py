@@ -13,8 +13,8 @@ import psutil
 import pytest
 
 from gateway_bench import embed
+from tandem_tools.process import Process, free_port
 from tests.bench.conftest import children_with, listening
-from tests.support.processes import free_port
 from tests.support.stack import wait_until
 
 STUB = Path(__file__).with_name("stub_embeddings.py")
@@ -24,15 +24,14 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def stub_url() -> Iterator[str]:
+def stub_url(tmp_path: Path) -> Iterator[str]:
     port = free_port()
-    process = subprocess.Popen([sys.executable, STUB, "tei", str(port)], env={"PORT": str(port)})
-    try:
+    process = Process(
+        "stub", [sys.executable, STUB, "tei", str(port)], tmp_path / "elsewhere.log", env={"PORT": str(port)}
+    )
+    with process:
         wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
         yield f"http://127.0.0.1:{port}"
-    finally:
-        process.kill()
-        process.wait()
 
 
 def stub(shape: str, fault: str = "") -> str:

@@ -5,20 +5,18 @@ from pathlib import Path
 import pytest
 
 from gateway_bench import corpus, queries
-from gateway_bench.corpus import Document
+from tandem_tools.corpus import Document
 
 
 @pytest.fixture(scope="module")
 def documents() -> list[Document]:
-    return corpus.standard_library()
+    return corpus.read_corpus(None)[0]
 
 
-def test_the_standard_library_has_enough_documents_with_names_and_texts_of_their_own(
-    documents: list[Document],
-) -> None:
-    assert len(documents) > 1000
-    assert len({document.id for document in documents}) == len(documents)
-    assert len({document.text for document in documents}) == len(documents)
+def test_the_sample_corpus_has_text_for_all_queries_and_comes_without_metadata(documents: list[Document]) -> None:
+    assert len(queries.make_queries(documents)) == queries.DISTINCT
+    assert {type(document.metadata) for document in documents} == {dict}
+    assert not any(document.metadata for document in documents)
     assert any(document.id == "tempfile.NamedTemporaryFile" for document in documents)
 
 

@@ -10,9 +10,9 @@ import pytest
 
 from gateway_bench.architectures.catalogue import ARCHITECTURES, Deployment, Service, Site
 from gateway_bench.architectures.environments import EnvironmentFailed, Environments
-from gateway_bench.architectures.processes import free_port
 from gateway_bench.architectures.running import ArchitectureFailed, Running
 from gateway_bench.architectures.sampling import Sampler
+from tandem_tools.process import free_port
 from tests.support.stack import wait_until
 
 SERVE = (

@@ -41,9 +41,9 @@ def test_a_backup_beside_a_busy_gateway_is_restored(model_dir: Path, tmp_path: P
         gateway, client = gateway_process(tmp_path, restored, stack.embedder_url, name="restored")
         with gateway:
             # What waited to be embedded when the copy was made is embedded now.
-            wait_until(lambda: client.health()["pending_documents"] == 0, "nothing waits any more", 120)
+            wait_until(lambda: client.health().pending_documents == 0, "nothing waits any more", 120)
             documents = [document for batch in before for document in batch]
-            assert client.health()["document_count"] >= len(documents)
+            assert client.health().document_count >= len(documents)
             assert_all_found_once(client, documents[::10])
         client.close()
 

@@ -5,11 +5,11 @@ import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import httpx2 as httpx
 import pytest
 
+from tandem_contract.client_api import Job
 from tests.support.ingesting import assert_all_found_once, assert_stored_once, in_batches
 from tests.support.maintenance import assert_sound
 from tests.support.models import under_another_fingerprint
@@ -57,7 +57,7 @@ def assert_unavailable(answer: httpx.Response, codes: tuple[str, ...] = ("embedd
 
 def degraded(client: Client) -> bool:
     health = client.health()
-    return (health["status"], health["model_loaded"]) == ("degraded", False)
+    return (health.status, health.model_loaded) == ("degraded", False)
 
 
 def test_kills_during_an_ingest_of_500_documents(stack: Stack) -> None:
@@ -66,37 +66,37 @@ def test_kills_during_an_ingest_of_500_documents(stack: Stack) -> None:
     # Long enough that the work outlasts the kills; the first words make each its own.
     filler = " ".join(distinct_texts(12, seed=9))
     (documents,) = in_batches([f"{text} {filler}" for text in short], 500)
-    job_id = client.ingest(documents)["job_id"]
+    job_id = client.ingest(documents).job_id
     gateway = stack.gateway.pid
     draw = random.Random(22)
     done = 0
     for _ in range(KILLS):
         more = done + draw.randint(10, 60)
-        wait_until(lambda more=more: client.job(job_id)["processed_documents"] >= more, "progress")
+        wait_until(lambda more=more: client.job(job_id).processed_documents >= more, "progress")
         stack.embedder.kill()
         waiting = wait_until(lambda: waits(client, job_id), "the job says why it waits")
-        assert "embedder" in waiting["error"]
-        done = waiting["processed_documents"]
+        assert "embedder" in waiting.error
+        done = waiting.processed_documents
         assert done < 500
         wait_until(lambda: degraded(client), "a degraded gateway")
         assert_unavailable(search(client))
         stack.embedder.start().wait_ready()
     job = client.wait_job(job_id)
-    assert (job["status"], job["processed_documents"], job["failed_documents"]) == ("completed", 500, 0)
-    assert job["error"] is None
+    assert (job.status, job.processed_documents, job.failed_documents) == ("completed", 500, 0)
+    assert job.error is None
     assert stack.gateway.pid == gateway
     assert stack.gateway.is_running()
-    assert client.health()["document_count"] == 500
+    assert client.health().document_count == 500
     assert_all_found_once(client, documents[::10])
     assert stack.gateway.terminate() == 0
     assert_stored_once(stack.data_dir, documents)
     assert_sound(stack.data_dir)
 
 
-def waits(client: Client, job_id: str) -> dict[str, Any] | None:
+def waits(client: Client, job_id: str) -> Job | None:
     job = client.job(job_id)
-    assert job["status"] in ("pending", "running"), job
-    return job if (job["error"] or "").startswith("waiting: ") else None
+    assert job.status in ("pending", "running"), job
+    return job if (job.error or "").startswith("waiting: ") else None
 
 
 def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: Stack) -> None:
@@ -113,10 +113,10 @@ def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: 
     assert_unavailable(search(client))
     assert_unavailable(search(client, **{"x-request-timeout-ms": "300"}), ("embedder_unavailable", "deadline_exceeded"))
     job = client.ingest([{"id": "meanwhile", "text": "a document from meanwhile"}])
-    wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
+    wait_until(lambda: waits(client, job.job_id), "the job says why it waits")
     assert client.http.get("/v1/collections/default/documents/meanwhile").json()["embedded"] is False
     assert client.http.get("/readyz").status_code == 200
-    assert (client.health()["document_count"], client.health()["pending_documents"]) == (1, 1)
+    assert (client.health().document_count, client.health().pending_documents) == (1, 1)
     assert found_by_words(client, "meanwhile") == ["meanwhile"]
 
     # What waits is on disk: not even the end of the gateway loses it.
@@ -124,10 +124,10 @@ def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: 
     stack.gateway.start().wait_ready()
     assert found_by_words(client, "meanwhile") == ["meanwhile"]
     stack.embedder.start().wait_ready()
-    assert client.wait_job(job["job_id"])["status"] == "completed"
+    assert client.wait_job(job.job_id).status == "completed"
     wait_until(lambda: search(client, "dense again", "auto").json()["mode"] == "dense", "dense search again")
     assert client.found("a document from meanwhile", 1) == ["meanwhile"]
-    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    wait_until(lambda: client.health().status == "ok", "a healthy gateway")
     assert client.metric("tandem_gateway_embedder_up") == 1
 
 
@@ -139,7 +139,7 @@ def test_a_gateway_started_without_an_embedder(stack: Stack) -> None:
     assert_unavailable(search(stack.client))
     job = stack.client.ingest([{"id": "x", "text": "early"}])
     stack.embedder.start().wait_ready()
-    assert stack.client.wait_job(job["job_id"])["status"] == "completed"
+    assert stack.client.wait_job(job.job_id).status == "completed"
 
 
 def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> None:
@@ -161,11 +161,11 @@ def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> No
         job = client.ingest([{"id": "y", "text": "a document for later"}])
         wait_until(lambda: degraded(client), "a degraded gateway")
         assert client.http.get("/livez").status_code == 200
-        wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
+        wait_until(lambda: waits(client, job.job_id), "the job says why it waits")
     finally:
         stack.embedder.signal(signal.SIGCONT)
-    assert client.wait_job(job["job_id"])["status"] == "completed"
-    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    assert client.wait_job(job.job_id).status == "completed"
+    wait_until(lambda: client.health().status == "ok", "a healthy gateway")
     wait_until(lambda: search(client, "for later").status_code == 200, "searches again")
     assert client.found("a document for later", 1) == ["y"]
 
@@ -185,7 +185,7 @@ def other_model(stack: Stack, model_dir: Path, tmp_path: Path) -> ServiceProcess
 def test_vectors_of_another_model_are_refused(stack: Stack, other_model: ServiceProcess) -> None:
     client = stack.client
     client.ingest_and_wait([{"id": "x", "text": "a document of the first model"}])
-    pinned = client.health()["fingerprint"]
+    pinned = client.health().fingerprint
     assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 0
     assert stack.embedder.terminate() == 0
     with other_model:
@@ -197,8 +197,8 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
         assert "point TANDEM_EMBEDDER_URL at an embedder of the first, use another collection, or delete" in message
         assert client.metric("tandem_gateway_fingerprint_mismatches_total") == 2
         job = client.ingest([{"id": "y", "text": "a document that waits for the first model"}])
-        waiting = wait_until(lambda: waits(client, job["job_id"]), "the job says why it waits")
-        assert pinned in waiting["error"]
+        waiting = wait_until(lambda: waits(client, job.job_id), "the job says why it waits")
+        assert pinned in (waiting.error or "")
         assert client.metric("tandem_gateway_fingerprint_mismatches_total") > 2
         # A collection of its own is not held up by the one that waits, and takes the new model.
         client.ingest_and_wait([{"id": "z", "text": "a document of the second model"}], "second")
@@ -208,7 +208,7 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
         ]
         assert other[0]["fingerprint"] != pinned
     stack.embedder.start().wait_ready()
-    assert client.wait_job(job["job_id"])["status"] == "completed"
+    assert client.wait_job(job.job_id).status == "completed"
     assert sorted(client.found("a document of the first model")) == ["x", "y"]
     # A query of which the gateway keeps no vector by the second model; of "anything" it does.
     refused = client.http.post("/v1/search", json={"query": "not asked before", "collection": "second"})

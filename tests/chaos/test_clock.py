@@ -52,7 +52,7 @@ def gateway(tmp_path: Path, embedder: ServiceProcess) -> Iterator[tuple[ServiceP
     clock = Clock(tmp_path)
     environment = {"TANDEM_QUERY_CACHE_SIZE": "0", **RESTLESS}
     process, client = gateway_process(tmp_path, tmp_path / "data", service_url(embedder), env=environment)
-    process.python = str(clock.python)
+    process.command[0] = str(clock.python)
     with process:
         yield process, client, clock
     client.close()
@@ -68,21 +68,21 @@ def test_jumps_of_days_both_ways_fail_no_search_and_keep_the_order(
         for batch, days in zip(batches[1:], (3, -4, 0), strict=True):
             clock.jump_to(days * DAY)
             job = client.ingest_and_wait(batch)
-            finished = datetime.fromisoformat(job["finished_at"])
+            finished = datetime.fromisoformat(job.finished_at or "")
             assert abs((finished - datetime.fromtimestamp(time.time() + days * DAY, UTC)).total_seconds()) < 3600
             assert client.found(batch[0]["text"], 1) == [batch[0]["id"]]
             load.go_on(20)
         # A newer version is the newer one, whatever the clock says.
         clock.jump_to(-30 * DAY)
         client.ingest_and_wait([{"id": "doc-0", "text": "an entirely new text about harbours"}])
-        assert client.search("an entirely new text about harbours", 1)[0]["id"] == "doc-0"
+        assert client.search("an entirely new text about harbours", 1).results[0].id == "doc-0"
     assert load.failures == []
     wait_until(lambda: client.metric("tandem_gateway_snapshots_total", {"outcome": "saved"}) >= 1, "a snapshot")
     assert client.metric("tandem_gateway_snapshots_total", {"outcome": "failed"}) == 0
     # A start in what is now the past finds everything.
     assert process.terminate() == 0
     process.start().wait_ready()
-    assert client.health()["document_count"] == 160
+    assert client.health().document_count == 160
     assert client.found("an entirely new text about harbours", 1) == ["doc-0"]
     assert process.terminate() == 0
     assert_sound(tmp_path / "data")

@@ -130,7 +130,7 @@ def test_a_gateway_with_all_of_them_damaged_starts_says_so_and_finds_all(
             wait_until(lambda: client.metric("tandem_gateway_snapshots_total", {"outcome": "saved"}), "new snapshots")
     finally:
         client.close()
-        process.kill()
+        process.close()
     if LEXICAL not in repaired:  # a start does not read all of it
         assert maintain("rebuild", data_dir, settings=SMALL_GRAPHS).returncode == 0
     assert_sound(data_dir)

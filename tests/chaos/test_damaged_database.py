@@ -117,7 +117,7 @@ def test_the_start_is_refused_with_status_1_and_one_line(
     try:
         assert process.start().wait_exit() == 1
     finally:
-        process.kill()
+        process.close()
     (line,) = [line for line in process.log_lines() if line["level"] not in ("info", "debug")]
     assert (line["level"], line["message"]) == ("critical", "the gateway cannot start")
     assert str(data_dir / DATABASE) in line["error"]

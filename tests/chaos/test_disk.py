@@ -38,7 +38,7 @@ def gateway(tmp_path: Path, disk: Path, embedder: ServiceProcess) -> Iterator[tu
         yield process, client
     finally:
         client.close()
-        process.kill()
+        process.close()
 
 
 def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
@@ -72,9 +72,9 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
     labels = {"route": "/v1/ingest", "code": "503"}
     assert client.metric("tandem_gateway_requests_total", labels) == 3
     health = client.health()
-    assert (health["status"], health["model_loaded"]) == ("degraded", True)
-    assert "the disk is full" in health["detail"]
-    assert str(disk) not in answer.text + health["detail"]
+    assert (health.status, health.model_loaded) == ("degraded", True)
+    assert "the disk is full" in health.detail
+    assert str(disk) not in answer.text + health.detail
     assert str(disk) in process.log_path.read_text()
 
     ballast.unlink()
@@ -82,9 +82,9 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
         lambda: client.http.post("/v1/ingest", json={"documents": refused[0]}).status_code == 202, "a write is taken"
     )
     acknowledged += refused[0]
-    wait_until(lambda: client.health()["pending_documents"] == 0, "everything has its vector")
+    wait_until(lambda: client.health().pending_documents == 0, "everything has its vector")
     health = client.health()
-    assert (health["document_count"], health["status"]) == (len(acknowledged), "ok")
+    assert (health.document_count, health.status) == (len(acknowledged), "ok")
     assert_all_found_once(client, acknowledged[::20])
     assert process.terminate() == 0
     assert_stored_once(disk / "data", acknowledged)
@@ -113,7 +113,7 @@ def test_a_kill_while_the_disk_is_full_loses_nothing_acknowledged(
     process.kill()
     (disk / "ballast").unlink()
     process.start().wait_ready()
-    wait_until(lambda: client.health()["pending_documents"] == 0, "everything has its vector")
+    wait_until(lambda: client.health().pending_documents == 0, "everything has its vector")
     assert_all_found_once(client, documents)
     assert process.terminate() == 0
     assert_sound(disk / "data")

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 
 import pytest
 
+from tandem_contract.client_api import Job
 from tests.support.faulty import Fault, FaultyEmbedder
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process, service_url, wait_until
@@ -57,17 +57,17 @@ def test_a_fault_is_told_counted_and_got_over(lone: tuple[FaultyEmbedder, Client
         assert failed_calls() > before[0]
         job = client.ingest([{"id": fault, "text": f"a document from during {fault}"}])
 
-        def waits() -> dict[str, Any] | None:
-            found = client.job(job["job_id"])
-            assert found["status"] in ("pending", "running"), found
-            return found if (found["error"] or "").startswith("waiting: ") else None
+        def waits() -> Job | None:
+            found = client.job(job.job_id)
+            assert found.status in ("pending", "running"), found
+            return found if (found.error or "").startswith("waiting: ") else None
 
         wait_until(waits, "the job says why it waits")
         assert retries() > before[1]
         assert client.http.get("/readyz").status_code == 200
     finally:
         faulty.fault = None
-    done = client.wait_job(job["job_id"])
-    assert (done["status"], done["failed_documents"], done["error"]) == ("completed", 0, None)
+    done = client.wait_job(job.job_id)
+    assert (done.status, done.failed_documents, done.error) == ("completed", 0, None)
     assert client.found(f"a document from during {fault}", 1) == [fault]
-    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    wait_until(lambda: client.health().status == "ok", "a healthy gateway")

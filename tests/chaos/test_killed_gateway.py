@@ -28,7 +28,7 @@ def gateway(tmp_path: Path, embedder: ServiceProcess) -> Iterator[tuple[ServiceP
         yield process, client
     finally:
         client.close()
-        process.kill()
+        process.close()
 
 
 def test_ten_kills_during_an_ingest_of_2000_documents(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
@@ -50,10 +50,10 @@ def test_ten_kills_during_an_ingest_of_2000_documents(gateway: tuple[ServiceProc
 
     assert len(jobs) == BATCHES
     assert clients.attempts > BATCHES  # the kills did meet the clients
-    assert {job["status"] for job in jobs} == {"completed"}
-    assert {job["processed_documents"] for job in jobs} == {2000 // BATCHES}
+    assert {job.status for job in jobs} == {"completed"}
+    assert {job.processed_documents for job in jobs} == {2000 // BATCHES}
     health = client.health()
-    assert (health["document_count"], health["pending_documents"]) == (2000, 0)
+    assert (health.document_count, health.pending_documents) == (2000, 0)
     assert_all_found_once(client, documents)
     assert process.terminate() == 0
     assert_stored_once(tmp_path / "data", documents)
@@ -78,7 +78,7 @@ def test_kills_while_a_snapshot_is_taken(gateway: tuple[ServiceProcess, Client],
         process.kill()
     process.start().wait_ready()
     documents = [document for batch in batches for document in batch]
-    assert client.health()["document_count"] == len(documents)
+    assert client.health().document_count == len(documents)
     assert_all_found_once(client, documents)
     wait_until(lambda: any((tmp_path / "data" / "index").glob("*/manifest.json")), "a snapshot after all")
     assert process.terminate() == 0

@@ -55,7 +55,7 @@ def named(tmp_path: Path, embedder: ServiceProcess) -> Iterator[Named]:
             "TANDEM_BULK_TIMEOUT_SECONDS": "5",
         }
         process, client = gateway_process(tmp_path, tmp_path / "data", f"http://{NAME}:{first.port}", env=environment)
-        process.python = str(python_in(tmp_path, f"mount --bind {hosts} /etc/hosts"))
+        process.command[0] = str(python_in(tmp_path, f"mount --bind {hosts} /etc/hosts"))
         stack.callback(client.close)
         found = Named(client, process, hosts, [first, *others])
         found.lead_to(0)
@@ -81,9 +81,9 @@ def test_replicas_are_added_and_removed_under_load_and_no_request_is_lost(named:
             load.go_on(10)
         wait_until(lambda: named.replicas("draining") == 0, "those that left are done")
         assert [named.series(number) for number in range(3)] == [True, False, True]
-        done = client.wait_job(job["job_id"])
+        done = client.wait_job(job.job_id)
     assert load.failures == []
-    assert (done["processed_documents"], done["failed_documents"]) == (400, 0)
+    assert (done.processed_documents, done.failed_documents) == (400, 0)
 
 
 def test_without_dns_the_addresses_known_last_are_asked(named: Named) -> None:
@@ -93,7 +93,7 @@ def test_without_dns_the_addresses_known_last_are_asked(named: Named) -> None:
         named.lead_to()
         wait_until(lambda: client.metric("tandem_gateway_embedder_name_failures_total") >= 3, "failed questions")
         load.go_on(20)
-        assert client.health()["status"] == "ok"
+        assert client.health().status == "ok"
         named.lead_to(1)
         wait_until(lambda: named.embedders[1].calls > 0, "the new address is asked")
     assert load.failures == []
@@ -110,7 +110,7 @@ def test_a_gateway_starts_without_dns_and_finds_its_embedders_later(named: Named
     refused = client.http.post("/v1/search", json={"query": "anything", "mode": "dense"})
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "embedder_unavailable")
     assert NAME in refused.json()["error"]["message"]
-    assert client.health()["status"] == "degraded"
+    assert client.health().status == "degraded"
     named.lead_to(1, 2)
-    wait_until(lambda: client.health()["status"] == "ok", "a healthy gateway")
+    wait_until(lambda: client.health().status == "ok", "a healthy gateway")
     assert client.found("a document", 1) == ["x"]

@@ -70,11 +70,11 @@ def test_a_restart_keeps_everything(gateway: tuple[ServiceProcess, Client]) -> N
     def everything() -> list[object]:
         health = client.health()
         return [
-            [client.job(job["job_id"]) for job in jobs],
-            [client.search(text, 10, collection) for collection in ("default", "other") for text in TEXTS],
+            [client.job(job.job_id) for job in jobs],
+            [client.search(text, 10, collection).results for collection in ("default", "other") for text in TEXTS],
             client.http.get("/v1/collections").json(),
             [client.http.get(f"/v1/collections/other/documents/d{n}").json() for n in range(3)],
-            [health["document_count"], health["fingerprint"], health["model"]],
+            [health.document_count, health.fingerprint, health.model],
         ]
 
     before = everything()

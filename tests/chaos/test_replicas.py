@@ -87,8 +87,8 @@ def test_one_that_goes_wrong_costs_no_search_and_no_document(pair: Pair, fault: 
             )
         load.go_on(20)
         job = client.ingest_and_wait(documents)
-        assert (job["failed_documents"], job["processed_documents"]) == (0, 64)
-        assert client.health()["status"] == "ok"
+        assert (job.failed_documents, job.processed_documents) == (0, 64)
+        assert client.health().status == "ok"
         faulty.fault = None
         wait_until(lambda: serving(client) == 2, "the replica takes part again")
         before = answered_by(client, faulty.label)
@@ -138,7 +138,7 @@ def test_one_is_killed_and_started_again(two: Two) -> None:
         victim.kill()
         wait_until(lambda: serving(client) == 1, "one replica less")
         load.go_on(20)
-        assert client.health()["status"] == "ok"
+        assert client.health().status == "ok"
         victim.start().wait_ready()
         wait_until(lambda: serving(client) == 2, "both replicas again")
         load.go_on(20)
@@ -172,6 +172,6 @@ def test_one_ends_by_sigterm_as_in_a_rolling_update(two: Two) -> None:
         load.go_on(20)
         victim.start().wait_ready()
         wait_until(lambda: serving(client) == 2, "both replicas again")
-        done = client.wait_job(job["job_id"])
+        done = client.wait_job(job.job_id)
     assert load.failures == []
-    assert (done["processed_documents"], done["failed_documents"]) == (300, 0)
+    assert (done.processed_documents, done.failed_documents) == (300, 0)

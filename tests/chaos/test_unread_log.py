@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import get
+from tandem_tools.process import get
 from tests.support.stack import embedder_process, gateway_process, service_url
 
 REQUESTS = 400
@@ -32,7 +32,7 @@ def test_a_service_answers_and_ends_while_its_log_is_full(tmp_path: Path, model_
         while piece := os.read(reader, 65536):
             written += piece
     finally:
-        process.kill()
+        process.close()
         os.close(reader)
     first, *lines = written.splitlines()[:-1]  # the last one may be cut off
     assert json.loads(first)["message"] == "starting"

@@ -13,8 +13,8 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
+from tandem_tools.process import get
 from tests.deploy.manifests import REPOSITORY
-from tests.support.processes import get
 from tests.support.stack import wait_until
 from tests.support.tools import run, tool
 

@@ -1,6 +1,5 @@
 """deploy/compose.yml, run: one gateway, three embedders, a volume that outlives the containers."""
 
-import os
 import re
 import shlex
 from collections.abc import Iterator
@@ -12,9 +11,9 @@ import pytest
 from docker.models.containers import Container
 from prometheus_client.parser import text_string_to_metric_families
 
+from tandem_tools.process import free_port, inherited_environment
 from tests.containers.engine import TAG
 from tests.deploy.manifests import DEPLOY, REPOSITORY
-from tests.support.processes import free_port
 from tests.support.searching import SearchLoad
 from tests.support.stack import Client, wait_until
 from tests.support.texts import distinct_texts
@@ -65,7 +64,7 @@ class Composed:
 @pytest.fixture(scope="module")
 def composed(images: docker.DockerClient, compose_command: list[str]) -> Iterator[Composed]:
     port = free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    inherited = inherited_environment()
     client = Client(f"http://127.0.0.1:{port}")
     started = Composed(
         images,
@@ -93,7 +92,7 @@ def documented_commands(section: str) -> list[str]:
 
 def is_ready(composed: Composed) -> bool:
     try:
-        return bool(composed.client.health()["model_loaded"])
+        return bool(composed.client.health().model_loaded)
     except Exception:
         return False
 
@@ -103,7 +102,7 @@ def test_documents_are_embedded_and_found(composed: Composed) -> None:
     texts = distinct_texts(200)
     documents = [{"id": f"doc-{number}", "text": text} for number, text in enumerate(texts)]
     job = composed.client.ingest_and_wait(documents)
-    assert job["processed_documents"] == len(documents)
+    assert job.processed_documents == len(documents)
     for number in (0, 99, 199):
         assert composed.client.found(texts[number], 1) == [f"doc-{number}"]
     work = composed.texts_by_embedder()
@@ -164,14 +163,14 @@ def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Co
 
     text = "A clockmaker listens to the rain."
     composed.client.ingest_and_wait([{"id": "before", "text": text}])
-    count = composed.client.health()["document_count"]
+    count = composed.client.health().document_count
     backed_up, *_ = follow("Backup")
     assert backed_up.startswith("backed up: ")
     composed.client.ingest_and_wait([{"id": "after", "text": "This is not in the backup."}])
     _, _, verified, _ = follow("Restore")
     assert "store: sound" in verified
     wait_until(lambda: is_ready(composed), "the restored gateway answers and sees an embedder")
-    assert composed.client.health()["document_count"] == count
+    assert composed.client.health().document_count == count
     assert composed.client.found(text, 1) == ["before"]
 
     def by_words() -> list[str]:

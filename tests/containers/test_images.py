@@ -31,7 +31,7 @@ import importlib.util, json
 from importlib.metadata import distributions
 print(json.dumps([
     sorted(d.metadata["Name"].lower().replace("_", "-") for d in distributions()),
-    [name for name in ("tandem_contract", "tandem_embedder", "tandem_gateway", "tandem_runtime")
+    [name for name in ("tandem_contract", "tandem_embedder", "tandem_gateway", "tandem_runtime", "tandem_tools")
      if importlib.util.find_spec(name)],
 ]))
 """

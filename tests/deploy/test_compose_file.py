@@ -1,6 +1,5 @@
 """deploy/compose.yml: valid, and what it promises; tests/containers runs it."""
 
-import os
 import re
 
 import pytest
@@ -9,6 +8,7 @@ import yaml
 import tandem_embedder.settings
 import tandem_gateway.settings
 from tandem_runtime.settings import read
+from tandem_tools.process import inherited_environment
 from tests.deploy.manifests import DEPLOY, compose
 from tests.deploy.memory import memory_needed
 from tests.docs.settings import variables
@@ -23,7 +23,7 @@ def test_old_and_new_compose_take_it() -> None:
     content = compose()
     assert "name" not in content  # docker-compose 1.29 refuses it
     assert "version" not in content  # the plugin warns of it
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    inherited = inherited_environment()
     run([tool("docker-compose"), "-f", DEPLOY / "compose.yml", "config", "--quiet"], env=inherited)
 
 

@@ -1,20 +1,20 @@
 """The dashboard's queries, put to a real Prometheus that scrapes real services."""
 
 import itertools
-import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import httpx2 as httpx
 import pytest
 import yaml
 
+from tandem_tools.process import Process, answers, free_port
 from tests.deploy.dashboard import dashboard_queries
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.metrics import used
-from tests.support.processes import ServiceProcess, free_port, get
+from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, Stack, embedder_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 from tests.support.tools import tool
@@ -37,6 +37,12 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         self.http = httpx.Client(base_url=url, trust_env=False)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
 
     def ask(self, query: str) -> list[dict[str, Any]]:
         """Return the samples of a query as of now."""
@@ -89,20 +95,18 @@ def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         (folder / "prometheus.yml").write_text(yaml.safe_dump(configuration))
         (folder / "alerts.yml").write_text((DEPLOY / "monitoring" / "alerts.yml").read_text())
         port = free_port()
-        with (folder / "prometheus.log").open("wb") as log:
-            process = subprocess.Popen(
-                [
-                    program,
-                    f"--config.file={folder / 'prometheus.yml'}",
-                    f"--storage.tsdb.path={folder / 'tsdb'}",
-                    f"--web.listen-address=127.0.0.1:{port}",
-                ],
-                stdout=log,
-                stderr=log,
-            )
-        running = Prometheus(f"http://127.0.0.1:{port}")
-        try:
-            wait_until(lambda: get(f"{running.http.base_url}/-/ready")[0] == 200, "Prometheus is ready")
+        process = Process(
+            "prometheus",
+            [
+                program,
+                f"--config.file={folder / 'prometheus.yml'}",
+                f"--storage.tsdb.path={folder / 'tsdb'}",
+                f"--web.listen-address=127.0.0.1:{port}",
+            ],
+            folder / "prometheus.log",
+            ready=answers(f"http://127.0.0.1:{port}/-/ready"),
+        )
+        with process, Prometheus(f"http://127.0.0.1:{port}") as running:
             wait_until(lambda: scrapes(running) >= SCRAPES, "Prometheus has scraped all of them")
             documents = [{"id": f"doc-{number}", "text": text} for number, text in enumerate(distinct_texts(40))]
             stack.client.ingest_and_wait(documents)
@@ -111,10 +115,6 @@ def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
             before = scrapes(running)
             wait_until(lambda: scrapes(running) >= before + SCRAPES, "Prometheus has scraped all of them again")
             yield Monitored(running, stack.client, canary)
-        finally:
-            running.http.close()
-            process.kill()
-            process.wait()
 
 
 def scrapes(prometheus: Prometheus) -> float:

@@ -1,18 +1,17 @@
 """``make demo``'s program as a new user runs it: real services, the real corpus, searches with the expected answers."""
 
-import os
 import signal
-import subprocess
 import sys
-import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2 as httpx
+import psutil
 import pytest
 
-from tests.support.processes import free_port
+from tandem_tools.process import Process, free_port, inherited_environment
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 180.0
@@ -34,58 +33,41 @@ EXPECTED = [
 ]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Demo:
-    """A running demonstration: where its gateway is, and what it has printed."""
+    """A running demo and the URL of its gateway."""
 
-    process: subprocess.Popen[str]
+    process: Process
     url: str
-    lines: list[str]
 
 
-@pytest.fixture(scope="module")
-def demo(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
-    folder = tmp_path_factory.mktemp("demo")
+@contextmanager
+def run_demo(model_dir: Path, folder: Path, until: str) -> Iterator[Demo]:
+    """Run the demo, and go on once it has printed ``until``."""
     gateway_port = free_port()
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
-    process = subprocess.Popen(
-        [sys.executable, str(REPOSITORY / "deploy" / "local" / "demo.py")],
-        cwd=folder,
+    process = Process(
+        "demo",
+        [sys.executable, REPOSITORY / "deploy" / "local" / "demo.py"],
+        folder / "demo.log",
         env={
-            **inherited,
+            **inherited_environment(),
             "TANDEM_MODEL_DIR": str(model_dir),
             "TANDEM_DATA_DIR": str(folder / "data"),
             "TANDEM_GATEWAY_PORT": str(gateway_port),
             "TANDEM_EMBEDDER_PORT": str(free_port()),
         },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
+        cwd=folder,
+        ready=lambda http: None if until in process.log_text() else f"it has not printed {until!r}",
+        ready_seconds=DEMO_SECONDS,
     )
-    lines: list[str] = []
-    shown = threading.Event()
+    with process:
+        yield Demo(process, f"http://127.0.0.1:{gateway_port}")
 
-    def read() -> None:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line.rstrip("\n"))
-            if "stop with Ctrl-C" in line:
-                shown.set()
-        shown.set()  # it has ended; whoever waits sees the lines
 
-    reader = threading.Thread(target=read)
-    reader.start()
-    try:
-        assert shown.wait(DEMO_SECONDS), f"no end of the demonstration: {lines}"
-        assert process.poll() is None, f"the demonstration ended: {lines}"
-        yield Demo(process, f"http://127.0.0.1:{gateway_port}", lines)
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.wait()
-        reader.join()
-        assert process.stdout is not None
-        process.stdout.close()
+@pytest.fixture(scope="module")
+def demo(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
+    with run_demo(model_dir, tmp_path_factory.mktemp("demo"), until="stop with Ctrl-C") as running:
+        yield running
 
 
 def test_the_corpus_has_a_thousand_documents_and_all_are_searchable(demo: Demo) -> None:
@@ -105,8 +87,24 @@ def test_search_finds_what_a_person_expects_in_the_top_three(demo: Demo, query: 
 
 
 def test_it_prints_searches_and_ends_cleanly_at_ctrl_c(demo: Demo) -> None:
-    shown = "\n".join(demo.lines)
+    shown = demo.process.log_text()
     assert "documents embedded" in shown
     assert "cache the results of a function" in shown
-    demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(60) == 0
+    services = psutil.Process(demo.process.pid).children()
+    assert len(services) == 2
+    demo.process.signal(signal.SIGINT)
+    assert demo.process.wait_exit(60) == 0
+    assert not any(service.is_running() for service in services)
+    assert "stopping" in demo.process.log_text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_during_the_ingest_leaves_no_service_behind(
+    number: signal.Signals, model_dir: Path, tmp_path: Path
+) -> None:
+    with run_demo(model_dir, tmp_path, until="embedding them") as demo:
+        services = psutil.Process(demo.process.pid).children()
+        assert len(services) == 2
+        demo.process.signal(number)
+        assert demo.process.wait_exit(60) == 130
+    assert not any(service.is_running() for service in services)

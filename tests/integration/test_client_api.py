@@ -21,17 +21,17 @@ def embedded_texts(stack: Stack) -> float:
 
 
 def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
-    documents_before = client.health()["document_count"]
+    documents_before = client.health().document_count
     accepted = client.ingest(PETS, collection)
-    assert re.fullmatch(r"job_[0-9a-f]{32}", accepted["job_id"])
-    assert accepted["status"] in ("pending", "running")
-    assert (accepted["total_documents"], accepted["collection"]) == (3, collection)
-    assert accepted["document_ids"] == ["cat", "loan", "tram"]
+    assert re.fullmatch(r"job_[0-9a-f]{32}", accepted.job_id)
+    assert accepted.status in ("pending", "running")
+    assert (accepted.total_documents, accepted.collection) == (3, collection)
+    assert accepted.document_ids == ["cat", "loan", "tram"]
 
-    job = client.wait_job(accepted["job_id"])
-    assert (job["status"], job["processed_documents"], job["error"]) == ("completed", 3, None)
-    assert (job["unchanged_documents"], job["failed_documents"], job["failures"]) == (0, 0, [])
-    times = [job["created_at"], job["started_at"], job["finished_at"]]
+    job = client.wait_job(accepted.job_id)
+    assert (job.status, job.processed_documents, job.error) == ("completed", 3, None)
+    assert (job.unchanged_documents, job.failed_documents, job.failures) == (0, 0, [])
+    times = [str(moment) for moment in (job.created_at, job.started_at, job.finished_at)]
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", moment) for moment in times)
     assert times == sorted(times)
 
@@ -45,26 +45,26 @@ def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
     assert hits[0] == {**PETS[0], "score": hits[0]["score"]}
 
     health = client.health()
-    assert health["status"] == "ok"
-    assert health["model_loaded"] is True
-    assert health["document_count"] == documents_before + 3
-    assert health["pending_documents"] == 0
-    assert health["model"] == "sentence-transformers/all-MiniLM-L6-v2"
+    assert health.status == "ok"
+    assert health.model_loaded is True
+    assert health.document_count == documents_before + 3
+    assert health.pending_documents == 0
+    assert health.model == "sentence-transformers/all-MiniLM-L6-v2"
 
 
 def test_the_score_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
     client.ingest_and_wait(PETS, collection)
     for document in PETS:
-        best = client.search(str(document["text"]), 1, collection)[0]
-        assert best["id"] == document["id"]
-        assert best["score"] == pytest.approx(1.0, abs=1e-5)
+        best = client.search(str(document["text"]), 1, collection).results[0]
+        assert best.id == document["id"]
+        assert best.score == pytest.approx(1.0, abs=1e-5)
 
 
 def test_top_k_is_five_unless_given_and_may_exceed_the_documents(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"text": f"note number {number}"} for number in range(7)], collection)
-    assert len(client.search("note", None, collection)) == 5
-    assert len(client.search("note", 1, collection)) == 1
-    assert len(client.search("note", 1000, collection)) == 7
+    assert len(client.search("note", None, collection).results) == 5
+    assert len(client.search("note", 1, collection).results) == 1
+    assert len(client.search("note", 1000, collection).results) == 7
 
 
 def test_the_default_collection_is_called_default(client: Client) -> None:
@@ -76,10 +76,10 @@ def test_the_default_collection_is_called_default(client: Client) -> None:
 def test_a_document_without_an_id_is_given_one_of_its_own(client: Client, collection: str) -> None:
     same = {"text": "the same text twice"}
     job = client.ingest([same, {"id": "mine", "text": "another text"}, same], collection)
-    first, kept, second = job["document_ids"]
+    first, kept, second = job.document_ids
     assert kept == "mine"
     assert len({first, second, kept}) == 3
-    client.wait_job(job["job_id"])
+    client.wait_job(job.job_id)
     assert sorted(client.found("the same text twice", 10, collection)) == sorted([first, second, kept])
 
 
@@ -128,7 +128,8 @@ def test_a_whole_number_beyond_64_bits_is_kept_or_refused_but_never_changed(clie
     reply = client.http.post("/v1/ingest", json={"documents": [document], "collection": collection})
     if reply.status_code == 202:
         client.wait_job(reply.json()["job_id"])
-        assert typed(client.search("a big number", 1, collection)[0]["metadata"]) == typed({"n": 10**30})
+        stored = client.http.get(f"/v1/collections/{collection}/documents/big")
+        assert typed(stored.json()["metadata"]) == typed({"n": 10**30})
     else:
         assert reply.status_code == 422
         assert reply.json()["error"]["param"].startswith("documents[0].metadata")
@@ -137,28 +138,28 @@ def test_a_whole_number_beyond_64_bits_is_kept_or_refused_but_never_changed(clie
 def test_an_id_that_is_there_is_replaced(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"id": "x", "text": "apples and pears"}, {"id": "y", "text": "a steam engine"}], collection)
     client.ingest_and_wait([{"id": "x", "text": "a telescope on a mountain"}], collection)
-    hits = client.search("telescope", 10, collection)
-    assert sorted(hit["id"] for hit in hits) == ["x", "y"]
-    assert hits[0]["text"] == "a telescope on a mountain"
+    hits = client.search("telescope", 10, collection).results
+    assert sorted(hit.id for hit in hits) == ["x", "y"]
+    assert hits[0].text == "a telescope on a mountain"
     assert "apples" not in str(client.search("apples and pears", 10, collection))
 
 
 def test_the_last_of_one_id_in_a_request_wins(client: Client, collection: str) -> None:
     documents = [{"id": "x", "text": "the first version"}, {"id": "x", "text": "the second version"}]
     job = client.ingest_and_wait(documents, collection)
-    assert job["processed_documents"] == 2
-    assert [hit["text"] for hit in client.search("version", 10, collection)] == ["the second version"]
+    assert job.processed_documents == 2
+    assert [hit.text for hit in client.search("version", 10, collection).results] == ["the second version"]
 
 
 def test_unchanged_documents_are_not_embedded_again(stack: Stack, client: Client, collection: str) -> None:
     client.ingest_and_wait(PETS, collection)
     before = embedded_texts(stack)
     job = client.ingest_and_wait(PETS, collection)
-    assert (job["unchanged_documents"], job["processed_documents"]) == (3, 3)
+    assert (job.unchanged_documents, job.processed_documents) == (3, 3)
     assert embedded_texts(stack) == before
     changed = [*PETS[:2], {**PETS[2], "text": "The ferry leaves from the harbour."}]
     job = client.ingest_and_wait(changed, collection)
-    assert job["unchanged_documents"] == 2
+    assert job.unchanged_documents == 2
     assert embedded_texts(stack) == before + 1
 
 
@@ -166,18 +167,18 @@ def test_new_metadata_alone_is_stored_without_embedding(stack: Stack, client: Cl
     client.ingest_and_wait(PETS, collection)
     before = embedded_texts(stack)
     job = client.ingest_and_wait([{**PETS[0], "metadata": {"kind": "pet", "age": 7}}], collection)
-    assert job["unchanged_documents"] == 0
+    assert job.unchanged_documents == 0
     assert embedded_texts(stack) == before
-    hits = client.search("sleeping cat", 10, collection)
-    assert hits[0]["metadata"] == {"kind": "pet", "age": 7}
-    assert sorted(hit["id"] for hit in hits) == ["cat", "loan", "tram"]
+    hits = client.search("sleeping cat", 10, collection).results
+    assert hits[0].metadata == {"kind": "pet", "age": 7}
+    assert sorted(hit.id for hit in hits) == ["cat", "loan", "tram"]
 
 
 def test_one_is_not_one_point_nought_nor_true(client: Client, collection: str) -> None:
     for value in (1, 1.0, True, "1"):
         job = client.ingest_and_wait([{"id": "v", "text": "a value", "metadata": {"v": value}}], collection)
-        assert job["unchanged_documents"] == 0
-        assert typed(client.search("a value", 1, collection)[0]["metadata"]) == typed({"v": value})
+        assert job.unchanged_documents == 0
+        assert typed(client.search("a value", 1, collection).results[0].metadata) == typed({"v": value})
 
 
 def test_a_search_right_after_a_job_completed_finds_it(client: Client, collection: str) -> None:
@@ -189,5 +190,5 @@ def test_a_search_right_after_a_job_completed_finds_it(client: Client, collectio
 
 def test_a_job_is_read_again_and_an_ingest_answers_with_ids_only_then(client: Client, collection: str) -> None:
     job = client.ingest_and_wait(PETS, collection)
-    assert client.job(job["job_id"]) == job
-    assert job["document_ids"] is None
+    assert client.job(job.job_id) == job
+    assert job.document_ids is None

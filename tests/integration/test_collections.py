@@ -15,8 +15,8 @@ def test_collections_hold_the_same_id_apart(client: Client, collection: str) -> 
     other = f"{collection}-other"
     client.ingest_and_wait([{"id": "x", "text": "a red bicycle"}], collection)
     client.ingest_and_wait([{"id": "x", "text": "a blue submarine"}, {"id": "y", "text": "a kite"}], other)
-    assert [hit["text"] for hit in client.search("bicycle", 10, collection)] == ["a red bicycle"]
-    assert [hit["text"] for hit in client.search("submarine", 1, other)] == ["a blue submarine"]
+    assert [hit.text for hit in client.search("bicycle", 10, collection).results] == ["a red bicycle"]
+    assert [hit.text for hit in client.search("submarine", 1, other).results] == ["a blue submarine"]
     assert client.http.delete(f"/v1/collections/{other}/documents/x").json() == {"deleted": True}
     assert client.found("bicycle", 10, collection) == ["x"]
 
@@ -28,7 +28,7 @@ def test_a_collection_tells_its_counts_and_its_model(client: Client, collection:
     assert entry is not None
     assert (entry["document_count"], entry["pending_documents"], entry["dim"]) == (2, 0, 384)
     assert entry["model"] == "sentence-transformers/all-MiniLM-L6-v2"
-    assert entry["fingerprint"] == client.health()["fingerprint"]
+    assert entry["fingerprint"] == client.health().fingerprint
 
 
 def test_a_document_is_read_by_its_id(client: Client, collection: str) -> None:
@@ -65,16 +65,16 @@ def test_a_deleted_collection_is_gone_and_may_come_back(client: Client, collecti
     gone = client.http.post("/v1/search", json={"query": "a mill", "collection": collection})
     assert (gone.status_code, gone.json()["error"]["param"]) == (404, "collection")
     assert client.http.delete(path).json() == {"deleted": False}
-    assert client.job(job["job_id"])["status"] == "completed"
+    assert client.job(job.job_id).status == "completed"
     client.ingest_and_wait([{"id": "x", "text": "a windmill"}], collection)
-    assert [hit["text"] for hit in client.search("mill", 10, collection)] == ["a windmill"]
+    assert [hit.text for hit in client.search("mill", 10, collection).results] == ["a windmill"]
 
 
 def test_deleting_what_waits_ends_its_job(client: Client, collection: str) -> None:
     job = client.ingest([{"id": f"n{n}", "text": f"text {n} " + "long " * 200} for n in range(200)], collection)
     assert client.http.delete(f"/v1/collections/{collection}").json() == {"deleted": True}
-    ended = client.wait_job(job["job_id"])
-    assert (ended["status"], ended["processed_documents"]) == ("completed", 200)
+    ended = client.wait_job(job.job_id)
+    assert (ended.status, ended.processed_documents) == ("completed", 200)
     assert listed(client, collection) is None
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tandem_runtime.version import version
-from tests.support.processes import ServiceProcess, free_port, get
+from tandem_tools.process import free_port, get
+from tests.support.processes import ServiceProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -70,7 +71,7 @@ def embedder(tmp_path_factory: pytest.TempPathFactory, wheel: Path) -> Environme
     return Environment(tmp_path_factory.mktemp("embedder"), "embedder", wheel)
 
 
-def test_the_wheel_holds_the_five_packages_with_their_data(wheel: Path) -> None:
+def test_the_wheel_holds_the_packages_with_their_data(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         held = {name for name in archive.namelist() if not name.endswith("/")}
     metadata = {name for name in held if ".dist-info/" in name}
@@ -79,6 +80,7 @@ def test_the_wheel_holds_the_five_packages_with_their_data(wheel: Path) -> None:
         for package in (
             REPOSITORY / "shared" / "contract" / "tandem_contract",
             REPOSITORY / "shared" / "runtime" / "tandem_runtime",
+            REPOSITORY / "shared" / "tools" / "tandem_tools",
             REPOSITORY / "services" / "embedder" / "tandem_embedder",
             REPOSITORY / "services" / "gateway" / "tandem_gateway",
             REPOSITORY / "bench" / "gateway_bench",
@@ -87,7 +89,14 @@ def test_the_wheel_holds_the_five_packages_with_their_data(wheel: Path) -> None:
         if path.is_file() and "__pycache__" not in path.parts
     }
     assert held - metadata == expected
-    packages = {"tandem_contract", "tandem_runtime", "tandem_embedder", "tandem_gateway", "gateway_bench"}
+    packages = {
+        "tandem_contract",
+        "tandem_runtime",
+        "tandem_tools",
+        "tandem_embedder",
+        "tandem_gateway",
+        "gateway_bench",
+    }
     assert {name.split("/")[0] for name in held - metadata} == packages
     assert "tandem_embedder/prepare/calibration_texts.json" in held
     assert {f"{name}/py.typed" for name in packages} <= held

@@ -102,8 +102,8 @@ def test_the_expected_document_is_in_the_top_three(sample: Client, query: str, e
 
 
 def test_hits_are_in_descending_order_and_each_document_is_there_once(sample: Client) -> None:
-    hits = sample.search("food and drink", 100, COLLECTION)
-    scores = [hit["score"] for hit in hits]
+    hits = sample.search("food and drink", 100, COLLECTION).results
+    scores = [hit.score for hit in hits]
     assert scores == sorted(scores, reverse=True)
-    assert sorted(hit["id"] for hit in hits) == sorted(DOCUMENTS)
-    assert all(hit["text"] == DOCUMENTS[hit["id"]] for hit in hits)
+    assert sorted(hit.id for hit in hits) == sorted(DOCUMENTS)
+    assert all(hit.text == DOCUMENTS[hit.id] for hit in hits)

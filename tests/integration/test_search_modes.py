@@ -1,8 +1,10 @@
 """Dense, lexical, or whichever there is: what each mode finds and says of itself, with both services up."""
 
+from typing import Any
+
 import pytest
 
-from tests.support.stack import Client, ask
+from tests.support.stack import Client
 
 DOCUMENTS = [
     {"id": "cat", "text": "The cat sat on the mat.", "metadata": {"page": 1}},
@@ -18,26 +20,26 @@ def filled(client: Client, collection: str) -> str:
 
 
 @pytest.mark.parametrize("fields", [{}, {"mode": "auto"}, {"mode": "dense"}])
-def test_with_an_embedder_search_is_dense(client: Client, filled: str, fields: dict[str, str]) -> None:
-    reply = ask(client, "a young dog", filled, top_k=1, **fields)
-    assert (reply["mode"], reply["degraded"]) == ("dense", False)
-    assert [hit["id"] for hit in reply["results"]] == ["dog"]
-    assert 0 < reply["results"][0]["score"] <= 1
+def test_with_an_embedder_search_is_dense(client: Client, filled: str, fields: dict[str, Any]) -> None:
+    reply = client.search("a young dog", collection=filled, top_k=1, **fields)
+    assert (reply.mode, reply.degraded) == ("dense", False)
+    assert [hit.id for hit in reply.results] == ["dog"]
+    assert 0 < reply.results[0].score <= 1
 
 
 def test_lexical_search_finds_words_and_not_meanings(client: Client, filled: str) -> None:
-    reply = ask(client, "E-1042", filled, mode="lexical")
-    assert (reply["mode"], reply["degraded"]) == ("lexical", False)
-    assert [hit["id"] for hit in reply["results"]] == ["error"]
-    (hit,) = ask(client, "cats", filled, mode="lexical")["results"]
-    assert (hit["id"], hit["text"], hit["metadata"]) == ("cat", DOCUMENTS[0]["text"], {"page": 1})
-    assert hit["score"] > 0
-    assert ask(client, "canine", filled, mode="lexical")["results"] == []
+    reply = client.search("E-1042", collection=filled, mode="lexical")
+    assert (reply.mode, reply.degraded) == ("lexical", False)
+    assert [hit.id for hit in reply.results] == ["error"]
+    (hit,) = client.search("cats", collection=filled, mode="lexical").results
+    assert (hit.id, hit.text, hit.metadata) == ("cat", DOCUMENTS[0]["text"], {"page": 1})
+    assert hit.score > 0
+    assert client.search("canine", collection=filled, mode="lexical").results == []
 
 
 @pytest.mark.parametrize("query", ['"', "c++", "hello-world", "NOT AND OR (", "mat*", "text:mat", "!!!", "mat) OR (a"])
 def test_nothing_that_is_typed_is_syntax(client: Client, filled: str, query: str) -> None:
-    found = [hit["id"] for hit in ask(client, query, filled, mode="lexical")["results"]]
+    found = [hit.id for hit in client.search(query, collection=filled, mode="lexical").results]
     assert set(found) <= {document["id"] for document in DOCUMENTS}
     assert ("cat" in found) == ("mat" in query)
 
@@ -53,7 +55,7 @@ def test_an_unknown_collection_and_little_time(client: Client, filled: str) -> N
 
 def test_what_was_changed_and_deleted_is_seen_at_once(client: Client, filled: str) -> None:
     client.ingest_and_wait([{"id": "cat", "text": "The tiger sat on the mat."}], filled)
-    assert ask(client, "cat", filled, mode="lexical")["results"] == []
-    assert [hit["id"] for hit in ask(client, "tiger", filled, mode="lexical")["results"]] == ["cat"]
+    assert client.search("cat", collection=filled, mode="lexical").results == []
+    assert [hit.id for hit in client.search("tiger", collection=filled, mode="lexical").results] == ["cat"]
     assert client.http.delete(f"/v1/collections/{filled}/documents/cat").json() == {"deleted": True}
-    assert ask(client, "tiger", filled, mode="lexical")["results"] == []
+    assert client.search("tiger", collection=filled, mode="lexical").results == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.stack import Client, ask
+from tests.support.stack import Client
 
 LONG = " ".join(f"The quarterly report describes pump number {n} and its valves." for n in range(60))
 DOCUMENTS = [
@@ -22,8 +22,8 @@ def filled(client: Client, collection: str) -> str:
 
 def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client, collection: str) -> None:
     job = client.ingest_and_wait(DOCUMENTS, collection)
-    assert (job["status"], job["error"]) == ("completed", None)
-    assert (job["truncated_documents"], job["unreadable_documents"]) == (1, 2)
+    assert (job.status, job.error) == ("completed", None)
+    assert (job.truncated_documents, job.unreadable_documents) == (1, 2)
     told = {}
     for document in DOCUMENTS:
         found = client.http.get(f"/v1/collections/{collection}/documents", params={"id": document["id"]}).json()
@@ -33,7 +33,7 @@ def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client
     assert told["thai"][1] == told["emoji"][1] == 1.0
     assert 0 < told["partly"][1] < 0.5
     again = client.ingest_and_wait(DOCUMENTS, collection)
-    assert (again["unchanged_documents"], again["truncated_documents"], again["unreadable_documents"]) == (5, 1, 2)
+    assert (again.unchanged_documents, again.truncated_documents, again.unreadable_documents) == (5, 1, 2)
     metrics = client.http.get("/metrics").text
     for name in ("truncated", "unreadable"):
         assert f"tandem_gateway_documents_{name}_total 0.0" not in metrics
@@ -43,24 +43,24 @@ def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client
 def test_a_query_that_the_model_cannot_read_is_answered_by_words(
     client: Client, filled: str, query: str, expected: set[str]
 ) -> None:
-    reply = ask(client, query, filled)
-    assert (reply["mode"], reply["degraded"], reply["warnings"]) == ("lexical", False, ["unknown_tokens"])
-    assert {hit["id"] for hit in reply["results"]} == expected
-    asked_for = ask(client, query, filled, mode="dense")
-    assert (asked_for["mode"], asked_for["warnings"]) == ("dense", ["unknown_tokens"])
-    assert ask(client, query, filled, mode="lexical")["warnings"] == []  # the model was not asked
+    reply = client.search(query, collection=filled)
+    assert (reply.mode, reply.degraded, reply.warnings) == ("lexical", False, ["unknown_tokens"])
+    assert {hit.id for hit in reply.results} == expected
+    asked_for = client.search(query, collection=filled, mode="dense")
+    assert (asked_for.mode, asked_for.warnings) == ("dense", ["unknown_tokens"])
+    assert client.search(query, collection=filled, mode="lexical").warnings == []  # the model was not asked
 
 
 def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(client: Client, filled: str) -> None:
-    reply = ask(client, "what is served at a birthday 🎉", filled, top_k=2)
-    assert (reply["mode"], reply["warnings"]) == ("dense", ["unknown_tokens"])
-    assert {hit["id"] for hit in reply["results"]} == {"english", "partly"}
-    assert ask(client, "a birthday", filled)["warnings"] == []
+    reply = client.search("what is served at a birthday 🎉", collection=filled, top_k=2)
+    assert (reply.mode, reply.warnings) == ("dense", ["unknown_tokens"])
+    assert {hit.id for hit in reply.results} == {"english", "partly"}
+    assert client.search("a birthday", collection=filled).warnings == []
 
 
 def test_a_query_that_is_longer_than_the_model_reads_says_so(client: Client, filled: str) -> None:
-    assert ask(client, "cake", filled)["query_truncated"] is False
-    reply = ask(client, LONG, filled, top_k=1)
-    assert (reply["query_truncated"], reply["mode"], reply["results"][0]["id"]) == (True, "dense", "long")
-    known = ask(client, LONG, filled, top_k=1)  # its vector was kept
-    assert known["query_truncated"] is True
+    assert client.search("cake", collection=filled).query_truncated is False
+    reply = client.search(LONG, collection=filled, top_k=1)
+    assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "dense", "long")
+    known = client.search(LONG, collection=filled, top_k=1)  # its vector was kept
+    assert known.query_truncated is True

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx2 as httpx
 
-from tests.support.processes import POLL_SECONDS
+from tandem_tools.process import POLL_SECONDS
 from tests.support.stack import Client, Document
 
 CLIENTS = 3
@@ -92,10 +92,10 @@ def assert_all_found_once(client: Client, documents: list[Document]) -> None:
     """Search for every document by its own text: it comes first, unchanged, and once."""
 
     def look(document: Document) -> None:
-        hits = client.search(document["text"], 5)
-        assert {key: hits[0][key] for key in ("id", "text", "metadata")} == document, (document, hits)
-        assert hits[0]["score"] > 0.9999, hits[0]
-        assert [hit["id"] for hit in hits].count(document["id"]) == 1, hits
+        hits = client.search(document["text"], 5).results
+        assert {key: getattr(hits[0], key) for key in ("id", "text", "metadata")} == document, (document, hits)
+        assert hits[0].score > 0.9999, hits[0]
+        assert [hit.id for hit in hits].count(document["id"]) == 1, hits
 
     with ThreadPoolExecutor(8) as threads:
         list(threads.map(look, documents))

@@ -1,17 +1,18 @@
 """Runs the gateway's maintenance commands, as an operator does."""
 
-import os
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+
+from tandem_tools.process import inherited_environment
 
 
 def maintain(
     command: str, data_dir: Path, *arguments: str | Path, settings: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """Run ``python -m tandem_gateway verify``, ``rebuild`` or ``backup`` to its end."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("TANDEM_")}
+    environment = inherited_environment()
     return subprocess.run(
         [sys.executable, "-m", "tandem_gateway", command, "--data-dir", str(data_dir), *map(str, arguments)],
         env={**environment, **(settings or {})},

@@ -2,7 +2,7 @@
 
 with Stack(tmp_path, model_dir) as stack:
     stack.client.ingest_and_wait([{"id": "a", "text": "a cat"}])
-    hits = stack.client.search("a pet")
+    hits = stack.client.search("a pet").results
 """
 
 import time
@@ -11,10 +11,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-import httpx2 as httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.processes import POLL_SECONDS, ServiceProcess, free_port, get
+from tandem_contract.client_api import Job
+from tandem_tools.client import Client as ApiClient
+from tandem_tools.process import POLL_SECONDS, free_port, get
+from tests.support.processes import ServiceProcess
 
 JOB_SECONDS = 120.0
 
@@ -23,7 +25,7 @@ T = TypeVar("T")
 Document = dict[str, Any]
 
 
-def wait_until(look: Callable[[], T], what: str, timeout: float = 30.0) -> T:
+def wait_until(look: Callable[[], T | None], what: str, timeout: float = 30.0) -> T:
     """Return the first truthy value that ``look`` returns; fails the test when the time is up."""
     until = time.monotonic() + timeout
     while True:
@@ -47,61 +49,28 @@ def metric(url: str, name: str, labels: Mapping[str, str] | None = None) -> floa
     )
 
 
-class Client:
-    """A client of a gateway; every call asserts the status that it expects."""
+class Client(ApiClient):
+    """The API client, with what tests ask for; an answer with an unexpected status raises ApiError."""
 
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.http = httpx.Client(base_url=url, trust_env=False, timeout=60.0)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self.http.close()
-
-    def ingest(self, documents: Sequence[Document], collection: str | None = None) -> dict[str, Any]:
-        """Ingest and return the job as accepted."""
-        body: dict[str, Any] = {"documents": list(documents)}
-        if collection is not None:
-            body["collection"] = collection
-        return _expect(self.http.post("/v1/ingest", json=body), 202)
-
-    def job(self, job_id: str) -> dict[str, Any]:
-        """Return a job."""
-        return _expect(self.http.get(f"/v1/jobs/{job_id}"), 200)
-
-    def wait_job(self, job_id: str, timeout: float = JOB_SECONDS) -> dict[str, Any]:
+    def wait_job(self, job_id: str, timeout: float = JOB_SECONDS) -> Job:
         """Return a job once it is finished, however it ended."""
 
-        def finished() -> dict[str, Any] | None:
+        def finished() -> Job | None:
             job = self.job(job_id)
-            return job if job["status"] in ("completed", "failed") else None
+            return job if job.status in ("completed", "failed") else None
 
         return wait_until(finished, f"the end of job {job_id}", timeout)
 
-    def ingest_and_wait(self, documents: Sequence[Document], collection: str | None = None) -> dict[str, Any]:
+    def ingest_and_wait(self, documents: Sequence[Document], collection: str | None = None) -> Job:
         """Ingest, wait, and return the job, which must have completed."""
-        job = self.wait_job(self.ingest(documents, collection)["job_id"])
-        assert job["status"] == "completed", job
-        assert job["error"] is None, job
+        job = self.wait_job(self.ingest(documents, collection).job_id)
+        assert job.status == "completed", job
+        assert job.error is None, job
         return job
-
-    def search(self, query: str, top_k: int | None = None, collection: str | None = None) -> list[dict[str, Any]]:
-        """Search and return the hits."""
-        body: dict[str, Any] = {"query": query}
-        if top_k is not None:
-            body["top_k"] = top_k
-        if collection is not None:
-            body["collection"] = collection
-        hits: list[dict[str, Any]] = _expect(self.http.post("/v1/search", json=body), 200)["results"]
-        return hits
 
     def found(self, query: str, top_k: int | None = None, collection: str | None = None) -> list[str]:
         """Search and return the hits' ids."""
-        return [hit["id"] for hit in self.search(query, top_k, collection)]
-
-    def health(self) -> dict[str, Any]:
-        """Return ``/healthz``, which must be 200."""
-        return _expect(self.http.get("/healthz"), 200)
+        return [hit.id for hit in self.search(query, top_k, collection).results]
 
     def metric(self, name: str, labels: Mapping[str, str] | None = None) -> float:
         """Return a metric of the gateway."""
@@ -134,9 +103,9 @@ class Stack:
         try:
             self.embedder.wait_ready()
             self.gateway.wait_ready()
-            wait_until(lambda: self.client.health()["model_loaded"], "the gateway sees the embedder")
+            wait_until(lambda: self.client.health().model_loaded, "the gateway sees the embedder")
         except BaseException:
-            self._kill()
+            self._close()
             raise
         return self
 
@@ -149,12 +118,12 @@ class Stack:
                     if service.is_running():
                         assert service.terminate() == 0, service.log_text()
         finally:
-            self._kill()
+            self._close()
 
-    def _kill(self) -> None:
+    def _close(self) -> None:
         self.client.close()
-        self.gateway.kill()
-        self.embedder.kill()
+        self.gateway.close()
+        self.embedder.close()
 
 
 def embedder_process(
@@ -199,17 +168,3 @@ def service_url(service: ServiceProcess) -> str:
     """Return the address of a service made here."""
     assert service.ready_url is not None
     return service.ready_url.removesuffix("/readyz")
-
-
-def _expect(response: httpx.Response, status: int) -> dict[str, Any]:
-    assert response.status_code == status, f"{response.request.url} gave {response.status_code}: {response.text[:500]}"
-    answer: dict[str, Any] = response.json()
-    return answer
-
-
-def ask(client: Client, query: str, collection: str, **fields: Any) -> dict[str, Any]:
-    """Return the reply to a search."""
-    answer = client.http.post("/v1/search", json={"query": query, "collection": collection, **fields})
-    assert answer.status_code == 200, answer.text
-    reply: dict[str, Any] = answer.json()
-    return reply

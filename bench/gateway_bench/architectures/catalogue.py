@@ -1,4 +1,4 @@
-"""The architectures that are compared: which processes, in which environment, with which settings."""
+"""The compared architectures: their processes, environments and settings."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -18,36 +18,36 @@ class Service:
 
     name: str
     environment: EnvironmentName | None
-    """None: a program that brings its own; it is the first of ``arguments``."""
+    """None for a program without a Python environment; the program is then the first of ``arguments``."""
     arguments: tuple[str, ...]
-    """Of the interpreter."""
+    """Arguments of the interpreter."""
     variables: Mapping[str, str]
     ready_urls: tuple[str, ...]
-    """All of them answer 200 once it is ready."""
+    """All of these URLs answer 200 once the process is ready."""
 
 
 @dataclass(frozen=True)
 class Site:
-    """Where an architecture runs: folders, and a way to get free ports."""
+    """Where an architecture runs: its folders and ports."""
 
     folder: Path
-    """Of its own, for data."""
+    """Its own folder, for data."""
     model_dir: Path
     """The prepared model."""
     free_port: Callable[[], int]
     sentence_transformers_model: Path | None = None
-    """The model as architecture A reads it."""
+    """The model in the form that architecture A reads."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """An architecture with its ports: what to start, and where clients find it."""
+    """An architecture with its ports: the processes to start, and the URL for clients."""
 
     url: str
     services: tuple[Service, ...]
-    """Empty for a server that runs already."""
+    """Empty for a server that the benchmark does not start."""
     probe: bool = False
-    """Also wait until ``/readyz`` of the URL answers 200, or ``/healthz`` where there is no ``/readyz``."""
+    """Wait until ``/readyz`` of the URL answers 200, or ``/healthz`` if there is no ``/readyz``."""
     ready_seconds: float = READY_SECONDS
 
 
@@ -62,7 +62,7 @@ class Architecture:
     deploy: Callable[[Site], Deployment] = field(repr=False)
     needs_torch: bool = False
     sampled: bool = True
-    """Whether its processes run here, so that their memory and CPU time can be measured."""
+    """Whether the benchmark starts its processes, so that it can measure their memory and CPU time."""
 
 
 def _monolith(site: Site) -> Deployment:
@@ -101,7 +101,7 @@ def _split(precision: str, replicas: int = 1) -> Callable[[Site], Deployment]:
                 "TANDEM_MODEL_DIR": str(site.model_dir),
                 "TANDEM_PRECISION": precision,
             }
-            if replicas > 1:  # on one machine they share its cores, which a replica cannot know
+            if replicas > 1:  # replicas on one machine share its cores, and no replica knows of the others
                 variables["TANDEM_WORKERS"] = str(max(1, len(os.sched_getaffinity(0)) // replicas))
             name = "embedder" if replicas == 1 else f"embedder-{number + 1}"
             ready = (f"http://127.0.0.1:{port}/readyz",)

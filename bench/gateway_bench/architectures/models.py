@@ -1,6 +1,6 @@
-"""The model in the two forms that architectures read; each is made by a program of its own.
+"""Provides the model in the two forms that architectures read; a program of its own prepares each.
 
-Both raise ``EnvironmentFailed`` if that program fails.
+Both functions raise ``EnvironmentFailed`` if that program fails.
 """
 
 import subprocess
@@ -13,7 +13,7 @@ _PREPARE_SECONDS = 1800.0
 
 
 def prepared_model(folder: Path, environments: Environments, report: Callable[[str], None]) -> Path:
-    """Return the folder of the prepared model, which is prepared if it is missing."""
+    """Return the folder of the prepared model; prepare the model if it is missing."""
     if not (folder / "manifest.json").is_file():
         report(f"{folder} holds no prepared model: preparing it")
         python = environments.preparing_python()
@@ -22,7 +22,7 @@ def prepared_model(folder: Path, environments: Environments, report: Callable[[s
 
 
 def fetched_model(environments: Environments) -> Path:
-    """Return the folder of the model as architecture A reads it, which is downloaded if it is missing."""
+    """Return the folder of the model in the form that architecture A reads; download it if it is missing."""
     python = environments.preparing_python()
     said = _checked([str(python), "-m", "gateway_bench.architectures.fetch_model"])
     return Path(said.strip().splitlines()[-1])

@@ -1,7 +1,7 @@
-"""Architecture B: gateway and embedder in one process, the same code and ``Embedder`` port, no HTTP between.
+"""Architecture B: gateway and embedder in one process, with the same code and ``Embedder`` port, without HTTP between.
 
-A measuring device, not a way to run Tandem: it shows what the split costs and what it gains. It is wired here and not
-in the services, and is the only module of the benchmark that imports both of them::
+The benchmark measures it to show the cost and the gain of two services; it is no way to run Tandem. It is the only
+module of the benchmark that imports both services, and no service knows it::
 
     python -m gateway_bench.architectures.one_process      # settings as for the two services
 
@@ -58,7 +58,7 @@ class InProcessEmbedder:
     async def embed(
         self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
     ) -> Embeddings:
-        """Return one vector a text; the errors are what the HTTP adapter makes of the embedder's replies."""
+        """Return one vector for each text; the errors are those of the HTTP adapter."""
         request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
         try:
             embedded = await self._service.embed(request, timeout)

@@ -1,4 +1,4 @@
-"""Servers that Tandem does not ship: a URL that is only called, or a command that is started here."""
+"""Servers that are not part of Tandem: a URL to call, or a command to start."""
 
 import os
 import re
@@ -19,16 +19,16 @@ NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True)
 class Outside:
-    """A server by name: either ``url`` or ``command`` is set."""
+    """A server with a name, and either a URL or a command."""
 
     name: str
     url: str | None
     command: tuple[str, ...]
-    """Program and arguments, with ``{port}`` and ``{data}`` still in them."""
+    """Program and arguments, with the placeholders ``{port}`` and ``{data}``."""
 
     @property
     def is_sampled(self) -> bool:
-        """Whether its memory and CPU time can be measured: those of a process that was started here."""
+        """Whether the benchmark starts the server, so that it can measure its memory and CPU time."""
         return self.url is None
 
 
@@ -54,20 +54,20 @@ def read_outside(name: str, what: str) -> Outside:
 
 
 def command_line(command: Sequence[str], port: int, data: Path) -> list[str]:
-    """Return the program and arguments to start, with the port and the folder for data put in.
+    """Return the program and its arguments with port and data folder in place of the placeholders.
 
-    The program runs in a folder of its own, so a path to it is made absolute here.
+    The program runs in a folder of its own, so this makes a relative path to it absolute.
     """
     program, *arguments = (part.replace("{port}", str(port)).replace("{data}", str(data)) for part in command)
     return [os.path.abspath(program) if os.sep in program else program, *arguments]
 
 
 def outside_architecture(server: Outside, ready_seconds: float) -> Architecture:
-    """Return a server that has the client API as an architecture of a comparison.
+    """Return a server with the client API as an architecture of a comparison.
 
     Args:
-        server: which.
-        ready_seconds: that a command may take until ``/readyz`` or ``/healthz`` answers 200. A URL gets a few seconds.
+        server: the server.
+        ready_seconds: time in which ``/readyz`` or ``/healthz`` of a command must answer 200. A URL gets a few seconds.
     """
 
     def deploy(site: Site) -> Deployment:

@@ -1,4 +1,4 @@
-"""Memory and CPU time of an architecture's processes and all their children, as Linux counts them."""
+"""Samples memory and CPU time of an architecture's processes and all their children, as Linux counts them."""
 
 import threading
 from collections.abc import Mapping
@@ -13,25 +13,25 @@ _MIB = 1 << 20
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """Of one process and its children: memory in MiB at the worst moment and at the end, CPU time of the run."""
+    """Use of one process and its children: peak and final memory in MiB, and CPU time of the run."""
 
     rss_peak: float
     pss_peak: float
-    """PSS counts a page that n processes share as 1/n: sums of it are true where sums of RSS count pages twice."""
+    """PSS counts a page that n processes share as 1/n, so its sum counts each page once; a sum of RSS does not."""
     rss_end: float
     pss_end: float
     cpu_seconds: float
 
 
 class Sampler:
-    """Samples while it is entered; ``usage`` has the result afterwards.
+    """A context manager that samples until its end; ``usage`` then has the result.
 
-    CPU time is the difference of the kernel's counters at both ends (10 ms each), not a sum of samples. Memory is read
-    twice a second from ``smaps_rollup``.
+    CPU time is the difference of the kernel's counters at both ends (in steps of 10 ms), not a sum of samples. Memory
+    comes from ``smaps_rollup``, twice a second.
     """
 
     def __init__(self, pids: Mapping[str, int]) -> None:
-        """Name the processes; children that they have later are counted as well."""
+        """Name the processes; children that they start later count as well."""
         self._processes = {name: psutil.Process(pid) for name, pid in pids.items()}
         self._before: dict[str, float] = {}
         self._peaks: dict[str, tuple[float, float]] = dict.fromkeys(pids, (0.0, 0.0))
@@ -92,6 +92,6 @@ def _cpu_seconds(process: psutil.Process) -> float:
             times = member.cpu_times()
         except psutil.NoSuchProcess:
             continue
-        # The children's share is of those that have ended.
+        # The kernel counts only children that have ended here.
         total += times.user + times.system + times.children_user + times.children_system
     return total

@@ -1,7 +1,7 @@
-"""``python -m gateway_bench.architectures.stub_embedder PORT COUNT``: an embedder that knows numbered texts only.
+"""``python -m gateway_bench.architectures.stub_embedder PORT COUNT``: an embedder that knows only numbered texts.
 
-It answers "document 7 ..." with document 7's synthetic vector and "query 7 ..." with query 7's, so that a benchmark
-measures the gateway and its index and no model.
+It answers "document 7 ..." with the synthetic vector of document 7, and "query 7 ..." with that of query 7. So a
+benchmark measures the gateway and its index without a model.
 """
 
 import sys
@@ -73,7 +73,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if __name__ == "__main__":

@@ -1,1 +1,1 @@
-"""Embedding servers, measured and compared: ``python -m gateway_bench.embed``."""
+"""Measures and compares embedding servers: ``python -m gateway_bench.embed``."""

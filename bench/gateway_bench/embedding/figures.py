@@ -1,4 +1,4 @@
-"""Figures of embedding servers: medians over rounds, ratios within a round, and the tables of both. Pure functions."""
+"""Figures of embedding servers as pure functions: medians over rounds, ratios within a round, and tables."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -22,18 +22,18 @@ class Load(msgspec.Struct, frozen=True):
     kind: Kind
     clients: int
     texts: int
-    """That were embedded, in answers that passed the check."""
+    """Number of embedded texts, in answers that passed the check."""
     seconds: float
-    """From the start to the last answer: a server that answers late gets no texts for free."""
+    """Time from the start to the last answer, so that a late answer lowers the rate."""
     p50: float | None
-    """Milliseconds of a request; this and the next are None if nothing was answered."""
+    """Milliseconds of a request; this and the next are None without a good answer."""
     p95: float | None
     cpu_seconds: float | None
-    """Of the process and its children; this and the next are None for a URL."""
+    """CPU time of the process and its children; this and the next are None for a URL."""
     rss_mib: float | None
-    """Peak."""
+    """Peak memory."""
     errors: dict[str, int]
-    """Kind of error → how many requests."""
+    """Kind of error → number of requests."""
 
     @property
     def rate(self) -> float:
@@ -53,10 +53,10 @@ class Row(msgspec.Struct, frozen=True):
     p50: float | None
     p95: float | None
     cpu_ms: float | None
-    """CPU milliseconds a text."""
+    """CPU milliseconds for each text."""
     rss_mib: float | None
     errors: dict[str, int]
-    """Of all rounds together."""
+    """Sum over all rounds."""
 
 
 class Subject(msgspec.Struct):
@@ -65,15 +65,15 @@ class Subject(msgspec.Struct):
     name: str
     shape: str
     sampled: bool
-    """Whether memory and CPU time were measured: those of a command are."""
+    """Whether memory and CPU time were measured; true for a command."""
     dim: int | None = None
     cosine: float | None = None
-    """Mean cosine of its vectors with the first server's; None if there is none to compare with."""
+    """Mean cosine of its vectors with the first server's; None without one to compare."""
     failure: str | None = None
 
 
 class Report(msgspec.Struct, frozen=True):
-    """All that ``--json`` writes."""
+    """The output of ``--json``."""
 
     format: int
     date: str
@@ -89,7 +89,7 @@ class Report(msgspec.Struct, frozen=True):
 
 
 def mean_cosine(vectors: Vectors, first: Vectors) -> float | None:
-    """Return the mean cosine of vectors with those of the same texts; None if their dimensions differ."""
+    """Return the mean cosine between two servers' vectors of the same texts; None if their dimensions differ."""
     if vectors.shape != first.shape:
         return None
     lengths = np.linalg.norm(vectors, axis=1) * np.linalg.norm(first, axis=1)
@@ -98,7 +98,7 @@ def mean_cosine(vectors: Vectors, first: Vectors) -> float | None:
 
 
 def make_rows(servers: Sequence[str], loads: Sequence[Load]) -> list[Row]:
-    """Return a row for each server, kind and number of clients that was measured, in the servers' order."""
+    """Return a row for each measured server, kind and number of clients, in the servers' order."""
     first = {(load.round, load.kind, load.clients): load for load in loads if load.server == servers[0]}
     kinds: tuple[Kind, ...] = ("query", "document")
     rows = []

@@ -1,4 +1,4 @@
-"""The measuring of embedding servers: each is started, probed, warmed up and loaded, once in every round."""
+"""Measures embedding servers: in every round, start, probe, warm up and load each of them."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 
-from gateway_bench.architectures.processes import ProcessFailed
 from gateway_bench.architectures.sampling import Sampler
 from gateway_bench.embedding.figures import Load, Subject, mean_cosine
 from gateway_bench.embedding.server import EmbeddingServer, Serving, serving
@@ -16,6 +15,7 @@ from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, Unreachable, run_load
 from gateway_bench.wording import error_counts
 from tandem_contract.embed import Kind
+from tandem_tools.process import ProcessFailed
 
 _PROBES = 16
 _TIMEOUT_SECONDS = 60.0
@@ -24,7 +24,7 @@ _KINDS: tuple[Kind, ...] = ("query", "document")
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is done to every server in a round."""
+    """The steps of a round, the same for every server."""
 
     queries: Sequence[str]
     documents: Sequence[str]
@@ -33,9 +33,9 @@ class Protocol:
     """Documents in a request."""
     rounds: int
     seconds: float
-    """Of a load."""
+    """Length of a load."""
     warm_up: int
-    """Requests of each kind, not measured."""
+    """Requests of each kind before the loads, not measured."""
     ready_seconds: float
     model: str
     """Name that the shape ``openai`` sends."""
@@ -46,7 +46,7 @@ class Protocol:
         return len(_KINDS) * len(self.clients)
 
     def batches(self, kind: Kind, round_number: int) -> list[Sequence[str]]:
-        """Return the texts of each request; each round begins at another place, the same for every server."""
+        """Return the texts of each request. Each round begins at another text, which is the same for every server."""
         texts, size = (self.queries, 1) if kind == "query" else (self.documents, self.batch)
         batches = [texts[start : start + size] for start in range(0, len(texts) - size + 1, size)]
         shift = (round_number - 1) * len(batches) // self.rounds
@@ -73,11 +73,11 @@ def run_rounds(
     """Measure every server once a round, in turn; a server that fails is given up, and the others go on.
 
     Args:
-        servers: which; the first is the one that the others are compared with.
-        protocol: what is done to each.
+        servers: the first is the one that the others are compared with.
+        protocol: steps of a round.
         folder: gets one folder for each start of a command.
-        findings: filled on the way, so that an interruption loses nothing.
-        advance: called with the server's name and the number of loads that are done with.
+        findings: filled during the run, so that an interruption loses nothing.
+        advance: called with the server's name and the number of loads that were done or given up.
     """
     for number in range(1, protocol.rounds + 1):
         for server in servers:
@@ -91,7 +91,9 @@ def run_rounds(
                         for load in _loads(up, protocol, number):
                             findings.loads.append(load)
                             advance(server.name, 1)
-                except (ProcessFailed, WrongAnswer, Unreachable) as error:
+                except ProcessFailed as error:
+                    subject.failure = error.line
+                except (WrongAnswer, Unreachable) as error:
                     subject.failure = str(error)
             advance(server.name, protocol.loads_of_a_round - (len(findings.loads) - before))
 

@@ -1,4 +1,4 @@
-"""One embedding server while it is measured: called by its URL, and started and ended if it is a command."""
+"""Runs one embedding server during its measurement: starts and ends a command, or calls a URL."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,12 +8,12 @@ from pathlib import Path
 import httpx2 as httpx
 
 from gateway_bench.architectures.outside import Outside, command_line
-from gateway_bench.architectures.processes import Process, ProcessFailed, free_port
 from gateway_bench.embedding.shapes import Shape, Vectors, WrongAnswer
 from tandem_contract.embed import Kind
+from tandem_tools.process import Process, ProcessFailed, Ready, free_port, inherited_environment
 
 _ANSWER_SECONDS = 60.0
-# With these a server that listens says that it has no such route, or does not understand the request.
+# With these statuses a server says that it has no such route, or does not understand the request.
 _WRONG_SHAPE = frozenset({400, 404, 405, 415, 422})
 
 
@@ -24,7 +24,7 @@ class EmbeddingServer:
     outside: Outside
     shape: Shape
     variables: Mapping[str, str] = field(default_factory=dict)
-    """Of the environment of a command; ``{port}`` is replaced in them."""
+    """Environment variables of a command, with the placeholder ``{port}``."""
 
     @property
     def name(self) -> str:
@@ -33,7 +33,7 @@ class EmbeddingServer:
 
 
 class Serving:
-    """A server that answers."""
+    """A running server."""
 
     def __init__(self, server: EmbeddingServer, url: str, model: str, process: Process | None) -> None:
         self.server = server
@@ -44,7 +44,7 @@ class Serving:
     @property
     def pids(self) -> dict[str, int]:
         """Name → process id; nothing for a URL."""
-        return {} if self._process is None else {self.server.name: self._process.process.pid}
+        return {} if self._process is None else {self.server.name: self._process.pid}
 
     def check(self) -> None:
         """Notice that the process has ended.
@@ -64,45 +64,32 @@ class Serving:
 
         Raises:
             ProcessFailed: if the server does not answer with 200.
-            WrongAnswer: if the answer is no embedding of the texts.
+            WrongAnswer: if the answer has no embedding of each text.
         """
         with httpx.Client(trust_env=False, timeout=_ANSWER_SECONDS) as client:
             try:
                 response = _post(client, self.url + self.server.shape.path, self.body(texts, kind))
             except httpx.TransportError as error:
                 self.check()
-                raise ProcessFailed(f"{self.url} does not answer: {error or type(error).__name__}") from error
+                raise ProcessFailed(f"{self.url} does not answer: {str(error) or type(error).__name__}") from error
         if response.status_code != 200:
             raise ProcessFailed(f"POST {self.server.shape.path} {_status(response)}")
         return self.server.shape.vectors(response.content, len(texts))
 
 
-class _EmbeddingProcess(Process):
-    """Is ready once it answers an embedding."""
+def _embeds(shape: Shape, url: str, body: bytes) -> Ready:
+    """Return a check that is ready once the server answers ``body`` with an embedding."""
 
-    def __init__(
-        self,
-        server: EmbeddingServer,
-        command: Sequence[str],
-        folder: Path,
-        variables: Mapping[str, str],
-        url: str,
-        body: bytes,
-        ready_seconds: float,
-    ) -> None:
-        super().__init__("command", command, folder, variables, url + server.shape.path, ready_seconds)
-        self._shape = server.shape
-        self._url = url + server.shape.path
-        self._body = body
-
-    def _is_ready(self, client: httpx.Client) -> bool:
-        response = _post(client, self._url, self._body)
+    def look(http: httpx.Client) -> str | None:
+        response = _post(http, url + shape.path, body)
         if response.status_code in _WRONG_SHAPE:
-            raise WrongAnswer(f"POST {self._shape.path} {_status(response)}: is {self._shape.name} its shape?")
-        if response.status_code != 200:
-            return False
-        self._shape.vectors(response.content, 1)
-        return True
+            raise WrongAnswer(f"POST {shape.path} {_status(response)}: is {shape.name} its shape?")
+        if response.status_code != httpx.codes.OK:
+            return f"POST {shape.path} {_status(response)}"
+        shape.vectors(response.content, 1)
+        return None
+
+    return look
 
 
 @contextmanager
@@ -110,10 +97,10 @@ def serving(server: EmbeddingServer, model: str, folder: Path, ready_seconds: fl
     """Yield the server once it answers; a command is ended afterwards.
 
     Args:
-        server: which.
-        model: name that the shape ``openai`` sends.
-        folder: in which a command runs, and which gets its log.
-        ready_seconds: that a command may take until it answers an embedding.
+        server: the server.
+        model: name of the model in requests of the shape ``openai``.
+        folder: a command runs in it and writes its log there.
+        ready_seconds: time in which a command must answer with an embedding.
 
     Raises:
         ProcessFailed: if a command ends or is not ready in time.
@@ -126,14 +113,14 @@ def serving(server: EmbeddingServer, model: str, folder: Path, ready_seconds: fl
     port = free_port()
     url = f"http://127.0.0.1:{port}"
     variables = {name: value.replace("{port}", str(port)) for name, value in server.variables.items()}
-    process = _EmbeddingProcess(
-        server,
+    process = Process(
+        "command",
         command_line(server.outside.command, port, folder),
-        folder,
-        {"PORT": str(port), **variables},
-        url,
-        server.shape.encode(["ready?"], "query", model),
-        ready_seconds,
+        folder / "command.log",
+        env=inherited_environment() | {"PORT": str(port), **variables},
+        cwd=folder,
+        ready=_embeds(server.shape, url, server.shape.encode(["ready?"], "query", model)),
+        ready_seconds=ready_seconds,
     )
     with process:
         yield Serving(server, url, model, process)

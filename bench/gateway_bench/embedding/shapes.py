@@ -1,4 +1,4 @@
-"""The three shapes of a request for embeddings: Tandem's, that of Text Embeddings Inference, and OpenAI's."""
+"""The three formats of a request for embeddings: those of Tandem, Text Embeddings Inference and OpenAI."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -15,17 +15,17 @@ Vectors = npt.NDArray[np.float64]
 
 
 class WrongAnswer(Exception):
-    """The answer is no embedding of the texts; the message is short, since runs count answers by it."""
+    """The answer has no embedding of each text; the message is short, since it is the key of an error count."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """How a server is asked, and where its vectors are in the answer."""
+    """The format of requests and answers of a server."""
 
     name: str
     path: str
     encode: Callable[[Sequence[str], Kind, str], bytes]
-    """Texts, their kind and the model's name → the body of a request."""
+    """Texts, their kind and the model's name → body of a request."""
     rows: Callable[[bytes], list[list[float]]]
     """Body of an answer → its vectors, in the order of the texts."""
 
@@ -33,9 +33,9 @@ class Shape:
         """Return the vectors of an answer.
 
         Args:
-            body: of the answer.
-            count: number of texts that were asked about.
-            dim: length that each vector must have; None takes that of the first.
+            body: body of the answer.
+            count: number of texts in the request.
+            dim: length of each vector; None takes that of the first.
 
         Raises:
             WrongAnswer: if the answer has another shape, another number of vectors, or a vector of another length.
@@ -76,7 +76,7 @@ def _tandem_body(texts: Sequence[str], kind: Kind, model: str) -> bytes:
 
 
 def _tei_body(texts: Sequence[str], kind: Kind, model: str) -> bytes:
-    # Without "truncate", that server refuses a text which is too long for the model; Tandem cuts it.
+    # Without "truncate", that server refuses a text that is too long for the model; Tandem truncates it.
     return msgspec.json.encode({"inputs": list(texts), "truncate": True})
 
 

@@ -1,4 +1,4 @@
-"""How fast this client is by itself: the most that it can show of any server on this machine."""
+"""The load client's own limit: the rate that it reaches against a server that does nothing."""
 
 import subprocess
 import sys
@@ -8,14 +8,14 @@ from gateway_bench.load.connection import Target
 from gateway_bench.load.driver import Plan, run_load
 
 LIMIT = 0.7
-"""A result over this share of the ceiling says more about the client than about the server."""
+"""Above this share of the ceiling, a result measures the client rather than the server."""
 
 _START_SECONDS = 10.0
 _WARM_UP_SECONDS = 0.1
 
 
 def is_limited_by_client(rps: float, ceiling: float) -> bool:
-    """Return whether a rate is so near the client's ceiling that the client may be what limits it."""
+    """Return whether a rate is so near the ceiling that the client may limit it."""
     return rps > LIMIT * ceiling
 
 
@@ -25,11 +25,11 @@ def measure_ceiling(
     """Return the rate, in requests a second, of this client against a server that does nothing.
 
     Args:
-        requests: those of the real run, so that sending them costs the same.
+        requests: the requests of the real run, so that sending them costs the same.
         reply_body: an answer of the real target, so that reading it costs the same.
-        connections: as many as in the real run.
-        seconds: how long to measure.
-        timeout: for one answer.
+        connections: their number in the real run.
+        seconds: length of the measurement.
+        timeout: for one answer, in seconds.
 
     Raises:
         RuntimeError: if the server does not start.

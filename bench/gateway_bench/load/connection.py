@@ -1,7 +1,7 @@
 """One HTTP/1.1 connection of the load client: bytes out, a status and a body back, one request at a time.
 
-httptools (the parser of uvicorn, llhttp underneath) on uvloop, with callbacks and no task a request: about 10
-microseconds of CPU a request, as little as wrk takes. docs/case-study.md has the comparison with general clients.
+It runs httptools (uvicorn's parser, on llhttp) on uvloop, with callbacks and without a task for each request. A request
+takes about 10 microseconds of CPU, as with wrk. docs/case-study.md has the comparison with general clients.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import httptools
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is asked: an origin, and a path on it."""
+    """The address of requests: an origin and a path on it."""
 
     host: str
     port: int
@@ -47,9 +47,9 @@ class Target:
 
 
 class Connection(asyncio.Protocol):
-    """Sends a request at a time and calls ``on_answer`` with the status and the body of each answer.
+    """Sends one request at a time and calls ``on_answer`` with the status and the body of each answer.
 
-    A connection that is lost, or answers what is no HTTP, calls ``on_lost`` with the reason instead, once.
+    If the connection is lost, or an answer is no HTTP, it calls ``on_lost`` once with the reason instead.
     """
 
     def __init__(
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
         """Return a connection to the target.
 
         Raises:
-            OSError, TimeoutError: if there is none within ``timeout`` seconds.
+            OSError, TimeoutError: if none can be made within ``timeout`` seconds.
         """
         context = ssl.create_default_context() if target.tls else None
         async with asyncio.timeout(timeout):
@@ -85,17 +85,17 @@ class Connection(asyncio.Protocol):
         return connection
 
     def send(self, request: bytes) -> None:
-        """Send a request; only when the last was answered."""
+        """Send a request; the previous one must have been answered."""
         assert self._transport is not None
         self._transport.write(request)
 
     @property
     def is_usable(self) -> bool:
-        """Whether another request may be sent over it."""
+        """Whether the connection can take another request."""
         return not self._closed and self._transport is not None and not self._transport.is_closing()
 
     def close(self) -> None:
-        """Close at once; nothing is called any more."""
+        """Close at once; no callback runs any more."""
         self._closed = True
         if self._transport is not None:
             self._transport.abort()

@@ -1,4 +1,4 @@
-"""Loads a target: connections on one side, a pace on the other, and a record of every request."""
+"""Loads a target over several connections at a given pace, and records every request."""
 
 import asyncio
 import resource
@@ -20,19 +20,19 @@ _LOOK_SECONDS = 0.05
 _EMPTY = (b'{"results":[]', b'{"results": []')
 
 Progress = Callable[[int, float], None]
-"""Called now and then with the requests that are done, and the seconds since the start."""
+"""Called about 20 times a second with the number of finished requests and the seconds since the start."""
 
 Check = Callable[[bytes], str | None]
-"""Given the body of an answer with status 200, returns what is wrong with it; its time is not that of the answer."""
+"""Takes the body of an answer with status 200 and returns its fault, or None. Its time does not count as latency."""
 
 
 class Unreachable(Exception):
-    """The target takes no connection."""
+    """The target accepts no connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """How to load: closed loop with ``count`` or ``seconds``; with ``rate``, open loop."""
+    """How to load: a closed loop for ``count`` requests or ``seconds``; with ``rate``, an open loop."""
 
     connections: int
     count: int | None = None
@@ -48,7 +48,7 @@ class Plan:
 
     @property
     def total(self) -> int | None:
-        """Requests in all, where that is known before."""
+        """Number of requests, if it is known before the run."""
         if self.rate is not None and self.count is None:
             return max(1, round(self.rate * (self.seconds or 0.0)))
         return self.count
@@ -60,20 +60,20 @@ def run_load(
     """Load a target in an event loop of its own, and return the record and its figures.
 
     Args:
-        target: what to ask.
-        requests: whole requests; must not end.
-        plan: how.
-        progress: is told.
-        check: looks at every answer; None lets every body pass.
+        target: address of the requests.
+        requests: whole requests; an endless iterator.
+        plan: number of clients, and pace.
+        progress: called during the run.
+        check: called with every answer; None accepts every body.
 
     Raises:
-        Unreachable: if no connection can be made at the start; what fails later is recorded.
+        Unreachable: if no connection can be made at the start. Later failures are recorded as errors.
     """
     return uvloop.run(_Driver(target, requests, plan, progress, check).run())
 
 
 class _Slot:
-    """A client: its connection, and the request that it waits for."""
+    """A client: its connection, and the request under way."""
 
     def __init__(self) -> None:
         self.connection: Connection | None = None
@@ -142,7 +142,7 @@ class _Driver:
         self._by_connection[connection] = slot
 
     def _wake_at_each(self, pace: OpenLoop) -> None:
-        """Wake the loop when requests are due; its own timers count in whole milliseconds, which is too coarse."""
+        """Wake the event loop when requests are due; its own timers are too coarse, with steps of a millisecond."""
         loop = asyncio.get_running_loop()
         total = self._plan.total or 0
 
@@ -162,7 +162,7 @@ class _Driver:
         while self._idle:
             slot = self._idle.pop()
             self._next(slot)
-            if not slot.busy:  # nothing was due: it went back to the others
+            if not slot.busy:  # no request was due, so the slot is idle again
                 return
 
     def _next(self, slot: _Slot) -> None:
@@ -194,7 +194,7 @@ class _Driver:
             await self._connect(slot)
         except (OSError, TimeoutError):
             self._record(slot, "no connection")
-            slot.busy = False  # it is accounted for
+            slot.busy = False  # its error is recorded
             await asyncio.sleep(_RECONNECT_SECONDS)
             self._next(slot)
             return
@@ -203,7 +203,7 @@ class _Driver:
     def _answered(self, connection: Connection, status: int, body: bytes) -> None:
         slot = self._by_connection[connection]
         if not slot.busy:
-            connection.close()  # an answer to nothing
+            connection.close()  # no request asked for this answer
             return
         now = time.perf_counter()
         if status == 200:
@@ -227,7 +227,7 @@ class _Driver:
         self._timings.add(slot.due - self._start, slot.sent - self._start, now - self._start, kind)
 
     async def _watch(self) -> None:
-        """Return when all is done: end what takes too long, and tell of progress."""
+        """Report progress and end requests that time out; return after the last one."""
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
             now = time.perf_counter()
@@ -248,7 +248,7 @@ class _Driver:
         return pace.due((self._plan.total or 1) - 1)
 
     def _give_up(self, pace: OpenLoop, now: float) -> None:
-        """Count what a server that fell behind never got to as failed."""
+        """Record the requests that the server never got to as errors."""
         for slot in self._slots:
             if slot.busy:
                 self._record(slot, "timeout")

@@ -1,9 +1,9 @@
 """A server that does nothing: it reads HTTP requests and answers each with the same bytes.
 
-What a client reaches against it is the most that this client can show of any server on this machine. It runs in a
-process of its own, so that the client's interpreter does no more than in the real run::
+A client reaches its highest rate on this machine against this server. The server has a process of its own, so that
+the client's interpreter does the same work as in the real run::
 
-    python -m gateway_bench.load.null_server < reply-body     # prints its port, and ends with its standard input
+    python -m gateway_bench.load.null_server < reply-body     # prints its port, and ends when its standard input does
 """
 
 import asyncio
@@ -52,7 +52,7 @@ async def serve(body: bytes, say_port: Callable[[int], None], ended: Callable[[]
 
 
 def main() -> int:
-    """Read the length of the body in a line and the body, serve, and end when standard input does."""
+    """Read a line with the length of the body, then the body; serve until standard input ends."""
     length = int(sys.stdin.buffer.readline())
     body = sys.stdin.buffer.read(length)
 

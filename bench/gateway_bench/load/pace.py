@@ -1,11 +1,11 @@
-"""When the next request is due: the two ways to load a server, as arithmetic on a clock that is handed in.
+"""Decides when the next request is due, in one of two ways; the caller passes the clock.
 
-*Closed loop*: so many clients, each of which sends its next request when it has the answer to the last. A slow server
-is asked less, so the latencies of a closed loop say nothing of what a user sees who does not wait for others.
+*Closed loop*: each client sends its next request when it has the answer to the previous one. A slow server gets fewer
+requests, so these latencies do not show what a user sees who does not wait for others.
 
 *Open loop*: requests are due at a fixed rate whether or not the server keeps up, and latency counts from the moment at
-which a request was due, not from when it could be sent. This is what avoids "coordinated omission" (Gil Tene, "How NOT
-to Measure Latency", 2013): a stall of a second then makes every request that was due in it late, as it is for users.
+which a request was due, not from when it could be sent. This avoids "coordinated omission" (Gil Tene, "How NOT to
+Measure Latency", 2013): after a stall of a second, every request that was due in it is late, as it is for users.
 """
 
 from typing import Protocol
@@ -15,19 +15,19 @@ class Pace(Protocol):
     """Hands out the times at which requests are due; times are seconds of a monotonic clock."""
 
     def take(self, now: float) -> float | None:
-        """Return when the request to be sent now was due, never later than ``now``; None if none is due."""
+        """Return the due time of the next request to send, at most ``now``; None if none is due."""
         ...
 
     def is_over(self, now: float) -> bool:
-        """Return whether no request will be due any more."""
+        """Return whether every request has been taken."""
         ...
 
 
 class ClosedLoop:
-    """Every request is due at once, until so many were taken, or a time has come."""
+    """Every request is due at once, until a number of requests or a time is reached."""
 
     def __init__(self, start: float, *, count: int | None = None, seconds: float | None = None) -> None:
-        """Begin at ``start``; end after ``count`` requests or ``seconds``, one of which is given."""
+        """Begin at ``start``, and end after ``count`` requests or ``seconds``; exactly one of them must be given."""
         if (count is None) == (seconds is None):
             raise ValueError("a closed loop ends after a count or after a time: give one of them")
         self._left = count
@@ -50,7 +50,7 @@ class OpenLoop:
     """``count`` requests, the i-th of them due at ``start + i / rate``, however late it is taken."""
 
     def __init__(self, start: float, *, rate: float, count: int) -> None:
-        """Make the schedule; ``rate`` is in requests a second."""
+        """Create the schedule; ``rate`` is in requests a second."""
         if rate <= 0:
             raise ValueError(f"rate: a number over 0 was expected, not {rate:g}")
         self._start = start

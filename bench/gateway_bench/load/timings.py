@@ -1,4 +1,4 @@
-"""What a load run recorded, and the figures that are made of it."""
+"""The record of a load run, and its figures."""
 
 import csv
 import math
@@ -11,12 +11,12 @@ import msgspec
 OK = 0
 """Code of the outcome that counts as a result; the others index ``Timings.kinds``."""
 
-# Where the distribution is kept: every percent, and finer towards the end, where it matters.
+# Points of the stored distribution: every percent, and finer steps in the tail.
 QUANTILES: tuple[float, ...] = (*(p / 100 for p in range(100)), 0.995, 0.999, 0.9995, 0.9999, 1.0)
 
 
 class Latency(msgspec.Struct, frozen=True):
-    """Of the answers that count, in milliseconds."""
+    """Latency of the good answers, in milliseconds."""
 
     mean: float
     p50: float
@@ -26,31 +26,31 @@ class Latency(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A load run in figures."""
+    """The figures of a load run."""
 
     requests: int
-    """All that were due, answered or not."""
+    """Requests that were due, with or without an answer."""
     ok: int
     errors: dict[str, int]
-    """Kind of error → how many."""
+    """Kind of error → number of requests."""
     empty: int
-    """Answers that count and found nothing."""
+    """Good answers without a hit."""
     seconds: float
     rps: float
-    """Answers that count, a second."""
+    """Good answers a second."""
     latency: Latency | None
-    """None if nothing was answered."""
+    """None without a good answer."""
     lag_p95: float
-    """Milliseconds from when a request was due to when it was sent: for an open loop, the server's backlog and the
-    client's own lateness; 0 for a closed loop."""
+    """Milliseconds from the due time of a request until it was sent. In an open loop this is the server's backlog and
+    the client's own delay; in a closed loop it is 0."""
     client_cpu_us: float
-    """CPU time of this client a request, in microseconds."""
+    """CPU time of this client for each request, in microseconds."""
     distribution: list[float]
-    """Latency in milliseconds at each of ``QUANTILES``; empty if nothing was answered."""
+    """Latency in milliseconds at each of ``QUANTILES``; empty without a good answer."""
 
 
 class Timings:
-    """The raw record: one entry a request, in the order of their ends; times are seconds after the start."""
+    """The raw record: an entry for each request, in the order of their ends; times are seconds since the start."""
 
     def __init__(self) -> None:
         self.due = array("d")
@@ -76,9 +76,9 @@ class Timings:
         """Return the figures.
 
         Args:
-            window: seconds for which load was given; None takes the time of the last answer. What is answered after
-                the window counts as latency, but not for the rate: clients were ending by then.
-            cpu_seconds: what this client used meanwhile.
+            window: length of the load in seconds; None takes the time of the last answer. An answer after the window
+                counts for the latency, but not for the rate, since clients were ending by then.
+            cpu_seconds: CPU time of this client during the run.
         """
         good = [index for index, outcome in enumerate(self.outcome) if outcome == OK]
         latencies = sorted(1000 * (self.done[index] - self.due[index]) for index in good)
@@ -104,7 +104,7 @@ class Timings:
         )
 
     def write_csv(self, path: Path, *, label: Sequence[tuple[str, object]] = (), append: bool = False) -> None:
-        """Write one line a request: the label's columns, when it was due and sent, latency, and the outcome."""
+        """Write one line for each request: the label's columns, due and send time, latency, and outcome."""
         with path.open("a" if append else "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             if not append:
@@ -119,7 +119,7 @@ class Timings:
 def percentile(ascending: Sequence[float], share: float) -> float:
     """Return the nearest-rank percentile: the least value that at least ``share`` of all values do not exceed.
 
-    It is always a value that was measured, never one between two. (NIST/SEMATECH e-Handbook, 7.2.6.2, and RFC 2330,
+    The result is always a measured value, never one between two. (NIST/SEMATECH e-Handbook, 7.2.6.2, and RFC 2330,
     section 11.3, define it so.)
 
     Args:

@@ -1,8 +1,8 @@
 """Baseline A: the Python monolith of the published comparison, FastAPI + sentence-transformers + NumPy in one process.
 
-Written to its description, as such a service usually is: PyTorch float32 on the CPU, handlers that FastAPI runs in
-its thread pool, one model, vectors in one NumPy array, a search that multiplies it by the query. It has the gateway's
-client API, as far as the benchmark uses it, and nothing that Tandem adds: no store, no coalescing, no bounds.
+It follows the published description: PyTorch float32 on the CPU, handlers in FastAPI's thread pool, one model, and
+vectors in one NumPy array that a search multiplies by the query. It has the part of the client API that the benchmark
+needs, and nothing that Tandem adds: no store, no coalescing, no bounds.
 
 Run it in an environment of its own::
 
@@ -105,7 +105,7 @@ def job(job_id: str) -> dict[str, Any]:
 
 @app.post("/v1/search")
 def search(request: SearchRequest) -> dict[str, Any]:
-    """Embed a query and return the nearest documents; an empty index is answered at once, as in the original."""
+    """Embed a query and return the nearest documents; an empty index answers at once, as in the original."""
     started = time.perf_counter()
     hits: list[tuple[float, DocumentInput]] = []
     if index.documents:
@@ -121,7 +121,7 @@ def search(request: SearchRequest) -> dict[str, Any]:
 
 @app.get("/healthz")
 def healthz() -> dict[str, Any]:
-    """Return how it is."""
+    """Return the state of the service."""
     return {"status": "ok", "model_loaded": True, "document_count": len(index.documents)}
 
 

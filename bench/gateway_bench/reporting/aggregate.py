@@ -1,4 +1,4 @@
-"""One figure of several rounds: medians, and ratios that are taken within a round before their median is."""
+"""Combines the figures of several rounds: medians of figures, and medians of the ratios within each round."""
 
 import statistics
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from gateway_bench.results import Measured, Results, Subject
 
 BASELINE = "A"
 PREFERRED_CONCURRENCY = 16
-"""That of the published comparison."""
+"""The concurrency of the published comparison."""
 
 
 @dataclass(frozen=True)
@@ -18,13 +18,13 @@ class LoadRow:
     concurrency: int
     rps: float
     p50: float | None
-    """Milliseconds; this and the next two are None if nothing was answered."""
+    """Milliseconds; this and the next two are None without a good answer."""
     p95: float | None
     p99: float | None
     cpu_ms: dict[str, float]
-    """Process → CPU milliseconds an answer."""
+    """Process → CPU milliseconds for each good answer."""
     errors: dict[str, int]
-    """Of all rounds together."""
+    """Sum over all rounds."""
     rps_ratio: float | None
     """Against the baseline; median of the rounds' ratios. None without a baseline."""
     p95_ratio: float | None
@@ -39,19 +39,19 @@ class ArchitectureRow:
     ingest: float | None
     loads: dict[int, LoadRow]
     rss: dict[str, float]
-    """Process → most resident memory in a round, MiB."""
+    """Process → peak resident memory in a round, MiB."""
     pss: dict[str, float]
     rss_ratio: float | None
-    """Of the sums, against the baseline."""
+    """Ratio of the sums against the baseline."""
 
     @property
     def total_rss(self) -> float:
-        """Of all processes, MiB."""
+        """Sum over all processes, MiB."""
         return sum(self.rss.values())
 
     @property
     def total_pss(self) -> float:
-        """Of all processes, MiB."""
+        """Sum over all processes, MiB."""
         return sum(self.pss.values())
 
 
@@ -137,7 +137,7 @@ def _of_round(results: Results, key: str, number: int) -> list[Measured]:
 
 
 def _worst(loads: Sequence[Measured]) -> float:
-    """Return the most memory that the processes together had in one of the loads."""
+    """Return the peak memory of all processes together in any of the loads, MiB."""
     return max(sum(usage.rss_peak for usage in load.usage.values()) for load in loads)
 
 

@@ -1,6 +1,6 @@
-"""Blocks of a Markdown file that are generated.
+"""Replaces the generated blocks of a Markdown file.
 
-They stand between two comments::
+A block stands between two comments::
 
     <!-- table:comparison -->
     ...replaced...
@@ -15,16 +15,16 @@ _MARK = re.compile(r"^<!-- /?table:[a-z-]+ -->$", re.M)
 
 
 class BrokenBlock(Exception):
-    """A mark that begins or ends a block has no counterpart."""
+    """A comment that begins or ends a block has no counterpart."""
 
 
 def fill(text: str, blocks: Mapping[str, str]) -> tuple[str, list[str]]:
-    """Return a text with the content of its blocks replaced, and the names of those that were.
+    """Return a text with the content of its blocks replaced, and the names of the replaced blocks.
 
-    A block whose name is not among ``blocks`` is left as it is.
+    A block whose name is not in ``blocks`` stays as it is.
 
     Raises:
-        BrokenBlock: if the text has a mark without its counterpart.
+        BrokenBlock: if the text has such a comment without its counterpart.
     """
     filled: list[str] = []
 

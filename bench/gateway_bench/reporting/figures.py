@@ -1,4 +1,4 @@
-"""The figures of a comparison, as SVG and PNG; the only module that imports matplotlib."""
+"""Draws the figures of a comparison as SVG and PNG; the only module that imports matplotlib."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,7 +14,7 @@ from gateway_bench.load.timings import QUANTILES
 from gateway_bench.reporting.aggregate import ArchitectureRow, reference_concurrency
 from gateway_bench.results import Results
 
-# Okabe and Ito's colours, told apart with any kind of colour vision; every line has a marker of its own as well.
+# Okabe and Ito's colours, for people with any kind of colour vision. Each line also has its own marker.
 _COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#E69F00", "#009E73", "#CC79A7")
 _MARKERS = "osD^vPX"
 _STYLE: Any = {
@@ -30,7 +30,7 @@ _STYLE: Any = {
 
 
 def write_figures(results: Results, rows: Sequence[ArchitectureRow], folder: Path) -> list[Path]:
-    """Write the figures into a folder, and return their files."""
+    """Write the figures into a folder, and return their paths."""
     measured = [row for row in rows if row.loads]
     colours = {row.subject.key: number for number, row in enumerate(rows)}
     written = []
@@ -71,7 +71,7 @@ def _throughput(axes: Any, rows: Sequence[ArchitectureRow], results: Results, co
 
 
 def _memory(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colours: dict[str, int]) -> None:
-    rows = [row for row in rows if row.rss]  # the memory of a server that was only called is unknown
+    rows = [row for row in rows if row.rss]  # without the servers that were called by URL, whose memory is unknown
     for place, row in enumerate(rows):
         for offset, figures, alpha in ((-0.2, row.rss, 1.0), (0.2, row.pss, 0.55)):
             bottom = 0.0
@@ -99,7 +99,7 @@ def _memory(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colour
 def _distribution(axes: Any, rows: Sequence[ArchitectureRow], results: Results, colours: dict[str, int]) -> None:
     concurrency = reference_concurrency(results)
     for row in rows:
-        # One round, the last: percentiles of several rounds cannot be averaged.
+        # The last round alone, since percentiles of several rounds cannot be averaged.
         loads = [
             load
             for load in results.loads

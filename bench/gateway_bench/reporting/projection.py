@@ -1,8 +1,8 @@
-"""How many replicas, and how much memory, other loads would take: arithmetic on what was measured, and no more.
+"""Projects replicas and memory for other loads from the measured figures.
 
-Two ways to grow. *Whole copies*: n machines like the one that was measured, each with all processes and an index of its
-own, behind a load balancer; so the published comparison counts. *Embedders alone*: of a split architecture, the part
-that does the work is repeated and the gateway as seldom as its own CPU time allows.
+There are two ways to grow. *Whole copies*: n machines like the measured one behind a load balancer, each with all
+processes and its own index. The published comparison counts like this. *Embedders alone*: a split architecture gets
+more embedders, and more gateways only if the CPU time of one does not suffice.
 """
 
 import math
@@ -10,13 +10,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 UTILISATION = 0.7
-"""Share of a core that is planned to be busy, where a figure comes from CPU time: a queue in front of something that is
-always busy has no bounded length."""
+"""Planned busy share of a core, for figures that come from CPU time. A queue in front of a server that is always busy
+has no bounded length."""
 
 
 @dataclass(frozen=True)
 class Point:
-    """What was measured at one concurrency."""
+    """The measured figures at one concurrency."""
 
     concurrency: int
     rps: float
@@ -41,7 +41,7 @@ class SplitScaling:
     embedders: int
     gateways: int
     embedder_cores: float
-    """Cores that are busy in all embedders together."""
+    """Number of busy cores in all embedders together."""
     gateway_cores: float
     memory_mib: float
 
@@ -52,12 +52,12 @@ def capacity(points: Sequence[Point], p95_target: float) -> Point | None:
 
 
 def whole_copies(target_rps: float, point: Point, memory_mib: float) -> WholeCopies:
-    """Return what whole copies of an architecture take.
+    """Return the replicas and the memory of whole copies of an architecture.
 
     Args:
         target_rps: searches a second.
-        point: what one copy does.
-        memory_mib: of one copy.
+        point: figures of one copy.
+        memory_mib: memory of one copy.
     """
     replicas = math.ceil(target_rps / point.rps)
     return WholeCopies(target_rps, point, replicas, replicas * memory_mib)
@@ -73,13 +73,13 @@ def split_scaling(
     gateway_mib: float,
     utilisation: float = UTILISATION,
 ) -> SplitScaling:
-    """Return what a split architecture takes if its embedders are repeated by themselves.
+    """Return the replicas and the memory of a split architecture that grows by embedders.
 
     Args:
         target_rps: searches a second.
-        embedder_cpu_ms: CPU time of all embedders, a search.
-        gateway_cpu_ms: of the gateway, a search.
-        cores: that an embedder replica has; the gateway's event loop uses one.
+        embedder_cpu_ms: CPU time of all embedders for one search.
+        gateway_cpu_ms: CPU time of the gateway for one search.
+        cores: cores of an embedder replica; the gateway's event loop uses one.
         embedder_mib: memory of one embedder.
         gateway_mib: memory of one gateway.
         utilisation: share of a core that may be busy.

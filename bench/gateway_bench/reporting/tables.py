@@ -21,7 +21,7 @@ TARGETS_RPS = (500, 1000, 10_000)
 
 
 def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
-    """Return the main table, in the columns of the published comparison and some more."""
+    """Return the main table, with the columns of the published comparison and a few more."""
     concurrency = reference_concurrency(results)
     lines = [
         f"| architecture | RPS, {_clients(concurrency)} | p50 ms | p95 ms | p99 ms | RSS MiB | PSS MiB "
@@ -52,7 +52,7 @@ def comparison(results: Results, rows: Sequence[ArchitectureRow]) -> str:
 
 
 def by_concurrency(results: Results, rows: Sequence[ArchitectureRow]) -> str:
-    """Return rate and p95 of every architecture at every concurrency."""
+    """Return a table with rate and p95 of every architecture at every concurrency."""
     columns = results.workload.concurrency
     lines = [
         "| architecture | " + " | ".join(f"{_clients(clients)}: RPS, p95 ms" for clients in columns) + " |",
@@ -71,7 +71,7 @@ def by_concurrency(results: Results, rows: Sequence[ArchitectureRow]) -> str:
 
 
 def machine(results: Results) -> str:
-    """Return what the figures have to be read with."""
+    """Return the conditions of the measurement: machine, commit, workload and versions."""
     where, work = results.machine, results.workload
     length = f"{work.seconds:g} s" if work.seconds is not None else f"{work.requests} requests"
     lines = [
@@ -92,7 +92,7 @@ def machine(results: Results) -> str:
 
 
 def projection(results: Results, rows: Sequence[ArchitectureRow], p95_target: float) -> str:
-    """Return replicas and memory for other loads, with the figures that they come from."""
+    """Return a table with replicas and memory for other loads, and the figures behind them."""
     targets = [f"{target:,} RPS" for target in TARGETS_RPS]
     lines = [
         f"Whole copies, p95 within {p95_target:g} ms: replicas = ⌈target ÷ RPS of one⌉, memory = replicas × its RSS.",

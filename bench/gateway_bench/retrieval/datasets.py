@@ -1,4 +1,4 @@
-"""Data sets with judged queries, in the two formats that they commonly have.
+"""Reads data sets with judged queries, in two common formats.
 
 BEIR (Thakur et al. 2021): ``corpus.jsonl`` with ``_id``, ``title``, ``text``; ``queries.jsonl`` with ``_id``, ``text``;
 ``qrels/test.tsv`` with a header and query, document, grade.
@@ -6,9 +6,9 @@ BEIR (Thakur et al. 2021): ``corpus.jsonl`` with ``_id``, ``title``, ``text``; `
 Cranfield (Cleverdon 1967, as the SMART system stored it): one file of documents and one of queries, in which ``.I``
 begins an entry and ``.T``, ``.A``, ``.B``, ``.W`` its fields; one file of judgements with query, document and code.
 Judgements count queries from 1 in the order of the file, not by their ``.I``. The codes run from 1 (a complete answer)
-to 4 (of minimum interest), descriptions of the set disagree about their order, and each query has one document with
-code -1 besides. What is of no interest (5) is left out of the file. So every judged document counts as relevant, with
-grade 1, as is usual for this set.
+to 4 (of minimum interest). Descriptions of the set disagree about their order, and each query also has one document
+with code -1. The file leaves out documents of no interest (5). So every judged document counts as relevant, with grade
+1, as is usual for this set.
 """
 
 import re
@@ -19,34 +19,34 @@ from typing import Any
 
 import msgspec
 
-from gateway_bench.corpus import Document
+from tandem_tools.corpus import Document
 
 Judgements = dict[str, dict[str, int]]
-"""Query → document → grade; 1 and more is relevant, and more is better."""
+"""Query → document → grade; a grade of 1 or more means relevant, and more is better."""
 
 _CRANFIELD_NO_INTEREST = 5
 
 
 class NoDataset(Exception):
-    """The folder holds no data set of a known format, or a damaged one; the message says what is missing."""
+    """The folder holds no data set of a known format, or a damaged one; the message says which part is missing."""
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """Documents, queries, and which answer which."""
+    """Documents, queries and judgements."""
 
     name: str
     documents: list[Document]
     queries: dict[str, str]
-    """Those that have a relevant document."""
+    """Only queries with a relevant document."""
     judgements: Judgements
 
 
 def read_dataset(folder: Path, split: str = "test") -> Dataset:
-    """Return the data set in a folder, whichever of the formats it has.
+    """Return the data set in a folder, in either format.
 
     Raises:
-        NoDataset: if it has none.
+        NoDataset: if the folder has none.
     """
     try:
         if (folder / "corpus.jsonl").is_file():
@@ -109,7 +109,7 @@ def _read_cranfield(folder: Path) -> tuple[list[Document], dict[str, str], Judge
 
 
 def _document_text(fields: dict[str, str]) -> str:
-    """Return the abstract, which begins with the title; the title where there is no abstract."""
+    """Return the abstract, which begins with the title; without an abstract, the title."""
     return fields.get("W", "") or fields.get("T", "")
 
 
@@ -121,7 +121,7 @@ def _only(folder: Path, pattern: str) -> Path:
 
 
 def _entries(path: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yield number and fields of each entry of a SMART file; white space is made one space."""
+    """Yield number and fields of each entry of a SMART file, with each run of white space as one space."""
     text = path.read_text(encoding="latin-1")
     parts = re.split(r"^\.I\s+(\S+)\s*$", text, flags=re.MULTILINE)[1:]
     for number, body in zip(parts[::2], parts[1::2], strict=True):

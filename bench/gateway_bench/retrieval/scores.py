@@ -1,4 +1,4 @@
-"""Retrieval quality of rankings, by trec_eval's own implementation, and its table.
+"""Computes the retrieval quality of rankings with trec_eval's own implementation, and its table.
 
 nDCG@10 (Järvelin and Kekäläinen 2002, with grade ÷ log2(rank + 1)), recall@100, and the reciprocal rank of the first
 relevant document among ten. This is the only module that imports pytrec_eval.
@@ -12,13 +12,13 @@ import pytrec_eval
 from gateway_bench.retrieval.datasets import Judgements
 
 RANKS = 100
-"""Hits that a ranking needs for these measures."""
+"""Number of hits that a ranking needs for these measures."""
 
 _MRR_RANKS = 10
 
 
 class Scores(msgspec.Struct, frozen=True):
-    """Means over all judged queries; one that found nothing counts as 0."""
+    """Means over all judged queries; a query without a hit counts as 0."""
 
     ndcg_10: float
     recall_100: float
@@ -29,14 +29,14 @@ class ModeReport(msgspec.Struct, frozen=True):
     """A search mode and its scores."""
 
     mode: str
-    """Empty: none was named."""
+    """Empty if the request named none."""
     scores: Scores | None
     refusal: str | None = None
-    """Why there are none."""
+    """Reason for missing scores."""
 
 
 class QualityReport(msgspec.Struct, frozen=True):
-    """A data set through one server."""
+    """The scores of one server on a data set."""
 
     dataset: str
     documents: int
@@ -48,8 +48,8 @@ def score(judgements: Judgements, rankings: Mapping[str, Sequence[str]]) -> Scor
     """Return the means over all queries of ``judgements``.
 
     Args:
-        judgements: what is relevant.
-        rankings: query → documents, the best first; one that is missing found nothing.
+        judgements: relevant documents.
+        rankings: query → documents, the best first; a missing query found nothing.
     """
     whole = _evaluate(judgements, rankings, {"ndcg_cut.10", "recall.100"}, RANKS)
     first = _evaluate(judgements, rankings, {"recip_rank"}, _MRR_RANKS)

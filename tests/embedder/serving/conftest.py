@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx2 as httpx
 import pytest
 
-from tests.support.processes import ServiceProcess, free_port
+from tandem_tools.process import free_port
+from tests.support.processes import ServiceProcess
 
 StartEmbedder = Callable[..., ServiceProcess]
 
@@ -35,7 +36,7 @@ def start_embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) ->
 
     yield start
     for process in processes:
-        process.kill()
+        process.close()
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from tandem_embedder.model.prepared_model import Manifest, read_manifest, record_of
+from tandem_tools.process import answers
 from tests.embedder.serving.conftest import StartEmbedder, client_of
 from tests.support.processes import ServiceProcess
 
@@ -106,7 +107,7 @@ def test_a_damaged_model_is_never_served_and_the_reason_is_told(
     embedder = start_embedder(MODEL_DIR=str(folder))
     with client_of(embedder) as client:
         # 503 from the start; the reason is there once the load has failed.
-        embedder.wait_status(200, url=str(client.base_url.join("/livez")))
+        embedder.wait_for(answers(str(client.base_url.join("/livez"))))
         answer = wait_for_reason(client)
         assert reason in answer["message"]
         assert answer["code"] == "not_ready"
@@ -261,7 +262,7 @@ async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: Sta
 def test_a_signal_during_the_start_ends_it(start_embedder: StartEmbedder, path: str | None):
     embedder = start_embedder()
     if path is not None:
-        embedder.wait_status(200, url=(embedder.ready_url or "").replace("/readyz", path))
+        embedder.wait_for(answers((embedder.ready_url or "").replace("/readyz", path)))
     else:
         until_logged(embedder, "starting")
     assert embedder.terminate() == 0

@@ -12,9 +12,9 @@ from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolSettings
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_tools.process import free_port
 from tests.support.embedder_over_tcp import read_request
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector
-from tests.support.processes import free_port
 from tests.support.tcp import Handler, start_server
 
 

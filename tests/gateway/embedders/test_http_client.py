@@ -12,9 +12,9 @@ from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
+from tandem_tools.process import free_port
 from tests.support.embedder_over_tcp import embed, over_tcp, packed, read_request
 from tests.support.fakes import DIM, MODEL
-from tests.support.processes import free_port
 from tests.support.tcp import start_server
 from tests.support.tools import tool
 

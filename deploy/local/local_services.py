@@ -1,0 +1,98 @@
+"""Runs an embedder and a gateway on this machine as two processes, configured by the caller's environment."""
+
+import os
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from tandem_tools.group import ProcessGroup
+from tandem_tools.process import Process, ProcessFailed, answers
+
+LOGS = Path(".cache") / "logs"
+
+_CHECK_SECONDS = 0.2
+
+
+class LocalServices(ProcessGroup):
+    """Both services; a context manager that stops them at its end.
+
+    Their logs go to ``LOGS``. All settings, addresses among them, come from the environment, as for the services
+    themselves.
+    """
+
+    def __init__(self, environment: Mapping[str, str], report: Callable[[str], None]) -> None:
+        """Describe both services; entering the context starts them.
+
+        Args:
+            environment: of both services.
+            report: gets a line for each step.
+
+        Raises:
+            ProcessFailed: if a service cannot listen on its port.
+        """
+        variables = dict(environment)
+        embedder = _Address("embedder", "8080", variables)
+        gateway = _Address("gateway", "8000", variables)
+        variables.setdefault("TANDEM_EMBEDDER_URL", embedder.url)
+        self.gateway_url = gateway.url
+        super().__init__([_process(address, variables) for address in (embedder, gateway)], report=report)
+
+    def wait(self) -> None:
+        """Return at KeyboardInterrupt, which ``interrupt_once`` raises.
+
+        Raises:
+            ProcessFailed: if a service ends by itself.
+        """
+        try:
+            while True:
+                self.check()
+                time.sleep(_CHECK_SECONDS)
+        except KeyboardInterrupt:
+            return
+
+
+def caller_environment() -> dict[str, str]:
+    """Return this process's environment."""
+    return dict(os.environ)
+
+
+def report(line: str) -> None:
+    """Print a line at once."""
+    print(f"tandem: {line}", flush=True)
+
+
+class _Address:
+    """Where a service listens; missing settings are added to ``variables``."""
+
+    def __init__(self, service: str, port: str, variables: dict[str, str]) -> None:
+        self.service = service
+        self._port_variable = f"TANDEM_{service.upper()}_PORT"
+        self._host = variables.setdefault(f"TANDEM_{service.upper()}_HOST", "127.0.0.1")
+        self._port = variables.setdefault(self._port_variable, port)
+        # A service that listens on every address also answers on the loopback.
+        reached = "127.0.0.1" if self._host in {"0.0.0.0", "", "::"} else self._host
+        self.url = f"http://{reached}:{self._port}"
+        self._require_free()
+
+    def _require_free(self) -> None:
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((self._host, int(self._port)))
+            except OSError as error:
+                raise ProcessFailed(
+                    f"the {self.service} cannot listen on {self._host}:{self._port} ({error.strerror}); "
+                    f"stop the program that listens there, or set {self._port_variable} to another port"
+                ) from None
+
+
+def _process(address: _Address, variables: Mapping[str, str]) -> Process:
+    return Process(
+        address.service,
+        [sys.executable, "-m", f"tandem_{address.service}"],
+        LOGS / f"{address.service}.log",
+        env=variables,
+        ready=answers(f"{address.url}/readyz"),
+    )

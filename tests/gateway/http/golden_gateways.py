@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.client
 import json
+import re
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from tandem_gateway import errors
-from tandem_gateway.adapters.data_lock import SNAPSHOT, DataLock
+from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.app import make_app
 from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.settings import Settings
@@ -21,13 +22,14 @@ from tests.support.fakes import eventually
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.serving import serving
 
-GATEWAYS = ("serving", "off", "small", "full", "starting", "draining", "failing")
+GATEWAYS = ("serving", "off", "small", "full", "anywhere", "starting", "draining", "failing", "failed")
 REPLIES = Path(__file__).parent / "golden" / "replies.json"
 
 Make = Callable[[Settings], tuple[AsgiApp, Gateway]]
 """Makes the application that is asked."""
 Reply = dict[str, Any]
 
+_OWNER = re.compile(r"/[^ ]+ is in use by process \d+ \([^)]+\)")
 _NO_JOB = f"job_{'0' * 32}"
 _NOBODY = "http://127.0.0.1:9"
 _SHOWN = ("allow", "content-encoding", "content-type", "location", "retry-after", "www-authenticate")
@@ -82,7 +84,7 @@ def _sent(port: int, case: Case, job_id: str = _NO_JOB) -> tuple[int, dict[str, 
 def _stable(case: Case, body: bytes, job_id: str) -> Any:
     if case.target.partition("?")[0] in _WHOLE and body[:9] != b'{"error":':
         return f"<{case.target}>"
-    text = body.decode().replace(job_id, "<job>")
+    text = _OWNER.sub("<data directory> is in use", body.decode().replace(job_id, "<job>"))
     try:
         return _without_volatile(json.loads(text, parse_float=str))
     except ValueError:
@@ -104,6 +106,8 @@ def _settings(kind: str, data_dir: Path, embedder: str) -> Settings:
         options |= {"admin_token": TOKEN, "canary_url": _NOBODY}
     if kind == "small":
         options |= {"max_body_bytes": 1024, "max_query_chars": 30, "max_documents": 3, "max_top_k": 9}
+    if kind == "anywhere":
+        options["host"] = "0.0.0.0"  # not listened on; it allows every name of the service
     if kind == "full":
         options |= {"max_collections": 1, "max_pending_documents": 2, "max_documents": 2, "embedder_url": _NOBODY}
     return Settings(**options)
@@ -115,7 +119,8 @@ async def _gateway(kind: str, folder: Path, embedder: str, make: Make) -> AsyncI
     data_dir = folder / kind
     data_dir.mkdir()
     app, gateway = make(_settings(kind, data_dir, embedder))
-    held = DataLock(data_dir, SNAPSHOT) if kind == "starting" else None
+    locks = {"starting": SNAPSHOT, "failed": OWNER}
+    held = DataLock(data_dir, locks[kind]) if kind in locks else None
     try:
         async with serving(app, lifespan=True) as port:
             try:
@@ -132,10 +137,14 @@ async def _gateway(kind: str, folder: Path, embedder: str, make: Make) -> AsyncI
 async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     if kind == "starting":
         return _NO_JOB
+    if kind == "failed":
+        await eventually(gateway.health, lambda health: health.status == "failed")
+        return _NO_JOB
     parts = await eventually(lambda: _ready(gateway), lambda found: found is not None)
     assert parts is not None
-    if kind == "draining":
-        gateway.draining = True
+    if kind in ("serving", "draining"):
+        await eventually(gateway.health, lambda health: health.model_loaded)
+    gateway.draining = kind == "draining"
     if kind == "failing":
         parts.documents.document = _fail  # type: ignore[method-assign]
     if kind == "full":
@@ -148,7 +157,6 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     assert status == 202, body
     job_id: str = json.loads(body)["job_id"]
     await eventually(lambda: parts.ingest.job(job_id), lambda job: job.finished_at is not None)
-    await eventually(gateway.health, lambda health: health.model_loaded)
     return job_id
 
 

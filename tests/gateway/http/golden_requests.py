@@ -92,7 +92,8 @@ TEMPLATES = (f"/v1/jobs/{JOB}", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # What these do is a case of its own below.
 _DONE = {
-    ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST", INGEST),
+    ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST",
+    INGEST),
 }  # fmt: skip
 
 
@@ -109,7 +110,8 @@ def _paths() -> Iterator[tuple[str, Case]]:
         yield f"a slash before {path}", get(f"/{path}", BEARER)
     for path in (
         "/V1/jobs/x", "/v1", "/v1/", "/v1/jobs", "/v1/jobs/", "/v1//jobs/x", "/v1/jobs/x/y", "/v1/jobs/a%2Fb",
-        "/v1/jobs/%2e%2e", "/v1/jobs/..", "/v1/jobs/.", "/v1/./livez", "/v1/../livez", "/./livez", "/livez/.", "/%6Civez",
+        "/v1/jobs/%2e%2e", "/v1/jobs/..", "/v1/jobs/.", "/v1/./livez", "/v1/../livez", "/./livez", "/livez/.",
+        "/%6Civez",
         "/livez?", "/livez?x=1&x=2", "/livez#x", "/healthz%00", "/%ff%fe", "/livez%20", "/v1/jobs/%ff", "/v1/jobs/%00",
         "/v1/jobs/%C3%A9", "/docs/x", "/schema", "/openapi.yml", "/v1/search/x", "/v1/admin", "/v1/collections/books/x",
         "/v1/collections//documents", "/v1/collections//documents/a", "/v1/collections/a%2Fb/documents/a",
@@ -124,10 +126,13 @@ def _documents() -> Iterator[tuple[str, Case]]:
         yield f"document {doc_id[:20]} quoted in the path", get(f"{IN_BOOKS}/{quoted(doc_id, safe='')}")
         yield f"document {doc_id[:20]} in the query", get(f"{IN_BOOKS}?id={quoted(doc_id, safe='')}")
     for target in (
-        "/", "//a", "/a/", "/.", "/..", "/a/..", "/a/../b", "/./a", "/%2e%2e", "/%2E", "/..%2F..%2Fvictim", "/%252e%252e",
-        "/a%5C..%5Cb", "/a%0Ab", "/a%0A", "/%00", "/" + "x" * 257, "/%ff", "/absent", "?", "?id", "?id=", "?id=.", "?id=..",
+        "/", "//a", "/a/", "/.", "/..", "/a/..", "/a/../b", "/./a", "/%2e%2e", "/%2E", "/..%2F..%2Fvictim",
+        "/%252e%252e",
+        "/a%5C..%5Cb", "/a%0Ab", "/a%0A", "/%00", "/" + "x" * 257, "/%ff", "/absent", "?", "?id", "?id=", "?id=.",
+        "?id=..",
         "?id=a&id=b", "?id=a&id=a", "?ids=a", "?id=a&x=1", "?x=1&id=a", "?id=%ff", "?id=%zz", "?id=a+b", "?id=a%2Bb",
-        "?id=a;b", "?id=%00", "?id=a%0Ab", "?id=" + "x" * 257, "?id=absent", "?" + "&".join(["id=1"] * 21), "?id=%C3%A9",
+        "?id=a;b", "?id=%00", "?id=a%0Ab", "?id=" + "x" * 257, "?id=absent", "?" + "&".join(["id=1"] * 21),
+        "?id=%C3%A9",
         "?&id=a&", "?=a", "?ID=a", "?id[]=a", "?id=\u00e9", "?" + "k" * 300 + "=1", "/a?id=b", "/a?x=1",
     ):  # fmt: skip
         yield f"document {target[:40]}", get(IN_BOOKS + target)
@@ -264,6 +269,8 @@ def _states() -> Iterator[tuple[str, Case]]:
         ):
             yield f"{path} while {gateway}", get(path, gateway=gateway)
         yield f"HEAD /readyz while {gateway}", get("/readyz", gateway=gateway, method="HEAD")
+    for path in ("/healthz", "/livez", "/readyz", "/metrics", "/v1/collections"):
+        yield f"{path} after a failed start", get(path, gateway="failed")
     for target in (SEARCH, INGEST):
         yield f"{target} while starting", post(target, b'{"query": "x"}', gateway="starting")
         yield f"{target} without JSON while starting", post(target, b"{", gateway="starting")
@@ -283,6 +290,8 @@ def _origins() -> Iterator[tuple[str, Case]]:
     yield "another site's DELETE", get(f"{IN_BOOKS}/a", cross, method="DELETE")
     yield "another host", Case("serving", "GET", "/livez", host="evil.example")
     yield "another host's unknown path", Case("serving", "GET", "/nothing", host="evil.example")
+    for host in ("evil.example", "my_service:8000", "a/b", 'a"b', "<a>", "", "[::1]:80", "a b", "\u00e9"):
+        yield f"host {host!a} of any", Case("anywhere", "GET", "/livez", host=host)
 
 
 def _good() -> Iterator[tuple[str, Case]]:

@@ -62,7 +62,7 @@ both = pytest.mark.parametrize("service", SERVICES, indirect=True)
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Running) -> None:
     distributions, modules = installed(gateway)
-    assert {"tandem-search", "usearch", "starlette"} <= distributions
+    assert {"tandem-search", "usearch", "litestar"} <= distributions
     assert distributions.isdisjoint(FOREIGN["gateway"] | NEVER)
     assert modules == ["tandem_contract", "tandem_gateway", "tandem_runtime"]
 

@@ -96,8 +96,8 @@ def test_the_wheel_holds_the_five_packages_with_their_data(wheel: Path) -> None:
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
     installed = gateway.distributions()
-    assert {"tandem-search", "starlette", "usearch", "msgspec"} <= installed
-    assert installed.isdisjoint(NEVER | {"onnxruntime", "tokenizers", "huggingface-hub"})
+    assert {"tandem-search", "litestar", "usearch", "msgspec"} <= installed
+    assert installed.isdisjoint(NEVER | {"starlette", "onnxruntime", "tokenizers", "huggingface-hub"})
     assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
 
 

@@ -54,7 +54,13 @@ async def change(data: JSONBody[TrafficChange], traffic: NamedDependency[CanaryR
 
 def operators_router(token: str) -> Router:
     """Return the operators' routes. Requests must bear ``token``; an empty token turns the routes off."""
-    return Router("/", route_handlers=[show, change], guards=[operator_guard(token)], security=[{OPERATOR: []}])
+    return Router(
+        "/",
+        route_handlers=[show, change],
+        guards=[operator_guard(token)],
+        security=[{OPERATOR: []}],
+        tags=["operators"],
+    )
 
 
 def operator_guard(token: str) -> Guard:

@@ -211,10 +211,9 @@ async def delete_document_by_path(
     return Deleted(await gateway.ready().documents.delete(collection, document_id))
 
 
-CLIENT_ROUTES: Final = (
-    job, collections, delete_collection, document, delete_document, document_by_path, delete_document_by_path,
+COLLECTION_ROUTES: Final = (
+    collections, delete_collection, document, delete_document, document_by_path, delete_document_by_path,
 )  # fmt: skip
-"""The handlers without a body; ``search`` and ``ingest`` have limits of their own."""
 
 
 async def _read(gateway: Gateway, collection: str, document_id: str) -> StoredDocument:

@@ -9,7 +9,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 
 from tandem_gateway.http.admin import operators_router
-from tandem_gateway.http.client_routes import CLIENT_ROUTES, ingest, search
+from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job, search
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
@@ -46,9 +46,10 @@ def make_litestar(
         lifespan: starts and stops the gateway.
     """
     routers = [
-        Router("/", route_handlers=[search], request_max_body_size=bodies.search),
-        Router("/", route_handlers=[ingest], request_max_body_size=bodies.ingest),
-        Router("/", route_handlers=[*CLIENT_ROUTES, *PROBES]),
+        Router("/", route_handlers=[search], request_max_body_size=bodies.search, tags=["search"]),
+        Router("/", route_handlers=[ingest, job], request_max_body_size=bodies.ingest, tags=["ingest"]),
+        Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
+        Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
     provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}

@@ -139,6 +139,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
     described["components"]["schemas"] = schemas
+    del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():
         for operation in operations.values():
             _complete(operation)

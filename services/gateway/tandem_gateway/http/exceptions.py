@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any, Final, TypeVar
 
 from litestar import Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from litestar.exceptions import HTTPException, InternalServerException, ValidationException
 
 from tandem_contract.decoding import cut
 from tandem_contract.errors import ErrorCode
@@ -34,6 +34,8 @@ _PARAMETER: Final = re.compile("Missing required (?:query|header|cookie) paramet
 _FIELD: Final = re.compile("required field `(.*?)`")
 # Litestar 2.25 lets these errors of a part with an unknown or a wrong character set through.
 _CHARSET_ERRORS: Final = (UnicodeError, LookupError)
+# Litestar's error of a client that goes while a form or a stream is read.
+_GONE: Final = "client disconnected prematurely"
 _MULTIPART: Final = "_multipart.py"
 
 
@@ -66,7 +68,7 @@ class _Silence(Response[None]):
 
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Return the response to an exception."""
-    if isinstance(error, ClientGone):
+    if isinstance(error, ClientGone) or (isinstance(error, InternalServerException) and error.detail == _GONE):
         return _Silence(None)
     if isinstance(error, HTTPException) and error.status_code < 500:
         return Sent(_reply_to_litestar(request, error))

@@ -1,12 +1,13 @@
 """The gateway's Litestar application, and the wrapper that routes to it by exact paths."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
 
 from litestar import Litestar, Router
 from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
 
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job, search
@@ -56,8 +57,21 @@ def make_litestar(
     if operators is not None:
         provided["traffic"], token = operators
         routers.append(operators_router(token))
+    return strict_litestar(routers, provided, lifespan)
+
+
+def strict_litestar(
+    route_handlers: Sequence[ControllerRouterHandler], provided: Mapping[str, object], lifespan: Lifespan | None = None
+) -> Litestar:
+    """Return an application with strict bodies and our errors, whatever the environment says.
+
+    Args:
+        route_handlers: handlers and routers.
+        provided: name → dependency of that name.
+        lifespan: runs around the application.
+    """
     return Litestar(
-        [Router("/", route_handlers=routers, opt={SERVED: True})],
+        [Router("/", route_handlers=route_handlers, opt={SERVED: True})],
         dependencies={name: _provide(value) for name, value in provided.items()},
         dto=StrictJson,
         return_dto=None,

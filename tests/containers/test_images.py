@@ -21,7 +21,7 @@ MEGABYTE = 1_000_000
 MAX_BYTES = {"gateway": 145 * MEGABYTE, "embedder": 315 * MEGABYTE}
 
 FOREIGN = {
-    "gateway": {"onnxruntime", "tokenizers", "huggingface-hub"},
+    "gateway": {"onnxruntime", "tokenizers", "huggingface-hub", "starlette", "faker", "httpx", "rich", "pygments"},
     "embedder": {"usearch"},
 }
 NEVER = {"pip", "setuptools", "hatchling", "pytest", "onnx", "safetensors", "torch"}

@@ -1,6 +1,7 @@
 """Each service runs with its own dependencies alone, and the wheel holds what it should and nothing else."""
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -113,6 +114,28 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
     )
     with process:
         assert get(f"http://127.0.0.1:{port}/livez")[0] == 200
+        assert process.terminate() == 0
+
+
+def test_the_gateway_starts_without_what_its_image_leaves_out(gateway: Environment, tmp_path: Path) -> None:
+    """Last of the gateway's tests, since it takes the packages away."""
+    dockerfile = (REPOSITORY / "services" / "gateway" / "Dockerfile").read_text()
+    uninstalled = re.search(r"uninstall --yes \\\n +([a-z0-9 -]+)\n", dockerfile)
+    assert uninstalled is not None
+    packages = uninstalled[1].split()
+    run(sys.executable, "-m", "pip", "--quiet", "--python", gateway.python, "uninstall", "--yes", *packages)
+    assert gateway.distributions().isdisjoint(packages)
+    port = free_port()
+    process = ServiceProcess(
+        "tandem_gateway",
+        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+        log_path=tmp_path / "gateway.log",
+        python=gateway.python,
+    )
+    with process:
+        for path in ("/livez", "/openapi.json", "/docs", "/docs/rapidoc-min.js"):
+            assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
         assert process.terminate() == 0
 
 

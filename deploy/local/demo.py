@@ -39,7 +39,7 @@ def main() -> int:
             ingest(client, services)
             show_searches(client)
             report(f"try: {_curl(services.gateway_url)}")
-            report(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
+            report(f"API: {services.gateway_url}/docs; logs: {logs}/; stop with Ctrl-C")
             services.wait()
             report("stopping: requests under way are finished first")
     except (CannotRun, httpx.HTTPError) as error:

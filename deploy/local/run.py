@@ -11,7 +11,7 @@ def main() -> int:
     logs = Path(".cache") / "logs"
     try:
         with Services(logs, environment(), report) as services:
-            report(f"API: {services.gateway_url}/openapi.json; logs: {logs}/; stop with Ctrl-C")
+            report(f"API: {services.gateway_url}/docs; logs: {logs}/; stop with Ctrl-C")
             services.wait()
             report("stopping: requests under way are finished first")
     except CannotRun as error:

@@ -22,8 +22,8 @@ _REQUIREMENTS: dict[str, tuple[str, ...]] = {
 }
 # The packages whose versions a result should name.
 _TOLD = (
-    "torch", "sentence-transformers", "transformers", "fastapi", "starlette", "uvicorn", "uvloop", "httptools",
-    "onnxruntime", "tokenizers", "usearch", "numpy", "msgspec",
+    "torch", "sentence-transformers", "transformers", "fastapi", "starlette", "litestar", "uvicorn", "uvloop",
+    "httptools", "onnxruntime", "tokenizers", "usearch", "numpy", "msgspec",
 )  # fmt: skip
 
 

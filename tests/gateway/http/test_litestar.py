@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from litestar import Litestar, get, post
+from litestar import Litestar, Request, get, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import (
     NotAuthorizedException,
@@ -26,10 +26,12 @@ from tandem_contract.client_api import IngestRequest, SearchRequest
 from tandem_contract.errors import ErrorReply
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.http.admin import operator_guard
+from tandem_gateway.http.asgi_types import receive_of
 from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.http.litestar_app import routed_exactly, strict_litestar
 from tandem_gateway.http.openapi import INGEST_EXAMPLES, SEARCH_EXAMPLES
 from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.http import ROUTE
 from tandem_runtime.request_id import Message, Scope
 from tests.support.openapi import described_app
@@ -291,6 +293,24 @@ async def test_a_client_that_goes_while_it_sends_gets_nothing(target: str, caplo
     content_type = MULTIPART if target == "/forms" else "application/json"
     assert await ask(strict_litestar(HANDLERS, {}), "POST", target, b"gone", content_type) is None
     assert caplog.records == []
+
+
+async def test_a_client_that_goes_ends_the_work_and_gets_nothing() -> None:
+    ended: list[bool] = []
+
+    async def work() -> str:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended.append(True)
+        return ""
+
+    @get("/watched")
+    async def watched(request: Request[Any, Any, Any]) -> str:
+        return await cancel_on_disconnect(receive_of(request), work())
+
+    assert await ask(strict_litestar([watched], {}), "GET", "/watched", b"gone") is None
+    assert ended == [True]
 
 
 async def test_only_an_unexpected_error_is_logged(caplog: pytest.LogCaptureFixture) -> None:

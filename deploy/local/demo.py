@@ -36,7 +36,7 @@ def main() -> int:
             ingest(client, services)
             show_searches(client)
             report(f"try: {_curl(services.gateway_url)}")
-            report(f"API: {services.gateway_url}/openapi.json; logs: {LOGS}/; stop with Ctrl-C")
+            report(f"API: {services.gateway_url}/docs; logs: {LOGS}/; stop with Ctrl-C")
             services.wait()
             report("stopping: the services first answer the requests under way")
     except (ProcessFailed, ApiError) as error:

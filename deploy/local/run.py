@@ -12,7 +12,7 @@ def main() -> int:
     interrupt_once()
     try:
         with LocalServices(caller_environment(), report) as services:
-            report(f"API: {services.gateway_url}/openapi.json; logs: {LOGS}/; stop with Ctrl-C")
+            report(f"API: {services.gateway_url}/docs; logs: {LOGS}/; stop with Ctrl-C")
             services.wait()
             report("stopping: the services first answer the requests under way")
     except ProcessFailed as error:

@@ -21,7 +21,7 @@ MEGABYTE = 1_000_000
 MAX_BYTES = {"gateway": 145 * MEGABYTE, "embedder": 315 * MEGABYTE}
 
 FOREIGN = {
-    "gateway": {"onnxruntime", "tokenizers", "huggingface-hub"},
+    "gateway": {"onnxruntime", "tokenizers", "huggingface-hub", "starlette", "faker", "httpx", "rich", "pygments"},
     "embedder": {"usearch"},
 }
 NEVER = {"pip", "setuptools", "hatchling", "pytest", "onnx", "safetensors", "torch"}
@@ -62,7 +62,7 @@ both = pytest.mark.parametrize("service", SERVICES, indirect=True)
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Running) -> None:
     distributions, modules = installed(gateway)
-    assert {"tandem-search", "usearch", "starlette"} <= distributions
+    assert {"tandem-search", "usearch", "litestar"} <= distributions
     assert distributions.isdisjoint(FOREIGN["gateway"] | NEVER)
     assert modules == ["tandem_contract", "tandem_gateway", "tandem_runtime"]
 

@@ -1,6 +1,7 @@
 """Each service runs with its own dependencies alone, and the wheel holds what it should and nothing else."""
 
 import json
+import re
 import subprocess
 import sys
 import venv
@@ -105,8 +106,8 @@ def test_the_wheel_holds_the_packages_with_their_data(wheel: Path) -> None:
 
 def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
     installed = gateway.distributions()
-    assert {"tandem-search", "starlette", "usearch", "msgspec"} <= installed
-    assert installed.isdisjoint(NEVER | {"onnxruntime", "tokenizers", "huggingface-hub"})
+    assert {"tandem-search", "litestar", "usearch", "msgspec"} <= installed
+    assert installed.isdisjoint(NEVER | {"starlette", "onnxruntime", "tokenizers", "huggingface-hub"})
     assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
 
 
@@ -122,6 +123,28 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
     )
     with process:
         assert get(f"http://127.0.0.1:{port}/livez")[0] == 200
+        assert process.terminate() == 0
+
+
+def test_the_gateway_starts_without_what_its_image_leaves_out(gateway: Environment, tmp_path: Path) -> None:
+    """Last of the gateway's tests, since it takes the packages away."""
+    dockerfile = (REPOSITORY / "services" / "gateway" / "Dockerfile").read_text()
+    uninstalled = re.search(r"uninstall --yes \\\n +([a-z0-9 -]+)\n", dockerfile)
+    assert uninstalled is not None
+    packages = uninstalled[1].split()
+    run(sys.executable, "-m", "pip", "--quiet", "--python", gateway.python, "uninstall", "--yes", *packages)
+    assert gateway.distributions().isdisjoint(packages)
+    port = free_port()
+    process = ServiceProcess(
+        "tandem_gateway",
+        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+        log_path=tmp_path / "gateway.log",
+        python=gateway.python,
+    )
+    with process:
+        for path in ("/livez", "/openapi.json", "/docs", "/docs/rapidoc-min.js"):
+            assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
         assert process.terminate() == 0
 
 

@@ -1,4 +1,4 @@
-"""What tests need of a machine beyond Python: a container engine, the right to mount, kubectl, promtool, openssl.
+"""What tests need of a machine beyond Python: a container engine, the right to mount, kubectl, promtool, chromium.
 
 A test skips, with a message, where one is missing. With TANDEM_TEST_SKIP_NOTHING=1, as in CI, it fails instead.
 """

@@ -22,8 +22,8 @@ _REQUIREMENTS: dict[str, tuple[str, ...]] = {
 }
 # A result names the versions of these packages.
 _TOLD = (
-    "torch", "sentence-transformers", "transformers", "fastapi", "starlette", "uvicorn", "uvloop", "httptools",
-    "onnxruntime", "tokenizers", "usearch", "numpy", "msgspec",
+    "torch", "sentence-transformers", "transformers", "fastapi", "starlette", "litestar", "uvicorn", "uvloop",
+    "httptools", "onnxruntime", "tokenizers", "usearch", "numpy", "msgspec",
 )  # fmt: skip
 
 

@@ -17,8 +17,6 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
-from starlette.routing import Router
-
 from tandem_contract.embed import EmbedRequest, Kind, Priority
 from tandem_runtime import logs
 from tandem_runtime.access_log import make_access_log
@@ -36,7 +34,7 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
-from tandem_gateway.app import build_use_cases, client_endpoints, compose_app, open_store
+from tandem_gateway.app import Routes, build_routes, build_use_cases, compose_app, open_store
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.coverage import Coverage
@@ -97,7 +95,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     log = make_access_log("gateway", wanted=gateway_settings.access_log)
 
     @asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         service.start()
         gateway.start(lambda: os._exit(1))
         try:
@@ -111,11 +109,9 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     async def model_ready(scope: Scope, receive: Receive) -> Reply:
         return Reply(200 if service.readiness.is_ready else 503, service.readiness.reason.encode(), b"text/plain")
 
-    served = [
-        *client_endpoints(gateway, gateway_settings, memory),
-        Endpoint(MODEL_READY_PATH, {"GET": model_ready}, reply_to),
-    ]
-    return compose_app(served, gateway_settings, metrics, log, lifespan)
+    routes = build_routes(gateway, gateway_settings, memory, lifespan)
+    ready = Endpoint(MODEL_READY_PATH, {"GET": model_ready}, reply_to)
+    return compose_app(Routes([*routes.hot, ready], routes.others), gateway_settings, metrics, log)
 
 
 def main() -> int:

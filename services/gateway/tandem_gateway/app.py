@@ -2,11 +2,9 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
-
-from starlette.routing import Route, Router
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.data_dir import keep_private
@@ -28,9 +26,10 @@ from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.embedder_tls import load_tls
-from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.ingest_body import IngestReader
-from tandem_gateway.http.routes import BodyLimits, endpoints
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
+from tandem_gateway.http.routes import hot_endpoints
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.lifecycle import Gateway, OpenStore, UseCases
@@ -50,7 +49,7 @@ from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.access_log import AccessLog, make_access_log
 from tandem_runtime.edge import edge
-from tandem_runtime.http import Endpoint, not_found, route_by_path
+from tandem_runtime.http import Endpoint, route_by_path
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.origin import OriginRules, allowed_hosts
 from tandem_runtime.request_id import AsgiApp
@@ -291,48 +290,66 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     return GatewayComponents(gateway, pools, traffic, metrics, memory)
 
 
-def client_endpoints(gateway: Gateway, settings: Settings, memory: MemoryBudget) -> list[Endpoint]:
-    """Return the endpoints of the client API."""
-    limits = request_limits(settings)
-    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
-    return endpoints(gateway, limits, bodies, IngestReader(limits, timeout=settings.write_timeout))
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """What serves requests.
+
+    Attributes:
+        hot: endpoints of fixed paths, which are served before Litestar.
+        others: application that serves every other path, and the lifespan.
+    """
+
+    hot: Sequence[Endpoint]
+    others: AsgiApp
 
 
-def compose_app(
-    served: Sequence[Endpoint],
+def build_routes(
+    gateway: Gateway,
     settings: Settings,
-    metrics: Metrics,
-    log: AccessLog | None,
-    lifespan: Callable[[Router], AbstractAsyncContextManager[None]],
-) -> AsgiApp:
-    """Combine endpoints into one ASGI application with routing, host checks, metrics, access log and request ids.
+    memory: MemoryBudget,
+    lifespan: Lifespan,
+    traffic: CanaryRouter | None = None,
+) -> Routes:
+    """Build the routes.
 
     Args:
-        served: the endpoints.
+        gateway: the gateway.
+        settings: settings with the limits of requests and the operators' token.
+        memory: memory budget of all requests.
+        lifespan: starts and stops the gateway.
+        traffic: what operators change; None leaves their routes out.
+    """
+    limits = request_limits(settings)
+    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
+    reader = IngestReader(limits, timeout=settings.write_timeout)
+    operators = None if traffic is None else (traffic, settings.admin_token)
+    litestar = make_litestar(gateway, limits, bodies, reader, operators, lifespan)
+    return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
+
+
+def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None) -> AsgiApp:
+    """Put the routes behind host checks, metrics, access log and request ids.
+
+    Args:
+        routes: the routes.
         settings: settings with the allowed hosts.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
-        lifespan: starts and stops the gateway.
     """
-    apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in served}
-    router: AsgiApp = Router(
-        [Route(template, app) for template, app in apps.items()],
-        redirect_slashes=False,
-        default=not_found,
-        lifespan=lifespan,
-    )
+    apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, router), origin=origin, observers=observers)
+    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)
 
 
-def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiApp, Gateway]:
+def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True) -> tuple[AsgiApp, Gateway]:
     """Build the gateway; return its ASGI application and the gateway.
 
     Args:
         settings: the gateway's settings.
         on_failure: called if the startup fails, to end the server.
+        hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
         SettingsError: a TLS file cannot be used.
@@ -343,7 +360,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
     log = make_access_log("gateway", wanted=settings.access_log)
 
     @asynccontextmanager
-    async def lifespan(_: Router) -> AsyncIterator[None]:
+    async def lifespan(_: object) -> AsyncIterator[None]:
         gateway.start(on_failure)
         try:
             yield
@@ -355,8 +372,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None]) -> tuple[AsgiAp
             if log is not None:
                 log.flush()
 
-    served = [
-        *client_endpoints(gateway, settings, assembly.memory),
-        *admin_endpoints(assembly.traffic, settings.admin_token),
-    ]
-    return compose_app(served, settings, metrics, log, lifespan), gateway
+    routes = build_routes(gateway, settings, assembly.memory, lifespan, assembly.traffic)
+    if not hot_routes:
+        routes = Routes((), routes.others)
+    return compose_app(routes, settings, metrics, log), gateway

@@ -1,7 +1,6 @@
 """What clients are told: the table of errors, and the OpenAPI document, which is that of the routes."""
 
 from collections.abc import Iterator
-from typing import cast
 
 import msgspec
 import pytest
@@ -9,16 +8,12 @@ from openapi_spec_validator import validate
 
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import errors
-from tandem_gateway.http import openapi
-from tandem_gateway.http.admin import admin_endpoints
 from tandem_gateway.http.errors import CODES, reply_to
-from tandem_gateway.http.ingest_body import IngestReader
-from tandem_gateway.http.routes import BodyLimits, endpoints
-from tandem_gateway.lifecycle import Gateway
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import Reply
 from tandem_runtime.replies import STATUS
+from tests.support.openapi import described_app, document
 
 # Met at the start alone, or turned into another error: never by a request.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes)
@@ -80,33 +75,32 @@ def test_an_unexpected_error_tells_nothing_of_itself():
 
 
 def described() -> set[tuple[str, str]]:
-    paths = openapi.document(LIMITS)["paths"]
+    paths = document(LIMITS)["paths"]
     return {(method, path) for path, operations in paths.items() for method in operations}
 
 
 def routed() -> set[tuple[str, str]]:
     return {
-        (method.lower(), endpoint.template.replace(":path}", "}"))
-        for endpoint in [
-            *endpoints(cast(Gateway, None), LIMITS, cast(BodyLimits, None), cast(IngestReader, None)),
-            *admin_endpoints(cast(CanaryRouter, None), ""),
-        ]
-        for method in endpoint.handlers
+        (method.lower(), route.template.replace(":path}", "}"))
+        for route in ExactPaths(described_app(LIMITS).routes)
+        for method in route.methods
     }
 
 
 def test_the_openapi_document_is_a_valid_one():
-    document = msgspec.json.decode(msgspec.json.encode(openapi.document(LIMITS)))
-    validate(document)
-    assert document["openapi"].startswith("3.1")
+    made = msgspec.json.decode(msgspec.json.encode(document(LIMITS)))
+    validate(made)
+    assert made["openapi"].startswith("3.1")
 
 
 def test_the_openapi_document_describes_every_route_but_its_own():
-    assert described() == routed() - {("get", "/openapi.json")}
+    own = {("get", path) for path in ("/openapi.json", "/docs", "/docs/rapidoc-min.js")}
+    assert own <= routed()
+    assert described() == routed() - own
 
 
 def test_the_openapi_document_has_the_limits_in_force():
-    schemas = openapi.document(LIMITS)["components"]["schemas"]
+    schemas = document(LIMITS)["components"]["schemas"]
     search, ingest = schemas["SearchRequest"]["properties"], schemas["IngestRequest"]["properties"]
     assert (search["query"]["maxLength"], search["top_k"]["minimum"], search["top_k"]["maximum"]) == (30, 1, 9)
     assert (ingest["documents"]["minItems"], ingest["documents"]["maxItems"]) == (1, 7)
@@ -114,20 +108,20 @@ def test_the_openapi_document_has_the_limits_in_force():
 
 
 def test_every_path_parameter_and_every_reference_of_the_document_is_defined():
-    document = openapi.document(LIMITS)
-    for path, operations in document["paths"].items():
+    made = document(LIMITS)
+    for path, operations in made["paths"].items():
         for operation in operations.values():
             in_path = [parameter for parameter in operation.get("parameters", []) if parameter["in"] == "path"]
             assert {parameter["name"] for parameter in in_path} == {
                 part[1:-1] for part in path.split("/") if part.startswith("{")
             }
-    text = msgspec.json.encode(document).decode()
+    text = msgspec.json.encode(made).decode()
     names = {part.split('"')[0] for part in text.split("#/components/schemas/")[1:]}
-    assert names <= set(document["components"]["schemas"])
+    assert names <= set(made["components"]["schemas"])
     assert {"ErrorReply", "Job", "SearchReply", "IngestRequest"} <= names
 
 
 def test_operation_ids_are_all_different():
-    operations = [entry for paths in openapi.document(LIMITS)["paths"].values() for entry in paths.values()]
+    operations = [entry for paths in document(LIMITS)["paths"].values() for entry in paths.values()]
     ids = [entry["operationId"] for entry in operations]
     assert len(set(ids)) == len(ids) == 15

@@ -1,56 +1,84 @@
 """The operators' routes: show and set the shares of traffic of the stable and the canary embedders."""
 
 import hmac
+from typing import Any, Final, cast
 
-import msgspec
+from litestar import Router, get, put
+from litestar.connection import ASGIConnection
+from litestar.di import NamedDependency
+from litestar.handlers import BaseRouteHandler
+from litestar.params import JSONBody
+from litestar.types import Guard
 
 from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
 from tandem_gateway.errors import NotFound, Unauthorized
-from tandem_gateway.http.body import header, read_json
+from tandem_gateway.http.body import header
 from tandem_gateway.http.clock import rfc3339
-from tandem_gateway.http.errors import reply_to
+from tandem_gateway.http.openapi import OPERATOR, refusals, with_body
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
 from tandem_gateway.use_cases.canary.router import CanaryRouter
-from tandem_runtime.http import Endpoint, Reply
-from tandem_runtime.request_id import Receive, Scope
+from tandem_runtime.request_id import Scope
 
-_MAX_BODY_BYTES = 4096
-_SCHEME = b"bearer"
-
-_encoder = msgspec.json.Encoder()
-_change_decoder = msgspec.json.Decoder(TrafficChange)
+_PATH: Final = "/v1/admin/traffic"
+_MAX_BODY_BYTES: Final = 4096
+_SCHEME: Final = b"bearer"
 
 
-def admin_endpoints(traffic: CanaryRouter, token: str) -> list[Endpoint]:
-    """Return the operators' endpoints. Requests must bear ``token``; an empty token turns the endpoints off."""
-
-    async def show(scope: Scope, receive: Receive) -> Reply:
-        _authorize(scope, token)
-        return Reply(200, _encoder.encode(_traffic(traffic)))
-
-    async def change(scope: Scope, receive: Receive) -> Reply:
-        _authorize(scope, token)
-        wanted = await read_json(scope, receive, _change_decoder, _MAX_BODY_BYTES)
-        traffic.change(wanted.canary_weight, wanted.shadow_percent)
-        return Reply(200, _encoder.encode(_traffic(traffic)))
-
-    return [Endpoint("/v1/admin/traffic", {"GET": show, "PUT": change}, reply_to)]
+@get(
+    _PATH,
+    operation_id="get_traffic",
+    summary="Tell operators how embedder calls are shared between stable and canary.",
+    response_description="Done.",
+    responses=refusals(401, 403, 404),
+)
+async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
+    """Return the shares and the pools."""
+    return _traffic(traffic)
 
 
-def _authorize(scope: Scope, token: str) -> None:
-    """Check the bearer token.
+@put(
+    _PATH,
+    operation_id="set_traffic",
+    operation_class=with_body(TrafficChange),
+    summary="Change the canary's share, until the next change, rollback or start.",
+    response_description="Done.",
+    responses=refusals(400, 401, 403, 404, 408, 413, 415, 422),
+    request_max_body_size=_MAX_BODY_BYTES,
+)
+async def change(data: JSONBody[TrafficChange], traffic: NamedDependency[CanaryRouter]) -> Traffic:
+    """Change the shares."""
+    traffic.change(data.canary_weight, data.shadow_percent)
+    return _traffic(traffic)
 
-    Raises:
-        NotFound: no token is configured, so the operators' API is off.
-        Unauthorized: the request has no token or a wrong one.
+
+def operators_router(token: str) -> Router:
+    """Return the operators' routes. Requests must bear ``token``; an empty token turns the routes off."""
+    return Router(
+        "/",
+        route_handlers=[show, change],
+        guards=[operator_guard(token)],
+        security=[{OPERATOR: []}],
+        tags=["operators"],
+    )
+
+
+def operator_guard(token: str) -> Guard:
+    """Return a guard that checks the bearer token, before the body is read.
+
+    It is a coroutine function although it waits for nothing: Litestar would run another function in a thread.
     """
-    if not token:
-        raise NotFound("the operators' API is off: TANDEM_ADMIN_TOKEN is not set", param="path")
-    scheme, _, shown = (header(scope, b"authorization") or b"").partition(b" ")
-    # Constant-time comparison: its duration must not reveal how much of the token is right.
-    if not hmac.compare_digest(shown.strip(), token.encode()) or scheme.lower() != _SCHEME:
-        raise Unauthorized("authorization: a bearer token that is TANDEM_ADMIN_TOKEN was expected")
+
+    async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        if not token:
+            raise NotFound("the operators' API is off: TANDEM_ADMIN_TOKEN is not set", param="path")
+        shown = header(cast(Scope, connection.scope), b"authorization") or b""
+        scheme, _, credentials = shown.partition(b" ")
+        # Constant-time comparison: its duration must not reveal how much of the token is right.
+        if not hmac.compare_digest(credentials.strip(), token.encode()) or scheme.lower() != _SCHEME:
+            raise Unauthorized("authorization: a bearer token that is TANDEM_ADMIN_TOKEN was expected")
+
+    return guard
 
 
 def _traffic(traffic: CanaryRouter) -> Traffic:

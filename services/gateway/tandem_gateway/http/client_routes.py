@@ -1,0 +1,285 @@
+"""The client API's handlers. Each takes the contract's messages, calls a use case and returns a message."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from litestar import Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody, PathParameter
+
+from tandem_contract.client_api import (
+    Collection,
+    CollectionList,
+    Deleted,
+    DocumentFailure,
+    IngestRequest,
+    Job,
+    JobStatus,
+    SearchReply,
+    SearchRequest,
+    StoredDocument,
+)
+from tandem_contract.decoding import cut
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.http.asgi_types import receive_of, scope_of
+from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
+from tandem_gateway.http.clock import now, rfc3339
+from tandem_gateway.http.exceptions import Sent
+from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.openapi import (
+    INGEST_EXAMPLES,
+    SEARCH_EXAMPLES,
+    DocumentByQuery,
+    refusals,
+    with_body,
+)
+from tandem_gateway.http.search_reply import write_search_reply
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.records.documents import JobRecord
+from tandem_gateway.use_cases.validation import has_dot_segment
+from tandem_runtime.body import cancel_on_disconnect
+
+# Share of the memory budget that ingests may use; the rest is reserved for searches and their answers.
+_INGEST_SHARE: Final = 0.75
+
+# Every path with a parameter can answer 404: a name with a slash or a line end makes it a different path.
+_DELETE_ERRORS: Final = (403, 404, 422, 429, 500, 503, 504)
+_GET_ERRORS: Final = (403, 404, 422, 500, 503, 504)
+
+InCollection = Annotated[str, PathParameter(description="Name of the collection.")]
+DocumentId = Annotated[
+    str,
+    PathParameter(
+        description="Id of the document. An id with a segment '.' or '..' between slashes is refused here: "
+        "clients remove them."
+    ),
+]
+_DOCUMENTS: Final = "/v1/collections/{collection:str}/documents"
+_DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
+
+
+@post(
+    "/v1/search",
+    status_code=200,
+    operation_id="search",
+    operation_class=with_body(SearchRequest, SEARCH_EXAMPLES),
+    summary="Find the documents nearest to a query.",
+    response_description="Done.",
+    responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
+)
+async def search(
+    data: JSONBody[SearchRequest],
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> Response[SearchReply]:
+    """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
+    started = now()
+    work = gateway.ready().answering.answer(data, caller_timeout(scope_of(request)))
+    answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
+    return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
+
+
+@post(
+    "/v1/ingest",
+    status_code=202,
+    operation_id="ingest",
+    operation_class=with_body(IngestRequest, INGEST_EXAMPLES),
+    summary="Store documents; a job embeds them. The reply means that they are on disk.",
+    response_description="Done.",
+    responses=refusals(400, 403, 408, 413, 415, 422, 429, 500, 503, 504),
+)
+async def ingest(
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+    reader: NamedDependency[IngestReader],
+) -> Job:
+    """Store documents. It reads the body itself: a lease holds the bytes of its body and of its documents."""
+    ready = gateway.ready()
+    lease = bodies.memory.lease(_INGEST_SHARE)
+    body = await read_body_of(scope_of(request), receive_of(request), bodies.ingest, lease)
+    collection, documents = await reader.read(body, lease)
+    del body, lease  # frees the body; the documents hold the lease for as long as they exist
+    record, ids = await ready.ingest.accept(collection, documents)
+    return _job(record, None, ids)
+
+
+@get(
+    "/v1/jobs/{job_id:str}",
+    operation_id="get_job",
+    summary="Tell how far an ingest is.",
+    response_description="Done.",
+    responses=refusals(403, 404, 500, 503, 504),
+)
+async def job(
+    job_id: Annotated[str, PathParameter(description="Id of the job.")], gateway: NamedDependency[Gateway]
+) -> Job:
+    """Return a job."""
+    parts = gateway.ready()
+    record = await parts.ingest.job(job_id)
+    return _job(record, parts.embedding.blocked_reason(record.collection))
+
+
+@get(
+    "/v1/collections",
+    operation_id="list_collections",
+    summary="List the collections.",
+    response_description="Done.",
+    responses=refusals(403, 500, 503, 504),
+)
+async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
+    """Return all collections."""
+    records = await gateway.ready().documents.collections()
+    return CollectionList([Collection(r.name, r.live, r.pending, r.fingerprint, r.model, r.dim) for r in records])
+
+
+@delete(
+    "/v1/collections/{collection:str}",
+    status_code=200,
+    operation_id="delete_collection",
+    summary="Delete a collection with all its documents; deleting an absent one is no error.",
+    response_description="Done.",
+    responses=refusals(*_DELETE_ERRORS),
+)
+async def delete_collection(collection: InCollection, gateway: NamedDependency[Gateway]) -> Deleted:
+    """Delete a collection."""
+    return Deleted(await gateway.ready().documents.delete_collection(collection))
+
+
+@get(
+    _DOCUMENTS,
+    operation_id="get_document",
+    operation_class=DocumentByQuery,
+    summary="Return the newest version of a document.",
+    response_description="Done.",
+    responses=refusals(*_GET_ERRORS),
+)
+async def document(
+    collection: InCollection, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+) -> StoredDocument:
+    """Return the document whose id is in the query, which clients and proxies do not change."""
+    return await _read(gateway, collection, _id_in_query(request))
+
+
+@delete(
+    _DOCUMENTS,
+    status_code=200,
+    operation_id="delete_document",
+    operation_class=DocumentByQuery,
+    summary="Delete a document; deleting an absent one is no error.",
+    response_description="Done.",
+    responses=refusals(*_DELETE_ERRORS),
+)
+async def delete_document(
+    collection: InCollection, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+) -> Deleted:
+    """Delete the document whose id is in the query."""
+    return Deleted(await gateway.ready().documents.delete(collection, _id_in_query(request)))
+
+
+@get(
+    _DOCUMENT,
+    operation_id="get_document_by_path",
+    summary="Return the newest version of a document.",
+    response_description="Done.",
+    responses=refusals(*_GET_ERRORS),
+)
+async def document_by_path(
+    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[Gateway]
+) -> StoredDocument:
+    """Return the document whose id is the rest of the path."""
+    _check_segments(collection, document_id)
+    return await _read(gateway, collection, document_id)
+
+
+@delete(
+    _DOCUMENT,
+    status_code=200,
+    operation_id="delete_document_by_path",
+    summary="Delete a document; deleting an absent one is no error.",
+    response_description="Done.",
+    responses=refusals(*_DELETE_ERRORS),
+)
+async def delete_document_by_path(
+    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[Gateway]
+) -> Deleted:
+    """Delete the document whose id is the rest of the path."""
+    _check_segments(collection, document_id)
+    return Deleted(await gateway.ready().documents.delete(collection, document_id))
+
+
+COLLECTION_ROUTES: Final = (
+    collections, delete_collection, document, delete_document, document_by_path, delete_document_by_path,
+)  # fmt: skip
+
+
+async def _read(gateway: Gateway, collection: str, document_id: str) -> StoredDocument:
+    view = await gateway.ready().documents.document(collection, document_id)
+    return StoredDocument(
+        view.doc_id,
+        view.text,
+        msgspec.Raw(view.metadata.encode()),
+        collection,
+        view.embedded,
+        view.coverage.truncated if view.coverage else None,
+        view.coverage.unknown if view.coverage else None,
+    )
+
+
+def _id_in_query(request: Request[Any, Any, Any]) -> str:
+    """Return the query parameter ``id``.
+
+    Raises:
+        InvalidRequest: it is missing or repeated, or the query has another one.
+    """
+    document_id = query_parameters(scope_of(request), "id").get("id")
+    if document_id is None:
+        raise InvalidRequest(
+            "id: the document's id was expected as a query parameter", param="id", code="missing_field"
+        )
+    return document_id
+
+
+def _check_segments(collection: str, document_id: str) -> None:
+    """Check the id in a path.
+
+    Raises:
+        InvalidRequest: it has a dot segment, which clients and proxies remove.
+    """
+    if has_dot_segment(document_id):
+        raise InvalidRequest(
+            "id: '.' and '..' are not allowed between slashes of a path; "
+            f"use /v1/collections/{cut(collection)}/documents?id=",
+            param="id",
+        )
+
+
+def _job(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:
+    status: JobStatus
+    error: str | None = None
+    if record.finished_at is not None:
+        status = "failed" if record.failed else "completed"
+        if record.failed:
+            error = f"{record.failed} of {record.total} documents could not be embedded"
+    else:
+        status = "running" if record.started_at is not None else "pending"
+        error = f"waiting: {blocked_reason}" if blocked_reason else None
+    return Job(
+        job_id=record.job_id,
+        status=status,
+        total_documents=record.total,
+        processed_documents=record.processed,
+        error=error,
+        started_at=rfc3339(record.started_at),
+        finished_at=rfc3339(record.finished_at),
+        created_at=rfc3339(record.created_at) or "",
+        collection=record.collection,
+        unchanged_documents=record.unchanged,
+        failed_documents=record.failed,
+        truncated_documents=record.truncated,
+        unreadable_documents=record.unreadable,
+        failures=[DocumentFailure(doc_id, reason) for doc_id, reason in record.failures],
+        document_ids=ids,
+    )

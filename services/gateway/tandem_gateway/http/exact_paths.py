@@ -1,0 +1,108 @@
+"""Finds the route of a path exactly as it was sent, before Litestar's router sees it.
+
+Litestar's router takes ``/livez/`` for ``/livez``, collapses ``//``, and drops the last slash of a parameter that is a
+path. Ids of documents with such slashes could not be reached. It also caches the last 1,024 paths of any length. Here
+each route has a canonical path instead, without a client's text: Litestar routes that one, and a middleware then puts
+the exact parameters in place.
+"""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
+from litestar.routes import HTTPRoute
+from litestar.types import ASGIApp, Receive, Scope, Send
+
+SERVED: Final = "tandem.served"
+"""Key of a handler's ``opt``: only routes that have it are found. Litestar adds routes of its own, which do not."""
+
+PARAMETERS: Final = "tandem.path_parameters"
+"""Scope key of the path's exact parameters."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExactRoute:
+    """One path and its methods.
+
+    Attributes:
+        template: of the path, as metrics show it.
+        canonical: path that Litestar routes to the same handlers.
+        methods: methods of its handlers.
+        allow: value of the Allow header; a handler of GET also answers HEAD.
+    """
+
+    template: str
+    canonical: str
+    methods: frozenset[str]
+    allow: bytes
+
+
+class ExactPaths:
+    """The routes of an application."""
+
+    def __init__(self, routes: Iterable[object]) -> None:
+        """Make the table from Litestar's routes; only those with ``SERVED`` count."""
+        self._fixed: dict[str, ExactRoute] = {}
+        self._patterns: list[tuple[re.Pattern[str], ExactRoute]] = []
+        for route in routes:
+            if not isinstance(route, HTTPRoute):
+                continue
+            # Litestar adds a handler of OPTIONS to every route; this service has none.
+            methods = {
+                str(method)
+                for method, (handler, _) in route.route_handler_map.items()
+                if method != "OPTIONS" and handler.opt.get(SERVED)
+            }
+            if methods:
+                self._add(route, methods)
+
+    def _add(self, route: HTTPRoute, methods: set[str]) -> None:
+        template, canonical, pattern = "", "", ""
+        for component in route.path_components:
+            if isinstance(component, str):
+                template += f"/{component}"
+                canonical += f"/{component}"
+                pattern += f"/{re.escape(component)}"
+            else:
+                whole = component.full.endswith(":path")
+                template += f"/{{{component.name}{':path' if whole else ''}}}"
+                canonical += "/x"
+                # A line end in a path that ends with a parameter makes it a different path: `.` does not match it.
+                pattern += f"/(?P<{component.name}>{'.*' if whole else '[^/]+'})"
+        allow = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])})).encode()
+        found = ExactRoute(template, canonical, frozenset(methods), allow)
+        if template == canonical:
+            self._fixed[template] = found
+        else:
+            self._patterns.append((re.compile(pattern), found))
+
+    def __iter__(self) -> Iterator[ExactRoute]:
+        yield from self._fixed.values()
+        for _, route in self._patterns:
+            yield route
+
+    def find(self, path: str) -> tuple[ExactRoute, dict[str, str]] | None:
+        """Return the route of a path and its parameters, or None."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, {}
+        for pattern, route in self._patterns:
+            matched = pattern.fullmatch(path)
+            if matched is not None:
+                return route, matched.groupdict()
+        return None
+
+
+class ExactParameters(ASGIMiddleware):
+    """Replaces the parameters of the canonical path by those of the request's."""
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Serve one request, which Litestar has routed."""
+        known: Any = scope
+        known["path_params"] = known[PARAMETERS]
+        await next_app(scope, receive, send)

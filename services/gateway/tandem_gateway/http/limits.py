@@ -1,0 +1,22 @@
+"""Maximum sizes of the bodies of requests and replies."""
+
+from dataclasses import dataclass
+
+from tandem_runtime.memory import MemoryBudget
+
+
+@dataclass(frozen=True, slots=True)
+class BodyLimits:
+    """Maximum sizes of bodies, in bytes, and the memory budget of all requests together.
+
+    Attributes:
+        ingest: request body of an ingest.
+        search: request body of a search.
+        answer: response body of a search.
+        memory: the memory budget.
+    """
+
+    ingest: int
+    search: int
+    answer: int
+    memory: MemoryBudget

@@ -1,0 +1,143 @@
+"""The gateway's Litestar application, and the wrapper that routes to it by exact paths."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import Any, cast
+
+from litestar import Litestar, Router
+from litestar.di import Provide
+from litestar.types import ControllerRouterHandler
+
+from tandem_gateway.http.admin import operators_router
+from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job, search
+from tandem_gateway.http.docs import docs_router
+from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.exceptions import on_error
+from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.openapi import openapi_config
+from tandem_gateway.http.probes import PROBES
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.validation import RequestLimits
+from tandem_runtime.http import ROUTE, not_found, refusal
+from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
+
+Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
+
+
+def make_litestar(
+    gateway: Gateway,
+    limits: RequestLimits,
+    bodies: BodyLimits,
+    reader: IngestReader,
+    operators: tuple[CanaryRouter, str] | None = None,
+    lifespan: Lifespan | None = None,
+) -> Litestar:
+    """Return the application with every route of the gateway, typed.
+
+    Args:
+        gateway: the gateway.
+        limits: limits of one request, for the OpenAPI document.
+        bodies: limits of bodies.
+        reader: reads ingests.
+        operators: the traffic and the operators' token; None leaves the operators' routes out.
+        lifespan: starts and stops the gateway.
+    """
+    routers = [
+        Router("/", route_handlers=[search], request_max_body_size=bodies.search, tags=["search"]),
+        Router("/", route_handlers=[ingest, job], request_max_body_size=bodies.ingest, tags=["ingest"]),
+        Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
+        Router("/", route_handlers=PROBES, tags=["service"]),
+        docs_router(limits),
+    ]
+    provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}
+    if operators is not None:
+        provided["traffic"], token = operators
+        routers.append(operators_router(token))
+    return strict_litestar(routers, provided, lifespan)
+
+
+def strict_litestar(
+    route_handlers: Sequence[ControllerRouterHandler], provided: Mapping[str, object], lifespan: Lifespan | None = None
+) -> Litestar:
+    """Return an application with strict bodies and our errors, whatever the environment says.
+
+    Args:
+        route_handlers: handlers and routers.
+        provided: name → dependency of that name.
+        lifespan: runs around the application.
+    """
+    return Litestar(
+        [Router("/", route_handlers=route_handlers, opt={SERVED: True})],
+        dependencies={name: _provide(value) for name, value in provided.items()},
+        dto=StrictJson,
+        return_dto=None,
+        request_class=JsonRequest,
+        middleware=[ExactParameters()],
+        exception_handlers={Exception: on_error},
+        lifespan=[] if lifespan is None else [lifespan],
+        logging_config=None,  # the runtime configures logging; Litestar's would start a thread and a root handler
+        # By default the variables LITESTAR_DEBUG and LITESTAR_PDB decide: tracebacks in replies, and a debugger.
+        debug=False,
+        pdb_on_exception=False,
+        multipart_form_part_limit=16,
+        openapi_config=openapi_config(),
+    )
+
+
+def _provide(value: object) -> Provide:
+    def provider() -> Any:
+        return value
+
+    return Provide(provider, sync_to_thread=False)
+
+
+def routed_exactly(app: Litestar) -> AsgiApp:
+    """Return ``app`` with routes that match exact paths only, HEAD for each GET, and an answer at a shutdown."""
+    paths = ExactPaths(app.routes)
+    litestar = cast(AsgiApp, app)
+
+    async def routed(scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await litestar(scope, receive, send)
+            return
+        found = paths.find(scope["path"])
+        if found is None:
+            await not_found(scope, receive, send)
+            return
+        route, parameters = found
+        scope[ROUTE] = route.template
+        method = scope["method"]
+        asked = "GET" if method == "HEAD" else method
+        if asked not in route.methods:
+            message = f"{method} is not allowed at {scope['path']}"
+            reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", route.allow),))
+            await reply.send(scope, send)
+            return
+        # Litestar refuses some names of hosts that the service takes, so it does not see the header.
+        headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
+        inner = {**scope, **path, "method": asked, "headers": headers}
+        await _answered(litestar, inner, receive, send)
+
+    return routed
+
+
+async def _answered(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve a request; tell the client if the service's shutdown, and only that cancels requests, cancels this one."""
+    started = False
+
+    async def send_and_note(message: Message) -> None:
+        nonlocal started
+        started = True
+        await send(message)
+
+    try:
+        await app(scope, receive, send_and_note)
+    except asyncio.CancelledError:
+        if not started:
+            reply = refusal("not_ready", "the service is shutting down", retry_after_seconds=1.0)
+            await reply.send(scope, send)

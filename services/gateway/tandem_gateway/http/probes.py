@@ -1,0 +1,72 @@
+"""Health, probes and metrics."""
+
+from typing import Final
+
+from litestar import Response, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+
+from tandem_contract.client_api import Health, Probe
+from tandem_gateway.errors import NotReady
+from tandem_gateway.http.exceptions import Sent
+from tandem_gateway.http.openapi import refusals
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
+from tandem_runtime.http import Reply
+
+
+@get(
+    "/healthz",
+    operation_id="health",
+    summary="Tell how the gateway is.",
+    response_description="Done.",
+    # A gateway that cannot start replies in the same format.
+    responses={**refusals(403), 503: ResponseSpec(Health, generate_examples=False, description="It cannot serve.")},
+)
+async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
+    """Return the gateway's health."""
+    health = await gateway.health()
+    return Response(health, status_code=503 if health.status == "failed" else 200)
+
+
+@get(
+    "/livez",
+    operation_id="alive",
+    summary="Answer while the process runs.",
+    response_description="Done.",
+    responses=refusals(403),
+)
+async def livez() -> Probe:
+    """Tell that the process runs."""
+    return Probe("alive")
+
+
+@get(
+    "/readyz",
+    operation_id="ready",
+    summary="Answer 200 once requests are served.",
+    response_description="Done.",
+    responses=refusals(403, 503),
+)
+async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
+    """Tell whether to send traffic."""
+    gateway.ready()
+    if gateway.draining:
+        raise NotReady("the gateway is shutting down")
+    return Probe("ready")
+
+
+@get(
+    "/metrics",
+    operation_id="metrics",
+    summary="Return the metrics for Prometheus.",
+    response_description="Done.",
+    media_type="text/plain",
+    responses=refusals(403, 500, 503),
+)
+async def metrics(gateway: NamedDependency[Gateway]) -> Response[str]:
+    """Return what Prometheus scrapes."""
+    return Sent(Reply(200, await gateway.exposition(), METRICS_TYPE.encode()))
+
+
+PROBES: Final = (healthz, livez, readyz, metrics)

@@ -1,0 +1,336 @@
+"""Requests over every route, method and error, for ``test_golden_replies``; ``golden/replies.json`` has the replies.
+
+A case's name is its key in that file. The gateway of each case is one of ``golden_gateways.GATEWAYS``.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from tests.support.texts import distinct_texts
+
+TOKEN = "a-token-for-operators-only"
+JOB = "{job}"
+"""Stands in a path for the id of the finished job that stored ``DOCUMENTS``."""
+
+SEARCH = "/v1/search"
+INGEST = "/v1/ingest"
+TRAFFIC = "/v1/admin/traffic"
+IN_BOOKS = "/v1/collections/books/documents"
+JSON = ("content-type", "application/json")
+BEARER = ("authorization", f"Bearer {TOKEN}")
+
+# Ids that a router could change: slashes in a row, at either end, percent signs, dots, signs that a URL knows.
+IDS = (
+    "a", "a/b", "a//b", "a/", "/a", "//", "a%2Fb", "a%b", "a b", "a+b", "é", "日本", "a.b", "...", ".a", "a?b", "a#b",
+    "a;b", "{a}", "documents", "a:path", "a\\b", "x" * 256,
+)  # fmt: skip
+DOCUMENTS = [
+    {"id": doc_id, "text": text, "metadata": {"n": number, "big": 12345678901234567890.125, "tags": ["x", "y"]}}
+    for number, (doc_id, text) in enumerate(zip(IDS, distinct_texts(len(IDS), seed=5), strict=True))
+]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One request, sent as raw bytes to one of the gateways."""
+
+    gateway: str
+    method: str
+    target: str
+    """The request's target as it stands in its first line."""
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes | None = None
+    chunked: bool = False
+    host: str = "localhost"
+
+    def head(self, job_id: str) -> bytes:
+        """Return the request's head, which names ``job_id`` for ``JOB``."""
+        lines = [
+            f"{self.method} {self.target.replace(JOB, job_id)} HTTP/1.1",
+            f"host: {self.host}",
+            "connection: close",
+        ]
+        lines += [f"{name}: {value}" for name, value in self.headers]
+        if self.chunked:
+            lines.append("transfer-encoding: chunked")
+        elif self.body is not None:
+            lines.append(f"content-length: {len(self.body)}")
+        return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+    def content(self) -> bytes:
+        """Return the body as it is sent."""
+        body = self.body or b""
+        if not self.chunked:
+            return body
+        pieces = [body[start : start + 1000] for start in range(0, len(body), 1000)]
+        return b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in [*pieces, b""])
+
+
+def quoted(doc_id: str, safe: str = "/") -> str:
+    return quote(doc_id, safe=safe)
+
+
+def post(target: str, body: object, *headers: tuple[str, str], gateway: str = "serving", **options: object) -> Case:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Case(gateway, "POST", target, headers or (JSON,), content, **options)  # type: ignore[arg-type]
+
+
+def get(target: str, *headers: tuple[str, str], gateway: str = "serving", method: str = "GET") -> Case:
+    return Case(gateway, method, target, headers)
+
+
+def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Case:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return Case(gateway, "PUT", TRAFFIC, headers, content)
+
+
+FIXED = (SEARCH, INGEST, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+TEMPLATES = (f"/v1/jobs/{JOB}", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
+METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
+# What these do is a case of its own below.
+_DONE = {
+    ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST",
+    INGEST),
+}  # fmt: skip
+
+
+def _every_method() -> Iterator[tuple[str, Case]]:
+    for path in (*FIXED, *TEMPLATES, "/nothing", "/"):
+        for method in METHODS:
+            if (method, path) not in _DONE:
+                yield f"{method} {path}", Case("serving", method, path, (BEARER,) if path == TRAFFIC else ())
+
+
+def _paths() -> Iterator[tuple[str, Case]]:
+    for path in (*FIXED, *TEMPLATES):
+        yield f"a slash after {path}", get(f"{path}/", BEARER)
+        yield f"a slash before {path}", get(f"/{path}", BEARER)
+    for path in (
+        "/V1/jobs/x", "/v1", "/v1/", "/v1/jobs", "/v1/jobs/", "/v1//jobs/x", "/v1/jobs/x/y", "/v1/jobs/a%2Fb",
+        "/v1/jobs/%2e%2e", "/v1/jobs/..", "/v1/jobs/.", "/v1/./livez", "/v1/../livez", "/./livez", "/livez/.",
+        "/%6Civez",
+        "/livez?", "/livez?x=1&x=2", "/livez#x", "/healthz%00", "/%ff%fe", "/livez%20", "/v1/jobs/%ff", "/v1/jobs/%00",
+        "/v1/jobs/%C3%A9", "/docs/x", "/schema", "/openapi.yml", "/v1/search/x", "/v1/admin", "/v1/collections/books/x",
+        "/v1/collections//documents", "/v1/collections//documents/a", "/v1/collections/a%2Fb/documents/a",
+        "/" + "x" * 5000, "/v1/jobs/" + "x" * 5000, f"{IN_BOOKS}/" + "x" * 5000, "*", "http://localhost/livez",
+    ):  # fmt: skip
+        yield f"path {path[:60]}", get(path)
+
+
+def _documents() -> Iterator[tuple[str, Case]]:
+    for doc_id in IDS:
+        yield f"document {doc_id[:20]} in the path", get(f"{IN_BOOKS}/{quoted(doc_id)}")
+        yield f"document {doc_id[:20]} quoted in the path", get(f"{IN_BOOKS}/{quoted(doc_id, safe='')}")
+        yield f"document {doc_id[:20]} in the query", get(f"{IN_BOOKS}?id={quoted(doc_id, safe='')}")
+    for target in (
+        "/", "//a", "/a/", "/.", "/..", "/a/..", "/a/../b", "/./a", "/%2e%2e", "/%2E", "/..%2F..%2Fvictim",
+        "/%252e%252e",
+        "/a%5C..%5Cb", "/a%0Ab", "/a%0A", "/%00", "/" + "x" * 257, "/%ff", "/absent", "?", "?id", "?id=", "?id=.",
+        "?id=..",
+        "?id=a&id=b", "?id=a&id=a", "?ids=a", "?id=a&x=1", "?x=1&id=a", "?id=%ff", "?id=%zz", "?id=a+b", "?id=a%2Bb",
+        "?id=a;b", "?id=%00", "?id=a%0Ab", "?id=" + "x" * 257, "?id=absent", "?" + "&".join(["id=1"] * 21),
+        "?id=%C3%A9",
+        "?&id=a&", "?=a", "?ID=a", "?id[]=a", "?id=\u00e9", "?" + "k" * 300 + "=1", "/a?id=b", "/a?x=1",
+    ):  # fmt: skip
+        yield f"document {target[:40]}", get(IN_BOOKS + target)
+        if target in ("/..", "?", "?id=a&x=1", "/%00"):
+            yield f"deleted document {target}", get(IN_BOOKS + target, method="DELETE")
+    for collection in ("nowhere", "-x", "a%2Fb", "a%20b", "x" * 65, "%C3%A9", ".", "b%0Aooks"):
+        yield f"a document of {collection[:20]}", get(f"/v1/collections/{collection}/documents/a")
+        yield f"a document by query of {collection[:20]}", get(f"/v1/collections/{collection}/documents?id=a")
+        yield f"deleted collection {collection[:20]}", get(f"/v1/collections/{collection}", method="DELETE")
+
+
+def _bodies() -> Iterator[tuple[str, Case]]:
+    """Bodies that no route takes, of each route that has one."""
+    small = {SEARCH: {"query": "wings", "collection": "books"}, INGEST: {"documents": [{"id": "n", "text": "x"}]}}
+    for target, good in small.items():
+        text = json.dumps(good).encode()
+        for name, body, headers in (
+            ("empty", b"", (JSON,)),
+            ("without a content type", text, (("accept", "*/*"),)),
+            ("of another type", text, (("content-type", "text/plain"),)),
+            ("of a form", text, (("content-type", "application/x-www-form-urlencoded"),)),
+            ("of JSON lines", text, (("content-type", "application/jsonl"),)),
+            ("of an empty type", text, (("content-type", ""),)),
+            ("in Latin-1", text, (("content-type", "application/json; charset=latin-1"),)),
+            ("compressed", gzip.compress(text, mtime=0), (JSON, ("content-encoding", "gzip"))),
+            ("nested deeply", b"[" * 3000, (JSON,)),
+            ("nested deeply in a field", text[:-1] + b', "x": ' + b"[" * 1500 + b"]" * 1500 + b"}", (JSON,)),
+            ("not UTF-8", text.replace(b"x" if target == INGEST else b"wings", b"\xff"), (JSON,)),
+            ("with a lone surrogate", text.replace(b"x" if target == INGEST else b"wings", b"\\ud800"), (JSON,)),
+            ("in UTF-16", text.decode().encode("utf-16"), (JSON,)),
+            ("cut off", text[:-1], (JSON,)),
+            ("twice", text + text, (JSON,)),
+            ("a list", b"[]", (JSON,)),
+            ("null", b"null", (JSON,)),
+            ("a number", b"1e400", (JSON,)),
+            ("an empty object", b"{}", (JSON,)),
+            ("with an unknown field", text[:-1] + b', "x": 1}', (JSON,)),
+            ("with a long unknown field", text[:-1] + b', "' + b"k" * 500 + b'": 1}', (JSON,)),
+            ("with a bad collection", json.dumps({**good, "collection": "../x"}).encode(), (JSON,)),
+        ):
+            yield f"{target} {name}", post(target, body, *headers)
+        yield f"{target} with query parameters", post(f"{target}?x=1", b"{}")
+    for name, body, code in (
+        ("top_k a string", b'{"query": "x", "top_k": "5"}', ()),
+        ("top_k 0", b'{"query": "x", "top_k": 0}', ()),
+        ("top_k 1.0", b'{"query": "x", "top_k": 1.0}', ()),
+        ("top_k over 64 bits", b'{"query": "x", "top_k": 1000000000000000000000}', ()),
+        ("a mode that is none", b'{"query": "x", "mode": "fuzzy"}', ()),
+        ("a blank query", b'{"query": " \\n"}', ()),
+        ("an absent collection", b'{"query": "x", "collection": "nowhere"}', ()),
+        ("a deadline that is none", b'{"query": "x"}', (("x-request-timeout-ms", "soon"),)),
+        ("a deadline of 0", b'{"query": "x"}', (("x-request-timeout-ms", "0"),)),
+        ("a body that GET has not", b'{"query": "x"}', (("x-http-method-override", "GET"),)),
+    ):
+        yield f"{SEARCH} {name}", post(SEARCH, body, JSON, *code)
+    for name, document in (
+        ("a text that is a list", {"text": ["x"]}),
+        ("a blank text", {"text": " "}),
+        ("an id with a dot segment", {"text": "x", "id": "../x"}),
+        ("an id that is a number", {"text": "x", "id": 5}),
+        ("nested metadata", {"text": "x", "metadata": {"a": {"b": 1}}}),
+        ("a list in metadata", {"text": "x", "metadata": {"a": [1]}}),
+        ("metadata that is null", {"text": "x", "metadata": None}),
+        ("no text", {"id": "x"}),
+    ):
+        yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
+    yield f"{INGEST} no documents", post(INGEST, {"documents": []})
+
+
+def _limits() -> Iterator[tuple[str, Case]]:
+    """The gateway ``small`` takes 1,024 bytes of ingest and 4,096 of search, and three documents."""
+    for target, limit in ((INGEST, 1024), (SEARCH, 4096)):
+        for name, size in (("over the limit", limit + 1), ("far over the limit", 10 * limit)):
+            for chunked in (False, True):
+                named = f"{target} {name}{' in chunks' if chunked else ''}"
+                yield named, post(target, b" " * size, gateway="small", chunked=chunked)
+        exact = b"{" + b" " * (limit - 2) + b"}"
+        yield f"{target} at the limit", post(target, exact, gateway="small")
+        yield f"{target} at the limit in chunks", post(target, exact, gateway="small", chunked=True)
+    yield f"{TRAFFIC} over the limit", put(b" " * 4097, BEARER, JSON, gateway="serving")
+    many = {"documents": [{"text": "x"}] * 4}
+    yield f"{INGEST} of too many documents", post(INGEST, many, gateway="small")
+    yield f"{SEARCH} too long", post(SEARCH, {"query": "x" * 31}, gateway="small")
+    yield f"{SEARCH} of too many hits", post(SEARCH, {"query": "x", "top_k": 10}, gateway="small")
+    yield (
+        f"{INGEST} of a collection too many",
+        post(INGEST, {"documents": [{"text": "x"}], "collection": "second"}, gateway="full"),
+    )
+    yield f"{INGEST} of too many that wait", post(INGEST, {"documents": [{"text": "x"}, {"text": "y"}]}, gateway="full")
+    yield f"{SEARCH} without an embedder", post(SEARCH, {"query": "x", "mode": "dense"}, gateway="full")
+    yield "health without an embedder", get("/healthz", gateway="full")
+
+
+def _operators() -> Iterator[tuple[str, Case]]:
+    for name, headers in (
+        ("no token", ()),
+        ("an empty token", (("authorization", ""),)),
+        ("another token", (("authorization", "Bearer wrong"),)),
+        ("another scheme", (("authorization", f"Basic {TOKEN}"),)),
+        ("bytes for a token", (("authorization", "Bearer \u00ff"),)),
+    ):
+        yield f"{TRAFFIC} with {name}", get(TRAFFIC, *headers)
+        yield f"change of {TRAFFIC} with {name}", put({"canary_weight": 9}, *headers, JSON)
+        yield f"bad change of {TRAFFIC} with {name}", put(b"{", *headers, JSON)
+        yield f"DELETE {TRAFFIC} with {name}", get(TRAFFIC, *headers, method="DELETE")
+    yield f"{TRAFFIC} with a small bearer", get(TRAFFIC, ("authorization", f"bearer {TOKEN}"))
+    for name, body in (
+        ("a share", {"canary_weight": 7, "shadow_percent": 3}),
+        ("a share over 100", {"canary_weight": 101}),
+        ("a share that is none", {"canary_weight": "5"}),
+        ("no share", {}),
+        ("an unknown field", {"canary_weight": 5, "x": 1}),
+        ("nothing", b""),
+        ("no JSON", b"{"),
+        ("a list", b"[]"),
+    ):
+        yield f"change of {TRAFFIC} to {name}", put(body, BEARER, JSON)
+    yield f"change of {TRAFFIC} without a type", put({"canary_weight": 5}, BEARER)
+    for method in ("GET", "PUT", "HEAD", "POST"):
+        yield f"{method} {TRAFFIC} that is off", Case("off", method, TRAFFIC, (BEARER, JSON), b"{}")
+
+
+def _states() -> Iterator[tuple[str, Case]]:
+    """What a gateway answers that is starting, ends or has a broken store."""
+    for gateway in ("starting", "draining"):
+        for path in (
+            "/healthz",
+            "/livez",
+            "/readyz",
+            "/metrics",
+            "/v1/collections",
+            f"{IN_BOOKS}/a",
+            f"/v1/jobs/{JOB}",
+        ):
+            yield f"{path} while {gateway}", get(path, gateway=gateway)
+        yield f"HEAD /readyz while {gateway}", get("/readyz", gateway=gateway, method="HEAD")
+    for path in ("/healthz", "/livez", "/readyz", "/metrics", "/v1/collections"):
+        yield f"{path} after a failed start", get(path, gateway="failed")
+    for target in (SEARCH, INGEST):
+        yield f"{target} while starting", post(target, b'{"query": "x"}', gateway="starting")
+        yield f"{target} without JSON while starting", post(target, b"{", gateway="starting")
+        yield f"{target} without a type while starting", post(target, b"{}", ("accept", "*/*"), gateway="starting")
+    for kind in ("corrupt", "unavailable", "late", "overloaded", "unexpected"):
+        yield f"a document of a store that is {kind}", get(f"{IN_BOOKS}/{kind}", gateway="failing")
+        yield (
+            f"HEAD of a document of a store that is {kind}",
+            get(f"{IN_BOOKS}/{kind}", gateway="failing", method="HEAD"),
+        )
+
+
+def _origins() -> Iterator[tuple[str, Case]]:
+    cross = ("sec-fetch-site", "cross-site")
+    yield "another site's search", post(SEARCH, {"query": "x"}, JSON, cross)
+    yield "another site's GET", get("/livez", cross)
+    yield "another site's DELETE", get(f"{IN_BOOKS}/a", cross, method="DELETE")
+    yield "another host", Case("serving", "GET", "/livez", host="evil.example")
+    yield "another host's unknown path", Case("serving", "GET", "/nothing", host="evil.example")
+    for host in ("evil.example", "my_service:8000", "a/b", 'a"b', "<a>", "", "[::1]:80", "a b", "\u00e9"):
+        yield f"host {host!a} of any", Case("anywhere", "GET", "/livez", host=host)
+
+
+def _good() -> Iterator[tuple[str, Case]]:
+    """Requests that are answered; those that change something come last and in this order."""
+    found = {"query": DOCUMENTS[3]["text"], "collection": "books", "top_k": 2}
+    yield "a search", post(SEARCH, found)
+    yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})
+    yield "a search in UTF-8 with a mark", post(SEARCH, b"\xef\xbb\xbf" + json.dumps(found).encode())
+    yield "a search in chunks", post(SEARCH, found, chunked=True)
+    yield "a search with a charset", post(SEARCH, found, ("content-type", "Application/JSON ; Charset=UTF-8"))
+    yield "a search not compressed", post(SEARCH, found, JSON, ("content-encoding", "identity"))
+    yield "a search with a deadline", post(SEARCH, found, JSON, ("x-request-timeout-ms", "60000"))
+    yield "a search with parameters", post(f"{SEARCH}?x=1&x=2", found)
+    yield "a search that asks for something else", post(SEARCH, found, JSON, ("accept", "text/html"))
+    yield "an ingest", post(INGEST, {"documents": [{"id": "new", "text": "new"}], "collection": "others"})
+    yield (
+        "an ingest with a mark",
+        post(INGEST, b'\xef\xbb\xbf{"documents":[{"id":"m","text":"m"}],"collection":"others"}'),
+    )
+    yield (
+        "an ingest in chunks",
+        post(INGEST, {"documents": [{"id": "c", "text": "c"}], "collection": "others"}, chunked=True),
+    )
+    yield (
+        "a large ingest",
+        post(
+            INGEST, {"documents": [{"id": f"l{n}", "text": "large " * 60} for n in range(200)], "collection": "others"}
+        ),
+    )
+    yield "a document deleted", get(f"{IN_BOOKS}/a//b", method="DELETE")
+    yield "a document deleted again", get(f"{IN_BOOKS}/a//b", method="DELETE")
+    yield "another document left alone", get(f"{IN_BOOKS}/a/b")
+    yield "a document deleted by query", get(f"{IN_BOOKS}?id=a%2F", method="DELETE")
+    yield "a collection deleted", get("/v1/collections/others", method="DELETE")
+    yield "a collection deleted again", get("/v1/collections/others", method="DELETE")
+
+
+CASES: dict[str, Case] = {
+    name: case
+    for group in (_every_method, _paths, _documents, _bodies, _limits, _operators, _states, _origins, _good)
+    for name, case in group()
+}

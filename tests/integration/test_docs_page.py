@@ -1,0 +1,68 @@
+"""The page of the API in a browser: it shows every operation and asks nothing of another origin."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.support.chromium import Page
+from tests.support.stack import Client, gateway_process, wait_until
+
+# All text of the page, in the shadow roots of its elements too.
+TEXT = """(function text(node) {
+  let found = node.nodeType === 3 ? node.data : "";
+  if (node.nodeName === "STYLE") return "";
+  if (node.shadowRoot) found += text(node.shadowRoot);
+  for (const child of node.childNodes) found += " " + text(child);
+  return found;
+})(document)"""
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    process, client = gateway_process(tmp_path, tmp_path / "data", "http://127.0.0.1:9")
+    with process:
+        yield client
+    client.close()
+
+
+def test_the_page_shows_every_operation_and_asks_no_other_origin(client: Client, tmp_path: Path) -> None:
+    paths = client.http.get("/openapi.json").json()["paths"]
+    operations = [operation for described in paths.values() for operation in described.values()]
+    with Page(tmp_path) as page:
+        page.call("Page.navigate", url=f"{client.url}/docs")
+        wait_until(lambda: "/v1/search" in page.evaluate(TEXT), "the operations", 60)
+        wait_until(lambda: all(path in page.evaluate(TEXT) for path in paths), "every path", 60)
+        text = page.evaluate(TEXT)
+        # A request that the page sends by itself, as its form does.
+        status = page.evaluate("fetch('v1/collections').then(reply => reply.status)")
+    assert [operation["summary"] for operation in operations if operation["summary"] not in text] == []
+    assert status == 200
+    origins = {urlsplit(url).netloc for url in page.asked if not url.startswith(("data:", "about:", "blob:"))}
+    assert origins == {urlsplit(client.url).netloc}
+    asked = {urlsplit(url).path for url in page.asked}
+    assert {"/docs", "/docs/rapidoc-min.js", "/openapi.json"} <= asked
+    assert set(page.statuses.values()) == {200}
+    assert page.complaints == []
+
+
+def test_the_page_cannot_ask_another_origin(client: Client, tmp_path: Path) -> None:
+    other = client.url.replace("127.0.0.1", "localhost")
+    with Page(tmp_path) as page:
+        page.call("Page.navigate", url=f"{client.url}/docs")
+        wait_until(lambda: page.evaluate("document.readyState") == "complete", "the page", 60)
+        refused = page.evaluate(f"fetch('{other}/livez').then(() => 'answered', error => 'refused')")
+        page.evaluate("1")
+    assert refused == "refused"
+    assert any("Content Security Policy" in complaint for complaint in page.complaints), page.complaints
+
+
+def test_the_page_and_its_script_are_of_their_types(client: Client) -> None:
+    page, script = (client.http.get(path) for path in ("/docs", "/docs/rapidoc-min.js"))
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert "'unsafe-eval'" not in page.headers["content-security-policy"]
+    assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self'; ")
+    assert (script.status_code, script.headers["content-encoding"]) == (200, "gzip")
+    assert "RapiDoc 9.3.8" in script.text
+    assert client.http.get("/docs/").status_code == client.http.get("/docs/other").status_code == 404

@@ -1,0 +1,42 @@
+"""What a gateway costs before its first request: memory, and the packages that it loads."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from tests.support.http_embedder import HttpFakeEmbedder
+from tests.support.stack import gateway_process
+from tests.support.texts import distinct_texts
+
+MAX_RESIDENT_MIB = 80
+# Litestar's dependencies, which its command line and tests need and this service does not.
+NEVER = {"httpx", "httpcore", "rich", "rich_click", "jinja2", "faker", "polyfactory", "pygments", "starlette"}
+
+
+def resident_mib(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    found = re.search(r"^VmRSS:\s+(\d+) kB$", status, re.MULTILINE)
+    assert found is not None
+    return int(found[1]) / 1024
+
+
+def test_a_fresh_gateway_with_a_small_store_is_small(tmp_path: Path) -> None:
+    with HttpFakeEmbedder() as embedder:
+        process, client = gateway_process(tmp_path, tmp_path / "data", embedder.url)
+        with process:
+            client.ingest_and_wait([{"text": text} for text in distinct_texts(1000)])
+            assert process.terminate() == 0
+            process.start().wait_ready()
+            assert client.health()["document_count"] == 1000
+            assert resident_mib(process.pid) < MAX_RESIDENT_MIB
+        client.close()
+
+
+def test_the_gateway_loads_nothing_that_it_does_not_need() -> None:
+    script = "import json, sys, tandem_gateway.server; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert {"tandem_gateway", "litestar", "uvicorn"} <= loaded
+    assert loaded & NEVER == set()

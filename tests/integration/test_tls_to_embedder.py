@@ -30,10 +30,10 @@ def test_documents_and_searches_travel_over_mutual_tls(tmp_path: Path) -> None:
     with HttpFakeEmbedder(authority.server_context("localhost", require=authority)) as embedder:
         gateway, client = gateway_of(tmp_path, embedder.url, authority)
         with gateway:
-            assert gateway.rss_bytes() < MOST_BYTES
+            assert gateway.resident_bytes() < MOST_BYTES
             client.ingest_and_wait([{"id": "a", "text": "a cat"}, {"id": "b", "text": "a dog"}])
             assert client.found("a cat", top_k=1) == ["a"]
-            assert client.health()["status"] == "ok"
+            assert client.health().status == "ok"
         client.close()
 
 

@@ -47,6 +47,12 @@ class ServiceProcess(Process):
         self.module = module
         self.ready_url = ready_url
 
+    def resident_bytes(self) -> int:
+        """Return the resident memory now, in bytes."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (line,) = (line for line in status.splitlines() if line.startswith("VmRSS:"))
+        return 1024 * int(line.split()[1])
+
     def log_lines(self) -> list[dict[str, Any]]:
         """Every line of the log, parsed; a line that is no JSON object fails the test that asks."""
         lines = []

@@ -26,7 +26,7 @@ from tandem_contract.client_api import IngestRequest, SearchRequest
 from tandem_contract.errors import ErrorReply
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.http.admin import operator_guard
-from tandem_gateway.http.asgi_types import receive_of
+from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.http.litestar_app import routed_exactly, strict_litestar
 from tandem_gateway.http.openapi import INGEST_EXAMPLES, SEARCH_EXAMPLES
@@ -307,7 +307,7 @@ async def test_a_client_that_goes_ends_the_work_and_gets_nothing() -> None:
 
     @get("/watched")
     async def watched(request: Request[Any, Any, Any]) -> str:
-        return await cancel_on_disconnect(receive_of(request), work())
+        return await cancel_on_disconnect(scope_of(request), receive_of(request), work())
 
     assert await ask(strict_litestar([watched], {}), "GET", "/watched", b"gone") is None
     assert ended == [True]

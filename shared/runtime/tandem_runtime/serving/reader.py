@@ -49,7 +49,7 @@ class Requests(Protocol):
         """The head of a request begins; may raise Refusal."""
 
     def has_head(self, head: Head) -> None:
-        """The head is complete."""
+        """The head is complete; may raise Refusal."""
 
     def has_body(self, body: bytes) -> None:
         """A part of the body of the request whose head came last."""
@@ -154,13 +154,13 @@ class RequestReader:
             return
         version = self._parser.get_http_version()
         self._check_version(version)
-        self.in_body = True
-        self._bare_bytes = 0
         method: bytes = self._parser.get_method()
         keep_alive = version != "1.0" and self._parser.should_keep_alive()
         self._requests.has_head(
             Head(method.decode("ascii"), self._url, version, self._headers, keep_alive, self._expects)
         )
+        self.in_body = True  # only now: a refused head has no body, and the body before it is complete
+        self._bare_bytes = 0
 
     def on_body(self, body: bytes) -> None:
         """Take a part of the body."""

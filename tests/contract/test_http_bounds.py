@@ -347,6 +347,27 @@ async def test_a_target_may_name_the_server(target: bytes, path: str) -> None:
         assert await answers_to(port, request) == [(200, path.encode())]
 
 
+async def test_a_client_of_http_1_0_is_not_told_to_go_on() -> None:
+    async with served() as (_app, port):
+        reader, writer = await connect(port)
+        writer.write(b"POST /x HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\nx")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")  # 100 came with HTTP/1.1
+        writer.close()
+
+
+async def test_white_space_around_a_field_is_no_part_of_it() -> None:
+    async with served() as (app, port):
+        reader, writer = await connect(port)
+        writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n")
+        await reader.readuntil(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.write(b"x")
+        await reader.readuntil(b"/x")
+        assert app.headers == [
+            [(b"host", b"x"), (b"expect", b"100-continue"), (b"content-length", b"1"), (b"a", b"b c")]
+        ]
+        writer.close()
+
+
 async def test_bad_framing_ends_the_request_that_reads_it() -> None:
     async with served() as (app, port):
         reader, writer = await connect(port)

@@ -1,9 +1,11 @@
 """How a connection ends: what a client has not taken is held for a bounded time, and counted until then."""
 
 import asyncio
+import gc
 import http.client
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +19,7 @@ from tandem_runtime.serving.connection import Connection
 from tandem_runtime.serving.flow import ConnectionFlow
 from tandem_runtime.serving.read_rate import ReadRate
 from tests.support.fakes import eventually
+from tests.support.freed import assert_gone, no_collector
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -295,3 +298,41 @@ async def test_work_for_a_client_that_has_closed_its_side_ends_soon(
         await gone.wait()
         assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "begins"),
+    [
+        (b"", False),
+        (b"GET / HTT", False),
+        (GET, True),
+        (GET + b"GET / HTT", True),
+        (GET * 3, True),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc", True),
+        (b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\nabc", True),
+    ],
+)
+async def test_a_lost_connection_leaves_nothing_for_the_collector(sent: bytes, begins: bool) -> None:
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        try:
+            await read_body(scope, receive, 100)
+            await cancel_on_disconnect(scope, receive, asyncio.Event().wait())
+        except ClientGone:
+            return
+
+    async with serving(app) as port:
+        with no_collector():
+            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            async def connections() -> list[weakref.ref[object]]:
+                return [weakref.ref(each) for each in gc.get_objects() if isinstance(each, Connection)]
+
+            writer.write(sent)
+            if begins:
+                await begun.wait()
+            held = await eventually(connections, lambda found: len(found) == 1)
+            writer.transport.abort()
+            await assert_gone(held)

@@ -116,6 +116,9 @@ class Connection(asyncio.Protocol):
         self._let_writers_go()
         for exchange in lost:
             exchange.lose()
+        # Cycles would keep the heads and bodies of lost connections until the garbage collector runs.
+        self._exchange = None
+        self._reader.close()
 
     def data_received(self, data: bytes) -> None:
         """Take what came."""

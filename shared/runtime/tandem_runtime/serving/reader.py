@@ -92,6 +92,10 @@ class RequestReader:
             for start in range(0, len(data), PIECE_BYTES):
                 self._feed(rest[start : start + PIECE_BYTES])
 
+    def close(self) -> None:
+        """Drop the parser and the requests; both refer back. Do not feed the reader again."""
+        del self._parser, self._requests
+
     def _feed(self, data: bytes | memoryview) -> None:
         """Pass bytes to the parser; parse a head that offers an upgrade again, without the offer."""
         while data:

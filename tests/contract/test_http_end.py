@@ -336,3 +336,22 @@ async def test_a_lost_connection_leaves_nothing_for_the_collector(sent: bytes, b
             held = await eventually(connections, lambda found: len(found) == 1)
             writer.transport.abort()
             await assert_gone(held)
+
+
+async def test_a_connection_with_an_unread_answer_counts_and_makes_no_room() -> None:
+    app = Answers()
+    async with serving(app, max_connections=1) as port:
+        slow, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await eventually(app.held, lambda held: held > 0)
+        reader, other = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        other.close()
+        await slow.readuntil(b"\r\n\r\n")
+        assert len(await slow.readexactly(LARGE)) == LARGE  # was not cut off
+        reader, other = await asyncio.open_connection("127.0.0.1", port)
+        other.write(GET)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert await slow.read() == b""  # and made room once it was read
+        other.close()
+        writer.close()

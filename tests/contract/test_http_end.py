@@ -349,6 +349,7 @@ async def test_a_connection_with_an_unread_answer_counts_and_makes_no_room() -> 
         other.close()
         await slow.readuntil(b"\r\n\r\n")
         assert len(await slow.readexactly(LARGE)) == LARGE  # was not cut off
+        await eventually(app.held, lambda held: held == 0)
         reader, other = await asyncio.open_connection("127.0.0.1", port)
         other.write(GET)
         assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")

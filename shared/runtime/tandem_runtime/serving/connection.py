@@ -109,6 +109,8 @@ class Connection(asyncio.Protocol):
         for timer in (self._head_timer, self._gone_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
+        self._reader.close()
+        self._exchange = None
         lost = list(self._open)
         self._open.clear()
         self._waiting.clear()

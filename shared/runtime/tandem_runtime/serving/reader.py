@@ -92,6 +92,10 @@ class RequestReader:
             for start in range(0, len(data), PIECE_BYTES):
                 self._feed(rest[start : start + PIECE_BYTES])
 
+    def close(self) -> None:
+        """Let go of what refers back to the reader, which only the garbage collector would free. Do not feed it again."""
+        del self._parser, self._requests
+
     def _feed(self, data: bytes | memoryview) -> None:
         """Pass bytes to the parser; parse a head that offers an upgrade again, without the offer."""
         while data:

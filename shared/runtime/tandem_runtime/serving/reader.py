@@ -93,7 +93,7 @@ class RequestReader:
                 self._feed(rest[start : start + PIECE_BYTES])
 
     def close(self) -> None:
-        """Let go of what refers back to the reader, which only the garbage collector would free. Do not feed it again."""
+        """Let go of what refers back to the reader and would wait for the garbage collector. Do not feed it again."""
         del self._parser, self._requests
 
     def _feed(self, data: bytes | memoryview) -> None:

@@ -21,7 +21,10 @@ from tandem_runtime.http import Reply
     summary="Return the health of the gateway.",
     response_description="The health; `status` is not `failed`.",
     # A gateway that cannot start replies in the same format.
-    responses={**refusals(403), 503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`.")},
+    responses={
+        **refusals(403),
+        503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`."),
+    },
 )
 async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     """Return the gateway's health."""

@@ -77,7 +77,9 @@ class Metrics:
     def describe(self, **labels: str) -> None:
         """Expose ``tandem_embedder_build_info`` with these labels. Call it once, when the model is loaded."""
         prometheus.Info(
-            f"{_PREFIX}build", "The served model, its fingerprint and its precision, as labels.", registry=self._registry
+            f"{_PREFIX}build",
+            "The served model, its fingerprint and its precision, as labels.",
+            registry=self._registry,
         ).info(labels)
 
     def request(self, status: int, seconds: float) -> None:

@@ -161,7 +161,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
-    search = DenseSearch(
+    dense_search = DenseSearch(
         embedder,
         storage.index,
         request_limits=limits,
@@ -175,8 +175,8 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
-    answering = SearchPipeline(
-        search,
+    search_pipeline = SearchPipeline(
+        dense_search,
         storage.lexical,
         request_limits=limits,
         timeout=settings.search_timeout,
@@ -188,8 +188,8 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ),
     )
     return UseCases(
-        search=search,
-        answering=answering,
+        dense_search=dense_search,
+        search_pipeline=search_pipeline,
         ingest=Ingest(storage.store, on_accepted=embedding.notify),
         documents=Documents(storage.store, on_changed=storage.index.notify),
         embedding=embedding,
@@ -354,8 +354,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     Raises:
         SettingsError: a TLS file cannot be used.
     """
-    assembly = build_gateway(settings)
-    gateway, metrics = assembly.gateway, assembly.metrics
+    components = build_gateway(settings)
+    gateway, metrics = components.gateway, components.metrics
 
     log = make_access_log("gateway", wanted=settings.access_log)
 
@@ -366,13 +366,13 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             yield
         finally:
             await gateway.stop()
-            await assembly.traffic.stop()
-            for pool in assembly.pools:
+            await components.traffic.stop()
+            for pool in components.pools:
                 pool.close()
             if log is not None:
                 log.flush()
 
-    routes = build_routes(gateway, settings, assembly.memory, lifespan, assembly.traffic)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
     if not hot_routes:
         routes = Routes((), routes.others)
     return compose_app(routes, settings, metrics, log), gateway

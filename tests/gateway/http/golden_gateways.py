@@ -140,13 +140,13 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     if kind == "failed":
         await eventually(gateway.health, lambda health: health.status == "failed")
         return _NO_JOB
-    parts = await eventually(lambda: _ready(gateway), lambda found: found is not None)
-    assert parts is not None
+    use_cases = await eventually(lambda: _ready(gateway), lambda found: found is not None)
+    assert use_cases is not None
     if kind in ("serving", "draining"):
         await eventually(gateway.health, lambda health: health.model_loaded)
     gateway.draining = kind == "draining"
     if kind == "failing":
-        parts.documents.document = _fail  # type: ignore[method-assign]
+        use_cases.documents.document = _fail  # type: ignore[method-assign]
     if kind == "full":
         answer = post("/v1/ingest", {"documents": [{"id": "a", "text": "the only one"}]}, gateway=kind)
         assert (await asyncio.to_thread(ask, port, answer))["status"] == 202
@@ -156,7 +156,7 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     status, _, body = await asyncio.to_thread(_sent, port, ingest)
     assert status == 202, body
     job_id: str = json.loads(body)["job_id"]
-    await eventually(lambda: parts.ingest.job(job_id), lambda job: job.finished_at is not None)
+    await eventually(lambda: use_cases.ingest.job(job_id), lambda job: job.finished_at is not None)
     return job_id
 
 

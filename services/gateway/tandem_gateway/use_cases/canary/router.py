@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 # Maximum number of concurrent shadow calls. More are dropped, so that a slow canary cannot fill the memory.
 _MAX_SHADOWS = 8
 # Seconds between two evaluations.
-_JUDGE_SECONDS = 0.25
+_EVALUATION_SECONDS = 0.25
 _FAILURES = (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded)
 
 
@@ -76,8 +76,8 @@ class CanaryRouter:
         self._events = events or CanaryEvents()
         self._clock = clock
         self._draw = draw
-        self._trial = CanaryStats(settings.limits)
-        self._judged = float("-inf")
+        self._stats = CanaryStats(settings.limits)
+        self._evaluated_at = float("-inf")
         self._last_roll_back: RollBack | None = None
         self._shadows: set[asyncio.Task[None]] = set()
         self._events.set_shares(self._weight, self._shadow)
@@ -136,7 +136,7 @@ class CanaryRouter:
             if percent and self._canary is None:
                 raise InvalidRequest(f"{name}: there is no canary (TANDEM_CANARY_URL is not set)", param=name)
         before, self._weight, self._shadow = (self._weight, self._shadow), canary_weight, shadow
-        self._trial.forget()
+        self._stats.forget()
         self._events.set_shares(canary_weight, shadow)
         log.info(
             "traffic shifted",
@@ -150,7 +150,7 @@ class CanaryRouter:
             self._shadow,
             self._stable.state(),
             self._canary.state() if self._canary is not None else None,
-            self._trial.evidence(self._clock()),
+            self._stats.evidence(self._clock()),
             self._last_roll_back,
         )
 
@@ -166,7 +166,7 @@ class CanaryRouter:
         """Return the canary's answer; None if stable must answer."""
         assert call.fingerprint is not None
         if not canary.up:
-            self._trial.canary(self._clock(), None, failed=True)
+            self._stats.canary(self._clock(), None, failed=True)
             self._fall_back("down")
             return None
         if not canary.serves(call.fingerprint):
@@ -181,24 +181,24 @@ class CanaryRouter:
         except _FAILURES as error:
             # A timeout shorter than ``attempt`` does not count: it says nothing about the canary.
             if not isinstance(error, DeadlineExceeded) or limit >= self._attempt:
-                self._trial.canary(self._clock(), None, failed=True)
+                self._stats.canary(self._clock(), None, failed=True)
             if limit == timeout and isinstance(error, DeadlineExceeded):
                 raise
             self._fall_back(type(error).__name__)
             return None
         now = self._clock()
         if found.fingerprint != call.fingerprint:
-            self._trial.canary(now, None, failed=True)
+            self._stats.canary(now, None, failed=True)
             self._fall_back("model")
             return None
-        self._trial.canary(now, now - started if call.priority == "interactive" else None)
+        self._stats.canary(now, now - started if call.priority == "interactive" else None)
         self._events.answered("canary")
-        self._judge(now)
+        self._evaluate(now)
         return found
 
     def _fall_back(self, reason: str) -> None:
         self._events.fell_back(reason)
-        self._judge(self._clock())
+        self._evaluate(self._clock())
 
     async def _by_stable(self, call: "_Call", timeout: float) -> Embeddings:
         started = self._clock()
@@ -207,11 +207,11 @@ class CanaryRouter:
             found = await _send(self._stable, call, timeout)
         except _FAILURES:
             if observed:
-                self._trial.stable(self._clock(), None, failed=True)
+                self._stats.stable(self._clock(), None, failed=True)
             raise
         if observed:
             now = self._clock()
-            self._trial.stable(now, now - started if call.priority == "interactive" else None)
+            self._stats.stable(now, now - started if call.priority == "interactive" else None)
         self._events.answered("stable")
         return found
 
@@ -254,9 +254,9 @@ class CanaryRouter:
             outcome = type(error).__name__
         now = self._clock()
         if found is not None:
-            self._trial.canary(now, now - started)
+            self._stats.canary(now, now - started)
         elif outcome in {kind.__name__ for kind in _FAILURES}:
-            self._trial.canary(now, None, failed=True)
+            self._stats.canary(now, None, failed=True)
         stable = await answer
         self._events.shadowed(stable if isinstance(stable, str) else "ok", outcome)
         if found is not None and not isinstance(stable, str):
@@ -264,18 +264,18 @@ class CanaryRouter:
             self._events.difference(now - started - seconds)
             if found.vectors.shape == wanted.vectors.shape:
                 cosines = np.einsum("ij,ij->i", found.vectors, wanted.vectors).tolist()
-                self._trial.compared(now, cosines)
+                self._stats.compared(now, cosines)
                 for cosine in cosines:
                     self._events.cosine(cosine)
-        self._judge(now)
+        self._evaluate(now)
 
     # rollback
 
-    def _judge(self, now: float) -> None:
-        if not self._weight or now - self._judged < _JUDGE_SECONDS:
+    def _evaluate(self, now: float) -> None:
+        if not self._weight or now - self._evaluated_at < _EVALUATION_SECONDS:
             return
-        self._judged = now
-        found = self._trial.verdict(now)
+        self._evaluated_at = now
+        found = self._stats.verdict(now)
         # While stable is down as well, a rollback would leave no pool to answer.
         if found is not None and self._stable.up:
             self._roll_back(found)
@@ -283,7 +283,7 @@ class CanaryRouter:
     def _roll_back(self, found: Breach) -> None:
         before, self._weight = self._weight, 0
         self._last_roll_back = RollBack(time.time(), found.reason, found.detail, before)
-        self._trial.forget()
+        self._stats.forget()
         self._events.set_shares(0, self._shadow)
         self._events.rolled_back(found.reason)
         log.error("canary rolled back", extra={"reason": found.reason, "detail": found.detail, "from": before, "to": 0})

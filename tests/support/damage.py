@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tandem_gateway.app import open_store
+from tandem_gateway.composition.storage import open_store
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.search import Hit

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.sqlite import retention, writes
 from tandem_gateway.adapters.sqlite import store as store_module
-from tandem_gateway.adapters.sqlite import writes
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened
 
@@ -41,7 +41,7 @@ async def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jo
 
 
 async def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writes, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "JOBS_AT_ONCE", 2)
 
     with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "0")

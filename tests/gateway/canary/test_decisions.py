@@ -1,4 +1,4 @@
-"""The decisions of the traffic shift: where a call goes, and whether the canary is as good as stable."""
+"""The decisions of the canary router: which pool gets a call, and whether the canary is as good as stable."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def test_all_of_one_pool_is_its_own_capacity():
     assert (capacity(3, 5, 0), capacity(3, 5, 100), capacity(2, 2, 50)) == (3, 5, 4)
 
 
-# judgement
+# evaluation
 
 figures = st.builds(
     lambda calls, errors, p95: CallStats(calls, min(errors, calls), calls - min(errors, calls), p95),

@@ -1,4 +1,4 @@
-"""The pool of connections as a transport of httpx2: the same connections, bounds and deadlines behind another door."""
+"""The pool of connections as a transport of httpx2: the same connections, bounds and deadlines."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ HELLO = OK + b"content-length: 5\r\n\r\nhello"
 
 @dataclass
 class Server:
-    """Sends ``answers`` in turn, the last one again and again; an answer of None closes the connection."""
+    """Sends ``answers`` in turn, and repeats the last one; for None it closes the connection."""
 
     answers: list[bytes | None]
     connections: int = 0
@@ -352,7 +352,7 @@ async def test_the_second_door_has_the_certificates_of_the_first(tmp_path: Path)
         pool.close()
 
 
-# what the gateway's start loads
+# the modules that the gateway's start loads
 
 
 @pytest.mark.parametrize("module", ["tandem_gateway.app", "tandem_gateway.server", "tandem_gateway.maintenance"])

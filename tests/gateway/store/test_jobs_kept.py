@@ -1,4 +1,4 @@
-"""Jobs: the newest finished ones stay, within a bound; those of a deleted collection are finished at once."""
+"""Jobs: the newest finished ones are kept, up to a limit; those of a deleted collection are finished at once."""
 
 import asyncio
 import sqlite3
@@ -83,5 +83,5 @@ async def test_to_delete_a_collection_takes_as_many_statements_however_many_docu
         job = await store.job("stays")
         assert job is not None
         assert (job.processed, job.finished_at) == (0, None)
-    with opened(tmp_path):  # which checks all of it
+    with opened(tmp_path):  # reopening checks all of it
         pass

@@ -66,3 +66,16 @@ def test_the_page_and_its_script_are_of_their_types(client: Client) -> None:
     assert (script.status_code, script.headers["content-encoding"]) == (200, "gzip")
     assert "RapiDoc 9.3.8" in script.text
     assert client.http.get("/docs/").status_code == client.http.get("/docs/other").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/rapidoc-min.js"])
+def test_a_file_that_the_client_has_is_not_sent_again(client: Client, path: str) -> None:
+    tag = client.http.get(path).headers["etag"]
+    for known in (tag, f'W/{tag}, "other"', "*"):
+        reply = client.http.get(path, headers={"if-none-match": known})
+        assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", tag)
+        assert "content-length" not in reply.headers
+        assert "content-type" not in reply.headers
+    assert client.http.get(path, headers={"if-none-match": '"other"'}).status_code == 200
+    head = client.http.head(path)
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)

@@ -15,7 +15,7 @@ import msgspec
 from tandem_gateway import __version__
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
-from tandem_runtime import logs
+from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, read
 
 _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
@@ -23,6 +23,7 @@ _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad s
 
 def main() -> int:
     """Run a command and return the exit status."""
+    allocator.set_parameters({allocator.ARENA_MAX: 1})  # its ten threads allocate little: 2 MiB less, as fast
     os.umask(0o077)  # only the owner may read the stored data and its copies
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",

@@ -23,7 +23,7 @@ _STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad s
 
 def main() -> int:
     """Run a command and return the exit status."""
-    allocator.set_parameters({allocator.ARENA_MAX: 1})  # its ten threads allocate little: 2 MiB less, as fast
+    allocator.set_parameters({allocator.ARENA_MAX: 1})  # ten threads allocate little: one arena saves 2 MiB
     os.umask(0o077)  # only the owner may read the stored data and its copies
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",

@@ -196,7 +196,7 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
         "DELETE FROM collections WHERE collection_id = ?",
     ):
         connection.execute(statement, (record.collection_id,))
-    # An index follows by number: without one it would not look.
+    # A new change number makes the indexes notice the deletion.
     next_number(connection, "change")
     return True
 

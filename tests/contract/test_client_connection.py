@@ -1,4 +1,4 @@
-"""What a handler asks its client's connection; a request is answered as ASGI says, and leaves nothing behind."""
+"""The handler's view of its client's connection; requests are answered as ASGI demands, and leave nothing behind."""
 
 import asyncio
 import gc
@@ -40,7 +40,7 @@ async def response(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, byt
 
 
 class Echo:
-    """Answers with the body; notes by which way it came."""
+    """Answers with the body, and records how the body arrived."""
 
     def __init__(self) -> None:
         self.whole: list[bool] = []
@@ -134,7 +134,7 @@ async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
         with pytest.raises(ClientGone):
             await cancel_on_disconnect(scope, receive, work())
         await Reply(200, b"").send(scope, send)  # does nothing
-        # Once gone, whoever asks is told at once.
+        # After the disconnect, a new callback is called at once.
         gone.set()
 
     async with talk(edge(app, observers=[lambda scope, status, seconds: statuses.append(status)])) as (_reader, writer):

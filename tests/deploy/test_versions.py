@@ -1,4 +1,4 @@
-"""One version: pyproject.toml has it, everything else is equal to it or derived from it."""
+"""One version: pyproject.toml defines it; every other place equals it or derives from it."""
 
 import re
 import shutil
@@ -64,7 +64,7 @@ def test_every_place_names_this_version() -> None:
 
 
 def test_every_kind_of_place_is_there() -> None:
-    """A pattern that finds nothing any more would compare nothing."""
+    """A pattern without a match would compare nothing."""
     assert {place for _, place, _ in named()} >= set(PLACES[:-1])
     assert {path.name for path, _, _ in named() if "deploy" in path.parts} >= {"compose.yml", "kustomization.yaml"}
 

@@ -18,7 +18,7 @@ from tandem_tools.process import Process, free_port, inherited_environment
 REPOSITORY = Path(__file__).resolve().parents[2]
 DEMO_SECONDS = 180.0
 
-# What a person who knows the standard library expects, and what must be among the first three.
+# Search → expected results; one of them must be among the first three.
 EXPECTED = [
     ("make an independent copy of a nested object", {"copy", "copy.copy", "copy.deepcopy"}),
     ("compress data with the LZMA algorithm", {"lzma.compress"}),
@@ -45,7 +45,7 @@ class Demo:
 
 @contextmanager
 def run_demo(model_dir: Path, folder: Path, until: str) -> Iterator[Demo]:
-    """Run the demo, and go on once it has printed ``until``."""
+    """Run the demo, and continue once it has printed ``until``."""
     gateway_port = free_port()
     process = Process(
         "demo",

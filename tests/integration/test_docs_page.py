@@ -1,4 +1,4 @@
-"""The page of the API in a browser: it shows every operation and asks nothing of another origin."""
+"""The API's documentation page in a browser: it shows every operation and loads nothing from another origin."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +10,7 @@ import pytest
 from tests.support.chromium import Page
 from tests.support.stack import Client, gateway_process, wait_until
 
-# All text of the page, in the shadow roots of its elements too.
+# All text of the page, including the shadow roots of its elements.
 TEXT = """(function text(node) {
   let found = node.nodeType === 3 ? node.data : "";
   if (node.nodeName === "STYLE") return "";
@@ -36,7 +36,7 @@ def test_the_page_shows_every_operation_and_asks_no_other_origin(client: Client,
         wait_until(lambda: "/v1/search" in page.evaluate(TEXT), "the operations", 60)
         wait_until(lambda: all(path in page.evaluate(TEXT) for path in paths), "every path", 60)
         text = page.evaluate(TEXT)
-        # A request that the page sends by itself, as its form does.
+        # A request by the page itself, as its form sends it.
         status = page.evaluate("fetch('v1/collections').then(reply => reply.status)")
     assert [operation["summary"] for operation in operations if operation["summary"] not in text] == []
     assert status == 200

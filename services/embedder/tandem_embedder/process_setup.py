@@ -11,7 +11,7 @@ from tandem_runtime import allocator
 VARIABLES: Final = {
     "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime sends usage data on Linux unless told not to
     "TOKENIZERS_PARALLELISM": "false",  # keep the cores for the model; tokenising a text takes microseconds
-    "OPENBLAS_NUM_THREADS": "1",  # numpy would start one thread per core, and the embedder uses none of them
+    "OPENBLAS_NUM_THREADS": "1",  # numpy would start one thread per core; the embedder does not use them
 }
 
 # The model allocates and frees megabytes with every batch. By default glibc adapts its thresholds to that and keeps

@@ -2,7 +2,7 @@
 
 import os
 
-# Before numpy: its linear algebra would start a thread a core, and nothing here is large enough to gain by them.
+# Set before the import of numpy: OpenBLAS would start one thread per core, without a gain for arrays this small.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
@@ -23,8 +23,8 @@ _STATUSES = "Exit status: 0 for success, 1 for damage or a failed start, 2 for a
 
 def main() -> int:
     """Run a command and return the exit status."""
-    allocator.set_parameters({allocator.ARENA_MAX: 1})  # its ten threads allocate little: 2 MiB less, as fast
-    os.umask(0o077)  # what is stored, and every copy of it, is for its owner alone
+    allocator.set_parameters({allocator.ARENA_MAX: 1})  # ten threads allocate little: one arena saves 2 MiB
+    os.umask(0o077)  # only the owner may read the stored data and its copies
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",
         usage="%(prog)s [-h] [--version] [--FLAG VALUE ...] [COMMAND]",
@@ -80,7 +80,7 @@ def main() -> int:
 
 
 def _maintain(command: str, settings: Settings, target: Path | None) -> int:
-    from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is told without loading usearch
+    from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is reported without loading usearch
     from tandem_gateway.index.builder import Sizes  # noqa: PLC0415 - the same
 
     data_dir, sizes = settings.data_dir, Sizes(graph=settings.exact_below)
@@ -94,7 +94,7 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
         if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
             return 0
-        # An orphan must not put a snapshot in place under the next gateway's eyes.
+        # An orphaned helper must not replace a snapshot that the next gateway uses.
         saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None)
         sys.stdout.buffer.write(msgspec.json.encode(saved))
         return 0

@@ -76,7 +76,7 @@ class Endpoint:
         """Make the endpoint.
 
         Args:
-            template: of the path, as metrics show it.
+            template: the path's template, as metrics show it.
             handlers: method → handler; GET's handler also answers HEAD.
             on_error: turns a handler's exception into a reply.
         """

@@ -1,4 +1,4 @@
-"""The keyword index while it is built: it resumes, refuses early searches, and reports its progress."""
+"""The build of the keyword index: it resumes, refuses early searches, and reports its progress."""
 
 import shutil
 import sqlite3

@@ -1,4 +1,4 @@
-"""The keyword index's file: whatever happens to it, the index is rebuilt, and `verify` says what is wrong."""
+"""The keyword index is rebuilt after any damage to its file, and `verify` reports the damage."""
 
 import random
 import sqlite3
@@ -48,7 +48,7 @@ def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_pa
     DAMAGE[how](tmp_path / FILE_NAME)
     second = LexicalFollower(tmp_path)
     if not second.notices and how not in ("missing", "empty"):
-        with pytest.raises(NotReady, match="is rebuilt"):  # the damage shows when it is met
+        with pytest.raises(NotReady, match="is rebuilt"):  # a search finds the damage later
             found(second, "tea")
     assert found(second, "tea") == ["tea"]
     assert run(lambda: store.document("default", "tea")) is not None

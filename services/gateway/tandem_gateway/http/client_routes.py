@@ -76,7 +76,7 @@ async def search(
 ) -> Response[SearchReply]:
     """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
     started = now()
-    work = gateway.ready().answering.answer(data, caller_timeout(scope_of(request)))
+    work = gateway.ready().search_pipeline.answer(data, caller_timeout(scope_of(request)))
     answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
     return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
 
@@ -117,9 +117,9 @@ async def job(
     job_id: Annotated[str, PathParameter(description="Id of the job.")], gateway: NamedDependency[Gateway]
 ) -> Job:
     """Return a job."""
-    parts = gateway.ready()
-    record = await parts.ingest.job(job_id)
-    return _job(record, parts.embedding.blocked_reason(record.collection))
+    use_cases = gateway.ready()
+    record = await use_cases.ingest.job(job_id)
+    return _job(record, use_cases.embedding.blocked_reason(record.collection))
 
 
 @get(

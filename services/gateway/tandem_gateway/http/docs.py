@@ -18,7 +18,7 @@ from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import Reply
 
 _STATIC: Final = Path(__file__).parent / "static"
-# RapiDoc writes styles into the page, so they cannot be forbidden; the page loads and asks nothing of another origin.
+# RapiDoc writes styles into the page, so they cannot be forbidden. The page loads nothing from another origin.
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"

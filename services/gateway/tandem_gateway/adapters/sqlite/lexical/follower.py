@@ -48,7 +48,7 @@ _SEARCH_REMOVED_CHARS = 25_000
 # time. Then the file has no word of the removed documents. A merge reads and writes the collection's whole index.
 _REMOVED_SHARE = 0.1
 _MERGE_SECONDS = 3600.0
-# Number of extra hits to request, to replace hits whose rows are gone.
+# Number of extra hits to request, to replace hits whose rows no longer exist.
 _SPARE_HITS = 20
 
 

@@ -342,7 +342,7 @@ async def test_a_target_that_is_no_url_is_refused_by_its_name_after_an_answer() 
     ("target", "path"), [(b"http://x", "/"), (b"http://x?a=b", "/"), (b"http://x/1?a=b", "/1"), (b"*", "*")]
 )
 async def test_a_target_may_name_the_server(target: bytes, path: str) -> None:
-    async with served() as (app, port):
+    async with served() as (_app, port):
         request = b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % target
         assert await answers_to(port, request) == [(200, path.encode())]
 
@@ -358,7 +358,8 @@ async def test_a_client_of_http_1_0_is_not_told_to_go_on() -> None:
 async def test_white_space_around_a_field_is_no_part_of_it() -> None:
     async with served() as (app, port):
         reader, writer = await connect(port)
-        writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n")
+        head = b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n"
+        writer.write(head)
         await reader.readuntil(b"HTTP/1.1 100 Continue\r\n\r\n")
         writer.write(b"x")
         await reader.readuntil(b"/x")

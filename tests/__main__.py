@@ -1,7 +1,7 @@
-"""``python -m tests``: every test, in two processes side by side.
+"""``python -m tests``: runs every test, in two processes side by side.
 
-One runs what mostly waits, for containers to start and for probes to come round; the other what mostly computes. On two
-cores that takes two thirds of the time that one process needs.
+One process runs the tests that mostly wait for containers and probes; the other runs those that mostly compute. On two
+cores both together take two thirds of the time of a single process.
 """
 
 import subprocess
@@ -14,14 +14,14 @@ WAITING = ("chaos", "containers", "deploy")
 
 
 def main() -> int:
-    """Run them and return the exit status: 0 if all passed."""
+    """Run both processes and return the exit status: 0 if all tests passed."""
     others = sorted(
         str(path) for path in TESTS.iterdir() if any(path.glob("**/test_*.py")) and path.name not in WAITING
     )
     waiting = [str(TESTS / name) for name in WAITING]
     pytest = [sys.executable, "-m", "pytest", *sys.argv[1:]]
     with tempfile.TemporaryFile() as output:
-        # A cache of last failures that two write to would be of neither.
+        # Two processes must not write to one cache of last failures.
         beside = subprocess.Popen([*pytest, "-p", "no:cacheprovider", *waiting], stdout=output, stderr=output)
         try:
             first = subprocess.run([*pytest, *others], check=False).returncode

@@ -1,9 +1,9 @@
-"""Fixtures that every kind of test shares."""
+"""Fixtures for all tests."""
 
 import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that loads a native library
 
-# onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. The services
-# never meet in one process, their tests do.
+# onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. No process runs
+# both services, but the tests import both.
 import onnxruntime  # noqa: F401
 import inspect
 import os
@@ -18,9 +18,9 @@ from tandem_embedder.model.verified_load import WrongAnswersError
 from tandem_embedder.model.load import load_model
 from tandem_embedder.settings import Settings
 
-# On a busy machine an example may take long; that says nothing of what is tested.
+# A busy machine may delay an example; that does not fail a test.
 hypothesis.settings.register_profile("tandem", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
-# `make fuzz` sets HYPOTHESIS_PROFILE=fuzz. A fuzz test must not set max_examples, which would overrule the profile.
+# `make fuzz` sets HYPOTHESIS_PROFILE=fuzz. A fuzz test must not set max_examples, which would override the profile.
 hypothesis.settings.register_profile(
     "fuzz", hypothesis.settings.get_profile("tandem"), max_examples=20_000, print_blob=True
 )
@@ -29,7 +29,7 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "tandem"))
 TESTS = Path(__file__).resolve().parent
 REPOSITORY = TESTS.parent
 SLOW_FOLDERS = {"chaos", "containers", "e2e", "integration"}
-"""Their tests start real services, and many kill or flood them."""
+"""Folders whose tests start real services; many of them kill or flood the services."""
 SLOW_FILES = {
     "bench/test_bench_command.py",
     "bench/test_queries.py",
@@ -47,17 +47,17 @@ SLOW_FILES = {
     "fuzz/test_openapi.py",
     "gateway/store/test_damage.py",
 }
-"""Their tests start programs, run the real model often, or try hundreds of inputs. Their folders keep quick tests."""
+"""Files whose tests start programs, run the real model often, or try hundreds of inputs."""
 
 
 @pytest.fixture(scope="session")
 def anyio_backend() -> str:
-    """The event loop of every ``async def`` test and fixture."""
+    """The event loop for every ``async def`` test and fixture."""
     return "asyncio"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests of slow folders and files, and let an async test run for a minute at most."""
+    """Mark the tests of slow folders and files, and limit an async test to one minute."""
     if gone := [name for name in SLOW_FILES if not (TESTS / name).is_file()]:
         raise pytest.UsageError(f"tests/conftest.py: SLOW_FILES names what is not there: {gone}")
     for item in items:
@@ -70,7 +70,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(scope="session")
 def model_dir() -> Path:
-    """The prepared all-MiniLM-L6-v2, which ``make test`` prepares before it calls pytest."""
+    """The prepared all-MiniLM-L6-v2; ``make test`` prepares it before it calls pytest."""
     folder = Path(os.environ.get("TANDEM_TEST_MODEL_DIR", REPOSITORY / "models" / "all-MiniLM-L6-v2"))
     if not (folder / "manifest.json").is_file():
         pytest.fail(f"no prepared model in {folder}; run: make model")
@@ -79,7 +79,7 @@ def model_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def served_precision(model_dir: Path) -> str:
-    """What an embedder with default settings serves on this CPU: int8, or fp32 where the CPU computes int8 wrong."""
+    """The default precision of an embedder on this CPU: int8, or fp32 if the CPU computes int8 wrong."""
     manifest = read_manifest(model_dir)
     int8_alone = msgspec.structs.replace(manifest, variants={"int8": manifest.variants["int8"]})
     try:

@@ -1,4 +1,4 @@
-"""A server whose every answer a test decides, a corpus, and a look at processes."""
+"""A server whose answers a test scripts, a corpus, and functions that inspect processes."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ FOUND = json.dumps({"results": [{"id": "a", "score": 0.5, "text": "t", "metadata
 
 
 class ScriptedServer:
-    """Answers the n-th search, counted from 0, as ``script`` says; remembers what was asked."""
+    """Answers the n-th search, counted from 0, as ``script`` says; records the requests."""
 
     def __init__(self) -> None:
         self.script: Callable[[int], Answer] = lambda number: (200, FOUND)
@@ -75,13 +75,13 @@ def children_with(word: str, pid: int) -> list[psutil.Process]:
 
 
 def listening(processes: list[psutil.Process]) -> list[psutil.Process]:
-    """Return those that accept connections."""
+    """Return the processes that accept connections."""
     return [process for process in processes if any(c.status == "LISTEN" for c in process.net_connections())]
 
 
 @pytest.fixture(scope="session")
 def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus with text enough for all distinct queries."""
+    """A corpus with enough text for distinct queries."""
     draw = random.Random(1)
     words = ["".join(draw.choices("abcdefghijklmnop", k=6)) for _ in range(300)]
     path = tmp_path_factory.mktemp("corpus") / "corpus.jsonl"

@@ -1,7 +1,7 @@
 """``python stub_embeddings.py SHAPE PORT [FAULT]``: an embedding server of one shape, without a model.
 
-FAULT is ``deaf`` (listens on nothing), ``loading`` (answers 503), ``short`` (a vector too few, but for single texts),
-``infinite`` (a number that is not finite, in batches) or ``dies`` (ends at the first batch of a load).
+FAULT is ``deaf`` (listens on no port), ``loading`` (answers 503), ``short`` (omits a vector, except for single texts),
+``infinite`` (returns a non-finite number, in batches) or ``dies`` (exits at the first batch of a load).
 """
 
 import hashlib
@@ -22,7 +22,7 @@ batches = itertools.count(1)
 
 
 def vector(text: str) -> list[float]:
-    """Return a vector of this text alone."""
+    """Return a vector that depends on this text only."""
     return [byte / 255 + 0.01 for byte in hashlib.sha256(text.encode()).digest()[:DIM]]
 
 
@@ -71,7 +71,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.encode() + body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 if fault == "deaf":

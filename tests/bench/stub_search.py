@@ -1,4 +1,4 @@
-"""``python stub_search.py PORT DATA [FAULT]``: a server that has the client API, and finds whatever it was given last.
+"""``python stub_search.py PORT DATA [FAULT]``: a server with the client API that finds the last ingested documents.
 
 FAULT is ``loading`` (never ready), ``refusing`` (each job fails) or ``dies`` (ends at the 20th search). It answers
 ``/healthz`` and has no ``/readyz``.
@@ -59,7 +59,7 @@ class Handler(BaseHTTPRequestHandler):
         self.wfile.write(head.encode() + body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 assert os.environ["PORT"] == sys.argv[1]

@@ -1,4 +1,4 @@
-"""The benchmark's command against real services: Tandem, and the same in one process."""
+"""The benchmark's command against real services: Tandem as two services, and in one process."""
 
 import csv
 import json

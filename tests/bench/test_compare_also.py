@@ -1,4 +1,4 @@
-"""A comparison with servers that Tandem does not ship: a command, a URL, and the ways in which they fail."""
+"""A comparison with servers that Tandem does not ship, given by command or URL, and their failures."""
 
 import json
 import os
@@ -24,7 +24,7 @@ SHORT = ["--architectures", "none", "-n", "30", "--warm-up", "5", "-c", "1,4"]
 
 @pytest.fixture
 def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """The URL of a stub that runs already."""
+    """The URL of a stub that is already running."""
     port = free_port()
     process = Process(
         "stub", [sys.executable, STUB, str(port), tmp_path], tmp_path / "elsewhere.log", env={"PORT": str(port)}
@@ -39,7 +39,7 @@ def stub(fault: str = "") -> str:
 
 
 def run(tmp_path: Path, corpus: Path, *arguments: str) -> tuple[int, dict[str, Any], str]:
-    """Return the exit status, results.json and report.md; both empty if they were not written."""
+    """Return the exit status, results.json and report.md; the last two are empty if no file was written."""
     out = tmp_path / "out"
     folders = ["--out", str(out), "--work", str(tmp_path / "work"), "--corpus", str(corpus)]
     status = compare.main([*SHORT, *folders, *arguments])

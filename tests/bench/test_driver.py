@@ -1,4 +1,4 @@
-"""The load client over real sockets, against a server that answers as the test says."""
+"""The load client over real sockets, against a server whose answers the test decides."""
 
 import socket
 import threading
@@ -84,11 +84,11 @@ def test_an_open_loop_counts_a_stall_for_every_request_that_was_due_in_it(server
         return 200, FOUND
 
     server.script = script
-    # One connection: while it waits, the schedule goes on.
+    # There is one connection: while it waits, the schedule continues.
     timings, summary = load(server, Plan(1, rate=100.0, count=60))
     assert summary.ok == 60
     late = sum(1000 * (done - due) > 100 for done, due in zip(timings.done, timings.due, strict=True))
-    # 100 a second for 0.4 s are 40 requests; those due in the first 0.3 s waited over 0.1 s. A closed loop sees one.
+    # 100 a second for 0.4 s are 40 requests; those due in the first 0.3 s waited over 0.1 s. A closed loop has one.
     assert late >= 29
     assert list(timings.due) == pytest.approx([number / 100 for number in range(60)])
 

@@ -1,4 +1,4 @@
-"""Embedding servers side by side: three shapes, real processes, and the ways in which a server can fail."""
+"""The comparison of embedding servers: three API shapes, real processes, and the failures of a server."""
 
 import json
 import os
@@ -136,7 +136,7 @@ def test_an_interrupted_run_writes_its_measurements_and_leaves_no_process(
     command = [sys.executable, "-m", "gateway_bench.embed", *arguments]
     with (tmp_path / "err").open("w+") as said, subprocess.Popen(command, stderr=said) as run:
         try:
-            # The second server is never ready, so the run waits there with all loads of the first one done.
+            # The second server never becomes ready, so the run waits for it after all loads of the first server.
             left = wait_until(lambda: listening(children_with("loading", run.pid)), "the second server")
             run.send_signal(number)
             assert run.wait(30) == 130

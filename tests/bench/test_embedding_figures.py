@@ -1,4 +1,4 @@
-"""Embeddings of three shapes are read and checked; medians, ratios and cosines are made of them."""
+"""Reads and checks of embeddings in three shapes, and the medians, ratios and cosines computed from them."""
 
 import json
 
@@ -68,7 +68,7 @@ def test_the_cosine_is_of_directions_and_of_equal_dimensions_only() -> None:
 
 
 def test_medians_are_of_rounds_and_ratios_of_the_same_round() -> None:
-    # The machine halves its pace in round 2: rates change, ratios do not.
+    # The machine is half as fast in round 2: rates change, ratios do not.
     paces = ((1, 1.0), (2, 0.5), (3, 0.8))
     loads = [load("a", number, int(1000 * pace)) for number, pace in paces]
     loads += [load("b", number, int(3000 * pace), errors={"HTTP 429": number}) for number, pace in paces]

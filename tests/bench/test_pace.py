@@ -1,4 +1,4 @@
-"""When requests are due, in a closed and an open loop."""
+"""The times at which requests are due, in a closed and an open loop."""
 
 import pytest
 from hypothesis import given
@@ -38,7 +38,7 @@ def test_an_open_loop_gives_nothing_before_it_is_due() -> None:
 def test_what_was_due_during_a_stall_keeps_its_time() -> None:
     pace = OpenLoop(0.0, rate=10.0, count=5)
     assert pace.take(0.0) == 0.0
-    # Nobody could take a request for a second: all of them are there, each with the time at which it was due.
+    # No worker took a request for a second: all requests are queued, each with its due time.
     assert [pace.take(1.0) for _ in range(5)] == [
         pytest.approx(0.1),
         pytest.approx(0.2),
@@ -65,7 +65,7 @@ def test_an_open_loop_gives_every_request_once_in_order_and_never_early(
             assert due <= now
             given_out.append(due)
         assert pace.not_taken == count - len(given_out)
-        # What is left is not due yet.
+        # The remaining requests are not due yet.
         assert pace.is_over(now) or pace.due(len(given_out)) > now
     assert given_out == [7.0 + number / rate for number in range(len(given_out))]
 

@@ -1,4 +1,4 @@
-"""Replicas and memory for other loads, worked out by hand."""
+"""The projection of replicas and memory for other loads, compared with values worked out by hand."""
 
 import math
 

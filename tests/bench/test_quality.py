@@ -1,4 +1,4 @@
-"""Data sets, scores with known answers, and search modes that a server has or refuses."""
+"""Data sets, scores with known results, and search modes that a server supports or refuses."""
 
 import json
 import math
@@ -45,7 +45,7 @@ second query .
 .W
 nobody judged this
 """
-# Query 2 is the second of the file, whose .I is 004. 5 is of no interest; document 3 has no text.
+# Query 2 is the second in the file, and its .I is 004. 5 means not relevant; document 3 has no text.
 CRANFIELD_JUDGEMENTS = "1 1 1 \n1  2  4\n2 2 5\n2 1 -1\n2 3 1\n"
 
 

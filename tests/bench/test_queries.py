@@ -1,4 +1,4 @@
-"""Corpus and queries: equal for everybody who asks with the same seed, and all different."""
+"""Corpus and queries: the same for the same seed, and all distinct."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""From results to tables and figures: medians, ratios within a round, failures, marked blocks."""
+"""The report from results to tables and figures: medians, ratios within a round, failures, marked blocks."""
 
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def usage(rss: float, cpu: float) -> Usage:
 
 def made() -> Results:
     loads = []
-    # The machine halves its pace in round 2: rates change, ratios do not.
+    # The machine is half as fast in round 2: rates change, ratios do not.
     for number, pace in ((1, 1.0), (2, 0.5), (3, 0.9)):
         for clients, rps, p95 in ((1, 20.0, 50.0), (16, 60.0, 300.0)):
             loads.append(Measured("A", number, clients, summary(rps * pace, p95 / pace), {"monolith": usage(900, 9.0)}))
@@ -140,7 +140,7 @@ def test_the_projection_says_where_no_load_kept_to_the_target() -> None:
     results = made()
     text = tables.projection(results, aggregate(results), 40.0)
     assert "| A. Monolith | no load was within 40 ms | – | – | – |" in text
-    # 540 RPS a copy: 1,000 take two, at 200 MiB each.
+    # One copy serves 540 RPS: 1,000 RPS take two copies of 200 MiB each.
     assert "| C. Tandem | 540 (16, 33), 200 | 1, 200 MiB | 2, 400 MiB | 19, 3.7 GiB |" in text
 
 
@@ -175,7 +175,7 @@ def test_the_command_writes_a_report_the_figures_and_the_blocks(tmp_path: Path) 
     for name in ("latency-throughput", "memory", "latency"):
         assert (tmp_path / f"{name}.svg").read_text().startswith("<?xml")
         assert (tmp_path / f"{name}.png").read_bytes().startswith(b"\x89PNG")
-    # Once more: nothing changes.
+    # A second run changes nothing.
     assert report.main([str(path), "--update", str(document)]) == 0
     assert document.read_text() == text
 

@@ -1,4 +1,4 @@
-"""An architecture's processes: measured, ended, and their failures told; none is left behind."""
+"""An architecture's processes: the runner measures them, ends them, reports failures, and leaves none behind."""
 
 import socket
 import sys
@@ -24,7 +24,7 @@ SERVE = (
 
 
 def is_alive(process: psutil.Process) -> bool:
-    """Whether it runs; one that has ended may wait for whoever reaps orphans here."""
+    """Return whether the process runs; an ended process may remain as a zombie until its parent reaps it."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

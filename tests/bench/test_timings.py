@@ -1,4 +1,4 @@
-"""Percentiles and summaries, with known answers."""
+"""Percentiles and summaries of timings, with known results."""
 
 import csv
 import math
@@ -39,7 +39,7 @@ def test_percentiles_agree_with_numpys_inverse_of_the_distribution(values: list[
     assert at_most >= share * len(ascending) - 1e-6
     if not math.isclose(
         share * len(values), round(share * len(values)), abs_tol=1e-6
-    ):  # there the rank is a convention
+    ):  # the rank there is a convention
         assert found == np.percentile(ascending, 100 * share, method="inverted_cdf")
 
 

@@ -1,4 +1,4 @@
-"""One embedder for all tests of this folder that do not harm it, and data directories to be damaged."""
+"""One embedder for all tests of this folder that do not break it, and data directories to damage."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ EMBEDDERS_NAME = "embedders.test"
 
 @pytest.fixture(scope="package")
 def embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[ServiceProcess]:
-    # Some tests reach it by a name of their own.
+    # Some tests reach it by another host name.
     environment = {"TANDEM_EMBEDDER_ALLOWED_HOSTS": EMBEDDERS_NAME}
     with embedder_process(tmp_path_factory.mktemp("embedder"), model_dir, env=environment) as process:
         yield process

@@ -1,4 +1,4 @@
-"""A backup taken while clients ingest holds all that was acknowledged before it, and a new gateway starts on it."""
+"""A backup during an ingest holds everything acknowledged before it, and a new gateway starts on it."""
 
 import fcntl
 import os
@@ -26,12 +26,12 @@ def test_a_backup_beside_a_busy_gateway_is_restored(model_dir: Path, tmp_path: P
         for batch in before:
             stack.client.ingest(batch)
         with RetryingClients(stack.client, after, allowed=0) as clients:
-            clients.allow(len(after))  # they write while the copy is made
+            clients.allow(len(after))  # the clients write during the backup
             done = maintain("backup", stack.data_dir, "--to", backup)
             clients.join()
         assert done.returncode == 0, done.stderr
         assert done.stdout.startswith(f"backed up: {backup}: 1 collections, ")
-        assert list(tmp_path.glob("*backup*")) == [backup]  # one file, and nothing half done
+        assert list(tmp_path.glob("*backup*")) == [backup]  # one file, and no partial copy
         restored = tmp_path / "restored"
         restored.mkdir()
         shutil.copy(backup, restored / STORE)
@@ -40,7 +40,7 @@ def test_a_backup_beside_a_busy_gateway_is_restored(model_dir: Path, tmp_path: P
         assert "store: sound\n" in verified.stdout
         gateway, client = gateway_process(tmp_path, restored, stack.embedder_url, name="restored")
         with gateway:
-            # What waited to be embedded when the copy was made is embedded now.
+            # Documents that were pending during the backup are embedded now.
             wait_until(lambda: client.health().pending_documents == 0, "nothing waits any more", 120)
             documents = [document for batch in before for document in batch]
             assert client.health().document_count >= len(documents)
@@ -50,7 +50,7 @@ def test_a_backup_beside_a_busy_gateway_is_restored(model_dir: Path, tmp_path: P
 
 @pytest.fixture
 def data_dir(model_dir: Path, tmp_path: Path) -> Path:
-    """The data of a stopped gateway."""
+    """The data directory of a stopped gateway."""
     with Stack(tmp_path, model_dir) as stack:
         stack.client.ingest_and_wait([{"id": str(number), "text": f"text {number} " * 50} for number in range(50)])
     return stack.data_dir
@@ -98,7 +98,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(data_dir: Path, tmp_pa
         (backups / name).write_bytes(b"left over")
     (backups / ".folder.1.partial").mkdir()
     with (backups / ".busy.sqlite3.1.partial").open("rb") as busy:
-        fcntl.flock(busy, fcntl.LOCK_EX)  # as a backup that is under way holds it
+        fcntl.flock(busy, fcntl.LOCK_EX)  # as a running backup holds the lock
         done = maintain("backup", data_dir, "--to", backups / "tuesday.sqlite3")
     assert done.returncode == 0, done.stderr
     left = {path.name for path in backups.iterdir()}

@@ -1,4 +1,4 @@
-"""The embedder dies, hangs or is away: the gateway stays up, says so, and goes on when it is back."""
+"""The embedder dies, hangs or is absent: the gateway stays up, reports it, and recovers when the embedder is back."""
 
 import random
 import signal
@@ -24,20 +24,20 @@ SEARCH_SECONDS = 2.0
 @pytest.fixture
 def stack(tmp_path: Path, model_dir: Path) -> Iterator[Stack]:
     environment = {"TANDEM_SEARCH_TIMEOUT_SECONDS": str(SEARCH_SECONDS), "TANDEM_BULK_TIMEOUT_SECONDS": "5"}
-    # One thread: slow enough that the work outlasts what is done to it.
+    # One thread: slow enough that the work outlasts the faults of the test.
     slow = {"TANDEM_THREADS": "1"}
     with Stack(tmp_path, model_dir, gateway_env=environment, embedder_env=slow) as stack:
         yield stack
 
 
 def search(client: Client, text: str = "anything", mode: str = "dense", **headers: str) -> httpx.Response:
-    """Search; one that has no answer long after its deadline fails the test."""
+    """Search; fail the test if there is no answer long after the deadline."""
     body = {"query": text, "mode": mode}
     return client.http.post("/v1/search", json=body, headers=headers, timeout=10 * SEARCH_SECONDS)
 
 
 def found_by_words(client: Client, text: str, *, degraded: bool = True, **headers: str) -> list[str]:
-    """Search as a client does that says nothing of modes, and return the ids, which must have been found by words."""
+    """Search with the default mode, check that keyword search answered, and return the ids."""
     answer = search(client, text, "auto", **headers)
     assert answer.status_code == 200, answer.text
     reply = answer.json()
@@ -63,7 +63,7 @@ def degraded(client: Client) -> bool:
 def test_kills_during_an_ingest_of_500_documents(stack: Stack) -> None:
     client = stack.client
     short = distinct_texts(500, seed=8)
-    # Long enough that the work outlasts the kills; the first words make each its own.
+    # The work must outlast the kills; the first words make each text unique.
     filler = " ".join(distinct_texts(12, seed=9))
     (documents,) = in_batches([f"{text} {filler}" for text in short], 500)
     job_id = client.ingest(documents).job_id
@@ -119,7 +119,7 @@ def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: 
     assert (client.health().document_count, client.health().pending_documents) == (1, 1)
     assert found_by_words(client, "meanwhile") == ["meanwhile"]
 
-    # What waits is on disk: not even the end of the gateway loses it.
+    # Pending documents are on disk: even a killed gateway does not lose them.
     stack.gateway.kill()
     stack.gateway.start().wait_ready()
     assert found_by_words(client, "meanwhile") == ["meanwhile"]
@@ -156,7 +156,7 @@ def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> No
         with ThreadPoolExecutor(30) as threads:
             found = list(threads.map(lambda n: found_by_words(client, f"patient {n}"), range(60)))
         assert found == [["x"]] * 60
-        # By now it is known to be down: who has little time does not wait for it either.
+        # By now the gateway knows that the embedder is down: a search with little time does not wait for it either.
         assert found_by_words(client, "patient", **{"x-request-timeout-ms": "300"}) == ["x"]
         job = client.ingest([{"id": "y", "text": "a document for later"}])
         wait_until(lambda: degraded(client), "a degraded gateway")
@@ -172,7 +172,7 @@ def test_a_hung_embedder_keeps_no_search_beyond_its_deadline(stack: Stack) -> No
 
 @pytest.fixture
 def other_model(stack: Stack, model_dir: Path, tmp_path: Path) -> ServiceProcess:
-    """An embedder of another fingerprint, to be started in the place of the stack's own."""
+    """An embedder with another fingerprint, to replace the stack's own."""
     own = stack.embedder
     return ServiceProcess(
         own.module,
@@ -200,7 +200,7 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
         waiting = wait_until(lambda: waits(client, job.job_id), "the job says why it waits")
         assert pinned in (waiting.error or "")
         assert client.metric("tandem_gateway_fingerprint_mismatches_total") > 2
-        # A collection of its own is not held up by the one that waits, and takes the new model.
+        # The blocked collection does not block another one, which gets the new model.
         client.ingest_and_wait([{"id": "z", "text": "a document of the second model"}], "second")
         assert client.found("the second model", 1, "second") == ["z"]
         other = [
@@ -210,7 +210,7 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
     stack.embedder.start().wait_ready()
     assert client.wait_job(job.job_id).status == "completed"
     assert sorted(client.found("a document of the first model")) == ["x", "y"]
-    # A query of which the gateway keeps no vector by the second model; of "anything" it does.
+    # The gateway has not cached this query's vector by the second model; it has cached that of "anything".
     refused = client.http.post("/v1/search", json={"query": "not asked before", "collection": "second"})
     assert_unavailable(refused, ("fingerprint_mismatch",))
     kept = client.http.post("/v1/search", json={"query": "anything", "collection": "second"})
@@ -218,6 +218,6 @@ def test_vectors_of_another_model_are_refused(stack: Stack, other_model: Service
 
 
 def reached(answer: httpx.Response) -> httpx.Response | None:
-    """Return an answer, unless the gateway has yet to find the embedder that has just started."""
+    """Return an answer once the gateway has found the embedder that has just started."""
     unavailable = answer.status_code == 503 and answer.json()["error"]["code"] == "embedder_unavailable"
     return None if unavailable else answer

@@ -1,4 +1,4 @@
-"""The wall clock jumps: what is timed is timed by another clock, so that nothing is late, lost or out of order."""
+"""The wall clock jumps: all durations use a monotonic clock, so nothing is late, lost or out of order."""
 
 import sys
 import time
@@ -17,7 +17,7 @@ from tests.support.stack import Client, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 
 DAY = 86_400
-# An interpreter whose wall clock is ahead by the seconds in a file; for the service it is the system's.
+# An interpreter whose wall clock is ahead by the seconds in a file; the service takes it for the system's clock.
 _PYTHON = """#!{python}
 import runpy, sys, time
 real = time.time
@@ -41,7 +41,7 @@ class Clock:
         self.python.chmod(0o755)
 
     def jump_to(self, seconds: float) -> None:
-        # In one step: a reader must not see an empty file.
+        # Replace the file in one step: a reader must not see an empty file.
         fresh = self._offset.with_suffix(".new")
         fresh.write_text(str(seconds))
         fresh.replace(self._offset)
@@ -72,14 +72,14 @@ def test_jumps_of_days_both_ways_fail_no_search_and_keep_the_order(
             assert abs((finished - datetime.fromtimestamp(time.time() + days * DAY, UTC)).total_seconds()) < 3600
             assert client.found(batch[0]["text"], 1) == [batch[0]["id"]]
             load.go_on(20)
-        # A newer version is the newer one, whatever the clock says.
+        # The newer version wins, whatever the clock shows.
         clock.jump_to(-30 * DAY)
         client.ingest_and_wait([{"id": "doc-0", "text": "an entirely new text about harbours"}])
         assert client.search("an entirely new text about harbours", 1).results[0].id == "doc-0"
     assert load.failures == []
     wait_until(lambda: client.metric("tandem_gateway_snapshots_total", {"outcome": "saved"}) >= 1, "a snapshot")
     assert client.metric("tandem_gateway_snapshots_total", {"outcome": "failed"}) == 0
-    # A start in what is now the past finds everything.
+    # After a start with the clock set back, search finds every document.
     assert process.terminate() == 0
     process.start().wait_ready()
     assert client.health().document_count == 160

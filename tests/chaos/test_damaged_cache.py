@@ -1,4 +1,4 @@
-"""Every file of the data directory but the database may be damaged or lost: a start repairs it."""
+"""Every file of the data directory except the database may be damaged or lost: the next start repairs it."""
 
 from pathlib import Path
 
@@ -52,7 +52,7 @@ def test_a_damaged_file_is_repaired_and_answers_are_the_same(samples: Samples, t
         assert found == sample.answers, damaged
         if damaged.name in LOCKS:
             assert notices == [], damaged
-        elif damaged.name == LEXICAL:  # a start does not read all of it; what it does not notice, a search will
+        elif damaged.name == LEXICAL:  # a start does not read the whole file; a search finds the rest of the damage
             assert [REBUILT in line for line in notices] in ([], [True]), damaged
         else:
             said = MARK_WRITTEN if damaged.name == "committed" else REBUILT
@@ -126,12 +126,12 @@ def test_a_gateway_with_all_of_them_damaged_starts_says_so_and_finds_all(
             for collection in ("default", "second"):
                 for number, text in enumerate(sample.texts[11:59], 11):
                     assert client.found(text, 1, collection) == [f"doc-{number}"]
-            # Sound snapshots take the place of the damaged ones though nothing has changed.
+            # Intact snapshots replace the damaged ones, although nothing has changed.
             wait_until(lambda: client.metric("tandem_gateway_snapshots_total", {"outcome": "saved"}), "new snapshots")
     finally:
         client.close()
         process.close()
-    if LEXICAL not in repaired:  # a start does not read all of it
+    if LEXICAL not in repaired:  # a start does not read the whole file
         assert maintain("rebuild", data_dir, settings=SMALL_GRAPHS).returncode == 0
     assert_sound(data_dir)
 
@@ -143,10 +143,10 @@ def test_verify_tells_of_a_damaged_snapshot_and_rebuild_mends_it(samples: Sample
     found = maintain("verify", data_dir)
     assert found.returncode == 1
     assert "checksum is wrong" in found.stdout
-    assert "agrees and finds all" in found.stdout  # the other collection's
+    assert "agrees and finds all" in found.stdout  # the other collection's file
     mended = maintain("rebuild", data_dir, settings=SMALL_GRAPHS)
     assert (mended.returncode, mended.stderr) == (0, "")
-    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "lexical index: rebuilt, 116 documents"]
+    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "keyword index: rebuilt, 116 documents"]
     sound = maintain("verify", data_dir)
     assert sound.returncode == 0
     assert sound.stdout.count("index: agrees and finds all 58 vectors") == 2
@@ -162,8 +162,8 @@ def test_verify_tells_of_a_damaged_lexical_index_and_rebuild_mends_it(
     damage(data_dir / LEXICAL)
     found = maintain("verify", data_dir)
     assert found.stderr == ""
-    agrees = "lexical index: agrees with the store up to row " in found.stdout
-    none_yet = "lexical index: there is none yet" in found.stdout
+    agrees = "keyword index: agrees with the store up to row " in found.stdout
+    none_yet = "keyword index: there is none yet" in found.stdout
     assert found.returncode == (0 if agrees or none_yet else 1)
     assert agrees or none_yet or "run `python -m tandem_gateway rebuild`" in found.stdout
     assert maintain("rebuild", data_dir).returncode == 0

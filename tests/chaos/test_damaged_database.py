@@ -1,4 +1,4 @@
-"""A damaged database, or log, is refused with one clear line, or the damage changed nothing: never a wrong answer."""
+"""The gateway refuses a damaged database or log with one clear line, or the damage changes no answer."""
 
 import random
 from collections.abc import Callable
@@ -16,7 +16,7 @@ WAL = f"{DATABASE}-wal"
 
 
 def refused(sample: Sample, data_dir: Path, damage: Callable[[Path], None], name: str = DATABASE) -> bool:
-    """Damage a file of a fresh copy and start: whether it is refused; if not, answers must be as before."""
+    """Damage a file of a fresh copy and start; return whether the start fails. If not, answers must be unchanged."""
     copy_of(sample.data_dir, data_dir)
     damage(data_dir / name)
     try:
@@ -39,14 +39,14 @@ def test_flipped_bytes_of_the_database(samples: Samples, tmp_path: Path) -> None
         refused(sample, tmp_path / "data", lambda path, position=position: flip(path, position))
         for position in positions
     ]
-    assert sum(hit) > len(hit) / 4  # most of the rest is unused space
+    assert sum(hit) > len(hit) / 4  # most of the remaining bytes are unused space
 
 
 def test_a_single_flipped_bit_of_a_vector_or_text_is_noticed(samples: Samples, tmp_path: Path) -> None:
     sample = samples.stopped
     content = (sample.data_dir / DATABASE).read_bytes()
     text = content.rindex(sample.texts[30].encode())
-    for position in (text, text + 5, text + 200, text + 1000):  # metadata and vector follow the text
+    for position in (text, text + 5, text + 200, text + 1000):  # metadata and vector come after the text
         assert refused(sample, tmp_path / "data", lambda path, position=position: flip(path, position, 0x01)), position
 
 
@@ -58,7 +58,7 @@ def test_a_truncated_database(samples: Samples, tmp_path: Path) -> None:
 
 
 def test_a_database_without_its_last_bytes(samples: Samples, tmp_path: Path) -> None:
-    """They may be the end of unused space, which SQLite reads as zeros; then every answer is the same."""
+    """The bytes may be the end of unused space, which SQLite reads as zeros; then no answer changes."""
     sample = samples.stopped
     size = (sample.data_dir / DATABASE).stat().st_size
     cut = [

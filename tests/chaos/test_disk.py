@@ -1,4 +1,4 @@
-"""The disk is full, or read-only: what is not on disk is not acknowledged, and nothing that is gets lost."""
+"""The disk is full or read-only: the gateway acknowledges only data that is on disk, and loses none of it."""
 
 import contextlib
 import subprocess
@@ -20,7 +20,7 @@ BALLAST_BYTES = 13 << 20
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder that is a small disk of its own."""
+    """A folder on a small disk of its own."""
     require_mounts()
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -66,7 +66,7 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
         if len(refused) == 3:
             break
     assert len(refused) == 3
-    # What needs no disk goes on; what waits for it waits.
+    # Requests that need no disk still work; pending documents keep waiting.
     assert client.http.get("/readyz").status_code == 200
     assert client.found("the first document of all", 1) == ["first"]
     labels = {"route": "/v1/ingest", "code": "503"}
@@ -92,7 +92,7 @@ def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
 
 
 def fill(path: Path) -> None:
-    """Write to a file until there is no room."""
+    """Write to a file until the disk is full."""
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while file.write(bytes(4096)):
             pass

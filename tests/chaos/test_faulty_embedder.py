@@ -1,4 +1,4 @@
-"""The only embedder goes wrong: what a client is told, what the metrics show, and that all is well afterwards."""
+"""The only embedder misbehaves: the client's error, the metrics, and the recovery."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,7 +10,7 @@ from tests.support.faulty import Fault, FaultyEmbedder
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process, service_url, wait_until
 
-# Fault → code of the client's error, outcome of the call in the metrics. Another model: see test_broken_embedder.
+# Fault → code of the client's error, outcome of the call in the metrics. test_broken_embedder covers another model.
 SEEN: dict[Fault, tuple[str, str]] = {
     "refused": ("embedder_unavailable", "EmbedderUnavailable"),
     "unavailable": ("embedder_unavailable", "EmbedderUnavailable"),

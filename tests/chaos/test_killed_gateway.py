@@ -1,4 +1,4 @@
-"""The gateway is killed with SIGKILL, again and again, while clients ingest: nothing is lost, nothing is doubled."""
+"""SIGKILL ends the gateway again and again while clients ingest: no document is lost or duplicated."""
 
 import contextlib
 import os
@@ -39,17 +39,17 @@ def test_ten_kills_during_an_ingest_of_2000_documents(gateway: tuple[ServiceProc
     with RetryingClients(client, batches, allowed=2) as clients:
         for kill in range(KILLS):
             process.start()
-            if kill % 5 < 3:  # else somewhere in the start
+            if kill % 5 < 3:  # else at a random point of the startup
                 process.wait_ready()
             clients.allow((kill + 1) * BATCHES // KILLS)
-            time.sleep(draw.uniform(0, 0.8))  # a random moment, not synchronisation
+            time.sleep(draw.uniform(0, 0.8))  # a random delay, not synchronisation
             process.kill()
         process.start().wait_ready()
         clients.join()
     jobs = [client.wait_job(job_id) for job_id in clients.acknowledged]
 
     assert len(jobs) == BATCHES
-    assert clients.attempts > BATCHES  # the kills did meet the clients
+    assert clients.attempts > BATCHES  # the clients did notice the kills
     assert {job.status for job in jobs} == {"completed"}
     assert {job.processed_documents for job in jobs} == {2000 // BATCHES}
     health = client.health()
@@ -74,7 +74,7 @@ def test_kills_while_a_snapshot_is_taken(gateway: tuple[ServiceProcess, Client],
         process.start().wait_ready()
         client.ingest_and_wait(batch)
         wait_until(lambda: helpers_of(process), "a snapshot helper")
-        time.sleep(draw.uniform(0, 0.5))  # it works for about so long
+        time.sleep(draw.uniform(0, 0.5))  # roughly how long it runs
         process.kill()
     process.start().wait_ready()
     documents = [document for batch in batches for document in batch]

@@ -1,4 +1,4 @@
-"""Another model, as docs/operations.md has it: the old one goes on serving its collections from the second pool."""
+"""The model change of docs/operations.md: the old model still serves its collections from the second pool."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -60,6 +60,6 @@ def test_a_new_collection_gets_the_new_model_while_the_old_one_is_searched(
 
 
 def calls(client: Client, pool: str) -> float:
-    """Search, and return how many calls a pool has answered."""
+    """Search, and return the number of calls that a pool has answered."""
     client.search("something")
     return client.metric("tandem_gateway_pool_calls_total", {"pool": pool})

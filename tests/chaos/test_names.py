@@ -1,4 +1,4 @@
-"""Replicas behind a name: they come and go with its addresses, under load, and stay if nobody answers for the name."""
+"""Replicas behind a host name follow its addresses under load; they stay if the name no longer resolves."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -20,7 +20,7 @@ ADDRESSES = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
 
 
 class Named:
-    """Three embedders on one port, and a gateway with a hosts file of its own, which leads to some of them."""
+    """Three embedders on one port, and a gateway whose own hosts file leads to some of them."""
 
     def __init__(self, client: Client, process: ServiceProcess, hosts: Path, embedders: list[FaultyEmbedder]) -> None:
         self.client = client
@@ -29,7 +29,7 @@ class Named:
         self._hosts = hosts
 
     def lead_to(self, *numbers: int) -> None:
-        # In place: what is mounted is the file, not its name.
+        # Write in place: the mount is bound to the file, not to its name.
         self._hosts.write_text("".join(f"{ADDRESSES[number]} {NAME}\n" for number in numbers))
 
     def replicas(self, state: str) -> float:

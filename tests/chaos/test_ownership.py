@@ -1,4 +1,4 @@
-"""One process owns a data directory: others are told who, and a stop and a start lose nothing."""
+"""One process owns a data directory: other processes learn the owner, and a restart loses nothing."""
 
 import shutil
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Two replicas, one of which goes wrong under load: no search fails, no document is lost, and all is well after."""
+"""One of two replicas misbehaves under load: no search fails, no document is lost, and the pool recovers."""
 
 import signal
 from collections.abc import Iterator
@@ -14,13 +14,13 @@ from tests.support.searching import SearchLoad
 from tests.support.stack import Client, embedder_process, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 
-# A first try that takes longer is given up for another replica.
+# After this time the first attempt is given up for another replica.
 ENVIRONMENT = {
     "TANDEM_EMBED_ATTEMPT_SECONDS": "0.3",
     "TANDEM_BULK_TIMEOUT_SECONDS": "4",
     "TANDEM_QUERY_CACHE_SIZE": "0",
 }
-# What the embedder is ejected for; the others are tried elsewhere, or avoided, without.
+# Faults that eject the embedder. After the other faults, calls are retried or routed elsewhere without an ejection.
 EJECTED_FOR: dict[Fault, str] = {
     "refused": "unavailable",
     "unavailable": "unavailable",

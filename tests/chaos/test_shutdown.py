@@ -1,4 +1,4 @@
-"""SIGTERM: what was accepted is answered, what comes later is refused, and the exit status is 0."""
+"""SIGTERM: the service answers accepted requests, refuses later ones, and exits with status 0."""
 
 import json
 import signal
@@ -53,7 +53,7 @@ def test_both_services_end_under_load_and_every_search_that_was_accepted_is_answ
         stack.embedder.signal(signal.SIGTERM)
         assert stack.embedder.wait_exit() == 0
         load.stop()
-    # Those that came too late found nobody; whoever was let in, by the gateway's own account, has its answer.
+    # Late clients could not connect; every request that the gateway accepted, by its own count, has its answer.
     assert all("Error" in failure for failure in load.failures), load.failures
     searches = [
         line for line in stack.gateway.log_lines() if line["message"] == "request" and line["path"] == "/v1/search"
@@ -81,7 +81,7 @@ def test_an_ingest_that_was_acknowledged_survives_a_stop_under_load(stack: Stack
         document = {"id": f"d{number}", "text": texts[number]}
         try:
             answer = client.http.post("/v1/ingest", json={"documents": [document]})
-        except httpx.TransportError as error:  # not accepted any more
+        except httpx.TransportError as error:  # the listener is closed
             refused.append(error)
             return
         statuses.add(answer.status_code)
@@ -95,7 +95,7 @@ def test_an_ingest_that_was_acknowledged_survives_a_stop_under_load(stack: Stack
         for one in sent:
             one.result()
     assert stack.gateway.wait_exit() == 0
-    assert refused  # the signal came while they were sending
+    assert refused  # the signal came while the clients were sending
     assert statuses <= {202, 503}
     connection = sqlite3.connect(f"{(stack.data_dir / 'tandem.sqlite3').as_uri()}?mode=ro", uri=True)
     try:

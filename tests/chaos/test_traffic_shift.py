@@ -1,4 +1,4 @@
-"""Traffic moves from one pool of embedders to another under load, and comes back by itself if the other is no good."""
+"""Traffic moves between two pools of embedders under load, and returns by itself if the canary is bad."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -21,7 +21,7 @@ TOKEN = "a-token-of-operators"
 
 @dataclass
 class ShiftFixture:
-    """A stable embedder, another as canary behind something that spoils its answers, and a gateway."""
+    """A stable embedder, a canary behind a proxy that spoils its answers, and a gateway."""
 
     client: Client
     gateway: ServiceProcess
@@ -47,14 +47,14 @@ class ShiftFixture:
         )
 
     def share(self, load: SearchLoad, searches: int) -> float:
-        """Return the canary's share of the calls for so many searches."""
+        """Return the canary's share of the calls for this number of searches."""
         before = self.calls()
         load.go_on(searches)
         stable, canary = (now - then for now, then in zip(self.calls(), before, strict=True))
         return canary / (stable + canary)
 
     def settles_at(self, share: float, load: SearchLoad) -> bool:
-        """Wait until calls that were under way have ended, and return whether the canary's share is this, and stays."""
+        """Wait until running calls have ended; return whether the canary's share has this value and keeps it."""
         wait_until(lambda: self.share(load, 20) == share, f"a share of {share:g}")
         return self.share(load, 100) == share
 
@@ -76,7 +76,7 @@ def shared(
             "TANDEM_CANARY_URL": canary.url,
             "TANDEM_ADMIN_TOKEN": TOKEN,
             "TANDEM_ROLLBACK_SAMPLES": "10",
-            # Both share the machine with the load: only a coarse difference in time is the canary's own.
+            # Both pools share the machine with the load: only a large difference in time is due to the canary.
             "TANDEM_ROLLBACK_P95_RATIO": "10",
             "TANDEM_QUERY_CACHE_SIZE": "0",
             "TANDEM_BULK_TIMEOUT_SECONDS": "5",
@@ -109,7 +109,7 @@ def test_all_of_the_traffic_moves_in_steps_and_back(shift: ShiftFixture) -> None
         shift.set_share(100)
         assert shift.settles_at(1, load)
         assert shift.client.metric("tandem_gateway_canary_weight") == 100
-        shift.set_share(0)  # forced back
+        shift.set_share(0)  # rolled back
         assert shift.settles_at(0, load)
     assert load.failures == []
     assert shift.client.found(documents[3]["text"], 1) == [documents[3]["id"]]
@@ -147,7 +147,7 @@ def test_a_canary_that_goes_wrong_loses_its_share_and_no_search_fails(
         shift.canary.fault = fault
         state = rolled_back(shift, load, reason, before)
         assert state["last_roll_back"]["canary_weight"] == 50
-        # When it is well again an operator gives it its share back.
+        # Once the canary has recovered, an operator restores its share.
         shift.canary.fault = None
         wait_until(shift.knows_the_canary, "the canary is well again")
         shift.set_share(50)

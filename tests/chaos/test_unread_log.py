@@ -1,4 +1,4 @@
-"""A log that nobody reads stops neither service."""
+"""A log without a reader stops neither service."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from tests.support.stack import embedder_process, gateway_process, service_url
 
 REQUESTS = 400
 PATH = "/" + "x" * 1000
-"""A line of the access log has this path: all lines together are more than a pipe holds."""
+"""The path in each access log line; all lines together exceed a pipe's capacity."""
 
 
 @pytest.mark.parametrize("name", ["gateway", "embedder"])
@@ -34,6 +34,6 @@ def test_a_service_answers_and_ends_while_its_log_is_full(tmp_path: Path, model_
     finally:
         process.close()
         os.close(reader)
-    first, *lines = written.splitlines()[:-1]  # the last one may be cut off
+    first, *lines = written.splitlines()[:-1]  # the last line may be incomplete
     assert json.loads(first)["message"] == "starting"
     assert 0 < sum(PATH in json.loads(line).get("path", "") for line in lines) < REQUESTS

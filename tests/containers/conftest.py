@@ -1,4 +1,4 @@
-"""Both images, built once for all tests here."""
+"""Both images, built once for all tests of this folder."""
 
 import subprocess
 from collections.abc import Iterator
@@ -33,7 +33,7 @@ def images(engine: docker.DockerClient) -> docker.DockerClient:
 
 @pytest.fixture(scope="session")
 def compose_command() -> list[str]:
-    """The compose program: the plugin, or the older one."""
+    """The compose program: the plugin, or the older standalone program."""
     program = tool("docker")
     if subprocess.run([program, "compose", "version"], capture_output=True, check=False).returncode == 0:
         return [program, "compose"]

@@ -1,4 +1,4 @@
-"""Runs the services' images, and asks them what a user of an engine would ask."""
+"""Runs the services' images and inspects them."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# Its image would have to be pulled; what is started here is removed here.
+# Ryuk, testcontainers' cleanup container, would need another image; this module removes its containers itself.
 os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 
 from docker.models.containers import Container
@@ -23,7 +23,7 @@ BUILD_SECONDS = 900.0
 SERVICES = ("gateway", "embedder")
 PORTS = {"gateway": 8000, "embedder": 8080}
 
-# As deploy/compose.yml and the manifests run them.
+# The same limits as in deploy/compose.yml and the manifests.
 CONFINED: dict[str, Any] = {
     "read_only": True,
     "cap_drop": ["ALL"],
@@ -50,7 +50,7 @@ class Running:
         self.url = f"http://{container.get_container_host_ip()}:{container.get_exposed_port(PORTS[service])}"
 
     def wait_ready(self) -> None:
-        """Return once ``/readyz`` answers 200."""
+        """Return when ``/readyz`` answers 200."""
 
         def ready() -> bool:
             self.container.reload()
@@ -65,7 +65,7 @@ class Running:
         return status, output.decode()
 
     def logs(self) -> str:
-        """Return all that the service wrote."""
+        """Return everything that the service logged."""
         return str(self.container.logs().decode())
 
     def log_line(self, message: str) -> dict[str, Any]:
@@ -77,12 +77,12 @@ class Running:
         raise AssertionError(f"no line {message!r} in {self.logs()}")
 
     def health(self) -> str:
-        """Return what the engine's health check says."""
+        """Return the result of the engine's health check."""
         self.container.reload()
         return str(self.container.attrs["State"]["Health"]["Status"])
 
     def stop(self) -> int:
-        """Let it drain, and return the exit status."""
+        """Stop the container with a drain, and return the exit status."""
         self.container.stop(timeout=30)
         return int(self.container.wait()["StatusCode"])
 

@@ -1,4 +1,4 @@
-"""deploy/compose.yml, run: one gateway, three embedders, a volume that outlives the containers."""
+"""deploy/compose.yml in operation: one gateway, three embedders, and a volume that outlives the containers."""
 
 import re
 import shlex
@@ -29,7 +29,7 @@ _METRICS = "import urllib.request as r; print(r.urlopen('http://127.0.0.1:8080/m
 
 @dataclass
 class Composed:
-    """The project while it runs."""
+    """The running project."""
 
     engine: docker.DockerClient
     command: list[str]
@@ -37,7 +37,7 @@ class Composed:
     client: Client
 
     def compose(self, *arguments: str) -> str:
-        """Run a compose command on it."""
+        """Run a compose command on the project."""
         return run([*self.command, *arguments], env=self.environment)
 
     def containers(self, service: str) -> list[Container]:
@@ -47,7 +47,7 @@ class Composed:
         return found
 
     def texts_by_embedder(self) -> dict[str, float]:
-        """Return container → texts that it has embedded."""
+        """Return container → number of texts that it has embedded."""
         counts = {}
         for container in self.containers("embedder"):
             status, output = container.exec_run(["python", "-c", _METRICS])
@@ -107,7 +107,7 @@ def test_documents_are_embedded_and_found(composed: Composed) -> None:
         assert composed.client.found(texts[number], 1) == [f"doc-{number}"]
     work = composed.texts_by_embedder()
     assert len(work) == EMBEDDERS
-    # The known answers that each proves at its start are not among them: they do not come as a request.
+    # The known answers of each embedder's self-test are not counted: they are no requests.
     assert min(work.values()) > 0, work
     assert sum(work.values()) >= len(documents)
 
@@ -175,7 +175,7 @@ def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Co
 
     def by_words() -> list[str]:
         body = {"query": "clockmaker", "mode": "lexical"}
-        reply = composed.client.http.post("/v1/search", json=body)  # 503 while the index is built
+        reply = composed.client.http.post("/v1/search", json=body)  # 503 while the index is being built
         return [hit["id"] for hit in reply.json()["results"]] if reply.status_code == 200 else []
 
-    wait_until(lambda: by_words() == ["before"], "the lexical index is built from the restored store")
+    wait_until(lambda: by_words() == ["before"], "the keyword index is built from the restored store")

@@ -1,4 +1,4 @@
-"""The images: what is in them, whom they run as, and that a service in one does its work."""
+"""The images: their content, their user, and that a service works in its container."""
 
 import json
 import os
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.timeout(900)  # the first test builds the images
 BASE = "python:3.11-slim-bookworm"
 MEGABYTE = 1_000_000
 
-# Above the base image, as docs/operations.md says it.
+# Sizes above the base image, as docs/operations.md states them.
 MAX_BYTES = {"gateway": 145 * MEGABYTE, "embedder": 315 * MEGABYTE}
 
 FOREIGN = {
@@ -122,7 +122,7 @@ def test_its_health_check_passes(service: Running) -> None:
 
 
 def test_its_health_check_fails_without_a_model(images: docker.DockerClient) -> None:
-    """/livez goes on answering: what is wrong is to be read in the log and at /readyz, not restarted away."""
+    """/livez still answers: the log and /readyz show the fault, and a restart would not help."""
     with running("embedder", environment={"TANDEM_MODEL_DIR": "/nowhere"}) as started:
         test = started.container.attrs["Config"]["Healthcheck"]["Test"]
         assert test[0] == "CMD"

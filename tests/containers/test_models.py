@@ -1,4 +1,4 @@
-"""Which model an embedder's image has: another one, another precision, or none and one that is mounted."""
+"""The model of an embedder's image: another model, another precision, or a mounted model."""
 
 import shutil
 from collections.abc import Iterator

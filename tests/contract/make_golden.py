@@ -1,6 +1,6 @@
-"""Writes the golden bytes of messages that have none yet: ``python -m tests.contract.make_golden``.
+"""Writes the golden bytes of messages that have none: ``python -m tests.contract.make_golden``.
 
-It never writes over a file: golden bytes are what older services and clients send, and stay as they are.
+It never overwrites a file: golden bytes are what older services and clients send.
 """
 
 import sys

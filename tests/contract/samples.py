@@ -1,4 +1,4 @@
-"""One message of each kind, every field set; their bytes are in ``golden/``."""
+"""One message of each kind with every field set; ``golden/`` has their bytes."""
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from tandem_contract.errors import ErrorBody, ErrorReply
 
 VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
-# Name of the file → message. The ending tells the encoding.
+# File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
     "embed_request.msgpack": EmbedRequest(
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
@@ -88,7 +88,7 @@ SAMPLES: dict[str, object] = {
     ),
 }
 
-# As older services and clients write them; what they lack has its default.
+# Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
     "job.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",

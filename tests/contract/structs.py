@@ -1,4 +1,4 @@
-"""The fields of every message, as a listing that can be compared with an older one."""
+"""Lists the fields of every message, to compare them with an older version."""
 
 from typing import Literal, get_args, get_origin
 
@@ -39,7 +39,7 @@ Listing = dict[str, dict[str, dict[str, object]]]
 
 
 def schema() -> Listing:
-    """Return struct → field → type, whether it is required, and its default where it has one."""
+    """Return struct → field → type, whether it is required, and its default if it has one."""
     return {kind.__name__: fields_of(kind) for kind in [*REQUESTS, *REPLIES]}
 
 
@@ -56,14 +56,14 @@ def fields_of(kind: type[msgspec.Struct]) -> dict[str, dict[str, object]]:
 
 
 def type_name(kind: object) -> str | list[str]:
-    """Return a type's name; the words of a Literal, which may grow: readers take words that they do not know."""
+    """Return a type's name, or the words of a Literal. A Literal may grow, because readers accept unknown words."""
     if get_origin(kind) is Literal:
         return list(get_args(kind))
     return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
 
 
 def breaches(older: Listing, newer: Listing) -> list[str]:
-    """Return what would break a service or client that speaks the older one; more fields with defaults do not."""
+    """Return the changes that would break an older service or client; new fields with defaults do not break it."""
     found: list[str] = []
     for struct, fields in older.items():
         now = newer.get(struct)

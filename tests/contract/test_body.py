@@ -1,4 +1,4 @@
-"""Reading a body within its limit, and noticing that the client has gone."""
+"""Reading a body within its limit, and noticing a client's disconnect."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def test_chunks_are_joined_up_to_the_limit():
     [
         [chunk(b"abcde", more=False)],
         [chunk(b"abc", more=True), chunk(b"de", more=True), chunk(b"", more=False)],
-        [chunk(b"abcd", more=True)] * 6,  # no end: given up after four times the limit
+        [chunk(b"abcd", more=True)] * 6,  # endless: reading stops after four times the limit
     ],
 )
 async def test_a_body_over_the_limit_is_refused(messages: list[Message]):

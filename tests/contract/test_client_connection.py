@@ -1,4 +1,4 @@
-"""What a handler asks its client's connection; a request is answered as ASGI says, and leaves nothing behind."""
+"""The handler's view of its client's connection; requests are answered as ASGI demands, and leave nothing behind."""
 
 import asyncio
 import gc
@@ -13,6 +13,8 @@ from tandem_runtime.client_connection import connection_of
 from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.serving.connection import Connection
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 
 
@@ -38,7 +40,7 @@ async def response(reader: asyncio.StreamReader) -> tuple[bytes, dict[bytes, byt
 
 
 class Echo:
-    """Answers with the body; notes by which way it came."""
+    """Answers with the body, and records how the body arrived."""
 
     def __init__(self) -> None:
         self.whole: list[bool] = []
@@ -132,7 +134,7 @@ async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
         with pytest.raises(ClientGone):
             await cancel_on_disconnect(scope, receive, work())
         await Reply(200, b"").send(scope, send)  # does nothing
-        # Once gone, whoever asks is told at once.
+        # After the disconnect, a new callback is called at once.
         gone.set()
 
     async with talk(edge(app, observers=[lambda scope, status, seconds: statuses.append(status)])) as (_reader, writer):
@@ -188,3 +190,26 @@ async def test_a_request_leaves_no_cycle_of_references():
         finally:
             gc.enable()
         assert [mark() is None for mark in marks] == [True, True, True, True]
+
+
+async def test_a_lost_connection_leaves_no_cycle_of_references():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(scope, receive, 100)
+        await Reply(200, b"{}").send(scope, send)
+
+    async def connections() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    async with serving(edge(app)) as port:
+        gc.collect()
+        before = await connections()
+        gc.disable()
+        try:
+            for close in (b"connection: close", b"a: b"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(post(b"x", close))
+                await response(reader)
+                writer.close()
+            await eventually(connections, lambda count: count == before)
+        finally:
+            gc.enable()

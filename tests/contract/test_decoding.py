@@ -1,4 +1,4 @@
-"""Every way in which a message cannot be read ends in one error that names the field."""
+"""Every message that cannot be decoded ends in one error type that names the field."""
 
 import gc
 import json
@@ -21,7 +21,7 @@ EMBED = msgspec.msgpack.Decoder(EmbedRequest)
 PACKED = msgspec.msgpack.Decoder(PackedEmbedReply)
 REPLY = msgspec.json.Decoder(ReceivedSearchReply)
 DEEP = 1_000_000
-"""Nesting that every supported Python refuses: 3.14 reads far deeper than the ones before."""
+"""A nesting depth that every supported Python refuses; 3.14 accepts far deeper nesting than older versions."""
 
 
 def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> InvalidMessage:
@@ -92,6 +92,20 @@ def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"documents": [{"text": 1}]}', "documents[0].text: expected `string`, got `integer`"),
+        (b'{"documents": [{"text": "a", "id": 1.5}]}', "documents[0].id: expected `string | null`, got `number`"),
+        (b'{"documents": [{"text": true}]}', "documents[0].text: expected `string`, got `boolean`"),
+        (b'{"documents": "a"}', "documents: expected `array`, got `string`"),
+        (b'{"docs": []}', "unknown field: docs; the fields are documents, collection"),
+    ],
+)
+def test_a_message_has_the_names_of_json_and_of_the_fields(body: bytes, message: str):
+    assert refusal(body).message == message
+
+
+@pytest.mark.parametrize(
     ("body", "param"),
     [
         (b'{"documents": [{"text": "\\ud800"}]}', "documents[0].text"),
@@ -107,7 +121,7 @@ def test_a_lone_surrogate_is_refused_and_its_place_named(body: bytes, param: str
     error = refusal(body)
     assert (error.code, error.param) == ("invalid_encoding", param)
     assert "surrogate" in error.message
-    error.message.encode()  # the message itself can be sent
+    error.message.encode()  # the error message itself can be encoded
 
 
 def test_a_surrogate_pair_is_a_character():
@@ -257,7 +271,7 @@ NAMES_LIKE_PATHS = [
 def test_a_field_whose_name_looks_like_a_path_is_named_whole(name: str, inside: bool):
     field = json.dumps({"text": "x", name: 1} if inside else {name: 1})
     error = refusal(b'{"documents": [%s]}' % field.encode() if inside else field.encode())
-    # msgspec ends the name at its first character that is not part of a name only in the message: the start is there.
+    # msgspec's message ends the name at the first character that cannot be part of one: only the start is certain.
     assert error.code == "unknown_field"
     assert error.param is not None
     assert error.param.startswith("documents[0]." if inside else "")
@@ -287,7 +301,7 @@ def test_a_long_value_is_cut_in_the_message(value: str):
 
 
 def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
-    # The path of each value would take its name's length; one alone takes a few hundred characters.
+    # Paths of all values would each repeat the name; one path takes a few hundred characters.
     body = b'{"query":"\\ud800","' + b"k" * 30_000 + b'":[' + b",".join([b"0"] * 15_000) + b"]}"
     tracemalloc.start()
     error = refusal(body, SEARCH)

@@ -1,4 +1,4 @@
-"""The one shape of an error, and the one table from code to status."""
+"""The one format of errors, and the one table from code to status."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""A response on the wire is what the application sent. One that cannot be completed is not taken for whole."""
+"""The response on the wire is the one the application sent. A client can tell that a response is incomplete."""
 
 import asyncio
 import json

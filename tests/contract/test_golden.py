@@ -1,4 +1,4 @@
-"""Old against new, both ways: bytes that were written once are read, and the same bytes are still written."""
+"""Compatibility in both directions: old bytes are still readable, and new code still writes the same bytes."""
 
 import copy
 import json
@@ -96,7 +96,7 @@ def test_a_reply_of_the_future_with_more_fields_is_read(name: str, reader: type[
 
 
 def add_fields(value: object) -> object:
-    """Return the value with a field more in each object of it, free-form metadata apart."""
+    """Return the value with an extra field in each of its objects, except in free-form metadata."""
     if isinstance(value, dict):
         inner = {key: child if key == "metadata" else add_fields(child) for key, child in value.items()}
         return {"a_new_field": {"deep": [1, None]}, **inner, "another_new_field": 1}

@@ -1,4 +1,4 @@
-"""What a connection takes in is bounded: heads, trailers, chunk extensions, pipelines; and so are the connections."""
+"""The limits of a connection's input (heads, trailers, chunk extensions, pipelines), and of open connections."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ OFFER = b"GET /x HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\n\
 
 
 class App:
-    """Answers with the path, at once or once a test says so; reads the body or leaves it."""
+    """Answers with the path, at once or when a test releases it; reads the body or ignores it."""
 
     def __init__(self, *, reads: bool = True) -> None:
         self.reads = reads
@@ -91,7 +91,7 @@ def message_of(body: bytes) -> str:
 
 
 def send_without_end(port: int, begin: bytes, more: bytes) -> tuple[int, bytes]:
-    """Send until the server hangs up; return the number of bytes that it took, and what it said."""
+    """Send until the server closes the connection; return the number of bytes that it read, and its response."""
     sent, said = len(begin), b""
     with socket.create_connection(("127.0.0.1", port), 30) as connection:
         connection.sendall(begin)
@@ -119,7 +119,7 @@ async def test_trailers_and_extensions_without_end_end_the_connection(
 
     async with served(reads=reads) as (app, port):
         sent, said = await asyncio.to_thread(send_without_end, port, CHUNKED + begin, more)
-        assert sent < 32 << 20  # the sockets' buffers are most of that
+        assert sent < 32 << 20  # most of that is in the sockets' buffers
         assert said[:13] in (b"HTTP/1.1 200 ", b"HTTP/1.1 431 ", b"HTTP/1.1 400 ", b"")
         assert said.count(b"content-length") <= 1
         assert all(len(headers) == 2 for headers in app.headers)
@@ -166,7 +166,7 @@ async def test_trailers_of_a_usual_size_are_passed_over() -> None:
 async def test_a_head_is_bounded_in_one_piece_and_in_many(fields: list[bytes], status: int, pieces: int) -> None:
     async with served() as (app, port):
         head = b"\r\n".join([b"GET /x HTTP/1.1", b"host: x", *fields, b"connection: close", b"", b""])
-        if status == 200:  # close is a field too
+        if status == 200:  # the close header counts too
             head = head.replace(b"a: b\r\n", b"", 1)
         size = -(-len(head) // pieces)
         found = await answers_to(port, *(head[at : at + size] for at in range(0, len(head), size)))
@@ -181,7 +181,7 @@ async def test_a_body_behind_the_end_of_a_head_does_not_count_as_head() -> None:
         reader, writer = await connect(port)
         writer.write(b"POST /x HT")
         await writer.drain()
-        other, beside = await connect(port)  # an answer on another connection: the first piece was read
+        other, beside = await connect(port)  # its answer shows that the first piece was read
         beside.write(GET % 0)
         await other.readuntil(b"/0")
         writer.write(b"TP/1.1\r\nhost: x\r\ncontent-length: 200000\r\n\r\n" + bytes(200_000))
@@ -227,13 +227,13 @@ async def test_more_connections_than_the_limit_are_refused_at_once_and_counted(
 async def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> None:
     async with served(max_connections=3) as (_app, port):
         held = [await connect(port) for _ in range(3)]
-        for number in (1, 0):  # the third has sent nothing, but came last
+        for number in (1, 0):  # the third connection has sent nothing, but is the newest
             reader, writer = held[number]
             writer.write(GET % 7)
             await reader.readuntil(b"/7")
         for number in (2, 1, 0):
             reader, writer = await connect(port)
-            writer.write(GET % 7 + b"GET /begun HTTP/1.1\r\n")  # a connection that does not wait
+            writer.write(GET % 7 + b"GET /begun HTTP/1.1\r\n")  # a connection without a waiting request
             await reader.readuntil(b"/7")
             assert await held[number][0].read() == b""
             held[number][1].close()
@@ -250,7 +250,7 @@ async def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(m
         for number, (reader, writer) in enumerate(clients):
             head = await reader.readuntil(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 503 ")
-            if number < 2:  # the others are closed at once
+            if number < 2:  # the other connections are closed at once
                 for _ in range(50):
                     writer.write(bytes(100_000))
                     await writer.drain()
@@ -342,7 +342,7 @@ async def test_a_target_that_is_no_url_is_refused_by_its_name_after_an_answer() 
     ("target", "path"), [(b"http://x", "/"), (b"http://x?a=b", "/"), (b"http://x/1?a=b", "/1"), (b"*", "*")]
 )
 async def test_a_target_may_name_the_server(target: bytes, path: str) -> None:
-    async with served() as (app, port):
+    async with served() as (_app, port):
         request = b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % target
         assert await answers_to(port, request) == [(200, path.encode())]
 
@@ -358,7 +358,8 @@ async def test_a_client_of_http_1_0_is_not_told_to_go_on() -> None:
 async def test_white_space_around_a_field_is_no_part_of_it() -> None:
     async with served() as (app, port):
         reader, writer = await connect(port)
-        writer.write(b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n")
+        head = b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n"
+        writer.write(head)
         await reader.readuntil(b"HTTP/1.1 100 Continue\r\n\r\n")
         writer.write(b"x")
         await reader.readuntil(b"/x")

@@ -1,4 +1,4 @@
-"""How a connection ends: what a client has not taken is held for a bounded time, and counted until then."""
+"""The end of a connection: the server holds an unread response for a bounded time, and its memory counts until then."""
 
 import asyncio
 import gc
@@ -24,11 +24,11 @@ from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 LARGE = 32 << 20
-"""More than the buffers of two sockets."""
+"""More bytes than the buffers of two sockets hold."""
 
 
 class Answers:
-    """Answers with many bytes, which it has leased."""
+    """Answers with many bytes, for which it holds a lease."""
 
     def __init__(self) -> None:
         self.budget = MemoryBudget(1 << 30, "TANDEM_SOMETHING")
@@ -93,7 +93,7 @@ async def test_a_client_that_stops_reading_is_cut_off(sent: bytes, monkeypatch: 
 
 
 class SlowTransport:
-    """A transport whose buffer a test fills and drains."""
+    """A transport whose write buffer a test fills and drains."""
 
     def __init__(self) -> None:
         self.unsent = 100_000
@@ -107,7 +107,7 @@ class SlowTransport:
 
 
 class Timers:
-    """An event loop's clock and timers, which a test lets run out."""
+    """An event loop's clock and timers under a test's control."""
 
     def __init__(self) -> None:
         self.callbacks: list[Callable[[], None]] = []
@@ -182,7 +182,7 @@ def test_a_connection_that_has_drained_has_no_timer() -> None:
 
 
 async def limited(scope: Scope, receive: Receive, send: Send) -> None:
-    """Takes a body of 1000 bytes at most."""
+    """Accepts a body of at most 1000 bytes."""
     try:
         body = await read_body(scope, receive, 1000)
         reply = Reply(200, b"%d" % len(body))
@@ -227,7 +227,7 @@ async def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_to
     async with serving(limited) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 200000000\r\n\r\n")
-        answer = await reader.read()  # to the end: the next head would be taken for the body
+        answer = await reader.read()  # read to the end: the rest would pass for the next head
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"\r\nconnection: close\r\n" in answer
         writer.close()

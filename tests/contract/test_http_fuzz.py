@@ -1,4 +1,4 @@
-"""Whatever bytes come, in whatever pieces, a connection answers in order, in well-formed responses, within its"""
+"""For any bytes in any pieces, a connection answers in order, with well-formed responses and within its limits."""
 
 import asyncio
 import itertools
@@ -28,11 +28,11 @@ pytestmark = pytest.mark.fuzz
 
 BODY_LIMIT = 200_000
 READ_BYTES = 256 << 10
-"""A transport reads so much at a time."""
+"""Maximum bytes that a transport reads at a time."""
 
 
 class Data:
-    """Bytes that hypothesis shows without their long runs."""
+    """Bytes whose long runs hypothesis abbreviates."""
 
     def __init__(self, data: bytes) -> None:
         self.data = data
@@ -42,7 +42,7 @@ class Data:
 
 
 class Transport(asyncio.Transport):
-    """Takes everything that is written at once, and loses the connection a turn after it is closed."""
+    """Accepts all written bytes at once, and loses the connection one turn of the event loop after ``close``."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -97,7 +97,7 @@ class Transport(asyncio.Transport):
 
 @dataclass
 class App:
-    """Answers with the number of the request, after some turns of the event loop."""
+    """Answers with the request's number, after some turns of the event loop."""
 
     waits: Sequence[int]
     reads: Sequence[bool]
@@ -125,7 +125,7 @@ RESPONSE = re.compile(rb"HTTP/1\.1 (\d{3}) [^\r\n]*\r\n((?:[a-z0-9-]+: [^\r\n]*\
 
 @dataclass
 class Response:
-    """What a client reads."""
+    """A response as a client reads it."""
 
     status: int
     body: bytes
@@ -133,7 +133,7 @@ class Response:
 
 
 def parsed(written: bytes, heads: Sequence[bool]) -> list[Response]:
-    """Return responses; ``heads`` tells which requests of the application are HEAD."""
+    """Return responses; ``heads`` marks the requests with the method HEAD."""
     found: list[Response] = []
     while written:
         match = RESPONSE.match(written)
@@ -154,7 +154,7 @@ def parsed(written: bytes, heads: Sequence[bool]) -> list[Response]:
 
 
 async def talk(app: App, pieces: Sequence[bytes], pauses: Sequence[int], ends: str) -> list[Response]:
-    """Send pieces to a connection, with turns of the event loop between; check what must always hold."""
+    """Send pieces to a connection, with turns of the event loop between them; check the invariants."""
     loop = asyncio.get_running_loop()
     faults: list[dict[str, Any]] = []
     loop.set_exception_handler(lambda _, context: faults.append(context))
@@ -234,7 +234,7 @@ bodies = st.one_of(st.binary(max_size=40), st.integers(0, 90_000).map(bytes))
 
 @st.composite
 def lengths(draw: st.DrawFn) -> Data:
-    """A valid request whose head tells the body's length."""
+    """A valid request with a content-length."""
     body = draw(bodies)
     lines = [draw(methods) + b" /x HTTP/1.1", b"host: x", *draw(extras)]
     if body or draw(st.booleans()):
@@ -274,7 +274,7 @@ noise = st.one_of(
             b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
             b"GET /x HTTP/1.1\r\nhost: x\r\n\r\n" * 40,
             b"a: b\r\n" * 120,
-            b"x" * 200_000,  # over every bound, wherever the pieces begin
+            b"x" * 200_000,  # over every limit, wherever the pieces begin
             b"GET http://x/%ff HTTP/1.1\r\nhost: x\r\n\r\n",
             b"\x16\x03\x01\x02\x00",
         ]
@@ -284,7 +284,7 @@ noise = st.one_of(
 
 @st.composite
 def mutated(draw: st.DrawFn) -> Data:
-    """Valid requests with some bytes cut out, replaced or put in."""
+    """Valid requests in which some bytes are removed, replaced or inserted."""
     data = b"".join(request.data for request in draw(valid))
     for _ in range(draw(st.integers(1, 3))):
         at = draw(st.integers(0, min(len(data), 600)))
@@ -348,5 +348,5 @@ def test_the_answers_do_not_hang_on_the_pieces(data: Data, places: list[int]) ->
 
 
 def statuses_of(found: Sequence[Response]) -> list[int]:
-    """Return statuses, any refusal's as 400: of a head with two faults, the pieces say which is seen first."""
+    """Return the statuses, with 400 for every refusal: the pieces decide which of two faults is seen first."""
     return [response.status if response.status in (200, 413) else 400 for response in found]

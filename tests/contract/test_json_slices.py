@@ -1,4 +1,4 @@
-"""A large JSON body is divided at an array's elements, and nothing that is no JSON passes for it."""
+"""The split of a large JSON body at an array's elements never accepts invalid JSON."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""The server starts a service before its first request and stops it after the last; a failure is told and logged."""
+"""The server starts a service before its first request and stops it after the last; it reports and logs failures."""
 
 import logging
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A log that nobody reads stops nobody, and its reader learns what was dropped."""
+"""A log without a reader does not block the service, and the log reports dropped lines."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A log line is one JSON object, whatever is logged."""
+"""Every log line is one JSON object, whatever a program logs."""
 
 import io
 import json

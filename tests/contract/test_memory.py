@@ -1,4 +1,4 @@
-"""The budget of bytes: never over its limit, and nothing is lost of it."""
+"""The memory budget never exceeds its limit and never loses bytes."""
 
 import gc
 import threading

@@ -1,4 +1,4 @@
-"""Requests that a web page makes behind its visitor's back are refused, all others are not."""
+"""The service refuses requests that a web page makes without its visitor's knowledge, and no others."""
 
 import asyncio
 from typing import Any
@@ -11,7 +11,7 @@ from tandem_runtime.origin import LOOPBACK_NAMES, OriginRules, allowed_hosts
 
 
 def status(method: str, headers: list[tuple[bytes, bytes]], hosts: frozenset[str] | None = LOOPBACK_NAMES) -> int:
-    """Return the status of a request to a guarded application that answers 200 to everything."""
+    """Return the status of a request to a guarded application that answers every request with 200."""
     sent: list[Any] = []
 
     async def app(scope: Any, receive: Any, send: Any) -> None:

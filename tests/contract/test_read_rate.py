@@ -1,4 +1,4 @@
-"""A client keeps a least rate while it reads a response."""
+"""The minimum rate at which a client must read a response."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""A request's id: the client's where it is well formed, else ours; on every response and in every log line."""
+"""A request's id is the client's if it is well formed, else a new one; every response and log line has it."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""The connection that both services serve over: a request's head is bounded in time, and costs nobody else anything."""
+"""The connection of both services limits the time for a request's head, without any effect on other connections."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -14,7 +14,7 @@ GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
 
 
 class Served:
-    """An application behind the real server, on a socket of its own."""
+    """An application behind the real server, on its own socket."""
 
     def __init__(self) -> None:
         self.gate = asyncio.Event()
@@ -42,7 +42,7 @@ async def served() -> AsyncIterator[Served]:
 
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Little time for a head."""
+    """A short timeout for a head."""
     monkeypatch.setattr(connection, "HEAD_SECONDS", 0.05)
 
 
@@ -80,7 +80,7 @@ async def test_a_request_that_is_served_and_an_idle_connection_have_more_time(se
     served.gate.clear()
     writer.write(GET + GET[:9])  # and half of a second
     other, late = await served.connect()
-    assert await other.read() == b""  # so that the time for a head is over
+    assert await other.read() == b""  # so that the timeout for a head has passed
     served.gate.set()
     answers = await reader.read()
     assert answers.startswith(b"HTTP/1.1 200 ")

@@ -1,4 +1,4 @@
-"""Settings: flag over variable over default, and a wrong one is named."""
+"""Settings: a flag overrides a variable, which overrides the default; an invalid value is named."""
 
 import argparse
 import dataclasses

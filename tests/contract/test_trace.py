@@ -1,4 +1,4 @@
-"""W3C Trace Context: what is valid is passed on as it came, and nothing else."""
+"""W3C Trace Context: valid headers are forwarded unchanged, invalid ones are dropped."""
 
 import io
 import json

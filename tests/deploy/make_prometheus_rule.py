@@ -1,4 +1,4 @@
-"""Writes the alerts as the Prometheus Operator wants them: ``python -m tests.deploy.make_prometheus_rule``."""
+"""Writes the alerts in the Prometheus Operator's format: ``python -m tests.deploy.make_prometheus_rule``."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ spec:
 
 
 def prometheus_rule() -> str:
-    """Return the PrometheusRule with the groups of ``ALERTS``, as they are written there."""
+    """Return the PrometheusRule with the groups of ``ALERTS``, unchanged."""
     groups = ALERTS.read_text().split("\ngroups:\n", 1)[1]
     lines = ["groups:", *groups.splitlines()]
     return _HEAD + "".join(f"  {line}".rstrip() + "\n" for line in lines)

@@ -1,4 +1,4 @@
-"""The deployment's files, read as the tools read them."""
+"""The deployment's files, read in the same way as the tools read them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,7 +25,7 @@ def rendered(build: str) -> list[Manifest]:
 
 
 def written() -> Iterator[tuple[Path, Manifest]]:
-    """Yield every manifest that is a file of its own: no patch, no values, no kustomization."""
+    """Yield every manifest that is a complete file: no patch, no values, no kustomization."""
     for path in sorted(K8S.rglob("*.yaml")):
         if path.name != "kustomization.yaml" and not path.stem.endswith(("-patch", "-values")):
             for document in yaml.safe_load_all(path.read_text()):
@@ -33,13 +33,13 @@ def written() -> Iterator[tuple[Path, Manifest]]:
 
 
 def one(objects: list[Manifest], kind: str, name: str) -> Manifest:
-    """Return the one object of this kind and name."""
+    """Return the only object of this kind and name."""
     (found,) = [item for item in objects if item["kind"] == kind and item["metadata"]["name"] == name]
     return found
 
 
 def pod_templates(objects: list[Manifest]) -> dict[str, Manifest]:
-    """Return name → pod template of everything that makes pods."""
+    """Return name → pod template of every object that makes pods."""
     return {
         item["metadata"]["name"]: item["spec"]["template"]
         for item in objects
@@ -48,7 +48,7 @@ def pod_templates(objects: list[Manifest]) -> dict[str, Manifest]:
 
 
 def environment(container: Manifest) -> dict[str, str]:
-    """Return a container's variables; the value of one that comes from elsewhere is empty."""
+    """Return a container's variables; the value is empty if it comes from a secret or another object."""
     return {entry["name"]: entry.get("value", "") for entry in container.get("env", [])}
 
 

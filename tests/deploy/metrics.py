@@ -11,7 +11,7 @@ from tandem_gateway.metrics.gateway import Metrics
 
 @dataclass(frozen=True)
 class Family:
-    """A metric; ``series`` tells the names by which it is queried."""
+    """A metric; ``series`` are the names for queries."""
 
     name: str
     kind: str
@@ -24,12 +24,12 @@ class Family:
 
 
 def families(service: str) -> list[Family]:
-    """Return what a service exports, but for ``process_*``, in the order of its registry."""
+    """Return a service's metrics without ``process_*``, in the order of its registry."""
     if service == "gateway":
         registry: CollectorRegistry = Metrics("0").registry
     else:
         embedder = tandem_embedder.metrics.Metrics()
-        embedder.describe(model="", fingerprint="", precision="")  # as a loaded model does
+        embedder.describe(model="", fingerprint="", precision="")  # as a loaded model sets it
         registry = embedder._registry
     found = []
     for family in registry.collect():
@@ -46,7 +46,7 @@ def exported() -> dict[str, Family]:
 
 
 def used(query: str) -> dict[str, set[str]]:
-    """Return series → names of labels that a PromQL expression selects by, of Tandem's own series."""
+    """Return series → label names that a PromQL expression selects by, for Tandem's own series."""
     found: dict[str, set[str]] = {}
     for name, _, selector in re.findall(r"\b(tandem_(?:gateway|embedder)_\w+)(\{([^}]*)\})?", query):
         found.setdefault(name, set()).update(re.findall(r"(\w+)\s*[=!]", selector))

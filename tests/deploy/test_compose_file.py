@@ -1,4 +1,4 @@
-"""deploy/compose.yml: valid, and what it promises; tests/containers runs it."""
+"""deploy/compose.yml is valid and keeps its promises; tests/containers runs it."""
 
 import re
 
@@ -22,7 +22,7 @@ def test_it_is_valid() -> None:
 def test_old_and_new_compose_take_it() -> None:
     content = compose()
     assert "name" not in content  # docker-compose 1.29 refuses it
-    assert "version" not in content  # the plugin warns of it
+    assert "version" not in content  # the plugin warns about it
     inherited = inherited_environment()
     run([tool("docker-compose"), "-f", DEPLOY / "compose.yml", "config", "--quiet"], env=inherited)
 
@@ -65,7 +65,7 @@ def test_the_gateway_answers_to_its_names_alone_since_browsers_reach_its_port() 
     (gateway,) = [job for job in scraped if job["job_name"] == "tandem-gateway"]
     targets = [target for config in gateway["static_configs"] for target in config["targets"]]
     assert {target.partition(":")[0] for target in targets} == set(allowed)
-    # Prometheus calls embedders by their addresses.
+    # Prometheus calls embedders by their IP addresses.
     assert "TANDEM_EMBEDDER_ALLOWED_HOSTS" not in content["embedder"]["environment"]
 
 
@@ -74,7 +74,7 @@ def test_nobody_can_log_in_to_grafana() -> None:
     assert environment["GF_AUTH_ANONYMOUS_ENABLED"] == "true"
     assert environment["GF_AUTH_ANONYMOUS_ORG_ROLE"] == "Viewer"
     assert environment["GF_AUTH_DISABLE_LOGIN_FORM"] == "true"
-    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"  # the API would take admin and its known password
+    assert environment["GF_AUTH_BASIC_ENABLED"] == "false"  # otherwise the API accepts admin's default password
     assert environment["GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION"] == "true"
 
 

@@ -1,4 +1,4 @@
-"""The dashboard's queries, put to a real Prometheus that scrapes real services."""
+"""The dashboard's queries against a real Prometheus that scrapes real services."""
 
 import itertools
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ from tests.support.tools import tool
 SCRAPES = 3
 SERVICES = 3
 
-# Where all is well there is nothing of these.
+# A healthy system has no series for these.
 EMPTY = {
     "tandem_embedder_rejected_total",
     "tandem_gateway_canary_fallbacks_total",
@@ -54,7 +54,7 @@ class Prometheus:
 
 @dataclass(frozen=True)
 class Monitored:
-    """A gateway with two pools of one embedder each, and what scrapes all three."""
+    """A gateway with two pools of one embedder each, and a Prometheus that scrapes all three."""
 
     prometheus: Prometheus
     client: Client
@@ -75,7 +75,7 @@ def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
         "TANDEM_CANARY_URL": service_url(canary),
         "TANDEM_CANARY_WEIGHT": "50",
         "TANDEM_CANARY_SHADOW": "100",
-        # Nothing that a busy machine does is to be a reason.
+        # A busy machine must not cause a rollback.
         "TANDEM_ROLLBACK_ERROR_RATE": "1",
         "TANDEM_ROLLBACK_P95_RATIO": "1000",
     }
@@ -118,13 +118,13 @@ def monitored(model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def scrapes(prometheus: Prometheus) -> float:
-    """Return how often the service scraped least was scraped."""
+    """Return the number of scrapes of the service with the fewest."""
     samples = prometheus.ask('count_over_time((up{job=~"tandem-.*"} == 1)[5m:500ms])')
     return min((float(sample["value"][1]) for sample in samples), default=0) if len(samples) == SERVICES else 0
 
 
 def both_pools_answer(client: Client, query: str) -> bool:
-    """Search, and return whether calls have gone to either pool by itself, and to both."""
+    """Search; return whether both pools have answered calls, and the gateway has compared their vectors."""
     client.search(query)
     answered = (client.metric("tandem_gateway_pool_calls_total", {"pool": pool}) for pool in ("stable", "canary"))
     return min(answered) > 0 and client.metric("tandem_gateway_shadow_cosine_count") > 0

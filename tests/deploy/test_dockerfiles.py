@@ -1,4 +1,4 @@
-"""The Dockerfiles as they are written; tests/containers builds them."""
+"""The text of the Dockerfiles; tests/containers builds them."""
 
 import re
 

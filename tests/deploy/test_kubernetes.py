@@ -1,4 +1,4 @@
-"""The manifests: valid for the API, consistent among themselves and with what the services do."""
+"""The manifests: valid for the API, consistent with each other and with the services."""
 
 import re
 from pathlib import Path
@@ -24,10 +24,10 @@ from tests.deploy.manifests import (
 from tests.deploy.memory import memory_needed
 from tests.docs.settings import variables
 
-# The oldest that docs/operations.md promises, and the two newest.
+# The oldest version that docs/operations.md supports, and the two newest.
 VERSIONS = ("1.30", "1.36", "1.37")
 
-# Kubernetes has no schema for what an operator adds.
+# Kubernetes has no schema for an operator's own kinds.
 OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}
 
 
@@ -125,7 +125,7 @@ def test_the_grace_period_fits_pre_stop_and_the_drain(build: list[Manifest]) -> 
 def test_liveness_asks_for_a_restart_and_readiness_for_traffic(build: list[Manifest]) -> None:
     for template in pod_templates(build).values():
         (container,) = template["spec"]["containers"]
-        # A restart does not help a service that waits for another, so only traffic may depend on /readyz.
+        # A restart does not help a service that waits for another one, so only the readiness probe may use /readyz.
         assert container["livenessProbe"]["httpGet"]["path"] != container["readinessProbe"]["httpGet"]["path"]
 
 
@@ -173,7 +173,7 @@ def test_only_the_gateway_reaches_an_embedder(full: list[Manifest]) -> None:
     assert bound == ["embedder", "embedder-canary"]
     (rule,) = policy["ingress"]
     (source,) = rule["from"]
-    assert source.keys() == {"podSelector"}  # and so of this namespace alone
+    assert source.keys() == {"podSelector"}  # and so only in this namespace
     wanted = source["podSelector"]["matchLabels"].items()
     assert [name for name, given in labels.items() if wanted <= given.items()] == ["gateway"]
     assert policy["policyTypes"] == ["Ingress", "Egress"]
@@ -212,18 +212,18 @@ def test_the_gateway_reaches_embedders_and_dns_alone(full: list[Manifest]) -> No
     to_embedders, to_dns = one(full, "NetworkPolicy", "gateway")["spec"]["egress"]
     labels = {name: template["metadata"]["labels"] for name, template in pod_templates(full).items()}
     (peer,) = to_embedders["to"]
-    assert peer.keys() == {"podSelector"}  # and so of this namespace alone
+    assert peer.keys() == {"podSelector"}  # and so only in this namespace
     wanted = peer["podSelector"]["matchLabels"].items()
     assert [name for name, given in labels.items() if wanted <= given.items()] == ["embedder", "embedder-canary"]
     (container,) = pod_templates(full)["embedder"]["spec"]["containers"]
     assert to_embedders["ports"] == [{"port": container["ports"][0]["containerPort"], "protocol": "TCP"}]
     (peer,) = to_dns["to"]
-    assert peer.keys() == {"namespaceSelector", "podSelector"}  # both at once: a pod of DNS in its namespace
+    assert peer.keys() == {"namespaceSelector", "podSelector"}  # both in one selector: a DNS pod in its namespace
     assert {(port["port"], port["protocol"]) for port in to_dns["ports"]} == {(53, "UDP"), (53, "TCP")}
 
 
 def test_probes_reach_a_pod_by_its_address(build: list[Manifest]) -> None:
-    # A service with a list of names refuses any other Host, and the kubelet sends the address.
+    # A service with a list of host names refuses any other Host header, and the kubelet sends the pod's address.
     for template in pod_templates(build).values():
         (container,) = template["spec"]["containers"]
         assert not [name for name in environment(container) if name.endswith("ALLOWED_HOSTS")]
@@ -244,7 +244,7 @@ def test_the_autoscaler_owns_the_number_of_embedders(full: list[Manifest]) -> No
     scaler = one(full, "HorizontalPodAutoscaler", "embedder")["spec"]
     target = scaler["scaleTargetRef"]
     assert "replicas" not in one(full, target["kind"], target["name"])["spec"]
-    # One may always be evicted, so a node can be drained.
+    # One pod may always be evicted, so a node can be drained.
     assert scaler["minReplicas"] > one(full, "PodDisruptionBudget", "embedder")["spec"]["maxUnavailable"] == 1
     values = yaml.safe_load((K8S / "components/queue-autoscaling/prometheus-adapter-values.yaml").read_text())
     served = {rule["name"]["as"] for rule in values["rules"]["custom"]}

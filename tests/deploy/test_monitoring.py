@@ -1,4 +1,4 @@
-"""Alerts and dashboard: they parse, they use what the services export, and each alert is explained."""
+"""Alerts and dashboard: they parse, they use only exported metrics, and the documentation explains each alert."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The project's automation: workflows, templates, hooks and .ci/run name only what is there, and may do little."""
+"""The project's automation: workflows, templates, hooks and .ci/run name existing files and need few permissions."""
 
 import os
 import re
@@ -25,7 +25,7 @@ by_workflow = pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.s
 
 
 class Step(NamedTuple):
-    """One step of a job, with the job around it."""
+    """One step of a job, and its job."""
 
     job: dict[str, Any]
     step: dict[str, Any]
@@ -43,7 +43,7 @@ def steps(path: Path) -> Iterator[Step]:
 
 
 def commands() -> str:
-    """Return all that workflows, .ci/run and the Makefile's recipes run, one command a line."""
+    """Return all commands of workflows, .ci/run and the Makefile's recipes, one per line."""
     written = [step["run"] for path in WORKFLOWS for _, step in steps(path) if "run" in step]
     recipes = [line for line in MAKEFILE.splitlines() if line.startswith("\t")]
     return "\n".join([*written, (REPOSITORY / ".ci" / "run").read_text(), *recipes])
@@ -92,11 +92,11 @@ def test_no_step_keeps_the_token_or_runs_what_an_event_says(path: Path) -> None:
     for _, step in steps(path):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
-        assert "${{" not in step.get("run", "")  # a title or a branch's name would be run as a command
+        assert "${{" not in step.get("run", "")  # the shell would run a title or a branch's name as a command
 
 
 def test_every_make_target_that_is_named_exists() -> None:
-    # Texts that a recipe prints name commands as well, and so do comments: "make down stops it".
+    # Printed texts and comments also name commands: "make down stops it".
     said = re.sub(r"(?m)^\s*@?(?:echo|#).*$|echo .*$", "", commands())
     lines = re.findall(r"(?:^|[;&|(@ ])(?:make|\$\(MAKE\)) ([a-z $(-][^\n;&|)]*)", said, re.MULTILINE)
     named = {word for line in lines for word in line.split() if re.fullmatch(r"[a-z][a-z-]*", word)}
@@ -154,7 +154,7 @@ def test_hooks_run_the_pinned_tools_and_download_nothing() -> None:
 
 
 class Machine:
-    """A copy of .ci/run on a machine whose programs are stubs; ``make`` prints what it was called with."""
+    """A copy of .ci/run on a machine whose programs are stubs; ``make`` prints its arguments."""
 
     def __init__(self, folder: Path) -> None:
         self.repository = folder / "repository"
@@ -169,13 +169,13 @@ class Machine:
             self.has(name, "exit 1")
 
     def has(self, name: str, script: str, folder: Path | None = None) -> None:
-        """Give the machine a program."""
+        """Install a stub program."""
         path = (folder or self.programs) / name
         path.write_text(f"#!/bin/bash\n{script}\n")
         path.chmod(0o755)
 
     def run(self, **environment: str) -> subprocess.CompletedProcess[str]:
-        """Run .ci/run from another folder, as a machine does."""
+        """Run .ci/run from another folder, as a CI machine does."""
         return subprocess.run(
             [self.programs / "bash", self.repository / ".ci" / "run"],
             env={"PATH": str(self.programs), "HOME": str(self.repository), **environment},

@@ -1,6 +1,6 @@
-"""Every place that names Tandem's version. The one in pyproject.toml counts, and a test holds the others to it.
+"""Every place that names Tandem's version. pyproject.toml defines it; a test compares the other places with it.
 
-``python -m tests.deploy.versions`` prints the version; with a new one as argument it writes that everywhere. It needs
+``python -m tests.deploy.versions`` prints the version; with a new one as argument, it writes it everywhere. It needs
 only the standard library. The services read their version from the installed package.
 """
 
@@ -43,7 +43,7 @@ def current(root: Path = REPOSITORY) -> str:
 
 
 def places(root: Path = REPOSITORY) -> Iterator[tuple[Path, Place]]:
-    """Yield each file with each place that may be in it."""
+    """Yield each file with each pattern that may match in it."""
     for place in PLACES:
         for pattern in place.files:
             for path in sorted(root.glob(pattern)):
@@ -51,7 +51,7 @@ def places(root: Path = REPOSITORY) -> Iterator[tuple[Path, Place]]:
 
 
 def named(root: Path = REPOSITORY) -> list[tuple[Path, Place, str]]:
-    """Return every version that is named: file, place, version."""
+    """Return every version in the files: file, place, version."""
     return [
         (path, place, found[1])
         for path, place in places(root)

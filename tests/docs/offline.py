@@ -1,4 +1,4 @@
-"""Finds what a built site would load from the network: ``python offline.py SITE``. Standard library only."""
+"""Finds everything that a built site would load from the network: ``python offline.py SITE``. Standard library only."""
 
 import re
 import sys
@@ -22,14 +22,14 @@ _LOADING_RELATIONS = {
 
 
 class _Loads(HTMLParser):
-    """Collects the addresses that a page loads by itself; links that a reader may follow are not among them."""
+    """Collects the addresses that a page loads by itself, without the links that a reader may follow."""
 
     def __init__(self) -> None:
         super().__init__()
         self.found: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Look at one element."""
+        """Inspect one element."""
         values = {name: value or "" for name, value in attrs}
         if tag == "link" and not _LOADING_RELATIONS & set(values.get("rel", "").lower().split()):
             return
@@ -64,7 +64,7 @@ def remote_loads(site: Path) -> Iterator[tuple[Path, str]]:
 
 
 def main(site: Path) -> int:
-    """Print what a site loads from the network, and return 1 if there is anything."""
+    """Print the remote addresses that a site loads, and return 1 if there are any."""
     pages = list(site.rglob("*.html"))
     if not pages:
         print(f"{site} has no pages", file=sys.stderr)

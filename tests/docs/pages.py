@@ -32,13 +32,13 @@ def links(page: Path) -> list[str]:
 
 
 def anchors(page: Path) -> list[str]:
-    """Return the anchors of a page's headings, as GitHub and the documentation site make them."""
+    """Return the anchors of a page's headings, in the form of GitHub and the documentation site."""
     headings = _HEADING.findall(_FENCED.sub("", page.read_text()))
     return [re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
 def commands(page: Path) -> list[tuple[str, str | None]]:
-    """Return a page's shell commands, each with the reply that is shown under it."""
+    """Return a page's shell commands, each with the reply below it."""
     return [(found["command"], found["reply"]) for found in _BLOCK.finditer(page.read_text())]
 
 

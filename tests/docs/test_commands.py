@@ -1,4 +1,4 @@
-"""The curl commands of the README and docs/ answer what is shown under them."""
+"""The curl commands of the README and docs/ return the replies that the pages show."""
 
 import json
 import subprocess
@@ -11,13 +11,13 @@ import pytest
 from tests.docs.pages import DOCS, README, commands, name, pages
 from tests.support.stack import Stack
 
-# Replies that a page shows, at least: the ingest, the job, the search, the error.
+# Minimum number of replies that the pages show: the ingest, the job, the search, the error.
 SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 4}
 
 
 @pytest.fixture
 def stack(model_dir: Path, tmp_path: Path) -> Iterator[Stack]:
-    """Services without data: a document that is there already has another reply than the page shows."""
+    """Services without data: for an existing document, the replies would differ from those of the page."""
     with Stack(tmp_path, model_dir) as running:
         yield running
 
@@ -29,7 +29,7 @@ def test_the_pages_with_commands_are_known() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SHOWN, ids=name)
 def test_its_curl_commands_answer_what_it_shows(page: Path, stack: Stack) -> None:
-    """Run each command against real services; a reply must have the shape that is shown, a search its content."""
+    """Run each command against real services. A reply must have the shape of the page's, a search also its content."""
     job_id = ""
     shown = 0
     for command, reply in commands(page):
@@ -55,7 +55,7 @@ def test_its_curl_commands_answer_what_it_shows(page: Path, stack: Stack) -> Non
 
 
 def shape(value: Any) -> Any:
-    """Return the names and types in a JSON value; numbers of both kinds and null are one type each."""
+    """Return the names and types in a JSON value; both kinds of numbers and null count as one type each."""
     if isinstance(value, dict):
         return {name: shape(inner) for name, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""docs/metrics.md names the metrics that there are."""
+"""docs/metrics.md names exactly the existing metrics."""
 
 from tests.docs.metrics import METRICS, page
 

@@ -1,4 +1,4 @@
-"""The check that a site loads nothing from the network finds what it is for."""
+"""The check for a site's remote addresses finds every kind of them."""
 
 from pathlib import Path
 

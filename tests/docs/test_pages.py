@@ -1,7 +1,8 @@
-"""The README and docs/ are true to the repository: links, targets, modules, settings, metrics, routes and codes."""
+"""The README and docs/ match the repository: links, targets, modules, settings, metrics, routes and codes."""
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_no_heading_is_there_twice(page: Path) -> None:
 
 
 def test_only_figures_are_linked_outside_the_documentation() -> None:
-    """The site has nothing else of the repository; see docs/site_hooks.py."""
+    """The site has no other file of the repository; see docs/site_hooks.py."""
     for page in pages():
         if page != README:
             for link in links(page):
@@ -92,12 +93,12 @@ def test_every_setting_that_it_names_exists(page: Path) -> None:
 def test_every_metric_that_it_names_exists(page: Path) -> None:
     existing = {family.name for service in ("gateway", "embedder") for family in families(service)}
     named = set(re.findall(r"`(tandem_(?:gateway|embedder)_\w+)`", page.read_text()))
-    # A package's name looks like a metric's, but is that of a folder.
+    # A package's name looks like a metric's name but is a folder.
     assert {found for found in named if importlib.util.find_spec(found) is None} <= existing
 
 
 def operations() -> set[str]:
-    """Return the gateway's operations as its OpenAPI document names them."""
+    """Return the operations of the gateway's OpenAPI document."""
     limits = RequestLimits(documents=1, text_chars=1, metadata_bytes=2, query_chars=1, top_k=1)
     paths = document(limits)["paths"]
     return {f"{method.upper()} {path}" for path, described in paths.items() for method in described}
@@ -110,7 +111,7 @@ def api_page() -> str:
 def test_the_api_page_has_every_route_and_no_other() -> None:
     table = api_page().split("\n## Routes\n")[1].split("\n## ")[0]
     named = set(re.findall(r"`((?:GET|POST|PUT|DELETE) /[^`?]*)`", table))
-    # /readyz stands beside /livez; the OpenAPI document describes neither itself nor its page.
+    # /readyz is like /livez; the OpenAPI document describes neither itself nor its page.
     assert named == operations() | {"GET /openapi.json", "GET /docs"}
 
 
@@ -178,7 +179,7 @@ def test_every_decision_has_the_same_form_and_is_listed() -> None:
 
 
 def files_in(nav: object) -> list[str]:
-    """Return the files that a part of the site's navigation names."""
+    """Return the files in a part of the site's navigation."""
     if isinstance(nav, str):
         return [nav]
     parts = nav.values() if isinstance(nav, dict) else nav
@@ -191,3 +192,13 @@ def test_the_site_has_every_page_once() -> None:
     assert sorted(files_in(site["nav"])) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert site["strict"] is True
     assert site["theme"]["font"] is False
+
+
+@pytest.mark.parametrize("service", ["gateway", "embedder"])
+def test_the_notice_names_the_packages_of_each_service(service: str) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    required = project["dependencies"] + project["optional-dependencies"][service]
+    listed = re.search(rf"{service.capitalize()}: (.*?), and\s+the", (REPOSITORY / "NOTICE").read_text(), re.DOTALL)
+    assert listed is not None
+    packages = {re.split(r"[<>=;! ]", requirement)[0] for requirement in required}
+    assert {found.strip().lower() for found in listed[1].split(",")} == packages

@@ -1,4 +1,4 @@
-"""What schemathesis is told not to send; it loads this module itself."""
+"""Limits the requests that schemathesis makes; schemathesis loads this module itself."""
 
 from typing import Any
 
@@ -9,5 +9,5 @@ _INTEGERS = ("top_k", "canary_weight", "shadow_percent")
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """Leave out an integer that is written as 5.0: JSON schema takes it for one, the API refuses it by name."""
+    """Skip an integer written as 5.0: JSON Schema accepts it, the API refuses it and names the field."""
     return not (isinstance(body, dict) and any(isinstance(body.get(name), float) for name in _INTEGERS))

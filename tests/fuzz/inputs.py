@@ -16,9 +16,9 @@ T = TypeVar("T")
 MAX_MESSAGE_BYTES = 2000
 
 bounded = hypothesis.settings(max_examples=min(4000, hypothesis.settings.default.max_examples))
-"""For inputs that take milliseconds to draw or to read: fewer examples in `make fuzz` than its profile has."""
+"""For inputs that take milliseconds to generate or read: fewer examples in `make fuzz` than its profile has."""
 thoroughly = hypothesis.settings(max_examples=min(4000, max(200, hypothesis.settings.default.max_examples)))
-"""The same, and more examples than usual in `make test`."""
+"""Like the previous one, with more examples than usual in `make test`."""
 
 _TOKENS = [
     *(bytes([byte]) for byte in b'{}[],:"\\ \n\x00\xff-.eE0'),
@@ -52,9 +52,9 @@ _PIECES = re.compile(rb'"(?:[^"\\]|\\.)*"|[^\s"]')
 
 @st.composite
 def changed(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
-    """One of the valid messages with up to four changes: flipped bits, insertions, deletions, repetitions, a cut.
+    """A valid message with up to four changes: flipped bits, insertions, deletions, repetitions, a cut.
 
-    Half of the changes are of whole pieces of JSON: a string, a bracket, a digit.
+    Half of the changes concern whole pieces of JSON: a string, a bracket, a digit.
     """
     content = bytearray(draw(st.sampled_from(valid)))
     for _ in range(draw(st.integers(0, 4))):
@@ -81,12 +81,12 @@ def changed(draw: st.DrawFn, valid: Sequence[bytes]) -> bytes:
 
 
 def hostile(valid: Sequence[bytes]) -> st.SearchStrategy[bytes]:
-    """Mostly changed messages, and some bytes without any order."""
+    """Mostly changed messages, and some random bytes."""
     return changed(valid) | changed(valid) | changed(valid) | st.binary(max_size=200)
 
 
 def as_json(*messages: Any) -> list[bytes]:
-    """The messages, each written in three ways."""
+    """The messages, each in three spellings."""
     return [
         written
         for message in messages
@@ -99,7 +99,7 @@ def as_json(*messages: Any) -> list[bytes]:
 
 
 def outcome(read: Callable[[], T], *refusals: type[Exception]) -> tuple[T | None, Exception | None]:
-    """Return the result of ``read``, or the error, which has to be one of ``refusals`` and fit to be sent on."""
+    """Return the result of ``read``, or its error, which must be one of ``refusals`` and fit to be sent."""
     try:
         return read(), None
     except refusals as error:
@@ -110,7 +110,7 @@ def outcome(read: Callable[[], T], *refusals: type[Exception]) -> tuple[T | None
 
 
 def assert_names_its_field(error: Exception) -> None:
-    """Check that an error about a field names it, in its message and apart; one about the whole says so."""
+    """Check that an error about a field names it in its message and in ``param``; other errors must say so."""
     param, message = getattr(error, "param", None), str(error)
     if param is None:
         assert "the body" in message or "message" in message, message
@@ -120,10 +120,10 @@ def assert_names_its_field(error: Exception) -> None:
 
 
 def assert_cost_is_linear(read: Callable[[int], object], *refusals: type[Exception]) -> None:
-    """Check that eight times as much input takes no more than eight times the calls and the memory, and some slack.
+    """Check that eight times the input takes at most eight times the calls and the memory, with some tolerance.
 
     Args:
-        read: reads an input with so many repetitions of its part.
+        read: reads an input with this number of repetitions of its part.
         refusals: errors that it may raise.
     """
     calls, peak = _cost(lambda: read(500), refusals)
@@ -133,7 +133,7 @@ def assert_cost_is_linear(read: Callable[[int], object], *refusals: type[Excepti
 
 
 def _cost(read: Callable[[], object], refusals: tuple[type[Exception], ...]) -> tuple[int, int]:
-    """Return the Python calls and the peak of memory, in bytes, that ``read`` takes."""
+    """Return the number of Python calls and the peak memory, in bytes, of ``read``."""
     calls = 0
 
     def count(frame: object, event: str, argument: object) -> None:

@@ -1,4 +1,4 @@
-"""The embedder's request and its headers, and the manifest of its model."""
+"""The embedder's request and headers, and the manifest of its model."""
 
 import tempfile
 from pathlib import Path
@@ -43,7 +43,7 @@ def check(body: bytes, syntax: Syntax) -> None:
         assert_names_its_field(error)
         return
     assert isinstance(request, EmbedRequest)
-    # What one syntax says, the other can say as well.
+    # Both syntaxes can express the same messages.
     for other, encoded in (
         (Syntax.JSON, msgspec.json.encode(request)),
         (Syntax.MSGPACK, msgspec.msgpack.encode(request)),

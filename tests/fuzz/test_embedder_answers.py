@@ -1,4 +1,4 @@
-"""The gateway's reader of embedders: whatever one answers is a result, or one of the declared errors."""
+"""The gateway's decoder of embedder replies: any reply is a result or one of the declared errors."""
 
 import asyncio
 import itertools
@@ -57,21 +57,21 @@ def test_an_answer_is_vectors_or_a_declared_error(status: int, body: bytes, retr
     assert status == 200
     assert found.vectors.shape[0] == len(TEXTS)
     np.testing.assert_allclose(np.linalg.norm(found.vectors, axis=1), 1, rtol=1e-3)
-    # Both are kept with a collection, and told to clients.
+    # The store keeps both with a collection, and clients see them.
     assert len(found.model) <= 128
     assert len(found.fingerprint) <= 128
 
 
 class _Transport:
-    """Takes what is written, and remembers whether it was closed."""
+    """Accepts written bytes, and records whether it was closed."""
 
     closed = False
 
     def write(self, data: bytes) -> None:
-        """Take the request."""
+        """Accept the request."""
 
     def get_extra_info(self, name: str) -> None:
-        """Say nothing: it has no TLS."""
+        """Return no extra information: the connection has no TLS."""
 
     def is_closing(self) -> bool:
         return self.closed

@@ -1,4 +1,4 @@
-"""The gateway's bodies: an ingest, a search, a change of the traffic, and the parameters of a query."""
+"""The gateway's inputs: bodies of an ingest, a search and a change of the traffic, and query parameters."""
 
 import re
 from decimal import Decimal, InvalidOperation

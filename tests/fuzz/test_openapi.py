@@ -1,4 +1,4 @@
-"""The gateway answers as its OpenAPI document says: requests made from the document, right and wrong ones."""
+"""The gateway follows its OpenAPI document: schemathesis makes valid and invalid requests from the document."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ from tests.support.tools import tool
 REPOSITORY = Path(__file__).resolve().parents[2]
 TOKEN = "a-token-for-operators-only"
 SEED = 20
-# Examples of each operation: few in `make test`, many in `make fuzz`.
+# Examples per operation: few in `make test`, many in `make fuzz`.
 EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 10
 
 
@@ -24,7 +24,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
         environment = {
             "TANDEM_ADMIN_TOKEN": TOKEN,
             "TANDEM_MAX_COLLECTIONS": "1000",
-            # Without a canary the operators' API refuses every share of the traffic but none.
+            # Without a canary, the operators' API refuses every share except 0.
             "TANDEM_CANARY_URL": embedder.url,
         }
         process, client = gateway_process(tmp_path, tmp_path / "data", embedder.url, env=environment)

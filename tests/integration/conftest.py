@@ -1,4 +1,4 @@
-"""One pair of services for all tests of this folder; each test has a collection of its own."""
+"""One pair of services for all tests of this folder; each test has its own collection."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ def stalled(stack: Stack) -> Iterator[StalledRequest]:
 
 @pytest.fixture(scope="package")
 def stalled_heads(stack: Stack) -> Iterator[dict[str, StalledRequest]]:
-    """As above: a head that stopped half-way, and a connection that says nothing at all, of either service."""
+    """Half a head, no bytes, or only empty lines, sent to each service; these connections stay open as well."""
     with contextlib.ExitStack() as opened:
         yield {
             f"{what} of the {name}": opened.enter_context(StalledRequest(url, sent))
@@ -44,5 +44,5 @@ def client(stack: Stack, stalled: StalledRequest, stalled_heads: dict[str, Stall
 
 @pytest.fixture
 def collection() -> str:
-    """A name that no other test uses."""
+    """A collection name that no other test uses."""
     return f"c-{next(_numbers)}"

@@ -1,4 +1,4 @@
-"""The operators' API: who may use it, and what it refuses."""
+"""The operators' API: its access control and its refusals."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -55,7 +55,7 @@ def test_who_does_not_show_the_token_is_refused(admin: tuple[Client, Path], meth
 
 
 def test_a_token_in_a_trailer_is_none(admin: tuple[Client, Path]) -> None:
-    """A proxy checks the head; what comes behind the body has passed by it."""
+    """A proxy checks only the head; trailers pass it unchecked."""
     client = admin[0]
     answer = talk(
         str(client.http.base_url),

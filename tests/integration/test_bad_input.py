@@ -1,4 +1,4 @@
-"""Whatever a client sends, it is told what is wrong with it, and the next good request is served."""
+"""A bad request gets an error that names its fault, and the next good request works."""
 
 import gzip
 import itertools
@@ -18,16 +18,16 @@ INGEST = "/v1/ingest"
 
 @dataclass(frozen=True)
 class Bad:
-    """A bad request, and the error that it must get."""
+    """A bad request, and the expected error."""
 
     path: str
     body: Any
-    """Bytes as they are; anything else as JSON."""
+    """Bytes are sent unchanged; any other value is sent as JSON."""
     status: int
     code: str
     param: str | None
     says: str
-    """Part of the message: the limit, or what was expected."""
+    """Part of the message: the limit or the expectation."""
     method: str = "POST"
     headers: dict[str, str] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ WANTED_TOP_K = "from 1 to 1000"
 DEEP = b"[" * 10_000 + b"]" * 10_000
 
 CASES: dict[str, Bad] = {
-    # the body as a whole
+    # the whole body
     "empty body": raw(b"", 400, "malformed_body", None, "empty"),
     "malformed": raw(b'{"query": "x"', 400, "malformed_body", None, "JSON"),
     "trailing garbage": raw(b'{"query": "x"} y', 400, "malformed_body", None, "JSON"),
@@ -234,7 +234,7 @@ _searches = itertools.count()
 def good(stack: Stack) -> Iterator[Client]:
     stack.client.ingest_and_wait([{"id": "good", "text": "a good document"}], COLLECTION)
     yield stack.client
-    # Nothing of all the bad requests was stored.
+    # No bad request stored anything.
     assert stack.client.found("a good document", 100, COLLECTION) == ["good"]
 
 

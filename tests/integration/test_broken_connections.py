@@ -1,4 +1,4 @@
-"""Clients that do not keep to HTTP, or go away: the server goes on, for them and for others."""
+"""Clients that break HTTP's rules or disconnect: the server keeps serving them and others."""
 
 import json
 import socket
@@ -37,7 +37,7 @@ def sturdy(stack: Stack) -> Client:
 
 def still_serves(client: Client) -> None:
     assert client.found("a sturdy document", 1, COLLECTION) == ["sturdy"]
-    answer = talk(client.url, LAST)  # on a connection of its own
+    answer = talk(client.url, LAST)  # on a separate connection
     assert answer.startswith(b"HTTP/1.1 200 ")
     assert b'"id":"sturdy"' in answer
 
@@ -101,7 +101,7 @@ def test_a_large_head_is_taken(sturdy: Client) -> None:
     assert answer.startswith(b"HTTP/1.1 200 ")
 
 
-# Java's client offers HTTP/2 so with its first request.
+# Java's client offers HTTP/2 like this with its first request.
 OFFER = (b"connection: Upgrade, HTTP2-Settings", b"upgrade: h2c", b"http2-settings: AAMAAABkAAQAAP__")
 
 
@@ -155,7 +155,7 @@ def test_clients_that_leave_before_the_answer(stack: Stack, sturdy: Client) -> N
 
 @pytest.fixture
 def idle(sturdy: Client) -> Iterator[list[socket.socket]]:
-    """Many connections that sent half a request and stopped."""
+    """Many connections that stopped after half a request."""
     connections = [connect(sturdy.url) for _ in range(100)]
     try:
         for connection in connections:

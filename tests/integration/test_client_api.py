@@ -1,4 +1,4 @@
-"""The life of a document, as a client sees it: ingest, job, search, change, delete."""
+"""The life of a document from a client's view: ingest, job, search, change, delete."""
 
 import json
 import math
@@ -106,7 +106,7 @@ METADATA: dict[str, dict[str, Any]] = {
 
 
 def typed(value: Any) -> Any:
-    """Return a value in a form in which 1, 1.0 and True differ, as do 0.0 and -0.0, and keys keep their order."""
+    """Return a value in a form that distinguishes 1, 1.0 and True, and 0.0 and -0.0, and keeps the order of keys."""
     if isinstance(value, dict):
         return [(key, typed(item)) for key, item in value.items()]
     if isinstance(value, list):

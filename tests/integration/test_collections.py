@@ -1,4 +1,4 @@
-"""Collections are apart from each other; documents and collections are read and deleted."""
+"""Collections are separate; documents and collections can be read and deleted."""
 
 from urllib.parse import quote
 

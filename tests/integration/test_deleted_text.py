@@ -1,4 +1,4 @@
-"""Deleted text leaves the files of a running gateway, with its default delays."""
+"""Deleted text disappears from the files of a running gateway, with the default delays."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ def truncations(client: Client, database: str) -> float:
 
 def test_deleted_text_leaves_every_file_and_its_truncations_are_counted(tmp_path: Path) -> None:
     data_dir = tmp_path / "data"
-    process, client = gateway_process(tmp_path, data_dir, "http://127.0.0.1:9")  # the document waits to be embedded
+    process, client = gateway_process(tmp_path, data_dir, "http://127.0.0.1:9")  # the document is pending
     with process:
         client.ingest([{"id": "gone", "text": SECRET, "metadata": {"also": SECRET}}])
         answer = client.http.post("/v1/search", json={"query": SECRET, "mode": "lexical"})

@@ -1,4 +1,4 @@
-"""Each service runs with its own dependencies alone, and the wheel holds what it should and nothing else."""
+"""Each service runs with only its own dependencies, and the wheel has exactly the expected files."""
 
 import json
 import re
@@ -16,7 +16,7 @@ from tests.support.processes import ServiceProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# In no service's image: what prepares a model, what tests, what the comparison runs on.
+# No service's image has these: packages for the preparation, the tests and the comparison.
 NEVER = {"onnx", "safetensors", "pytest", "hypothesis", "torch", "sentence-transformers", "hatchling"}
 
 
@@ -28,7 +28,7 @@ def run(*command: str | Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel as it is built in the development environment, without a download."""
+    """The wheel, built in the development environment without a download."""
     folder = tmp_path_factory.mktemp("wheel")
     run(sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "-w", folder, REPOSITORY)
     (built,) = folder.iterdir()
@@ -36,7 +36,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 class Environment:
-    """A fresh virtual environment with the locked requirements of one service and the wheel."""
+    """A fresh virtual environment with one service's locked requirements and the wheel."""
 
     def __init__(self, folder: Path, service: str, wheel: Path) -> None:
         venv.create(folder, with_pip=False, symlinks=True)
@@ -48,7 +48,7 @@ class Environment:
         run(sys.executable, "-m", "pip", "--quiet", "--python", self.python, "install", *arguments)
 
     def distributions(self) -> set[str]:
-        """Return the names of all that is installed, in lower case with hyphens."""
+        """Return the names of all installed distributions, in lower case with hyphens."""
         listed = run(
             self.python,
             "-c",
@@ -58,7 +58,7 @@ class Environment:
         return {name.lower().replace("_", "-") for name in json.loads(listed)}
 
     def where(self, module: str) -> Path:
-        """Return the file that a module is imported from."""
+        """Return the file from which a module is imported."""
         return Path(run(self.python, "-c", f"import {module}; print({module}.__file__)").strip())
 
 
@@ -127,7 +127,7 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
 
 
 def test_the_gateway_starts_without_what_its_image_leaves_out(gateway: Environment, tmp_path: Path) -> None:
-    """Last of the gateway's tests, since it takes the packages away."""
+    """The last of the gateway's tests, because it removes the packages."""
     dockerfile = (REPOSITORY / "services" / "gateway" / "Dockerfile").read_text()
     uninstalled = re.search(r"uninstall --yes \\\n +([a-z0-9 -]+)\n", dockerfile)
     assert uninstalled is not None

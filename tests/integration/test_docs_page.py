@@ -1,7 +1,8 @@
-"""The page of the API in a browser: it shows every operation and asks nothing of another origin."""
+"""The API's documentation page in a browser: it shows every operation and loads nothing from another origin."""
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from tests.support.chromium import Page
 from tests.support.stack import Client, gateway_process, wait_until
 
-# All text of the page, in the shadow roots of its elements too.
+# All text of the page, including the shadow roots of its elements.
 TEXT = """(function text(node) {
   let found = node.nodeType === 3 ? node.data : "";
   if (node.nodeName === "STYLE") return "";
@@ -35,7 +36,7 @@ def test_the_page_shows_every_operation_and_asks_no_other_origin(client: Client,
         wait_until(lambda: "/v1/search" in page.evaluate(TEXT), "the operations", 60)
         wait_until(lambda: all(path in page.evaluate(TEXT) for path in paths), "every path", 60)
         text = page.evaluate(TEXT)
-        # A request that the page sends by itself, as its form does.
+        # A request by the page itself, as its form sends it.
         status = page.evaluate("fetch('v1/collections').then(reply => reply.status)")
     assert [operation["summary"] for operation in operations if operation["summary"] not in text] == []
     assert status == 200
@@ -45,6 +46,28 @@ def test_the_page_shows_every_operation_and_asks_no_other_origin(client: Client,
     assert {"/docs", "/docs/rapidoc-min.js", "/openapi.json"} <= asked
     assert set(page.statuses.values()) == {200}
     assert page.complaints == []
+
+
+def test_each_example_works_on_an_empty_gateway(client: Client) -> None:
+    paths = client.http.get("/openapi.json").json()["paths"]
+
+    def examples(path: str) -> list[dict[str, Any]]:
+        content = paths[path]["post"]["requestBody"]["content"]["application/json"]
+        return [example["value"] for example in content["examples"].values()]
+
+    for value in examples("/v1/ingest"):
+        assert client.http.post("/v1/ingest", json=value).status_code == 202
+    assert len(examples("/v1/search")) == 2
+    for value in examples("/v1/search"):
+        wait_until(lambda value=value: client.http.post("/v1/search", json=value).json().get("results"), "a hit", 60)
+
+
+def test_the_page_says_where_a_token_is_needed_and_which_codes_an_error_has(client: Client) -> None:
+    described = client.http.get("/openapi.json").json()
+    assert "TANDEM_ADMIN_TOKEN" in described["components"]["securitySchemes"]["operator"]["description"]
+    responses = described["paths"]["/v1/search"]["post"]["responses"]
+    assert responses["400"]["description"] == "Error: `malformed_body`, `invalid_encoding`"
+    assert "`unknown_field`" in responses["422"]["description"]
 
 
 def test_the_page_cannot_ask_another_origin(client: Client, tmp_path: Path) -> None:
@@ -66,3 +89,16 @@ def test_the_page_and_its_script_are_of_their_types(client: Client) -> None:
     assert (script.status_code, script.headers["content-encoding"]) == (200, "gzip")
     assert "RapiDoc 9.3.8" in script.text
     assert client.http.get("/docs/").status_code == client.http.get("/docs/other").status_code == 404
+
+
+@pytest.mark.parametrize("path", ["/docs", "/docs/rapidoc-min.js"])
+def test_a_file_that_the_client_has_is_not_sent_again(client: Client, path: str) -> None:
+    tag = client.http.get(path).headers["etag"]
+    for known in (tag, f'W/{tag}, "other"', "*"):
+        reply = client.http.get(path, headers={"if-none-match": known})
+        assert (reply.status_code, reply.content, reply.headers["etag"]) == (304, b"", tag)
+        assert "content-length" not in reply.headers
+        assert "content-type" not in reply.headers
+    assert client.http.get(path, headers={"if-none-match": '"other"'}).status_code == 200
+    head = client.http.head(path)
+    assert (head.status_code, head.content, head.headers["etag"]) == (200, b"", tag)

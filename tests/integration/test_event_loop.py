@@ -1,4 +1,4 @@
-"""No request holds the event loop of either service, whatever its body: others are answered meanwhile."""
+"""No body of a request blocks the event loop of either service: other requests are answered meanwhile."""
 
 import asyncio
 import json
@@ -30,7 +30,7 @@ SEARCH_LIMIT = 64 << 10
 
 
 def filled(limit: int, element: bytes, around: bytes = b'{"documents":[%s]}') -> bytes:
-    """Return a body of just under ``limit`` bytes, of so many elements as fit."""
+    """Return a body of just under ``limit`` bytes, with as many elements as fit."""
     count = (limit - len(around)) // (len(element) + 1)
     return around % b",".join([element] * count)
 
@@ -43,13 +43,13 @@ METADATA = {f"key{number}": number for number in range(110)}
 LISTS = {f"key{number}": [""] * 100 for number in range(11)}
 
 INGESTS: dict[str, Callable[[], bytes]] = {
-    # legal, and as large as may be
+    # valid, and of the maximum size
     "10,000 documents with 110 keys": lambda: documents(9_900, {"text": "x", "metadata": METADATA}),
     "10,000 documents of prose": lambda: documents(10_000, {"text": "Some words, and some more. " * 55}),
     "10,000 documents with lists": lambda: documents(3_500, {"text": "x", "metadata": LISTS}),
     "documents of the longest text": lambda: documents(160, {"text": "x, " * 33_333}),
     "documents of escapes": lambda: documents(27, {"text": "\x01" * 99_990}),
-    # none of it is
+    # all of it is invalid
     "a million documents": lambda: filled(LIMIT, b'{"text":"x"}'),
     "zeros": lambda: filled(LIMIT, b"0"),
     "empty strings": lambda: filled(LIMIT, b'""'),
@@ -121,7 +121,7 @@ async def embedder() -> AsyncIterator[str]:
 
 
 def post(url: str, body: bytes, content_type: str = "application/json") -> int:
-    """Send a body from a thread of its own, which hardly holds the interpreter's lock."""
+    """Send a body from a separate thread, which hardly holds the GIL."""
     with httpx.Client(trust_env=False, timeout=60) as client:
         return client.post(url, content=body, headers={"content-type": content_type}).status_code
 

@@ -1,4 +1,4 @@
-"""What a gateway costs before its first request: memory, and the packages that it loads."""
+"""A gateway's costs before its first request: memory, and the packages that it loads."""
 
 import json
 import subprocess
@@ -10,7 +10,7 @@ from tests.support.stack import gateway_process
 from tests.support.texts import distinct_texts
 
 MAX_RESIDENT_BYTES = 80 << 20
-# Litestar's dependencies, which its command line and tests need and this service does not.
+# Litestar's dependencies for its command line and tests; this service does not need them.
 NEVER = {"httpx", "httpcore", "rich", "rich_click", "jinja2", "faker", "polyfactory", "pygments", "starlette"}
 
 

@@ -1,4 +1,4 @@
-"""What both services tell of themselves: request ids, logs, metrics, the OpenAPI document."""
+"""Observability of both services: request ids, logs, metrics, the OpenAPI document."""
 
 import itertools
 import re
@@ -87,7 +87,7 @@ def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Cli
     gateway, embedder = (process.log_lines() for process in (stack.gateway, stack.embedder))
     model = next(line for line in embedder if line["message"] == "starting")
     assert model["version"]
-    ready = next(line for line in embedder if line["message"] == "ready")  # it need not be of the precision wanted
+    ready = next(line for line in embedder if line["message"] == "ready")  # its precision may differ
     assert (len(str(ready["fingerprint"])), ready["precision"]) == (32, served_precision)
     assert (model["threads"], model["settings"]["max_client_batch_size"]) == (1, 64)
     assert "MiniLM" in str(model["model"])

@@ -1,4 +1,4 @@
-"""Queries in other words than the documents: the expected one is among the first three."""
+"""Queries that use other words than the documents: the expected document is among the first three."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Dense, lexical, or whichever there is: what each mode finds and says of itself, with both services up."""
+"""Dense, lexical and auto searches: the hits and the reported mode of each, with both services up."""
 
 from typing import Any
 

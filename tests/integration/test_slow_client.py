@@ -1,4 +1,4 @@
-"""A client that stops in the middle of its request is cut off; it was open while other tests ran."""
+"""The server disconnects a client that stops in the middle of its request; it was open while other tests ran."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A gateway that reaches its embedder over mutual TLS, and one that refuses its files at the start."""
+"""A gateway reaches its embedder over mutual TLS; another one refuses its files at startup."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process
 
 MOST_BYTES = 80 << 20
-"""Resident memory that a gateway may have after its start."""
+"""Maximum resident memory of a gateway after its startup."""
 
 
 def gateway_of(folder: Path, url: str, authority: Authority) -> tuple[ServiceProcess, Client]:

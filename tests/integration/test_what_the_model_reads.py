@@ -1,4 +1,4 @@
-"""Text that the model cannot read, or reads only in part: told to the client, whichever way it asks."""
+"""Text that the model cannot read, or reads only in part: clients learn it in every mode."""
 
 import pytest
 
@@ -48,7 +48,7 @@ def test_a_query_that_the_model_cannot_read_is_answered_by_words(
     assert {hit.id for hit in reply.results} == expected
     asked_for = client.search(query, collection=filled, mode="dense")
     assert (asked_for.mode, asked_for.warnings) == ("dense", ["unknown_tokens"])
-    assert client.search(query, collection=filled, mode="lexical").warnings == []  # the model was not asked
+    assert client.search(query, collection=filled, mode="lexical").warnings == []  # the model was not used
 
 
 def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(client: Client, filled: str) -> None:
@@ -62,5 +62,5 @@ def test_a_query_that_is_longer_than_the_model_reads_says_so(client: Client, fil
     assert client.search("cake", collection=filled).query_truncated is False
     reply = client.search(LONG, collection=filled, top_k=1)
     assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "dense", "long")
-    known = client.search(LONG, collection=filled, top_k=1)  # its vector was kept
+    known = client.search(LONG, collection=filled, top_k=1)  # the gateway has cached its vector
     assert known.query_truncated is True

@@ -1,4 +1,4 @@
-"""A certificate authority of a test, and servers and clients with its certificates."""
+"""A test's certificate authority, and servers and clients with its certificates."""
 
 import asyncio
 import ssl
@@ -13,11 +13,11 @@ from tests.support.embedder_over_tcp import read_request
 from tests.support.tcp import Handler, start_server
 
 NAME = "embedder.test"
-"""Name in the servers' certificates. Tests connect to an address of the loopback instead of resolving it."""
+"""Name in the servers' certificates. Tests connect to a loopback address instead of resolving it."""
 
 
 class Authority:
-    """Signs certificates, and writes them and its own into ``folder``."""
+    """Signs certificates; writes them and its own certificate to ``folder``."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
@@ -35,7 +35,7 @@ class Authority:
         return TlsFiles(self.file, certificate, key)
 
     def server_context(self, name: str = NAME, *, require: "Authority | None" = None) -> ssl.SSLContext:
-        """Return the context of a server, which requires a client's certificate by ``require``, if that is given."""
+        """Return a server's context; with ``require``, it demands a client certificate signed by that CA."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._ca.issue_cert(name).configure_cert(context)
         if require is not None:
@@ -51,7 +51,7 @@ class Peers:
         self.names: list[str | None] = []
 
     def note(self, writer: asyncio.StreamWriter) -> None:
-        """Note who is at the other end."""
+        """Record the client's name."""
         certificate = writer.get_extra_info("peercert") or {}
         subject = dict(pair for part in certificate.get("subject", ()) for pair in part)
         self.names.append(subject.get("commonName"))
@@ -59,7 +59,7 @@ class Peers:
 
 @asynccontextmanager
 async def tls_server(context: ssl.SSLContext, peers: Peers | None = None) -> AsyncIterator[int]:
-    """A server that answers one request per connection with ``over TLS``; gives its port."""
+    """A server that answers one request per connection with ``over TLS``; yields its port."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if peers is not None:
@@ -74,7 +74,7 @@ async def tls_server(context: ssl.SSLContext, peers: Peers | None = None) -> Asy
 
 @asynccontextmanager
 async def serving_tls(handler: Handler, context: ssl.SSLContext) -> AsyncIterator[int]:
-    """Serve ``handler`` over TLS on a port of the loopback, and give the port."""
+    """Serve ``handler`` over TLS on a loopback port, and yield the port."""
     server = await start_server(handler, "127.0.0.1", 0, ssl=context)
     try:
         yield server.sockets[0].getsockname()[1]

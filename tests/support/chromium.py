@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over a pipe by the DevTools protocol; no browser library is needed."""
+"""A headless Chromium, controlled over a pipe by the DevTools protocol, without a browser library."""
 
 import itertools
 import json
@@ -13,13 +13,13 @@ from typing import Any, Self
 from tests.support.tools import tool
 
 ANSWER_SECONDS = 60.0
-# Nothing outside the machine is ever looked up, by the page or by the browser itself.
+# Neither the page nor the browser may look up anything outside the machine.
 _OPTIONS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-proxy-server",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--remote-debugging-pipe",
 )  # fmt: skip
-# The protocol is spoken on the descriptors 3 and 4.
+# The protocol uses the file descriptors 3 and 4.
 _LAUNCHER = (
     "import fcntl, os, sys; "
     "pipes = [fcntl.fcntl(int(number), fcntl.F_DUPFD, 10) for number in sys.argv[1:3]]; "
@@ -28,7 +28,7 @@ _LAUNCHER = (
 
 
 class Page:
-    """One page of a browser of its own; collects the addresses that the page asks and what the browser complains of."""
+    """One page of its own browser; collects the URLs that the page requests and the browser's errors."""
 
     def __init__(self, folder: Path) -> None:
         self._program = tool("chromium", "chromium-browser", "google-chrome")
@@ -82,7 +82,7 @@ class Page:
             os.close(self._answers)
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
-        """Call a method of the protocol and return its result; notes the events that come meanwhile."""
+        """Call a method of the protocol and return its result; collects the events that arrive meanwhile."""
         number = next(self._numbers)
         message: dict[str, Any] = {"id": number, "method": method, "params": parameters}
         if self._session is not None:
@@ -99,7 +99,7 @@ class Page:
         raise AssertionError(f"{method}: no answer within {ANSWER_SECONDS:g} s")
 
     def evaluate(self, script: str) -> Any:
-        """Return the value of a JavaScript expression in the page; a promise's value once it has one."""
+        """Return the value of a JavaScript expression in the page; waits for a promise."""
         result = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")

@@ -1,4 +1,4 @@
-"""Breaks files, as disks and people do, and asks a gateway's storage the same questions before and after."""
+"""Damages files as disks and people do, and compares a gateway's answers before and after."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from tandem_gateway.app import open_store
+from tandem_gateway.composition.storage import open_store
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.search import Hit
@@ -23,7 +23,7 @@ Damage = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Question:
-    """A query's vector, as an embedder made it, and where to search."""
+    """A query's vector from an embedder, and the collection to search."""
 
     collection: str
     vector: list[float]
@@ -38,18 +38,18 @@ def flip(path: Path, position: int, mask: int = 0xFF) -> None:
 
 
 def truncate(path: Path, size: int) -> None:
-    """Cut a file; a negative size is that many bytes less than it has."""
+    """Cut a file to ``size`` bytes; a negative size removes that many bytes."""
     content = path.read_bytes()
     path.write_bytes(content[:size])
 
 
 def flipped(share: float, mask: int = 0xFF) -> Damage:
-    """Return a damage that inverts a byte at a share of the file's length."""
+    """Return a function that inverts a byte at a share of the file's length."""
     return lambda path: flip(path, min(int(path.stat().st_size * share), path.stat().st_size - 1), mask)
 
 
 def cut(share: float) -> Damage:
-    """Return a damage that leaves a share of the file."""
+    """Return a function that keeps a share of the file."""
     return lambda path: truncate(path, int(path.stat().st_size * share))
 
 
@@ -72,13 +72,13 @@ def copy_of(data_dir: Path, target: Path) -> Path:
 
 
 def answers(data_dir: Path, questions: Sequence[Question]) -> tuple[list[Any], list[str]]:
-    """Open a data directory as a start does, ask everything, and close it.
+    """Open a data directory as a startup does, ask every question, and close it.
 
     Returns:
-        All answers and all that the store holds, in a form to be compared; and what the start had to say.
+        All answers and the store's content, in a comparable form; and the notices of the startup.
 
     Raises:
-        StorageError: if the start is refused.
+        StorageError: if the startup refuses the data.
     """
     storage = open_store(
         Settings(data_dir=data_dir), Metrics("test"), MemoryBudget(1 << 30, "TANDEM_MAX_BYTES_IN_FLIGHT")

@@ -1,4 +1,4 @@
-"""A client of an embedder whose connections a test answers itself, and the replies that an embedder sends."""
+"""A client of an embedder whose connections a test answers itself, and an embedder's replies."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -27,7 +27,7 @@ def packed(vectors: np.ndarray | None = None, **fields: object) -> bytes:
 
 @asynccontextmanager
 async def over_tcp(handler: Handler) -> AsyncIterator[HttpEmbedder]:
-    """A client of a server on the loopback, whose connections ``handler`` answers."""
+    """A client of a server on the loopback; ``handler`` answers its connections."""
     server = await start_server(handler, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     url = f"http://127.0.0.1:{port}"

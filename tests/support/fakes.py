@@ -1,4 +1,4 @@
-"""Stand-ins for the gateway's ports: an embedder that a test can hold and break, and an index without a library."""
+"""Fakes of the gateway's ports: an embedder that a test can hold and break, and an index without usearch."""
 
 import asyncio
 import hashlib
@@ -38,7 +38,7 @@ R = TypeVar("R")
 
 
 def vector_of(text: str, dim: int = DIM) -> Vectors:
-    """The unit vector of a text: a function of it alone, and another for every other text."""
+    """Return the unit vector of a text; it depends only on the text, and differs between texts."""
     seed = int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little")
     vector = np.random.default_rng(seed).standard_normal(dim).astype(np.float32)
     return vector / np.linalg.norm(vector)
@@ -49,7 +49,7 @@ def vectors_of(texts: Sequence[str], dim: int = DIM) -> Vectors:
 
 
 class FakeEmbedder:
-    """Implements ``Embedder``: ``vector_of`` each text, unless a switch says otherwise.
+    """Implements ``Embedder``: returns ``vector_of`` each text, unless a test sets an error.
 
     ``hold()`` keeps every call until ``release()``; the switches are read when a call leaves the gate.
     """
@@ -62,17 +62,17 @@ class FakeEmbedder:
         self.kinds: list[tuple[Kind, Priority]] = []
         self.coverage: Callable[[str], Coverage] = lambda text: WHOLE
         self.wanted: list[str | None] = []
-        """The fingerprint asked for, call by call."""
+        """The requested fingerprint of each call."""
         self.replicas = 1
         self.unavailable = False
         self.overloaded = False
         self.late = False
         self.broken: Callable[[str], bool] = lambda text: False
-        """Texts at which the embedder answers nonsense."""
+        """Texts for which the embedder returns an invalid answer."""
         self.rejected: Callable[[str], bool] = lambda text: False
         """Texts that the embedder refuses."""
         self.surprise: BaseException | None = None
-        """Raised as it is."""
+        """Raised unchanged."""
         self._gate = asyncio.Event()
         self._gate.set()
         self._called = asyncio.Condition()
@@ -113,13 +113,13 @@ class FakeEmbedder:
         return not self.unavailable
 
     async def wait_calls(self, count: int) -> None:
-        """Return once ``embed`` was called ``count`` times in all."""
+        """Return when ``embed`` has been called ``count`` times in total."""
         async with self._called:
             await asyncio.wait_for(self._called.wait_for(lambda: len(self.calls) >= count), WAIT_SECONDS)
 
 
 class FakeGraph:
-    """Implements ``Graph`` by comparing with every vector; never finds the keys in ``blind``."""
+    """Implements ``Graph`` by comparison with every vector; never finds the keys in ``blind``."""
 
     def __init__(self, dim: int = DIM, *, writable: bool = True, blind: set[int] | None = None) -> None:
         self._dim = dim
@@ -175,7 +175,7 @@ class FakeGraphFactory:
         self._description = description
         self.blind = blind if blind is not None else set()
         self.loaded: list[bool] = []
-        """For each load, whether it was to be writable."""
+        """For each load, whether the graph was to be writable."""
 
     def create(self, dim: int) -> FakeGraph:
         return FakeGraph(dim, blind=self.blind)
@@ -196,12 +196,12 @@ class FakeGraphFactory:
 
 
 def answer_limits(bytes: int = 1 << 30) -> AnswerLimits:
-    """Return limits that no test reaches unless it wants to."""
+    """Return limits that a test reaches only if it sets them."""
     return AnswerLimits(bytes, MemoryBudget(1 << 40, "TANDEM_MAX_BYTES_IN_FLIGHT"))
 
 
 class FakeSearchable:
-    """What ``DenseSearch`` asks for hits: one hit a query, named after its collection, or the error set for it."""
+    """Returns one hit per query for ``DenseSearch``, named after its collection, or raises the error set for it."""
 
     def __init__(self) -> None:
         self.batches: list[list[VectorQuery]] = []
@@ -233,19 +233,19 @@ class FakeSearchable:
 
 
 def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Hits | GatewayError]:
-    """Return what the index's thread answers, from outside an event loop."""
+    """Return the index thread's answer, from outside an event loop."""
 
     async def ask() -> list[Hits | GatewayError]:
         async with asyncio.timeout(WAIT_SECONDS):
             return await thread.search(queries)
 
-    # In a thread of its own: who asks may be inside an event loop already.
+    # In its own thread: the caller may be inside an event loop.
     with ThreadPoolExecutor(1) as executor:
         return executor.submit(lambda: asyncio.run(ask())).result()
 
 
 def run(test: Callable[[], Awaitable[R]]) -> R:
-    """Run an async test, which hangs for a minute at most."""
+    """Run an async test for at most one minute."""
 
     async def bounded() -> R:
         return await asyncio.wait_for(test(), 60)
@@ -254,7 +254,7 @@ def run(test: Callable[[], Awaitable[R]]) -> R:
 
 
 async def eventually(look: Callable[[], Awaitable[R]], enough: Callable[[R], bool]) -> R:
-    """Ask again and again until the answer is enough, and return it; fails after ``WAIT_SECONDS``."""
+    """Call again and again until the answer satisfies the condition, and return it; fails after ``WAIT_SECONDS``."""
     until = time.monotonic() + WAIT_SECONDS
     while True:
         seen = await look()
@@ -265,6 +265,6 @@ async def eventually(look: Callable[[], Awaitable[R]], enough: Callable[[R], boo
 
 
 async def turns(count: int = 5) -> None:
-    """Let everything that can run in the event loop run that many times."""
+    """Run this number of turns of the event loop."""
     for _ in range(count):
         await asyncio.sleep(0)

@@ -1,4 +1,4 @@
-"""An embedder that goes wrong on demand: a server in front of a real one, which spoils its answers.
+"""An embedder that misbehaves on demand: a proxy in front of a real one that spoils its answers.
 
 with FaultyEmbedder(service_url(embedder)) as faulty:
     faulty.fault = "garbage"
@@ -22,7 +22,7 @@ OTHER_FINGERPRINT = "0" * 32
 
 
 class FaultyEmbedder:
-    """Answers as the embedder behind it; to ``POST /embed`` as ``fault`` says, if it is set."""
+    """Forwards the answers of the embedder behind it; ``fault`` changes the answer to ``POST /embed``."""
 
     def __init__(self, upstream: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         parts = urlsplit(upstream)
@@ -36,7 +36,7 @@ class FaultyEmbedder:
         """Applied to every reply, which it may change in place."""
         self.slow_seconds = 1.5
         self.calls = 0
-        """Calls for vectors that reached it."""
+        """Number of embed calls that reached it."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run)
         self._started = threading.Event()

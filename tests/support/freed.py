@@ -1,4 +1,4 @@
-"""What a failed call leaves behind: nothing, and at once, without the garbage collector."""
+"""A failed call must free its memory at once, without the garbage collector."""
 
 import asyncio
 import gc
@@ -10,12 +10,12 @@ from tests.support.fakes import eventually
 
 
 class Batch(list[str]):
-    """Texts that a test can tell to be gone."""
+    """Texts that support weak references, so that a test can tell when they are freed."""
 
 
 @contextmanager
 def no_collector() -> Iterator[None]:
-    """Run the body while reference counts alone free memory."""
+    """Run the body with the garbage collector off, so that only reference counts free memory."""
     gc.collect()
     gc.disable()
     try:
@@ -25,7 +25,7 @@ def no_collector() -> Iterator[None]:
 
 
 async def failure_of(call: Callable[[], Awaitable[object]]) -> list[weakref.ref[BaseException]]:
-    """Await a call that fails, and return references to its error and to the causes of that."""
+    """Await a call that fails; return weak references to its error and the error's causes."""
     references: list[weakref.ref[BaseException]] = []
     try:
         await call()
@@ -42,8 +42,8 @@ async def failure_of(call: Callable[[], Awaitable[object]]) -> list[weakref.ref[
 
 
 async def assert_gone(references: Sequence[weakref.ref[object]]) -> None:
-    """Assert that none of the objects is reachable any more, once callbacks that are under way have run."""
+    """Assert that none of the objects is reachable after the pending callbacks have run."""
     await eventually(
-        lambda: asyncio.sleep(0, [repr(each()) for each in references if each() is not None]),  # to hold none of them
+        lambda: asyncio.sleep(0, [repr(each()) for each in references if each() is not None]),  # keeps none of them
         lambda left: not left,
     )

@@ -1,4 +1,4 @@
-"""An embedder over HTTP without a model: each text has the vector that ``fakes.vector_of`` gives it."""
+"""An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``."""
 
 import ssl
 import threading
@@ -37,11 +37,11 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Keep quiet."""
+        """Log nothing."""
 
 
 class HttpFakeEmbedder:
-    """Serves on a free port of the loopback while it is entered."""
+    """Serves on a free loopback port while the context is open."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         """Make it; with ``tls``, its URL begins with https and has the name ``localhost``."""

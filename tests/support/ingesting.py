@@ -1,4 +1,4 @@
-"""Clients that ingest while services die under them, and the proof that nothing was lost or doubled."""
+"""Clients that ingest while services die, and the proof that no document was lost or duplicated."""
 
 import sqlite3
 import threading
@@ -16,15 +16,15 @@ CLIENTS = 3
 
 
 def in_batches(texts: list[str], size: int) -> list[list[Document]]:
-    """Return documents with ids of their own, in batches for one ingest each."""
+    """Return documents with unique ids, in batches for one ingest each."""
     documents = [{"id": f"doc-{number}", "text": text, "metadata": {"n": number}} for number, text in enumerate(texts)]
     return [documents[start : start + size] for start in range(0, len(documents), size)]
 
 
 class RetryingClients:
-    """Ingest batches, several at a time; one that was not acknowledged is sent again, with the same ids.
+    """Ingest batches, several at a time. Send an unacknowledged batch again, with the same ids.
 
-    ``allow(n)`` lets them go on to the n-th batch, so that a test spreads them over its kills.
+    ``allow(n)`` lets the clients continue to the n-th batch, so that a test can spread the batches over its kills.
     """
 
     def __init__(self, client: Client, batches: list[list[Document]], *, allowed: int | None = None) -> None:
@@ -36,17 +36,17 @@ class RetryingClients:
         self._stopped = threading.Event()
         self._pool = ThreadPoolExecutor(CLIENTS)
         self.acknowledged: list[str] = []
-        """Ids of the jobs that were answered 202."""
+        """Ids of the jobs that got 202."""
         self.attempts = 0
 
     def allow(self, batches: int) -> None:
-        """Let the clients send the first so many batches."""
+        """Allow the clients to send the first ``count`` batches."""
         with self._changed:
             self._allowed = max(self._allowed, batches)
             self._changed.notify_all()
 
     def join(self) -> None:
-        """Wait until every batch was acknowledged; raises what a client raised."""
+        """Wait until every batch is acknowledged; raises a client's error."""
         for running in self._running:
             running.result()
 
@@ -89,7 +89,7 @@ class RetryingClients:
 
 
 def assert_all_found_once(client: Client, documents: list[Document]) -> None:
-    """Search for every document by its own text: it comes first, unchanged, and once."""
+    """Search for every document by its own text: it is the first hit, unchanged and only once."""
 
     def look(document: Document) -> None:
         hits = client.search(document["text"], 5).results
@@ -102,7 +102,7 @@ def assert_all_found_once(client: Client, documents: list[Document]) -> None:
 
 
 def assert_stored_once(data_dir: Path, documents: list[Document]) -> None:
-    """Read the database of a stopped gateway: one row a document, each with its vector, and nothing that waits."""
+    """Read the database of a stopped gateway: one row per document, each with a vector, and no pending row."""
 
     def rows(statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()

@@ -1,4 +1,4 @@
-"""Prepared models made of another one."""
+"""Prepared models derived from another one."""
 
 import shutil
 from pathlib import Path
@@ -9,7 +9,7 @@ from tandem_embedder.model.prepared_model import MANIFEST_NAME, read_manifest
 
 
 def under_another_fingerprint(model_dir: Path, target: Path) -> Path:
-    """Return a copy of a prepared model, in ``target``, whose fingerprints are others: for a gateway another model."""
+    """Return a copy of a prepared model in ``target`` with other fingerprints: another model for a gateway."""
     shutil.copytree(model_dir, target)
     manifest = read_manifest(target)
     variants = {

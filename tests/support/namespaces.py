@@ -1,4 +1,4 @@
-"""A service that sees other mounts than its tests: its own ``/etc/hosts``, a small or a read-only disk. Needs root."""
+"""A service with mounts of its own: its own ``/etc/hosts``, a small or a read-only disk. Needs root."""
 
 import shlex
 import subprocess
@@ -9,18 +9,18 @@ from tests.support.tools import missing, tool
 
 
 def require_mounts() -> None:
-    """Skip the test where this process may not mount anything, as in most containers."""
+    """Skip the test if this process may not mount anything, as in most containers."""
     done = subprocess.run([tool("unshare"), "--mount", "true"], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         missing(f"the right to mount, which root has ({done.stderr.strip()}),")
 
 
 def python_in(folder: Path, prepare: str) -> Path:
-    """Return an interpreter that runs after a shell command, in a mount namespace of its own.
+    """Return an interpreter that first runs a shell command in its own mount namespace.
 
     Args:
-        folder: of the script that it is.
-        prepare: such as ``mount --bind A B``; nobody else sees what it mounts.
+        folder: where to write the interpreter's script.
+        prepare: shell command, such as ``mount --bind A B``; other processes do not see its mounts.
     """
     script = folder / "python"
     inside = shlex.quote(f'{prepare}; exec "$@"')

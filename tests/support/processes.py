@@ -1,4 +1,4 @@
-"""Starts a service as a real process for a test, which fails if the service does not end as it should.
+"""Starts a service as a real process for a test, and fails the test if the service does not end as it should.
 
 service = ServiceProcess(
     "tandem_embedder",
@@ -21,7 +21,7 @@ from tandem_tools.process import Process, answers, inherited_environment
 
 
 class ServiceProcess(Process):
-    """One ``python -m module`` with settings of its own; ``command[0]`` may be another interpreter.
+    """One ``python -m module`` with its own settings; ``command[0]`` may be another interpreter.
 
     Every ``TANDEM_`` variable of the caller is removed, so that only ``env`` configures the service.
     """
@@ -36,7 +36,7 @@ class ServiceProcess(Process):
         ready_url: str | None = None,
         python: Path | None = None,
     ) -> None:
-        """Describe the process; ``python`` is the interpreter of another environment than the tests'."""
+        """Describe the process; ``python`` is the interpreter of an environment other than the tests'."""
         super().__init__(
             module,
             [python or sys.executable, "-m", module, *args],
@@ -54,7 +54,7 @@ class ServiceProcess(Process):
         return 1024 * int(line.split()[1])
 
     def log_lines(self) -> list[dict[str, Any]]:
-        """Every line of the log, parsed; a line that is no JSON object fails the test that asks."""
+        """Every line of the log, parsed; an invalid line fails the test."""
         lines = []
         for line in self.log_text().splitlines():
             try:

@@ -1,4 +1,4 @@
-"""Raw HTTP over a socket, for what no HTTP client would send."""
+"""Raw HTTP over a socket, for requests that no HTTP client would send."""
 
 import re
 import socket
@@ -16,7 +16,7 @@ def connect(url: str, timeout: float = 60.0) -> socket.socket:
 
 
 def read_to_end(connection: socket.socket) -> bytes:
-    """Return what comes until the server closes; what came, if it resets the connection."""
+    """Return the bytes until the server closes or resets the connection."""
     received = b""
     try:
         while piece := connection.recv(65536):
@@ -27,7 +27,7 @@ def read_to_end(connection: socket.socket) -> bytes:
 
 
 def read_response(connection: socket.socket) -> bytes:
-    """Return one response whose head tells its length; what came, if the server closes before its end."""
+    """Return one response with a content-length; the bytes so far if the server closes early."""
     received = b""
     while True:
         head, end, body = received.partition(b"\r\n\r\n")
@@ -41,12 +41,12 @@ def read_response(connection: socket.socket) -> bytes:
 
 
 def talk(url: str, request: bytes) -> bytes:
-    """Send bytes and return all that comes back until the server closes the connection."""
+    """Send bytes and return everything received until the server closes the connection."""
     with connect(url) as connection:
         try:
             connection.sendall(request)
         except (BrokenPipeError, ConnectionResetError):
-            return b""  # the server has hung up already
+            return b""  # the server has already closed the connection
         return read_to_end(connection)
 
 
@@ -58,14 +58,14 @@ HALF_A_HEAD = b"POST /v1/search HTTP/1.1\r\nhost: te"
 
 
 class StalledRequest:
-    """A request of which the beginning is sent, and then nothing."""
+    """A request that stops after its beginning."""
 
     def __init__(self, url: str, sent: bytes = HALF_A_BODY) -> None:
         self.connection = connect(url)
         self.connection.sendall(sent)
 
     def answer(self) -> bytes:
-        """Return the answer, once the server has lost its patience."""
+        """Return the response once the server's timeout has passed."""
         return read_to_end(self.connection)
 
     def __enter__(self) -> Self:

@@ -1,4 +1,4 @@
-"""Data directories of real gateways, to be damaged, with the answers that they gave."""
+"""Data directories of real gateways, to be damaged, with the answers that the gateways gave."""
 
 import sqlite3
 from dataclasses import dataclass
@@ -13,34 +13,34 @@ from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
 
-# Snapshots all the time.
 SMALL_GRAPHS = {"TANDEM_EXACT_BELOW": "10"}
-"""So that a few documents have a graph."""
+"""A threshold so low that a few documents get a graph."""
 RESTLESS = {"TANDEM_SNAPSHOT_CHANGES": "1", "TANDEM_SNAPSHOT_SECONDS": "0.1", **SMALL_GRAPHS}
+"""Settings that take a snapshot after every change."""
 COLLECTIONS = ("default", "second")
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Data of a gateway that no longer runs, and what it answered."""
+    """Data of a stopped gateway, and its answers."""
 
     data_dir: Path
     questions: list[Question]
     answers: list[Any]
     texts: list[str]
-    """Each is the text of one document, in both collections."""
+    """Each question is the text of one document, which is in both collections."""
 
 
 @dataclass(frozen=True)
 class Samples:
-    """The same store after a clean stop, and after a kill that left commits in the write-ahead log alone."""
+    """The same store after a clean stop, and after a kill that left commits only in the write-ahead log."""
 
     stopped: Sample
     killed: Sample
 
 
 def make_samples(folder: Path, embedder: ServiceProcess) -> Samples:
-    """Return what ``Samples`` says, made with real processes."""
+    """Return ``Samples``, made with real processes."""
     texts = distinct_texts(60, seed=3)
     data_dir = folder / "data"
     restless, client = gateway_process(folder, data_dir, service_url(embedder), env=RESTLESS)
@@ -49,7 +49,7 @@ def make_samples(folder: Path, embedder: ServiceProcess) -> Samples:
         wait_until(lambda: _snapshots_are_up_to_date(data_dir), "snapshots of both collections")
     client.close()
     process, client = gateway_process(folder, data_dir, service_url(embedder), env=SMALL_GRAPHS)
-    with process:  # takes no snapshot any more: a start has to catch up
+    with process:  # takes no more snapshots: the next start has to catch up
         _replace_some(client, texts)
     stopped = _sample(copy_of(data_dir, folder / "stopped"), folder, _questions(embedder, texts), texts)
     process.start().wait_ready()
@@ -80,7 +80,7 @@ def _replace_some(client: Client, texts: list[str]) -> None:
 def _snapshots_are_up_to_date(data_dir: Path) -> bool:
     connection = sqlite3.connect(f"{(data_dir / DATABASE).as_uri()}?mode=ro", uri=True)
     try:
-        # A tombstone goes once its collection's snapshot holds it.
+        # A tombstone is dropped once its collection's snapshot covers it.
         (tombstones,) = connection.execute("SELECT count(*) FROM tombstones").fetchone()
     finally:
         connection.close()

@@ -1,4 +1,4 @@
-"""Searches over fakes: vector search alone, and the pipeline of vector and keyword search."""
+"""Search use cases over fakes: vector search alone, and the pipeline of vector and keyword search."""
 
 import asyncio
 
@@ -46,7 +46,7 @@ class SearchFixture:
 
 
 class FakeLexical:
-    """Implements ``LexicalIndex``: one hit a search, named after its collection, or the error set."""
+    """Implements ``LexicalIndex``: returns one hit per search, named after its collection, or raises the error set."""
 
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []

@@ -1,4 +1,4 @@
-"""Clients that search all the time while something happens to the services, and what they were told."""
+"""Clients that search continuously while something happens to the services, and the errors that they got."""
 
 import itertools
 import threading
@@ -12,11 +12,11 @@ from tests.support.stack import wait_until
 
 
 class SearchLoad:
-    """Search from several threads until the end of the block, each time for another text.
+    """Search from several threads until the end of the block, with a new text each time.
 
     with SearchLoad(url) as load:
         ...
-        load.go_on(20)  # until so many more were answered
+        load.go_on(20)  # waits until 20 more were answered
     assert load.failures == []
     """
 
@@ -29,17 +29,17 @@ class SearchLoad:
         self._lock = threading.Lock()
         self.answered = 0
         self.failures: list[str] = []
-        """What those that were not answered with hits were told."""
+        """Errors of the searches that got no hits."""
         self.milliseconds: list[float] = []
-        """Of each that was answered, as the gateway says."""
+        """Duration of each answered search, as the gateway reports it."""
 
     def go_on(self, searches: int, timeout: float = 60.0) -> None:
-        """Wait until so many more searches were answered."""
+        """Wait until this number of further searches is answered."""
         goal = self.answered + searches
         wait_until(lambda: self.answered >= goal or self.failures, f"{searches} more searches", timeout)
 
     def stop(self) -> None:
-        """Let no client search any more, and wait for those that do."""
+        """Stop new searches, and wait for the running ones."""
         self._stop.set()
         self._pool.shutdown()
 

@@ -1,4 +1,4 @@
-"""An application behind the server that both services run, on a socket of its own."""
+"""An application behind the services' server, on its own socket."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from tests.support.fakes import WAIT_SECONDS
 
 @asynccontextmanager
 async def serving(app: AsgiApp, *, lifespan: bool = False, max_connections: int = 100) -> AsyncIterator[int]:
-    """Serve ``app`` and give the port; its lifespan is run only if ``lifespan`` says that it has one."""
+    """Serve ``app`` and yield the port; runs its lifespan only if ``lifespan`` is true."""
 
     async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan" and not lifespan:

@@ -26,7 +26,7 @@ Document = dict[str, Any]
 
 
 def wait_until(look: Callable[[], T | None], what: str, timeout: float = 30.0) -> T:
-    """Return the first truthy value that ``look`` returns; fails the test when the time is up."""
+    """Return the first truthy value that ``look`` returns; fail the test after the timeout."""
     until = time.monotonic() + timeout
     while True:
         seen = look()
@@ -50,10 +50,10 @@ def metric(url: str, name: str, labels: Mapping[str, str] | None = None) -> floa
 
 
 class Client(ApiClient):
-    """The API client, with what tests ask for; an answer with an unexpected status raises ApiError."""
+    """The API client with functions for tests; an unexpected status raises ApiError."""
 
     def wait_job(self, job_id: str, timeout: float = JOB_SECONDS) -> Job:
-        """Return a job once it is finished, however it ended."""
+        """Return a job once it is finished, in any state."""
 
         def finished() -> Job | None:
             job = self.job(job_id)
@@ -62,7 +62,7 @@ class Client(ApiClient):
         return wait_until(finished, f"the end of job {job_id}", timeout)
 
     def ingest_and_wait(self, documents: Sequence[Document], collection: str | None = None) -> Job:
-        """Ingest, wait, and return the job, which must have completed."""
+        """Ingest, wait, and return the completed job."""
         job = self.wait_job(self.ingest(documents, collection).job_id)
         assert job.status == "completed", job
         assert job.error is None, job
@@ -78,7 +78,7 @@ class Client(ApiClient):
 
 
 class Stack:
-    """An embedder and a gateway with a data directory of its own; either may be killed and started again."""
+    """An embedder and a gateway with its own data directory; a test can kill and restart each of them."""
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class Stack:
 
     @property
     def embedder_url(self) -> str:
-        """Where the embedder answers."""
+        """The embedder's URL."""
         return service_url(self.embedder)
 
     def __enter__(self) -> Self:
@@ -134,7 +134,7 @@ def embedder_process(
     name: str = "embedder",
     env: Mapping[str, str] | None = None,
 ) -> ServiceProcess:
-    """Return an embedder, not started; its log is ``<name>.log``."""
+    """Return an embedder that is not started; its log is ``<name>.log``."""
     number = port or free_port()
     return ServiceProcess(
         "tandem_embedder",
@@ -147,7 +147,7 @@ def embedder_process(
 def gateway_process(
     folder: Path, data_dir: Path, embedder_url: str, *, name: str = "gateway", env: Mapping[str, str] | None = None
 ) -> tuple[ServiceProcess, Client]:
-    """Return a gateway, not started, and a client of it, which the caller closes; its log is ``<name>.log``."""
+    """Return a gateway that is not started, and a client, which the caller closes; the log is ``<name>.log``."""
     number = free_port()
     url = f"http://127.0.0.1:{number}"
     process = ServiceProcess(
@@ -165,6 +165,6 @@ def gateway_process(
 
 
 def service_url(service: ServiceProcess) -> str:
-    """Return the address of a service made here."""
+    """Return the URL of a service made here."""
     assert service.ready_url is not None
     return service.ready_url.removesuffix("/readyz")

@@ -1,4 +1,4 @@
-"""The real store in a folder of a test, and short ways to fill and to read it."""
+"""The real store in a test's folder, and helpers to fill and read it."""
 
 import hashlib
 import sqlite3
@@ -44,7 +44,7 @@ def document(doc_id: str, text: str | None = None, metadata: str = "{}") -> NewD
 
 
 async def embed_pending(store: SqliteStore, limit: int = 1000, fingerprint: str = FINGERPRINT) -> int:
-    """Give up to ``limit`` documents of one collection their vectors, and return how many."""
+    """Embed up to ``limit`` documents of one collection, and return their number."""
     batch = await store.pending(after=0, limit=limit, without=())
     if not batch.documents:
         return 0
@@ -63,14 +63,14 @@ async def embed_pending(store: SqliteStore, limit: int = 1000, fingerprint: str 
 async def ingest(
     store: SqliteStore, documents: Sequence[NewDocument], job_id: str = "job", collection: str = "default"
 ) -> None:
-    """Store documents and embed everything that waits."""
+    """Store documents and embed all pending ones."""
     await store.accept(job_id, collection, documents, NOW)
     while await embed_pending(store):
         pass
 
 
 def dump(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
-    """Return every row of every table; reads without the store's own code, and without writing."""
+    """Return every row of every table, without the store's own code and without writing."""
     connection = sqlite3.connect(f"file:{data_dir / FILE_NAME}?mode=rw", uri=True)
     try:
         connection.execute("PRAGMA query_only=ON")

@@ -1,4 +1,4 @@
-"""A server on a socket whose connections a test's handler answers."""
+"""A server on a socket; a test's handler answers its connections."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""The helper that tells whether an error keeps itself alive."""
+"""The helper that detects an error that keeps itself alive."""
 
 import gc
 

@@ -1,4 +1,4 @@
-"""The watchdog counts what holds the loop, and not what the machine delays."""
+"""The watchdog counts the time that work holds the event loop, and ignores delays of the machine."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ def compute() -> None:
 
 
 def hold_the_interpreter() -> None:
-    """Make longer and longer calls into C that keep the interpreter's lock, until one is long enough."""
+    """Make ever longer C calls that hold the GIL, until one is long enough."""
     length, taken = 16, 0.0
     while taken < HELD_SECONDS:
         begun = time.thread_time()

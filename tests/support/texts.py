@@ -1,4 +1,4 @@
-"""Short texts, every one unlike the others, for documents that must be found by their own words."""
+"""Short, distinct texts, for documents that a search must find by their own words."""
 
 import random
 
@@ -28,7 +28,7 @@ _VERBS = _words("""
 
 
 def distinct_texts(count: int, seed: int = 0) -> list[str]:
-    """Return sentences of which no two are equal; the same ones for the same seed."""
+    """Return distinct sentences; the same seed gives the same sentences."""
     draw = random.Random(seed)
     texts: dict[str, None] = {}
     while len(texts) < count:

@@ -1,6 +1,6 @@
-"""What tests need of a machine beyond Python: a container engine, the right to mount, kubectl, promtool, chromium.
+"""Tools that tests need beyond Python: a container engine, the right to mount, kubectl, promtool, chromium.
 
-A test skips, with a message, where one is missing. With TANDEM_TEST_SKIP_NOTHING=1, as in CI, it fails instead.
+A test without its tool skips with a message. With TANDEM_TEST_SKIP_NOTHING=1, as in CI, it fails instead.
 """
 
 import os
@@ -15,14 +15,14 @@ import pytest
 
 
 def missing(what: str) -> NoReturn:
-    """Skip the test that needs ``what``, or fail it where nothing may be skipped."""
+    """Skip the test that needs ``what``; fail it if tests must not be skipped."""
     if os.environ.get("TANDEM_TEST_SKIP_NOTHING") == "1":
         pytest.fail(f"{what} is missing, and TANDEM_TEST_SKIP_NOTHING=1")
     pytest.skip(f"{what} is missing")
 
 
 def tool(*names: str) -> str:
-    """Return the path of the first of these programs that is installed; the tests' own environment comes first."""
+    """Return the path of the first installed program of these; the tests' environment comes first."""
     places = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
     for name in names:
         path = shutil.which(name, path=places)
@@ -32,7 +32,7 @@ def tool(*names: str) -> str:
 
 
 def run(command: Sequence[str | Path], *, timeout: float = 280, **options: object) -> str:
-    """Run a command to its end and return what it wrote to standard output; the test fails if the command does."""
+    """Run a command and return its standard output; fail the test if the command fails."""
     done = subprocess.run(
         [str(part) for part in command],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""Watches an event loop from inside: how long one piece of work has kept everything else from running."""
+"""Watches an event loop from inside: how long one piece of work blocks everything else."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ _BEAT_SECONDS = 0.002
 
 
 class Watchdog:
-    """Measures the longest time for which the loop was held while the block ran, in seconds.
+    """Measures the longest time, in seconds, for which the event loop was held while the block ran.
 
     The loop is held by what its own thread computes, and by what another thread computes while it has the
     interpreter's lock. A busy machine delays a loop as well, which does not count: Linux tells how long the thread was
@@ -28,7 +28,7 @@ class Watchdog:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await asyncio.sleep(2 * _BEAT_SECONDS)  # what held the loop just now is measured by the next beat
+        await asyncio.sleep(2 * _BEAT_SECONDS)  # the next beat measures the work that holds the loop now
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
 

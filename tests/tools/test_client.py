@@ -1,4 +1,4 @@
-"""The API client: what it sends, what it returns, and what its errors say."""
+"""The API client: its requests, its results and its errors."""
 
 import json
 from collections.abc import Callable
@@ -25,7 +25,7 @@ JOB = {
 
 
 class Server:
-    """Answers the n-th request, counted from 0, with the n-th answer, and the last one again and again."""
+    """Answers the n-th request, counted from 0, with the n-th answer, and repeats the last one."""
 
     def __init__(self, *answers: Answer | Exception, headers: dict[str, str] | None = None) -> None:
         self._answers = answers
@@ -54,7 +54,7 @@ def progressed(processed: int, total: int, status: str = "running", error: str |
 
 @pytest.fixture(autouse=True)
 def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """Take the client's pauses out, and return how long each would have been."""
+    """Remove the client's pauses; return the durations that they would have had."""
     pauses: list[float] = []
     monkeypatch.setattr(client_module.time, "sleep", pauses.append)
     return pauses

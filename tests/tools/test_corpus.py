@@ -1,4 +1,4 @@
-"""The sample corpus: enough documents, each with a name and a text of its own, that an ingest accepts as they are."""
+"""The sample corpus: enough documents with distinct names and texts, which an ingest accepts unchanged."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""The process runner: a process is ready when its context is entered, and nothing of it is left afterwards."""
+"""The process runner: a process is ready inside its context, and leaves nothing behind."""
 
 import os
 import signal
@@ -25,7 +25,7 @@ from tandem_tools.process import (
 from tests.support.stack import wait_until
 
 SLEEP = "import time; time.sleep(600)"
-# Its child ignores SIGTERM, as the process itself does if asked to.
+# Its child ignores SIGTERM, and the process itself does so on request.
 WITH_CHILD = """
 import signal, subprocess, sys, time
 deaf = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"

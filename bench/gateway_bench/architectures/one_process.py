@@ -34,7 +34,9 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import __version__
 from tandem_gateway import errors as gateway_errors
-from tandem_gateway.app import Routes, build_routes, build_use_cases, compose_app, open_store
+from tandem_gateway.composition.routes import Routes, build_routes, compose_app
+from tandem_gateway.composition.storage import open_store
+from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.coverage import Coverage

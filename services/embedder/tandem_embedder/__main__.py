@@ -1,7 +1,7 @@
 """``python -m tandem_embedder``: reads the settings, begins to load the model, and serves.
 
-The order is for a quick start: the model's libraries are imported and the model is loaded in a thread, while this one
-imports the HTTP stack and listens. The imports inside functions are that order.
+For a quick start, a thread imports the model's libraries and loads the model, while the main thread imports the HTTP
+stack and listens. Imports inside functions keep this order.
 """
 
 import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that loads a native library
@@ -34,8 +34,11 @@ def main() -> int:
     """Run the embedder until a signal; return the exit status: 2 for a bad setting, 1 for a failed start."""
     parser = argparse.ArgumentParser(
         prog="python -m tandem_embedder",
-        description="Serves a prepared model: POST /embed turns texts into vectors; /livez, /readyz and /metrics.",
-        epilog="A flag overrides the variable named beside it. SIGTERM drains: what was accepted is served.",
+        usage="%(prog)s [-h] [--version] [--FLAG VALUE ...]",
+        description="Serve a prepared model. POST /embed turns texts into vectors. Operators get /livez, /readyz and "
+        "/metrics.",
+        epilog="A flag overrides the variable named beside it. After SIGTERM the embedder answers accepted requests "
+        "and stops. Exit status: 0 for success, 1 for a failed start, 2 for a bad setting or argument.",
     )
     parser.add_argument("--version", action="version", version=f"tandem-embedder {version()}")
     add_flags(parser, Settings)
@@ -47,7 +50,7 @@ def main() -> int:
         try:
             manifest = read_manifest(settings.model_dir)
         except PreparedModelError as error:
-            problem = error  # not the end: the server starts, and /readyz says why it is not ready
+            problem = error  # the server starts anyway, and /readyz reports the problem
         if manifest is not None:
             try:
                 settings.check_model(manifest)
@@ -56,8 +59,8 @@ def main() -> int:
     except SettingsError as error:
         print(f"tandem_embedder: {error}", file=sys.stderr)  # noqa: T201 - before there is a log
         return 2
-    # Nothing is accepted before the server listens and takes the signals over. As process 1 of a container there would
-    # be no default either.
+    # Until the server listens and handles signals itself, a signal may end the process at once: it has no requests. The
+    # handlers are needed because process 1 of a container has no default handlers.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
@@ -90,9 +93,9 @@ def _exit_at_once(number: int, frame: FrameType | None) -> None:
 def load_in_thread(
     settings: Settings, manifest: Manifest | None, threads: int, problem: PreparedModelError | None
 ) -> "Future[LoadedModel]":
-    """Begin to load the model; return the future of it, which fails with ``problem`` where there is one."""
+    """Start to load the model, and return its future; it fails with ``problem`` if there is one."""
     loading: Future[LoadedModel] = Future()
-    loading.set_running_or_notify_cancel()  # from here on nobody can cancel it, so the thread can always set it
+    loading.set_running_or_notify_cancel()  # makes it impossible to cancel, so that the thread can always set it
 
     def run() -> None:
         try:
@@ -100,7 +103,7 @@ def load_in_thread(
                 raise problem or PreparedModelError("there is no model")
             loader = importlib.import_module("tandem_embedder.model.load")
             loading.set_result(loader.load_model(settings, manifest, threads))
-        except BaseException as error:  # whatever it is, somebody waits for the news
+        except BaseException as error:  # every failure must end the wait for the future
             loading.set_exception(error)
 
     threading.Thread(target=run, name="load-model", daemon=True).start()

@@ -11,7 +11,7 @@ from tandem_runtime.settings import boolean, names, one_of, seconds, setting, wh
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``python -m tandem_embedder`` can be told; each field is a variable ``TANDEM_...`` and a flag."""
+    """The settings of ``python -m tandem_embedder``; each field is a variable ``TANDEM_...`` and a flag."""
 
     host: str = setting("EMBEDDER_HOST", "127.0.0.1", str, "Address to listen on")
     port: int = setting("EMBEDDER_PORT", 8080, whole_number(1, 65535), "Port to listen on")
@@ -155,7 +155,7 @@ class Settings:
             )
 
     def with_workers(self, usable_threads: int) -> "Settings":
-        """Return the settings with the workers that 0 stands for, where so many threads can run at a time."""
+        """Return the settings with 0 workers replaced by the number for this many usable threads."""
         return dataclasses.replace(self, workers=self.workers or max(1, usable_threads // self.threads))
 
     def check_model(self, manifest: Manifest) -> None:
@@ -176,13 +176,13 @@ class Settings:
             )
 
     def precision_of(self, manifest: Manifest) -> str:
-        """Return the precision to load: the one set, or for ``auto`` the fastest that the model was prepared for."""
+        """Return the precision to load; ``auto`` is the fastest precision that the prepared model has."""
         if self.precision != "auto":
             return self.precision
         return "int8" if "int8" in manifest.variants else "fp32"
 
     def batch_limits(self) -> BatchLimits:
-        """Return the limits that batching goes by."""
+        """Return the limits of batching."""
         return BatchLimits(
             max_tokens=self.max_batch_tokens,
             max_bulk_tokens=self.max_bulk_batch_tokens,

@@ -2,7 +2,7 @@
 
 import os
 
-# Before numpy: its linear algebra would start a thread a core, and nothing here is large enough to gain by them.
+# Set before the import of numpy: OpenBLAS would start one thread per core, without a gain for arrays this small.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import argparse
@@ -15,35 +15,46 @@ import msgspec
 from tandem_gateway import __version__
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
-from tandem_runtime import logs
+from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, read
 
-_STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
+_STATUSES = "Exit status: 0 for success, 1 for damage or a failed start, 2 for a bad setting or argument."
 
 
 def main() -> int:
     """Run a command and return the exit status."""
-    os.umask(0o077)  # what is stored, and every copy of it, is for its owner alone
+    allocator.set_parameters({allocator.ARENA_MAX: 1})  # ten threads allocate little: one arena saves 2 MiB
+    os.umask(0o077)  # only the owner may read the stored data and its copies
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",
-        description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",
-        epilog="A flag overrides the variable named beside it. SIGTERM drains. " + _STATUSES,
+        usage="%(prog)s [-h] [--version] [--FLAG VALUE ...] [COMMAND]",
+        description="Serve the HTTP API, and store the documents and their indexes. With a COMMAND, run it instead.",
+        epilog="A flag overrides the variable named beside it. After SIGTERM the gateway answers accepted requests and "
+        "stops. " + _STATUSES,
     )
     parser.add_argument("--version", action="version", version=f"tandem-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_flags(parser, Settings)
     for name, text in {
-        "verify": "check the store, and the index against it; says what it found, changes nothing that counts",
-        "rebuild": "make the index anew from the store",
+        "verify": "check the store, and compare both indexes with it; the gateway must be stopped",
+        "rebuild": "rebuild both indexes from the store; the gateway must be stopped",
         "backup": "copy the store of a gateway, running or stopped, to a new file, and check the copy",
         "snapshot": "save the index of a running gateway; the gateway calls this itself",
     }.items():
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", epilog=_STATUSES)
+        command = commands.add_parser(
+            name,
+            prog=f"{parser.prog} {name}",
+            help=text,
+            description=text.capitalize() + ".",
+            epilog=_STATUSES,
+        )
         command.add_argument(
             "--data-dir", dest="command_data_dir", metavar="VALUE", help="the data directory (TANDEM_DATA_DIR)"
         )
         if name == "backup":
-            command.add_argument("--to", type=Path, required=True, metavar="FILE", help="the copy; must not exist yet")
+            command.add_argument(
+                "--to", type=Path, required=True, metavar="FILE", help="path of the copy; must not exist"
+            )
     flags = parser.parse_args()
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir
@@ -69,7 +80,7 @@ def main() -> int:
 
 
 def _maintain(command: str, settings: Settings, target: Path | None) -> int:
-    from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is told without loading usearch
+    from tandem_gateway import maintenance  # noqa: PLC0415 - a bad setting is reported without loading usearch
     from tandem_gateway.index.builder import Sizes  # noqa: PLC0415 - the same
 
     data_dir, sizes = settings.data_dir, Sizes(graph=settings.exact_below)
@@ -83,7 +94,7 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
         if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
             return 0
-        # An orphan must not put a snapshot in place under the next gateway's eyes.
+        # An orphaned helper must not replace a snapshot that the next gateway uses.
         saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None)
         sys.stdout.buffer.write(msgspec.json.encode(saved))
         return 0

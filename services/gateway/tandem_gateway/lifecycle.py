@@ -51,8 +51,8 @@ class OpenStore:
 class UseCases:
     """The use cases, which exist once the gateway is ready."""
 
-    search: DenseSearch
-    answering: SearchPipeline
+    dense_search: DenseSearch
+    search_pipeline: SearchPipeline
     ingest: Ingest
     documents: Documents
     embedding: EmbeddingWorker
@@ -91,7 +91,7 @@ class Gateway:
         self._snapshot_policy = snapshot_policy
         self._job_retention = job_retention
         self._storage: OpenStore | None = None
-        self._parts: UseCases | None = None
+        self._use_cases: UseCases | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._embedder_up = False
         self._index_states: list[IndexState] = []
@@ -103,7 +103,7 @@ class Gateway:
         """Start in the background; ``on_failure`` is called in the event loop if the startup fails."""
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
-            self._tasks.append(asyncio.create_task(self._kept_alive("names", pool.follow_names)))
+            self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
 
     def ready(self) -> UseCases:
         """Return the use cases.
@@ -111,13 +111,13 @@ class Gateway:
         Raises:
             NotReady: the gateway is still starting, or the startup failed.
         """
-        if self._parts is None:
+        if self._use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
-        return self._parts
+        return self._use_cases
 
     async def health(self) -> Health:
         """Return the health of the gateway."""
-        if self._parts is None or self._storage is None:
+        if self._use_cases is None or self._storage is None:
             return Health(
                 status="failed" if self.failure else "starting",
                 model_loaded=self._embedder_up,
@@ -137,7 +137,7 @@ class Gateway:
             )
         problems = []
         if not self._embedder_up:
-            problems.append("no embedder answers; ingest waits, search goes by words")
+            problems.append("no embedder answers; documents wait, and keyword search answers")
         if (failure := self._storage.store.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
         pinned = next((record for record in records if record.fingerprint is not None), None)
@@ -156,8 +156,8 @@ class Gateway:
         """Return the metrics in Prometheus' text format, with the store's current counts."""
         for pool in self._pools:
             self._metrics.embedders.set_pool(pool.state())
-        if self._parts is not None and self._storage is not None:
-            self._metrics.searches.queued.set(self._parts.search.queued)
+        if self._use_cases is not None and self._storage is not None:
+            self._metrics.searches.queued.set(self._use_cases.dense_search.queued)
             try:
                 records = await self._storage.store.collections()
             except StorageError:
@@ -177,9 +177,9 @@ class Gateway:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._parts is not None:
-            await self._parts.search.drain()
-        self._parts = None
+        if self._use_cases is not None:
+            await self._use_cases.dense_search.drain()
+        self._use_cases = None
         if self._storage is not None:
             await asyncio.to_thread(self._storage.close)
             self._storage = None
@@ -209,18 +209,18 @@ class Gateway:
             else:
                 self._metrics.index.repairs.inc()
                 log.warning("repaired at the start", extra={"repair": line})
-        self._parts = parts = self._build(storage)
+        self._use_cases = use_cases = self._build(storage)
         gc_tuning.freeze()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [
-            asyncio.create_task(self._kept_alive("embedding", parts.embedding.run)),
-            asyncio.create_task(self._kept_alive("probe", lambda: self._probe(parts))),
-            asyncio.create_task(self._kept_alive("snapshots", lambda: self._take_snapshots(storage))),
-            asyncio.create_task(self._kept_alive("retention", lambda: self._forget_jobs(storage))),
+            asyncio.create_task(self._keep_running("embedding", use_cases.embedding.run)),
+            asyncio.create_task(self._keep_running("probe", lambda: self._probe(use_cases))),
+            asyncio.create_task(self._keep_running("snapshots", lambda: self._take_snapshots(storage))),
+            asyncio.create_task(self._keep_running("retention", lambda: self._forget_jobs(storage))),
         ]
 
-    async def _kept_alive(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+    async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a task; if it fails, log the error, count it, and restart the task."""
         while True:
             try:
@@ -231,15 +231,15 @@ class Gateway:
                 self._metrics.task_restarts.inc()
                 await asyncio.sleep(_RESTART_SECONDS)
 
-    async def _probe(self, parts: UseCases) -> None:
+    async def _probe(self, use_cases: UseCases) -> None:
         while True:
             up = await self._embedder.ready(timeout=_PROBE_TIMEOUT)
             if up != self._embedder_up:
                 log.log(logging.INFO if up else logging.WARNING, "embedder is %s", "ready" if up else "not ready")
                 if up:
-                    parts.embedding.notify()
+                    use_cases.embedding.notify()
             self._embedder_up = up
-            parts.answering.embedder_is(up)
+            use_cases.search_pipeline.embedder_is(up)
             self._metrics.embedders.up.set(up)
             await asyncio.sleep(_PROBE_SECONDS)
 

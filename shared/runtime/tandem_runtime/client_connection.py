@@ -1,8 +1,8 @@
-"""What a handler can ask its client's connection, beside ASGI's messages.
+"""A handler's view of its client's connection, in addition to ASGI's messages.
 
-ASGI does not tell whether a body has arrived, needs a task to notice a disconnect, and does not tell when a client has
-read its response. A server may therefore put a ``ClientConnection`` into the scope. With any other server,
-handlers do with ASGI's messages.
+ASGI cannot report whether a body has arrived or when a client has read its response, and it needs a task to notice a
+disconnect. A server may therefore put a ``ClientConnection`` into the scope. With any other server, handlers use ASGI's
+messages only.
 """
 
 from collections.abc import Callable

@@ -1,6 +1,6 @@
-"""What every request passes, outside any framework: its id, its trace, the check of its origin, and its observers.
+"""The wrapper of every request, outside any framework: request id, trace, origin check, and observers.
 
-One plain ASGI wrapper, so that a reply has the same headers and is observed in the same way, whichever part made it.
+It is one plain ASGI wrapper, so all replies have the same headers and all observers see every reply.
 """
 
 import time
@@ -28,7 +28,7 @@ def edge(app: AsgiApp, *, origin: OriginRules | None = None, observers: Sequence
 
     Args:
         app: answers the requests.
-        origin: which requests are refused because of where they come from; None: none.
+        origin: rules that refuse requests by their origin; None refuses no request.
         observers: called after every request.
     """
 

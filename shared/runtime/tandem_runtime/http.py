@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 JSON: Final = headers.JSON.encode()
 MSGPACK: Final = headers.MSGPACK.encode()
 
+NOT_MODIFIED: Final = 304
+
 ROUTE: Final = "tandem.route"
 """Scope key of the matched path's template, for metrics."""
 
@@ -41,11 +43,9 @@ class Reply(msgspec.Struct, frozen=True):
 
     async def send(self, scope: Scope, send: Send) -> None:
         """Send the response."""
-        headers = [
-            (b"content-type", self.content_type),
-            (b"content-length", b"%d" % len(self.body)),
-            *self.headers,
-        ]
+        headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body)), *self.headers]
+        if self.status == NOT_MODIFIED:  # has no body, and these two would describe the body of another status
+            del headers[:2]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
         if self.lease is not None and (connection := connection_of(scope)) is not None:
@@ -76,7 +76,7 @@ class Endpoint:
         """Make the endpoint.
 
         Args:
-            template: of the path, as metrics show it.
+            template: the path's template, as metrics show it.
             handlers: method → handler; GET's handler also answers HEAD.
             on_error: turns a handler's exception into a reply.
         """

@@ -102,6 +102,6 @@ def configure(service: str, level: str = "info", stream: TextIO | None = None) -
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("uvicorn.access").setLevel(logging.WARNING)  # our access log has more fields
-    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # its warnings are of requests, which we log ourselves
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)  # the access log has the requests that it warns about
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # it would log each request that it sends
     logging.captureWarnings(True)

@@ -40,7 +40,7 @@ def allowed_hosts(listens_on: str, setting: Iterable[str]) -> frozenset[str] | N
 
 @dataclass(frozen=True, slots=True)
 class OriginRules:
-    """Which requests are refused.
+    """Rules that decide which requests the service refuses.
 
     Attributes:
         hosts: see ``allowed_hosts``.

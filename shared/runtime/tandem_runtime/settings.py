@@ -98,9 +98,9 @@ def deprecations(
 def _given(
     field: "dataclasses.Field[Any]", environment: Mapping[str, str], flags: argparse.Namespace | None
 ) -> tuple[str, str | None]:
-    """Return where a setting's value comes from, and the value; None if nobody gave one.
+    """Return the source of a setting's value, and the value; None if it has none.
 
-    A flag precedes a variable, and of each kind the present name precedes the former.
+    A flag overrides a variable. Within each kind, the current name overrides the former name.
     """
     variable, former = field.metadata[_VARIABLE], field.metadata[_FORMER]
     for name, dest in ((variable, field.name), (former, _former_dest(field))):

@@ -1,4 +1,4 @@
-"""A text has one vector, whatever it is batched with: the property that caches and indexes rest on."""
+"""A text has the same vector in every batch; caches and indexes depend on it."""
 
 from pathlib import Path
 

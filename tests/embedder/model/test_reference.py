@@ -1,4 +1,4 @@
-"""The prepared all-MiniLM-L6-v2 against the vectors of its own library (see ../reference/make_reference.py)."""
+"""The vectors of the prepared all-MiniLM-L6-v2 against its own library's (see ../reference/make_reference.py)."""
 
 import hashlib
 import json
@@ -52,7 +52,7 @@ def test_fp32_is_the_reference(model_dir: Path, sequences: list[list[int]]) -> N
 
 
 def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]], tmp_path: Path) -> None:
-    # In exact arithmetic, since a CPU without VNNI computes other vectors (and the embedder then serves fp32).
+    # In exact arithmetic, because a CPU without VNNI computes other int8 vectors (the embedder then serves fp32).
     graph = shutil.copytree(model_dir / "int8", tmp_path / "int8") / "model.onnx"
     cosine = cosines(Graph(write_exact(graph)), sequences)
     assert cosine.mean() >= 0.9985
@@ -60,7 +60,7 @@ def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]],
 
 
 def test_the_fingerprints_stay_what_they_were(model_dir: Path) -> None:
-    # Indexes are bound to these. A change of the vectors is a new recipe version, and new values here.
+    # Indexes depend on these. If the vectors change, raise the recipe version and update the values.
     variants = read_manifest(model_dir).variants
     assert {name: variant.fingerprint for name, variant in variants.items()} == {
         "fp32": "dc26293897be8015f3c80807cf9fe509",

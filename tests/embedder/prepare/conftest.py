@@ -1,4 +1,4 @@
-"""What the tests of the preparation share."""
+"""Fixtures for the tests of the preparation."""
 
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from tests.embedder.prepare.tiny_bert import write_folder
 
 
 class Recorder(Progress):
-    """Keeps what would have been printed."""
+    """Collects the printed lines."""
 
     def __init__(self) -> None:
         self.lines: list[str] = []
@@ -33,5 +33,5 @@ def progress() -> Recorder:
 
 @pytest.fixture
 def tiny(tmp_path: Path) -> Path:
-    """A folder with a tiny BERT, the test's own."""
+    """A folder with a tiny BERT for this test only."""
     return write_folder(tmp_path / "tiny")

@@ -1,4 +1,4 @@
-"""Graphs as a folder may hold them."""
+"""Graphs that a folder may contain."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def write(
     dim: int | str = 6,
     pooled: bool = False,
 ) -> Path:
-    """A "transformer" that looks words up and adds 100 for every token of type 1."""
+    """A "transformer" that looks up words and adds 100 for every token of type 1."""
     nodes = [helper.make_node("Gather", ["table", "input_ids"], ["words"])]
     last = "words"
     if "token_type_ids" in inputs:

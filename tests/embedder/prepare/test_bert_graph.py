@@ -1,4 +1,4 @@
-"""The written graph against an independent forward pass."""
+"""The written graph, compared with an independent forward pass."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The calibration texts belong to the recipe: everybody's int8 is the same because they are."""
+"""The calibration texts belong to the recipe, so that everybody gets the same int8 model."""
 
 import hashlib
 from importlib import resources

@@ -1,4 +1,4 @@
-"""The command: what it accepts, what it prints, how it ends."""
+"""The command: its arguments, its output, and its exit status."""
 
 import signal
 import subprocess
@@ -112,7 +112,7 @@ def test_sigterm_unwinds_a_real_process(tiny: Path, tmp_path: Path) -> None:
         assert process.stdout.readline().startswith("model: trying the folder")
         process.send_signal(signal.SIGTERM)
         error = process.stderr.read()
-        # It may have been quick enough to finish first; what it must never do is leave a half.
+        # It may have finished before the signal; it must never leave an incomplete result.
         assert process.wait(60) in {0, 130}, error
     assert "Traceback" not in error
     assert [path.name for path in out.parent.iterdir()] in ([], ["out"])

@@ -21,7 +21,7 @@ BIAS = np.array([1, 2, 3], np.float32)
 
 
 def product(path: Path, bias: bool) -> Path:
-    """Write a graph whose embedding is ids, as uint8, times INTEGERS; the pairs of its products overflow 16 bits."""
+    """Write a graph whose embedding is ids, as uint8, times INTEGERS; sums of two products overflow 16 bits."""
     graph = GraphBuilder()
     inputs = [
         graph.node("Cast", ["input_ids"], "bytes", to=TensorProto.UINT8),
@@ -32,7 +32,7 @@ def product(path: Path, bias: bool) -> Path:
         *(["", graph.tensor("bias", BIAS)] if bias else []),
     ]
     graph.microsoft_node("MatMulIntegerToFloat", inputs, "embedding")
-    # The mask is an input of every graph; here nothing else uses it.
+    # Every graph has the mask as an input; this one uses it nowhere else.
     graph.node("Identity", ["attention_mask"], "unused")
     save_with_external_data(graph.build("product", COLUMNS), path)
     return path
@@ -78,7 +78,7 @@ def test_nothing_is_left_of_the_integer_kernels_and_all_else_is_kept(int8: Path)
 
 @pytest.mark.parametrize("padded", [False, True])
 def test_quantised_attention_is_its_own_in_exact_arithmetic(tmp_path: Path, padded: bool) -> None:
-    # With weights this small no sum of two products leaves 16 bits, so every CPU's own kernel is exact as well.
+    # With weights this small no sum of two products exceeds 16 bits, so every CPU's kernel is exact too.
     hidden, heads = 8, 2
     rng = np.random.default_rng(3)
     graph = GraphBuilder()

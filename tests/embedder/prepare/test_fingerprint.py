@@ -1,4 +1,4 @@
-"""The fingerprint: the same for the same vectors, another for any other."""
+"""The fingerprint is the same for the same vectors, and different for any others."""
 
 from dataclasses import fields, replace
 
@@ -34,7 +34,7 @@ definitions = st.builds(
 
 
 def test_it_stays_what_it_was() -> None:
-    # If this changes, every index in the world has to be built again. Change a recipe's version instead.
+    # If this changes, every existing index needs a rebuild. Raise a recipe's version instead.
     assert fingerprint(EXAMPLE) == "b9c46432fc0199266db2f295929113b4"
 
 

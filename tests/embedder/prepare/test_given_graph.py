@@ -1,4 +1,4 @@
-"""A folder's own graph, brought to the artefact's signature."""
+"""A folder's own graph, converted to the signature of prepared models."""
 
 from pathlib import Path
 

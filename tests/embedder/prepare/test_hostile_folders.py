@@ -1,4 +1,4 @@
-"""A folder that is damaged or hostile ends the command with one line, and nothing outside the folder is read."""
+"""A damaged or hostile folder ends the command with one line, and no file outside the folder is read."""
 
 import json
 import os
@@ -17,11 +17,11 @@ from tandem_embedder.prepare.runtime import Graph
 from tests.embedder.prepare.given_graphs import BATCH, TABLE, unit, write
 
 LARGE = np.tile(TABLE, (10, 1))
-"""As ``TABLE`` for the tokens of the batch, and large enough to be kept in a file of its own."""
+"""Like ``TABLE``, for the tokens of the batch, and large enough for a separate file."""
 
 
 def refused(source: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> str:
-    """Prepare ``source``; return the one line of the error."""
+    """Prepare ``source``; return the error's only line."""
     assert cli.main(["--source", str(source), "--out", str(out)]) == 1
     error = capsys.readouterr().err
     assert error.count("\n") == 1
@@ -31,7 +31,7 @@ def refused(source: Path, out: Path, capsys: pytest.CaptureFixture[str]) -> str:
 
 
 def with_external_data(folder: Path) -> Path:
-    """Bring the folder's own graph into it, its table in a file beside it; return the graph's path."""
+    """Put the folder's own graph into it, with its table in a separate file; return the graph's path."""
     (folder / "model.safetensors").unlink(missing_ok=True)
     path = write(folder / "model.onnx")
     model = onnx.load(path)
@@ -41,7 +41,7 @@ def with_external_data(folder: Path) -> Path:
 
 
 def rewrite(path: Path, **entries: str) -> None:
-    """Set entries of the external tensor's place."""
+    """Set entries of the external tensor's location."""
     model = onnx.load(path, load_external_data=False)
     (tensor,) = [tensor for tensor in model.graph.initializer if tensor.external_data]
     kept = {entry.key: entry.value for entry in tensor.external_data} | entries

@@ -1,4 +1,4 @@
-"""What is read of a model's small files, and what is refused, by file and field."""
+"""The values read from a model's small files, and the refusals, which name the file and the field."""
 
 from pathlib import Path
 

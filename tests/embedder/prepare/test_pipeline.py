@@ -1,4 +1,4 @@
-"""The preparation from end to end, with a tiny model."""
+"""The whole preparation, with a tiny model."""
 
 import json
 import os
@@ -175,7 +175,7 @@ def test_a_model_that_int8_does_not_suit_is_not_published(tiny: Path, out: Path,
 
 
 class Exact(Graph):
-    """A graph on a CPU that computes int8 right, whichever CPU the test runs on."""
+    """A graph on a CPU that computes int8 correctly, on every machine that runs the test."""
 
     def __init__(self, path: Path) -> None:
         if path.parent.name == "int8" and path.name == "model.onnx":
@@ -187,7 +187,7 @@ class Exact(Graph):
 
 
 class Saturating(Exact):
-    """A graph on a CPU whose int8 vectors are a little wrong, as saturating kernels make them."""
+    """A graph on a CPU whose int8 vectors are slightly wrong, as saturating kernels make them."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
@@ -282,7 +282,7 @@ def test_a_given_graph_cannot_be_int8(tiny: Path, tmp_path: Path, progress) -> N
 
 
 def test_serving_does_not_import_the_preparation() -> None:
-    # Everything beside prepare/ is loaded in a fresh interpreter; onnx and safetensors must stay out.
+    # A fresh interpreter loads every module outside prepare/; onnx and safetensors must not be loaded.
     code = """
 import importlib, pkgutil, sys, tandem_embedder
 for module in pkgutil.iter_modules(tandem_embedder.__path__, "tandem_embedder."):

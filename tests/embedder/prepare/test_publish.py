@@ -1,4 +1,4 @@
-"""An artefact appears complete or not at all."""
+"""A prepared model is published completely or not at all."""
 
 import os
 import threading

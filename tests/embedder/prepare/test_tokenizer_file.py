@@ -1,4 +1,4 @@
-"""tokenizer.json without truncation and padding."""
+"""The copy of tokenizer.json without truncation and padding."""
 
 import json
 from pathlib import Path

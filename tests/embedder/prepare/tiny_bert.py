@@ -1,4 +1,4 @@
-"""A BERT so small that a test can afford it, and its forward pass written a second time, in plain numpy.
+"""A BERT small enough for tests, and a second implementation of its forward pass in plain numpy.
 
 ``write_folder`` makes a Hugging Face style folder with random weights; ``forward`` computes what the model
 in it says, following the paper and PyTorch's conventions and nothing of the package under test.
@@ -33,7 +33,7 @@ Tensors = dict[str, NDArray[np.float32]]
 
 
 def random_tensors(seed: int = 0) -> Tensors:
-    """Weights under the names that transformers gives them, wide enough that nothing is near linear."""
+    """Weights under transformers' names, wide enough that no operation is nearly linear."""
     rng = np.random.default_rng(seed)
 
     def draw(*shape: int, scale: float = 0.3) -> NDArray[np.float32]:
@@ -92,7 +92,7 @@ def write_folder(folder: Path, tensors: Tensors | None = None, *, pooling: str =
 
 
 def tokenizer() -> dict[str, Any]:
-    """A word-level tokenizer.json, with the truncation and fixed padding that real ones bring along."""
+    """A word-level tokenizer.json with truncation and fixed padding, as real ones have."""
     special = [{"id": i, "content": WORDS[i], "special": True} for i in range(4)]
     flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False}
     piece = {"type_id": 0}
@@ -138,7 +138,7 @@ def _activation(name: str, x: NDArray[np.float64]) -> NDArray[np.float64]:
 def forward(
     tensors: Tensors, ids: list[int], *, pooling: str = "mean", act: str = "gelu", eps: float = 1e-12
 ) -> NDArray[np.float64]:
-    """The unit vector of one text, ``(HIDDEN,)``, in float64 and without any padding."""
+    """The unit vector of one text, ``(HIDDEN,)``, in float64 and without padding."""
 
     def get(name: str) -> NDArray[np.float64]:
         return tensors[name].astype(np.float64)

@@ -1,7 +1,7 @@
-"""Make the reference vectors beside this file with sentence-transformers, the model's own library.
+"""Makes the reference vectors beside this file with sentence-transformers, the model's own library.
 
-It is run by hand, when the texts change, in a virtual environment of its own: PyTorch is no dependency of
-this project. The result is kept in the repository, and the tests compare the prepared graphs with it::
+Run it by hand when the texts change, in a separate virtual environment, because PyTorch is no dependency of
+this project. The repository has the result, and the tests compare the prepared graphs with it::
 
     python -m venv /tmp/reference && /tmp/reference/bin/pip install torch sentence-transformers
     /tmp/reference/bin/python tests/embedder/reference/make_reference.py --model DIR --out tests/embedder/reference

@@ -1,4 +1,4 @@
-"""A real embedder process, for the tests that talk to one."""
+"""A real embedder process for the tests of this folder."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,7 +14,7 @@ StartEmbedder = Callable[..., ServiceProcess]
 
 @pytest.fixture(scope="session")
 def start_embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) -> Iterator[StartEmbedder]:
-    """Return a function that starts ``python -m tandem_embedder`` with settings; it does not wait until it is ready."""
+    """Return a function that starts ``python -m tandem_embedder`` with settings, without waiting until it is ready."""
     processes: list[ServiceProcess] = []
 
     def start(**settings: str) -> ServiceProcess:
@@ -41,7 +41,7 @@ def start_embedder(tmp_path_factory: pytest.TempPathFactory, model_dir: Path) ->
 
 @pytest.fixture(scope="session")
 def embedder(start_embedder: StartEmbedder) -> ServiceProcess:
-    """One embedder, ready, that the tests which do it no harm share."""
+    """One ready embedder, shared by the tests that do not break it."""
     return start_embedder().wait_ready()
 
 
@@ -53,7 +53,7 @@ def client(embedder: ServiceProcess) -> Iterator[httpx.Client]:
 
 
 def client_of(process: ServiceProcess) -> httpx.Client:
-    """Return a client of an embedder; to be closed."""
+    """Return a client of an embedder; the caller closes it."""
     assert process.ready_url is not None
     url = process.ready_url.removesuffix("/readyz")
     return httpx.Client(base_url=url, headers={"content-type": "application/json"}, trust_env=False, timeout=60)

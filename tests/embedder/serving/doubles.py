@@ -1,4 +1,4 @@
-"""Stand-ins for the model and its tokenizer that a test can hold, break and look into."""
+"""Fakes of the model and its tokenizer that a test can hold, break and inspect."""
 
 import asyncio
 import threading
@@ -18,12 +18,12 @@ def ids_of(*numbers: int) -> Ids:
 
 
 def vector_of(ids: Ids) -> Vectors:
-    """The vector that ``FakeModel`` gives: a function of the ids, so that a mix-up shows."""
+    """The vector that ``FakeModel`` returns: it depends on the ids, so a mix-up shows."""
     return np.array([len(ids), int(ids[0]), int(ids[-1]), int(ids.sum())], dtype=np.float32)
 
 
 class FakeModel:
-    """Computes ``vector_of``; held by ``gate`` while that is clear; raises what ``errors`` has first."""
+    """Computes ``vector_of``; waits while ``gate`` is clear; raises the first of ``errors``."""
 
     def __init__(self, *, held: bool = False) -> None:
         self.gate = threading.Event()
@@ -42,13 +42,13 @@ class FakeModel:
         return np.stack([vector_of(row) for row in rows])
 
     async def wait_called(self) -> None:
-        """Return when the model has been given a batch; then forget it."""
+        """Return when the model has received a batch; then reset the signal."""
         assert await asyncio.to_thread(self.called.wait, WAIT_SECONDS), "the model was not called"
         self.called.clear()
 
 
 class FakeTokenizer:
-    """One id for each word, its length, between two marks; cuts at ``limit``; knows no word that is not ASCII."""
+    """One id per word, its length, between two marks; truncates at ``limit``; a word that is not ASCII is unknown."""
 
     def __init__(self, limit: int = 16) -> None:
         self.limit = limit
@@ -72,7 +72,7 @@ class FakeTokenizer:
 
 
 class Recorder:
-    """An ``Observer`` that keeps what it is told."""
+    """An ``Observer`` that records its calls."""
 
     def __init__(self) -> None:
         self.reports: list[BatchReport] = []
@@ -90,7 +90,7 @@ class Recorder:
 
 
 class Clock:
-    """Seconds that pass when the test says so."""
+    """A clock that a test advances."""
 
     def __init__(self) -> None:
         self.now = 1000.0

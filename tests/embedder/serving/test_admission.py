@@ -1,4 +1,4 @@
-"""The bound on what may wait, and the time to come back."""
+"""The limit of the queue, and the time after which a client should retry."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""The application without a socket and with a model that can be broken: probes, defects, a model that fails to load."""
+"""The application without a socket, with a model that tests can break: probes, defects, a model that fails to load."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from tests.embedder.serving.manifests import MANIFEST
 
 @dataclass
 class AppFixture:
-    """An application, its client, and what is behind it."""
+    """An application, its client, and the objects behind it."""
 
     client: httpx.AsyncClient
     service: Service

@@ -1,4 +1,4 @@
-"""The manifest: only one that names the artefact's own files is read; a refusal is one short line with its reason."""
+"""The manifest may name only the prepared model's own files; a refusal is one short line with its reason."""
 
 import json
 from collections.abc import Callable

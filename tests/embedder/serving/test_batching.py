@@ -23,7 +23,7 @@ def add(queue: BatchQueue[None], entry_id: int, tokens: int, lane: Lane, deadlin
 
 
 def take(queue: BatchQueue[None], now: float) -> Decision[None]:
-    """Take what bulk may start, else what interactive may: the order in which bulk comes soonest."""
+    """Take a bulk batch if one may start, else an interactive one: the order in which bulk runs soonest."""
     bulk = queue.take(now, "bulk")
     if bulk.batch is not None:
         return bulk
@@ -161,7 +161,7 @@ def test_every_text_is_served_or_expired_once_and_every_batch_keeps_the_rules(qu
         assert batch.cost <= limits.budget(batch.lane) or len(batch.entries) == 1
         allowed = [limits.padding(entry.tokens) for entry in batch.entries[1:]]
         assert batch.cost - batch.tokens <= sum(allowed) + 1e-9
-        assert batch.entries[0].id == oldest[batch.lane]  # the oldest is never left behind
+        assert batch.entries[0].id == oldest[batch.lane]  # the oldest text is never left behind
     assert sorted(seen) == list(range(len(queued)))
 
 
@@ -193,7 +193,7 @@ def test_bulk_gets_its_share_under_a_flood_of_queries(interactive: list[int], bu
             since_bulk = 0
         else:
             since_bulk += batch.cost
-            # What a bulk batch costs, earned at the given share; the last interactive batch may overshoot.
+            # Interactive batches earn the cost of one bulk batch at the given share; the last of them may overshoot.
             assert since_bulk <= limits.max_bulk_tokens * (1 - share) / share + limits.max_tokens
 
 
@@ -220,7 +220,7 @@ def test_no_share_lets_queries_go_first_always():
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """The queue against a plain dict of what should be in it, over any order of additions, discards and takes."""
+    """Compares the queue with a plain dict of its expected content, over any order of additions, discards and takes."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Threads from the cgroup's quota and the affinity."""
+"""The number of threads from the cgroup's quota and the CPU affinity."""
 
 from pathlib import Path
 

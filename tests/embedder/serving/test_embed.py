@@ -1,4 +1,4 @@
-"""The use case: limits, order, deadlines, and that nothing admitted is ever kept."""
+"""The use case: limits, order, deadlines; it never keeps an admitted text after its request."""
 
 import asyncio
 import weakref
@@ -30,7 +30,7 @@ from tests.support.freed import Batch, assert_gone, failure_of, no_collector
 
 @dataclass
 class EmbedFixture:
-    """The use case and what it is connected to."""
+    """The use case and its collaborators."""
 
     embed: EmbedTexts
     model: FakeModel

@@ -1,4 +1,4 @@
-"""How many batches of each lane run at a time."""
+"""The number of batches of each lane that run at a time."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ steps = st.lists(st.tuples(st.sampled_from(LANES), st.booleans()), max_size=80)
 
 
 def run_steps(workers: int, taken: list[tuple[Lane, bool]]) -> list[Counter[Lane]]:
-    """Start a batch where there is room, or end one; return what ran after each step."""
+    """Start a batch if there is room, or end one; return the running batches after each step."""
     running: Counter[Lane] = Counter()
     states = [Counter(running)]
     for lane, starts in taken:

@@ -1,4 +1,4 @@
-"""The proof at warm-up, what is served where it fails, and the check of the model's output, without real libraries."""
+"""The self-test at warm-up, the precision served if it fails, and the check of the model's output; with fakes."""
 
 import logging
 from pathlib import Path
@@ -50,7 +50,7 @@ def test_a_cosine_that_is_no_number_is_wrong():
 
 
 class Saturating(FakeModel):
-    """Computes every vector with one coordinate cut off, as a kernel that saturates would."""
+    """Computes every vector with one coordinate clipped, as a saturating kernel would."""
 
     def embed(self, rows):
         return np.minimum(super().embed(rows), 101)
@@ -68,7 +68,7 @@ def artefact(folder: Path, *precisions: str) -> Manifest:
 
 
 def load_with(folder: Path, manifest: Manifest, precision: str, models: dict[str, FakeModel]) -> LoadedModel:
-    """Load with doubles, one of ``models`` for each precision that is asked for; the others must not be."""
+    """Load with fakes: one of ``models`` for each requested precision; no other may be loaded."""
     return load_or_fall_back(
         folder, manifest, precision, 1, lambda path, limit: FakeTokenizer(), lambda path, *_: models[path.parent.name]
     )

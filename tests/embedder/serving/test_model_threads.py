@@ -1,4 +1,4 @@
-"""Threads for runs of the model: which one runs, and what becomes of it."""
+"""Threads that run the model: which one runs, and how they end."""
 
 import asyncio
 import threading

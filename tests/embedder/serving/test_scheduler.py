@@ -17,7 +17,7 @@ from tests.embedder.serving.doubles import Clock, FakeModel, Recorder, ids_of, v
 
 @dataclass
 class SchedulerFixture:
-    """A scheduler and all that it is connected to."""
+    """A scheduler and its collaborators."""
 
     model: FakeModel
     scheduler: Scheduler
@@ -153,7 +153,7 @@ async def test_a_model_that_returns_too_few_rows_is_an_error_and_not_a_mix_up():
 
 
 class Killed(BaseException):
-    """What no handler of ordinary errors catches."""
+    """An error that no handler of ordinary errors catches."""
 
 
 @pytest.mark.parametrize("error", [Killed("now"), SystemExit(3), KeyboardInterrupt()])
@@ -168,7 +168,7 @@ async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, wo
         ]
         fixture.model.gate.set()
         with pytest.raises(NotReady) if workers == 1 else suppress(NotReady):
-            await running.future  # the other worker may have met the error, and this one its vectors
+            await running.future  # the other worker may have got the error, and this one its vectors
         for ticket in queued:
             with pytest.raises(NotReady, match="a worker died"):
                 await ticket.future

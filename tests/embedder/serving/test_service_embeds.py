@@ -1,4 +1,4 @@
-"""A real embedder over a real socket: what it answers, in both syntaxes, alone and in company."""
+"""A real embedder over a real socket: its answers in both syntaxes, for single requests and in batches."""
 
 import asyncio
 import random
@@ -91,7 +91,7 @@ async def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: Se
             await http.post("/embed", content=body, headers={"content-type": MSGPACK, "accept": MSGPACK})
         )
         assert len(vectors) == len(texts)
-        for text, vector in zip(texts, vectors, strict=True):  # a wrong order would be a wrong vector
+        for text, vector in zip(texts, vectors, strict=True):  # a wrong order would give a wrong vector
             assert np.abs(vector - alone[text]).max() <= 1e-5
 
     assert embedder.ready_url is not None
@@ -117,7 +117,7 @@ def test_what_the_vocabulary_lacks_is_told(client: httpx.Client):
     assert reply.unknown == [0.0, 1.0, 1.0, 0.2, 1.0]
     packed, _ = embed_packed(client, texts)
     assert packed.unknown == reply.unknown
-    assert np.allclose(reply.embeddings[1], reply.embeddings[2], atol=1e-5)  # which is why it has to be told
+    assert np.allclose(reply.embeddings[1], reply.embeddings[2], atol=1e-5)  # so the reply must report it
     metrics = client.get("/metrics").text
     assert "tandem_embedder_unknown_texts_total 0.0" not in metrics
     assert "tandem_embedder_truncated_texts_total 0.0" not in metrics

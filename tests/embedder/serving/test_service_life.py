@@ -1,4 +1,4 @@
-"""A real embedder from its start to its end: damaged models, overload, SIGTERM."""
+"""The life of a real embedder, from start to end: damaged models, overload, SIGTERM."""
 
 import asyncio
 import shutil
@@ -55,7 +55,7 @@ def falsify_the_answers(folder: Path) -> None:
 
 
 def raise_the_limit_of_int8(folder: Path) -> None:
-    """Make every CPU one that computes int8 wrong."""
+    """Make every CPU appear as one that computes int8 wrong."""
     manifest = read_manifest(folder)
     int8 = msgspec.structs.replace(manifest.variants["int8"], min_cosine=0.99999)
     write_manifest(folder, msgspec.structs.replace(manifest, variants={**manifest.variants, "int8": int8}))
@@ -106,7 +106,7 @@ def test_a_damaged_model_is_never_served_and_the_reason_is_told(
     damage(folder)
     embedder = start_embedder(MODEL_DIR=str(folder))
     with client_of(embedder) as client:
-        # 503 from the start; the reason is there once the load has failed.
+        # 503 from the start; the reason appears once the load has failed.
         embedder.wait_for(answers(str(client.base_url.join("/livez"))))
         answer = wait_for_reason(client)
         assert reason in answer["message"]
@@ -198,7 +198,7 @@ def test_a_short_time_of_the_caller_ends_its_wait_and_drops_its_texts(start_embe
 
 
 def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbedder):
-    # So many texts that none of the machines computes them all before the client is gone.
+    # Enough texts that no machine computes all of them before the client disconnects.
     embedder = start_embedder(MAX_CLIENT_BATCH_SIZE="512", MAX_QUEUED_TOKENS="1000000").wait_ready()
     body = msgspec.json.encode({"texts": [LONG] * 512})
     with client_of(embedder) as client:
@@ -241,7 +241,7 @@ async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder:
 
 
 async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
-    # Much more work than any machine does in the time.
+    # Far more work than any machine can do in this time.
     limits = {"MAX_CLIENT_BATCH_SIZE": "1000", "MAX_QUEUED_TOKENS": "1000000"}
     embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="0.2", WORKERS="1", **limits).wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
@@ -253,7 +253,7 @@ async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: Sta
         embedder.signal(signal.SIGTERM)
         responses = await asyncio.gather(*asked)
 
-    assert {response.status_code for response in responses} == {503}  # told, not cut off
+    assert {response.status_code for response in responses} == {503}  # a reply, not a closed connection
     assert embedder.wait_exit() == 0
     assert not [line for line in embedder.log_lines() if "exception" in line]
 

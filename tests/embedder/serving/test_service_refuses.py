@@ -1,4 +1,4 @@
-"""A real embedder over a real socket: whatever is sent, the answer has the one shape, and the next request works."""
+"""A real embedder over a real socket: every refusal has the same format, and the next request works."""
 
 import json
 import socket
@@ -23,7 +23,7 @@ def refusal(response: httpx.Response, status: int, code: str, param: str | None 
     assert response.status_code == status, response.text
     assert response.headers["content-type"] == JSON
     assert response.headers["x-request-id"]
-    reply = msgspec.json.decode(response.content, type=ErrorReply)  # also proves type and code are of the contract
+    reply = msgspec.json.decode(response.content, type=ErrorReply)  # also checks that type and code are the contract's
     assert (reply.error.code, reply.error.param) == (code, param)
     assert reply.error.message
     return reply

@@ -1,4 +1,4 @@
-"""The rules between settings, and what a wrong one says."""
+"""The rules between settings, and the error for an invalid one."""
 
 import subprocess
 import sys

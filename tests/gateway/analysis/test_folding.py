@@ -1,4 +1,4 @@
-"""Folding takes linear time, and gives canonically equivalent texts one spelling."""
+"""Folding takes linear time, and gives canonically equivalent texts the same spelling."""
 
 import unicodedata
 from collections import Counter
@@ -27,9 +27,9 @@ RUNS = st.lists(
 
 
 def exchanges(text: str) -> int:
-    """Return how many exchanges of neighbours put the marks of a text in canonical order.
+    """Return the number of swaps of neighbours that put a text's marks in canonical order.
 
-    ``unicodedata.normalize`` makes so many steps, with the interpreter's lock held.
+    ``unicodedata.normalize`` needs as many steps, and holds the GIL meanwhile.
     """
     count = 0
     seen: Counter[int] = Counter()
@@ -45,7 +45,7 @@ def exchanges(text: str) -> int:
 
 @pytest.fixture
 def steps(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The exchanges that each normalisation of a whole text had to make."""
+    """The number of swaps of each normalisation of a whole text."""
     found: list[int] = []
 
     def normalize(form: str, text: str) -> str:
@@ -67,7 +67,7 @@ def test_a_run_of_marks_is_sorted_in_linear_time(steps: list[int], marks: str, c
     else:
         text = "a" + (marks * 5 + "\u200b") * (count // 5)
     fold(text)
-    # Runs as short as those of real text are left to the library.
+    # The library normalises short runs, such as those of real text, itself.
     assert len(steps) >= 2
     assert max(steps) <= 60 * len(text)
 
@@ -79,7 +79,7 @@ def test_canonically_equivalent_runs_fold_alike(text: str):
 
 @given(text=RUNS)
 def test_long_runs_fold_as_short_ones(text: str):
-    """However long a run is, folding gives what the library gives."""
+    """For runs of any length, folding gives the library's result."""
     expected = unicodedata.normalize("NFKD", text)
     expected = "".join(folding._REPLACED.get(c, c) for c in expected if not folding._CHANGED.fullmatch(c))
     assert fold(text) == unicodedata.normalize("NFC", expected)

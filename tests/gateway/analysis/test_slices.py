@@ -1,4 +1,4 @@
-"""Texts are analysed in slices; the terms are those of the whole text."""
+"""The analysis divides a text into slices; the terms equal those of the whole text."""
 
 import random
 import re
@@ -79,7 +79,7 @@ TEXTS = st.lists(st.tuples(st.sampled_from(TOKENS), st.sampled_from(SEPARATORS))
 )
 
 
-# Within these there is no place for a cut.
+# These have no place for a cut.
 TOO_LONG = re.compile(r"[a-zA-Z0-9éß_.+#\-]{58}|[가-힣]{58}|[हिन्दीслово]{58}|[🇩🇪]{20}")
 
 

@@ -1,4 +1,4 @@
-"""The terms of a text: the same for every spelling of it, and never too many or too long."""
+"""The terms of a text: the same for each of its spellings, with limits on their number and length."""
 
 import re
 import unicodedata
@@ -87,7 +87,7 @@ def test_canonically_equivalent_texts_have_the_same_terms(text: str):
 def test_terms_are_bounded_and_of_a_safe_alphabet(text: str):
     found = document_terms(text)
     folded = len(unicodedata.normalize("NFKD", text))
-    # Case folding makes three characters of one at most.
+    # Case folding turns one character into at most three.
     assert len(found.exact) <= 3 * 4 * folded
     assert len(found.stems) <= len(found.exact)
     for term in (*found.exact, *found.stems):
@@ -97,7 +97,7 @@ def test_terms_are_bounded_and_of_a_safe_alphabet(text: str):
 
 @given(text=ANY_TEXT)
 def test_a_text_has_the_terms_of_its_query(text: str):
-    """Whatever a query asks for, a document of the same text has."""
+    """A document has every term that a query of the same text asks for."""
     found = document_terms(text)
     for term in query_terms(text, 1 << 20):
         assert term.exact in found.exact

@@ -1,4 +1,4 @@
-"""The decisions of the traffic shift: where a call goes, and whether the canary is as good as stable."""
+"""The decisions of the canary router: which pool gets a call, and whether the canary is as good as stable."""
 
 import dataclasses
 
@@ -43,7 +43,7 @@ def test_all_of_one_pool_is_its_own_capacity():
     assert (capacity(3, 5, 0), capacity(3, 5, 100), capacity(2, 2, 50)) == (3, 5, 4)
 
 
-# judgement
+# evaluation
 
 figures = st.builds(
     lambda calls, errors, p95: CallStats(calls, min(errors, calls), calls - min(errors, calls), p95),
@@ -119,54 +119,54 @@ def test_nothing_has_no_percentile():
     assert percentile([], 0.95) is None
 
 
-# the trial
+# the statistics of a canary on trial
 
 
-def observed(trial: CanaryStats, since: float, calls: int, *, canary: float, failed: bool = False) -> float:
+def observed(stats: CanaryStats, since: float, calls: int, *, canary: float, failed: bool = False) -> float:
     for number in range(calls):
         now = since + (number + 1) / 10
-        trial.stable(now, 0.02)
-        trial.canary(now, None if failed else canary, failed=failed)
+        stats.stable(now, 0.02)
+        stats.canary(now, None if failed else canary, failed=failed)
     return since + calls / 10
 
 
 def test_one_pause_of_the_canary_is_forgiven():
-    trial = CanaryStats(LIMITS)
-    now = observed(trial, 0.0, 30, canary=0.02)
-    now = observed(trial, now, 3, canary=3.0)
-    assert trial.verdict(now) is None  # a suspicion
+    stats = CanaryStats(LIMITS)
+    now = observed(stats, 0.0, 30, canary=0.02)
+    now = observed(stats, now, 3, canary=3.0)
+    assert stats.verdict(now) is None  # a suspicion
     for _ in range(40):
-        now = observed(trial, now, 5, canary=0.02)
-        assert trial.verdict(now) is None
+        now = observed(stats, now, 5, canary=0.02)
+        assert stats.verdict(now) is None
 
 
 @pytest.mark.parametrize(("failed", "reason"), [(False, "latency"), (True, "errors")])
 def test_a_canary_that_stays_bad_is_rolled_back(failed: bool, reason: str):
-    trial = CanaryStats(LIMITS)
-    now = observed(trial, 0.0, 20, canary=1.0, failed=failed)
-    assert trial.verdict(now) is None
-    now = observed(trial, now, 9, canary=1.0, failed=failed)
-    assert trial.verdict(now) is None
-    now = observed(trial, now, 1, canary=1.0, failed=failed)
-    verdict = trial.verdict(now)
+    stats = CanaryStats(LIMITS)
+    now = observed(stats, 0.0, 20, canary=1.0, failed=failed)
+    assert stats.verdict(now) is None
+    now = observed(stats, now, 9, canary=1.0, failed=failed)
+    assert stats.verdict(now) is None
+    now = observed(stats, now, 1, canary=1.0, failed=failed)
+    verdict = stats.verdict(now)
     assert verdict is not None
     assert verdict.reason == reason
-    trial.forget()
-    assert trial.evidence(now) == Evidence(CallStats(), CallStats())
+    stats.forget()
+    assert stats.evidence(now) == Evidence(CallStats(), CallStats())
 
 
 def test_what_is_older_than_the_window_does_not_count():
-    trial = CanaryStats(LIMITS)
-    now = observed(trial, 0.0, 100, canary=1.0, failed=True)
-    trial.compared(now, [0.1] * 100)
-    assert trial.evidence(now).canary.errors == 100
-    assert trial.evidence(now + LIMITS.window + 1) == Evidence(CallStats(), CallStats())
+    stats = CanaryStats(LIMITS)
+    now = observed(stats, 0.0, 100, canary=1.0, failed=True)
+    stats.compared(now, [0.1] * 100)
+    assert stats.evidence(now).canary.errors == 100
+    assert stats.evidence(now + LIMITS.window + 1) == Evidence(CallStats(), CallStats())
 
 
 def test_memory_is_bounded():
-    trial = CanaryStats(LIMITS)
+    stats = CanaryStats(LIMITS)
     for _ in range(10_000):
-        trial.canary(1.0, 0.1)
-    trial.compared(1.0, [1.0] * 10_000)
-    evidence = trial.evidence(1.0)
+        stats.canary(1.0, 0.1)
+    stats.compared(1.0, [1.0] * 10_000)
+    evidence = stats.evidence(1.0)
     assert (evidence.canary.calls, evidence.texts) == (2000, 2000)

@@ -1,4 +1,4 @@
-"""The traffic shift at work between two pools that a test commands."""
+"""The canary router between two pools that a test controls."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ class FakePool(FakeEmbedder):
 
 
 class RouterFixture:
-    """A shift between two such pools; ``draws`` decide, and ``now`` is the time."""
+    """A router between two such pools; ``draws`` are its random numbers, and ``now`` is the time."""
 
     def __init__(self, weight: int = 0, shadow: int = 0) -> None:
         self.stable, self.canary = FakePool("stable"), FakePool("canary")
@@ -239,7 +239,7 @@ async def test_a_canary_of_other_vectors_is_rolled_back_for_parity():
             await turns()
             assert fixture.now < 40
         assert fixture.rolled_back == ["parity"]
-        assert fixture.shares[-1] == (0, 30)  # it goes on to be compared
+        assert fixture.shares[-1] == (0, 30)  # the comparison continues
         assert min(fixture.cosines) < 0.99
 
 

@@ -1,4 +1,4 @@
-"""The embedder over HTTP: what each answer, and each silence, becomes."""
+"""The client of an embedder: the result or error for each answer, and for no answer."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 
 @dataclass(frozen=True)
 class Request:
-    """A call as the client was given it."""
+    """A call, as the client received it."""
 
     method: str
     path: str
@@ -39,7 +39,7 @@ Answer = Callable[[Request], Response]
 
 
 class Asked:
-    """An embedder whose client answers with ``answer``."""
+    """An embedder client over a transport that answers with ``answer``."""
 
     def __init__(self, answer: Answer) -> None:
         self.requests: list[Request] = []
@@ -239,6 +239,16 @@ async def test_readiness_is_what_readyz_says(status: int, found: str):
 
     assert await asked.client.probe(timeout=1.0) == found
     assert asked.requests[0].path == "/readyz"
+
+
+async def test_an_answer_that_no_embedder_gives_is_logged_once(caplog: pytest.LogCaptureFixture):
+    asked = answering(404)
+
+    for _ in range(3):
+        await asked.client.probe(timeout=1.0)
+
+    errors = [getattr(record, "error", None) for record in caplog.records]
+    assert errors == ["/readyz has the status 404; is there an embedder at this URL?"]
 
 
 @pytest.mark.parametrize(

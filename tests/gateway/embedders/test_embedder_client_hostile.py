@@ -1,4 +1,4 @@
-"""An embedder that answers more than it was asked for: the gateway reads a bounded part of it, and says so."""
+"""An embedder that sends more than the gateway asked for: the gateway reads a bounded part and reports an error."""
 
 import asyncio
 import contextlib
@@ -40,7 +40,7 @@ def headers() -> Iterator[bytes]:
 
 
 async def fails_with(pieces: Callable[[], Iterator[bytes]]) -> GatewayError:
-    """Return the error of a call whose embedder sends this, without end."""
+    """Return the error of a call whose embedder sends this endlessly."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

@@ -1,4 +1,4 @@
-"""A failed call to an embedder frees its batch at once: an error must not keep itself alive."""
+"""A failed call to an embedder frees its batch at once: its error must not keep itself alive."""
 
 import asyncio
 import gc

@@ -1,4 +1,4 @@
-"""The HTTP client over real connections: closed, silent, abandoned and absent ones."""
+"""The HTTP client over real connections: closed, silent, abandoned and failed ones."""
 
 import asyncio
 import contextlib
@@ -56,7 +56,7 @@ async def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: 
     async with over_tcp(handler) as client:
         with pytest.raises(DeadlineExceeded):
             await embed(client, timeout=0.05)
-        # The request ends by its own time-out, and its connection with it.
+        # The request's own timeout ends it and closes its connection.
         await closed.wait()
 
 
@@ -76,7 +76,7 @@ async def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
         writer.close()
 
     async with over_tcp(handler) as client:
-        for _ in range(5):  # more than the pool has places
+        for _ in range(5):  # more calls than the pool has connections
             abandoned = asyncio.create_task(embed(client))
             await started.acquire()
             abandoned.cancel()
@@ -152,7 +152,7 @@ async def test_an_interim_response_does_not_limit_the_body_to_that_of_an_error()
 
 
 async def exchange(sent: bytes, max_bytes: int = MAX_ERROR_BYTES) -> Response:
-    """Return what the client makes of a server that sends this and hangs up."""
+    """Return the client's result or error for a server that sends this and closes the connection."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)
@@ -172,7 +172,7 @@ async def exchange(sent: bytes, max_bytes: int = MAX_ERROR_BYTES) -> Response:
 
 @pytest.fixture
 def certificate(tmp_path: Path) -> Path:
-    """A certificate, with its key, of the name ``embedder.test`` and of no address."""
+    """A certificate and its key, for the name ``embedder.test`` and no address."""
     path = tmp_path / "certificate.pem"
     request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=embedder.test"
     files = ["-keyout", str(tmp_path / "key.pem"), "-out", str(path)]

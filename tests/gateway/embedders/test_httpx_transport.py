@@ -1,4 +1,4 @@
-"""The pool of connections as a transport of httpx2: the same connections, bounds and deadlines behind another door."""
+"""The pool of connections as a transport of httpx2: the same connections, bounds and deadlines."""
 
 import asyncio
 import contextlib
@@ -17,8 +17,8 @@ from tandem_gateway.adapters.http.httpx_transport import MAX_REQUEST_BYTES, Http
 from tandem_gateway.adapters.http.messages import UnsendableRequest
 from tandem_gateway.adapters.http.tls import Tls
 from tandem_gateway.adapters.http.transport import Http1Transport
+from tandem_tools.process import free_port
 from tests.support.certificates import NAME, Authority, tls_server
-from tests.support.processes import free_port
 from tests.support.tcp import Handler, start_server
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -27,7 +27,7 @@ HELLO = OK + b"content-length: 5\r\n\r\nhello"
 
 @dataclass
 class Server:
-    """Sends ``answers`` in turn, the last one again and again; an answer of None closes the connection."""
+    """Sends ``answers`` in turn, and repeats the last one; for None it closes the connection."""
 
     answers: list[bytes | None]
     connections: int = 0
@@ -352,7 +352,7 @@ async def test_the_second_door_has_the_certificates_of_the_first(tmp_path: Path)
         pool.close()
 
 
-# what the gateway's start loads
+# the modules that the gateway's start loads
 
 
 @pytest.mark.parametrize("module", ["tandem_gateway.app", "tandem_gateway.server", "tandem_gateway.maintenance"])

@@ -1,4 +1,4 @@
-"""A pool of embedders at work, over channels that a test commands and a clock that it sets."""
+"""A pool of embedders, over connections that a test controls and a clock that it sets."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -28,7 +28,7 @@ URLS = {label: f"http://{label}" for label in (A, B, C)}
 
 
 class ReplicaConnection:
-    """Implements ``ReplicaConnection``: answers, unless ``error`` is set; ``hold`` keeps calls until ``release``."""
+    """Implements ``ReplicaConnection``: answers, or raises ``error`` if set; ``hold`` keeps calls until ``release``."""
 
     def __init__(self, label: str) -> None:
         self.label = label
@@ -63,7 +63,7 @@ class ReplicaConnection:
 
 
 class PoolFixture:
-    """A pool over such channels, with what it reported."""
+    """A pool over such connections, and the events that it reported."""
 
     def __init__(self, *labels: str, names: dict[str, list[str]] | None = None, identify: bool = False) -> None:
         self.now = 1000.0
@@ -235,7 +235,7 @@ async def test_retries_stop_when_the_budget_is_spent():
 async def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
     async with scenario(lambda: PoolFixture(A, B)) as fixture:
         fixture.channels[A].fingerprint = OTHER
-        assert await fixture.pool.ready(timeout=1.0)  # asks both for their models
+        assert await fixture.pool.ready(timeout=1.0)  # asks both replicas for their models
         assert (fixture.pool.serves(FINGERPRINT), fixture.pool.serves(OTHER), fixture.pool.serves("?")) == (
             True,
             True,
@@ -245,7 +245,7 @@ async def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
             assert (await fixture.embed(fingerprint=FINGERPRINT)).fingerprint == FINGERPRINT
             assert (await fixture.embed(fingerprint=OTHER)).fingerprint == OTHER
         assert fixture.retried == []
-        # Its model changes behind its back: the answer tells, and the other one is asked.
+        # One replica's model changes unnoticed: its next answer shows it, and the pool calls the other replica.
         fixture.channels[A].fingerprint, fixture.channels[B].fingerprint = FINGERPRINT, OTHER
         assert (await fixture.embed(fingerprint=FINGERPRINT)).fingerprint == OTHER
         assert (await fixture.embed(fingerprint=OTHER)).fingerprint == OTHER
@@ -266,7 +266,7 @@ async def test_an_answer_of_another_model_is_looked_for_once_more_elsewhere():
 async def test_replicas_follow_their_name_and_one_that_left_ends_its_calls():
     async with scenario(lambda: PoolFixture(names={"embedders": ["10.0.0.1"]})) as fixture:
         following = asyncio.create_task(fixture.pool.follow_names())
-        assert (await fixture.embed()).model == MODEL  # waits for the first answer of the resolver
+        assert (await fixture.embed()).model == MODEL  # waits for the resolver's first answer
         assert fixture.statuses() == {A: "serving"}
         fixture.channels[A].hold()
         in_flight = asyncio.create_task(fixture.embed())

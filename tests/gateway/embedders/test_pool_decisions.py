@@ -1,4 +1,4 @@
-"""The decisions of a pool of embedders: who belongs to it, who is asked, who is left out, who may be asked again."""
+"""The decisions of a pool of embedders: members, choice of a replica, ejection, and retries."""
 
 from dataclasses import dataclass
 
@@ -121,7 +121,7 @@ def test_a_model_is_found_where_it_is_known_to_be(serving: list[Replica], wanted
 def test_the_less_loaded_of_two_is_chosen(loads: list[tuple[int, int]], first: float, second: float):
     chosen = choose(range(len(loads)), lambda number: loads[number], first, second)
     assert 0 <= chosen < len(loads)
-    if len(loads) > 1:  # then the most loaded is chosen only if another is as loaded
+    if len(loads) > 1:  # it chooses the most loaded replica only if another has the same load
         assert loads[chosen] < max(loads) or loads.count(max(loads)) > 1
     if len(loads) == 2:
         assert loads[chosen] == min(loads)

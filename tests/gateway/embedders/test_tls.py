@@ -229,7 +229,7 @@ async def test_new_connections_use_renewed_certificates(authority: Authority, ca
         renewed = authority.client_files("renewed")
         overwrite(files.certificate, renewed.certificate)
         overwrite(files.key, renewed.key)
-        await called(port, tls)  # the last look is not old enough
+        await called(port, tls)  # the last check of the files is too recent
         clock.now += 5.0
         await called(port, tls)
         await called(port, tls)
@@ -276,7 +276,7 @@ async def test_a_renewal_that_cannot_be_used_keeps_the_old_and_is_logged_once(
 
 
 async def test_a_link_to_other_files_is_a_renewal(authority: Authority, tmp_path: Path):
-    """A mounted Kubernetes secret is renewed by a link to another folder; size and time are as before."""
+    """Kubernetes renews a mounted secret by a link to another folder; size and time may stay the same."""
     clock, peers = Clock(), Peers()
     files, renewed = authority.client_files(), authority.client_files("renewed")
     link, mounted = tmp_path / "data", []

@@ -1,4 +1,4 @@
-"""The settings of TLS to embedders: what is refused at the start, and how it is told."""
+"""The TLS settings for embedders: which files the startup refuses, and with which message."""
 
 import logging
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The gateways that ``golden_requests`` talk to, in this process, and how their replies are recorded."""
+"""The gateways for ``golden_requests``, in this process, and the recording of their replies."""
 
 import asyncio
 import contextlib
@@ -26,14 +26,14 @@ GATEWAYS = ("serving", "off", "small", "full", "anywhere", "starting", "draining
 REPLIES = Path(__file__).parent / "golden" / "replies.json"
 
 Make = Callable[[Settings], tuple[AsgiApp, Gateway]]
-"""Makes the application that is asked."""
+"""Makes the application under test."""
 Reply = dict[str, Any]
 
 _OWNER = re.compile(r"/[^ ]+ is in use by process \d+ \([^)]+\)")
 _NO_JOB = f"job_{'0' * 32}"
 _NOBODY = "http://127.0.0.1:9"
 _SHOWN = ("allow", "content-encoding", "content-type", "location", "retry-after", "www-authenticate")
-# The server's own, and what depends on values that differ from run to run.
+# Headers of the server itself, and headers and fields whose values differ between runs.
 _NOT_COMPARED = {"connection", "content-length", "date", "x-request-id"}
 _VOLATILE = {"job_id", "created_at", "started_at", "finished_at", "took_ms", "version", "score", "stable", "canary"}
 _WHOLE = {"/metrics", "/openapi.json"}
@@ -51,7 +51,7 @@ def made_by_default(settings: Settings) -> tuple[AsgiApp, Gateway]:
 
 
 async def replies_of(kind: str, cases: dict[str, Case], folder: Path, make: Make = made_by_default) -> dict[str, Reply]:
-    """Return the reply to each case of the gateway ``kind``, sent one after another."""
+    """Return the reply to each case of the gateway ``kind``; sends the requests one after another."""
     with HttpFakeEmbedder() as embedder:
         async with _gateway(kind, folder, embedder.url, make) as (port, job_id):
             return {
@@ -62,7 +62,7 @@ async def replies_of(kind: str, cases: dict[str, Case], folder: Path, make: Make
 
 
 def ask(port: int, case: Case, job_id: str = _NO_JOB) -> Reply:
-    """Send one request over a connection of its own and return what is recorded of the reply."""
+    """Send one request over a new connection, and return the recorded part of the reply."""
     status, headers, body = _sent(port, case, job_id)
     assert "x-request-id" in headers or status == 400
     shown = {name: headers[name] for name in _SHOWN if name in headers}
@@ -73,7 +73,7 @@ def ask(port: int, case: Case, job_id: str = _NO_JOB) -> Reply:
 def _sent(port: int, case: Case, job_id: str = _NO_JOB) -> tuple[int, dict[str, str], bytes]:
     with socket.create_connection(("127.0.0.1", port), 60) as connection:
         connection.sendall(case.head(job_id))
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before its end
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # refused before the end of the request
             connection.sendall(case.content())
         response = http.client.HTTPResponse(connection, method=case.method)
         response.begin()
@@ -107,7 +107,7 @@ def _settings(kind: str, data_dir: Path, embedder: str) -> Settings:
     if kind == "small":
         options |= {"max_body_bytes": 1024, "max_query_chars": 30, "max_documents": 3, "max_top_k": 9}
     if kind == "anywhere":
-        options["host"] = "0.0.0.0"  # not listened on; it allows every name of the service
+        options["host"] = "0.0.0.0"  # it does not listen there; the setting makes it accept every host name
     if kind == "full":
         options |= {"max_collections": 1, "max_pending_documents": 2, "max_documents": 2, "embedder_url": _NOBODY}
     return Settings(**options)
@@ -115,7 +115,7 @@ def _settings(kind: str, data_dir: Path, embedder: str) -> Settings:
 
 @asynccontextmanager
 async def _gateway(kind: str, folder: Path, embedder: str, make: Make) -> AsyncIterator[tuple[int, str]]:
-    """Serve the gateway ``kind``, and give its port and the id of the job that is there."""
+    """Serve the gateway ``kind``; yield its port and the id of its existing job."""
     data_dir = folder / kind
     data_dir.mkdir()
     app, gateway = make(_settings(kind, data_dir, embedder))
@@ -140,13 +140,13 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     if kind == "failed":
         await eventually(gateway.health, lambda health: health.status == "failed")
         return _NO_JOB
-    parts = await eventually(lambda: _ready(gateway), lambda found: found is not None)
-    assert parts is not None
+    use_cases = await eventually(lambda: _ready(gateway), lambda found: found is not None)
+    assert use_cases is not None
     if kind in ("serving", "draining"):
         await eventually(gateway.health, lambda health: health.model_loaded)
     gateway.draining = kind == "draining"
     if kind == "failing":
-        parts.documents.document = _fail  # type: ignore[method-assign]
+        use_cases.documents.document = _fail  # type: ignore[method-assign]
     if kind == "full":
         answer = post("/v1/ingest", {"documents": [{"id": "a", "text": "the only one"}]}, gateway=kind)
         assert (await asyncio.to_thread(ask, port, answer))["status"] == 202
@@ -156,7 +156,7 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     status, _, body = await asyncio.to_thread(_sent, port, ingest)
     assert status == 202, body
     job_id: str = json.loads(body)["job_id"]
-    await eventually(lambda: parts.ingest.job(job_id), lambda job: job.finished_at is not None)
+    await eventually(lambda: use_cases.ingest.job(job_id), lambda job: job.finished_at is not None)
     return job_id
 
 

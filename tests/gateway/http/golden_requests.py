@@ -1,4 +1,4 @@
-"""Requests over every route, method and error, for ``test_golden_replies``; ``golden/replies.json`` has the replies.
+"""Requests for every route, method and error, for ``test_golden_replies``; ``golden/replies.json`` has the replies.
 
 A case's name is its key in that file. The gateway of each case is one of ``golden_gateways.GATEWAYS``.
 """
@@ -13,7 +13,7 @@ from tests.support.texts import distinct_texts
 
 TOKEN = "a-token-for-operators-only"
 JOB = "{job}"
-"""Stands in a path for the id of the finished job that stored ``DOCUMENTS``."""
+"""Placeholder in a path for the id of the finished job that stored ``DOCUMENTS``."""
 
 SEARCH = "/v1/search"
 INGEST = "/v1/ingest"
@@ -22,7 +22,7 @@ IN_BOOKS = "/v1/collections/books/documents"
 JSON = ("content-type", "application/json")
 BEARER = ("authorization", f"Bearer {TOKEN}")
 
-# Ids that a router could change: slashes in a row, at either end, percent signs, dots, signs that a URL knows.
+# Ids that a router could change: repeated slashes, slashes at either end, percent signs, dots, reserved characters.
 IDS = (
     "a", "a/b", "a//b", "a/", "/a", "//", "a%2Fb", "a%b", "a b", "a+b", "é", "日本", "a.b", "...", ".a", "a?b", "a#b",
     "a;b", "{a}", "documents", "a:path", "a\\b", "x" * 256,
@@ -40,14 +40,14 @@ class Case:
     gateway: str
     method: str
     target: str
-    """The request's target as it stands in its first line."""
+    """The request's target, as its first line has it."""
     headers: tuple[tuple[str, str], ...] = ()
     body: bytes | None = None
     chunked: bool = False
     host: str = "localhost"
 
     def head(self, job_id: str) -> bytes:
-        """Return the request's head, which names ``job_id`` for ``JOB``."""
+        """Return the request's head, with ``job_id`` in place of ``JOB``."""
         lines = [
             f"{self.method} {self.target.replace(JOB, job_id)} HTTP/1.1",
             f"host: {self.host}",
@@ -61,7 +61,7 @@ class Case:
         return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
     def content(self) -> bytes:
-        """Return the body as it is sent."""
+        """Return the body as sent."""
         body = self.body or b""
         if not self.chunked:
             return body
@@ -90,7 +90,7 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
 FIXED = (SEARCH, INGEST, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
 TEMPLATES = (f"/v1/jobs/{JOB}", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
-# What these do is a case of its own below.
+# Separate cases below cover the effects of these.
 _DONE = {
     ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST",
     INGEST),
@@ -145,7 +145,7 @@ def _documents() -> Iterator[tuple[str, Case]]:
 
 
 def _bodies() -> Iterator[tuple[str, Case]]:
-    """Bodies that no route takes, of each route that has one."""
+    """Bodies that no route accepts, for each route with a body."""
     small = {SEARCH: {"query": "wings", "collection": "books"}, INGEST: {"documents": [{"id": "n", "text": "x"}]}}
     for target, good in small.items():
         text = json.dumps(good).encode()
@@ -203,7 +203,7 @@ def _bodies() -> Iterator[tuple[str, Case]]:
 
 
 def _limits() -> Iterator[tuple[str, Case]]:
-    """The gateway ``small`` takes 1,024 bytes of ingest and 4,096 of search, and three documents."""
+    """The gateway ``small`` accepts 1,024 bytes of ingest, 4,096 bytes of search, and three documents."""
     for target, limit in ((INGEST, 1024), (SEARCH, 4096)):
         for name, size in (("over the limit", limit + 1), ("far over the limit", 10 * limit)):
             for chunked in (False, True):
@@ -256,7 +256,7 @@ def _operators() -> Iterator[tuple[str, Case]]:
 
 
 def _states() -> Iterator[tuple[str, Case]]:
-    """What a gateway answers that is starting, ends or has a broken store."""
+    """The replies of a gateway that starts, stops or has a broken store."""
     for gateway in ("starting", "draining"):
         for path in (
             "/healthz",
@@ -295,7 +295,7 @@ def _origins() -> Iterator[tuple[str, Case]]:
 
 
 def _good() -> Iterator[tuple[str, Case]]:
-    """Requests that are answered; those that change something come last and in this order."""
+    """Requests that succeed; those that change something come last, in this order."""
     found = {"query": DOCUMENTS[3]["text"], "collection": "books", "top_k": 2}
     yield "a search", post(SEARCH, found)
     yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})

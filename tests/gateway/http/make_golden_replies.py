@@ -1,6 +1,6 @@
-"""``python -m tests.gateway.http.make_golden_replies`` records the golden replies anew, from the present code.
+"""``python -m tests.gateway.http.make_golden_replies`` records the golden replies of the current code.
 
-Read the difference that it makes: a changed reply is a change of the API.
+Read the resulting diff: a changed reply is a change of the API.
 """
 
 import asyncio

@@ -1,6 +1,6 @@
-"""The gateway answers almost five hundred requests, good and bad, as ``golden/replies.json`` recorded it.
+"""The gateway answers almost five hundred requests, valid and invalid, as ``golden/replies.json`` recorded them.
 
-``python -m tests.gateway.http.make_golden_replies`` records anew.
+``python -m tests.gateway.http.make_golden_replies`` records them again.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The body of an ingest: small or large, it is read alike, and what it says comes back as it was sent."""
+"""Small and large bodies of an ingest are read in the same way, and documents are returned as they were sent."""
 
 import asyncio
 import json
@@ -23,7 +23,7 @@ PADDING = " " * WHOLE_BYTES
 
 @pytest.fixture(params=["whole", "in parts"])
 def pad(request: pytest.FixtureRequest) -> str:
-    """White space that makes a body large, or none: a large body is read in parts."""
+    """White space that makes a body large, or none: the gateway reads a large body in parts."""
     return PADDING if request.param == "in parts" else ""
 
 
@@ -199,7 +199,7 @@ async def test_the_documents_hold_their_memory_for_as_long_as_they_are_there() -
 
 
 async def test_documents_that_take_more_memory_than_is_left_are_refused() -> None:
-    # Each character takes four bytes in memory, since one of them is outside the basic plane.
+    # Each character takes four bytes in memory, because one of them is outside the basic plane.
     body = body_of([{"text": "\N{GRINNING FACE}" + "x" * 90_000}] * 20)
     budget = MemoryBudget(3_000_000, "TANDEM_SOMETHING")
     lease = budget.lease()
@@ -211,7 +211,7 @@ async def test_documents_that_take_more_memory_than_is_left_are_refused() -> Non
         said = str(error)
     assert "TANDEM_SOMETHING" in said
     del lease
-    # The thread that raised may take a moment to forget the error.
+    # The thread that raised the error may hold it for a moment.
     await eventually(lambda: asyncio.sleep(0, budget.held), lambda held: held == 0)
 
 

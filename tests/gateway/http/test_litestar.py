@@ -1,4 +1,4 @@
-"""How the gateway uses Litestar: strict bodies, one shape of errors, exact paths, and nothing from the environment."""
+"""The gateway's use of Litestar: strict bodies, one format of errors, exact paths, and no effect of the environment."""
 
 import asyncio
 import inspect
@@ -123,7 +123,7 @@ async def ask(
     content_type: str | None = "application/json",
     *more: tuple[bytes, bytes],
 ) -> Answer | None:
-    """Return what the application answers; None if it answers nothing."""
+    """Return the application's answer; None if there is none."""
     path, _, query = target.partition("?")
     headers = [(b"host", b"localhost"), *more]
     if content_type is not None:
@@ -260,7 +260,7 @@ async def test_errors_bring_their_headers() -> None:
 
 
 async def test_litestars_own_routing_errors_have_the_shape_too() -> None:
-    """The table of exact paths is made from Litestar's routes; if the two ever differ, this is what clients see."""
+    """The table of exact paths derives from Litestar's routes; if the two ever differ, clients see this error."""
     app = strict_litestar(HANDLERS, {})
     for method, path, expected in (("GET", "/nothing", "not_found"), ("PUT", "/lines", "method_not_allowed")):
         sent: list[Any] = []

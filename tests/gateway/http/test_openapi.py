@@ -1,4 +1,4 @@
-"""The document's patterns say what validation does."""
+"""The patterns of the OpenAPI document match the validation."""
 
 import itertools
 import re

@@ -1,4 +1,4 @@
-"""What clients are told: the table of errors, and the OpenAPI document, which is that of the routes."""
+"""The table of errors covers every error, and the OpenAPI document describes the actual routes."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from tandem_runtime.http import Reply
 from tandem_runtime.replies import STATUS
 from tests.support.openapi import described_app, document
 
-# Met at the start alone, or turned into another error: never by a request.
+# Only a startup meets these, or another error replaces them: no request gets them.
 NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes)
 LIMITS = RequestLimits(documents=7, text_chars=100, metadata_bytes=50, query_chars=30, top_k=9)
 

@@ -1,4 +1,4 @@
-"""A large answer is the same JSON as a small one, has a bound, and holds its memory until it is forgotten."""
+"""A large answer has the same JSON as a small one, a size limit, and a lease on its memory until it is freed."""
 
 import msgspec
 import pytest

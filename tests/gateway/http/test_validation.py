@@ -1,4 +1,4 @@
-"""What a request may hold; each breach names its field and the limit."""
+"""The rules of requests; each error names the field and the limit."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Answers of vector search: bounded in bytes, and their memory is held until they are forgotten."""
+"""Answers of vector search have a limit in bytes, and hold their memory until they are freed."""
 
 from pathlib import Path
 

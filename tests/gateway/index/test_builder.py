@@ -1,4 +1,4 @@
-"""Whatever a graph loses, the base that is built around it finds."""
+"""The base finds every vector that its graphs lose."""
 
 import numpy as np
 import pytest
@@ -40,7 +40,7 @@ def built(factory: GraphFactory, vectors: Vectors, **sizes: int) -> Base:
 
 
 def lost(index: FindableIndex, keys: Keys, vectors: Vectors) -> list[int]:
-    """Return the keys that are not among the candidates for their own vectors, nor tie with one of these."""
+    """Return the keys that are neither among the candidates for their own vectors nor tied with one of these."""
     vector_of = dict(zip(keys.tolist(), vectors, strict=True))
     found = index.search(vectors, 1)
     return [
@@ -87,7 +87,7 @@ def test_many_strays_get_a_graph_of_their_own_and_its_strays_are_exact() -> None
     blind = set(range(0, 40, 2))
 
     class SecondSees(FakeGraphFactory):
-        """Its first graph is blind for the even keys, its second one for 4 alone."""
+        """The first graph never finds the even keys; the second one never finds key 4."""
 
         def create(self, dim: int):  # type: ignore[no-untyped-def]
             graph = super().create(dim)
@@ -178,7 +178,7 @@ def test_a_group_lives_on_without_the_row_that_its_node_has_the_number_of() -> N
     assert set(index.search(vectors[5:6], 3)[0].keys) >= {7, 8, 9}
     assert sorted(index.keys().tolist()) == [*range(5), *range(7, 30)]
     assert len(index) == 28
-    # A later row with the same vector joins the group, whose node is still there.
+    # A later row with the same vector joins the group; the group's node still exists.
     made = builder(FakeGraphFactory(), base)
     made.add(numbered(1, 50), vectors[5:6])
     assert len(base.graphs[0]) == 26
@@ -197,7 +197,7 @@ def test_a_group_that_is_a_stray_is_found_with_each_of_its_rows() -> None:
     found = index.search(vectors[5:6], 10)[0].keys
     assert {6, 7, 8, 60} <= set(found)
     assert 5 not in found
-    # All rows gone, and a new one with the vector: it is found, though the graph does not find its node.
+    # All rows are removed, and a new one has the vector: search finds it, although the graph does not find its node.
     made.remove(np.array([6, 7, 8, 60], np.uint64))
     made.add(numbered(1, 70), vectors[5:6])
     assert 70 in FindableIndex(DIM, made.base).search(vectors[5:6], 1)[0].keys
@@ -278,7 +278,7 @@ operations = st.lists(
 @settings(max_examples=60)
 @given(operations=operations, second=st.sampled_from([3, 1000]))
 def test_every_live_vector_is_found_whatever_happened(operations: list[tuple[str, int]], second: int) -> None:
-    """A model of the index: a builder, and a reader of what it saved last that has followed since."""
+    """A model of the index: a builder, and a reader that loaded its last save and has followed the store since."""
     blind: set[int] = set()
     factory = FakeGraphFactory(blind=blind)
     made = builder(factory, graph_from=6, second_graph_from=second)
@@ -320,7 +320,7 @@ def test_every_live_vector_is_found_whatever_happened(operations: list[tuple[str
 
 
 def published(base: Base) -> Base:
-    """Return a copy of a base that no later addition changes, as a saved one is."""
+    """Return a copy of a base that later additions do not change, like a saved one."""
     copy = base_arrays.save(base)
     graphs: list[Graph] = []
     for graph in copy.graphs:
@@ -346,7 +346,7 @@ def strays_of(factory: GraphFactory, vectors: Vectors) -> tuple[FindableIndex, l
 
 
 def table_like(rows: int, columns: int, values: int, noise: float) -> Vectors:
-    """Return vectors as rows of a table have: a large part in common, and columns whose values are often the same."""
+    """Return vectors like rows of a table: they share a large part, and columns often have the same values."""
     rng = np.random.default_rng(1)
     common, meanings = rng.standard_normal(32), rng.standard_normal((columns, values, 32))
     often = 1 / np.arange(1, values + 1) ** 1.2
@@ -378,6 +378,6 @@ def test_copies_do_not_hide_what_lies_around_them_in_a_real_graph() -> None:
     index, missing = strays_of(UsearchGraphFactory(), vectors)
     assert missing == []
     assert 3400 in index.search(near[None], 1)[0].keys
-    # Deleted copies hide nothing either.
+    # Deleted copies hide no vector either.
     index.remove(np.array([0, *range(3000, 3400)], np.uint64))
     assert 3400 in index.search(vectors[:1], 1)[0].keys

@@ -1,4 +1,4 @@
-"""How an index follows the store: page by page, over deleted collections and forgotten removals."""
+"""An index follows the store page by page, across deleted collections and dropped tombstones."""
 
 from pathlib import Path
 
@@ -61,7 +61,7 @@ async def test_many_changes_are_followed_page_by_page(
 async def test_a_successor_whose_commit_was_not_told_of_yet_is_found(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("a"), document("b")])
     thread = IndexThread(
-        lambda: SqliteChangeFeed(tmp_path / FILE_NAME, lambda: 1),  # tells of no later commit
+        lambda: SqliteChangeFeed(tmp_path / FILE_NAME, lambda: 1),  # reports no later commit
         Snapshots(tmp_path),
         UsearchGraphFactory(),
         answer_limits(),

@@ -1,4 +1,4 @@
-"""One suite of behaviour over usearch and over the exact stand-in, so that the stand-in may be trusted."""
+"""One suite over usearch and over the exact fake, so that tests may trust the fake."""
 
 from pathlib import Path
 
@@ -137,7 +137,7 @@ def test_a_file_of_another_dim_is_refused(factory: GraphFactory, tmp_path: Path)
 
 def test_what_little_effort_finds_more_effort_finds_too():
     rows = 4000
-    # Random vectors of many numbers are all about as far from each other: a graph finds them only with effort.
+    # Random vectors of many dimensions have nearly equal distances: a graph finds them only with effort.
     vectors = np.random.default_rng(0).standard_normal((rows, 96)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     graph = UsearchGraphFactory().create(96)

@@ -1,4 +1,4 @@
-"""Rows that are kept are the store's, and no more of them than fit; hits descend by cosine."""
+"""Cached rows equal the store's and stay within the limit; hits descend by cosine."""
 
 import sys
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ def row(row_id: int, vector: Sequence[float] = (1.0, 0.0)) -> LiveDocument:
 
 
 class Feed:
-    """Has the rows 0 to 9; notes what is read."""
+    """Has the rows 0 to 9; records which rows are read."""
 
     def __init__(self) -> None:
         self.read: list[list[int]] = []
@@ -123,7 +123,7 @@ def test_candidates_without_rows_are_no_hits():
 
 @pytest.mark.parametrize("text", ["plain", "é" * 1_000, "数据库" * 1_000, "🎉" * 1_000, "plain 🎉"])
 def test_a_row_has_one_size_also_once_its_text_was_encoded(text: str):
-    # A text of its own: CPython keeps the UTF-8 of a text that was encoded.
+    # Use a new text: CPython keeps the UTF-8 of a text that was encoded.
     read = LiveDocument(1, "d", "".join(text), "{}", b"")
     before = bytes_of(read)
     msgspec.json.encode(read.text)

@@ -1,4 +1,4 @@
-"""The index's thread over the real store: what was acknowledged is found, and what is found is what is stored."""
+"""The index's thread over the real store: it finds every acknowledged document, with its stored content."""
 
 import itertools
 from pathlib import Path
@@ -70,7 +70,7 @@ async def test_scores_are_cosines_in_float32_and_descend(store: SqliteStore, thr
         found = hits(thread, f"query {number}", 10)
         expected = [cosines[ids.index(hit.doc_id)] for hit in found]
         np.testing.assert_allclose([hit.score for hit in found], expected, rtol=0, atol=1e-6)
-        # Only the choice of candidates knows the vectors by half precision.
+        # Only the choice of candidates uses the vectors in half precision.
         assert min(expected) >= np.sort(cosines)[-10] - 2e-3
         assert found[0].doc_id == ids[int(np.argmax(cosines))]
         assert all(one.score >= next_.score for one, next_ in itertools.pairwise(found))

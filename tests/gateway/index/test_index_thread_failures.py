@@ -1,4 +1,4 @@
-"""A failed call of the index thread is freed at once: an error must not keep itself alive."""
+"""A failed call of the index thread frees its memory at once: its error must not keep itself alive."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from tests.support.freed import assert_gone, failure_of, no_collector
 
 
 class FailingFeed:
-    """A ``ChangeFeed`` of a store that cannot be read once the index is loaded."""
+    """A ``ChangeFeed`` of a store that becomes unreadable once the index is loaded."""
 
     broken = False
 
@@ -26,7 +26,7 @@ class FailingFeed:
 
 
 class NoSnapshots:
-    """A ``SnapshotStore`` that holds none."""
+    """A ``SnapshotStore`` without snapshots."""
 
     def remove_orphans(self, collection_ids: object) -> list[str]:
         return []

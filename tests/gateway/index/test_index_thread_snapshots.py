@@ -1,4 +1,4 @@
-"""The index's thread and snapshots: what a start takes, rebuilds or refuses, and what a save removes."""
+"""The index's thread and snapshots: a startup loads, rebuilds or refuses them; a save removes old ones."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The exact overlay is an exact search whose order depends on nothing but the rows."""
+"""The exact overlay is an exact search; the order of its hits depends only on the rows."""
 
 import numpy as np
 from hypothesis import given
@@ -15,7 +15,7 @@ def unit(rows: np.ndarray) -> Vectors:
 
 
 def some(count: int, seed: int = 0, kinds: int | None = None) -> Vectors:
-    """Return unit vectors; of ``kinds`` different ones if that is given."""
+    """Return unit vectors; at most ``kinds`` different ones if it is given."""
     rng = np.random.default_rng(seed)
     rows = unit(rng.standard_normal((kinds or count, DIM)))
     return rows[rng.integers(0, len(rows), count)] if kinds else rows
@@ -32,7 +32,7 @@ def filled(vectors: Vectors, numbers: np.ndarray | None = None) -> ExactOverlay:
 
 
 def nearest(overlay: ExactOverlay, query: Vectors, top: int) -> tuple[list[int], list[float]]:
-    """Return the first of the keys that a search hands out, as hits are sorted, and their scores."""
+    """Return the first keys that a search returns, sorted as hits are, and their scores."""
     found, scores = overlay.search(query[None], top)[0]
     assert min(top, len(overlay)) <= len(found) <= top + 32
     exact = exact_scores(overlay.vectors(found.tolist()), query)

@@ -1,4 +1,4 @@
-"""Searches that the event loop makes itself while the index's thread is idle."""
+"""Searches in the event loop itself while the index's thread is idle."""
 
 import asyncio
 import threading
@@ -16,7 +16,7 @@ from tests.support.stores import document, ingest
 
 
 async def done_at_once(thread: IndexThread, queries: Sequence[VectorQuery]) -> bool:
-    """Search, and return whether the event loop made it itself."""
+    """Search, and return whether the event loop did the work itself."""
     answer = thread.search(queries)
     at_once = answer.done()
     await answer
@@ -24,13 +24,13 @@ async def done_at_once(thread: IndexThread, queries: Sequence[VectorQuery]) -> b
 
 
 async def read_rows(thread: IndexThread, queries: Sequence[VectorQuery]) -> None:
-    """Search for what no search found before, so that the rows of its hits are in memory; wait for the thread."""
+    """Search for a new query, so that the rows of its hits are cached; wait for the thread."""
     assert not await done_at_once(thread, queries)
     await idle(thread)
 
 
 async def idle(thread: IndexThread) -> None:
-    """Wait until the thread has done what was put to it, and let go of the indexes."""
+    """Wait until the thread has done its tasks and released the indexes."""
     await asyncio.wrap_future(thread.state())
     with thread._touching:
         pass

@@ -1,4 +1,4 @@
-"""The process that saves the indexes: whatever keeps it from its work is the one declared error."""
+"""The process that saves the indexes: every failure becomes the one declared error."""
 
 import asyncio
 import errno

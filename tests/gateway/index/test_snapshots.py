@@ -1,4 +1,4 @@
-"""Snapshots: what is loaded is what was saved, and anything else is refused before the library sees it."""
+"""A snapshot loads exactly as it was saved; any other file is refused before usearch reads it."""
 
 import errno
 import os
@@ -221,7 +221,7 @@ def test_a_disk_that_fails_to_sync_leaves_a_good_snapshot(
     monkeypatch.setattr(os, "fsync", fsync)
     with pytest.raises(OSError, match="cannot sync"):
         snapshots.publish(filled(9), manifest(position=11))
-    # Before its rename the former one counts, after it the new one; never none.
+    # Before its rename the previous snapshot counts, afterwards the new one; there is always one.
     assert len(loaded_keys(snapshots)) == (9 if call == 4 else 5)
 
 

@@ -1,4 +1,4 @@
-"""When a snapshot is due."""
+"""The decision when a snapshot is due."""
 
 import pytest
 from hypothesis import given

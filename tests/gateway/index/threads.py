@@ -1,4 +1,4 @@
-"""An index thread over a store of a test, and short ways to ask it."""
+"""An index thread over a test's store, and helpers to query it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,7 +15,7 @@ from tandem_gateway.records.search import Hit, Hits
 from tests.support.fakes import FINGERPRINT, WAIT_SECONDS, answer_limits, answered, vector_of
 
 SMALL = Sizes(graph=2, second_graph=3)
-"""So that a few documents have a graph."""
+"""A threshold so low that a few documents get a graph."""
 
 
 def start(data_dir: Path) -> tuple[IndexThread, list[str]]:

@@ -1,4 +1,4 @@
-"""Fixtures of the unit tests."""
+"""Fixtures of the ingest tests."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,7 +14,7 @@ from tests.support.stores import opened
 
 @pytest.fixture
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
-    """A context with a task that works, without pauses between its tries."""
+    """A context with a running worker, without pauses between its retries."""
     monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
 
     @asynccontextmanager

@@ -1,4 +1,4 @@
-"""How long the embedding worker waits before a retry."""
+"""The embedding worker's wait before a retry."""
 
 from hypothesis import given
 from hypothesis import strategies as st

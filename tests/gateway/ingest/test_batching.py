@@ -1,4 +1,4 @@
-"""Batches for the embedder are bounded by bytes, so that their body is one that the embedder takes."""
+"""Batches for the embedder have a limit in bytes, so that the embedder accepts their body."""
 
 from collections.abc import Iterator
 from pathlib import Path

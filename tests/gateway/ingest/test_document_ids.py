@@ -1,4 +1,4 @@
-"""Ids are random, of one form, and never handed out twice, whichever thread asks."""
+"""Ids are random, have one format, and are unique, whichever thread generates them."""
 
 import os
 import re

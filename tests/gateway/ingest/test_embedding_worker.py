@@ -1,4 +1,4 @@
-"""The task that gives stored documents their vectors, against an embedder that misbehaves."""
+"""The worker that embeds stored documents, against an embedder that misbehaves."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""The embedding task and what changes beside it: other collections, newer versions, failures, its own end."""
+"""The embedding worker and concurrent changes: other collections, newer versions, failures, its own end."""
 
 import asyncio
 from pathlib import Path
@@ -104,7 +104,7 @@ async def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for
 ):
     async with scenario() as work:
         clock = [0.0]
-        # Each look takes the first reading and leaves the last.
+        # Each reading of the clock removes the first value; the last one stays.
         read = SimpleNamespace(monotonic=lambda: clock.pop(0) if len(clock) > 1 else clock[0], time=lambda: NOW)
         monkeypatch.setattr(embedding_worker, "time", read)
         monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 1.0)

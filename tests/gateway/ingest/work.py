@@ -1,4 +1,4 @@
-"""A store, an embedder that a test commands, and the task that embeds between them."""
+"""A store, an embedder that a test controls, and the worker that embeds between them."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -12,7 +12,7 @@ from tests.support.stores import NOW, document
 
 
 class Work:
-    """A store, an embedder, and the task between them."""
+    """A store, an embedder, and the worker between them."""
 
     def __init__(self, store: SqliteStore, embedder: FakeEmbedder, batch: int, calls: int) -> None:
         self.store = store
@@ -82,4 +82,4 @@ async def working(store: SqliteStore, embedder: FakeEmbedder, batch: int = 4, ca
 
 
 Scenario = Callable[..., AbstractAsyncContextManager[Work]]
-"""What the fixture ``scenario`` gives: call it with ``batch`` and ``calls``, and enter it."""
+"""The type of the fixture ``scenario``: call it with ``batch`` and ``calls``, and enter the context."""

@@ -1,4 +1,4 @@
-"""Metrics that were renamed keep their old names for one release; rare ones are there from the start."""
+"""Renamed metrics keep their old names for one release; rare metrics exist from the start."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families

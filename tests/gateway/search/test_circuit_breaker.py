@@ -1,4 +1,4 @@
-"""The breaker: opens after failures in a row, lets one search try, and closes at a success."""
+"""The breaker opens after consecutive failures, lets one search try again, and closes at a success."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -56,7 +56,7 @@ def test_a_pause_is_bounded(number: int):
 
 
 class Story(RuleBasedStateMachine):
-    """Searches that fail and succeed at any time: it is never open for ever, and a healthy embedder is asked."""
+    """Searches that fail and succeed at any time: the breaker closes again, and a healthy embedder gets calls."""
 
     def __init__(self) -> None:
         super().__init__()

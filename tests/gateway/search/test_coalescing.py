@@ -1,4 +1,4 @@
-"""The decision which queries go out together."""
+"""The decision which queries share a call."""
 
 import math
 from dataclasses import dataclass
@@ -53,7 +53,7 @@ def test_a_free_call_and_a_query_in_time_make_progress(situation: Situation):
     alive = decision.send + decision.rest
     assert bool(decision.send) == (bool(alive) and decision.look_again is None)
     if decision.look_again is not None:
-        # It waits for company only while there is some in flight, and for a moment.
+        # It waits for more queries only while a call is in flight, and only briefly.
         assert situation.in_flight.calls > 0
         assert NOW < decision.look_again <= alive[0].arrival + situation.limits.linger
         later = decide(decision.rest, situation.in_flight, decision.look_again, situation.limits)

@@ -1,4 +1,4 @@
-"""Search: queries that wait for each other's calls go out together, and each has an end of its own."""
+"""Vector search: queries that wait for a call share the next one, and each has its own result, error and deadline."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""A failed search is freed at once: an error must not keep itself alive."""
+"""A failed search frees its memory at once: its error must not keep itself alive."""
 
 import asyncio
 import logging
@@ -15,7 +15,7 @@ from tests.support.search_fixtures import PipelineFixture, SearchFixture
 
 
 class Mistake(Exception):
-    """An error that nobody foresaw."""
+    """An unexpected error."""
 
 
 async def test_a_search_fails_for_want_of_an_embedder():
@@ -28,7 +28,7 @@ async def test_a_search_fails_for_want_of_an_embedder():
 @pytest.mark.parametrize("error", [StorageUnavailable("no disk"), Mistake()])
 @pytest.mark.parametrize("kept", [0, 8])
 async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.dense_search")  # a record that is kept keeps its error
+    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.dense_search")  # a kept record keeps its error
 
     fixture = SearchFixture(kept=kept)
     fixture.index.pinned["default"] = "f" * 32
@@ -36,7 +36,7 @@ async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: 
     async def search() -> object:
         return await fixture.use_case.search(SearchRequest("q", 1, "default"))
 
-    await search()  # its vector is kept, or not
+    await search()  # the vector is cached, or not
     failing = FailingIndex(type(error), error.args)
     fixture.use_case._index = failing
     with no_collector():
@@ -44,7 +44,7 @@ async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: 
 
 
 class FailingIndex:
-    """A ``Searchable`` that makes a new error at each search."""
+    """A ``Searchable`` that raises a new error for each search."""
 
     def __init__(self, kind: type[Exception], args: tuple[object, ...]) -> None:
         self._kind, self._args = kind, args
@@ -59,7 +59,7 @@ class FailingIndex:
 
 
 class FailingLexical:
-    """A ``LexicalIndex`` that makes a new error at each search."""
+    """A ``LexicalIndex`` that raises a new error for each search."""
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         raise NotReady("it is being built")

@@ -1,4 +1,4 @@
-"""Which way a search is answered: dense, lexical, or lexical because no embedder answers."""
+"""The choice of a search's mode: vector search, keyword search, or keyword search because no embedder answers."""
 
 import asyncio
 import time
@@ -162,7 +162,7 @@ def test_the_greater_part_of_the_time_is_the_embedders(seconds: float):
     ("unknown", "finds", "mode", "hits"),
     [
         (1.0, True, "lexical", 1),
-        (1.0, False, "lexical", 0),  # its vector is nearest to whatever else the model cannot read
+        (1.0, False, "lexical", 0),  # its vector is nearest to other texts that the model cannot read
         (0.6, True, "lexical", 1),
         (0.6, False, "dense", 1),
         (0.5, True, "dense", 1),

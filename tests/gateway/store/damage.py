@@ -1,4 +1,4 @@
-"""A store with some of everything in it, in a state that a test may copy, damage and open."""
+"""A store with rows of every kind, in a state that a test may copy, damage and open."""
 
 import shutil
 from pathlib import Path
@@ -15,7 +15,7 @@ FILES = (FILE_NAME, f"{FILE_NAME}-wal", MARK_NAME)
 
 
 def fill(store: SqliteStore) -> None:
-    """About thirty documents, live and pending, two collections, tombstones, jobs that run, ended and failed."""
+    """About thirty documents, live and pending, in two collections; tombstones; running, finished and failed jobs."""
 
     async def filling() -> None:
         await ingest(store, [document(f"d{number}", f"text {number} " * 20) for number in range(25)], job_id="one")
@@ -31,7 +31,7 @@ def fill(store: SqliteStore) -> None:
 
 
 def make_closed(folder: Path) -> Dump:
-    """Make a store in ``folder``, close it, and return what it holds."""
+    """Make a store in ``folder``, close it, and return its content."""
     folder.mkdir()
     with opened(folder) as store:
         fill(store)
@@ -39,7 +39,7 @@ def make_closed(folder: Path) -> Dump:
 
 
 def make_killed(folder: Path, scratch: Path) -> Dump:
-    """Leave in ``folder`` the files of a store as a kill would, its log not yet in the database."""
+    """Leave in ``folder`` the files of a store after a kill, with a log that is not in the database yet."""
     scratch.mkdir()
     folder.mkdir()
     with opened(scratch) as store:
@@ -58,7 +58,7 @@ def copy(source: Path, target: Path) -> Path:
 
 
 def opening(folder: Path) -> Dump | str:
-    """Open a store as a start does: what it holds, or the message with which it is refused as corrupt."""
+    """Open a store as a startup does; return its content, or the message with which it is refused as corrupt."""
     try:
         connection, _ = open_checked(folder)
     except StorageCorrupt as refusal:

@@ -1,4 +1,4 @@
-"""A word to be deleted, and ways to see which files still have it."""
+"""A word to delete, and helpers that find the files that still contain it."""
 
 from pathlib import Path
 
@@ -33,7 +33,7 @@ async def emptied(log: Path) -> None:
 
 
 async def heard(outcomes: list[Outcome], outcome: Outcome, times: int = 1) -> None:
-    """Wait until this was the outcome of some attempts."""
+    """Wait until this number of attempts had this outcome."""
 
     async def count() -> int:
         return outcomes.count(outcome)
@@ -42,7 +42,7 @@ async def heard(outcomes: list[Outcome], outcome: Outcome, times: int = 1) -> No
 
 
 async def gone(folder: Path) -> None:
-    """Wait until the store's log is empty, then check that no file has the word."""
+    """Wait until the store's log is empty, then check that no file contains the word."""
     await emptied(folder / LOG)
     assert files_with(folder) == []
 

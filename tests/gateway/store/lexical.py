@@ -1,4 +1,4 @@
-"""Texts for the keyword index of a test, and short ways to fill, follow and search it."""
+"""Texts for a test's keyword index, and helpers to fill, follow and search it."""
 
 import itertools
 import sqlite3

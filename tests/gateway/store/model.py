@@ -1,4 +1,4 @@
-"""What the store must hold, as plain dictionaries: the model of the stateful test."""
+"""The expected content of the store, as plain dictionaries: the model of the stateful test."""
 
 from collections import Counter
 from dataclasses import dataclass, field
@@ -52,7 +52,7 @@ class Model:
                     self.pending[key] = Pending(content, Counter({job_id: 1}))
 
     def next_batch(self, limit: int) -> list[Key]:
-        """The documents that are embedded next: of the collection of the first one that waits."""
+        """The documents that are embedded next: those in the collection of the oldest pending one."""
         if not self.pending:
             return []
         collection = next(iter(self.pending))[0]

@@ -1,4 +1,4 @@
-"""When a checkpoint is due after deletions: examples, and rules that hold for every sequence."""
+"""The time of a checkpoint after deletions: examples, and rules that hold for every sequence."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -71,14 +71,14 @@ def test_without_an_attempt_it_is_due_within_both_limits(delays: Delays, gaps: l
 def test_every_deletion_is_covered_in_time_and_attempts_keep_their_distance(
     delays: Delays, events: list[tuple[float, str, bool]]
 ):
-    """A run as the thread does it: it attempts whenever one is due, and a reader sometimes prevents it."""
+    """Runs the schedule as the thread does: it attempts whenever one is due, and a reader sometimes prevents it."""
     schedule = CheckpointSchedule(delays)
     now = 0.0
     uncovered: list[float] = []
     tried: float | None = None
     for gap, event, reader in events:
         until = now + gap
-        # Without a bound on the attempts, a retry without delay would never leave this loop.
+        # Without a limit on the attempts, a retry without a delay would loop for ever.
         for _ in range(3):
             due_at = schedule.due_at()
             assert (due_at is None) == (not uncovered)

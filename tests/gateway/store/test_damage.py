@@ -1,4 +1,4 @@
-"""A damaged store is refused: never served, never silently smaller, never overwritten."""
+"""The gateway refuses a damaged store: it never serves, silently shrinks or overwrites it."""
 
 import random
 import shutil
@@ -25,14 +25,14 @@ WAL_SAMPLES = 120
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dump]:
-    """A store that was closed: everything is in the database's file."""
+    """A closed store: the database's file has all commits."""
     folder = tmp_path_factory.mktemp("closed") / "data"
     return folder, make_closed(folder)
 
 
 @pytest.fixture(scope="module")
 def killed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Dump]:
-    """A store whose process was killed: nearly everything is in the log."""
+    """A store whose process was killed: nearly all commits are only in the log."""
     root = tmp_path_factory.mktemp("killed")
     return root / "data", make_killed(root / "data", root / "scratch")
 
@@ -57,7 +57,7 @@ def test_an_undamaged_store_opens_with_all_it_had(closed: tuple[Path, Dump], kil
 
 
 def places(size: int) -> list[tuple[int, int]]:
-    """(place, bit): each page's header, the whole of the file's header, and others all over the file."""
+    """(place, bit) to flip: in the file's header, in each page's header, and at random places; the bit is random."""
     chance = random.Random(20)
     headers = [page + offset for page in range(0, size, PAGE) for offset in (0, 3, 5)]
     anywhere = [chance.randrange(size) for _ in range(SAMPLES)]
@@ -98,7 +98,7 @@ def test_a_truncated_database_is_refused(closed: tuple[Path, Dump], tmp_path: Pa
     content = (data / FILE_NAME).read_bytes()
     (data / FILE_NAME).write_bytes(content[:keep])
     outcome = opening(data)
-    # SQLite reads what is missing of the last page as zeros; where it was zeros, nothing is missing.
+    # SQLite reads the missing end of the last page as zeros; if it was zeros, no data is missing.
     harmless = len(content[keep:]) < PAGE and not any(content[keep:])
     assert outcome == closed[1] if harmless else isinstance(outcome, str)
 
@@ -282,7 +282,7 @@ def test_a_new_store_is_made_in_one_step(tmp_path: Path):
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
     assert notices == []
-    # Whatever part of the file reached the disk: before the commit there is nothing in it.
+    # Before the commit the file has no content, whatever part of it reached the disk.
     making = sqlite3.connect(tmp_path / "made.sqlite3", isolation_level=None)
     schema.register(making)
     statements: list[str] = []
@@ -316,7 +316,7 @@ def test_a_store_that_was_in_use_is_refused_without_its_mark(
         assert "commits may be missing" in outcome
         assert f"{MARK_NAME!r} beside it" in outcome
     assert (data / FILE_NAME).read_bytes() == before
-    # What is left can be had.
+    # The remaining data can be read.
     restored = tmp_path / "restored"
     restored.mkdir()
     back_up(data / FILE_NAME, restored / FILE_NAME)

@@ -1,4 +1,4 @@
-"""Nobody but its owner may read what the gateway stores."""
+"""Only the owner may read the gateway's data."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ def modes(data_dir: Path) -> dict[str, int]:
 
 @pytest.fixture
 def data_dir(tmp_path: Path) -> Path:
-    """A data directory as an older release made it."""
+    """A data directory of an older release."""
     made = tmp_path / "data"
     (made / "index").mkdir(parents=True)
     for name in ("tandem.sqlite3", "tandem.sqlite3-wal", "committed"):

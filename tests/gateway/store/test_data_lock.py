@@ -1,4 +1,4 @@
-"""One owner of a data directory, whatever way the former one ended."""
+"""A data directory has one owner, whatever ended the previous one."""
 
 import errno
 import fcntl

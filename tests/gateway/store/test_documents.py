@@ -1,4 +1,4 @@
-"""Documents in the store: versions, repetitions, deletion, and what jobs count of them."""
+"""Documents in the store: versions, repetitions, deletion, and the counts of their jobs."""
 
 from collections.abc import Sequence
 

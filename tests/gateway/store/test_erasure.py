@@ -1,4 +1,4 @@
-"""Deleted text leaves the store: the database and its write-ahead log."""
+"""Deleted text leaves the store's database and its write-ahead log."""
 
 import asyncio
 import logging
@@ -116,7 +116,7 @@ async def test_writes_that_delete_nothing_leave_the_log_alone(tmp_path: Path):
         assert not await store.delete("default", "absent")
         assert not await store.delete_collection("absent")
         await store.forget_jobs(2 * NOW)
-        # A write comes after everything that the thread did for the writes before it.
+        # This write runs after all work of the thread for earlier writes.
         await store.accept("last", "default", [document("c")], NOW)
         assert outcomes == []
         assert (tmp_path / LOG).stat().st_size > 0

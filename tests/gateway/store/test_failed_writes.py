@@ -1,4 +1,4 @@
-"""A failed write frees its batch at once: an error must not keep itself alive."""
+"""A failed write frees its batch at once: its error must not keep itself alive."""
 
 import sqlite3
 import weakref
@@ -15,7 +15,7 @@ from tests.support.stores import NOW, document, open_store, opened
 
 
 class Mistake(Exception):
-    """An error that nobody foresaw."""
+    """An unexpected error."""
 
 
 def accepting(store: SqliteStore, batches: list[weakref.ref[object]]) -> Callable[[], Awaitable[object]]:

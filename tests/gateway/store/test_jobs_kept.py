@@ -1,4 +1,4 @@
-"""Jobs: the newest finished ones stay, within a bound; those of a deleted collection are finished at once."""
+"""Jobs: the newest finished ones are kept, up to a limit; those of a deleted collection are finished at once."""
 
 import asyncio
 import sqlite3
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.sqlite import retention, writes
 from tandem_gateway.adapters.sqlite import store as store_module
-from tandem_gateway.adapters.sqlite import writes
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened
 
@@ -41,7 +41,7 @@ async def test_an_unchanged_document_over_and_over_leaves_a_bounded_number_of_jo
 
 
 async def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(writes, "JOBS_AT_ONCE", 2)
+    monkeypatch.setattr(retention, "JOBS_AT_ONCE", 2)
 
     with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "0")
@@ -83,5 +83,5 @@ async def test_to_delete_a_collection_takes_as_many_statements_however_many_docu
         job = await store.job("stays")
         assert job is not None
         assert (job.processed, job.finished_at) == (0, None)
-    with opened(tmp_path):  # which checks all of it
+    with opened(tmp_path):  # reopening checks all of it
         pass

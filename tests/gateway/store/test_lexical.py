@@ -1,4 +1,4 @@
-"""The keyword index over the real store: it finds what the store has."""
+"""The keyword index over the real store: it finds exactly the store's documents."""
 
 import time
 from collections.abc import Iterator
@@ -60,7 +60,7 @@ async def test_what_is_acknowledged_is_found_at_once_and_what_is_deleted_no_more
     follower: LexicalFollower, store: SqliteStore
 ):
     await store.accept("more", "default", [document("new", "a zebra waits"), document("cat", "a zebra now")], NOW)
-    assert found(follower, "zebra") == ["new"]  # of "cat", dense search still finds the older version
+    assert found(follower, "zebra") == ["new"]  # of "cat"; dense search still finds the older version
     assert "cat" in found(follower, "mat")
     await embed_pending(store)
     assert sorted(found(follower, "zebra")) == ["cat", "new"]

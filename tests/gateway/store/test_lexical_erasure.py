@@ -1,4 +1,4 @@
-"""Deleted text leaves the keyword index's file and its log too."""
+"""Deleted text also leaves the keyword index's file and its log."""
 
 import asyncio
 import shutil
@@ -32,7 +32,7 @@ async def test_deleted_text_is_in_no_file_of_the_data_directory(tmp_path: Path):
     with opened(tmp_path, delays=AT_ONCE) as store:
         follower = LexicalFollower(tmp_path)
         await ingest(store, [document(f"kept {number}", f"ordinary {number}") for number in range(5)])
-        # zlib shortens nothing of the first, so that it would be seen in the index's compressed text too.
+        # zlib cannot shorten the first text, so a search for it in the file would find it in the compressed text too.
         await ingest(store, [document("gone", "zyzzyva"), document("long", SECRET * 100)], "later")
         finish(follower)
         assert len(files_with(tmp_path)) >= 2
@@ -62,7 +62,7 @@ async def test_the_keyword_index_does_not_wait_for_a_reader_and_tries_again(
         await store.delete("default", "gone")
         lexical.notify()
         await heard(outcomes, "busy")
-        # The thread is not waiting for the reader: it answers.
+        # The thread does not wait for the reader: it still answers.
         assert await lexical.search("default", "zyzzyva", 1, timeout=WAIT_SECONDS) == []
         await emptied(tmp_path / LOG)
         assert files_with(tmp_path) != []

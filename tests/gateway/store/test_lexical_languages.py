@@ -1,4 +1,4 @@
-"""What keyword search finds in the languages and notations that people write, through the store and the index."""
+"""Keyword search in many languages and notations, through the store and the index."""
 
 import itertools
 import time
@@ -112,7 +112,7 @@ def found(follower: LexicalFollower, query: str, top_k: int = 50) -> list[str]:
         ("ເຂົ້າ", ["lo"]),
         ("បាយ", ["km"]),
         ("ထမင်း", ["my"]),
-        # Latin words beside those
+        # Latin words beside these
         ("Python", ["zh-mixed"]),
         ("itgc", ["zh-code"]),
         # canonically equivalent spellings

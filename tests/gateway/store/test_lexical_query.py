@@ -1,4 +1,4 @@
-"""From what a person types to an FTS5 expression: whatever it is, it is no syntax, and means its terms."""
+"""From a user's query to an FTS5 expression: no text acts as syntax, and the expression means the query's terms."""
 
 import sqlite3
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Documents that were removed: no ranking counts them, and their words leave the file."""
+"""Removed documents: rankings do not count them, and their words leave the file."""
 
 import asyncio
 import itertools
@@ -123,7 +123,7 @@ def test_words_and_texts_of_removed_documents_leave_the_file(
     store: SqliteStore, follower: LexicalFollower, tmp_path: Path
 ):
     fill(store, {f"d{n}": f"ordinary filler {n} about gardens" for n in range(300)})
-    # Too varied for zlib to shorten it: it would be seen in the compressed text as well.
+    # Too varied for zlib to shorten, so it would also be visible in the compressed text.
     fill(store, {"secret": "canaryqx7 zkw93vbq"})
     finish(follower)
     assert b"canaryqx7" in file_content(tmp_path)
@@ -145,7 +145,7 @@ def test_long_documents_are_removed_a_few_at_a_time(
     delete(store, *(f"d{n}" for n in range(8)))
     assert len(search(follower, "zebra")) == 2
     assert follower.total == 8, "a search removes two of them"
-    run(lambda: store.forget_tombstones(1, 1 << 40))  # the others are found by comparison
+    run(lambda: store.forget_tombstones(1, 1 << 40))  # a comparison finds the others
     while follower.total > 2:
         before = follower.total
         assert follower.step()
@@ -186,7 +186,7 @@ def test_counts_that_cannot_be_are_damage(store: SqliteStore, follower: LexicalF
     fill(store, {f"d{n}": f"zebra {n}" for n in range(5)})
     finish(follower)
     follower._cache()._counts[1] = 4
-    assert follower.step()  # it is thrown away
+    assert follower.step()  # the index is deleted
     finish(follower)
     assert follower.total == 5
     follower._cache()._counts[1] = 6
@@ -220,7 +220,7 @@ async def test_a_single_removal_is_merged_away_when_its_time_has_come(
 
     await eventually(waiting, lambda something: something)
     assert b"canaryqx7" in file_content(tmp_path)
-    monkeypatch.setattr(follower_module, "_MERGE_SECONDS", 0.0)  # nothing else happens: the idle thread looks
+    monkeypatch.setattr(follower_module, "_MERGE_SECONDS", 0.0)  # no other event: the idle thread checks by itself
     await eventually(waiting, lambda something: not something)
     assert b"canaryqx7" not in file_content(tmp_path)
     await asyncio.to_thread(lexical.close)

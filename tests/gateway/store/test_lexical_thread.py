@@ -1,4 +1,4 @@
-"""The keyword index's thread: it follows by itself, bounds its queue and answers, and keeps nothing."""
+"""The keyword index's thread follows the store by itself, limits its queue and answers, and keeps no memory."""
 
 import asyncio
 import contextlib

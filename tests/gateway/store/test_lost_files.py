@@ -1,4 +1,4 @@
-"""The store's files while it is open: what is no longer reachable by name is not acknowledged."""
+"""The store's files disappear while it is open: it does not acknowledge writes that no path can reach any more."""
 
 import asyncio
 import shutil

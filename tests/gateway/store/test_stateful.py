@@ -1,4 +1,4 @@
-"""Store, change feed, both indexes and snapshots against a model, through any history of writes, crashes, restarts."""
+"""Store, change feed, both indexes and snapshots against a model, over any history of writes, crashes and restarts."""
 
 import asyncio
 import itertools
@@ -52,7 +52,7 @@ DOCUMENTS = st.lists(st.tuples(IDS, st.tuples(TEXTS, METADATA)), min_size=1, max
 
 
 class GatewayData(RuleBasedStateMachine):
-    """Every rule is something that happens to a gateway's data; the invariants hold after each."""
+    """Every rule is an event in the life of a gateway's data; the invariants hold after each one."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class GatewayData(RuleBasedStateMachine):
         self.numbers = itertools.count()
         self.loop = asyncio.new_event_loop()
         self.model = Model()
-        # Small bounds, so that pages end and graphs wear within a short history.
+        # Small limits, so that pages end and graphs are rebuilt within a short history.
         self.patches = [
             mock.patch.object(catch_up, "_PAGE", 2),
             mock.patch.object(builder, "_MIN_DEAD", 2),
@@ -151,7 +151,7 @@ class GatewayData(RuleBasedStateMachine):
 
     @rule(damage=st.sampled_from(["none", "none", "flipped", "no manifest", "no index"]))
     def crash(self, damage: str) -> None:
-        """Go on from the files as a kill at this moment would leave them."""
+        """Continue from copies of the files, as a kill at this moment would leave them."""
         left = self.root / str(next(self.numbers) + 1)
         left.mkdir()
         for name in [*FILES, lexical_file.FILE_NAME, f"{lexical_file.FILE_NAME}-wal"]:

@@ -29,7 +29,7 @@ def sound(data_dir: Path) -> bool:
 
 
 async def queued(store: SqliteStore, count: int) -> None:
-    """Return when that many writes wait in the writer's queue."""
+    """Return when this number of writes waits in the writer's queue."""
     await eventually(lambda: asyncio.sleep(0, store._writer._queue.qsize()), lambda size: size >= count)
 
 
@@ -123,9 +123,9 @@ async def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store:
 
     held = writer.submit(hold)
     assert entered.wait(WAIT_SECONDS)
-    # All of these wait, and share the next commit.
+    # All of these are queued, and share the next commit.
     good1 = asyncio.create_task(store.accept("good1", "default", [document("a")], NOW))
-    bad = asyncio.create_task(store.accept("good1", "default", [document("b")], NOW))  # a job's id, used twice
+    bad = asyncio.create_task(store.accept("good1", "default", [document("b")], NOW))  # a duplicate job id
     bug = writer.submit(lambda connection: connection.execute("INSERT INTO nowhere VALUES (1)"))
     good2 = asyncio.create_task(store.accept("good2", "default", [document("c")], NOW))
     await queued(store, 4)
@@ -222,7 +222,7 @@ async def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Pa
 
     counters = {row[0]: row[1] for row in dump(tmp_path)["counters"]}
     assert counters["row"] == 7
-    # Five went live, one was deleted, one replaced (two numbers), one more went live.
+    # Five became live, one was deleted, one replaced (two numbers), and one more became live.
     assert counters["change"] == 5 + 1 + 2 + 1
     assert sound(tmp_path)
 

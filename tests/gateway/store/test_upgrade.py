@@ -1,4 +1,4 @@
-"""A data directory of an older release: it opens, keeps what it has, and a kill in between loses nothing."""
+"""A data directory of an older release opens and keeps its data, even if a kill interrupts the upgrade."""
 
 import shutil
 import sqlite3
@@ -13,7 +13,7 @@ from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.notices import RoutineNotice
 from tests.support.stores import document, embed_pending, opened
 
-# Made by the release before schema version 2: three live documents of which one was deleted, two that wait, one failed.
+# From the release before schema version 2: three live documents, one of them deleted; two pending, one failed.
 OLDER = Path(__file__).parent / "data" / "schema-1"
 
 

@@ -1,5 +1,7 @@
 """Serves the OpenAPI document at ``/openapi.json`` and a page that shows it at ``/docs``, from local files only."""
 
+import hashlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -7,6 +9,8 @@ import msgspec
 from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 
+from tandem_gateway.http.asgi_types import scope_of
+from tandem_gateway.http.body import header
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import document
@@ -14,7 +18,7 @@ from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import Reply
 
 _STATIC: Final = Path(__file__).parent / "static"
-# RapiDoc writes styles into the page, so they cannot be forbidden; the page loads and asks nothing of another origin.
+# RapiDoc writes styles into the page, so they cannot be forbidden. The page loads nothing from another origin.
 _POLICY: Final = (
     b"default-src 'none'; script-src 'self'; connect-src 'self'; style-src 'unsafe-inline'; img-src 'self' data:; "
     b"base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -47,15 +51,39 @@ def docs_router(limits: RequestLimits) -> Router:
 
 
 @get("/docs", sync_to_thread=True)
-def page() -> Response[bytes]:
+def page(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Return the page."""
-    return Sent(Reply(200, (_STATIC / "docs.html").read_bytes(), b"text/html; charset=utf-8", headers=_PAGE_HEADERS))
+    file = _read("docs.html")
+    reply = Reply(200, file.content, b"text/html; charset=utf-8", headers=_PAGE_HEADERS)
+    return Sent(_unless_known(request, file, reply))
 
 
 @get("/docs/rapidoc-min.js", sync_to_thread=True)
-def script(bodies: NamedDependency[BodyLimits]) -> Response[bytes]:
+def script(request: Request[Any, Any, Any], bodies: NamedDependency[BodyLimits]) -> Response[bytes]:
     """Return RapiDoc; a lease holds its 218 kB until they are sent."""
+    file = _read("rapidoc-min.js.gz")
     lease = bodies.memory.lease()
-    content = (_STATIC / "rapidoc-min.js.gz").read_bytes()
-    lease.hold(len(content))
-    return Sent(Reply(200, content, b"text/javascript; charset=utf-8", lease=lease, headers=_SCRIPT_HEADERS))
+    lease.hold(len(file.content))
+    reply = Reply(200, file.content, b"text/javascript; charset=utf-8", lease=lease, headers=_SCRIPT_HEADERS)
+    return Sent(_unless_known(request, file, reply))
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    content: bytes
+    tag: bytes
+    """Entity tag: changes with the content."""
+
+
+def _read(name: str) -> _File:
+    content = (_STATIC / name).read_bytes()
+    return _File(content, b'"%s"' % hashlib.sha256(content).hexdigest()[:32].encode())
+
+
+def _unless_known(request: Request[Any, Any, Any], file: _File, reply: Reply) -> Reply:
+    """Return the reply with the file's entity tag; 304 if the client has this version (RFC 9110, section 13.1.2)."""
+    headers = (*reply.headers, (b"etag", file.tag))
+    known = (header(scope_of(request), b"if-none-match") or b"").split(b",")
+    if any(tag.strip().removeprefix(b"W/") in (file.tag, b"*") for tag in known):
+        return Reply(304, b"", headers=headers)
+    return msgspec.structs.replace(reply, headers=headers)

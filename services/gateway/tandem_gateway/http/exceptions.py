@@ -1,4 +1,4 @@
-"""The one exception handler: answers what a handler, a guard or Litestar raised, from the one table of errors."""
+"""The one exception handler: turns an exception of a handler, a guard or Litestar into a reply."""
 
 import re
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from tandem_runtime.request_id import Receive, Scope, Send
 
 T = TypeVar("T")
 
-# What Litestar raises by itself, by status.
+# Codes of the errors that Litestar raises itself, by status.
 _CODES: Final[dict[int, ErrorCode]] = {
     400: "malformed_body",
     401: "unauthorized",
@@ -34,7 +34,7 @@ _PARAMETER: Final = re.compile("Missing required (?:query|header|cookie) paramet
 _FIELD: Final = re.compile("required field `(.*?)`")
 # Litestar 2.25 lets these errors of a part with an unknown or a wrong character set through.
 _CHARSET_ERRORS: Final = (UnicodeError, LookupError)
-# Litestar's error of a client that goes while a form or a stream is read.
+# Litestar's error for a client that disconnects while a form or a stream is read.
 _GONE: Final = "client disconnected prematurely"
 _MULTIPART: Final = "_multipart.py"
 
@@ -57,7 +57,7 @@ class Sent(Response[T]):
 
 
 class _Silence(Response[None]):
-    """No reply: the client has gone."""
+    """No reply: the client has disconnected."""
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
         async def send_nothing(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,4 +1,4 @@
-"""How typed handlers get their bodies: straight from bytes, strictly, and every failure as one of our errors.
+"""Bodies of typed handlers: decoded strictly and directly from bytes; every failure is one of our errors.
 
 By itself Litestar reads JSON into dicts and converts these by msgspec's lax rules ("5" is taken for 5). It takes any
 content type, answers 500 to invalid UTF-8 and to deep nesting, and names no path of a nested field. It has no deadline
@@ -35,7 +35,7 @@ class JsonRequest(Request[Any, Any, Any]):
         assert limit is not None, "every route with a body has a limit"
         body = await read_body_of(scope_of(self), receive_of(self), limit)
         if not body:
-            decode_json(body, _anything)  # says that it is empty; Litestar does not decode an empty body
+            decode_json(body, _anything)  # raises the error for an empty body; Litestar does not decode an empty body
         return bytes(body)
 
 

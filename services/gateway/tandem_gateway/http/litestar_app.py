@@ -63,7 +63,7 @@ def make_litestar(
 def strict_litestar(
     route_handlers: Sequence[ControllerRouterHandler], provided: Mapping[str, object], lifespan: Lifespan | None = None
 ) -> Litestar:
-    """Return an application with strict bodies and our errors, whatever the environment says.
+    """Return an application with strict bodies and our errors, independent of the environment.
 
     Args:
         route_handlers: handlers and routers.

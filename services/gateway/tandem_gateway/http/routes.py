@@ -22,7 +22,7 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits) -> list[Endpoint]:
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
         message = await read_json(scope, receive, _search_decoder, bodies.search)
-        work = gateway.ready().answering.answer(message, caller_timeout(scope))
+        work = gateway.ready().search_pipeline.answer(message, caller_timeout(scope))
         answer = await cancel_on_disconnect(scope, receive, work)
         return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 

@@ -25,7 +25,7 @@ _TELL_EVERY = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """What an index is made from: the store's changes, the snapshots, the graph factory and the sizes."""
+    """The sources of an index: the store's changes, the snapshots, the graph factory and the sizes."""
 
     feed: ChangeFeed
     snapshots: SnapshotStore

@@ -97,7 +97,7 @@ class EmbedderMetrics:
         return call
 
     def forget_replica(self, pool: str, replica: str) -> None:
-        """Drop the series of an embedder that is gone: addresses come and go, and each would leave some behind."""
+        """Drop the series of an embedder that has left the pool, so that series do not pile up as addresses change."""
         for outcome in self._replica_durations.pop((pool, replica), {}):
             self.replica_duration.remove(pool, replica, outcome)
         for gauge in (self._in_flight, self._ejected):

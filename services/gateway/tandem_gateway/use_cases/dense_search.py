@@ -294,5 +294,5 @@ def _fail(query: _Query, error: BaseException) -> None:
     if answer is None or answer.done():
         return
     answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-    # Marks the error as retrieved: the waiter may be gone, and asyncio would log the error as never retrieved.
+    # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
     answer.exception()

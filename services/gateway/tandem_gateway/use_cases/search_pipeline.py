@@ -37,7 +37,7 @@ from tandem_gateway.use_cases.validation import RequestLimits, check_search
 _PATIENT_SECONDS = 1.0
 _CLOSED = Breaker()
 # Errors with which the keyword index says that it cannot answer now.
-_NO_WORDS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
+_KEYWORD_ERRORS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 _RESERVED_SHARE = 0.2
 _MAX_RESERVED = 1.0
 
@@ -121,9 +121,9 @@ class SearchPipeline:
         else:
             seconds = self._timeout if timeout is None else min(timeout, self._timeout)
             if request.mode == "lexical":
-                answer = Answer(await self._by_words(request, seconds), "lexical")
+                answer = Answer(await self._by_keywords(request, seconds), "lexical")
             else:
-                answer = await self._by_either(request, seconds)
+                answer = await self._answer_auto(request, seconds)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()
@@ -133,7 +133,7 @@ class SearchPipeline:
             self._events.unreadable()
         return answer
 
-    async def _by_either(self, request: SearchRequest, seconds: float) -> Answer:
+    async def _answer_auto(self, request: SearchRequest, seconds: float) -> Answer:
         started = time.monotonic()
         cause: GatewayError = EmbedderUnavailable("no embedder has answered lately")
         # While the breaker is closed, the check of the vector cache is not needed.
@@ -148,7 +148,7 @@ class SearchPipeline:
                 if needed:
                     self._breaker = _CLOSED
                 if dense.coverage.unreadable:
-                    return await self._by_words_if_any(request, dense, seconds - (time.monotonic() - started))
+                    return await self._by_keywords_if_any(request, dense, seconds - (time.monotonic() - started))
                 return Answer(dense.hits, "dense", coverage=dense.coverage)
             except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
                 cause = error
@@ -156,24 +156,24 @@ class SearchPipeline:
                     self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
         try:
             remaining = seconds - (time.monotonic() - started)
-            return Answer(await self._by_words(request, remaining), "lexical", degraded=True)
-        except _NO_WORDS as error:
+            return Answer(await self._by_keywords(request, remaining), "lexical", degraded=True)
+        except _KEYWORD_ERRORS as error:
             raise cause from error
         finally:
             del cause  # breaks the reference cycle: error, traceback, this frame, error
 
-    async def _by_words_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
+    async def _by_keywords_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
         """Answer a query of which the model does not know most tokens."""
         by_vector = Answer(dense.hits, "dense", coverage=dense.coverage)
         try:
-            hits = await self._by_words(request, seconds)
-        except _NO_WORDS:
+            hits = await self._by_keywords(request, seconds)
+        except _KEYWORD_ERRORS:
             return by_vector
         # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
         if hits or dense.coverage.unknown == 1.0:
             return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # not truncated
         return by_vector
 
-    async def _by_words(self, request: SearchRequest, seconds: float) -> list[Hit]:
+    async def _by_keywords(self, request: SearchRequest, seconds: float) -> list[Hit]:
         check_search(request, self._request_limits)
         return await self._lexical.search(request.collection, request.query, request.top_k, timeout=seconds)

@@ -1,5 +1,5 @@
 """Runs uvicorn, for both services.
 
-Unlike the rest of the contract, this package needs uvicorn and httptools. Only a service's own server module imports
+Unlike the rest of the runtime, this package needs uvicorn and httptools. Only a service's own server module imports
 it.
 """

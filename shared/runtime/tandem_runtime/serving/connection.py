@@ -1,18 +1,18 @@
-"""One HTTP/1.1 connection, for uvicorn's server: limits on what it takes in, and deadlines.
+"""One HTTP/1.1 connection, for uvicorn's server: limits on its input, and deadlines.
 
-uvicorn's own protocol takes any number of pipelined requests, heads and trailers of any size, and waits for their end
-for ever.
+uvicorn's own protocol accepts any number of pipelined requests, and heads and trailers of any size. It waits for their
+end without a timeout.
 
-    bound                                    over it
-    -----                                    -------
-    HEAD_SECONDS for a head                  408; no answer if nothing of a head has come
+    limit                                    response beyond it
+    -----                                    ------------------
+    HEAD_SECONDS for a head                  408; no response if no byte of a head has arrived
     MAX_HEAD_BYTES, MAX_FIELDS of a head     431
     MAX_HEAD_BYTES of trailers, in a row     431; trailers are dropped, as RFC 9110, section 6.5.1, allows
     MAX_WAITING pipelined requests           429
     ConnectionLimit                          503
 
-Each of these answers is the connection's last. It is sent after the answers to the requests before it. A head that
-comes in one piece on a connection in use, as nearly all do, costs no timer.
+Each of these responses is the connection's last. The connection sends it after the responses to earlier requests.
+Nearly every head arrives in one piece on a connection in use, and then needs no timer.
 """
 
 import asyncio
@@ -32,21 +32,21 @@ from tandem_runtime.serving.reader import Head, RequestReader
 from tandem_runtime.serving.refusal import ConnectionLimit, Refusal
 
 MAX_WAITING: Final = 32
-"""Requests that wait on one connection for the answers before theirs."""
+"""Maximum number of requests on one connection that wait for the responses to earlier requests."""
 MAX_BODY_BYTES: Final = 64 << 10
-"""With more bytes of bodies that no handler has received, the connection is not read."""
+"""The connection stops reading while more bytes of bodies wait for a handler."""
 HEAD_SECONDS = 20.0
-"""A head that is not complete by then is given up; as others, it holds a connection and memory."""
+"""Seconds for a whole head. An incomplete head holds a connection and memory."""
 _JOINED_BYTES: Final = 64 << 10
-"""The transport gets more bytes without a copy, which would double their memory."""
+"""Maximum bytes of a response that are joined for one write. For a longer response, a copy would double the memory."""
 
 
 class Connection(asyncio.Protocol):
     """One connection; implements ``reader.Requests`` and ``exchange.Channel``. See the module."""
 
     half_closed_seconds = 1.0
-    """A client that has closed its side gets the answers that come within this time. Most such clients are gone for
-    good, which TCP does not tell; work for those must end soon."""
+    """Seconds for running requests after the client has closed its side. TCP cannot tell whether the client still
+    reads. Most such clients do not, so their work must end soon."""
     limit = ConnectionLimit(2048, "TANDEM_MAX_CONNECTIONS")
 
     def __init__(
@@ -56,7 +56,7 @@ class Connection(asyncio.Protocol):
         app_state: dict[str, Any],
         _loop: asyncio.AbstractEventLoop | None = None,
     ) -> None:
-        """Make the connection, as uvicorn makes its own."""
+        """Make the connection; uvicorn calls it as it calls its own protocol class."""
         if not config.loaded:
             config.load()
         self._config = config
@@ -65,11 +65,11 @@ class Connection(asyncio.Protocol):
         self._app_state = app_state
         self._loop = _loop or asyncio.get_running_loop()
         self._reader = RequestReader(self)
-        self._exchange: Exchange | None = None  # of the request that was read last
-        self._open: deque[Exchange] = deque()  # requests without a whole response, oldest first
-        self._waiting: deque[tuple[Exchange, Scope]] = deque()  # those that are not begun, oldest first
-        self._deaf = False  # whether to take no more input
-        self._held = False  # whether reading is on hold
+        self._exchange: Exchange | None = None  # of the newest request
+        self._open: deque[Exchange] = deque()  # requests without a complete response, oldest first
+        self._waiting: deque[tuple[Exchange, Scope]] = deque()  # open requests without a handler yet, oldest first
+        self._deaf = False  # whether to ignore further input
+        self._held = False  # whether reading is paused for waiting requests
         self._lingers = False  # whether the connection is over the limit, and counts as lingering
         self._refusal: Refusal | None = None  # to be sent after the open requests' responses
         self._head_timer: asyncio.TimerHandle | None = None
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
     # Called by the event loop and by uvicorn's server.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for the first head."""
+        """Start the timer of the first head; refuse a connection over the limit."""
         self._transport = cast(asyncio.Transport, transport)
         self.flow = ConnectionFlow(self._transport, self._loop)
         if self._is_over_limit():
@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
         self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Let the handler of every request know."""
+        """Release everything, and report the disconnect to the handler of every open request."""
         if self._lingers:
             self.limit.lingering -= 1
         self.limit.idle.pop(self, None)
@@ -109,6 +109,9 @@ class Connection(asyncio.Protocol):
         for timer in (self._head_timer, self._gone_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
+        # Cycles would keep the heads and bodies of lost connections until the garbage collector runs.
+        self._reader.close()
+        self._exchange = None
         lost = list(self._open)
         self._open.clear()
         self._waiting.clear()
@@ -116,12 +119,9 @@ class Connection(asyncio.Protocol):
         self._let_writers_go()
         for exchange in lost:
             exchange.lose()
-        # Cycles would keep the heads and bodies of lost connections until the garbage collector runs.
-        self._exchange = None
-        self._reader.close()
 
     def data_received(self, data: bytes) -> None:
-        """Take what came."""
+        """Parse received bytes, which starts requests; ignore them after the last request."""
         if self._deaf or self.flow.ended:
             self.flow.drop(len(data))
             return
@@ -135,7 +135,7 @@ class Connection(asyncio.Protocol):
             self._await_head()
 
     def eof_received(self) -> bool:
-        """Finish what the client asked for before it closed its side; return whether there is something."""
+        """Finish the requests that the client sent before it closed its side; return whether there are any."""
         if self.flow.ended:
             return False
         self._deaf = True
@@ -148,17 +148,17 @@ class Connection(asyncio.Protocol):
         return True
 
     def pause_writing(self) -> None:
-        """Let handlers wait: the write buffer is full."""
+        """Make handlers wait: the write buffer is full."""
         self.flow.pause_writing()
         self.drained = asyncio.Event()
 
     def resume_writing(self) -> None:
-        """Let handlers go on: the write buffer has drained."""
+        """Resume the handlers: the write buffer has drained."""
         self.flow.resume_writing()
         self._let_writers_go()
 
     def shutdown(self) -> None:
-        """End after the responses under way, or now."""
+        """Close the connection after the open responses, or now if there are none."""
         if self._open:
             self._open[-1].keep_alive = False
         else:
@@ -167,14 +167,14 @@ class Connection(asyncio.Protocol):
     # Called by the reader.
 
     def begins(self) -> None:
-        """Take a new request, unless too many wait."""
+        """Accept a new request, unless too many wait."""
         self.limit.idle.pop(self, None)
         if len(self._waiting) >= MAX_WAITING:
             message = f"more than {MAX_WAITING} requests wait on this connection; await their answers"
             raise Refusal(429, "overloaded", message)
 
     def has_head(self, head: Head) -> None:
-        """Begin the request, or let it wait for the responses to those before it."""
+        """Start the request's handler, or queue the request behind earlier ones."""
         self._head_complete()
         scope = self._scope(head)
         exchange = Exchange(self, is_head=head.method == "HEAD", keep_alive=head.keep_alive, expects=head.expects)
@@ -186,7 +186,7 @@ class Connection(asyncio.Protocol):
             self._waiting.append((exchange, scope))
 
     def has_body(self, body: bytes) -> None:
-        """Take a part of the body; the bodies of waiting requests together are bounded as one body is."""
+        """Append a part of the body. One limit covers the bodies of all waiting requests together."""
         exchange = self._exchange
         assert exchange is not None
         if exchange.complete:
@@ -204,22 +204,22 @@ class Connection(asyncio.Protocol):
             return
         exchange.more_body = False
         exchange.wake()
-        # A long body pauses reading until it is taken. A complete body needs no pause, and a connection that is not
-        # read does not show that its client is gone.
+        # A long body pauses reading until the handler has received it. A complete body needs no pause. Without reading,
+        # the connection would not notice a disconnect.
         if not self._waiting:
             self.flow.read(True)
 
     # Called by an exchange; see ``Channel``.
 
     def default_headers(self) -> bytes:
-        """Return the headers of every response; the server makes a new list every second."""
+        """Return the headers that every response has; the server makes a new list every second."""
         headers = self._state.default_headers
         if self._defaults[0] is not headers:
             self._defaults = (headers, b"".join(b"%s: %s\r\n" % header for header in headers))
         return self._defaults[1]
 
     def write(self, parts: list[bytes]) -> None:
-        """Send these bytes, in one piece if they are few."""
+        """Send these bytes; join them first if they are few."""
         if self.flow.ended:
             return
         if len(parts) == 1 or sum(map(len, parts)) > _JOINED_BYTES:
@@ -232,7 +232,7 @@ class Connection(asyncio.Protocol):
         self.flow.keep(lease)
 
     def takes_body(self) -> None:
-        """Go on reading, unless the bodies of waiting requests are too large."""
+        """Resume reading, unless the bodies of waiting requests are too large."""
         if not self._held:
             self.flow.read(True)
 
@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
         self.flow.close()
 
     def ends(self, exchange: Exchange) -> None:
-        """Go on with the request that waits longest, or end the connection if it is to end, or wait."""
+        """Start the oldest waiting request, close the connection if it must end, or wait for the next request."""
         self._state.total_requests += 1
         self._open.popleft()
         if not exchange.keep_alive:
@@ -266,7 +266,7 @@ class Connection(asyncio.Protocol):
                 self.limit.idle[self] = None
             self._idle_timer = self._loop.call_later(self._config.timeout_keep_alive, self._idle_for_too_long)
 
-    # The rest.
+    # Helpers.
 
     def _is_over_limit(self) -> bool:
         """Return whether there is no room for this connection; close an idle one to make room."""
@@ -347,22 +347,22 @@ class Connection(asyncio.Protocol):
         self._head_timer = None
         if self.flow.ended:
             return
-        if self._open:  # the answer before it is still being made, and has a deadline of its own
+        if self._open:  # an earlier request still runs, with its own deadline
             self._await_head()
         elif self._reader.in_head:
             message = f"the request's head did not arrive within {HEAD_SECONDS:g} s"
             self._refuse(Refusal(408, "head_timeout", message))
-        else:  # nothing was asked: there is nothing to answer
+        else:  # no request has begun, so no response is due
             self.flow.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Read no more, and end the connection with this once the requests before it have their responses."""
+        """Stop reading. End the connection with this response once earlier requests have theirs."""
         self._deaf = True
         self._head_complete()
         newest = self._exchange
         if self._reader.in_body and newest is not None:
-            # The fault is in the body of the newest request. If that has its answer, another one would pass for the
-            # next request's.
+            # The fault is in the newest request's body. If it already has its response, the client would take a second
+            # one for the response to its next request.
             if newest.complete:
                 self.flow.linger()
                 return
@@ -377,7 +377,7 @@ class Connection(asyncio.Protocol):
             self._hold(True)
 
     def _give_back_last(self) -> None:
-        """Take the newest request out, whose body will never be complete."""
+        """Remove the newest request, whose body will never be complete."""
         exchange = self._open.pop()
         if self._open:
             self._waiting.pop()

@@ -1,7 +1,7 @@
 """One request and its response: ASGI's ``receive`` and ``send`` over a connection.
 
-The messages are those of https://asgi.readthedocs.io/en/latest/specs/www.html. Nearly every response comes in two
-messages, and is one write to the connection.
+ASGI defines the messages: https://asgi.readthedocs.io/en/latest/specs/www.html. An application sends nearly every
+response in two messages, which become one write to the connection.
 """
 
 import asyncio
@@ -27,25 +27,25 @@ _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
 class Channel(Protocol):
-    """The connection, as an exchange uses it."""
+    """The part of the connection that an exchange uses."""
 
     drained: asyncio.Event | None
-    """Set once the client has read enough of what was written; None if it has."""
+    """Event that is set once the write buffer has room again; None while the buffer has room."""
 
     def default_headers(self) -> bytes:
-        """Return the headers of every response, each with its line end."""
+        """Return the headers that every response has, each with its line end."""
 
     def write(self, parts: list[bytes]) -> None:
         """Send these bytes."""
 
     def keep(self, lease: Lease) -> None:
-        """Hold a lease until the client has read what was written."""
+        """Hold a lease until the client has read the written bytes."""
 
     def takes_body(self) -> None:
-        """Go on reading: the handler waits for more of the body."""
+        """Resume reading: the handler waits for more of the body."""
 
     def ends(self, exchange: "Exchange") -> None:
-        """Go on with the next request: the response is written."""
+        """Start the next request: the response is written."""
 
     def breaks(self) -> None:
         """Close the connection: a response cannot be completed."""
@@ -65,23 +65,23 @@ class Exchange:
         Args:
             channel: the connection.
             is_head: whether the method is HEAD, so that the response has no body.
-            keep_alive: whether the connection goes on after the response.
+            keep_alive: whether the connection stays open after the response.
             expects: whether the client waits for ``100 Continue``.
         """
         self._channel = channel
         self._is_head = is_head
-        self._continues = expects  # whether 100 is still to be sent
+        self._continues = expects  # whether to send 100 Continue before the body is read
         self._event: asyncio.Event | None = None
         self._on_gone: Callable[[], None] | None = None
-        self._head: bytes | None = None  # of the response, until it is written with the first part of the body
+        self._head: bytes | None = None  # the response's head, held back until the first part of the body
         self._chunked = False
-        self._left = 0  # bytes of the declared body that are still to be written
+        self._left = 0  # bytes of the declared body that the application has not sent yet
         self._taken = False  # whether the application has received the end of the body
         self.keep_alive = keep_alive
         self.body = bytearray()
-        """What has arrived of the body and was not received."""
+        """Bytes of the body that have arrived and that the application has not received."""
         self.more_body = True
-        """Whether a part of the body is still to arrive."""
+        """Whether more of the body will arrive."""
         self.gone = False
         """Whether the client has disconnected, or sent a request that gets no response."""
         self.started = False
@@ -107,12 +107,12 @@ class Exchange:
                 self._fail()
 
     def wake(self) -> None:
-        """Let ``receive`` look again: a part of the body has arrived, or its end, or none will."""
+        """Wake ``receive``: a part of the body or its end has arrived, or the client has disconnected."""
         if self._event is not None:
             self._event.set()
 
     def lose(self) -> None:
-        """Note that there is nobody to answer, and tell who wants to know."""
+        """Mark the client as disconnected, and call the callback for a disconnect."""
         self.gone = True
         self._continues = False
         self.wake()
@@ -127,7 +127,7 @@ class Exchange:
         return not self.more_body
 
     def on_disconnect(self, callback: Callable[[], None] | None) -> None:
-        """Set the callback for a disconnect, or call it if the client has gone."""
+        """Set the callback for a disconnect; call it at once if the client has disconnected."""
         if callback is not None and self.gone:
             callback()
         else:
@@ -223,7 +223,7 @@ class Exchange:
         return head + self._channel.default_headers() + (_KEEP if self.keep_alive else _CLOSE)
 
     def _fail(self) -> None:
-        """Answer 500 if nothing of the response is written; else end the connection, so that the client notices."""
+        """Answer 500 if no byte of the response is written. Else close the connection, so that the client notices."""
         if self.gone or self.complete:
             return
         if self.started:

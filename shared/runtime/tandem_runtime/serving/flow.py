@@ -1,4 +1,4 @@
-"""How bytes leave a connection and how the connection ends. No memory is held for a client that does not read.
+"""Flow control and the end of a connection. A client that does not read loses its connection.
 
 uvicorn pauses a handler while the client reads slowly, but it never gives up on a client. It also closes a connection
 right after the last response. If the client still sends, the kernel then resets the connection, and the client may lose
@@ -25,7 +25,7 @@ class ConnectionFlow:
     rate = ReadRate()
     """The connection is aborted if its client reads more slowly."""
     linger_seconds = 5.0
-    """How long the connection reads and drops after its last response, for a client that is still sending."""
+    """Seconds for which the connection reads and drops input after its last response, if the client still sends."""
 
     def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
         self._transport = transport
@@ -44,7 +44,7 @@ class ConnectionFlow:
         """Whether the last response was written; ``drop`` counts the bytes that still arrive."""
 
     def read(self, wanted: bool) -> None:
-        """Read from the connection, or pause reading. After the last response nothing pauses it."""
+        """Resume or pause reading. After the last response, reading never pauses."""
         paused = not (wanted or self.ended)
         if paused != self._read_paused and not self._transport.is_closing():
             self._read_paused = paused
@@ -54,7 +54,7 @@ class ConnectionFlow:
                 self._transport.resume_reading()
 
     def pause_writing(self) -> None:
-        """Note that the write buffer is full, and watch that the client reads."""
+        """Record that the write buffer is full, and start to check that the client reads."""
         self._write_paused = True
         self._watch()
 

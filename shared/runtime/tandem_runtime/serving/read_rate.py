@@ -1,7 +1,7 @@
 """Decides whether a client reads its response too slowly. Pure: time and bytes are arguments.
 
-A response holds memory until the client has read it. Without a least rate, a few clients that read a few bytes a second
-hold the whole budget of the responses, and everybody else gets 429.
+A response holds memory until the client has read it. Without a minimum rate, a few clients that read a few bytes a
+second would hold the whole memory budget, and all other clients would get 429.
 """
 
 from dataclasses import dataclass
@@ -12,14 +12,15 @@ Slow = Literal["stopped", "slow"]
 
 @dataclass(frozen=True, slots=True)
 class ReadRate:
-    """How fast a client must read a response once the connection's write buffer is full.
+    """Minimum rate at which a client must read a response once the connection's write buffer is full.
 
     Attributes:
         stall_seconds: the client takes at least one byte in this time.
-        bytes_per_second: average that the client keeps after the grace time, measured since the buffer became full. An
-            average over the whole time, because the kernel takes bytes from the buffer in lumps.
+        bytes_per_second: minimum average after the grace time, measured since the buffer became full. It covers the
+            whole time, because the kernel takes bytes from the buffer in lumps.
         grace_seconds: time before the average counts.
-        small_bytes: up to this many unsent bytes the longer grace time counts: a phone on a slow link can read them.
+        small_bytes: with at most this many unsent bytes, the longer grace time applies. A phone on a slow link can
+            then read the rest.
         small_grace_seconds: the longer grace time.
     """
 

@@ -1,7 +1,7 @@
 """Reads requests with llhttp, within limits, and ignores offers to upgrade the protocol.
 
-llhttp buffers only the field that it is reading. Everything else, heads and trailers of any size, it passes on. This
-class checks the limits of each part.
+llhttp buffers only the field that it is reading, and accepts heads and trailers of any size. This module checks the
+limits of each part.
 
 httptools also ends a request at an offer to upgrade the connection, which loses the request's body. A server that does
 not upgrade has to ignore the offer (RFC 9110, section 7.8). Java's own client offers HTTP/2 with its first request.
@@ -43,7 +43,7 @@ class Head(NamedTuple):
 
 
 class Requests(Protocol):
-    """What takes the requests that are read."""
+    """Receives the requests that the reader has read."""
 
     def begins(self) -> None:
         """The head of a request begins; may raise Refusal."""
@@ -52,10 +52,10 @@ class Requests(Protocol):
         """The head is complete; may raise Refusal."""
 
     def has_body(self, body: bytes) -> None:
-        """A part of the body of the request whose head came last."""
+        """A part of the newest request's body has arrived."""
 
     def has_end(self) -> None:
-        """The request whose head came last is complete."""
+        """The newest request is complete."""
 
 
 class RequestReader:
@@ -72,11 +72,11 @@ class RequestReader:
         self._url = b""
         self._headers: list[tuple[bytes, bytes]] = []
         self.in_body = False
-        """Whether a head is complete and its body is not."""
+        """Whether a head is complete but its body is not."""
 
     @property
     def in_head(self) -> bool:
-        """Whether a head has begun and is not complete."""
+        """Whether a head has begun but is not complete."""
         return self._head_bytes is not None
 
     def feed(self, data: bytes) -> None:
@@ -93,7 +93,7 @@ class RequestReader:
                 self._feed(rest[start : start + PIECE_BYTES])
 
     def close(self) -> None:
-        """Drop the parser and the requests; both refer back. Do not feed the reader again."""
+        """Let go of what refers back to the reader and would wait for the garbage collector. Do not feed it again."""
         del self._parser, self._requests
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -126,7 +126,7 @@ class RequestReader:
     # Called by the parser.
 
     def on_message_begin(self) -> None:
-        """Begin to count the head's bytes."""
+        """Start to count the head's bytes."""
         self._head_bytes = self._hosts = 0
         self._offered = self._expects = False
         self._url = b""
@@ -134,11 +134,11 @@ class RequestReader:
         self._requests.begins()
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the URL."""
+        """Append a part of the URL."""
         self._url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of the head. Drop a trailer: it could pass for a header that a proxy has checked."""
+        """Append a field to the head. Drop a trailer: it could pass for a header that a proxy checked."""
         if self._head_bytes is None:
             return
         name, value = name.lower(), value.rstrip(b" \t")  # llhttp leaves white space behind a value
@@ -168,7 +168,7 @@ class RequestReader:
         self._bare_bytes = 0
 
     def on_body(self, body: bytes) -> None:
-        """Take a part of the body."""
+        """Pass on a part of the body."""
         self._bare_bytes = 0
         self._requests.has_body(body)
 

@@ -1,4 +1,4 @@
-"""Responses to input that never reaches the application: bad heads and framing, and connections over the limit."""
+"""Responses to input that never reaches the application: invalid heads and framing, and connections over the limit."""
 
 import asyncio
 import logging
@@ -26,9 +26,9 @@ class Refusal(Exception):
 
         Args:
             status: three digits; a 429 and a 503 get a Retry-After.
-            code: of the error.
-            message: for a person; names the limit.
-            param: the field at fault.
+            code: the error code.
+            message: text for a person; names the limit.
+            param: the invalid field.
         """
         super().__init__(message)
         self.status = status
@@ -78,7 +78,10 @@ class ConnectionLimit:
         self._logged_at = float("-inf")
 
     def may_linger(self) -> bool:
-        """Return whether one more connection may linger, and count it. Else a client that is sending gets a reset."""
+        """Return whether one more connection may linger, and count it.
+
+        Without lingering, a client that still sends gets a reset and may lose the response.
+        """
         if self.lingering >= _MAX_LINGERING:
             return False
         self.lingering += 1

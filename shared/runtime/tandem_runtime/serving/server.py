@@ -33,11 +33,11 @@ class DrainingServer(uvicorn.Server):
         """Make the server; ``run`` runs it.
 
         Args:
-            app: with a lifespan.
+            app: the application; it handles the lifespan protocol.
             host: address to listen on.
-            port: to listen on.
+            port: port to listen on.
             shutdown_timeout: seconds for running requests to finish after a signal.
-            on_signal: called first at a signal; makes the service unready.
+            on_signal: called at a signal, before the drain; makes the service unready.
             connections: limit of open connections.
         """
 

@@ -16,7 +16,7 @@ from tandem_gateway.adapters.http.messages import (
     ResponseTooLarge,
 )
 
-# A colon and a line break: what a header takes besides its name and its value.
+# Bytes of a header besides its name and its value: a colon and a line break.
 _HEADER_REST: Final = 3
 
 
@@ -82,7 +82,7 @@ class Connection(asyncio.Protocol):
         self._untried_tls = transport.get_extra_info("sslcontext") is not None
 
     def data_received(self, data: bytes) -> None:
-        """Parse a part of a response, and limit what does not add to its body."""
+        """Parse a part of a response, and limit the bytes that are not part of its body."""
         if self._waiter is None or self._waiter.done():
             self.close()  # data without a request
             return
@@ -99,7 +99,7 @@ class Connection(asyncio.Protocol):
         self._bound_head(self._idle_bytes)
 
     def eof_received(self) -> None:
-        """Note that the peer sends no more, which completes a body without a length."""
+        """Record that the peer sends no more, which completes a body without a length."""
         self.reusable = False
         if not self._is_answered() and self._response.status >= 200 and self._ends_with_close():
             self._complete()
@@ -119,7 +119,7 @@ class Connection(asyncio.Protocol):
         """Begin a response."""
         self._untried_tls = False
         if self._waiter is None or self._waiter.done():
-            self.close()  # a second response, which the next request would take for its own
+            self.close()  # a second response: the next request would get it as its own
         self._response, self._body, self._head_bytes = Response(), bytearray(), 0
 
     def on_header(self, name: bytes, value: bytes) -> None:

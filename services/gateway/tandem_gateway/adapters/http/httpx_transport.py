@@ -1,8 +1,8 @@
-"""The second door of a pool of connections: ``httpx2.AsyncClient(transport=HttpxTransport(transport))``.
+"""An httpx2 transport over a pool of connections: ``httpx2.AsyncClient(transport=HttpxTransport(transport))``.
 
-It is for calls that are rare enough for a general client, over the connections, certificates and addresses of the hot
-call. It costs about three times the CPU of ``Http1Transport.call``. Import this module only where such calls are made:
-httpx2 takes about 5 MiB, and the gateway's start does without.
+Use it for rare calls that want a general client. It shares the connections, certificates and addresses of the hot call,
+and costs about three times the CPU of ``Http1Transport.call``. Import this module only where such calls are made:
+httpx2 takes about 5 MiB, and the gateway's start does not load it.
 """
 
 import asyncio
@@ -33,11 +33,11 @@ MAX_RESPONSE_BYTES: Final = 16 << 20
 DEFAULT_SECONDS: Final = 60.0
 """Deadline of a call whose read timeout is None: everything that waits has a deadline."""
 
-# A repetition of these does no harm (RFC 9110, 9.2.2).
+# Idempotent methods: a retry does no harm (RFC 9110, 9.2.2).
 _IDEMPOTENT: Final = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
-# This transport sends a complete body with its length, and reads what is not compressed.
+# This transport sends a complete body with its length, and reads only uncompressed bodies.
 _REPLACED: Final = frozenset({"content-length", "transfer-encoding", "accept-encoding"})
-# What a method and a header's name may consist of (RFC 9110, 5.6.2).
+# Characters of a method and of a header's name (RFC 9110, 5.6.2).
 _TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 
 
@@ -53,7 +53,7 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
     """
 
     def __init__(self, transport: Http1Transport, *, max_bytes: int = MAX_RESPONSE_BYTES) -> None:
-        """Make the door.
+        """Make the transport.
 
         Args:
             transport: the pool of connections.

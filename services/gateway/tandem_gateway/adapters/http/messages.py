@@ -16,7 +16,7 @@ class ConnectFailed(Exception):
 
 
 class ConnectTimedOut(ConnectFailed):
-    """The connection was not there in time; nothing was sent."""
+    """The connection was not established in time; nothing was sent."""
 
 
 class NoFreeConnection(TimeoutError):
@@ -32,7 +32,7 @@ class ResponseTooLarge(Exception):
 
 
 class UnsendableRequest(ValueError):
-    """The request's method, target or headers cannot be sent: they would read as something else."""
+    """The request's method, target or headers cannot be sent: a server would read them as something else."""
 
 
 @dataclass(slots=True)

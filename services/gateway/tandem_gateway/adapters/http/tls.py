@@ -54,7 +54,7 @@ def stamp(files: TlsFiles) -> Stamp:
     """Return the state of the files; blocks.
 
     Raises:
-        InvalidTlsFiles: one of them is not there.
+        InvalidTlsFiles: a file is missing.
     """
     found = []
     for path in files.paths():

@@ -111,14 +111,14 @@ class Http1Transport:
         pool_deadline: float | None = None,
         connect_seconds: float | None = None,
     ) -> Response:
-        """Send an encoded request and return the complete response; both doors lead here.
+        """Send an encoded request and return the complete response; ``call`` and ``HttpxTransport`` use it.
 
         Args:
             request: the request as it is sent.
             deadline: deadline of the whole call; seconds of the event loop's clock.
             fresh: as for ``call``.
             max_bytes: as for ``call``.
-            head_only: the response has no body, whatever its head says, because the method is HEAD.
+            head_only: the method is HEAD, so the response has no body, even if its head announces one.
             pool_deadline: an earlier deadline for a free connection.
             connect_seconds: a shorter timeout of a connection attempt.
 
@@ -142,7 +142,7 @@ class Http1Transport:
             if connection is None:
                 async with asyncio.timeout_at(deadline):
                     connection = await self._connect(connect_seconds)
-            # An exchange waits for nothing but the response, so a timer is enough to end it.
+            # An exchange waits only for the response, so a timer is enough to end it.
             timer = loop.call_at(deadline, connection.expire)
             try:
                 response = await connection.exchange(request, max_bytes, head_only=head_only)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, schema, writes
+from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, retention, schema, writes
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
@@ -208,7 +208,7 @@ class SqliteStore:
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
             if self._accepted % _JOBS_BETWEEN_CLEANUPS == 0:
-                writes.forget_jobs(connection, 0.0, self._limits.finished_jobs)
+                retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
             return writes.accept(connection, job_id, collection, documents, now, self._limits)
 
         return await self._write(accept)
@@ -233,14 +233,14 @@ class SqliteStore:
         """Drop old jobs; see ``DocumentStore.forget_jobs``."""
         forgotten = 0
         while True:
-            last = await self._write(lambda c: writes.forget_jobs(c, before, self._limits.finished_jobs))
+            last = await self._write(lambda c: retention.forget_jobs(c, before, self._limits.finished_jobs))
             forgotten += last
-            if last < writes.JOBS_AT_ONCE:
+            if last < retention.JOBS_AT_ONCE:
                 return forgotten
 
     async def forget_tombstones(self, collection_id: int, upto: int) -> int:
         """Drop tombstones up to a change number that every snapshot has reached."""
-        return await self._write(lambda c: writes.forget_tombstones(c, collection_id, upto))
+        return await self._write(lambda c: retention.forget_tombstones(c, collection_id, upto))
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return pending documents; see ``DocumentStore.pending``."""

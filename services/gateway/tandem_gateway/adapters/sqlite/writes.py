@@ -12,9 +12,6 @@ from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocume
 _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000
 
-JOBS_AT_ONCE = 10_000
-"""Maximum number of finished jobs that one write drops; other writes wait meanwhile."""
-
 _INSERT_DOCUMENT = (
     "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
     "unknown, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?9 IS NULL, "
@@ -199,44 +196,9 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
         "DELETE FROM collections WHERE collection_id = ?",
     ):
         connection.execute(statement, (record.collection_id,))
-    # An index follows by number: without one it would not look.
+    # A new change number makes the indexes notice the deletion.
     next_number(connection, "change")
     return True
-
-
-def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int:
-    """Drop finished jobs, the oldest first.
-
-    Args:
-        connection: in a transaction.
-        before: drop the jobs that finished before this time, in seconds since the epoch.
-        keep: maximum number of the other finished jobs to keep.
-
-    Returns:
-        How many were dropped, at most ``JOBS_AT_ONCE``. If it is exactly that many, there may be more to drop.
-    """
-    (finished, old) = connection.execute(
-        "SELECT count(*), count(*) FILTER (WHERE finished_at < ?) FROM jobs WHERE finished_at IS NOT NULL", (before,)
-    ).fetchone()
-    count = min(max(old, finished - keep), JOBS_AT_ONCE)
-    gone = connection.execute(
-        "SELECT job_id FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?", (max(0, count),)
-    ).fetchall()
-    connection.executemany("DELETE FROM failures WHERE job_id = ?", gone)
-    connection.executemany("DELETE FROM jobs WHERE job_id = ?", gone)
-    return len(gone)
-
-
-def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: int) -> int:
-    """Drop tombstones up to a change number; an index that is further behind needs a rebuild."""
-    connection.execute(
-        "UPDATE collections SET tombstone_floor = max(tombstone_floor, ?) WHERE collection_id = ?",
-        (upto, collection_id),
-    )
-    seal(connection, "collections", "collection_id", collection_id)
-    return connection.execute(
-        "DELETE FROM tombstones WHERE collection_id = ? AND change <= ?", (collection_id, upto)
-    ).rowcount
 
 
 def set_counter(connection: sqlite3.Connection, name: str, value: int) -> None:

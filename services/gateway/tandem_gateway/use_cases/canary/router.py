@@ -16,33 +16,22 @@ import logging
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
-import numpy as np
 
 from tandem_contract.embed import Kind, Priority
-from tandem_gateway.errors import (
-    DeadlineExceeded,
-    EmbedderBroken,
-    EmbedderUnavailable,
-    GatewayError,
-    InvalidRequest,
-    Overloaded,
-)
+from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.ports.embedder import EmbedderPool
 from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.use_cases.canary.calls import FAILURES, Call
 from tandem_gateway.use_cases.canary.evaluation import Breach
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings, CanaryState, RollBack
+from tandem_gateway.use_cases.canary.shadow_calls import ShadowCalls
 from tandem_gateway.use_cases.canary.shares import capacity, drawn
 from tandem_gateway.use_cases.canary.stats import CanaryStats
 
 log = logging.getLogger(__name__)
 
-# Maximum number of concurrent shadow calls. More are dropped, so that a slow canary cannot fill the memory.
-_MAX_SHADOWS = 8
 # Seconds between two evaluations.
-_JUDGE_SECONDS = 0.25
-_FAILURES = (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded)
+_EVALUATION_SECONDS = 0.25
 
 
 class CanaryRouter:
@@ -76,10 +65,12 @@ class CanaryRouter:
         self._events = events or CanaryEvents()
         self._clock = clock
         self._draw = draw
-        self._trial = CanaryStats(settings.limits)
-        self._judged = float("-inf")
+        self._stats = CanaryStats(settings.limits)
+        self._evaluated_at = float("-inf")
         self._last_roll_back: RollBack | None = None
-        self._shadows: set[asyncio.Task[None]] = set()
+        self._shadow_calls: ShadowCalls | None = None
+        if canary is not None:
+            self._shadow_calls = ShadowCalls(canary, self._stats, self._events, clock, on_end=self._evaluate)
         self._events.set_shares(self._weight, self._shadow)
 
     @property
@@ -99,7 +90,7 @@ class CanaryRouter:
             )
             self._events.answered("stable")
             return found
-        call = _Call(texts, kind, priority, fingerprint)
+        call = Call(texts, kind, priority, fingerprint)
         if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
             answer = await self._by_canary(self._canary, call, timeout)
@@ -109,7 +100,7 @@ class CanaryRouter:
             if timeout <= 0:
                 raise DeadlineExceeded("the canary took all the time that there was")
         elif self._shadow and priority == "interactive" and drawn(self._shadow, self._draw()):
-            return await self._with_shadow(self._canary, call, timeout)
+            return await self._with_shadow(call, timeout)
         return await self._by_stable(call, timeout)
 
     async def ready(self, *, timeout: float) -> bool:
@@ -136,7 +127,7 @@ class CanaryRouter:
             if percent and self._canary is None:
                 raise InvalidRequest(f"{name}: there is no canary (TANDEM_CANARY_URL is not set)", param=name)
         before, self._weight, self._shadow = (self._weight, self._shadow), canary_weight, shadow
-        self._trial.forget()
+        self._stats.forget()
         self._events.set_shares(canary_weight, shadow)
         log.info(
             "traffic shifted",
@@ -150,23 +141,22 @@ class CanaryRouter:
             self._shadow,
             self._stable.state(),
             self._canary.state() if self._canary is not None else None,
-            self._trial.evidence(self._clock()),
+            self._stats.evidence(self._clock()),
             self._last_roll_back,
         )
 
     async def stop(self) -> None:
         """Cancel the shadow calls in flight, and wait until they have ended."""
-        for task in self._shadows:
-            task.cancel()
-        await asyncio.gather(*self._shadows, return_exceptions=True)
+        if self._shadow_calls is not None:
+            await self._shadow_calls.stop()
 
     # the canary's share
 
-    async def _by_canary(self, canary: EmbedderPool, call: "_Call", timeout: float) -> Embeddings | None:
+    async def _by_canary(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings | None:
         """Return the canary's answer; None if stable must answer."""
         assert call.fingerprint is not None
         if not canary.up:
-            self._trial.canary(self._clock(), None, failed=True)
+            self._stats.canary(self._clock(), None, failed=True)
             self._fall_back("down")
             return None
         if not canary.serves(call.fingerprint):
@@ -177,105 +167,69 @@ class CanaryRouter:
             limit = min(timeout / 2, self._attempt) if call.priority == "interactive" else timeout / 2
         started = self._clock()
         try:
-            found = await _send(canary, call, limit)
-        except _FAILURES as error:
+            found = await call.send(canary, limit)
+        except FAILURES as error:
             # A timeout shorter than ``attempt`` does not count: it says nothing about the canary.
             if not isinstance(error, DeadlineExceeded) or limit >= self._attempt:
-                self._trial.canary(self._clock(), None, failed=True)
+                self._stats.canary(self._clock(), None, failed=True)
             if limit == timeout and isinstance(error, DeadlineExceeded):
                 raise
             self._fall_back(type(error).__name__)
             return None
         now = self._clock()
         if found.fingerprint != call.fingerprint:
-            self._trial.canary(now, None, failed=True)
+            self._stats.canary(now, None, failed=True)
             self._fall_back("model")
             return None
-        self._trial.canary(now, now - started if call.priority == "interactive" else None)
+        self._stats.canary(now, now - started if call.priority == "interactive" else None)
         self._events.answered("canary")
-        self._judge(now)
+        self._evaluate(now)
         return found
 
     def _fall_back(self, reason: str) -> None:
         self._events.fell_back(reason)
-        self._judge(self._clock())
+        self._evaluate(self._clock())
 
-    async def _by_stable(self, call: "_Call", timeout: float) -> Embeddings:
+    async def _by_stable(self, call: Call, timeout: float) -> Embeddings:
         started = self._clock()
         observed = self._weight or self._shadow
         try:
-            found = await _send(self._stable, call, timeout)
-        except _FAILURES:
+            found = await call.send(self._stable, timeout)
+        except FAILURES:
             if observed:
-                self._trial.stable(self._clock(), None, failed=True)
+                self._stats.stable(self._clock(), None, failed=True)
             raise
         if observed:
             now = self._clock()
-            self._trial.stable(now, now - started if call.priority == "interactive" else None)
+            self._stats.stable(now, now - started if call.priority == "interactive" else None)
         self._events.answered("stable")
         return found
 
-    # shadow calls
-
-    async def _with_shadow(self, canary: EmbedderPool, call: "_Call", timeout: float) -> Embeddings:
-        if len(self._shadows) >= _MAX_SHADOWS:
+    async def _with_shadow(self, call: Call, timeout: float) -> Embeddings:
+        assert self._shadow_calls is not None
+        result = self._shadow_calls.start(call, timeout)
+        if result is None:
             found = await self._by_stable(call, timeout)
             self._events.shadowed("ok", "dropped")
             return found
-        answer: asyncio.Future[tuple[Embeddings, float] | str] = asyncio.get_running_loop().create_future()
-        task = asyncio.get_running_loop().create_task(self._compare(canary, call, timeout, answer))
-        self._shadows.add(task)
-        task.add_done_callback(self._shadows.discard)
         started = self._clock()
         try:
             found = await self._by_stable(call, timeout)
         except BaseException as error:
-            if not answer.done():
-                answer.set_result(type(error).__name__)
+            if not result.done():
+                result.set_result(type(error).__name__)
             raise
-        if not answer.done():
-            answer.set_result((found, self._clock() - started))
+        if not result.done():
+            result.set_result((found, self._clock() - started))
         return found
-
-    async def _compare(
-        self,
-        canary: EmbedderPool,
-        call: "_Call",
-        timeout: float,
-        answer: "asyncio.Future[tuple[Embeddings, float] | str]",
-    ) -> None:
-        """Send the call to the canary as well, and compare its answer with stable's."""
-        started = self._clock()
-        found: Embeddings | None = None
-        outcome = "ok"
-        try:
-            found = await _send(canary, call, timeout)
-        except GatewayError as error:
-            outcome = type(error).__name__
-        now = self._clock()
-        if found is not None:
-            self._trial.canary(now, now - started)
-        elif outcome in {kind.__name__ for kind in _FAILURES}:
-            self._trial.canary(now, None, failed=True)
-        stable = await answer
-        self._events.shadowed(stable if isinstance(stable, str) else "ok", outcome)
-        if found is not None and not isinstance(stable, str):
-            wanted, seconds = stable
-            self._events.difference(now - started - seconds)
-            if found.vectors.shape == wanted.vectors.shape:
-                cosines = np.einsum("ij,ij->i", found.vectors, wanted.vectors).tolist()
-                self._trial.compared(now, cosines)
-                for cosine in cosines:
-                    self._events.cosine(cosine)
-        self._judge(now)
 
     # rollback
 
-    def _judge(self, now: float) -> None:
-        if not self._weight or now - self._judged < _JUDGE_SECONDS:
+    def _evaluate(self, now: float) -> None:
+        if not self._weight or now - self._evaluated_at < _EVALUATION_SECONDS:
             return
-        self._judged = now
-        found = self._trial.verdict(now)
+        self._evaluated_at = now
+        found = self._stats.verdict(now)
         # While stable is down as well, a rollback would leave no pool to answer.
         if found is not None and self._stable.up:
             self._roll_back(found)
@@ -283,21 +237,7 @@ class CanaryRouter:
     def _roll_back(self, found: Breach) -> None:
         before, self._weight = self._weight, 0
         self._last_roll_back = RollBack(time.time(), found.reason, found.detail, before)
-        self._trial.forget()
+        self._stats.forget()
         self._events.set_shares(0, self._shadow)
         self._events.rolled_back(found.reason)
         log.error("canary rolled back", extra={"reason": found.reason, "detail": found.detail, "from": before, "to": 0})
-
-
-@dataclass(frozen=True, slots=True)
-class _Call:
-    texts: Sequence[str]
-    kind: Kind
-    priority: Priority
-    fingerprint: str | None
-
-
-async def _send(pool: EmbedderPool, call: _Call, timeout: float) -> Embeddings:
-    return await pool.embed(
-        call.texts, kind=call.kind, priority=call.priority, timeout=timeout, fingerprint=call.fingerprint
-    )

@@ -34,7 +34,7 @@ class _Comparison:
 
 
 class Removal:
-    """Removes gone rows a page at a time. Call its methods in a read transaction of the store."""
+    """Removes rows that the store no longer has, a page at a time. Call it in a read transaction of the store."""
 
     def __init__(self, store: sqlite3.Connection) -> None:
         """Read the store through this connection."""

@@ -1,0 +1,73 @@
+"""Builds the routes, and puts them behind host checks, metrics, access log and request ids."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
+from tandem_gateway.http.routes import hot_endpoints
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_runtime.access_log import AccessLog
+from tandem_runtime.edge import edge
+from tandem_runtime.http import Endpoint, route_by_path
+from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.origin import OriginRules, allowed_hosts
+from tandem_runtime.request_id import AsgiApp
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """The endpoints and the application that serve requests.
+
+    Attributes:
+        hot: endpoints of fixed paths, which are served before Litestar.
+        others: application that serves every other path, and the lifespan.
+    """
+
+    hot: Sequence[Endpoint]
+    others: AsgiApp
+
+
+def build_routes(
+    gateway: Gateway,
+    settings: Settings,
+    memory: MemoryBudget,
+    lifespan: Lifespan,
+    traffic: CanaryRouter | None = None,
+) -> Routes:
+    """Build the routes.
+
+    Args:
+        gateway: the gateway.
+        settings: settings with the limits of requests and the operators' token.
+        memory: memory budget of all requests.
+        lifespan: starts and stops the gateway.
+        traffic: what operators change; None leaves their routes out.
+    """
+    limits = request_limits(settings)
+    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
+    reader = IngestReader(limits, timeout=settings.write_timeout)
+    operators = None if traffic is None else (traffic, settings.admin_token)
+    litestar = make_litestar(gateway, limits, bodies, reader, operators, lifespan)
+    return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
+
+
+def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None) -> AsgiApp:
+    """Put the routes behind host checks, metrics, access log and request ids.
+
+    Args:
+        routes: the routes.
+        settings: settings with the allowed hosts.
+        metrics: metrics that observe each request.
+        log: the access log; None if it is off.
+    """
+    apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
+    observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
+    hosts = allowed_hosts(settings.host, settings.allowed_hosts)
+    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
+    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)

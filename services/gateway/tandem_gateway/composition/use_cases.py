@@ -1,0 +1,77 @@
+"""Builds the use cases from the settings."""
+
+from tandem_gateway.lifecycle import OpenStore, UseCases
+from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
+from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.validation import RequestLimits
+
+
+def request_limits(settings: Settings) -> RequestLimits:
+    """Return the limits of one request."""
+    return RequestLimits(
+        documents=settings.max_documents,
+        text_chars=settings.max_text_chars,
+        metadata_bytes=settings.max_metadata_bytes,
+        query_chars=settings.max_query_chars,
+        top_k=settings.max_top_k,
+    )
+
+
+def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
+    """Build the use cases."""
+    limits = request_limits(settings)
+    embedding = EmbeddingWorker(
+        storage.store,
+        embedder,
+        batch=settings.bulk_batch,
+        calls=settings.bulk_calls,
+        timeout=settings.bulk_timeout,
+        events=EmbeddingEvents(
+            embedded=metrics.documents.embedded.inc,
+            truncated=metrics.documents.truncated.inc,
+            unreadable=metrics.documents.unreadable.inc,
+            failed=metrics.documents.failed.inc,
+            retried=metrics.documents.backed_off,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
+        ),
+    )
+    dense_search = DenseSearch(
+        embedder,
+        storage.index,
+        request_limits=limits,
+        coalescing=CoalescingLimits(settings.query_batch, settings.query_calls),
+        max_queued=settings.max_queued_queries,
+        timeout=settings.search_timeout,
+        cached_vectors=settings.query_cache,
+        events=DenseSearchEvents(
+            called=metrics.searches.queries_per_call.observe,
+            known=metrics.searches.vector_cache_hits.inc,
+            mismatched=metrics.documents.fingerprint_mismatches.inc,
+        ),
+    )
+    search_pipeline = SearchPipeline(
+        dense_search,
+        storage.lexical,
+        request_limits=limits,
+        timeout=settings.search_timeout,
+        events=SearchPipelineEvents(
+            answered=metrics.searches.answered,
+            degraded=metrics.searches.degraded.inc,
+            truncated=metrics.searches.truncated_queries.inc,
+            unreadable=metrics.searches.unreadable_queries.inc,
+        ),
+    )
+    return UseCases(
+        dense_search=dense_search,
+        search_pipeline=search_pipeline,
+        ingest=Ingest(storage.store, on_accepted=embedding.notify),
+        documents=Documents(storage.store, on_changed=storage.index.notify),
+        embedding=embedding,
+    )

@@ -1,0 +1,50 @@
+"""How the gateway listens, logs, authorises operators and stops."""
+
+from dataclasses import dataclass
+
+from tandem_gateway.settings.parsers import token
+from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServerOptions:
+    """How the gateway listens, logs, authorises operators and stops."""
+
+    host: str = setting("GATEWAY_HOST", "127.0.0.1", str, "Address to listen on")
+    port: int = setting("GATEWAY_PORT", 8000, whole_number(0, 65535), "Port to listen on")
+    admin_token: str = setting(
+        "ADMIN_TOKEN",
+        "",
+        token,
+        "Bearer token for /v1/admin. Without a token that API is off. Prefer the variable: other users of the "
+        "machine can see command-line flags",
+        secret=True,
+    )
+    allowed_hosts: tuple[str, ...] = setting(
+        "ALLOWED_HOSTS",
+        (),
+        names,
+        "Host names that the Host header may have, separated by commas. Loopback names are always allowed. If it "
+        "is empty, a gateway on a loopback address accepts loopback names only, and a gateway on any other "
+        "address accepts every name. It protects against DNS rebinding: set it wherever browsers can reach the "
+        "gateway",
+    )
+    max_connections: int = setting(
+        "MAX_CONNECTIONS",
+        2048,
+        whole_number(1, 1_000_000),
+        "Maximum number of open connections. Beyond it a new connection replaces the one that has been idle "
+        "longest, or gets 503 if none is idle. Headers and small bodies take up to 128 KiB per connection. Raise "
+        "it for many clients, but stay below the limit of open files; lower it to save memory",
+    )
+    shutdown_timeout: float = setting(
+        "SHUTDOWN_TIMEOUT_SECONDS",
+        20.0,
+        seconds(0.1, 600),
+        "Seconds that requests in flight have after SIGTERM. Raise it for long requests, but stay below the "
+        "orchestrator's grace period; lower it for a faster stop",
+    )
+    log_level: str = setting(
+        "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
+    )
+    access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")

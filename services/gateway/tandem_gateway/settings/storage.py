@@ -1,0 +1,72 @@
+"""The store, the index snapshots, and how much the store keeps."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from tandem_runtime.settings import seconds, setting, whole_number
+
+
+@dataclass(frozen=True, kw_only=True)
+class StorageOptions:
+    """The store, the index snapshots, and how much the store keeps."""
+
+    data_dir: Path = setting(
+        "DATA_DIR", Path("data"), Path, "Directory of the store and the indexes. One gateway at a time owns it"
+    )
+    max_collections: int = setting(
+        "MAX_COLLECTIONS",
+        100,
+        whole_number(1, 100_000),
+        "Maximum number of collections; each has an index in memory. Raise it if you need more; lower it to save "
+        "memory",
+    )
+    max_pending_documents: int = setting(
+        "MAX_PENDING_DOCUMENTS",
+        1_000_000,
+        whole_number(1, 1_000_000_000),
+        "Maximum number of stored documents that wait for embedding; beyond it an ingest gets 429. Raise it for "
+        "larger backlogs; lower it to slow clients down sooner",
+    )
+    max_queued_writes: int = setting(
+        "MAX_QUEUED_WRITES",
+        256,
+        whole_number(1, 100_000),
+        "Maximum number of writes that wait for the disk; beyond it a request gets 429. Each holds its documents "
+        "in memory. Raise it for bursts of writes; lower it to save memory",
+    )
+    exact_below: int = setting(
+        "EXACT_BELOW",
+        5_000,
+        whole_number(1, 1_000_000),
+        "A collection with fewer vectors has no graph: the gateway compares each query with all vectors, at about"
+        " 0.1 ms per 1,000. Raise it for exact results in larger collections; lower it for faster searches",
+    )
+    snapshot_changes: int = setting(
+        "SNAPSHOT_CHANGES",
+        5_000,
+        whole_number(1, 1_000_000_000),
+        "Number of new vectors in a collection after which the gateway adds them to the graph and saves it. Until"
+        " then it compares each query with all of them. Raise it to save less often; lower it for faster searches"
+        " during an ingest",
+    )
+    snapshot_seconds: float = setting(
+        "SNAPSHOT_SECONDS",
+        300.0,
+        seconds(0.1, 86_400),
+        "Seconds after which a changed index is saved. Raise it to save less often; lower it for a faster start "
+        "after a crash",
+    )
+    job_retention: float = setting(
+        "JOB_RETENTION_SECONDS",
+        2_592_000.0,
+        seconds(60, 1e9),
+        "Seconds after which a finished job is deleted. Raise it if clients look at old jobs; lower it to save disk",
+    )
+    max_finished_jobs: int = setting(
+        "MAX_FINISHED_JOBS",
+        100_000,
+        whole_number(1, 1_000_000_000),
+        "Maximum number of finished jobs that are kept; the oldest are deleted and then get 404. Each takes about"
+        " 200 bytes, and each start checks all of them. Raise it if clients look at old jobs after many others; "
+        "lower it for a faster start",
+    )

@@ -244,7 +244,7 @@ class Connection(asyncio.Protocol):
         """Start the oldest waiting request, close the connection if it must end, or wait for the next request."""
         self._state.total_requests += 1
         self._open.popleft()
-        if not exchange.keep_alive:
+        if not exchange.keep_alive or (self._waiting and _is_cancelled()):
             self._waiting.clear()
             if exchange.more_body:
                 self.flow.linger()
@@ -389,3 +389,9 @@ class Connection(asyncio.Protocol):
             self._stop_idling()
             self._transport.write(self._refusal.response())
             self.flow.linger()
+
+
+def _is_cancelled() -> bool:
+    """Return whether the server has cancelled the running task; it does so once, to the tasks left after a drain."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

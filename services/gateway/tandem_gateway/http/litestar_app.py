@@ -9,6 +9,7 @@ from litestar import Litestar, Router
 from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
+from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job, search
 from tandem_gateway.http.docs import docs_router
@@ -113,7 +114,7 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         method = scope["method"]
         asked = "GET" if method == "HEAD" else method
         if asked not in route.methods:
-            message = f"{method} is not allowed at {scope['path']}"
+            message = f"{method} is not allowed at {cut(scope['path'])}"
             reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", route.allow),))
             await reply.send(scope, send)
             return

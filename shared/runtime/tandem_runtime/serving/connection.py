@@ -272,7 +272,7 @@ class Connection(asyncio.Protocol):
         """Return whether there is no room for this connection; close an idle one to make room."""
         if len(self._state.connections) < self.limit.limit:
             return False
-        # One with an unread answer would stay open until its client has read it, and connections would exceed the limit.
+        # One with an unread answer would stay open until its client has read it, and the limit would be exceeded.
         idle = (each for each in cast("dict[Connection, None]", self.limit.idle) if not each.flow.has_unsent())
         longest = next(idle, None)
         if longest is None:

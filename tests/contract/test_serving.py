@@ -8,7 +8,7 @@ import pytest
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving import connection
-from tests.support.fakes import eventually
+from tests.support.fakes import WAIT_SECONDS, eventually
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -126,3 +126,16 @@ async def test_a_waiting_request_does_not_begin_after_the_end_of_a_drain() -> No
     assert answer.count(b"HTTP/1.1 ") == 1
     assert asked == ["/0"]
     writer.close()
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_body_that_is_not_sent_after_its_answer_ends_the_connection() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await Reply(200, b"{}").send(scope, send)
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 5\r\n\r\nab")
+        answer = await asyncio.wait_for(reader.read(), WAIT_SECONDS)  # an idle connection may stay for 75 s
+        assert answer.startswith(b"HTTP/1.1 200 ")
+        writer.close()

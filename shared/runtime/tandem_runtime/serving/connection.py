@@ -262,7 +262,10 @@ class Connection(asyncio.Protocol):
             self.flow.close()
         else:
             self._hold(False)
-            if not (self._reader.in_head or self._reader.in_body):
+            if self._reader.in_body:  # the rest gets as long as a head: until then this connection makes no room
+                self._await_head()
+                return
+            if not self._reader.in_head:
                 self.limit.idle[self] = None
             self._idle_timer = self._loop.call_later(self._config.timeout_keep_alive, self._idle_for_too_long)
 

@@ -16,7 +16,8 @@ from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving.connection import MAX_WAITING
-from tandem_runtime.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES
+from tandem_runtime.serving.reader import MAX_FIELDS, MAX_HEAD_BYTES, Head, RequestReader
+from tandem_runtime.serving.refusal import Refusal
 from tests.support.fakes import eventually
 from tests.support.serving import serving
 
@@ -434,3 +435,25 @@ async def test_a_head_that_the_rfc_forbids_or_that_is_not_served_is_refused(head
         found = await answers_to(port, head)
         assert [answer[0] for answer in found] in ([status], [400])
         assert bool(app.asked) == (status == 200)
+
+
+def test_a_defect_while_a_request_is_read_is_no_fault_of_the_client(caplog: pytest.LogCaptureFixture) -> None:
+    class Defective:
+        def begins(self) -> None:
+            raise ValueError("a defect")
+
+        def has_head(self, head: Head) -> None:
+            """Is not reached."""
+
+        def has_body(self, body: bytes) -> None:
+            """Is not reached."""
+
+        def has_end(self) -> None:
+            """Is not reached."""
+
+    with caplog.at_level(logging.ERROR), pytest.raises(Refusal) as raised:
+        RequestReader(Defective()).feed(GET % 0)
+    assert raised.value.status == 500
+    (record,) = caplog.records
+    assert record.exc_info is not None
+    assert isinstance(record.exc_info[1], ValueError)

@@ -7,11 +7,14 @@ httptools also ends a request at an offer to upgrade the connection, which loses
 not upgrade has to ignore the offer (RFC 9110, section 7.8). Java's own client offers HTTP/2 with its first request.
 """
 
+import logging
 from typing import Final, NamedTuple, Protocol
 
 import httptools
 
 from tandem_runtime.serving.refusal import Refusal
+
+log = logging.getLogger(__name__)
 
 MAX_HEAD_BYTES: Final = 64 << 10
 MAX_FIELDS: Final = 100
@@ -111,10 +114,13 @@ class RequestReader:
                 self._parser = _parser(self)
                 self._feed(head)  # has no offer, so the recursion ends here
                 continue
-            except httptools.HttpParserError as error:
+            except httptools.HttpParserCallbackError as error:
                 raised = error.__context__
                 if isinstance(raised, Refusal):
                     raise raised from None
+                log.error("an unexpected error", exc_info=raised)
+                raise Refusal(500, "internal", "an unexpected error") from None
+            except httptools.HttpParserError:
                 raise Refusal(400, "malformed_body", "the request is not valid HTTP/1.1") from None
             if self._head_bytes is not None:
                 _check_head_bytes(self._head_bytes)

@@ -17,8 +17,8 @@ from tandem_gateway.adapters.http.httpx_transport import MAX_REQUEST_BYTES, Http
 from tandem_gateway.adapters.http.messages import UnsendableRequest
 from tandem_gateway.adapters.http.tls import Tls
 from tandem_gateway.adapters.http.transport import Http1Transport
+from tandem_tools.process import free_port
 from tests.support.certificates import NAME, Authority, tls_server
-from tests.support.processes import free_port
 from tests.support.tcp import Handler, start_server
 
 OK = b"HTTP/1.1 200 OK\r\n"

@@ -1,9 +1,11 @@
 """The end of a connection: the server holds an unread response for a bounded time, and its memory counts until then."""
 
 import asyncio
+import gc
 import http.client
 import urllib.error
 import urllib.request
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -17,6 +19,7 @@ from tandem_runtime.serving.connection import Connection
 from tandem_runtime.serving.flow import ConnectionFlow
 from tandem_runtime.serving.read_rate import ReadRate
 from tests.support.fakes import eventually
+from tests.support.freed import assert_gone, no_collector
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -294,4 +297,62 @@ async def test_work_for_a_client_that_has_closed_its_side_ends_soon(
         writer.write_eof()
         await gone.wait()
         assert await reader.read() == b""
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("sent", "begins"),
+    [
+        (b"", False),
+        (b"GET / HTT", False),
+        (GET, True),
+        (GET + b"GET / HTT", True),
+        (GET * 3, True),
+        (b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\nabc", True),
+        (b"POST / HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: h2c\r\ncontent-length: 9\r\n\r\nabc", True),
+    ],
+)
+async def test_a_lost_connection_leaves_nothing_for_the_collector(sent: bytes, begins: bool) -> None:
+    begun = asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        begun.set()
+        try:
+            await read_body(scope, receive, 100)
+            await cancel_on_disconnect(scope, receive, asyncio.Event().wait())
+        except ClientGone:
+            return
+
+    async with serving(app) as port:
+        with no_collector():
+            _reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+            async def connections() -> list[weakref.ref[object]]:
+                return [weakref.ref(each) for each in gc.get_objects() if isinstance(each, Connection)]
+
+            writer.write(sent)
+            if begins:
+                await begun.wait()
+            held = await eventually(connections, lambda found: len(found) == 1)
+            writer.transport.abort()
+            await assert_gone(held)
+
+
+async def test_a_connection_with_an_unread_answer_counts_and_makes_no_room() -> None:
+    app = Answers()
+    async with serving(app, max_connections=1) as port:
+        slow, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await eventually(app.held, lambda held: held > 0)
+        reader, other = await asyncio.open_connection("127.0.0.1", port)
+        assert (await reader.read()).startswith(b"HTTP/1.1 503 ")
+        other.close()
+        await slow.readuntil(b"\r\n\r\n")
+        assert len(await slow.readexactly(LARGE)) == LARGE  # was not cut off
+        await eventually(app.held, lambda held: held == 0)
+        reader, other = await asyncio.open_connection("127.0.0.1", port)
+        other.write(GET)
+        assert (await reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 200 ")
+        assert await slow.read() == b""  # and made room once it was read
+        other.close()
         writer.close()

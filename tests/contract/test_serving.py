@@ -8,6 +8,7 @@ import pytest
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving import connection
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 
 GET = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n"
@@ -101,3 +102,27 @@ async def test_a_head_in_pieces_is_put_together(served: Served) -> None:
         assert (await reader.readuntil(b"{}")).startswith(b"HTTP/1.1 200 ")
     writer.close()
     assert served.asked == 2
+
+
+async def test_a_waiting_request_does_not_begin_after_the_end_of_a_drain() -> None:
+    asked: list[str] = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        asked.append(scope["path"])
+        status = 200
+        if scope["path"] == "/0":
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                status = 503
+        await Reply(status, b"{}").send(scope, send)
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"".join(b"GET /%d HTTP/1.1\r\nhost: x\r\n\r\n" % number for number in range(3)))
+        await eventually(lambda: asyncio.sleep(0, asked), lambda paths: paths == ["/0"])
+    answer = await reader.read()
+    assert answer.startswith(b"HTTP/1.1 503 ")
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert asked == ["/0"]
+    writer.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
-from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.http.messages import MAX_ERROR_BYTES, ConnectFailed, ConnectionBroken, Response
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import DeadlineExceeded, EmbedderUnavailable
 from tandem_tools.process import free_port
@@ -134,15 +134,24 @@ async def test_a_body_is_read_whole_however_it_is_sent(sent: bytes):
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\nab",
         b"SSH-2.0-OpenSSH\r\n\r\n",
         b"HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n",
     ],
-    ids=["nothing", "half a line", "half a body", "half a chunk", "no HTTP", "no length"],
+    ids=["nothing", "half a line", "half a body", "half a chunk", "no HTTP", "no length", "a 100 alone", "half behind"],
 )
 async def test_an_answer_that_breaks_off_or_is_no_http_is_a_broken_connection(sent: bytes):
     with pytest.raises(ConnectionBroken):
         await exchange(sent)
 
 
-async def exchange(sent: bytes) -> Response:
+async def test_an_interim_response_does_not_limit_the_body_to_that_of_an_error():
+    large = b"x" * (MAX_ERROR_BYTES + 1)
+    for interim in (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"):
+        sent = interim + b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(large) + large
+        assert (await exchange(sent, max_bytes=len(large))).body == large
+
+
+async def exchange(sent: bytes, max_bytes: int = MAX_ERROR_BYTES) -> Response:
     """Return the client's result or error for a server that sends this and closes the connection."""
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -154,7 +163,7 @@ async def exchange(sent: bytes) -> Response:
     server = await start_server(handler, "127.0.0.1", 0)
     client = Http1Transport(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", max_connections=1)
     try:
-        return await client.call("POST", "/x", {"a": "b"}, b"body", timeout=5.0)
+        return await client.call("POST", "/x", {"a": "b"}, b"body", timeout=5.0, max_bytes=max_bytes)
     finally:
         client.close()
         server.close()

@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         for timer in (self._head_timer, self._gone_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
+        # Cycles would keep the heads and bodies of lost connections until the garbage collector runs.
         self._reader.close()
         self._exchange = None
         lost = list(self._open)
@@ -243,7 +244,7 @@ class Connection(asyncio.Protocol):
         """Start the oldest waiting request, close the connection if it must end, or wait for the next request."""
         self._state.total_requests += 1
         self._open.popleft()
-        if not exchange.keep_alive:
+        if not exchange.keep_alive or (self._waiting and _is_cancelled()):
             self._waiting.clear()
             if exchange.more_body:
                 self.flow.linger()
@@ -271,9 +272,11 @@ class Connection(asyncio.Protocol):
         """Return whether there is no room for this connection; close an idle one to make room."""
         if len(self._state.connections) < self.limit.limit:
             return False
-        if not self.limit.idle:
+        # One with an unread answer would stay open until its client has read it, and connections would exceed the limit.
+        idle = (each for each in cast("dict[Connection, None]", self.limit.idle) if not each.flow.has_unsent())
+        longest = next(idle, None)
+        if longest is None:
             return True
-        longest = cast("Connection", next(iter(self.limit.idle)))
         del self.limit.idle[longest]
         longest.flow.close()
         return False
@@ -386,3 +389,9 @@ class Connection(asyncio.Protocol):
             self._stop_idling()
             self._transport.write(self._refusal.response())
             self.flow.linger()
+
+
+def _is_cancelled() -> bool:
+    """Return whether the server has cancelled the running task; it does so once, to the tasks left after a drain."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0

@@ -71,10 +71,14 @@ class ConnectionFlow:
         if self._write_paused:
             self._leases.append(lease)
 
+    def has_unsent(self) -> bool:
+        """Return whether a part of what was written waits for the client to read."""
+        return self._transport.get_write_buffer_size() > 0
+
     def close(self) -> None:
         """Close the connection once the write buffer is empty."""
         self.ended = True
-        if self._transport.get_write_buffer_size():
+        if self.has_unsent():
             self._watch()
         self._transport.close()
 

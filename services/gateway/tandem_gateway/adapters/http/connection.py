@@ -101,7 +101,7 @@ class Connection(asyncio.Protocol):
     def eof_received(self) -> None:
         """Record that the peer sends no more, which completes a body without a length."""
         self.reusable = False
-        if self._waiter is not None and not self._waiter.done() and self._response.status and self._ends_with_close():
+        if not self._is_answered() and self._response.status >= 200 and self._ends_with_close():
             self._complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -133,9 +133,11 @@ class Connection(asyncio.Protocol):
     def on_headers_complete(self) -> None:
         """Check the announced size of the body."""
         status = self._response.status = self._parser.get_status_code()
+        if status < 200:
+            return  # an interim response, which precedes the real one
         if status != 200:
             self._most_bytes = min(self._most_bytes, MAX_ERROR_BYTES)
-        if self._head_only and status >= 200:
+        if self._head_only:
             # The parser does not know the method, so it would wait for the body that the head announces.
             self.reusable = False
             self._complete()

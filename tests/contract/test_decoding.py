@@ -47,7 +47,7 @@ def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> Inva
         (b'{"documents": [{"text": "\\ud800', "truncated"),
     ],
 )
-def test_what_is_no_json_is_malformed(body: bytes, said: str):
+def test_invalid_json_is_malformed(body: bytes, said: str):
     error = refusal(body)
     assert (error.code, error.param) == ("malformed_body", None)
     assert said in error.message
@@ -56,7 +56,7 @@ def test_what_is_no_json_is_malformed(body: bytes, said: str):
 @pytest.mark.parametrize(
     "body", [b'{"documents": [{"text": "\xff"}]}', b'{"documents": [{"text": "\xed\xa0\x80"}]}', b'{"\xc3": 1}']
 )
-def test_what_is_no_utf8_is_called_so(body: bytes):
+def test_invalid_utf8_is_reported_as_such(body: bytes):
     error = refusal(body)
     assert error.code == "invalid_encoding"
     assert "UTF-8" in error.message
@@ -286,7 +286,7 @@ def test_a_long_value_is_cut_in_the_message(value: str):
     assert len(error.message) < 1_000
 
 
-def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
+def test_locating_a_surrogate_costs_no_more_than_the_body():
     # Paths of all values would each repeat the name; one path takes a few hundred characters.
     body = b'{"query":"\\ud800","' + b"k" * 30_000 + b'":[' + b",".join([b"0"] * 15_000) + b"]}"
     tracemalloc.start()
@@ -297,7 +297,7 @@ def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
     assert peak < 20 * len(body)
 
 
-def test_a_surrogate_in_a_large_body_is_told_without_its_place():
+def test_a_surrogate_in_a_large_body_is_reported_without_its_place():
     body = b'{"documents": [{"text": "' + b"x" * 100_000 + b'\\ud800"}]}'
     error = refusal(body)
     assert (error.code, error.param) == ("invalid_encoding", None)

@@ -45,7 +45,7 @@ def test_the_family_follows_the_status(code: ErrorCode, family: str):
     assert json.loads(error_reply(code, "m"))["error"]["type"] == family
 
 
-def test_param_is_null_where_it_is_the_whole_message():
+def test_param_is_null_for_an_error_of_the_whole_message():
     assert json.loads(error_reply("malformed_body", "m")) == {
         "error": {"message": "m", "type": "invalid_request_error", "code": "malformed_body", "param": None}
     }

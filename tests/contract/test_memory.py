@@ -17,7 +17,7 @@ def budget() -> MemoryBudget:
     return MemoryBudget(LIMIT, "TANDEM_SOMETHING")
 
 
-def test_what_is_small_is_free(budget: MemoryBudget) -> None:
+def test_small_leases_are_free(budget: MemoryBudget) -> None:
     leases = [budget.lease() for _ in range(100)]
     for lease in leases:
         lease.hold(FREE_BYTES)

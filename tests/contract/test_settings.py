@@ -70,7 +70,7 @@ def test_variables_of_others_are_passed_over():
         ("TANDEM_ACCESS", "maybe", "true or false"),
     ],
 )
-def test_a_bad_value_names_the_variable_the_value_and_what_was_expected(variable: str, value: str, said: str):
+def test_an_invalid_value_names_the_variable_the_value_and_the_expectation(variable: str, value: str, said: str):
     with pytest.raises(SettingsError, match=rf"^{variable}='{value}': ") as caught:
         read(Sample, {variable: value})
     assert said in str(caught.value)

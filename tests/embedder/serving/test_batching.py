@@ -107,7 +107,7 @@ def test_a_text_is_expired_at_its_deadline_and_not_before():
     assert [entry.id for entry in decision.batch.entries] == [0]
 
 
-def test_a_discarded_text_is_gone():
+def test_a_discarded_text_leaves_the_queue():
     queue = queue_of(10, 10)
     assert queue.discard(0) is not None
     assert queue.discard(0) is None
@@ -198,7 +198,7 @@ def test_bulk_gets_its_share_under_a_flood_of_queries(interactive: list[int], bu
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.lists(st.integers(1, 200), min_size=1, max_size=60))
-def test_what_a_flood_earned_for_bulk_is_not_spent_all_at_once(interactive: list[int], bulk: list[int]):
+def test_the_share_that_a_flood_earned_for_bulk_is_not_spent_at_once(interactive: list[int], bulk: list[int]):
     queue: BatchQueue[None] = BatchQueue(BatchLimits(bulk_share=0.3))
     for index, tokens in enumerate(interactive):
         add(queue, index, tokens, "interactive")

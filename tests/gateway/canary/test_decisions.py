@@ -155,7 +155,7 @@ def test_a_canary_that_stays_bad_is_rolled_back(failed: bool, reason: str):
     assert stats.evidence(now) == Evidence(CallStats(), CallStats())
 
 
-def test_what_is_older_than_the_window_does_not_count():
+def test_observations_older_than_the_window_do_not_count():
     stats = CanaryStats(LIMITS)
     now = observed(stats, 0.0, 100, canary=1.0, failed=True)
     stats.compared(now, [0.1] * 100)

@@ -188,7 +188,7 @@ async def test_an_address_of_ipv6_and_a_default_port_are_the_same_origin():
         ("CONNECT", {}),
     ],
 )
-async def test_what_would_read_as_another_request_is_not_sent(method: str, headers: dict[str, str]):
+async def test_a_header_that_would_read_as_another_request_is_not_sent(method: str, headers: dict[str, str]):
     async with answering(HELLO) as (client, server):
         with pytest.raises(httpx2.LocalProtocolError):
             await client.request(method, "/", headers=headers)

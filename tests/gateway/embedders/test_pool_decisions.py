@@ -60,7 +60,7 @@ def test_an_embedder_that_two_names_lead_to_is_there_once_and_another_path_is_an
 
 
 @given(ips, ips)
-def test_a_difference_leads_from_what_is_to_what_is_wanted(before: list[str], after: list[str]):
+def test_the_difference_leads_from_the_current_to_the_wanted_addresses(before: list[str], after: list[str]):
     source = origin("http://name:1")
     held, wanted = addresses({source: before}), addresses({source: after})
     change = difference(held, wanted)
@@ -158,7 +158,7 @@ def test_one_slow_or_broken_answer_ejects_nobody_and_an_answer_between_forgets_i
             assert health.failures == 0
 
 
-def test_what_cannot_be_reached_is_ejected_at_once_for_a_time_that_doubles():
+def test_an_unreachable_replica_is_ejected_at_once_for_a_time_that_doubles():
     health, now, spans = Health(), 0.0, []
     for _ in range(6):
         health = failed(health, "unavailable", now, now, POLICY)
@@ -190,7 +190,7 @@ def test_an_answer_from_before_an_ejection_proves_nothing_and_a_later_one_ends_i
     assert not succeeded(ejected, 5.5, 6.0, POLICY).ejected
 
 
-def test_who_fails_while_ejected_goes_to_the_end_of_the_row():
+def test_a_replica_that_fails_while_ejected_is_tried_last():
     ejected = failed(Health(), "unavailable", 0.0, 1.0, POLICY)
     again = failed(ejected, "late", 2.0, 3.0, POLICY)
     assert (again.ejected, again.since, again.until) == (True, 3.0, ejected.until)

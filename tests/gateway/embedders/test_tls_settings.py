@@ -47,7 +47,7 @@ def test_files_without_an_https_url_are_refused(environment: dict[str, str], abs
         read(Settings, plain)
 
 
-def test_one_pool_with_tls_is_enough_and_texts_without_it_are_told(
+def test_one_pool_with_tls_is_enough_and_a_pool_without_it_is_logged(
     environment: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     assert load_tls(read(Settings, {**environment, CANARY: "https://canary:8443"})) is not None

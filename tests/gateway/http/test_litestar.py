@@ -339,7 +339,7 @@ def test_litestar_neither_logs_nor_starts_a_thread() -> None:
     assert (threading.active_count(), logging.getLogger().handlers) == (threads, handlers)
 
 
-async def test_a_request_that_the_shutdown_cancels_is_told() -> None:
+async def test_a_request_that_the_shutdown_cancels_gets_a_reply() -> None:
     begun = asyncio.Event()
 
     @get("/slow")

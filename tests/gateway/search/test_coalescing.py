@@ -88,7 +88,7 @@ def test_a_lone_query_leaves_at_once_and_the_first_of_many_waits_for_the_others(
 
 
 @given(situations())
-def test_what_is_out_of_time_is_never_sent(situation: Situation):
+def test_an_expired_query_is_never_sent(situation: Situation):
     decision = decide(situation.queue, situation.in_flight, NOW, situation.limits)
     assert all(waiting.deadline > NOW for waiting in decision.send + decision.rest)
 

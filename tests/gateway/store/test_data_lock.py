@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path):
+def test_a_second_holder_is_refused_and_learns_the_first(tmp_path: Path):
     lock = DataLock(tmp_path, OWNER)
     with pytest.raises(StorageInUse, match=rf"in use by process {os.getpid()} "):
         DataLock(tmp_path, OWNER)
@@ -48,7 +48,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path):
     lock.release()
 
 
-def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path):
+def test_a_waiting_caller_gets_the_lock_when_it_is_free(tmp_path: Path):
     lock = DataLock(tmp_path, OWNER)
     timer = threading.Timer(0.05, lock.release)
     timer.start()

@@ -113,7 +113,7 @@ async def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(stor
     assert dump(tmp_path)["failures"] == []
 
 
-async def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store: SqliteStore, tmp_path: Path):
+async def test_a_failed_write_does_not_affect_its_neighbours(store: SqliteStore, tmp_path: Path):
     writer = store._writer
     gate, entered = threading.Event(), threading.Event()
 
@@ -190,7 +190,7 @@ async def test_a_write_that_takes_too_long_says_that_it_may_still_take_effect(tm
         assert (await store.job("late")).total == 1  # type: ignore[union-attr]
 
 
-async def test_a_closed_store_finishes_what_was_queued_and_takes_no_more(tmp_path: Path):
+async def test_a_closed_store_finishes_queued_writes_and_refuses_new_ones(tmp_path: Path):
     with opened(tmp_path) as store:
         gate = threading.Event()
         store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))

@@ -94,7 +94,7 @@ def test_a_kill_in_the_middle_leaves_the_older_store(older: Path, done: int):
     assert len(notices) == 1
 
 
-async def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
+async def test_the_checksum_covers_the_coverage(older: Path):
     with opened(older) as store:
         await embed_pending(store)
     connection = connect(older / FILE_NAME, writable=True)

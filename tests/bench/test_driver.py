@@ -110,7 +110,7 @@ def test_an_open_loop_drops_requests_that_it_could_not_send_in_time(server: Scri
     assert sum(summary.errors.values()) == 20
 
 
-def test_a_target_that_takes_no_connection_is_said_to() -> None:
+def test_a_target_that_refuses_connections_is_reported() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         target = Target("127.0.0.1", closed.getsockname()[1], "/v1/search")

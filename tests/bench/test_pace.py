@@ -70,7 +70,7 @@ def test_an_open_loop_gives_every_request_once_in_order_and_never_early(
     assert given_out == [7.0 + number / rate for number in range(len(given_out))]
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_a_rate_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="over 0"):
         OpenLoop(0.0, rate=0.0, count=1)
 

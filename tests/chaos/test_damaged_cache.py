@@ -109,7 +109,7 @@ def everything_gone(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [everything_flipped, everything_cut, everything_gone])
-def test_a_gateway_with_all_of_them_damaged_starts_says_so_and_finds_all(
+def test_a_gateway_with_all_of_them_damaged_starts_reports_it_and_finds_all(
     samples: Samples, embedder: ServiceProcess, tmp_path: Path, damage: Damage
 ) -> None:
     sample: Sample = samples.stopped

@@ -119,7 +119,7 @@ async def test_an_answer_to_head_has_no_body():
         assert (await response(reader))[2] == b"next"
 
 
-async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
+async def test_a_disconnect_ends_the_work_and_sends_no_reply():
     gone, statuses, started = asyncio.Event(), list[int](), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

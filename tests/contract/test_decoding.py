@@ -196,7 +196,7 @@ def only_invalid_message(body: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_raise_nothing_but_invalid_message(body: bytes):
+def test_arbitrary_bytes_raise_only_invalid_message(body: bytes):
     only_invalid_message(body)
 
 
@@ -213,7 +213,7 @@ json_values = st.recursive(
     st.integers(0, 300),
     st.integers(0, 255),
 )
-def test_damaged_and_strange_json_raises_nothing_but_invalid_message(message: object, place: int, byte: int):
+def test_damaged_and_strange_json_raises_only_invalid_message(message: object, place: int, byte: int):
     body = bytearray(json.dumps(message).encode())
     only_invalid_message(bytes(body))
     body[place % len(body)] = byte

@@ -76,7 +76,7 @@ def test_retry_after_is_always_a_header_value(seconds: float):
     assert 1 <= int(retry_after(seconds)) <= 120
 
 
-async def test_a_path_that_nothing_is_at_is_quoted_in_part():
+async def test_an_unknown_path_is_quoted_in_part():
     sent = []
 
     async def send(message):

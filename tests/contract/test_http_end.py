@@ -142,7 +142,7 @@ def test_a_client_that_reads_slowly_is_waited_for() -> None:
     assert timers.now - since == 30
 
 
-def test_a_client_that_takes_a_little_of_a_large_answer_is_cut_off_and_one_on_a_megabit_is_not() -> None:
+def test_a_client_that_reads_a_large_answer_too_slowly_is_disconnected_and_one_at_a_megabit_is_not() -> None:
     ended = {}
     for kilobytes in (60, 125):  # a second
         transport, timers = SlowTransport(), Timers()

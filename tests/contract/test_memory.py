@@ -46,7 +46,7 @@ def test_a_lease_of_a_share_leaves_the_rest_to_others(budget: MemoryBudget) -> N
     bulk.hold(0)
 
 
-def test_a_lease_that_nobody_has_any_more_gives_everything_back(budget: MemoryBudget) -> None:
+def test_an_unreferenced_lease_returns_its_bytes(budget: MemoryBudget) -> None:
     gc.disable()
     try:
         lease = budget.lease()

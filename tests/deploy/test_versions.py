@@ -33,7 +33,7 @@ def test_code_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.parametrize("service", ["gateway", "embedder"])
-def test_each_service_tells_its_version(service: str) -> None:
+def test_each_service_prints_its_version(service: str) -> None:
     command = [sys.executable, "-m", f"tandem_{service}", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout == f"tandem-{service} {current()}\n"

@@ -56,7 +56,7 @@ def ingest(body: bytes, whole_bytes: int) -> tuple[str, list[NewDocument]]:
 
 @thoroughly
 @given(body=hostile(INGESTS))
-def test_an_ingest_is_read_alike_as_a_whole_and_in_parts(body: bytes) -> None:
+def test_an_ingest_reads_the_same_as_a_whole_and_in_parts(body: bytes) -> None:
     whole, error = outcome(lambda: ingest(body, 1 << 20), *REFUSALS)
     parts, refused = outcome(lambda: ingest(body, -1), *REFUSALS)
     assert whole == parts

@@ -21,7 +21,7 @@ def test_collections_hold_the_same_id_apart(client: Client, collection: str) -> 
     assert client.found("bicycle", 10, collection) == ["x"]
 
 
-def test_a_collection_tells_its_counts_and_its_model(client: Client, collection: str) -> None:
+def test_a_collection_reports_its_counts_and_its_model(client: Client, collection: str) -> None:
     assert listed(client, collection) is None
     client.ingest_and_wait([{"id": "x", "text": "one"}, {"id": "y", "text": "two"}], collection)
     entry = listed(client, collection)

@@ -38,7 +38,7 @@ def test_lexical_search_finds_words_and_not_meanings(client: Client, filled: str
 
 
 @pytest.mark.parametrize("query", ['"', "c++", "hello-world", "NOT AND OR (", "mat*", "text:mat", "!!!", "mat) OR (a"])
-def test_nothing_that_is_typed_is_syntax(client: Client, filled: str, query: str) -> None:
+def test_no_query_text_acts_as_syntax(client: Client, filled: str, query: str) -> None:
     found = [hit.id for hit in client.search(query, collection=filled, mode="lexical").results]
     assert set(found) <= {document["id"] for document in DOCUMENTS}
     assert ("cat" in found) == ("mat" in query)

@@ -58,7 +58,7 @@ def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(clie
     assert client.search("a birthday", collection=filled).warnings == []
 
 
-def test_a_query_that_is_longer_than_the_model_reads_says_so(client: Client, filled: str) -> None:
+def test_a_query_longer_than_the_model_reads_is_reported(client: Client, filled: str) -> None:
     assert client.search("cake", collection=filled).query_truncated is False
     reply = client.search(LONG, collection=filled, top_k=1)
     assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "dense", "long")

@@ -36,7 +36,7 @@ def taken_ids(queue: BatchQueue[None], now: float = 1.0) -> list[int]:
     return [] if batch is None else [entry.id for entry in batch.entries]
 
 
-def test_nothing_queued_gives_no_batch():
+def test_an_empty_queue_gives_no_batch():
     decision = take(queue_of(), 0.0)
     assert decision.batch is None
     assert decision.expired == []
@@ -212,7 +212,7 @@ def test_the_share_that_a_flood_earned_for_bulk_is_not_spent_at_once(interactive
         before = batch.lane
 
 
-def test_no_share_lets_queries_go_first_always():
+def test_a_share_of_zero_always_lets_queries_go_first():
     queue = queue_of(*[512] * 20, limits=BatchLimits(bulk_share=0.0))
     add(queue, 1000, 10, "bulk")
     lanes = [take(queue, 1.0).batch.lane for _ in range(21)]  # type: ignore[union-attr]

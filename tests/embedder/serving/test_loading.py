@@ -81,7 +81,7 @@ def test_int8_is_served_if_the_cpu_computes_it_right(tmp_path: Path, caplog: pyt
     assert caplog.records == []
 
 
-def test_fp32_is_served_where_int8_is_wrong_and_one_warning_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_fp32_is_served_if_int8_is_wrong_and_one_warning_reports_it(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     fp32 = FakeModel()
     with caplog.at_level(logging.INFO):
         loaded = load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "int8", {"int8": Saturating(), "fp32": fp32})

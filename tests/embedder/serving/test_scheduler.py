@@ -108,7 +108,7 @@ async def test_an_abandoned_request_never_reaches_the_model():
         assert dropped.future.cancelled()
 
 
-async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
+async def test_a_request_abandoned_in_the_model_does_not_affect_others():
     async with scheduling(held=True) as fixture:
         gone = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
         await fixture.model.wait_called()

@@ -102,7 +102,7 @@ async def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: Se
             group.create_task(ask(http, texts, rng.choice(["interactive", "bulk"])))
 
 
-def test_a_long_text_is_cut_and_says_so(client: httpx.Client):
+def test_a_long_text_is_truncated_and_marked(client: httpx.Client):
     long = text_of(2_000, 1)
     reply = embed_json(client, ["short", long])
     assert reply.truncated == [False, True]

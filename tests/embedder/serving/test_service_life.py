@@ -197,7 +197,7 @@ def test_a_short_time_of_the_caller_ends_its_wait_and_drops_its_texts(start_embe
         assert 'queued_tokens{lane="interactive"} 0.0' in client.get("/metrics").text
 
 
-def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbedder):
+def test_texts_of_a_disconnected_client_leave_the_queue(start_embedder: StartEmbedder):
     # Enough texts that no machine computes all of them before the client disconnects.
     embedder = start_embedder(MAX_CLIENT_BATCH_SIZE="512", MAX_QUEUED_TOKENS="1000000").wait_ready()
     body = msgspec.json.encode({"texts": [LONG] * 512})

@@ -115,7 +115,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], percent: int):
     assert sum(value < found for value in values) * 100 < percent * len(values)
 
 
-def test_nothing_has_no_percentile():
+def test_an_empty_list_has_no_percentile():
     assert percentile([], 0.95) is None
 
 

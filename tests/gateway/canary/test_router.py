@@ -193,7 +193,7 @@ async def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator
         assert fixture.answered[-1] == "canary"
 
 
-async def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
+async def test_a_shadow_call_is_compared_and_no_caller_waits_for_it():
     async with scenario(shadow=100) as fixture:
         fixture.canary.hold()
         found = await fixture.embed(fingerprint=None)

@@ -218,7 +218,7 @@ async def test_a_failed_probe_is_logged_once_for_each_reason(caplog: pytest.LogC
     assert "no HTTP" in invalid
 
 
-async def test_nobody_at_the_address_is_unavailable_and_not_ready():
+async def test_an_address_without_a_server_is_unavailable_and_not_ready():
     url = f"http://127.0.0.1:{free_port()}"
     client = HttpEmbedder(url, Http1Transport(url, max_connections=2))
     with pytest.raises(EmbedderUnavailable, match="cannot be reached"):

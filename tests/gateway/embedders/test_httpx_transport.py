@@ -302,7 +302,7 @@ async def test_a_request_waits_no_longer_than_its_pool_timeout_for_a_connection(
             await first
 
 
-async def test_nobody_at_the_address_is_a_failed_connection():
+async def test_an_address_without_a_server_is_a_failed_connection():
     pool = Http1Transport(f"http://127.0.0.1:{free_port()}", max_connections=1)
     async with client_of(pool) as client:
         with pytest.raises(httpx2.ConnectError):

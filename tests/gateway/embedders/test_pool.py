@@ -316,7 +316,7 @@ async def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_ke
         following.cancel()
 
 
-async def test_a_name_without_any_address_is_unavailable_and_says_why():
+async def test_a_name_without_an_address_is_unavailable_with_the_reason():
     async with scenario(lambda: PoolFixture(names={"embedders": ["10.0.0.1"]})) as fixture:
         fixture.resolver_error = OSError("Name or service not known")
         following = asyncio.create_task(fixture.pool.follow_names())
@@ -329,7 +329,7 @@ async def test_a_name_without_any_address_is_unavailable_and_says_why():
         following.cancel()
 
 
-async def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_time():
+async def test_a_hanging_resolver_is_called_once_and_delays_no_call_beyond_its_deadline():
     async with scenario(lambda: PoolFixture(A)) as fixture:
         asked = 0
 

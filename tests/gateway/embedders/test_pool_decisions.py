@@ -148,7 +148,7 @@ def test_an_ejection_ends_after_a_bounded_time(failure: str, before: int):
 
 
 @given(st.sampled_from(["late", "broken"]))
-def test_one_slow_or_broken_answer_ejects_nobody_and_an_answer_between_forgets_it(failure: str):
+def test_one_slow_or_broken_answer_ejects_no_replica_and_a_success_resets_the_count(failure: str):
     health = Health()
     for number in range(20):
         health = failed(health, failure, number, number, POLICY)
@@ -177,7 +177,7 @@ def test_only_a_yes_takes_a_replica_back_in_and_not_before_its_time(found: str):
     assert probed(ejected, "ready", ejected.until - 0.01, POLICY) == ejected
 
 
-def test_a_probe_that_finds_nobody_ejects_and_a_late_one_counts_as_one_failure():
+def test_an_unready_or_unreachable_replica_is_ejected_and_a_late_probe_counts_as_one_failure():
     assert probed(Health(), "not_ready", 5.0, POLICY).ejected
     assert probed(Health(), "unreachable", 5.0, POLICY).ejected
     assert probed(Health(), "late", 5.0, POLICY) == Health(failures=1)

@@ -175,7 +175,7 @@ documents = st.lists(
 
 
 @given(documents=documents, indent=st.sampled_from([None, 2]))
-def test_a_body_is_read_in_parts_as_it_is_whole(documents: list[Any], indent: int | None) -> None:
+def test_a_body_reads_the_same_in_parts_and_as_a_whole(documents: list[Any], indent: int | None) -> None:
     body = json.dumps({"documents": documents}, indent=indent).encode()
     whole = read_ingest(body, LIMITS)[1]
     parts = read_ingest(body + PADDING.encode(), LIMITS)[1]

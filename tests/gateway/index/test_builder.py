@@ -116,7 +116,7 @@ def test_the_sweep_finds_vectors_that_a_later_addition_hides() -> None:
     assert lost(FindableIndex(DIM, made.base), numbered(60), vectors) == []
 
 
-def test_a_sweep_goes_on_where_its_time_was_over() -> None:
+def test_a_sweep_continues_where_its_time_ended() -> None:
     blind: set[int] = set()
     made = builder(FakeGraphFactory(blind=blind))
     count = 1600

@@ -98,7 +98,7 @@ def found(candidates: Candidates, rows: dict[int, LiveDocument], top_k: int = 9)
     return [(hit.doc_id, hit.score) for hit in score(np.array([1, 0], np.float32), candidates, rows, top_k)]
 
 
-def test_hits_descend_by_cosine_and_those_alike_by_row_number():
+def test_hits_descend_by_cosine_and_ties_are_ordered_by_row_number():
     rows = {1: row(1, (0.6, 0.8)), 2: row(2, (0.0, 1.0)), 5: row(5, (1.0, 0.0)), 9: row(9, (0.6, 0.8))}
     candidates = Candidates([9, 2, 7, 1, 5], {})
     assert found(candidates, rows) == [("d5", 1.0), ("d1", 0.6), ("d9", 0.6), ("d2", 0.0)]

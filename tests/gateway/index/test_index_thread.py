@@ -46,7 +46,7 @@ async def test_a_pending_document_is_not_found_yet(store: SqliteStore, thread: I
     assert [hit.doc_id for hit in hits(thread, "text of a")] == ["a"]
 
 
-async def test_a_new_version_takes_the_place_of_the_old_when_it_is_embedded(store: SqliteStore, thread: IndexThread):
+async def test_a_new_version_replaces_the_old_one_once_it_is_embedded(store: SqliteStore, thread: IndexThread):
     await ingest(store, [document("a", "old"), document("b", "other")])
     await store.accept("job2", "default", [document("a", "new")], 0.0)
     assert [hit.text for hit in hits(thread, "old", 1)] == ["old"]

@@ -170,7 +170,7 @@ def test_a_snapshot_of_another_library_is_refused(snapshots: Snapshots):
         snapshots.load(snapshots.manifest(COLLECTION), FakeGraphFactory(), writable=False)
 
 
-def test_a_snapshot_with_another_dim_than_its_manifest_says_is_refused(snapshots: Snapshots):
+def test_a_snapshot_whose_dim_differs_from_its_manifest_is_refused(snapshots: Snapshots):
     read = snapshots.manifest(COLLECTION)
     with pytest.raises(SnapshotUnusable, match="numbers"):
         snapshots.load(msgspec.structs.replace(read, dim=DIM + 1), FACTORY, writable=False)

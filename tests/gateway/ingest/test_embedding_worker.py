@@ -153,7 +153,7 @@ async def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: 
         assert (job.processed, job.failed) == (3, 0)
 
 
-async def test_another_model_stops_that_collection_alone_and_says_so(scenario: Scenario):
+async def test_another_model_blocks_only_that_collection_and_reports_it(scenario: Scenario):
     async with scenario() as work:
         await work.accept("old", "a", collection="old")
         await work.finished("old")

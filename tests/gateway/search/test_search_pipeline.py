@@ -199,7 +199,7 @@ async def test_a_truncated_query_is_counted_and_reported():
     assert not (await fixture.ask(mode="lexical")).coverage.truncated
 
 
-async def test_an_answer_by_words_is_of_the_whole_query():
+async def test_keyword_search_uses_the_whole_query():
     fixture = PipelineFixture()
     fixture.embedder.coverage = lambda text: Coverage(truncated=True, unknown=1.0)
     answer = await fixture.ask()

@@ -104,7 +104,7 @@ def test_a_truncated_database_is_refused(closed: tuple[Path, Dump], tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", ["empty", "missing"])
-def test_an_empty_or_missing_database_is_refused_while_the_mark_tells_of_writes(
+def test_an_empty_or_missing_database_is_refused_if_the_mark_records_commits(
     closed: tuple[Path, Dump], tmp_path: Path, how: str
 ):
     data = copy(closed[0], tmp_path / "data")

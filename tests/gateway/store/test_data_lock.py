@@ -64,7 +64,7 @@ def test_the_directory_is_made(tmp_path: Path):
     assert (tmp_path / "a" / "b" / OWNER).is_file()
 
 
-def test_a_directory_that_cannot_be_used_is_said_to_be_so(tmp_path: Path):
+def test_an_unusable_directory_is_reported(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageUnavailable, match="cannot be used"):
         DataLock(tmp_path / "file", OWNER)
@@ -80,7 +80,7 @@ def test_to_remove_the_lock_s_file_lets_no_second_owner_in(tmp_path: Path):
     DataLock(tmp_path, OWNER).release()
 
 
-def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_system_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def flock(file: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks")
 

@@ -37,7 +37,7 @@ async def test_a_new_store_has_the_default_collection_alone(store: SqliteStore):
     assert await names(store) == ["default"]
 
 
-async def test_a_collection_is_made_by_its_first_documents_and_goes_with_all_of_them(
+async def test_the_first_documents_create_a_collection_and_its_deletion_deletes_them_all(
     store: SqliteStore, tmp_path: Path
 ):
     await ingest(store, [document("a"), document("b")], collection="books")
@@ -251,6 +251,6 @@ async def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: S
     assert sound(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path):
+def test_a_missing_folder_is_unavailable(tmp_path: Path):
     with pytest.raises(StorageUnavailable, match="cannot be opened"):
         open_checked(tmp_path / "nowhere")

@@ -31,7 +31,7 @@ def version(data_dir: Path) -> int:
         connection.close()
 
 
-def test_an_older_store_is_upgraded_and_says_so(older: Path):
+def test_an_older_store_is_upgraded_and_reports_it(older: Path):
     connection, notices = open_checked(older)
     connection.close()
     assert notices == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]

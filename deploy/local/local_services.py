@@ -13,6 +13,7 @@ from tandem_tools.process import Process, ProcessFailed, answers
 LOGS = Path(".cache") / "logs"
 
 _CHECK_SECONDS = 0.2
+_MAX_PORT = 65535
 
 
 class LocalServices(ProcessGroup):
@@ -72,12 +73,17 @@ class _Address:
         self._host = variables.setdefault(f"TANDEM_{service.upper()}_HOST", "127.0.0.1")
         self._port = variables.setdefault(self._port_variable, port)
         # A service that listens on every address also answers on the loopback.
-        reached = "127.0.0.1" if self._host in {"0.0.0.0", "", "::"} else self._host
-        self.url = f"http://{reached}:{self._port}"
+        reached = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        self.url = f"http://{f'[{reached}]' if ':' in reached else reached}:{self._port}"
         self._require_free()
 
     def _require_free(self) -> None:
-        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        if not (self._port.isdecimal() and 1 <= int(self._port) <= _MAX_PORT):
+            raise ProcessFailed(
+                f"{self._port_variable}={self._port!r}: a whole number from 1 to {_MAX_PORT} was expected"
+            )
+        family = socket.AF_INET6 if ":" in self._host else socket.AF_INET
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((self._host, int(self._port)))

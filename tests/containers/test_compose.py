@@ -178,4 +178,4 @@ def test_the_documented_backup_and_restore_bring_the_documents_back(composed: Co
         reply = composed.client.http.post("/v1/search", json=body)  # 503 while the index is being built
         return [hit["id"] for hit in reply.json()["results"]] if reply.status_code == 200 else []
 
-    wait_until(lambda: by_words() == ["before"], "the lexical index is built from the restored store")
+    wait_until(lambda: by_words() == ["before"], "the keyword index is built from the restored store")

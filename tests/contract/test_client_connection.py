@@ -13,6 +13,8 @@ from tandem_runtime.client_connection import connection_of
 from tandem_runtime.edge import edge
 from tandem_runtime.http import Reply
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.serving.connection import Connection
+from tests.support.fakes import eventually
 from tests.support.serving import serving
 
 
@@ -188,3 +190,26 @@ async def test_a_request_leaves_no_cycle_of_references():
         finally:
             gc.enable()
         assert [mark() is None for mark in marks] == [True, True, True, True]
+
+
+async def test_a_lost_connection_leaves_no_cycle_of_references():
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(scope, receive, 100)
+        await Reply(200, b"{}").send(scope, send)
+
+    async def connections() -> int:
+        return sum(isinstance(each, Connection) for each in gc.get_objects())
+
+    async with serving(edge(app)) as port:
+        gc.collect()
+        before = await connections()
+        gc.disable()
+        try:
+            for close in (b"connection: close", b"a: b"):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(post(b"x", close))
+                await response(reader)
+                writer.close()
+            await eventually(connections, lambda count: count == before)
+        finally:
+            gc.enable()

@@ -92,6 +92,20 @@ def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
 
 
 @pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (b'{"documents": [{"text": 1}]}', "documents[0].text: expected `string`, got `integer`"),
+        (b'{"documents": [{"text": "a", "id": 1.5}]}', "documents[0].id: expected `string | null`, got `number`"),
+        (b'{"documents": [{"text": true}]}', "documents[0].text: expected `string`, got `boolean`"),
+        (b'{"documents": "a"}', "documents: expected `array`, got `string`"),
+        (b'{"docs": []}', "unknown field: docs; the fields are documents, collection"),
+    ],
+)
+def test_a_message_has_the_names_of_json_and_of_the_fields(body: bytes, message: str):
+    assert refusal(body).message == message
+
+
+@pytest.mark.parametrize(
     ("body", "param"),
     [
         (b'{"documents": [{"text": "\\ud800"}]}', "documents[0].text"),

@@ -299,6 +299,8 @@ async def test_waiting_requests_do_not_pile_up_their_bodies() -> None:
         (b"GET /2 HTTP/1.1\r\n\r\n", 400),
         (CHUNKED + b"zz\r\n", 400),
         (b"CONNECT x:1 HTTP/1.1\r\nhost: x\r\n\r\n", 405),
+        (b"GET http://x:99999/2 HTTP/1.1\r\nhost: x\r\n\r\n", 400),
+        (b"POST http:///2 HTTP/1.1\r\nhost: x\r\ncontent-length: 1\r\n\r\nx", 400),
     ],
 )
 async def test_a_refusal_waits_for_the_answers_before_it(behind: bytes, status: int) -> None:
@@ -321,6 +323,49 @@ async def test_bad_framing_behind_an_answer_is_not_answered() -> None:
         assert (await reader.readuntil(b"/x")).startswith(b"HTTP/1.1 200 ")
         writer.write(b"zz\r\n")
         assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_target_that_is_no_url_is_refused_by_its_name_after_an_answer() -> None:
+    async with served() as (app, port):
+        reader, writer = await connect(port)
+        writer.write(GET % 0)
+        await reader.readuntil(b"/0")
+        writer.write(b"GET http://x:99999/1 HTTP/1.1\r\nhost: x\r\n\r\n")
+        ((status, body),) = await read_answers(reader)
+        assert (status, json.loads(body)["error"]["param"]) == (400, "path")
+        assert app.asked == ["/0"]
+        writer.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "path"), [(b"http://x", "/"), (b"http://x?a=b", "/"), (b"http://x/1?a=b", "/1"), (b"*", "*")]
+)
+async def test_a_target_may_name_the_server(target: bytes, path: str) -> None:
+    async with served() as (_app, port):
+        request = b"GET %s HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n" % target
+        assert await answers_to(port, request) == [(200, path.encode())]
+
+
+async def test_a_client_of_http_1_0_is_not_told_to_go_on() -> None:
+    async with served() as (_app, port):
+        reader, writer = await connect(port)
+        writer.write(b"POST /x HTTP/1.0\r\nexpect: 100-continue\r\ncontent-length: 1\r\n\r\nx")
+        assert (await reader.read()).startswith(b"HTTP/1.1 200 ")  # 100 came with HTTP/1.1
+        writer.close()
+
+
+async def test_white_space_around_a_field_is_no_part_of_it() -> None:
+    async with served() as (app, port):
+        reader, writer = await connect(port)
+        head = b"POST /x HTTP/1.1\r\nhost: x\r\nexpect:\t100-continue \t\r\ncontent-length: 1 \r\na: b c \r\n\r\n"
+        writer.write(head)
+        await reader.readuntil(b"HTTP/1.1 100 Continue\r\n\r\n")
+        writer.write(b"x")
+        await reader.readuntil(b"/x")
+        assert app.headers == [
+            [(b"host", b"x"), (b"expect", b"100-continue"), (b"content-length", b"1"), (b"a", b"b c")]
+        ]
         writer.close()
 
 

@@ -1,14 +1,14 @@
-"""The memory that a service's container needs."""
+"""What a service needs of a container's memory."""
 
 import tandem_embedder.settings
 import tandem_gateway.settings
 
-# Resident memory under load with fp32 and with a small index: docs/operations.md.
-_AT_REST = {"embedder": 191, "gateway": 71}
+# Resident under load with fp32, and with a small index: docs/operations.md.
+_AT_REST = {"embedder": 191, "gateway": 80}
 
 
 def memory_needed(service: str) -> int:
-    """Return the MiB that a service needs: its memory at rest plus the default budgets for requests."""
+    """Return MiB at rest and of the budgets that the settings' defaults give to requests."""
     gateway, embedder = tandem_gateway.settings.Settings(), tandem_embedder.settings.Settings()
     budgets = {
         "embedder": embedder.max_bytes_in_flight,

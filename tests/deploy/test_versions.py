@@ -32,11 +32,29 @@ def test_code_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPat
     assert version() == "unknown"
 
 
-@pytest.mark.parametrize("service", ["gateway", "embedder"])
-def test_each_service_prints_its_version(service: str) -> None:
-    command = [sys.executable, "-m", f"tandem_{service}", "--version"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout == f"tandem-{service} {current()}\n"
+@pytest.mark.parametrize(
+    ("module", "command"),
+    [
+        ("tandem_gateway", "tandem-gateway"),
+        ("tandem_embedder", "tandem-embedder"),
+        ("tandem_embedder.prepare", "tandem-prepare"),
+    ],
+)
+def test_each_command_prints_its_version(module: str, command: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout == f"{command} {current()}\n"
+
+
+@pytest.mark.parametrize("module", ["tandem_gateway", "tandem_embedder"])
+def test_a_wrong_argument_is_reported_in_two_lines(module: str) -> None:
+    """The settings' flags would fill a screen before the error."""
+    command = [sys.executable, "-m", module, "serve"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.count("\n") == 2
+    assert "serve" in done.stderr
 
 
 def test_every_place_names_this_version() -> None:

@@ -2,6 +2,7 @@
 
 import importlib.util
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -191,3 +192,13 @@ def test_the_site_has_every_page_once() -> None:
     assert sorted(files_in(site["nav"])) == sorted(path.relative_to(DOCS).as_posix() for path in DOCS.rglob("*.md"))
     assert site["strict"] is True
     assert site["theme"]["font"] is False
+
+
+@pytest.mark.parametrize("service", ["gateway", "embedder"])
+def test_the_notice_names_the_packages_of_each_service(service: str) -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+    required = project["dependencies"] + project["optional-dependencies"][service]
+    listed = re.search(rf"{service.capitalize()}: (.*?), and\s+the", (REPOSITORY / "NOTICE").read_text(), re.DOTALL)
+    assert listed is not None
+    packages = {re.split(r"[<>=;! ]", requirement)[0] for requirement in required}
+    assert {found.strip().lower() for found in listed[1].split(",")} == packages

@@ -1,6 +1,8 @@
 """``make demo``'s program as a new user runs it: real services, the real corpus, searches with the expected answers."""
 
 import signal
+import socket
+import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,3 +110,35 @@ def test_a_signal_during_the_ingest_leaves_no_service_behind(
         demo.process.signal(number)
         assert demo.process.wait_exit(60) == 130
     assert not any(service.is_running() for service in services)
+
+
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"TANDEM_GATEWAY_PORT": "http"}, "TANDEM_GATEWAY_PORT='http': a whole number from 1 to 65535 was expected"),
+        ({"TANDEM_GATEWAY_PORT": "0"}, "TANDEM_GATEWAY_PORT='0': a whole number from 1 to 65535 was expected"),
+        ({"TANDEM_GATEWAY_HOST": "::1"}, "the gateway cannot listen on ::1:{port} (Address already in use)"),
+        (
+            {"TANDEM_GATEWAY_HOST": "127.0.0.1"},
+            "the gateway cannot listen on 127.0.0.1:{port} (Address already in use)",
+        ),
+    ],
+)
+def test_an_address_that_cannot_be_used_is_told_before_anything_starts(
+    setting: dict[str, str], said: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True) as taken:
+        port = str(taken.getsockname()[1])
+        variables = {"TANDEM_GATEWAY_PORT": port, "TANDEM_EMBEDDER_PORT": str(free_port()), **setting}
+        done = subprocess.run(
+            [sys.executable, REPOSITORY / "deploy" / "local" / "run.py"],
+            env={**inherited_environment(), **variables},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"tandem: {said.format(port=port)}")
+    assert done.stderr.count("\n") == 1

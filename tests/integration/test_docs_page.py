@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -45,6 +46,28 @@ def test_the_page_shows_every_operation_and_asks_no_other_origin(client: Client,
     assert {"/docs", "/docs/rapidoc-min.js", "/openapi.json"} <= asked
     assert set(page.statuses.values()) == {200}
     assert page.complaints == []
+
+
+def test_each_example_works_on_an_empty_gateway(client: Client) -> None:
+    paths = client.http.get("/openapi.json").json()["paths"]
+
+    def examples(path: str) -> list[dict[str, Any]]:
+        content = paths[path]["post"]["requestBody"]["content"]["application/json"]
+        return [example["value"] for example in content["examples"].values()]
+
+    for value in examples("/v1/ingest"):
+        assert client.http.post("/v1/ingest", json=value).status_code == 202
+    assert len(examples("/v1/search")) == 2
+    for value in examples("/v1/search"):
+        wait_until(lambda value=value: client.http.post("/v1/search", json=value).json().get("results"), "a hit", 60)
+
+
+def test_the_page_says_where_a_token_is_needed_and_which_codes_an_error_has(client: Client) -> None:
+    described = client.http.get("/openapi.json").json()
+    assert "TANDEM_ADMIN_TOKEN" in described["components"]["securitySchemes"]["operator"]["description"]
+    responses = described["paths"]["/v1/search"]["post"]["responses"]
+    assert responses["400"]["description"] == "Error: `malformed_body`, `invalid_encoding`"
+    assert "`unknown_field`" in responses["422"]["description"]
 
 
 def test_the_page_cannot_ask_another_origin(client: Client, tmp_path: Path) -> None:

@@ -34,8 +34,11 @@ def main() -> int:
     """Run the embedder until a signal; return the exit status: 2 for a bad setting, 1 for a failed start."""
     parser = argparse.ArgumentParser(
         prog="python -m tandem_embedder",
-        description="Serves a prepared model: POST /embed turns texts into vectors; /livez, /readyz and /metrics.",
-        epilog="A flag overrides the variable named beside it. SIGTERM drains: what was accepted is served.",
+        usage="%(prog)s [-h] [--version] [--FLAG VALUE ...]",
+        description="Serve a prepared model. POST /embed turns texts into vectors. Operators get /livez, /readyz and "
+        "/metrics.",
+        epilog="A flag overrides the variable named beside it. After SIGTERM the embedder answers accepted requests "
+        "and stops. Exit status: 0 for success, 1 for a failed start, 2 for a bad setting or argument.",
     )
     parser.add_argument("--version", action="version", version=f"tandem-embedder {version()}")
     add_flags(parser, Settings)

@@ -37,33 +37,50 @@ class Metrics:
         self._requests = self._counter("requests", "Requests to POST /embed by HTTP status.", "code")
         self._requests_by_code: dict[int, prometheus.Counter] = {}
         self._texts = self._counter("texts", "Texts embedded.")
-        self._truncated = self._counter("truncated_texts", "Texts of which the model saw only the beginning.")
+        self._truncated = self._counter("truncated_texts", "Texts that were truncated to the model's limit.")
         self._unknown = self._counter("unknown_texts", "Texts with tokens that the model's vocabulary lacks.")
         rejected = self._counter("rejected", "Requests refused before they were queued, by error code.", "reason")
         self._rejected = rejected
         self._rejected_by_reason: dict[str, prometheus.Counter] = {}
         self._expired = self._by_lane(self._counter("expired", "Texts dropped at their deadline.", "lane"))
-        self._abandoned = self._by_lane(self._counter("abandoned", "Texts dropped with their request.", "lane"))
-        self._request_seconds = self._histogram("request_duration_seconds", "Whole request.", _SECONDS)
+        self._abandoned = self._by_lane(
+            self._counter("abandoned", "Texts dropped because their request ended.", "lane")
+        )
+        self._request_seconds = self._histogram(
+            "request_duration_seconds", "Time of a request to POST /embed.", _SECONDS
+        )
         self._tokenize_seconds = self._histogram(
-            "tokenize_duration_seconds", "Tokenising a request, waiting for the thread included.", _FINE_SECONDS
+            "tokenize_duration_seconds", "Time to tokenize a request, including the wait for the thread.", _FINE_SECONDS
         )
         self._queue_seconds = self._by_lane(
-            self._histogram("queue_duration_seconds", "A text's wait for the model.", _FINE_SECONDS, "lane")
+            self._histogram("queue_duration_seconds", "Time that a text waited for the model.", _FINE_SECONDS, "lane")
         )
-        self._inference_seconds = self._histogram("inference_duration_seconds", "One batch.", _SECONDS)
-        self._batch_rows = self._histogram("batch_rows", "Texts of a batch.", _ROWS)
-        self._batch_tokens = self._histogram("batch_tokens", "Tokens of a batch, no padding.", _TOKENS)
-        self._tokens = self._by_lane(self._counter("tokens", "Tokens computed, no padding.", "lane"))
-        self._padding = self._counter("padding_tokens", "Padding computed.")
+        self._inference_seconds = self._histogram(
+            "inference_duration_seconds", "Time of one run of the model.", _SECONDS
+        )
+        self._batch_rows = self._histogram("batch_rows", "Number of texts in a batch.", _ROWS)
+        self._batch_tokens = self._histogram("batch_tokens", "Number of tokens in a batch, without padding.", _TOKENS)
+        self._tokens = self._by_lane(
+            self._counter("tokens", "Tokens that the model computed, without padding.", "lane")
+        )
+        self._padding = self._counter("padding_tokens", "Padding tokens that the model computed.")
         self._queued = prometheus.Gauge(
-            f"{_PREFIX}queued_tokens", "Tokens admitted and not computed.", ["lane"], registry=self._registry
+            f"{_PREFIX}queued_tokens",
+            "Tokens that were admitted and are not computed yet.",
+            ["lane"],
+            registry=self._registry,
         )
-        self._ready = prometheus.Gauge(f"{_PREFIX}ready", "1 if requests are taken.", registry=self._registry)
+        self._ready = prometheus.Gauge(
+            f"{_PREFIX}ready", "1 if the embedder accepts requests.", registry=self._registry
+        )
 
     def describe(self, **labels: str) -> None:
         """Expose ``tandem_embedder_build_info`` with these labels. Call it once, when the model is loaded."""
-        prometheus.Info(f"{_PREFIX}build", "What is served.", registry=self._registry).info(labels)
+        prometheus.Info(
+            f"{_PREFIX}build",
+            "The served model, its fingerprint and its precision, as labels.",
+            registry=self._registry,
+        ).info(labels)
 
     def request(self, status: int, seconds: float) -> None:
         """Count an answered request."""

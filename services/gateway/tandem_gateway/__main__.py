@@ -18,7 +18,7 @@ from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, read
 
-_STATUSES = "Exit status: 0 done or sound, 1 damage or a failed start, 2 a bad setting or argument."
+_STATUSES = "Exit status: 0 for success, 1 for damage or a failed start, 2 for a bad setting or argument."
 
 
 def main() -> int:
@@ -27,24 +27,34 @@ def main() -> int:
     os.umask(0o077)  # only the owner may read the stored data and its copies
     parser = argparse.ArgumentParser(
         prog="python -m tandem_gateway",
-        description="The API that clients see: ingest, jobs, search, health; owns the documents and their index.",
-        epilog="A flag overrides the variable named beside it. SIGTERM drains. " + _STATUSES,
+        usage="%(prog)s [-h] [--version] [--FLAG VALUE ...] [COMMAND]",
+        description="Serve the HTTP API, and store the documents and their indexes. With a COMMAND, run it instead.",
+        epilog="A flag overrides the variable named beside it. After SIGTERM the gateway answers accepted requests and "
+        "stops. " + _STATUSES,
     )
     parser.add_argument("--version", action="version", version=f"tandem-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     add_flags(parser, Settings)
     for name, text in {
-        "verify": "check the store, and the index against it; says what it found, changes nothing that counts",
-        "rebuild": "make the index anew from the store",
+        "verify": "check the store, and compare both indexes with it; the gateway must be stopped",
+        "rebuild": "rebuild both indexes from the store; the gateway must be stopped",
         "backup": "copy the store of a gateway, running or stopped, to a new file, and check the copy",
         "snapshot": "save the index of a running gateway; the gateway calls this itself",
     }.items():
-        command = commands.add_parser(name, help=text, description=text.capitalize() + ".", epilog=_STATUSES)
+        command = commands.add_parser(
+            name,
+            prog=f"{parser.prog} {name}",
+            help=text,
+            description=text.capitalize() + ".",
+            epilog=_STATUSES,
+        )
         command.add_argument(
             "--data-dir", dest="command_data_dir", metavar="VALUE", help="the data directory (TANDEM_DATA_DIR)"
         )
         if name == "backup":
-            command.add_argument("--to", type=Path, required=True, metavar="FILE", help="the copy; must not exist yet")
+            command.add_argument(
+                "--to", type=Path, required=True, metavar="FILE", help="path of the copy; must not exist"
+            )
     flags = parser.parse_args()
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir

@@ -30,8 +30,10 @@ class AnswerLimits:
         try:
             lease.hold(sum(memory_bytes(hit.text) + memory_bytes(hit.metadata) for hit in hits))
         except OverBudget as error:
-            raise Overloaded(str(error)) from error
-        return Hits(hits, lease)
+            message = str(error)
+        else:
+            return Hits(hits, lease)
+        raise Overloaded(message)  # outside the handler: a context's traceback would keep the hits
 
     def too_large(self, top_k: int) -> InvalidRequest:
         """Return the error for documents that take more than ``bytes``."""

@@ -137,7 +137,7 @@ class Gateway:
             )
         problems = []
         if not self._embedder_up:
-            problems.append("no embedder answers; ingest waits, search goes by words")
+            problems.append("no embedder answers; documents wait, and keyword search answers")
         if (failure := self._storage.store.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
         pinned = next((record for record in records if record.fingerprint is not None), None)

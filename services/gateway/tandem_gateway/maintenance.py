@@ -79,7 +79,7 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
         ]
         report(f"rebuilt: {sum(each is not None for each in done)} collections")
         rows = lexical_maintenance.rebuild(data_dir, report)
-        report(f"lexical index: rebuilt, {rows} documents")
+        report(f"keyword index: rebuilt, {rows} documents")
 
 
 def verify(data_dir: Path, report: Print) -> bool:

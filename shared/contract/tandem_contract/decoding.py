@@ -8,6 +8,7 @@ and quotes at most ``MAX_QUOTED_CHARS``. It parses a body a second time only up 
 """
 
 import json
+import re
 from collections.abc import Iterable
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
@@ -29,6 +30,10 @@ _UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = "Object missing required field `"
 _LIMIT: Final = "of length <= "
 _WRONG_WORD: Final = "Invalid enum value "
+_WRONG_TYPE: Final = "Expected `"
+# msgspec names scalars as Python does; clients know the names of JSON.
+_JSON_TYPES: Final = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_PYTHON_TYPE: Final = re.compile(rf"\b({'|'.join(_JSON_TYPES)})\b")
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 # Prefixes of msgspec's messages for half a surrogate pair, in most places.
 _SURROGATE_MESSAGES: Final = ("Input data was truncated", "JSON is malformed: invalid utf-16 surrogate pair")
@@ -119,11 +124,14 @@ def _explain_field(text: str, kind: Any, at: str) -> InvalidMessage:
         if reason.startswith(opening):
             param = _joined(_joined(at, path), cut(reason[len(opening) : -1]))
             if opening == _UNKNOWN:
-                return InvalidMessage(f"unknown field: {param}", code="unknown_field", param=param)
+                known = "" if path else _fields_known(kind)
+                return InvalidMessage(f"unknown field: {param}{known}", code="unknown_field", param=param)
             return InvalidMessage(f"required field is missing: {param}", code="missing_field", param=param)
     words = _words_allowed(kind, path)
     if words and reason.startswith(_WRONG_WORD):
         reason = f"one of {', '.join(words)} was expected, not {cut(reason.removeprefix(_WRONG_WORD))}"
+    if reason.startswith(_WRONG_TYPE):
+        reason = _PYTHON_TYPE.sub(lambda found: _JSON_TYPES[found[0]], reason)
     place = _joined(at, path)
     said = f"{place or 'the body'}: {reason[:1].lower()}{cut(reason[1:])}"
     return InvalidMessage(said, code="limit_exceeded" if _LIMIT in reason else "invalid_field", param=place or None)
@@ -144,6 +152,13 @@ def _joined(path: str, step: str) -> str:
     if not path or not step:
         return path or step
     return f"{path}{step}" if step.startswith("[") else f"{path}.{step}"
+
+
+def _fields_known(kind: Any) -> str:
+    """Return the end of a message that lists the fields of a message's type; empty for any other type."""
+    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+        return ""
+    return f"; the fields are {', '.join(field.encode_name for field in msgspec.structs.fields(kind))}"
 
 
 def _words_allowed(kind: Any, path: str) -> list[str]:

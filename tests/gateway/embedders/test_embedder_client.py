@@ -241,6 +241,16 @@ async def test_readiness_follows_readyz(status: int, found: str):
     assert asked.requests[0].path == "/readyz"
 
 
+async def test_an_answer_that_no_embedder_gives_is_logged_once(caplog: pytest.LogCaptureFixture):
+    asked = answering(404)
+
+    for _ in range(3):
+        await asked.client.probe(timeout=1.0)
+
+    errors = [getattr(record, "error", None) for record in caplog.records]
+    assert errors == ["/readyz has the status 404; is there an embedder at this URL?"]
+
+
 @pytest.mark.parametrize(
     ("error", "found"),
     [(ConnectFailed("refused"), "unreachable"), (ConnectionBroken("reset"), "unreachable"), (TimeoutError(), "late")],

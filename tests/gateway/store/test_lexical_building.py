@@ -68,8 +68,8 @@ def test_a_build_reports_its_progress(
     follower.close()
     told = [(record.message, getattr(record, "row", None)) for record in caplog.records]
     assert told == [
-        *(("building the lexical index", row) for row in (0, 2, 4)),
-        ("lexical index built", None),
+        *(("building the keyword index", row) for row in (0, 2, 4)),
+        ("keyword index built", None),
     ]
 
 
@@ -91,7 +91,7 @@ def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
     follower = LexicalFollower(tmp_path)
     assert follower.notices == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
     finish(follower)
-    assert [record.message for record in caplog.records] == ["building the lexical index", "lexical index built"]
+    assert [record.message for record in caplog.records] == ["building the keyword index", "keyword index built"]
     assert found(follower, "tea") == ["tea"]
     follower.close()
     assert sorted(path.name for path in tmp_path.glob(f"{FILE_NAME}*")) == [FILE_NAME]

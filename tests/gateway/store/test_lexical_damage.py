@@ -100,8 +100,8 @@ def test_a_path_that_cannot_be_removed_does_not_prevent_the_start(
     fill(store)
     (tmp_path / FILE_NAME / "of somebody").mkdir(parents=True)
     follower = LexicalFollower(tmp_path)
-    assert [record.message for record in caplog.records] == ["the lexical index cannot be opened"]
-    with pytest.raises(StorageUnavailable, match=rf"{FILE_NAME} is in the way of the lexical index") as caught:
+    assert [record.message for record in caplog.records] == ["the keyword index cannot be opened"]
+    with pytest.raises(StorageUnavailable, match=rf"{FILE_NAME} is in the way of the keyword index") as caught:
         found(follower, "cat")
     assert "\n" not in str(caught.value)
     (tmp_path / FILE_NAME / "of somebody").rmdir()
@@ -120,7 +120,7 @@ def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
     older.execute("PRAGMA user_version=1")
     older.close()
     assert maintenance.verify(tmp_path, said.append), said
-    assert said[-1] == "lexical index: it is of version 1, not of 2; the next start rebuilds it"
+    assert said[-1] == "keyword index: it is of version 1, not of 2; the next start rebuilds it"
 
 
 def test_maintenance_reports_what_is_in_place_of_the_file(store: SqliteStore, tmp_path: Path):
@@ -128,9 +128,9 @@ def test_maintenance_reports_what_is_in_place_of_the_file(store: SqliteStore, tm
     said: list[str] = []
     (tmp_path / FILE_NAME).mkdir()
     assert not maintenance.verify(tmp_path, said.append)
-    assert said == ["lexical index: it is a folder; run `python -m tandem_gateway rebuild`"]
+    assert said == ["keyword index: it is a folder; run `python -m tandem_gateway rebuild`"]
     (tmp_path / FILE_NAME / "of somebody").touch()
-    with pytest.raises(StorageUnavailable, match="is in the way of the lexical index and cannot be removed"):
+    with pytest.raises(StorageUnavailable, match="is in the way of the keyword index and cannot be removed"):
         maintenance.rebuild(tmp_path, said.append)
     (tmp_path / FILE_NAME / "of somebody").unlink()
     assert maintenance.rebuild(tmp_path, said.append) == len(TEXTS)

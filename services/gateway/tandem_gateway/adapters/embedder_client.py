@@ -131,7 +131,10 @@ class HttpEmbedder:
             return "unreachable"
         except TimeoutError:
             return "late"
-        self._told = None
+        if response.status in (200, 503):
+            self._told = None
+        else:
+            self._tell_unreachable(f"{_READY_PATH} has the status {response.status}; is there an embedder at this URL?")
         return "ready" if response.status == 200 else "not_ready"
 
     def close(self) -> None:

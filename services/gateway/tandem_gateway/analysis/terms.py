@@ -82,8 +82,9 @@ _CONNECTOR: Final = re.compile("[_.-]+")
 _SIGNED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,32}+(?:\+\+(?![A-Za-z+#])|#(?![\w#]))")
 _DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(?![A-Za-z0-9])""")
 
-# The stemmer caches the stems of recent words. It is thread-safe because its calls do not release the GIL.
-_stemmer = Stemmer.Stemmer("english")
+# The stemmer is thread-safe because its calls do not release the GIL. A cache of words would take 2 MiB, and save 11 of
+# the 74 us that an abstract takes; the model takes 10 ms.
+_stemmer = Stemmer.Stemmer("english", maxCacheSize=0)
 
 
 def document_terms(text: str) -> Terms:

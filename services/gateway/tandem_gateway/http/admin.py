@@ -28,8 +28,8 @@ _SCHEME: Final = b"bearer"
 @get(
     _PATH,
     operation_id="get_traffic",
-    summary="Tell operators how embedder calls are shared between stable and canary.",
-    response_description="Done.",
+    summary="Return the shares of embedder calls of the stable pool and the canary.",
+    response_description="The shares and both pools.",
     responses=refusals(401, 403, 404),
 )
 async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
@@ -41,8 +41,8 @@ async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
     _PATH,
     operation_id="set_traffic",
     operation_class=with_body(TrafficChange),
-    summary="Change the canary's share, until the next change, rollback or start.",
-    response_description="Done.",
+    summary="Change the canary's share until the next change, rollback or start.",
+    response_description="The new shares and both pools.",
     responses=refusals(400, 401, 403, 404, 408, 413, 415, 422),
     request_max_body_size=_MAX_BODY_BYTES,
 )

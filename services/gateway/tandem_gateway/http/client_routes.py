@@ -65,7 +65,7 @@ _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
     operation_id="search",
     operation_class=with_body(SearchRequest, SEARCH_EXAMPLES),
     summary="Find the documents nearest to a query.",
-    response_description="Done.",
+    response_description="The hits, by descending score.",
     responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 async def search(
@@ -87,7 +87,7 @@ async def search(
     operation_id="ingest",
     operation_class=with_body(IngestRequest, INGEST_EXAMPLES),
     summary="Store documents; a job embeds them. The reply means that they are on disk.",
-    response_description="Done.",
+    response_description="The job. The documents are on disk and wait for embedding.",
     responses=refusals(400, 403, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 async def ingest(
@@ -109,8 +109,8 @@ async def ingest(
 @get(
     "/v1/jobs/{job_id:str}",
     operation_id="get_job",
-    summary="Tell how far an ingest is.",
-    response_description="Done.",
+    summary="Return the progress of an ingest.",
+    response_description="The job.",
     responses=refusals(403, 404, 500, 503, 504),
 )
 async def job(
@@ -126,7 +126,7 @@ async def job(
     "/v1/collections",
     operation_id="list_collections",
     summary="List the collections.",
-    response_description="Done.",
+    response_description="All collections.",
     responses=refusals(403, 500, 503, 504),
 )
 async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
@@ -140,7 +140,7 @@ async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
     status_code=200,
     operation_id="delete_collection",
     summary="Delete a collection with all its documents; deleting an absent one is no error.",
-    response_description="Done.",
+    response_description="Whether there was a collection to delete.",
     responses=refusals(*_DELETE_ERRORS),
 )
 async def delete_collection(collection: InCollection, gateway: NamedDependency[Gateway]) -> Deleted:
@@ -153,7 +153,7 @@ async def delete_collection(collection: InCollection, gateway: NamedDependency[G
     operation_id="get_document",
     operation_class=DocumentByQuery,
     summary="Return the newest version of a document.",
-    response_description="Done.",
+    response_description="The document.",
     responses=refusals(*_GET_ERRORS),
 )
 async def document(
@@ -169,7 +169,7 @@ async def document(
     operation_id="delete_document",
     operation_class=DocumentByQuery,
     summary="Delete a document; deleting an absent one is no error.",
-    response_description="Done.",
+    response_description="Whether there was a document to delete.",
     responses=refusals(*_DELETE_ERRORS),
 )
 async def delete_document(
@@ -183,7 +183,7 @@ async def delete_document(
     _DOCUMENT,
     operation_id="get_document_by_path",
     summary="Return the newest version of a document.",
-    response_description="Done.",
+    response_description="The document.",
     responses=refusals(*_GET_ERRORS),
 )
 async def document_by_path(
@@ -199,7 +199,7 @@ async def document_by_path(
     status_code=200,
     operation_id="delete_document_by_path",
     summary="Delete a document; deleting an absent one is no error.",
-    response_description="Done.",
+    response_description="Whether there was a document to delete.",
     responses=refusals(*_DELETE_ERRORS),
 )
 async def delete_document_by_path(

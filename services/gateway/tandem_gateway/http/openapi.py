@@ -28,6 +28,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
+from tandem_runtime.replies import STATUS
 
 _REFERENCE: Final = "#/components/schemas/{name}"
 
@@ -65,7 +66,7 @@ Examples = Mapping[str, tuple[str, Mapping[str, Any]]]
 
 SEARCH_EXAMPLES: Final[Examples] = {
     "nearest": ("Five documents", {"query": "a pet on a rug", "top_k": 5}),
-    "keywords": ("By keywords, in one collection", {"query": "SKU-48200", "mode": "lexical", "collection": "parts"}),
+    "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
 }
 INGEST_EXAMPLES: Final[Examples] = {
     "two": (
@@ -82,8 +83,14 @@ INGEST_EXAMPLES: Final[Examples] = {
 
 def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     """Return the statuses of a route's errors, for its ``responses``; Litestar's ``raises`` documents another shape."""
-    described = "Refused or failed; `code` says why."
-    return {status: ResponseSpec(ErrorReply, generate_examples=False, description=described) for status in statuses}
+    return {
+        status: ResponseSpec(ErrorReply, generate_examples=False, description=_error_codes(status))
+        for status in statuses
+    }
+
+
+def _error_codes(status: int) -> str:
+    return "Error: " + ", ".join(f"`{code}`" for code, of_code in STATUS.items() if of_code == status)
 
 
 def with_body(kind: type[msgspec.Struct], examples: Examples | None = None) -> type[Operation]:
@@ -121,9 +128,17 @@ def openapi_config() -> OpenAPIConfig:
     return OpenAPIConfig(
         title="Tandem gateway",
         version=__version__,
-        description="Semantic search: documents in, the nearest ones out. "
-        "Every response has an X-Request-Id; every error has the shape of ErrorReply.",
-        components=Components(security_schemes={OPERATOR: SecurityScheme(type="http", scheme="bearer")}),
+        description="Semantic search: store documents, then find those nearest in meaning to a query. "
+        "Every response has an X-Request-Id. Every error has the shape of ErrorReply.",
+        components=Components(
+            security_schemes={
+                OPERATOR: SecurityScheme(
+                    type="http",
+                    scheme="bearer",
+                    description="Only the operators' routes need it: the value of TANDEM_ADMIN_TOKEN.",
+                )
+            }
+        ),
         openapi_router=Router("/litestar", route_handlers=[], include_in_schema=False, dto=None, return_dto=None),
         render_plugins=[JsonRenderPlugin()],
     )

@@ -18,10 +18,13 @@ from tandem_runtime.http import Reply
 @get(
     "/healthz",
     operation_id="health",
-    summary="Tell how the gateway is.",
-    response_description="Done.",
+    summary="Return the health of the gateway.",
+    response_description="The health; `status` is not `failed`.",
     # A gateway that cannot start replies in the same format.
-    responses={**refusals(403), 503: ResponseSpec(Health, generate_examples=False, description="It cannot serve.")},
+    responses={
+        **refusals(403),
+        503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`."),
+    },
 )
 async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     """Return the gateway's health."""
@@ -33,7 +36,7 @@ async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     "/livez",
     operation_id="alive",
     summary="Answer while the process runs.",
-    response_description="Done.",
+    response_description="The process runs.",
     responses=refusals(403),
 )
 async def livez() -> Probe:
@@ -45,7 +48,7 @@ async def livez() -> Probe:
     "/readyz",
     operation_id="ready",
     summary="Answer 200 once requests are served.",
-    response_description="Done.",
+    response_description="The gateway serves requests.",
     responses=refusals(403, 503),
 )
 async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
@@ -60,7 +63,7 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
     "/metrics",
     operation_id="metrics",
     summary="Return the metrics for Prometheus.",
-    response_description="Done.",
+    response_description="The metrics in Prometheus' text format.",
     media_type="text/plain",
     responses=refusals(403, 500, 503),
 )

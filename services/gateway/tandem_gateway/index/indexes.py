@@ -283,7 +283,9 @@ class Indexes:
         try:
             return self._limits.held(hits, query.top_k)
         except (InvalidRequest, Overloaded) as error:
-            return error
+            # The traceback refers to the hits and, through the frames before this one, to all answers of the batch and
+            # so to the error. Their leases would wait for the garbage collector.
+            return error.with_traceback(None)
 
 
 _NONE = Candidates([], {})

@@ -109,6 +109,8 @@ class Connection(asyncio.Protocol):
         for timer in (self._head_timer, self._gone_timer, self._idle_timer):
             if timer is not None:
                 timer.cancel()
+        self._reader.close()
+        self._exchange = None
         lost = list(self._open)
         self._open.clear()
         self._waiting.clear()
@@ -281,8 +283,12 @@ class Connection(asyncio.Protocol):
         return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
 
     def _scope(self, head: Head) -> Scope:
-        url = httptools.parse_url(head.url)
-        raw_path: bytes = url.path
+        """Return the scope of a request; raises Refusal if its target is not a URL."""
+        try:
+            url = httptools.parse_url(head.url)
+        except httptools.HttpParserInvalidURLError:
+            raise Refusal(400, "malformed_body", "path: the request's target is not a valid URL", "path") from None
+        raw_path: bytes = url.path or b"/"  # "http://host" has no path
         path = raw_path.decode("ascii")
         return {
             "type": "http",

@@ -49,7 +49,7 @@ class Requests(Protocol):
         """The head of a request begins; may raise Refusal."""
 
     def has_head(self, head: Head) -> None:
-        """The head is complete."""
+        """The head is complete; may raise Refusal."""
 
     def has_body(self, body: bytes) -> None:
         """A part of the newest request's body has arrived."""
@@ -91,6 +91,10 @@ class RequestReader:
             rest = memoryview(data)
             for start in range(0, len(data), PIECE_BYTES):
                 self._feed(rest[start : start + PIECE_BYTES])
+
+    def close(self) -> None:
+        """Let go of what refers back to the reader and would wait for the garbage collector. Do not feed it again."""
+        del self._parser, self._requests
 
     def _feed(self, data: bytes | memoryview) -> None:
         """Pass bytes to the parser; parse a head that offers an upgrade again, without the offer."""
@@ -137,7 +141,7 @@ class RequestReader:
         """Append a field to the head. Drop a trailer: it could pass for a header that a proxy checked."""
         if self._head_bytes is None:
             return
-        name = name.lower()
+        name, value = name.lower(), value.rstrip(b" \t")  # llhttp leaves white space behind a value
         if name in _CHECKED:
             self._check_field(name, value)
         if len(self._headers) >= MAX_FIELDS:
@@ -154,13 +158,14 @@ class RequestReader:
             return
         version = self._parser.get_http_version()
         self._check_version(version)
-        self.in_body = True
-        self._bare_bytes = 0
         method: bytes = self._parser.get_method()
-        keep_alive = version != "1.0" and self._parser.should_keep_alive()
+        newer = version != "1.0"  # a client of HTTP/1.0 knows no 100 Continue (RFC 9110, section 10.1.1)
+        keep_alive = newer and self._parser.should_keep_alive()
         self._requests.has_head(
-            Head(method.decode("ascii"), self._url, version, self._headers, keep_alive, self._expects)
+            Head(method.decode("ascii"), self._url, version, self._headers, keep_alive, newer and self._expects)
         )
+        self.in_body = True  # only now: a refused head has no body, and the body before it is complete
+        self._bare_bytes = 0
 
     def on_body(self, body: bytes) -> None:
         """Pass on a part of the body."""

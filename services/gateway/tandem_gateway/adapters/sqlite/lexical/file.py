@@ -90,7 +90,7 @@ def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tu
     (application_id,) = execute("PRAGMA application_id").fetchone()
     (version,) = execute("PRAGMA user_version").fetchone()
     if application_id != _APPLICATION_ID:
-        raise CacheUnusable("it is no lexical index")
+        raise CacheUnusable("it is not a keyword index")
     if version != _VERSION:
         raise CacheOutdated(f"it is of version {version}, not of {_VERSION}")
     found = execute("SELECT store_id, row_id, analysis FROM position").fetchall()
@@ -140,5 +140,5 @@ def remove(path: Path) -> None:
                 target.unlink(missing_ok=True)
         except OSError as error:
             raise StorageUnavailable(
-                f"{target} is in the way of the lexical index and cannot be removed: {error.strerror}"
+                f"{target} is in the way of the keyword index and cannot be removed: {error.strerror}"
             ) from error

@@ -86,7 +86,7 @@ class LexicalFollower:
             remove(data_dir / f"{FILE_NAME}.next")  # left by an earlier version
             self._cache()
         except StorageUnavailable as error:
-            log.error("the lexical index cannot be opened", extra={"error": str(error)})
+            log.error("the keyword index cannot be opened", extra={"error": str(error)})
 
     @property
     def total(self) -> int:
@@ -150,7 +150,7 @@ class LexicalFollower:
                 return hits
         except CacheUnusable as error:
             self._start_over(error)
-            raise NotReady("the lexical index was damaged and is rebuilt from the store") from error
+            raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
 
     def close(self) -> None:
         """Close the index and the store."""
@@ -178,7 +178,7 @@ class LexicalFollower:
         last = self._last_row()
         while cache.position < last:
             if last - cache.position > _MAX_BEHIND or time.monotonic() >= until:
-                raise NotReady(f"the lexical index is being built: it has taken in row {cache.position} of {last}")
+                raise NotReady(f"the keyword index is being built: row {cache.position} of {last} is done")
             self._add_page(cache, last)
 
     def _step(self) -> bool:
@@ -248,7 +248,7 @@ class LexicalFollower:
 
     def _start_over(self, reason: CacheUnusable) -> None:
         """Delete the index; the next step rebuilds it from the store."""
-        log.error("the lexical index is damaged and is rebuilt", extra={"error": str(reason)})
+        log.error("the keyword index is damaged and is rebuilt", extra={"error": str(reason)})
         if self._current is not None:
             self._current.close()
         self._current = None

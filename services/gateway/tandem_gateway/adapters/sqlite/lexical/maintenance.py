@@ -29,7 +29,7 @@ def verify(data_dir: Path, report: Print) -> bool:
     """
     path = data_dir / FILE_NAME
     if not path.exists():
-        report("lexical index: there is none yet; the next start builds it from the store")
+        report("keyword index: there is none yet; the next start builds it from the store")
         return True
     store_path = data_dir / STORE_NAME
     store = connect(store_path, writable=False)
@@ -44,15 +44,15 @@ def verify(data_dir: Path, report: Print) -> bool:
                 missing = np.setdiff1d(wanted[wanted <= cache.position], cache.row_ids(record.collection_id))
                 if len(missing):
                     raise CacheUnusable(f"it lacks {len(missing)} rows of collection {record.name}")
-            report(f"lexical index: agrees with the store up to row {cache.position} of {last}")
+            report(f"keyword index: agrees with the store up to row {cache.position} of {last}")
             return True
         finally:
             cache.close()
     except CacheOutdated as error:
-        report(f"lexical index: {error}; the next start rebuilds it")
+        report(f"keyword index: {error}; the next start rebuilds it")
         return True
     except CacheUnusable as error:
-        report(f"lexical index: {error}; {_ADVICE}")
+        report(f"keyword index: {error}; {_ADVICE}")
         return False
     finally:
         store.close()
@@ -71,7 +71,7 @@ def rebuild(data_dir: Path, report: Print) -> int:
         while follower.step():
             if follower.total >= told + _TELL_EVERY:
                 told = follower.total
-                report(f"lexical index: {told} documents")
+                report(f"keyword index: {told} documents")
         return follower.total
     finally:
         follower.close()

@@ -27,7 +27,7 @@ class BuildProgress:
             self._told = now - _SECONDS
         if now - self._told >= _SECONDS:
             self._told = now
-            log.info("building the lexical index", extra={"row": position, "of": last})
+            log.info("building the keyword index", extra={"row": position, "of": last})
 
     def finished(self, last: int) -> None:
         """Report that the index has every row up to ``last``, if a build was reported."""
@@ -35,4 +35,4 @@ class BuildProgress:
             started, first = self._began
             self._began = None
             seconds = round(time.monotonic() - started, 3)
-            log.info("lexical index built", extra={"rows": last - first, "seconds": seconds})
+            log.info("keyword index built", extra={"rows": last - first, "seconds": seconds})

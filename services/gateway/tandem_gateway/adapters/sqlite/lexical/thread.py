@@ -158,7 +158,7 @@ class LexicalThread:
 
     def _require_follower(self) -> LexicalFollower:
         if self._follower is None:
-            raise NotReady("the lexical index is not open yet")
+            raise NotReady("the keyword index is not open yet")
         return self._follower
 
     def _follow(self) -> None:
@@ -169,10 +169,10 @@ class LexicalThread:
             more = self._follower.step()
         except GatewayError as error:
             # The next commit retries. A search meets the same error and reports it to its caller.
-            log.error("the lexical index could not follow the store", extra={"error": for_log(error)})
+            log.error("the keyword index could not follow the store", extra={"error": for_log(error)})
             return
         except Exception:
-            log.exception("the lexical index could not follow the store")
+            log.exception("the keyword index could not follow the store")
             return
         if more:
             self.notify()  # queued behind the waiting searches

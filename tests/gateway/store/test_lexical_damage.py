@@ -40,7 +40,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_path: Path, how: str):
+def test_the_index_is_rebuilt_after_any_damage(store: SqliteStore, tmp_path: Path, how: str):
     fill(store)
     first = LexicalFollower(tmp_path)
     finish(first)
@@ -94,7 +94,7 @@ def test_row_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_pat
     follower.close()
 
 
-def test_what_cannot_be_removed_from_its_place_is_no_reason_not_to_start(
+def test_a_path_that_cannot_be_removed_does_not_prevent_the_start(
     store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     fill(store)
@@ -123,7 +123,7 @@ def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
     assert said[-1] == "keyword index: it is of version 1, not of 2; the next start rebuilds it"
 
 
-def test_maintenance_tells_what_is_in_the_place_of_the_file(store: SqliteStore, tmp_path: Path):
+def test_maintenance_reports_what_is_in_place_of_the_file(store: SqliteStore, tmp_path: Path):
     fill(store)
     said: list[str] = []
     (tmp_path / FILE_NAME).mkdir()

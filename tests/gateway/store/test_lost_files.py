@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, explain
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, explain, translated
 from tandem_gateway.errors import StorageUnavailable, for_log
 from tests.support.stores import NOW, document, ingest, open_store, opened
 
@@ -90,3 +90,13 @@ async def test_deleted_text_is_in_no_file(tmp_path: Path):
     connection = connect(tmp_path / FILE_NAME, writable=True)
     assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
     connection.close()
+
+
+def test_an_error_without_memory_says_so_and_names_no_path():
+    with (
+        pytest.raises(StorageUnavailable, match="there is no memory left") as raised,
+        translated(Path("/secret/place")),
+    ):
+        raise MemoryError
+    assert "/secret" not in str(raised.value)
+    assert "/secret" in for_log(raised.value)

@@ -105,6 +105,12 @@ async def test_a_defect_before_the_first_byte_gets_the_usual_error(
     assert [record.name for record in caplog.records] == ["tandem_runtime.serving.exchange"]
 
 
+async def test_a_defect_behind_head_is_told_by_a_head() -> None:
+    read = await answer(raising, b"HEAD")
+    assert read.startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
+    assert read.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize(
     "more",
     [

@@ -4,8 +4,10 @@ import asyncio
 import json
 import logging
 import socket
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from email.utils import parsedate_to_datetime
 
 import pytest
 
@@ -313,6 +315,17 @@ async def test_a_refusal_waits_for_the_answers_before_it(behind: bytes, status: 
         found = await read_answers(reader)
         assert [answer[0] for answer in found] == [200, 200, status]
         assert app.asked == ["/0", "/1"]
+        writer.close()
+
+
+async def test_a_refusal_has_a_date() -> None:
+    async with served() as (_app, port):
+        reader, writer = await connect(port)
+        writer.write(b"GARBAGE\r\n\r\n")
+        head, _, _ = (await reader.read()).partition(b"\r\n\r\n")
+        (date,) = [line for line in head.split(b"\r\n") if line.startswith(b"date: ")]
+        sent = parsedate_to_datetime(date.removeprefix(b"date: ").decode())
+        assert abs(sent.timestamp() - time.time()) < 60
         writer.close()
 
 

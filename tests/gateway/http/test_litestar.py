@@ -373,6 +373,13 @@ async def test_long_paths_fill_no_cache() -> None:
     assert echo.asgi_router.handle_routing.cache_info().currsize == 1
 
 
+async def test_a_refused_method_is_told_with_a_part_of_a_long_path() -> None:
+    found = await ask(described_app(LIMITS), "PATCH", "/v1/jobs/" + "x" * 60_000)
+    assert found is not None
+    assert found.error == (405, "method_not_allowed", "method")
+    assert len(found.body) < 1000
+
+
 @get("/echo/{name:path}")
 async def _echo(name: FromPath[str]) -> Point:
     return Point(len(name))

@@ -230,5 +230,8 @@ class Exchange:
             self._channel.breaks()
             return
         self.keep_alive, self.started, self.complete = False, True, True
-        self._channel.write([Refusal(500, "internal", "an unexpected error").response()])
+        response = Refusal(500, "internal", "an unexpected error").response()
+        if self._is_head:
+            response = response[: response.index(b"\r\n\r\n") + 4]
+        self._channel.write([response])
         self._channel.ends(self)

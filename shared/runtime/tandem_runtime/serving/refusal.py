@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import time
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Final
 
@@ -49,7 +50,8 @@ class Refusal(Exception):
             b"HTTP/1.1 %d %s\r\n" % (self.status, HTTPStatus(self.status).phrase.encode())
             + b"content-type: application/json\r\ncontent-length: %d\r\n" % len(body)
             + (b"retry-after: %s\r\n" % retry_after(RETRY_SECONDS).encode() if later else b"")
-            + b"%s: %s\r\nconnection: close\r\n\r\n" % (headers.REQUEST_ID.encode(), request_id)
+            + b"%s: %s\r\n" % (headers.REQUEST_ID.encode(), request_id)
+            + b"date: %s\r\nconnection: close\r\n\r\n" % formatdate(usegmt=True).encode()
             + body
         )
 

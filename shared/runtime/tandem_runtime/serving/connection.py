@@ -219,8 +219,10 @@ class Connection(asyncio.Protocol):
         """Send these bytes; join them first if they are few."""
         if self.flow.ended:
             return
-        if len(parts) == 1 or sum(map(len, parts)) > _JOINED_BYTES:
-            self._transport.writelines(parts)
+        if sum(map(len, parts)) > _JOINED_BYTES:
+            # Not by writelines: before 3.12.9 and 3.13.2 asyncio's does not pause the protocol (CPython issue 127655).
+            for part in parts:
+                self._transport.write(part)
         else:
             self._transport.write(b"".join(parts))
 

@@ -114,7 +114,7 @@ def test_a_collection_in_which_nothing_is_found_is_not_timed(
     assert "20 of 20 answers found nothing" in capsys.readouterr().out
 
 
-def test_nothing_but_refusals_is_no_result(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_with_only_refusals_has_no_result(server: ScriptedServer, capsys: pytest.CaptureFixture[str]) -> None:
     found = server.script
     server.script = lambda number: found(number) if number == 0 else (429, b"{}")
     arguments = [server.url, "-n", "20", "--warm-up", "0", "--ceiling-seconds", "0", "--repeat", "x"]
@@ -122,7 +122,7 @@ def test_nothing_but_refusals_is_no_result(server: ScriptedServer, capsys: pytes
     assert "20 x HTTP 429" in capsys.readouterr().out
 
 
-def test_a_server_that_is_not_there_is_said_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_missing_server_is_reported_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert bench.main([f"http://127.0.0.1:{free_port()}", "--repeat"]) == 1
     said = capsys.readouterr().err
     assert said.count("\n") == 1

@@ -77,7 +77,7 @@ def test_a_command_and_a_url_are_in_the_same_rounds_results_and_tables(
     assert report_main([str(tmp_path / "out" / "results.json")]) == 0
 
 
-def test_a_server_with_readyz_is_waited_for_until_it_is_ready(corpus: Path, tmp_path: Path, model_dir: Path) -> None:
+def test_the_run_waits_until_a_server_with_readyz_is_ready(corpus: Path, tmp_path: Path, model_dir: Path) -> None:
     settings = f"TANDEM_GATEWAY_PORT={{port}} TANDEM_DATA_DIR={{data}} TANDEM_MODEL_DIR={model_dir}"
     command = f"env {settings} {sys.executable} -m gateway_bench.architectures.one_process"
     status, results, _ = run(tmp_path, corpus, "--rounds", "1", "--also", f"one={command}", "--ready-seconds", "60")

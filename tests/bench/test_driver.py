@@ -93,7 +93,7 @@ def test_an_open_loop_counts_a_stall_for_every_request_that_was_due_in_it(server
     assert list(timings.due) == pytest.approx([number / 100 for number in range(60)])
 
 
-def test_an_open_loop_gives_up_on_what_it_could_not_send_in_time(server: ScriptedServer) -> None:
+def test_an_open_loop_drops_requests_that_it_could_not_send_in_time(server: ScriptedServer) -> None:
     gone = threading.Event()
 
     def script(number: int) -> tuple[int, bytes]:
@@ -110,7 +110,7 @@ def test_an_open_loop_gives_up_on_what_it_could_not_send_in_time(server: Scripte
     assert sum(summary.errors.values()) == 20
 
 
-def test_a_target_that_takes_no_connection_is_said_to() -> None:
+def test_a_target_that_refuses_connections_is_reported() -> None:
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         target = Target("127.0.0.1", closed.getsockname()[1], "/v1/search")
@@ -125,7 +125,7 @@ def test_the_ceiling_is_a_rate_that_was_reached() -> None:
 
 
 @pytest.mark.parametrize("url", ["localhost:8000", "ftp://host", "http://"])
-def test_what_is_no_url_is_refused(url: str) -> None:
+def test_an_invalid_url_is_refused(url: str) -> None:
     with pytest.raises(ValueError, match="is no http"):
         Target.of(url, "/v1/search")
 

@@ -110,7 +110,7 @@ def test_tandems_own_embedder_is_measured_without_servers(
         (f"bad=http://127.0.0.1:{free_port()}", "does not answer"),
     ],
 )
-def test_a_server_that_fails_is_said_in_one_line_and_the_others_are_measured(
+def test_a_failed_server_is_reported_in_one_line_and_the_others_are_measured(
     server: str, reason: str, corpus: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     good = f"good={stub('tandem')}"

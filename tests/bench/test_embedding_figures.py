@@ -46,7 +46,7 @@ def test_a_shape_reads_its_own_answer_and_no_other(name: str) -> None:
         (b"\xff", 1, None, "not in the shape"),
     ],
 )
-def test_a_wrong_answer_is_told_with_its_reason(body: bytes, count: int, dim: int | None, reason: str) -> None:
+def test_a_wrong_answer_is_reported_with_its_reason(body: bytes, count: int, dim: int | None, reason: str) -> None:
     with pytest.raises(WrongAnswer, match=reason):
         SHAPES["tei"].vectors(body, count, dim)
 
@@ -79,7 +79,7 @@ def test_medians_are_of_rounds_and_ratios_of_the_same_round() -> None:
     assert second.errors == {"HTTP 429": 6}
 
 
-def test_the_table_has_every_server_under_every_load_and_says_what_is_unknown() -> None:
+def test_the_table_has_every_server_under_every_load_and_marks_unknown_values() -> None:
     loads = [
         load(server, 1, 100, kind, clients, **({"cpu_seconds": None, "rss_mib": None} if server == "far" else {}))
         for server in ("here", "far")

@@ -27,7 +27,7 @@ def test_a_closed_loop_needs_one_end(ends: dict[str, int]) -> None:
         ClosedLoop(0.0, **ends)
 
 
-def test_an_open_loop_gives_nothing_before_it_is_due() -> None:
+def test_an_open_loop_sends_no_request_before_it_is_due() -> None:
     pace = OpenLoop(100.0, rate=4.0, count=3)
     assert pace.take(99.99) is None
     assert pace.take(100.0) == 100.0
@@ -35,7 +35,7 @@ def test_an_open_loop_gives_nothing_before_it_is_due() -> None:
     assert pace.take(100.25) == 100.25
 
 
-def test_what_was_due_during_a_stall_keeps_its_time() -> None:
+def test_requests_due_during_a_stall_keep_their_due_time() -> None:
     pace = OpenLoop(0.0, rate=10.0, count=5)
     assert pace.take(0.0) == 0.0
     # No worker took a request for a second: all requests are queued, each with its due time.
@@ -70,7 +70,7 @@ def test_an_open_loop_gives_every_request_once_in_order_and_never_early(
     assert given_out == [7.0 + number / rate for number in range(len(given_out))]
 
 
-def test_a_rate_of_nothing_is_refused() -> None:
+def test_a_rate_of_zero_is_refused() -> None:
     with pytest.raises(ValueError, match="over 0"):
         OpenLoop(0.0, rate=0.0, count=1)
 

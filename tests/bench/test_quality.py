@@ -69,7 +69,7 @@ def test_cranfield_counts_its_queries_from_one_and_all_but_code_five_is_relevant
     assert dataset.judgements == {"1": {"1": 1, "2": 1}, "2": {"1": 1}}
 
 
-def test_beir_takes_title_and_text_and_leaves_out_what_is_not_judged(tmp_path: Path) -> None:
+def test_beir_reads_title_and_text_and_skips_unjudged_documents(tmp_path: Path) -> None:
     (tmp_path / "qrels").mkdir()
     (tmp_path / "corpus.jsonl").write_text(
         '{"_id": "d1", "title": "T", "text": "body"}\n{"_id": "d2", "title": "", "text": "other"}\n'
@@ -97,7 +97,7 @@ def test_scores_with_known_answers() -> None:
     assert found.mrr_10 == pytest.approx(1 / 2)
 
 
-def test_what_comes_after_its_rank_does_not_count() -> None:
+def test_hits_after_the_cutoff_do_not_count() -> None:
     ranking = [f"x{number}" for number in range(10)] + ["a"] + [f"y{number}" for number in range(89)] + ["b"]
     found = score({"q": {"a": 1, "b": 1}}, {"q": ranking})
     assert (found.ndcg_10, found.mrr_10) == (0.0, 0.0)

@@ -61,6 +61,6 @@ def test_a_corpus_may_have_ids_or_not(tmp_path: Path) -> None:
         corpus.read_jsonl(path)
 
 
-def test_a_body_leaves_out_what_is_not_said() -> None:
+def test_a_body_omits_unset_fields() -> None:
     assert queries.search_body("q", 3) == b'{"query":"q","top_k":3}'
     assert queries.search_body("q", 3, "c", "dense") == b'{"query":"q","top_k":3,"collection":"c","mode":"dense"}'

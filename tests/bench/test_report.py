@@ -121,7 +121,7 @@ def test_a_quick_run_is_called_one(seconds: float | None, quick: bool) -> None:
     assert ("A quick run" in tables.comparison(results, aggregate(results))) is quick
 
 
-def test_errors_are_told_and_no_capacity_is_taken_from_them() -> None:
+def test_errors_are_reported_and_give_no_capacity() -> None:
     results = made()
     loads = [
         msgspec.structs.replace(load, summary=summary(600.0, 30.0, {"HTTP 429": 3}))

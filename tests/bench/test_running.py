@@ -55,7 +55,7 @@ def test_children_are_measured_with_their_parent_and_end_with_it(tmp_path: Path)
     wait_until(lambda: not any(is_alive(process) for process in family), "the end of parent and child", 10)
 
 
-def test_a_process_that_ends_fails_with_its_last_words_and_takes_the_others_along(tmp_path: Path) -> None:
+def test_a_process_that_ends_fails_the_run_with_its_last_line_and_ends_the_others(tmp_path: Path) -> None:
     port = free_port()
     good = Service("good", "any", ("-m", "http.server", str(port)), {}, (f"http://127.0.0.1:{port}/",))
     bad = Service("bad", "any", ("-c", "raise ValueError('no such thing')"), {}, ("http://127.0.0.1:1/",))
@@ -66,7 +66,7 @@ def test_a_process_that_ends_fails_with_its_last_words_and_takes_the_others_alon
         pass
 
 
-def test_an_environment_that_cannot_be_made_says_why_and_a_given_one_is_not_made(tmp_path: Path) -> None:
+def test_a_failed_environment_reports_the_reason_and_a_given_one_is_not_made(tmp_path: Path) -> None:
     taken = tmp_path / "taken"
     taken.write_text("a file where the folder should be")
     said: list[str] = []

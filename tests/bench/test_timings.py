@@ -72,14 +72,14 @@ def test_errors_are_counted_by_kind_and_are_no_results() -> None:
     assert summary.distribution[-1] == summary.latency.max
 
 
-def test_what_is_answered_after_the_window_counts_for_latency_and_not_for_the_rate() -> None:
+def test_answers_after_the_window_count_for_latency_but_not_for_the_rate() -> None:
     summary = recorded().summarise(2.0, cpu_seconds=0.0)
     assert summary.rps == pytest.approx(2 / 2.0)
     assert summary.latency is not None
     assert summary.latency.max == pytest.approx(1500.0)
 
 
-def test_the_lag_of_an_open_loop_is_told() -> None:
+def test_the_lag_of_an_open_loop_is_reported() -> None:
     assert recorded().summarise(None, 0.0).lag_p95 == pytest.approx(100.0)
 
 

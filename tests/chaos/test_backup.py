@@ -56,7 +56,7 @@ def data_dir(model_dir: Path, tmp_path: Path) -> Path:
     return stack.data_dir
 
 
-def test_what_is_damaged_is_not_backed_up(data_dir: Path, tmp_path: Path) -> None:
+def test_a_damaged_store_is_not_backed_up(data_dir: Path, tmp_path: Path) -> None:
     backup = tmp_path / "backup.sqlite3"
     kept = maintain("backup", data_dir, "--to", backup)
     assert kept.returncode == 0, kept.stderr
@@ -89,7 +89,7 @@ def test_a_store_that_lost_commits_is_not_backed_up(data_dir: Path, tmp_path: Pa
     assert not list(tmp_path.glob("*third*"))
 
 
-def test_what_a_killed_backup_left_is_removed_by_the_next(data_dir: Path, tmp_path: Path) -> None:
+def test_the_next_backup_removes_the_rest_of_a_killed_one(data_dir: Path, tmp_path: Path) -> None:
     backups = tmp_path / "backups"
     backups.mkdir()
     mine = [".monday.sqlite3.123.partial", ".monday.sqlite3.123.partial-journal"]
@@ -105,7 +105,7 @@ def test_what_a_killed_backup_left_is_removed_by_the_next(data_dir: Path, tmp_pa
     assert left == {*others, ".busy.sqlite3.1.partial", ".folder.1.partial", "tuesday.sqlite3"}
 
 
-def test_nobody_else_can_read_what_is_stored_or_copied(model_dir: Path, tmp_path: Path) -> None:
+def test_other_users_can_read_neither_data_nor_copies(model_dir: Path, tmp_path: Path) -> None:
     before = os.umask(0o022)
     try:
         with Stack(

@@ -75,7 +75,7 @@ def test_every_byte_of_a_manifest_counts(samples: Samples, tmp_path: Path) -> No
         assert REBUILT in notices[0], position
 
 
-def test_strangers_in_the_index_folder_are_removed(samples: Samples, tmp_path: Path) -> None:
+def test_orphans_in_the_index_folder_are_removed(samples: Samples, tmp_path: Path) -> None:
     data_dir = copy_of(samples.stopped.data_dir, tmp_path / "data")
     copy_of(data_dir / "index" / "1", data_dir / "index" / "77")
     (data_dir / "index" / "note.txt").write_text("what is this?")
@@ -85,7 +85,7 @@ def test_strangers_in_the_index_folder_are_removed(samples: Samples, tmp_path: P
     assert sorted(path.name for path in (data_dir / "index").iterdir()) == ["1", "2"]
 
 
-def test_the_shared_memory_file_is_made_anew(samples: Samples, tmp_path: Path) -> None:
+def test_the_shared_memory_file_is_recreated(samples: Samples, tmp_path: Path) -> None:
     sample = samples.killed
     for name, damage in DAMAGES.items():
         data_dir = copy_of(sample.data_dir, tmp_path / "data")
@@ -109,7 +109,7 @@ def everything_gone(data_dir: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [everything_flipped, everything_cut, everything_gone])
-def test_a_gateway_with_all_of_them_damaged_starts_says_so_and_finds_all(
+def test_a_gateway_with_all_of_them_damaged_starts_reports_it_and_finds_all(
     samples: Samples, embedder: ServiceProcess, tmp_path: Path, damage: Damage
 ) -> None:
     sample: Sample = samples.stopped

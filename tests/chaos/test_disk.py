@@ -41,7 +41,7 @@ def gateway(tmp_path: Path, disk: Path, embedder: ServiceProcess) -> Iterator[tu
         process.close()
 
 
-def test_a_full_disk_refuses_writes_and_takes_them_again_when_there_is_room(
+def test_a_full_disk_refuses_writes_until_there_is_room_again(
     gateway: tuple[ServiceProcess, Client], disk: Path
 ) -> None:
     process, client = gateway

@@ -37,7 +37,7 @@ def lone(tmp_path_factory: pytest.TempPathFactory, embedder: ServiceProcess) -> 
 
 
 @pytest.mark.parametrize("fault", SEEN)
-def test_a_fault_is_told_counted_and_got_over(lone: tuple[FaultyEmbedder, Client], fault: Fault) -> None:
+def test_a_fault_is_reported_counted_and_survived(lone: tuple[FaultyEmbedder, Client], fault: Fault) -> None:
     faulty, client = lone
     code, outcome = SEEN[fault]
 

@@ -86,7 +86,7 @@ def test_kills_while_a_snapshot_is_taken(gateway: tuple[ServiceProcess, Client],
     assert_sound(tmp_path / "data")
 
 
-def test_a_killed_snapshot_helper_is_noticed_and_another_takes_its_place(
+def test_a_killed_snapshot_helper_is_noticed_and_replaced(
     gateway: tuple[ServiceProcess, Client], tmp_path: Path
 ) -> None:
     process, client = gateway

@@ -48,7 +48,7 @@ def test_a_killed_gateways_lock_is_free(gateway: tuple[ServiceProcess, Client], 
     assert_sound(tmp_path / "data")
 
 
-def test_maintenance_of_what_is_not_there_fails(tmp_path: Path) -> None:
+def test_maintenance_of_a_missing_store_fails(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for command in ("verify", "rebuild"):
         for folder, says in (("nowhere", "is no directory"), ("empty", "holds no store")):
@@ -83,7 +83,7 @@ def test_a_restart_keeps_everything(gateway: tuple[ServiceProcess, Client]) -> N
     assert everything() == before
 
 
-def test_a_second_gateway_is_refused_though_the_lock_s_file_is_gone(
+def test_a_second_gateway_is_refused_although_the_lock_file_was_removed(
     gateway: tuple[ServiceProcess, Client], tmp_path: Path
 ) -> None:
     _, client = gateway
@@ -95,7 +95,7 @@ def test_a_second_gateway_is_refused_though_the_lock_s_file_is_gone(
     assert client.found("an owned document") == ["x"]
 
 
-def test_a_data_directory_that_is_gone_takes_no_writes(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
+def test_a_removed_data_directory_accepts_no_writes(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:
     _, client = gateway
     client.ingest_and_wait([{"id": "x", "text": "an owned document"}])
     assert "\ntandem_gateway_store_readable 1.0\n" in client.http.get("/metrics").text

@@ -69,7 +69,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory, embedder: ServiceProcess) -> 
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_one_that_goes_wrong_costs_no_search_and_no_document(pair: Pair, fault: Fault) -> None:
+def test_one_faulty_replica_costs_no_search_and_no_document(pair: Pair, fault: Fault) -> None:
     faulty, _, client = pair
     wait_until(lambda: serving(client) == 2, "both replicas")
     ejected = {"pool": "stable", "reason": EJECTED_FOR.get(fault, "none")}
@@ -145,7 +145,7 @@ def test_one_is_killed_and_started_again(two: Two) -> None:
     assert load.failures == []
 
 
-def test_one_is_stopped_and_goes_on(two: Two) -> None:
+def test_one_stopped_replica_resumes(two: Two) -> None:
     victim, _, client, _ = two
     wait_until(lambda: serving(client) == 2, "both replicas")
     with SearchLoad(client.url) as load:

@@ -106,7 +106,7 @@ def test_an_ingest_that_was_acknowledged_survives_a_stop_under_load(stack: Stack
     assert_sound(stack.data_dir)
 
 
-def test_the_embedder_answers_what_it_has_accepted(stack: Stack) -> None:
+def test_the_embedder_answers_every_accepted_request(stack: Stack) -> None:
     long = " ".join(distinct_texts(15, seed=11))
     body = json.dumps({"texts": [f"{number} {long}" for number in range(32)]}).encode()
 

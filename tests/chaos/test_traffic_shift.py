@@ -192,7 +192,7 @@ def test_a_canary_of_slightly_other_vectors_is_found_out_by_shadow_calls(shift: 
     assert shift.client.metric("tandem_gateway_shadow_difference_seconds_count") > 0
 
 
-def test_a_canary_of_another_model_gets_nothing_whatever_its_weight(shift: ShiftFixture) -> None:
+def test_a_canary_with_another_model_gets_no_calls_at_any_weight(shift: ShiftFixture) -> None:
     shift.canary.fault = "other model"
     (documents,) = in_batches(distinct_texts(64, seed=41), 64)
     with SearchLoad(shift.client.url) as load:

@@ -82,7 +82,7 @@ def test_nothing_was_added_to_the_bases_system(images: docker.DockerClient, serv
 
 
 @pytest.mark.parametrize("name", SERVICES)
-def test_the_image_says_what_it_is(images: docker.DockerClient, name: str) -> None:
+def test_the_image_declares_its_user_entrypoint_and_labels(images: docker.DockerClient, name: str) -> None:
     attributes = images.images.get(image(name)).attrs
     config = attributes["Config"]
     labels = config["Labels"]

@@ -46,18 +46,18 @@ async def test_a_body_over_the_limit_is_refused(messages: list[Message]):
     assert refused.value.code == "body_too_large"
 
 
-async def test_a_body_whose_end_does_not_come_is_given_up():
+async def test_a_body_without_an_end_times_out():
     with pytest.raises(InvalidMessage) as refused:
         await read_body({}, received(chunk(b"ab", more=True)), 4, seconds=0.01)
     assert refused.value.code == "body_timeout"
 
 
-async def test_a_client_that_goes_while_sending_is_noticed():
+async def test_a_disconnect_during_the_body_is_noticed():
     with pytest.raises(ClientGone):
         await read_body({}, received(chunk(b"ab", more=True), GONE), 4)
 
 
-async def test_a_client_that_goes_while_waiting_cancels_the_work():
+async def test_a_disconnect_cancels_the_work():
     cancelled = asyncio.Event()
 
     async def work() -> None:

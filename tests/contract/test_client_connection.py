@@ -74,7 +74,7 @@ async def test_a_request_in_one_piece_is_answered_whole_and_the_connection_kept(
 
 
 @pytest.mark.parametrize("asked", [post(b"a", b"connection: close"), post(b"a", version=b"1.0")])
-async def test_a_client_that_wants_no_more_is_hung_up_on(asked: bytes):
+async def test_a_client_that_asks_to_close_is_disconnected(asked: bytes):
     async with talk(Echo()) as (reader, writer):
         writer.write(asked)
         _, headers, body = await response(reader)
@@ -102,7 +102,7 @@ async def test_a_body_in_pieces_is_received_by_messages(size: int):
     assert app.whole == [False]
 
 
-async def test_a_client_that_waits_to_be_told_to_go_on_is_told():
+async def test_a_client_that_waits_for_100_continue_gets_it():
     app = Echo()
 
     async with talk(app) as (reader, writer):
@@ -121,7 +121,7 @@ async def test_an_answer_to_head_has_no_body():
         assert (await response(reader))[2] == b"next"
 
 
-async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
+async def test_a_disconnect_ends_the_work_and_sends_no_reply():
     gone, statuses, started = asyncio.Event(), list[int](), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +145,7 @@ async def test_a_client_that_goes_ends_the_work_and_nothing_is_sent():
     assert statuses == [499]
 
 
-async def test_who_asks_after_the_client_has_gone_is_told_at_once():
+async def test_a_callback_set_after_the_disconnect_is_called_at_once():
     told, started, go_on, done = [], asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:

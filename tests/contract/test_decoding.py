@@ -47,7 +47,7 @@ def refusal(body: bytes, decoder: msgspec.json.Decoder[object] = INGEST) -> Inva
         (b'{"documents": [{"text": "\\ud800', "truncated"),
     ],
 )
-def test_what_is_no_json_is_malformed(body: bytes, said: str):
+def test_invalid_json_is_malformed(body: bytes, said: str):
     error = refusal(body)
     assert (error.code, error.param) == ("malformed_body", None)
     assert said in error.message
@@ -56,7 +56,7 @@ def test_what_is_no_json_is_malformed(body: bytes, said: str):
 @pytest.mark.parametrize(
     "body", [b'{"documents": [{"text": "\xff"}]}', b'{"documents": [{"text": "\xed\xa0\x80"}]}', b'{"\xc3": 1}']
 )
-def test_what_is_no_utf8_is_called_so(body: bytes):
+def test_invalid_utf8_is_reported_as_such(body: bytes):
     error = refusal(body)
     assert error.code == "invalid_encoding"
     assert "UTF-8" in error.message
@@ -210,7 +210,7 @@ def only_invalid_message(body: bytes) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_arbitrary_bytes_raise_nothing_but_invalid_message(body: bytes):
+def test_arbitrary_bytes_raise_only_invalid_message(body: bytes):
     only_invalid_message(body)
 
 
@@ -227,7 +227,7 @@ json_values = st.recursive(
     st.integers(0, 300),
     st.integers(0, 255),
 )
-def test_damaged_and_strange_json_raises_nothing_but_invalid_message(message: object, place: int, byte: int):
+def test_damaged_and_strange_json_raises_only_invalid_message(message: object, place: int, byte: int):
     body = bytearray(json.dumps(message).encode())
     only_invalid_message(bytes(body))
     body[place % len(body)] = byte
@@ -300,7 +300,7 @@ def test_a_long_value_is_cut_in_the_message(value: str):
     assert len(error.message) < 1_000
 
 
-def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
+def test_locating_a_surrogate_costs_no_more_than_the_body():
     # Paths of all values would each repeat the name; one path takes a few hundred characters.
     body = b'{"query":"\\ud800","' + b"k" * 30_000 + b'":[' + b",".join([b"0"] * 15_000) + b"]}"
     tracemalloc.start()
@@ -311,7 +311,7 @@ def test_the_place_of_a_surrogate_costs_no_more_than_the_body():
     assert peak < 20 * len(body)
 
 
-def test_a_surrogate_in_a_large_body_is_told_without_its_place():
+def test_a_surrogate_in_a_large_body_is_reported_without_its_place():
     body = b'{"documents": [{"text": "' + b"x" * 100_000 + b'\\ud800"}]}'
     error = refusal(body)
     assert (error.code, error.param) == ("invalid_encoding", None)

@@ -45,7 +45,7 @@ def test_the_family_follows_the_status(code: ErrorCode, family: str):
     assert json.loads(error_reply(code, "m"))["error"]["type"] == family
 
 
-def test_param_is_null_where_it_is_the_whole_message():
+def test_param_is_null_for_an_error_of_the_whole_message():
     assert json.loads(error_reply("malformed_body", "m")) == {
         "error": {"message": "m", "type": "invalid_request_error", "code": "malformed_body", "param": None}
     }
@@ -76,7 +76,7 @@ def test_retry_after_is_always_a_header_value(seconds: float):
     assert 1 <= int(retry_after(seconds)) <= 120
 
 
-async def test_a_path_that_nothing_is_at_is_quoted_in_part():
+async def test_an_unknown_path_is_quoted_in_part():
     sent = []
 
     async def send(message):

@@ -94,7 +94,7 @@ async def raising(send: Send) -> None:
         sending(start(), start()),
     ],
 )
-async def test_a_defect_before_the_first_byte_is_told_as_every_error(
+async def test_a_defect_before_the_first_byte_gets_the_usual_error(
     sends: Sends, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):

@@ -49,7 +49,7 @@ def test_todays_encoder_writes_the_same_bytes(name: str):
     assert encode(name, SAMPLES[name]) == golden(name)
 
 
-def test_the_services_search_reply_is_what_its_reader_knows():
+def test_the_services_search_reply_matches_its_reader():
     hits = [
         SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}')),
         SearchHit("c", -0.5, "another", msgspec.Raw(b"{}")),
@@ -128,7 +128,7 @@ def test_no_field_was_removed_retyped_or_given_another_default():
     assert breaches(json.loads(golden(SCHEMA_FILE)), msgspec.to_builtins(schema())) == []
 
 
-def test_the_comparison_of_schemas_finds_what_would_break_others():
+def test_the_comparison_of_schemas_finds_breaking_changes():
     older = msgspec.to_builtins(schema())
     removed, retyped, required, added, fewer = (copy.deepcopy(older) for _ in range(5))
     del removed["Job"]["error"]

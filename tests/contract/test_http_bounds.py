@@ -394,7 +394,7 @@ async def test_bad_framing_ends_the_request_that_reads_it() -> None:
         writer.close()
 
 
-async def test_every_request_of_a_lost_connection_is_told(caplog: pytest.LogCaptureFixture) -> None:
+async def test_every_request_of_a_lost_connection_gets_a_disconnect(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR):
         async with served() as (app, port):
             app.gate.clear()

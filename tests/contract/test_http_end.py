@@ -44,7 +44,7 @@ class Answers:
 
 @pytest.mark.parametrize("leaves", [True, False])
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
-async def test_a_large_answer_counts_until_it_is_read_or_the_client_has_gone(leaves: bool, method: bytes) -> None:
+async def test_a_large_answer_counts_until_the_client_reads_it_or_disconnects(leaves: bool, method: bytes) -> None:
     app = Answers()
 
     async with serving(app) as port:
@@ -145,7 +145,7 @@ def test_a_client_that_reads_slowly_is_waited_for() -> None:
     assert timers.now - since == 30
 
 
-def test_a_client_that_takes_a_little_of_a_large_answer_is_cut_off_and_one_on_a_megabit_is_not() -> None:
+def test_a_client_that_reads_a_large_answer_too_slowly_is_disconnected_and_one_at_a_megabit_is_not() -> None:
     ended = {}
     for kilobytes in (60, 125):  # a second
         transport, timers = SlowTransport(), Timers()
@@ -223,17 +223,17 @@ async def test_a_client_that_keeps_the_connection_reads_the_refusal_and_may_go_o
         assert await asyncio.to_thread(post, port) == [200, 413, 200]
 
 
-async def test_a_client_that_asks_before_it_sends_too_much_is_refused_and_not_told_to_go_on() -> None:
+async def test_a_client_that_expects_100_continue_for_too_large_a_body_gets_the_refusal_instead() -> None:
     async with serving(limited) as port:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(b"POST / HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 200000000\r\n\r\n")
-        answer = await reader.read()  # read to the end: the rest would pass for the next head
+        answer = await reader.read()  # until the close: the server would take the next head for the body
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"\r\nconnection: close\r\n" in answer
         writer.close()
 
 
-async def test_dropping_what_still_comes_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_dropping_further_input_is_bounded_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ConnectionFlow, "linger_seconds", 0.05)
 
     async with serving(limited) as port:

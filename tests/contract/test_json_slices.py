@@ -48,7 +48,7 @@ def test_the_parts_are_the_whole(message: dict[str, Any], indent: int | None, as
 
 
 @given(message=bodies, data=st.data())
-def test_what_is_no_json_is_no_json_in_parts(message: dict[str, Any], data: st.DataObject) -> None:
+def test_json_that_is_invalid_as_a_whole_is_invalid_in_parts(message: dict[str, Any], data: st.DataObject) -> None:
     body = bytearray(json.dumps(message).encode())
     for _ in range(data.draw(st.integers(1, 3))):
         place = data.draw(st.integers(0, len(body) - 1))
@@ -102,7 +102,7 @@ def test_too_many_elements_are_noticed_and_enough_are_not(count: int) -> None:
         b'{"x\\"documents": [1]}',
     ],
 )
-def test_what_is_not_the_fields_array_is_not_found(body: bytes) -> None:
+def test_only_the_fields_own_array_is_found(body: bytes) -> None:
     found = find_array(body, "documents", MANY)
     assert found is None
 

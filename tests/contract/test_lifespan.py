@@ -33,7 +33,7 @@ async def app(scope: Scope, receive: Receive, send: Send) -> None:
         ("stop", ["lifespan.startup.complete", "lifespan.shutdown.failed"]),
     ],
 )
-async def test_each_stage_is_told(fails_at: str, expected: list[str], caplog: pytest.LogCaptureFixture) -> None:
+async def test_each_stage_is_reported(fails_at: str, expected: list[str], caplog: pytest.LogCaptureFixture) -> None:
     done, sent = list[str](), list[Message]()
     asked = iter(["lifespan.startup", "lifespan.shutdown"])
 

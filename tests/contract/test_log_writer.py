@@ -54,7 +54,9 @@ def test_lines_of_several_threads_are_written_whole_and_in_each_ones_order(pipe:
 
 
 @pytest.mark.parametrize("blocking", [True, False])
-def test_what_does_not_fit_is_dropped_and_counted_once_the_log_is_read(pipe: tuple[int, int], blocking: bool) -> None:
+def test_lines_that_do_not_fit_are_dropped_and_counted_once_the_log_is_read(
+    pipe: tuple[int, int], blocking: bool
+) -> None:
     os.set_blocking(pipe[1], blocking)
     log = writer_to(pipe[1], max_bytes=200_000)
     line = b"x" * 999 + b"\n"
@@ -75,7 +77,7 @@ def test_what_does_not_fit_is_dropped_and_counted_once_the_log_is_read(pipe: tup
     assert read_lines(pipe[0], b"end") == [b"end"]
 
 
-def test_a_log_whose_reader_has_gone_is_no_fault() -> None:
+def test_a_log_without_a_reader_is_no_fault() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     log = writer_to(writing)

@@ -23,7 +23,7 @@ def line(message: object = "index saved", *args: object, error: Any = None, **ex
     return parsed
 
 
-def test_a_line_says_when_where_and_what():
+def test_a_line_has_time_level_service_logger_and_message():
     found = line("%d vectors saved", 7)
     assert found["message"] == "7 vectors saved"
     assert (found["level"], found["service"], found["logger"]) == ("warning", "gateway", "a.logger")

@@ -17,7 +17,7 @@ def budget() -> MemoryBudget:
     return MemoryBudget(LIMIT, "TANDEM_SOMETHING")
 
 
-def test_what_is_small_is_free(budget: MemoryBudget) -> None:
+def test_small_leases_are_free(budget: MemoryBudget) -> None:
     leases = [budget.lease() for _ in range(100)]
     for lease in leases:
         lease.hold(FREE_BYTES)
@@ -46,7 +46,7 @@ def test_a_lease_of_a_share_leaves_the_rest_to_others(budget: MemoryBudget) -> N
     bulk.hold(0)
 
 
-def test_a_lease_that_nobody_has_any_more_gives_everything_back(budget: MemoryBudget) -> None:
+def test_an_unreferenced_lease_returns_its_bytes(budget: MemoryBudget) -> None:
     gc.disable()
     try:
         lease = budget.lease()

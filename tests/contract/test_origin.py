@@ -69,7 +69,7 @@ def test_every_name_is_answered_off_the_loopback_unless_some_are_allowed() -> No
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-def test_what_another_sites_page_sends_changes_nothing(method: str) -> None:
+def test_a_cross_site_request_changes_nothing(method: str) -> None:
     assert status(method, [(b"host", b"localhost"), (b"sec-fetch-site", b"cross-site")]) == 403
     for site in (b"same-origin", b"same-site", b"none"):
         assert status(method, [(b"host", b"localhost"), (b"sec-fetch-site", site)]) == 200

@@ -24,7 +24,7 @@ def test_a_well_formed_id_is_kept(given_id: str):
 
 
 @given(st.none() | st.binary(max_size=200))
-def test_the_chosen_id_is_well_formed_whatever_was_given(given_id: bytes | None):
+def test_the_chosen_id_is_always_well_formed(given_id: bytes | None):
     chosen = choose_request_id(given_id)
     assert WELL_FORMED.fullmatch(chosen)
     if given_id is None or not WELL_FORMED.fullmatch(given_id):
@@ -123,7 +123,7 @@ async def test_two_requests_at_once_keep_their_own_ids():
     assert seen == {"one": "one", "two": "two"}
 
 
-async def test_what_is_no_request_passes_untouched():
+async def test_other_scopes_than_requests_pass_unchanged():
     async def app(scope: Any, receive: Any, send: Send) -> None:
         assert logs.request_id.get() is None
         await send({"type": "lifespan.startup.complete"})

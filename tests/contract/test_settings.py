@@ -39,7 +39,7 @@ def flags(*given: str, settings: type = Sample) -> argparse.Namespace:
     return parser.parse_args(given)
 
 
-def test_a_flag_goes_before_the_variable_and_the_variable_before_the_default():
+def test_a_flag_overrides_the_variable_and_the_variable_the_default():
     environment = {"TANDEM_SAMPLE_PORT": "1", "TANDEM_LEVEL": "debug"}
     found = read(Sample, environment, flags("--sample-port", "2"))
     assert (found.port, found.level, found.wait) == (2, "debug", 1.5)
@@ -70,7 +70,7 @@ def test_variables_of_others_are_passed_over():
         ("TANDEM_ACCESS", "maybe", "true or false"),
     ],
 )
-def test_a_bad_value_names_the_variable_the_value_and_what_was_expected(variable: str, value: str, said: str):
+def test_an_invalid_value_names_the_variable_the_value_and_the_expectation(variable: str, value: str, said: str):
     with pytest.raises(SettingsError, match=rf"^{variable}='{value}': ") as caught:
         read(Sample, {variable: value})
     assert said in str(caught.value)
@@ -154,7 +154,7 @@ def test_the_gateways_rules_name_the_variable(environment: dict[str, str], named
     "value",
     ["http://", "http://e:1,", "http://e:1,e:2", "http://e:0", "http://e:70000", "http://u:p@e:1", "http://e?x=1", ","],
 )
-def test_an_address_of_an_embedder_that_is_none_is_refused(value: str):
+def test_an_invalid_embedder_url_is_refused(value: str):
     with pytest.raises(SettingsError, match=r"^TANDEM_EMBEDDER_URL="):
         read(GatewaySettings, {"TANDEM_EMBEDDER_URL": value})
 

@@ -81,7 +81,7 @@ def test_the_state_goes_along_within_its_bound(states: tuple[str, ...], passed: 
 
 
 @given(st.lists(st.binary(max_size=80), max_size=2), st.lists(st.binary(max_size=600), max_size=2))
-def test_whatever_comes_is_read_and_what_is_passed_on_is_printable(parents: list[bytes], states: list[bytes]):
+def test_any_header_is_read_and_forwarded_ones_are_printable(parents: list[bytes], states: list[bytes]):
     found = trace.read(parents, states)
     assert found is None or all(value.isprintable() for value in trace.headers_of(found).values())
 

@@ -27,7 +27,7 @@ def test_old_and_new_compose_take_it() -> None:
     run([tool("docker-compose"), "-f", DEPLOY / "compose.yml", "config", "--quiet"], env=inherited)
 
 
-def test_only_the_gateway_and_what_watches_is_reached_and_from_this_machine_alone() -> None:
+def test_only_the_gateway_and_monitoring_have_ports_and_only_on_this_machine() -> None:
     services = compose()["services"]
     assert "ports" not in services["embedder"]
     assert all(compose()["networks"][name]["internal"] for name in services["embedder"]["networks"])
@@ -50,7 +50,7 @@ def test_services_are_confined_and_bounded() -> None:
 
 
 @pytest.mark.parametrize("service", ["embedder", "gateway"])
-def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(service: str) -> None:
+def test_memory_covers_a_service_at_rest_and_the_budgets_of_requests(service: str) -> None:
     default = re.fullmatch(r"\$\{\w+:-(\d+)([mg])\}", str(compose()["services"][service]["mem_limit"]))
     assert default is not None
     assert int(default[1]) * {"m": 1, "g": 1024}[default[2]] >= 2 * memory_needed(service)

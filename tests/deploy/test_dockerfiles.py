@@ -24,7 +24,7 @@ def test_the_version_is_a_build_argument_alone(service: str) -> None:
 
 
 @pytest.mark.parametrize(("service", "other"), [("gateway", "embedder"), ("embedder", "gateway")])
-def test_an_image_is_built_from_what_is_shared_its_service_and_the_licence(service: str, other: str) -> None:
+def test_an_image_is_built_from_the_shared_packages_its_service_and_the_licence(service: str, other: str) -> None:
     text = (REPOSITORY / "services" / service / "Dockerfile").read_text()
     copied = [
         argument for line in re.findall(r"^COPY (?!--from)(.*) \S+$", text, re.MULTILINE) for argument in line.split()

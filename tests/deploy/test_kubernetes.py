@@ -42,14 +42,14 @@ def full() -> list[Manifest]:
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_applied_is_valid(build: list[Manifest], version: str) -> None:
+def test_applied_manifests_are_valid(build: list[Manifest], version: str) -> None:
     for item in build:
         if item["kind"] not in OPERATOR_KINDS:
             assert kubernetes_validate.validate(item, version, strict=True) == version
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_what_is_written_is_valid(version: str) -> None:
+def test_manifest_files_are_valid(version: str) -> None:
     checked = 0
     for path, item in written():
         if item["kind"] not in OPERATOR_KINDS:
@@ -67,7 +67,7 @@ def test_the_validation_can_fail() -> None:
 
 
 @pytest.mark.parametrize("path", sorted(K8S.rglob("kustomization.yaml")), ids=lambda path: str(path.parent.name))
-def test_a_kustomization_names_what_is_there_and_all_of_it(path: Path) -> None:
+def test_a_kustomization_names_exactly_the_existing_files(path: Path) -> None:
     content: dict[str, Any] = yaml.safe_load(path.read_text())
     named = {*content.get("resources", []), *content.get("components", [])}
     named |= {patch["path"] for patch in content.get("patches", [])}
@@ -184,7 +184,7 @@ MONITORING = [{"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.nam
 
 
 @pytest.mark.parametrize("service", ["embedder", "gateway"])
-def test_prometheus_gets_through_the_network_policies_where_it_is_asked_for(full: list[Manifest], service: str) -> None:
+def test_network_policies_admit_prometheus_where_monitoring_is_enabled(full: list[Manifest], service: str) -> None:
     wanted = {"app.kubernetes.io/name": f"tandem-{service}"}
     policies = [
         item
@@ -233,7 +233,7 @@ def mebibytes(quantity: str) -> int:
     return int(quantity[:-2]) * {"Mi": 1, "Gi": 1024}[quantity[-2:]]
 
 
-def test_memory_covers_what_a_service_takes_at_rest_and_the_budgets_of_requests(build: list[Manifest]) -> None:
+def test_memory_covers_a_service_at_rest_and_the_budgets_of_requests(build: list[Manifest]) -> None:
     for name, template in pod_templates(build).items():
         (container,) = template["spec"]["containers"]
         requested, limit = (mebibytes(container["resources"][kind]["memory"]) for kind in ("requests", "limits"))

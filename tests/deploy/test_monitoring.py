@@ -66,7 +66,7 @@ def test_every_series_and_label_that_is_asked_for_is_exported() -> None:
     assert len(seen) >= 20
 
 
-def test_what_is_rare_and_counted_is_there_before_it_happens() -> None:
+def test_counters_of_rare_events_exist_before_the_first_event() -> None:
     # Prometheus sees no increase in a series that begins at 1.
     exported = Metrics("0").exposition().decode()
     samples = {

@@ -40,7 +40,7 @@ def test_code_that_is_not_installed_has_no_version(monkeypatch: pytest.MonkeyPat
         ("tandem_embedder.prepare", "tandem-prepare"),
     ],
 )
-def test_each_command_tells_its_version(module: str, command: str) -> None:
+def test_each_command_prints_its_version(module: str, command: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", module, "--version"], capture_output=True, text=True, timeout=60, check=True
     )
@@ -48,7 +48,7 @@ def test_each_command_tells_its_version(module: str, command: str) -> None:
 
 
 @pytest.mark.parametrize("module", ["tandem_gateway", "tandem_embedder"])
-def test_a_wrong_argument_is_told_in_two_lines(module: str) -> None:
+def test_a_wrong_argument_is_reported_in_two_lines(module: str) -> None:
     """The settings' flags would fill a screen before the error."""
     command = [sys.executable, "-m", module, "serve"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
@@ -99,13 +99,13 @@ def test_a_new_version_is_written_everywhere_and_nothing_else_changes(copied: Pa
 
 
 @pytest.mark.parametrize("new", ["1.2", "v1.2.3", "1.2.3-beta", ""])
-def test_what_is_no_version_is_refused(new: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_invalid_version_is_refused(new: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([new]) == 2
     assert "is no version" in capsys.readouterr().err
     assert current() == PYPROJECT["project"]["version"]
 
 
-def test_the_changelog_has_a_section_for_this_version_and_one_for_what_comes_next() -> None:
+def test_the_changelog_has_sections_for_this_version_and_for_unreleased_changes() -> None:
     headings = re.findall(r"^## (.*)$", (REPOSITORY / "CHANGELOG.md").read_text(), re.MULTILINE)
     assert headings[0] == "[Unreleased]"
     sections = [re.fullmatch(rf"\[({VERSION})\] - \d{{4}}-\d{{2}}-\d{{2}}", heading) for heading in headings[1:]]

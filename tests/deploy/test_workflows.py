@@ -88,7 +88,7 @@ def test_actions_are_githubs_own_and_of_a_known_major_version(path: Path) -> Non
 
 
 @by_workflow
-def test_no_step_keeps_the_token_or_runs_what_an_event_says(path: Path) -> None:
+def test_no_step_keeps_the_token_or_runs_text_of_an_event(path: Path) -> None:
     for _, step in steps(path):
         if step.get("uses", "").startswith("actions/checkout@"):
             assert step["with"]["persist-credentials"] is False
@@ -191,16 +191,14 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_ci_without_an_engine_skips_what_needs_one(machine: Machine) -> None:
+def test_ci_without_an_engine_skips_the_tests_that_need_one(machine: Machine) -> None:
     done = machine.run()
     assert done.stdout.splitlines()[-1] == "make test skip_nothing="
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "1"), ("0", "0")])
-def test_ci_with_an_engine_skips_nothing_unless_it_is_told_to(
-    machine: Machine, given: str | None, expected: str
-) -> None:
+def test_ci_with_an_engine_skips_no_test_by_default(machine: Machine, given: str | None, expected: str) -> None:
     for name in ("docker", "docker-compose", "promtool", "chromium"):
         machine.has(name, "exit 0")
     done = machine.run(**({} if given is None else {"TANDEM_TEST_SKIP_NOTHING": given}))

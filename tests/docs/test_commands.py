@@ -28,7 +28,7 @@ def test_the_pages_with_commands_are_known() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", SHOWN, ids=name)
-def test_its_curl_commands_answer_what_it_shows(page: Path, stack: Stack) -> None:
+def test_its_curl_commands_return_the_shown_replies(page: Path, stack: Stack) -> None:
     """Run each command against real services. A reply must have the shape of the page's, a search also its content."""
     job_id = ""
     shown = 0

@@ -47,7 +47,7 @@ def test_style_sheets_are_searched_as_well() -> None:
     assert loads_in_css(f"a {{ background: url('{REMOTE}') }} b {{ background: url(local.svg) }}") == [REMOTE]
 
 
-def test_its_exit_status_says_what_was_found(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_its_exit_status_reports_the_findings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(tmp_path) == 1, "a site without pages is no site"
     page = tmp_path / "index.html"
     page.write_text("<script src='assets/bundle.js'></script>")

@@ -80,7 +80,7 @@ def test_the_corpus_has_a_thousand_documents_and_all_are_searchable(demo: Demo) 
 
 
 @pytest.mark.parametrize(("query", "expected"), EXPECTED, ids=[query for query, _ in EXPECTED])
-def test_search_finds_what_a_person_expects_in_the_top_three(demo: Demo, query: str, expected: set[str]) -> None:
+def test_search_finds_the_expected_result_in_the_top_three(demo: Demo, query: str, expected: set[str]) -> None:
     body = {"query": query, "top_k": 3, "collection": "python-stdlib"}
     response = httpx.post(f"{demo.url}/v1/search", json=body, trust_env=False)
     assert response.status_code == 200, response.text

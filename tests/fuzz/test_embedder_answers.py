@@ -90,7 +90,7 @@ RESPONSES = [
 
 @thoroughly
 @given(answer=hostile(RESPONSES), cuts=st.lists(st.integers(0, 120), max_size=4), head_only=st.booleans())
-def test_what_comes_over_a_connection_is_a_response_or_a_broken_connection(
+def test_any_input_of_a_connection_is_a_response_or_a_broken_connection(
     answer: bytes, cuts: list[int], head_only: bool
 ) -> None:
     async def exchange() -> Response:

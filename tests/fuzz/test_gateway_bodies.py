@@ -56,7 +56,7 @@ def ingest(body: bytes, whole_bytes: int) -> tuple[str, list[NewDocument]]:
 
 @thoroughly
 @given(body=hostile(INGESTS))
-def test_an_ingest_is_read_alike_as_a_whole_and_in_parts(body: bytes) -> None:
+def test_an_ingest_reads_the_same_as_a_whole_and_in_parts(body: bytes) -> None:
     whole, error = outcome(lambda: ingest(body, 1 << 20), *REFUSALS)
     parts, refused = outcome(lambda: ingest(body, -1), *REFUSALS)
     assert whole == parts
@@ -110,7 +110,7 @@ NUMBERS = st.from_regex(r"-?(0|[1-9][0-9]{0,30})(\.[0-9]{1,20})?([eE][+-]?[0-9]{
 
 @thoroughly
 @given(parts=st.lists(st.tuples(JUNK, NUMBERS, JUNK), min_size=1, max_size=3))
-def test_numbers_and_what_stands_around_documents_are_read_alike(parts: list[tuple[str, str, str]]) -> None:
+def test_numbers_and_text_around_documents_are_read_alike(parts: list[tuple[str, str, str]]) -> None:
     documents = ",".join(f'{a}{{"text": "x", "metadata": {{"k": 0.5, "n": {number}}}}}{b}' for a, number, b in parts)
     body = f'{{"documents": [{documents}]}}'.encode()
     whole, _ = outcome(lambda: ingest(body, 1 << 20), *REFUSALS)

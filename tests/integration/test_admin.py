@@ -47,7 +47,7 @@ def test_without_a_token_set_the_api_is_off(client: Client) -> None:
     [None, "", "Bearer", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x", f"Bearer {TOKEN[:-1]}"],
 )
 @pytest.mark.parametrize("method", ["GET", "PUT"])
-def test_who_does_not_show_the_token_is_refused(admin: tuple[Client, Path], method: str, token: str | None) -> None:
+def test_a_request_without_the_token_is_refused(admin: tuple[Client, Path], method: str, token: str | None) -> None:
     answer = ask(admin[0], method, token, {"canary_weight": 99})
     assert (answer.status_code, answer.json()["error"]["code"]) == (401, "unauthorized")
     assert answer.headers["www-authenticate"] == "Bearer"
@@ -96,7 +96,7 @@ def test_the_shares_are_those_of_the_settings_until_they_are_changed(admin: tupl
         ({"canary_weight": 5, "shadow": 5}, "unknown_field", "shadow"),
     ],
 )
-def test_what_is_no_share_is_refused_by_name(admin: tuple[Client, Path], body: object, code: str, param: str) -> None:
+def test_an_invalid_share_is_refused_by_name(admin: tuple[Client, Path], body: object, code: str, param: str) -> None:
     answer = ask(admin[0], "PUT", body=body)
     error = answer.json()["error"]
     assert (answer.status_code, error["code"], error["param"]) == (422, code, param)

@@ -256,7 +256,7 @@ def test_a_bad_request_is_refused_and_a_good_one_served(good: Client, bad: Bad) 
     assert good.found(f"good {next(_searches)}", 1, COLLECTION) == ["good"]
 
 
-def test_a_wrong_method_is_told_the_right_ones(good: Client) -> None:
+def test_a_wrong_method_gets_the_allowed_ones(good: Client) -> None:
     assert good.http.get(SEARCH).headers["allow"] == "POST"
 
 

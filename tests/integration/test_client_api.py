@@ -73,7 +73,7 @@ def test_the_default_collection_is_called_default(client: Client) -> None:
     assert client.found("a document without a collection", 1) == ["d"]
 
 
-def test_a_document_without_an_id_is_given_one_of_its_own(client: Client, collection: str) -> None:
+def test_a_document_without_an_id_gets_a_new_one(client: Client, collection: str) -> None:
     same = {"text": "the same text twice"}
     job = client.ingest([same, {"id": "mine", "text": "another text"}, same], collection)
     first, kept, second = job.document_ids

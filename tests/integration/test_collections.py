@@ -21,7 +21,7 @@ def test_collections_hold_the_same_id_apart(client: Client, collection: str) -> 
     assert client.found("bicycle", 10, collection) == ["x"]
 
 
-def test_a_collection_tells_its_counts_and_its_model(client: Client, collection: str) -> None:
+def test_a_collection_reports_its_counts_and_its_model(client: Client, collection: str) -> None:
     assert listed(client, collection) is None
     client.ingest_and_wait([{"id": "x", "text": "one"}, {"id": "y", "text": "two"}], collection)
     entry = listed(client, collection)
@@ -45,7 +45,7 @@ def test_a_document_is_read_by_its_id(client: Client, collection: str) -> None:
     }
 
 
-def test_a_deleted_document_is_gone_and_may_come_back(client: Client, collection: str) -> None:
+def test_a_deleted_document_is_not_found_and_may_be_ingested_again(client: Client, collection: str) -> None:
     document = {"id": "x", "text": "a lighthouse in the fog"}
     client.ingest_and_wait([document, {"id": "y", "text": "a candle"}], collection)
     path = f"/v1/collections/{collection}/documents/x"
@@ -57,7 +57,7 @@ def test_a_deleted_document_is_gone_and_may_come_back(client: Client, collection
     assert client.found("lighthouse in the fog", 1, collection) == ["x"]
 
 
-def test_a_deleted_collection_is_gone_and_may_come_back(client: Client, collection: str) -> None:
+def test_a_deleted_collection_is_not_found_and_may_be_created_again(client: Client, collection: str) -> None:
     job = client.ingest_and_wait([{"id": "x", "text": "a mill"}, {"id": "y", "text": "a brook"}], collection)
     path = f"/v1/collections/{collection}"
     assert client.http.delete(path).json() == {"deleted": True}
@@ -70,7 +70,7 @@ def test_a_deleted_collection_is_gone_and_may_come_back(client: Client, collecti
     assert [hit.text for hit in client.search("mill", 10, collection).results] == ["a windmill"]
 
 
-def test_deleting_what_waits_ends_its_job(client: Client, collection: str) -> None:
+def test_deleting_a_pending_document_ends_its_job(client: Client, collection: str) -> None:
     job = client.ingest([{"id": f"n{n}", "text": f"text {n} " + "long " * 200} for n in range(200)], collection)
     assert client.http.delete(f"/v1/collections/{collection}").json() == {"deleted": True}
     ended = client.wait_job(job.job_id)
@@ -78,7 +78,7 @@ def test_deleting_what_waits_ends_its_job(client: Client, collection: str) -> No
     assert listed(client, collection) is None
 
 
-def test_what_is_not_there_is_404_and_named(client: Client, collection: str) -> None:
+def test_a_missing_object_is_404_and_named(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"id": "x", "text": "something"}], collection)
     for path, param in [
         (f"/v1/collections/{collection}/documents/absent", "id"),

@@ -126,7 +126,9 @@ def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_
         assert process.terminate() == 0
 
 
-def test_the_gateway_starts_without_what_its_image_leaves_out(gateway: Environment, tmp_path: Path) -> None:
+def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(
+    gateway: Environment, tmp_path: Path
+) -> None:
     """The last of the gateway's tests, because it removes the packages."""
     dockerfile = (REPOSITORY / "services" / "gateway" / "Dockerfile").read_text()
     uninstalled = re.search(r"uninstall --yes \\\n +([a-z0-9 -]+)\n", dockerfile)

@@ -82,7 +82,7 @@ def test_a_trace_is_found_in_both_logs(stack: Stack, client: Client, parent: str
         assert found.get("trace_id") == trace_id
 
 
-def test_both_services_tell_at_the_start_what_they_are(stack: Stack, client: Client, served_precision: str) -> None:
+def test_both_services_log_a_description_at_the_start(stack: Stack, client: Client, served_precision: str) -> None:
     client.ingest_and_wait([{"text": "so that there is a model"}], "told")
     gateway, embedder = (process.log_lines() for process in (stack.gateway, stack.embedder))
     model = next(line for line in embedder if line["message"] == "starting")
@@ -123,7 +123,7 @@ def test_metrics_can_be_parsed_and_count(stack: Stack, client: Client) -> None:
         assert sum(name.startswith("tandem_") for name in names) >= 10
 
 
-def test_searches_are_counted_by_what_answered_them(client: Client, collection: str) -> None:
+def test_searches_are_counted_by_mode(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"id": "a", "text": "a counted document"}], collection)
     names = ("tandem_gateway_searches_total", "tandem_gateway_lexical_search_duration_seconds_count")
     dense, lexical = ({"mode": mode} for mode in ("dense", "lexical"))

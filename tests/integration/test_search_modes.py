@@ -38,7 +38,7 @@ def test_lexical_search_finds_words_and_not_meanings(client: Client, filled: str
 
 
 @pytest.mark.parametrize("query", ['"', "c++", "hello-world", "NOT AND OR (", "mat*", "text:mat", "!!!", "mat) OR (a"])
-def test_nothing_that_is_typed_is_syntax(client: Client, filled: str, query: str) -> None:
+def test_no_query_text_acts_as_syntax(client: Client, filled: str, query: str) -> None:
     found = [hit.id for hit in client.search(query, collection=filled, mode="lexical").results]
     assert set(found) <= {document["id"] for document in DOCUMENTS}
     assert ("cat" in found) == ("mat" in query)
@@ -53,7 +53,7 @@ def test_an_unknown_collection_and_little_time(client: Client, filled: str) -> N
     assert hurried.status_code in (200, 504)
 
 
-def test_what_was_changed_and_deleted_is_seen_at_once(client: Client, filled: str) -> None:
+def test_changes_and_deletions_are_seen_at_once(client: Client, filled: str) -> None:
     client.ingest_and_wait([{"id": "cat", "text": "The tiger sat on the mat."}], filled)
     assert client.search("cat", collection=filled, mode="lexical").results == []
     assert [hit.id for hit in client.search("tiger", collection=filled, mode="lexical").results] == ["cat"]

@@ -20,7 +20,7 @@ def filled(client: Client, collection: str) -> str:
     return collection
 
 
-def test_a_job_counts_what_was_cut_and_what_the_model_cannot_read(client: Client, collection: str) -> None:
+def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collection: str) -> None:
     job = client.ingest_and_wait(DOCUMENTS, collection)
     assert (job.status, job.error) == ("completed", None)
     assert (job.truncated_documents, job.unreadable_documents) == (1, 2)
@@ -58,7 +58,7 @@ def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(clie
     assert client.search("a birthday", collection=filled).warnings == []
 
 
-def test_a_query_that_is_longer_than_the_model_reads_says_so(client: Client, filled: str) -> None:
+def test_a_query_longer_than_the_model_reads_is_reported(client: Client, filled: str) -> None:
     assert client.search("cake", collection=filled).query_truncated is False
     reply = client.search(LONG, collection=filled, top_k=1)
     assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "dense", "long")

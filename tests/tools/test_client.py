@@ -60,7 +60,7 @@ def no_waiting(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return pauses
 
 
-def test_a_search_sends_what_is_given_and_leaves_the_rest_to_the_server() -> None:
+def test_a_search_sends_the_given_arguments_and_leaves_the_rest_to_the_server() -> None:
     hit = {"id": "mat", "score": 0.5, "text": "The cat.", "metadata": {"page": 1}}
     server = Server((200, {"results": [hit], "took_ms": 1.5, "mode": "lexical", "field_of_a_newer_server": 1}))
     reply = server.client.search("a pet")
@@ -91,7 +91,7 @@ def test_an_ingest_takes_documents_in_every_form() -> None:
     )
 
 
-def test_many_documents_go_in_batches_one_job_after_the_other_and_progress_is_told() -> None:
+def test_many_documents_go_in_batches_one_job_after_the_other_and_progress_is_reported() -> None:
     accepted = (202, {"job_id": "a/b"})
     server = Server(
         accepted,

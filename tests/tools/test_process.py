@@ -195,7 +195,7 @@ def test_a_group_ends_as_a_whole_when_one_of_it_does_not_come_up(tmp_path: Path)
     assert get(f"http://127.0.0.1:{port}/")[0] == 0
 
 
-def test_a_group_ends_in_reverse_order_and_reports_what_it_had_to_kill(tmp_path: Path) -> None:
+def test_a_group_ends_in_reverse_order_and_reports_killed_processes(tmp_path: Path) -> None:
     code = "import signal, sys, time\n"
     tell = "signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], 'a').write(sys.argv[2] + ' '), sys.exit()))\n"
     told = tmp_path / "told"

@@ -91,7 +91,7 @@ class Endpoint:
         method = scope["method"]
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
-            message = f"{method} is not allowed at {scope['path']}"
+            message = f"{method} is not allowed at {scope['path']}; send {self._allow.decode()}"
             reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", self._allow),))
             await reply.send(scope, send)
             return

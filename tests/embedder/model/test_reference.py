@@ -59,7 +59,7 @@ def test_int8_is_near_the_reference(model_dir: Path, sequences: list[list[int]],
     assert cosine.min() >= 0.996
 
 
-def test_the_fingerprints_stay_what_they_were(model_dir: Path) -> None:
+def test_the_fingerprints_are_unchanged(model_dir: Path) -> None:
     # Indexes depend on these. If the vectors change, raise the recipe version and update the values.
     variants = read_manifest(model_dir).variants
     assert {name: variant.fingerprint for name, variant in variants.items()} == {

@@ -64,7 +64,7 @@ def int8(tiny: Path, tmp_path: Path, progress) -> Path:
     return tmp_path / "out"
 
 
-def test_nothing_is_left_of_the_integer_kernels_and_all_else_is_kept(int8: Path) -> None:
+def test_all_integer_kernels_are_replaced_and_all_other_nodes_kept(int8: Path) -> None:
     graph = int8 / "int8/model.onnx"
     before = onnx.load(graph, load_external_data=False).graph
     after = onnx.load(write_exact(graph), load_external_data=False).graph

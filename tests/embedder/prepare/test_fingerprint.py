@@ -33,7 +33,7 @@ definitions = st.builds(
 )
 
 
-def test_it_stays_what_it_was() -> None:
+def test_the_fingerprint_is_unchanged() -> None:
     # If this changes, every existing index needs a rebuild. Raise a recipe's version instead.
     assert fingerprint(EXAMPLE) == "b9c46432fc0199266db2f295929113b4"
 

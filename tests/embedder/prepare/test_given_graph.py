@@ -63,7 +63,7 @@ def test_an_unusable_graph_is_refused_by_name(tmp_path: Path, changes, message: 
 
 
 @pytest.mark.parametrize("content", [b"", b"not a graph at all", b"\x08"])
-def test_what_is_no_graph_is_refused(tmp_path: Path, content: bytes) -> None:
+def test_an_invalid_graph_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "model.onnx"
     path.write_bytes(content)
     with pytest.raises(UnsupportedModel, match=r"model\.onnx cannot be read as ONNX"):

@@ -70,7 +70,7 @@ def test_the_known_answers_are_the_models(tiny: Path, out: Path, progress) -> No
     np.testing.assert_allclose(known["vectors"], expected, atol=2e-6)
 
 
-def test_what_is_there_is_left_alone(tiny: Path, out: Path, progress) -> None:
+def test_an_existing_model_is_left_alone(tiny: Path, out: Path, progress) -> None:
     first = prepare(request(tiny, out), progress)
     inode = out.stat().st_ino
     again = prepare(request(tiny, out), progress)
@@ -114,7 +114,7 @@ def test_a_missing_precision_is_added(tiny: Path, out: Path, progress) -> None:
 
 
 @pytest.mark.parametrize("name", ["int8/model.onnx", "known_answers.json", "manifest.json"])
-def test_a_damaged_one_is_said_and_made_anew(tiny: Path, out: Path, progress, name: str) -> None:
+def test_a_damaged_model_is_reported_and_rebuilt(tiny: Path, out: Path, progress, name: str) -> None:
     first = prepare(request(tiny, out), progress).manifest
     (out / name).write_bytes((out / name).read_bytes()[:-5])
     outcome = prepare(request(tiny, out), progress)
@@ -123,7 +123,7 @@ def test_a_damaged_one_is_said_and_made_anew(tiny: Path, out: Path, progress, na
     assert "cannot be used and is made anew" in progress.text
 
 
-def test_one_of_an_older_format_is_made_anew(tiny: Path, out: Path, progress) -> None:
+def test_a_model_of_an_older_format_is_rebuilt(tiny: Path, out: Path, progress) -> None:
     first = prepare(request(tiny, out), progress).manifest
     path = out / "manifest.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"format": FORMAT - 1}))
@@ -209,7 +209,7 @@ def compute_by(monkeypatch, cpu: type[Graph]) -> None:
 @pytest.mark.parametrize(
     ("precisions", "consequence"), [(None, "will serve fp32 instead"), (("int8",), "will not serve it")]
 )
-def test_a_cpu_that_computes_int8_wrong_publishes_what_any_other_would(
+def test_a_cpu_that_computes_int8_wrong_publishes_the_same_model(
     tiny: Path, tmp_path: Path, progress, monkeypatch, precisions, consequence: str
 ) -> None:
     compute_by(monkeypatch, Exact)
@@ -230,7 +230,9 @@ def test_a_cpu_that_computes_fp32_wrong_publishes_nothing(tiny: Path, out: Path,
 
 
 @pytest.mark.parametrize("wrong_call", [0, 1], ids=["alone", "in a batch"])
-def test_the_check_refuses_what_is_no_unit_vector(tiny: Path, out: Path, progress, wrong_call: int) -> None:
+def test_the_check_refuses_vectors_that_are_not_of_unit_length(
+    tiny: Path, out: Path, progress, wrong_call: int
+) -> None:
     prepare(request(tiny, out), progress)
     tokenizer = TextTokenizer(read_tokenizer(out), 32)
     graph = Graph(out / "fp32/model.onnx")

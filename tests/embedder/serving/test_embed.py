@@ -111,7 +111,7 @@ def test_a_text_without_a_token_is_wholly_unknown():
         ({"type": "Unigram", "unk_id": None, "vocab": []}, None),
     ],
 )
-def test_the_token_for_what_is_unknown_is_found_in_each_kind_of_vocabulary(model: dict[str, Any], expected: int | None):
+def test_the_unknown_token_is_found_in_each_kind_of_vocabulary(model: dict[str, Any], expected: int | None):
     assert unknown_id(model) == expected
 
 
@@ -151,7 +151,7 @@ async def test_the_kind_selects_the_prompt():
         assert fixture.tokenizer.calls == [["query: a"], ["passage: a"]]
 
 
-async def test_the_callers_time_ends_the_wait_and_what_is_queued_is_dropped():
+async def test_the_callers_deadline_ends_the_wait_and_drops_queued_texts():
     async with embedding(held=True) as fixture:
         running = asyncio.create_task(fixture.embed(EmbedRequest(["first"])))
         await fixture.model.wait_called()

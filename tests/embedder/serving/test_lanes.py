@@ -25,7 +25,7 @@ def run_steps(workers: int, taken: list[tuple[Lane, bool]]) -> list[Counter[Lane
 
 
 @given(st.integers(1, 16), steps)
-def test_there_is_a_bound_on_what_runs(workers: int, taken: list[tuple[Lane, bool]]) -> None:
+def test_the_number_of_running_batches_is_limited(workers: int, taken: list[tuple[Lane, bool]]) -> None:
     for running in run_steps(workers, taken):
         assert running.total() <= workers + extra_runs(workers)
         assert all(running[lane] <= workers for lane in LANES)

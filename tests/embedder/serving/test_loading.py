@@ -74,14 +74,14 @@ def load_with(folder: Path, manifest: Manifest, precision: str, models: dict[str
     )
 
 
-def test_int8_is_served_where_it_is_right(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_int8_is_served_if_the_cpu_computes_it_right(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     int8 = FakeModel()
     loaded = load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "int8", {"int8": int8})
     assert (loaded.precision, loaded.model) == ("int8", int8)
     assert caplog.records == []
 
 
-def test_fp32_is_served_where_int8_is_wrong_and_one_warning_says_so(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+def test_fp32_is_served_if_int8_is_wrong_and_one_warning_reports_it(tmp_path: Path, caplog: pytest.LogCaptureFixture):
     fp32 = FakeModel()
     with caplog.at_level(logging.INFO):
         loaded = load_with(tmp_path, artefact(tmp_path, "fp32", "int8"), "int8", {"int8": Saturating(), "fp32": fp32})
@@ -98,7 +98,7 @@ def test_an_artefact_without_fp32_is_not_served_where_int8_is_wrong(tmp_path: Pa
         load_with(tmp_path, artefact(tmp_path, "int8"), "int8", {"int8": Saturating()})
 
 
-def test_both_reasons_are_told_where_fp32_cannot_be_served_either(tmp_path: Path):
+def test_both_reasons_are_reported_if_fp32_cannot_be_served_either(tmp_path: Path):
     manifest = artefact(tmp_path, "fp32", "int8")
     with pytest.raises(WrongAnswersError, match=r"precision int8.*nor can fp32 be served:.*precision fp32"):
         load_with(tmp_path, manifest, "int8", {"int8": Saturating(), "fp32": Saturating()})
@@ -140,11 +140,11 @@ def test_damaged_answers_are_refused(tmp_path: Path, content: bytes):
         np.array([[0, 0, 0, 0], [0, np.inf, 0, 0]], dtype=np.float32),
     ],
 )
-def test_what_cannot_be_vectors_is_a_model_error(vectors: np.ndarray):
+def test_invalid_vectors_are_a_model_error(vectors: np.ndarray):
     with pytest.raises(ModelError):
         checked(vectors, rows=2, dim=4)
 
 
-def test_what_can_be_is_returned_as_it_is():
+def test_valid_vectors_are_returned_unchanged():
     vectors = np.ones((2, 4), dtype=np.float32)
     assert checked(vectors, rows=2, dim=4) is vectors

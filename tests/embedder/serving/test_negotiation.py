@@ -16,7 +16,7 @@ from tandem_embedder.errors import InvalidDeadline
         (b"application/msgpack", Syntax.MSGPACK),
     ],
 )
-def test_what_is_taken(content_type: bytes, syntax: Syntax):
+def test_accepted_content_types(content_type: bytes, syntax: Syntax):
     assert request_syntax(content_type, None) is syntax
     assert request_syntax(content_type, b"identity") is syntax
 
@@ -32,7 +32,7 @@ def test_what_is_taken(content_type: bytes, syntax: Syntax):
         (b"application/json", b"gzip"),
     ],
 )
-def test_what_is_not_taken(content_type: bytes | None, coding: bytes | None):
+def test_refused_content_types(content_type: bytes | None, coding: bytes | None):
     with pytest.raises(InvalidMessage) as refused:
         request_syntax(content_type, coding)
     assert refused.value.code == "unsupported_media_type"
@@ -56,12 +56,12 @@ def test_what_is_not_taken(content_type: bytes | None, coding: bytes | None):
         (b"application/msgpack;q=nonsense", Syntax.MSGPACK),
     ],
 )
-def test_the_reply_is_in_what_the_caller_reads_best(accept: bytes | None, syntax: Syntax):
+def test_the_reply_has_the_format_that_the_caller_prefers(accept: bytes | None, syntax: Syntax):
     assert reply_syntax(accept) is syntax
 
 
 @pytest.mark.parametrize("accept", [b"text/html", b"application/json;q=0", b"image/*"])
-def test_a_caller_that_reads_neither_is_told(accept: bytes):
+def test_a_caller_that_accepts_neither_format_gets_an_error(accept: bytes):
     with pytest.raises(InvalidMessage) as refused:
         reply_syntax(accept)
     assert refused.value.code == "not_acceptable"

@@ -58,7 +58,7 @@ async def test_every_request_gets_its_own_rows_in_its_own_order():
         assert np.array_equal(await third.future, [vector_of(ids_of(3, 2, 1))])
 
 
-async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
+async def test_texts_queued_while_the_model_is_busy_form_one_batch():
     async with scheduling(held=True) as fixture:
         tickets = [fixture.scheduler.submit("interactive", [ids_of(1, 2)], fixture.later)]
         await fixture.model.wait_called()
@@ -69,7 +69,7 @@ async def test_what_queues_while_the_model_is_busy_goes_as_one_batch():
         assert [(report.rows, report.tokens) for report in fixture.recorder.reports] == [(1, 2), (5, 10)]
 
 
-async def test_progress_is_told_as_the_texts_are_done():
+async def test_progress_is_reported_as_texts_are_done():
     async with scheduling(limits=BatchLimits(max_tokens=4, max_bulk_tokens=4)) as fixture:
         done: list[int] = []
         ticket = fixture.scheduler.submit(
@@ -108,7 +108,7 @@ async def test_an_abandoned_request_never_reaches_the_model():
         assert dropped.future.cancelled()
 
 
-async def test_a_request_abandoned_while_the_model_has_it_harms_nobody():
+async def test_a_request_abandoned_in_the_model_does_not_affect_others():
     async with scheduling(held=True) as fixture:
         gone = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
         await fixture.model.wait_called()
@@ -158,7 +158,7 @@ class Killed(BaseException):
 
 @pytest.mark.parametrize("error", [Killed("now"), SystemExit(3), KeyboardInterrupt()])
 @pytest.mark.parametrize("workers", [1, 2])
-async def test_a_dead_worker_fails_everyone_and_is_told(error: BaseException, workers: int):
+async def test_a_dead_worker_fails_all_requests_and_is_reported(error: BaseException, workers: int):
     async with scheduling(held=True, workers=workers) as fixture:
         fixture.model.errors.append(error)
         running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
@@ -202,7 +202,7 @@ async def test_a_defect_while_rows_are_handed_out_leaves_nobody_waiting():
         await fixture.scheduler.drain()
 
 
-async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
+async def test_draining_serves_accepted_requests_and_refuses_new_ones():
     async with scheduling(held=True) as fixture:
         accepted = [fixture.scheduler.submit("bulk", [ids_of(n, n)], fixture.later) for n in range(3)]
         await fixture.model.wait_called()
@@ -217,7 +217,7 @@ async def test_draining_serves_what_was_accepted_and_takes_nothing_more():
         assert np.array_equal(await accepted[2].future, [vector_of(ids_of(2, 2))])
 
 
-async def test_closing_fails_what_is_left_and_says_that_a_thread_is_stuck():
+async def test_closing_fails_the_remaining_requests_and_reports_a_stuck_thread():
     async with scheduling(held=True) as fixture:
         running = fixture.scheduler.submit("interactive", [ids_of(1, 1)], fixture.later)
         await fixture.model.wait_called()

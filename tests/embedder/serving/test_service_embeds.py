@@ -42,7 +42,7 @@ def embed_packed(client: httpx.Client, texts: list[str], **fields: Any) -> tuple
     return unpack(client.post("/embed", content=body, headers={"content-type": MSGPACK, "accept": MSGPACK}))
 
 
-def test_readyz_says_what_is_served_and_embed_says_the_same(client: httpx.Client, served_precision: str):
+def test_readyz_and_embed_name_the_same_model(client: httpx.Client, served_precision: str):
     ready = client.get("/readyz").json()
     reply = embed_json(client, ["hello"])
     assert ready["status"] == "ready"
@@ -51,7 +51,7 @@ def test_readyz_says_what_is_served_and_embed_says_the_same(client: httpx.Client
     assert client.get("/livez").json() == {"status": "alive"}
 
 
-def test_vectors_are_unit_length_and_near_what_they_mean(client: httpx.Client):
+def test_vectors_have_unit_length_and_similar_texts_are_near(client: httpx.Client):
     reply = embed_json(client, ["How do I bake bread?", "A recipe for a loaf", "The stock market fell today"])
     vectors = np.array(reply.embeddings)
     assert np.allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-5)
@@ -102,7 +102,7 @@ async def test_a_text_has_the_same_vector_in_any_concurrent_company(embedder: Se
             group.create_task(ask(http, texts, rng.choice(["interactive", "bulk"])))
 
 
-def test_a_long_text_is_cut_and_says_so(client: httpx.Client):
+def test_a_long_text_is_truncated_and_marked(client: httpx.Client):
     long = text_of(2_000, 1)
     reply = embed_json(client, ["short", long])
     assert reply.truncated == [False, True]
@@ -111,7 +111,7 @@ def test_a_long_text_is_cut_and_says_so(client: httpx.Client):
     assert (exact.tokens, exact.truncated) == ([256, 256], [False, True])
 
 
-def test_what_the_vocabulary_lacks_is_told(client: httpx.Client):
+def test_unknown_tokens_are_reported(client: httpx.Client):
     texts = ["plain English", "🎉", "ฉันชอบกินข้าวผัด", "cake for the party 🎉", "👍🏽 " * 300]
     reply = embed_json(client, texts)
     assert reply.unknown == [0.0, 1.0, 1.0, 0.2, 1.0]

@@ -98,7 +98,7 @@ def name_no_files(folder: Path) -> None:
         (name_no_files, "variants.int8.files: is empty"),
     ],
 )
-def test_a_damaged_model_is_never_served_and_the_reason_is_told(
+def test_a_damaged_model_is_never_served_and_the_reason_is_reported(
     start_embedder: StartEmbedder, model_dir: Path, tmp_path: Path, damage: Callable[[Path], None], reason: str
 ):
     folder = tmp_path / "model"
@@ -197,7 +197,7 @@ def test_a_short_time_of_the_caller_ends_its_wait_and_drops_its_texts(start_embe
         assert 'queued_tokens{lane="interactive"} 0.0' in client.get("/metrics").text
 
 
-def test_a_client_that_goes_away_takes_its_texts_along(start_embedder: StartEmbedder):
+def test_texts_of_a_disconnected_client_leave_the_queue(start_embedder: StartEmbedder):
     # Enough texts that no machine computes all of them before the client disconnects.
     embedder = start_embedder(MAX_CLIENT_BATCH_SIZE="512", MAX_QUEUED_TOKENS="1000000").wait_ready()
     body = msgspec.json.encode({"texts": [LONG] * 512})
@@ -221,7 +221,7 @@ def until(client: httpx.Client, holds: Callable[[str], bool]) -> str:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder: StartEmbedder, number: signal.Signals):
+async def test_a_signal_drains_accepted_requests_and_ends_with_0(start_embedder: StartEmbedder, number: signal.Signals):
     embedder = start_embedder().wait_ready()
     base = (embedder.ready_url or "").removesuffix("/readyz")
 
@@ -240,7 +240,7 @@ async def test_a_signal_drains_what_was_accepted_and_ends_with_0(start_embedder:
     assert embedder.log_lines()[-1]["message"] == "stopped"
 
 
-async def test_a_signal_does_not_wait_longer_than_it_is_told(start_embedder: StartEmbedder):
+async def test_a_signal_waits_at_most_the_shutdown_timeout(start_embedder: StartEmbedder):
     # Far more work than any machine can do in this time.
     limits = {"MAX_CLIENT_BATCH_SIZE": "1000", "MAX_QUEUED_TOKENS": "1000000"}
     embedder = start_embedder(EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS="0.2", WORKERS="1", **limits).wait_ready()

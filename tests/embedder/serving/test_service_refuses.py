@@ -128,7 +128,7 @@ def test_an_unknown_path(client: httpx.Client, path: str):
 @pytest.mark.parametrize(
     ("method", "path"), [("GET", "/embed"), ("PUT", "/embed"), ("POST", "/readyz"), ("POST", "/metrics")]
 )
-def test_a_wrong_method_says_which_is_right(client: httpx.Client, method: str, path: str):
+def test_a_wrong_method_gets_the_allowed_one(client: httpx.Client, method: str, path: str):
     response = client.request(method, path)
     refusal(response, 405, "method_not_allowed", "method")
     assert ("POST" if path == "/embed" else "GET") in response.headers["allow"]
@@ -141,7 +141,7 @@ def test_the_request_id_comes_back_and_a_bad_one_is_replaced(client: httpx.Clien
     assert client.get("/livez").headers["x-request-id"] != client.get("/livez").headers["x-request-id"]
 
 
-def test_broken_http_and_vanishing_clients_harm_nobody(embedder: ServiceProcess, client: httpx.Client):
+def test_broken_http_and_disconnects_do_not_affect_other_clients(embedder: ServiceProcess, client: httpx.Client):
     port = httpx.URL(embedder.ready_url or "").port
     for sent in (
         b"\x00\x01\x02\r\n\r\n",

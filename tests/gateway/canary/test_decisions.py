@@ -115,7 +115,7 @@ def test_a_percentile_is_the_nearest_rank(values: list[float], percent: int):
     assert sum(value < found for value in values) * 100 < percent * len(values)
 
 
-def test_nothing_has_no_percentile():
+def test_an_empty_list_has_no_percentile():
     assert percentile([], 0.95) is None
 
 
@@ -155,7 +155,7 @@ def test_a_canary_that_stays_bad_is_rolled_back(failed: bool, reason: str):
     assert stats.evidence(now) == Evidence(CallStats(), CallStats())
 
 
-def test_what_is_older_than_the_window_does_not_count():
+def test_observations_older_than_the_window_do_not_count():
     stats = CanaryStats(LIMITS)
     now = observed(stats, 0.0, 100, canary=1.0, failed=True)
     stats.compared(now, [0.1] * 100)

@@ -107,7 +107,7 @@ async def scenario(weight: int = 0, shadow: int = 0) -> AsyncIterator[RouterFixt
 
 @pytest.mark.parametrize(("weight", "draw", "pool"), [(0, 0.0, "stable"), (10, 0.0999, "canary"), (10, 0.1, "stable")])
 @pytest.mark.parametrize("priority", ["interactive", "bulk"])
-async def test_the_weight_decides_who_answers(weight: int, draw: float, pool: str, priority: Priority):
+async def test_the_weight_decides_which_pool_answers(weight: int, draw: float, pool: str, priority: Priority):
     async with scenario(weight) as fixture:
         fixture.draw = draw
         await fixture.embed(priority=priority)
@@ -135,7 +135,7 @@ async def test_an_answer_of_a_canary_that_changed_its_model_is_never_used():
     [EmbedderUnavailable("gone"), EmbedderBroken("nonsense"), Overloaded("full"), DeadlineExceeded("late")],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_the_canary_fails_at_is_answered_by_stable(error: Exception):
+async def test_stable_answers_calls_that_the_canary_fails(error: Exception):
     async with scenario(weight=100) as fixture:
         fixture.canary.error = error
         await fixture.embed()
@@ -193,7 +193,7 @@ async def test_a_canary_that_fails_is_rolled_back_and_stays_so_until_an_operator
         assert fixture.answered[-1] == "canary"
 
 
-async def test_a_shadow_call_is_compared_and_nobody_waits_for_it():
+async def test_a_shadow_call_is_compared_and_no_caller_waits_for_it():
     async with scenario(shadow=100) as fixture:
         fixture.canary.hold()
         found = await fixture.embed(fingerprint=None)

@@ -83,7 +83,7 @@ async def test_a_good_answer_gives_the_vectors_in_order():
     assert asked.outcomes == ["ok"]
 
 
-async def test_the_request_is_what_the_contract_says():
+async def test_the_request_follows_the_contract():
     asked = answering(200, packed())
     token = logs.request_id.set("an-id")
     trace_token = trace.current.set(trace.TraceContext("the-parent", "the=state", "an-id-too"))
@@ -166,7 +166,7 @@ async def test_an_answer_that_the_contract_does_not_allow_is_broken(content: byt
         (418, EmbedderBroken),
     ],
 )
-async def test_each_status_becomes_the_error_that_says_what_to_do(status: int, kind: type[Exception]):
+async def test_each_status_becomes_the_matching_error(status: int, kind: type[Exception]):
     asked = answering(status, error_reply("internal", "what it said"))
     with pytest.raises(kind, match=rf"answered {status}: what it said"):
         await asked.embed()
@@ -215,7 +215,7 @@ async def test_a_connection_that_breaks_twice_is_unavailable():
 @pytest.mark.parametrize(
     ("error", "kind"), [(ConnectFailed("refused"), EmbedderUnavailable), (TimeoutError(), DeadlineExceeded)]
 )
-async def test_what_cannot_be_better_at_once_is_not_tried_again(error: Exception, kind: type[Exception]):
+async def test_errors_that_a_retry_cannot_fix_are_not_retried(error: Exception, kind: type[Exception]):
     def answer(request: Request) -> Response:
         raise error
 
@@ -234,7 +234,7 @@ async def test_without_time_left_nobody_is_asked():
 
 
 @pytest.mark.parametrize(("status", "found"), [(200, "ready"), (503, "not_ready"), (404, "not_ready")])
-async def test_readiness_is_what_readyz_says(status: int, found: str):
+async def test_readiness_follows_readyz(status: int, found: str):
     asked = answering(status)
 
     assert await asked.client.probe(timeout=1.0) == found

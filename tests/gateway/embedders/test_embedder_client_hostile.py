@@ -154,7 +154,7 @@ async def test_a_dimension_over_the_contracts_is_broken():
     assert "dim" in str(error)
 
 
-async def test_lists_that_nobody_reads_are_not_made():
+async def test_unread_fields_are_not_decoded():
     reply = msgspec.msgpack.decode(packed())
     reply["tokens"] = [[[[1]]]] * 1000
     reply["something new"] = {"a": [1] * 1000}

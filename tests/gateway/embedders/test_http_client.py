@@ -60,7 +60,7 @@ async def test_an_embedder_that_never_ends_its_answer_is_given_up_in_time(drip: 
         await closed.wait()
 
 
-async def test_who_gives_up_closes_the_connection_and_leaves_the_pool_whole():
+async def test_a_caller_that_gives_up_closes_its_connection_and_leaves_the_pool_whole():
     started = asyncio.Semaphore(0)
     answers = asyncio.Event()
     hung_up: list[bytes] = []
@@ -183,7 +183,7 @@ def certificate(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(("name", "accepted"), [("embedder.test", True), ("other.test", False)])
-async def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
+async def test_a_certificate_is_checked_against_the_urls_name_not_the_address(
     certificate: Path, monkeypatch: pytest.MonkeyPatch, name: str, accepted: bool
 ):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
@@ -209,7 +209,7 @@ async def test_a_certificate_is_checked_by_the_urls_name_whatever_the_address(
         server.close()
 
 
-async def test_a_probe_that_fails_is_told_once_for_each_reason(caplog: pytest.LogCaptureFixture):
+async def test_a_failed_probe_is_logged_once_for_each_reason(caplog: pytest.LogCaptureFixture):
     ready = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
     answers = [b"", b"", ready, b"", b"no HTTP\r\n\r\n"]
 
@@ -227,7 +227,7 @@ async def test_a_probe_that_fails_is_told_once_for_each_reason(caplog: pytest.Lo
     assert "no HTTP" in invalid
 
 
-async def test_nobody_at_the_address_is_unavailable_and_not_ready():
+async def test_an_address_without_a_server_is_unavailable_and_not_ready():
     url = f"http://127.0.0.1:{free_port()}"
     client = HttpEmbedder(url, Http1Transport(url, max_connections=2))
     with pytest.raises(EmbedderUnavailable, match="cannot be reached"):

@@ -188,7 +188,7 @@ async def test_an_address_of_ipv6_and_a_default_port_are_the_same_origin():
         ("CONNECT", {}),
     ],
 )
-async def test_what_would_read_as_another_request_is_not_sent(method: str, headers: dict[str, str]):
+async def test_a_header_that_would_read_as_another_request_is_not_sent(method: str, headers: dict[str, str]):
     async with answering(HELLO) as (client, server):
         with pytest.raises(httpx2.LocalProtocolError):
             await client.request(method, "/", headers=headers)
@@ -302,7 +302,7 @@ async def test_a_request_waits_no_longer_than_its_pool_timeout_for_a_connection(
             await first
 
 
-async def test_nobody_at_the_address_is_a_failed_connection():
+async def test_an_address_without_a_server_is_a_failed_connection():
     pool = Http1Transport(f"http://127.0.0.1:{free_port()}", max_connections=1)
     async with client_of(pool) as client:
         with pytest.raises(httpx2.ConnectError):

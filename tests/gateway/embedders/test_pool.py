@@ -142,7 +142,7 @@ async def test_calls_in_flight_are_spread_evenly_and_each_lane_by_itself():
     ],
     ids=lambda error: type(error).__name__,
 )
-async def test_what_may_be_one_replicas_fault_is_tried_once_at_another(error: Exception):
+async def test_a_failure_of_one_replica_is_retried_once_at_another(error: Exception):
     async with scenario(lambda: PoolFixture(A, B)) as fixture:
         fixture.channels[A].error = error
         assert (await fixture.embed()).model == MODEL
@@ -232,7 +232,7 @@ async def test_retries_stop_when_the_budget_is_spent():
         assert len(fixture.retried) == calls - 300
 
 
-async def test_a_wanted_model_is_looked_for_where_it_is_known_to_be():
+async def test_a_call_for_a_model_goes_to_a_replica_known_to_have_it():
     async with scenario(lambda: PoolFixture(A, B)) as fixture:
         fixture.channels[A].fingerprint = OTHER
         assert await fixture.pool.ready(timeout=1.0)  # asks both replicas for their models
@@ -295,7 +295,7 @@ async def test_a_pool_is_ready_as_soon_as_its_name_is_resolved():
 
 
 @pytest.mark.parametrize("found", ["not_ready", "unreachable"])
-async def test_a_probe_ejects_who_is_not_ready_without_a_call(found: Probe):
+async def test_a_probe_ejects_an_unready_replica_without_a_call(found: Probe):
     async with scenario(lambda: PoolFixture(A, B)) as fixture:
         fixture.channels[A].found = found
         assert await fixture.pool.ready(timeout=1.0)
@@ -316,7 +316,7 @@ async def test_without_an_answer_of_the_resolver_the_addresses_known_last_are_ke
         following.cancel()
 
 
-async def test_a_name_without_any_address_is_unavailable_and_says_why():
+async def test_a_name_without_an_address_is_unavailable_with_the_reason():
     async with scenario(lambda: PoolFixture(names={"embedders": ["10.0.0.1"]})) as fixture:
         fixture.resolver_error = OSError("Name or service not known")
         following = asyncio.create_task(fixture.pool.follow_names())
@@ -329,7 +329,7 @@ async def test_a_name_without_any_address_is_unavailable_and_says_why():
         following.cancel()
 
 
-async def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_time():
+async def test_a_hanging_resolver_is_called_once_and_delays_no_call_beyond_its_deadline():
     async with scenario(lambda: PoolFixture(A)) as fixture:
         asked = 0
 
@@ -356,7 +356,7 @@ async def test_a_resolver_that_hangs_is_asked_once_and_keeps_no_call_beyond_its_
         pool.close()
 
 
-async def test_who_gives_up_leaves_nothing_in_flight():
+async def test_a_caller_that_gives_up_leaves_no_call_in_flight():
     async with scenario(lambda: PoolFixture(A)) as fixture:
         fixture.channels[A].hold()
         abandoned = asyncio.create_task(fixture.embed())

@@ -60,7 +60,7 @@ def test_an_embedder_that_two_names_lead_to_is_there_once_and_another_path_is_an
 
 
 @given(ips, ips)
-def test_a_difference_leads_from_what_is_to_what_is_wanted(before: list[str], after: list[str]):
+def test_the_difference_leads_from_the_current_to_the_wanted_addresses(before: list[str], after: list[str]):
     source = origin("http://name:1")
     held, wanted = addresses({source: before}), addresses({source: after})
     change = difference(held, wanted)
@@ -148,7 +148,7 @@ def test_an_ejection_ends_after_a_bounded_time(failure: str, before: int):
 
 
 @given(st.sampled_from(["late", "broken"]))
-def test_one_slow_or_broken_answer_ejects_nobody_and_an_answer_between_forgets_it(failure: str):
+def test_one_slow_or_broken_answer_ejects_no_replica_and_a_success_resets_the_count(failure: str):
     health = Health()
     for number in range(20):
         health = failed(health, failure, number, number, POLICY)
@@ -158,7 +158,7 @@ def test_one_slow_or_broken_answer_ejects_nobody_and_an_answer_between_forgets_i
             assert health.failures == 0
 
 
-def test_what_cannot_be_reached_is_ejected_at_once_for_a_time_that_doubles():
+def test_an_unreachable_replica_is_ejected_at_once_for_a_time_that_doubles():
     health, now, spans = Health(), 0.0, []
     for _ in range(6):
         health = failed(health, "unavailable", now, now, POLICY)
@@ -177,7 +177,7 @@ def test_only_a_yes_takes_a_replica_back_in_and_not_before_its_time(found: str):
     assert probed(ejected, "ready", ejected.until - 0.01, POLICY) == ejected
 
 
-def test_a_probe_that_finds_nobody_ejects_and_a_late_one_counts_as_one_failure():
+def test_an_unready_or_unreachable_replica_is_ejected_and_a_late_probe_counts_as_one_failure():
     assert probed(Health(), "not_ready", 5.0, POLICY).ejected
     assert probed(Health(), "unreachable", 5.0, POLICY).ejected
     assert probed(Health(), "late", 5.0, POLICY) == Health(failures=1)
@@ -190,7 +190,7 @@ def test_an_answer_from_before_an_ejection_proves_nothing_and_a_later_one_ends_i
     assert not succeeded(ejected, 5.5, 6.0, POLICY).ejected
 
 
-def test_who_fails_while_ejected_goes_to_the_end_of_the_row():
+def test_a_replica_that_fails_while_ejected_is_tried_last():
     ejected = failed(Health(), "unavailable", 0.0, 1.0, POLICY)
     again = failed(ejected, "late", 2.0, 3.0, POLICY)
     assert (again.ejected, again.since, again.until) == (True, 3.0, ejected.until)

@@ -47,7 +47,7 @@ def test_files_without_an_https_url_are_refused(environment: dict[str, str], abs
         read(Settings, plain)
 
 
-def test_one_pool_with_tls_is_enough_and_texts_without_it_are_told(
+def test_one_pool_with_tls_is_enough_and_a_pool_without_it_is_logged(
     environment: dict[str, str], caplog: pytest.LogCaptureFixture
 ):
     assert load_tls(read(Settings, {**environment, CANARY: "https://canary:8443"})) is not None
@@ -58,7 +58,7 @@ def test_one_pool_with_tls_is_enough_and_texts_without_it_are_told(
 
 
 @pytest.mark.parametrize("variable", [CA, CERT, KEY])
-def test_a_file_that_is_not_there_is_named(environment: dict[str, str], variable: str, tmp_path: Path):
+def test_a_missing_file_is_named(environment: dict[str, str], variable: str, tmp_path: Path):
     for path in (tmp_path / "missing.pem", tmp_path):
         with pytest.raises(SettingsError, match=f"^{variable}='{path}': a file that exists was expected$"):
             read(Settings, {**environment, variable: str(path)})

@@ -66,7 +66,7 @@ def test_documents_are_read(pad: str) -> None:
         ([{"text": "x", "metadata": {"k": "x" * 20_000}}], "limit_exceeded", "documents[0].metadata"),
     ],
 )
-def test_what_is_wrong_is_named_with_its_place(documents: list[Any], code: str, param: str, pad: str) -> None:
+def test_an_invalid_value_is_named_with_its_place(documents: list[Any], code: str, param: str, pad: str) -> None:
     error = refusal(body_of(documents, pad))
     assert (error.code, error.param) == (code, param)
     assert len(str(error)) < 500
@@ -92,7 +92,7 @@ def test_a_lone_surrogate_is_named_with_its_place(name: str, pad: str) -> None:
         b'{"documents": [{"text": "a"}]',
     ],
 )
-def test_what_is_no_json_is_malformed(body: bytes, pad: str) -> None:
+def test_invalid_json_is_malformed(body: bytes, pad: str) -> None:
     assert refusal(body + pad.encode()).code == "malformed_body"
     assert refusal(body + pad.encode()).code == "malformed_body"
 
@@ -175,7 +175,7 @@ documents = st.lists(
 
 
 @given(documents=documents, indent=st.sampled_from([None, 2]))
-def test_a_body_is_read_in_parts_as_it_is_whole(documents: list[Any], indent: int | None) -> None:
+def test_a_body_reads_the_same_in_parts_and_as_a_whole(documents: list[Any], indent: int | None) -> None:
     body = json.dumps({"documents": documents}, indent=indent).encode()
     whole = read_ingest(body, LIMITS)[1]
     parts = read_ingest(body + PADDING.encode(), LIMITS)[1]

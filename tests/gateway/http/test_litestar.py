@@ -289,13 +289,15 @@ async def test_events_are_streamed() -> None:
 
 
 @pytest.mark.parametrize("target", ["/lines", "/forms"])
-async def test_a_client_that_goes_while_it_sends_gets_nothing(target: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_client_that_disconnects_while_it_sends_gets_no_reply(
+    target: str, caplog: pytest.LogCaptureFixture
+) -> None:
     content_type = MULTIPART if target == "/forms" else "application/json"
     assert await ask(strict_litestar(HANDLERS, {}), "POST", target, b"gone", content_type) is None
     assert caplog.records == []
 
 
-async def test_a_client_that_goes_ends_the_work_and_gets_nothing() -> None:
+async def test_a_disconnect_ends_the_work_without_a_reply() -> None:
     ended: list[bool] = []
 
     async def work() -> str:
@@ -339,7 +341,7 @@ def test_litestar_neither_logs_nor_starts_a_thread() -> None:
     assert (threading.active_count(), logging.getLogger().handlers) == (threads, handlers)
 
 
-async def test_a_request_that_the_shutdown_cancels_is_told() -> None:
+async def test_a_request_that_the_shutdown_cancels_gets_a_reply() -> None:
     begun = asyncio.Event()
 
     @get("/slow")
@@ -425,7 +427,7 @@ async def test_a_request_is_labelled_by_its_template() -> None:
     assert scope[ROUTE] == "/v1/jobs/{job_id}"
 
 
-def test_nothing_of_a_request_runs_in_a_thread_but_the_documentation() -> None:
+def test_only_the_documentation_runs_in_a_thread() -> None:
     in_thread = set()
     for route in described_app(LIMITS).routes:
         for handler, _ in getattr(route, "route_handler_map", {}).values():

@@ -67,7 +67,7 @@ def test_the_embedders_own_wait_is_passed_on():
     assert headers_of(response)[b"retry-after"] == b"8"
 
 
-def test_an_unexpected_error_tells_nothing_of_itself():
+def test_an_unexpected_error_reveals_no_detail():
     response = reply_to(KeyError("a secret"))
     reply = msgspec.json.decode(response.body, type=ErrorReply).error
     assert (response.status, reply.code) == (500, "internal")

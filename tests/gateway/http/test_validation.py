@@ -42,7 +42,7 @@ def test_a_collections_name_is_taken(name: str):
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, ".a", "_a", "-a", "a/b", "a b", "ä", "a\n", "..", "a\x00"])
-def test_what_is_no_collections_name_is_refused_by_every_request(name: str):
+def test_every_request_refuses_an_invalid_collection_name(name: str):
     for attempt in (
         lambda: check_collection(name),
         lambda: check_search(SearchRequest("q", collection=name), LIMITS),
@@ -67,7 +67,7 @@ def test_an_id_is_any_text_without_control_characters(doc_id: str):
         ("\x7f", "invalid_field"),
     ],
 )
-def test_what_is_no_id_is_refused_with_the_documents_place(doc_id: str, code: str):
+def test_an_invalid_id_is_refused_with_the_documents_place(doc_id: str, code: str):
     error = refused(DocumentInput("t"), DocumentInput("t", doc_id))
     assert (error.param, error.code) == ("documents[1].id", code)
     with pytest.raises(InvalidRequest):
@@ -123,7 +123,7 @@ def test_documents_without_an_id_get_different_ones():
         ("a" * 21, "limit_exceeded", "20"),
     ],
 )
-def test_what_is_no_text_is_refused_with_the_documents_place(text: str, code: str, said: str):
+def test_an_invalid_text_is_refused_with_the_documents_place(text: str, code: str, said: str):
     error = refused(DocumentInput("t"), DocumentInput(text))
     assert (error.param, error.code) == ("documents[1].text", code)
     assert said in str(error)

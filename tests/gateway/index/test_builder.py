@@ -71,7 +71,7 @@ def test_a_vector_that_the_graph_does_not_find_is_found_all_the_same() -> None:
     assert (index.strays, index.exact, len(index)) == (2, 2, 50)
 
 
-def test_a_stray_that_is_deleted_is_gone() -> None:
+def test_a_deleted_stray_is_not_found() -> None:
     base = built(FakeGraphFactory(blind={3}), some(50))
     index = FindableIndex(DIM, base)
     assert index.remove(numbered(1, 3)) == 1
@@ -103,7 +103,7 @@ def test_many_strays_get_a_graph_of_their_own_and_its_strays_are_exact() -> None
     assert (index.strays, index.exact) == (21, 1)
 
 
-def test_what_a_later_addition_hides_is_found_again_by_the_sweep() -> None:
+def test_the_sweep_finds_vectors_that_a_later_addition_hides() -> None:
     blind: set[int] = set()
     made = builder(FakeGraphFactory(blind=blind))
     vectors = some(60)
@@ -116,7 +116,7 @@ def test_what_a_later_addition_hides_is_found_again_by_the_sweep() -> None:
     assert lost(FindableIndex(DIM, made.base), numbered(60), vectors) == []
 
 
-def test_a_sweep_goes_on_where_its_time_was_over() -> None:
+def test_a_sweep_continues_where_its_time_ended() -> None:
     blind: set[int] = set()
     made = builder(FakeGraphFactory(blind=blind))
     count = 1600
@@ -228,7 +228,7 @@ def test_a_base_is_rebuilt_when_a_quarter_of_it_and_a_thousand_rows_are_deleted(
     assert needs_rebuild(dead, rows) is due
 
 
-def test_what_is_no_vector_is_refused() -> None:
+def test_an_invalid_vector_is_refused() -> None:
     made = builder(FakeGraphFactory())
     with pytest.raises(ValueError, match="vectors are"):
         made.add(numbered(2), some(3))
@@ -277,7 +277,7 @@ operations = st.lists(
 
 @settings(max_examples=60)
 @given(operations=operations, second=st.sampled_from([3, 1000]))
-def test_every_live_vector_is_found_whatever_happened(operations: list[tuple[str, int]], second: int) -> None:
+def test_every_live_vector_is_always_found(operations: list[tuple[str, int]], second: int) -> None:
     """A model of the index: a builder, and a reader that loaded its last save and has followed the store since."""
     blind: set[int] = set()
     factory = FakeGraphFactory(blind=blind)
@@ -369,7 +369,7 @@ def test_a_real_graph_loses_vectors_and_the_index_does_not(columns: int, values:
     assert index.strays > 10
 
 
-def test_copies_do_not_hide_what_lies_around_them_in_a_real_graph() -> None:
+def test_copies_do_not_hide_their_neighbours_in_a_real_graph() -> None:
     vectors = some(3400)
     vectors[3000:] = vectors[0]
     near = vectors[0] + 0.1 * some(1, 99)[0]

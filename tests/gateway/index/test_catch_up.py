@@ -58,7 +58,7 @@ async def test_many_changes_are_followed_page_by_page(
     assert (state.count, state.collection) == (15, "default")
 
 
-async def test_a_successor_whose_commit_was_not_told_of_yet_is_found(store: SqliteStore, tmp_path: Path):
+async def test_a_successor_with_an_unannounced_commit_is_found(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("a"), document("b")])
     thread = IndexThread(
         lambda: SqliteChangeFeed(tmp_path / FILE_NAME, lambda: 1),  # reports no later commit

@@ -45,7 +45,7 @@ def test_an_empty_graph_finds_nothing(graph: Graph):
     assert graph.contains(keys(1)).tolist() == [False]
 
 
-def test_what_was_added_is_found_first(graph: Graph):
+def test_an_added_vector_is_found_first(graph: Graph):
     fill(graph, *range(1, 51))
     assert len(graph) == 50
     assert sorted(graph.keys().tolist()) == list(range(1, 51))
@@ -112,7 +112,7 @@ def test_a_saved_graph_is_loaded_as_it_was(factory: GraphFactory, tmp_path: Path
             fill(loaded, 77)
 
 
-def test_a_mapped_graph_answers_after_its_file_is_gone(factory: GraphFactory, tmp_path: Path):
+def test_a_mapped_graph_answers_after_its_file_was_removed(factory: GraphFactory, tmp_path: Path):
     graph = factory.create(DIM)
     fill(graph, *range(1, 41))
     graph.save(tmp_path / "graph")
@@ -135,7 +135,7 @@ def test_a_file_of_another_dim_is_refused(factory: GraphFactory, tmp_path: Path)
             factory.load(tmp_path / "graph", DIM + 1, writable=writable)
 
 
-def test_what_little_effort_finds_more_effort_finds_too():
+def test_more_effort_finds_everything_that_less_effort_finds():
     rows = 4000
     # Random vectors of many dimensions have nearly equal distances: a graph finds them only with effort.
     vectors = np.random.default_rng(0).standard_normal((rows, 96)).astype(np.float32)

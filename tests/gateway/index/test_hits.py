@@ -39,7 +39,7 @@ def feed() -> "Feed & ChangeFeed":  # type: ignore[valid-type]
     return Feed()
 
 
-def test_only_what_is_not_kept_is_read(feed):
+def test_only_uncached_rows_are_read(feed):
     rows = DocumentCache(10 * _ROW_BYTES)
     assert rows.get({1, 2}, feed, ENOUGH) == {1: row(1), 2: row(2)}
     assert rows.get({3, 2, 1}, feed, ENOUGH) == {1: row(1), 2: row(2), 3: row(3)}
@@ -47,7 +47,7 @@ def test_only_what_is_not_kept_is_read(feed):
     assert feed.read == [[1, 2], [3]]
 
 
-def test_what_the_store_does_not_have_is_left_out_and_asked_for_again(feed):
+def test_rows_missing_from_the_store_are_left_out_and_requested_again(feed):
     rows = DocumentCache(10 * _ROW_BYTES)
     assert rows.get({1, 99}, feed, ENOUGH) == {1: row(1)}
     assert rows.get({1, 99}, feed, ENOUGH) == {1: row(1)}
@@ -63,7 +63,7 @@ def test_rows_are_had_from_memory_only_if_all_of_them_are_there(feed):
     assert feed.read == [[1, 2]]
 
 
-def test_what_was_not_used_for_longest_goes_first(feed):
+def test_the_least_recently_used_row_is_evicted_first(feed):
     rows = DocumentCache(3 * _ROW_BYTES)
     for row_id in (1, 2, 3):
         rows.get({row_id}, feed, ENOUGH)
@@ -74,7 +74,7 @@ def test_what_was_not_used_for_longest_goes_first(feed):
 
 
 @given(st.lists(st.sets(st.integers(0, 14), max_size=6), max_size=30), st.integers(0, 8))
-def test_whatever_is_asked_the_store_s_rows_are_given_and_the_bound_holds(asked: list[set[int]], room: int):
+def test_every_request_gets_the_stores_rows_within_the_bound(asked: list[set[int]], room: int):
     feed, rows = Feed(), DocumentCache(room * _ROW_BYTES)
     for wanted in asked:
         assert rows.get(wanted, feed, ENOUGH) == {row_id: row(row_id) for row_id in wanted if row_id < 10}  # type: ignore[arg-type]
@@ -98,7 +98,7 @@ def found(candidates: Candidates, rows: dict[int, LiveDocument], top_k: int = 9)
     return [(hit.doc_id, hit.score) for hit in score(np.array([1, 0], np.float32), candidates, rows, top_k)]
 
 
-def test_hits_descend_by_cosine_and_those_alike_by_row_number():
+def test_hits_descend_by_cosine_and_ties_are_ordered_by_row_number():
     rows = {1: row(1, (0.6, 0.8)), 2: row(2, (0.0, 1.0)), 5: row(5, (1.0, 0.0)), 9: row(9, (0.6, 0.8))}
     candidates = Candidates([9, 2, 7, 1, 5], {})
     assert found(candidates, rows) == [("d5", 1.0), ("d1", 0.6), ("d9", 0.6), ("d2", 0.0)]

@@ -39,14 +39,14 @@ async def test_a_document_is_found_right_after_its_commit(store: SqliteStore, th
         assert hits(thread, f"text of d{number}")[0].doc_id == f"d{number}"
 
 
-async def test_what_waits_to_be_embedded_is_not_found_yet(store: SqliteStore, thread: IndexThread):
+async def test_a_pending_document_is_not_found_yet(store: SqliteStore, thread: IndexThread):
     await store.accept("job", "default", [document("a")], 0.0)
     assert hits(thread, "text of a") == []
     await embed_pending(store)
     assert [hit.doc_id for hit in hits(thread, "text of a")] == ["a"]
 
 
-async def test_a_new_version_takes_the_place_of_the_old_when_it_is_embedded(store: SqliteStore, thread: IndexThread):
+async def test_a_new_version_replaces_the_old_one_once_it_is_embedded(store: SqliteStore, thread: IndexThread):
     await ingest(store, [document("a", "old"), document("b", "other")])
     await store.accept("job2", "default", [document("a", "new")], 0.0)
     assert [hit.text for hit in hits(thread, "old", 1)] == ["old"]
@@ -151,7 +151,7 @@ def test_after_its_end_it_answers_not_ready(store: SqliteStore, tmp_path: Path):
         hits(thread, "a")
 
 
-def test_a_store_that_cannot_be_read_is_reported_to_whoever_starts_it(tmp_path: Path):
+def test_a_store_that_cannot_be_read_is_reported_to_the_caller_of_start(tmp_path: Path):
     thread = IndexThread(
         lambda: SqliteChangeFeed(tmp_path / "missing.sqlite3"),
         Snapshots(tmp_path),

@@ -16,7 +16,7 @@ from tests.support.fakes import WAIT_SECONDS
 from tests.support.stores import document, ingest, opened
 
 
-async def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteStore, tmp_path: Path):
+async def test_a_start_loads_the_snapshot_and_applies_later_changes(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document(f"d{number}") for number in range(10)])
     saved = maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
     assert [one.graph for one in saved] == [True]
@@ -30,7 +30,7 @@ async def test_a_start_takes_the_snapshot_and_what_came_after_it(store: SqliteSt
 
 
 @pytest.mark.parametrize("damage", ["flipped", "gone", "manifest", "arrays"])
-async def test_a_start_over_a_damaged_snapshot_builds_the_index_and_says_so(
+async def test_a_start_with_a_damaged_snapshot_rebuilds_the_index_and_reports_it(
     store: SqliteStore, tmp_path: Path, damage: str
 ):
     await ingest(store, [document(f"d{number}") for number in range(10)])

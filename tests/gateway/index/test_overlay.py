@@ -49,7 +49,7 @@ def test_an_empty_overlay_finds_nothing() -> None:
 @given(
     count=st.integers(1, 300), top=st.integers(1, 40), seed=st.integers(0, 1000), kinds=st.sampled_from([None, 1, 3])
 )
-def test_it_finds_what_comparing_with_all_finds(count: int, top: int, seed: int, kinds: int | None) -> None:
+def test_it_finds_the_same_as_a_comparison_with_all(count: int, top: int, seed: int, kinds: int | None) -> None:
     vectors, (query,) = some(count, seed, kinds), some(1, seed + 1)
     exact = exact_scores(vectors, query)
     order = sorted(range(count), key=lambda place: (-exact[place], place))[:top]
@@ -64,7 +64,7 @@ def test_a_shorter_list_is_the_beginning_of_a_longer_one(count: int, seed: int, 
         assert nearest(overlay, query, top)[0] == longest[:top]
 
 
-def test_ties_are_in_the_order_of_keys_whatever_the_order_they_came_in() -> None:
+def test_ties_are_ordered_by_key_independent_of_insertion() -> None:
     overlay = filled(some(200, kinds=1), np.array(np.random.default_rng(1).permutation(200), np.uint64))
     assert nearest(overlay, some(1, kinds=1)[0], 7)[0] == list(range(7))
 
@@ -93,7 +93,7 @@ steps = st.lists(st.tuples(st.sampled_from(["add", "remove"]), st.integers(0, 30
 
 
 @given(steps=steps)
-def test_it_holds_what_was_added_and_not_removed(steps: list[tuple[str, int]]) -> None:
+def test_it_holds_the_added_keys_that_were_not_removed(steps: list[tuple[str, int]]) -> None:
     vectors = some(31)
     overlay, model = ExactOverlay(DIM), set[int]()
     for step, number in steps:

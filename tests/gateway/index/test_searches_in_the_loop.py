@@ -36,7 +36,7 @@ async def idle(thread: IndexThread) -> None:
         pass
 
 
-async def test_what_is_in_memory_is_answered_without_the_thread_and_alike(store: SqliteStore, thread: IndexThread):
+async def test_cached_searches_are_answered_alike_without_the_thread(store: SqliteStore, thread: IndexThread):
     await ingest(store, [document("a"), document("b")])
     await idle(thread)
     asked = [query("text of a"), query("text of b", 1), query("x", collection="none")]
@@ -63,7 +63,7 @@ async def test_rows_that_are_not_in_memory_cost_no_second_search(
     assert searched == [1]
 
 
-async def test_what_was_committed_after_the_loop_had_searched_is_found(store: SqliteStore, thread: IndexThread):
+async def test_a_commit_after_the_loops_search_is_found(store: SqliteStore, thread: IndexThread):
     await ingest(store, [document("a", "one text"), document("b")])
     await idle(thread)
     indexes = thread._loaded()
@@ -108,9 +108,7 @@ async def test_a_thread_that_is_busy_is_not_disturbed(store: SqliteStore, thread
     assert [hit.doc_id for hit in (await answer)[0]] == ["a"]  # type: ignore[union-attr]
 
 
-async def test_what_takes_long_is_for_the_thread(
-    store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch
-):
+async def test_long_searches_go_to_the_thread(store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch):
     await ingest(store, [document("a"), document("b")])
     await read_rows(thread, [query("text of a"), query("text of b")])
     monkeypatch.setattr("tandem_gateway.index.index_thread._AT_ONCE", 3)

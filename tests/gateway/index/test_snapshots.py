@@ -68,7 +68,7 @@ def loaded_keys(snapshots: Snapshots) -> list[int]:
     return sorted(loaded.graphs[0].keys().tolist())
 
 
-def test_what_was_published_is_loaded(snapshots: Snapshots, tmp_path: Path):
+def test_a_published_snapshot_is_loaded(snapshots: Snapshots, tmp_path: Path):
     read = snapshots.manifest(COLLECTION)
     assert msgspec.structs.replace(read, files=[]) == manifest()
     assert {file.name: file.bytes for file in read.files} == {
@@ -152,7 +152,7 @@ def test_a_flipped_bit_in_any_byte_of_the_manifest_is_noticed_or_means_nothing(
 @pytest.mark.parametrize(
     "content", [b"", b"{", b"[]", b"{}", b"null", b"[" * 10_000, b'{"manifest":' * 10_000, b"\xff"]
 )
-def test_what_is_no_manifest_is_noticed(snapshots: Snapshots, tmp_path: Path, content: bytes):
+def test_an_invalid_manifest_is_detected(snapshots: Snapshots, tmp_path: Path, content: bytes):
     (folder(tmp_path) / "manifest.json").write_bytes(content)
     with pytest.raises(SnapshotUnusable, match="damaged"):
         snapshots.manifest(COLLECTION)
@@ -170,7 +170,7 @@ def test_a_snapshot_of_another_library_is_refused(snapshots: Snapshots):
         snapshots.load(snapshots.manifest(COLLECTION), FakeGraphFactory(), writable=False)
 
 
-def test_a_snapshot_with_another_dim_than_its_manifest_says_is_refused(snapshots: Snapshots):
+def test_a_snapshot_whose_dim_differs_from_its_manifest_is_refused(snapshots: Snapshots):
     read = snapshots.manifest(COLLECTION)
     with pytest.raises(SnapshotUnusable, match="numbers"):
         snapshots.load(msgspec.structs.replace(read, dim=DIM + 1), FACTORY, writable=False)
@@ -239,7 +239,7 @@ def test_a_snapshot_of_the_first_format_is_called_by_its_format(tmp_path: Path):
         Snapshots(tmp_path).manifest(COLLECTION)
 
 
-def test_what_belongs_to_no_collection_is_removed(snapshots: Snapshots, tmp_path: Path):
+def test_folders_without_a_collection_are_removed(snapshots: Snapshots, tmp_path: Path):
     root = tmp_path / "index"
     (root / "99").mkdir()
     (root / "99" / "5-abc.usearch").write_bytes(b"x")

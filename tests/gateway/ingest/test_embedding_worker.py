@@ -24,7 +24,7 @@ async def test_everything_that_waits_is_embedded_in_batches(scenario: Scenario):
         await eventually(lambda: asyncio.sleep(0, sum(work.embedded)), lambda count: count == 30)
 
 
-async def test_what_arrives_later_is_embedded_too(scenario: Scenario):
+async def test_documents_that_arrive_later_are_embedded_too(scenario: Scenario):
     async with scenario() as work:
         for number in range(4):
             await work.accept(f"job{number}", f"d{number}")
@@ -153,7 +153,7 @@ async def test_an_embedder_that_breaks_for_a_moment_costs_no_document(scenario: 
         assert (job.processed, job.failed) == (3, 0)
 
 
-async def test_another_model_stops_that_collection_alone_and_says_so(scenario: Scenario):
+async def test_another_model_blocks_only_that_collection_and_reports_it(scenario: Scenario):
     async with scenario() as work:
         await work.accept("old", "a", collection="old")
         await work.finished("old")
@@ -189,7 +189,7 @@ async def test_a_collection_that_was_stopped_goes_on_with_its_model(
         await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("default")), lambda reason: reason is None)
 
 
-async def test_what_was_cut_or_could_not_be_read_is_counted_in_the_job_and_in_metrics(scenario: Scenario):
+async def test_truncated_and_unreadable_documents_are_counted_in_the_job_and_in_metrics(scenario: Scenario):
     async with scenario() as work:
         known = {"text of d1": Coverage(truncated=True), "text of d3": Coverage(truncated=True, unknown=0.9)}
         work.embedder.coverage = lambda text: known.get(text, WHOLE)

@@ -13,7 +13,7 @@ from tests.support.fakes import FakeEmbedder, eventually
 from tests.support.stores import NOW, document, ingest, opened
 
 
-async def test_collections_whose_documents_lie_mixed_all_come_to_their_end(scenario: Scenario):
+async def test_collections_with_interleaved_documents_are_all_completed(scenario: Scenario):
     async with scenario(batch=3) as work:
         work.embedder.hold()
         for number in range(12):
@@ -121,7 +121,7 @@ async def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for
 
 
 @pytest.mark.parametrize("fails", [True, False])
-async def test_a_call_that_ends_while_the_store_is_read_leaves_nothing_behind(
+async def test_a_call_that_ends_during_a_read_of_the_store_leaves_no_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ):
     monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)

@@ -23,7 +23,7 @@ def test_it_opens_after_failures_in_a_row_and_not_before():
     assert not may_ask(failed(state, 0.0, trial=False), 0.0, ready=True)
 
 
-def test_after_a_pause_one_search_tries_unless_the_probe_says_that_it_is_no_use():
+def test_after_a_pause_one_search_tries_unless_the_probe_has_failed():
     state = opened(10.0)
     at = 10.0 + pause(1)
     assert not may_ask(state, at - 0.01, ready=True)

@@ -61,7 +61,7 @@ def test_a_free_call_and_a_query_in_time_make_progress(situation: Situation):
 
 
 @given(situations())
-def test_a_call_takes_its_share_and_no_more(situation: Situation):
+def test_a_call_takes_exactly_its_share(situation: Situation):
     decision = decide(situation.queue, situation.in_flight, NOW, situation.limits)
     everything = len(decision.send) + len(decision.rest) + situation.in_flight.queries
     if decision.send:
@@ -88,7 +88,7 @@ def test_a_lone_query_leaves_at_once_and_the_first_of_many_waits_for_the_others(
 
 
 @given(situations())
-def test_what_is_out_of_time_is_never_sent(situation: Situation):
+def test_an_expired_query_is_never_sent(situation: Situation):
     decision = decide(situation.queue, situation.in_flight, NOW, situation.limits)
     assert all(waiting.deadline > NOW for waiting in decision.send + decision.rest)
 

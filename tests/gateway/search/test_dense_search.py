@@ -32,7 +32,7 @@ async def test_a_lone_query_is_sent_at_once_with_its_vector_and_its_model():
     assert (asked.fingerprint, asked.top_k, asked.collection) == (FINGERPRINT, 1, "books")
 
 
-async def test_what_arrives_during_a_call_goes_out_as_one_call():
+async def test_queries_that_arrive_during_a_call_share_the_next_one():
     fixture = SearchFixture()
     fixture.embedder.hold()
     first = fixture.ask("first")
@@ -133,7 +133,7 @@ async def test_a_query_that_is_abandoned_during_its_call_ends_alone():
     assert (await patient)[0].doc_id == "in default"
 
 
-async def test_the_setting_bounds_the_callers_time_and_the_embedder_is_told():
+async def test_the_setting_limits_the_callers_timeout_and_the_embedder_gets_it():
     fixture = SearchFixture(timeout=2.0)
     await fixture.ask("q", timeout=500.0)
     assert 0 < fixture.embedder.timeouts[0] <= 2.0
@@ -306,7 +306,7 @@ def test_the_query_that_was_not_used_for_longest_is_forgotten():
     assert none.get("model", "a") is None
 
 
-def test_a_long_query_is_kept_under_its_hash_with_what_its_vector_stands_for():
+def test_a_long_query_is_cached_under_its_hash_with_its_coverage():
     vectors = QueryVectorCache(2)
     long, other = "word " * 2_000, "word " * 2_000 + "."
     vectors.put("model", long, vector_of(long), Coverage(truncated=True))
@@ -318,7 +318,7 @@ def test_a_long_query_is_kept_under_its_hash_with_what_its_vector_stands_for():
     assert sum(len(part) for key in vectors._vectors for part in key) < 100
 
 
-async def test_what_a_vector_stands_for_comes_with_the_hits_from_the_embedder_and_from_memory():
+async def test_the_coverage_comes_with_the_hits_from_the_embedder_and_from_the_cache():
     fixture = SearchFixture(kept=4)
     fixture.index.pinned["default"] = FINGERPRINT
     fixture.embedder.coverage = lambda text: Coverage(unknown=1.0) if text == "?" else Coverage(truncated=True)

@@ -60,7 +60,7 @@ async def test_auto_falls_back_when_no_embedder_answers_and_dense_does_not(error
 @pytest.mark.parametrize(
     "error", [Overloaded("full"), EmbedderRejected("no"), FingerprintMismatch("books", pinned="a", offered="b")]
 )
-async def test_what_an_embedder_says_itself_is_passed_on(error: GatewayError):
+async def test_an_embedders_own_errors_are_passed_on(error: GatewayError):
     fixture = PipelineFixture()
     fixture.embedder.surprise = error
     for _ in range(2 * circuit_breaker.FAILURES):
@@ -70,7 +70,7 @@ async def test_what_an_embedder_says_itself_is_passed_on(error: GatewayError):
 
 
 @pytest.mark.parametrize("error", [NotReady("building"), Overloaded("full"), StorageUnavailable("no disk")])
-async def test_if_neither_can_answer_the_embedders_error_is_told(error: GatewayError):
+async def test_if_neither_can_answer_the_embedders_error_is_raised(error: GatewayError):
     fixture = PipelineFixture()
     fixture.embedder.unavailable = True
     fixture.lexical.error = error
@@ -81,7 +81,7 @@ async def test_if_neither_can_answer_the_embedders_error_is_told(error: GatewayE
         await fixture.ask(mode="lexical")
 
 
-async def test_what_is_wrong_with_the_request_is_told_whoever_notices():
+async def test_an_invalid_request_is_reported_by_either_search():
     fixture = PipelineFixture()
     for mode in ("auto", "dense", "lexical"):
         with pytest.raises(InvalidRequest, match="query"):
@@ -191,7 +191,7 @@ async def test_if_words_cannot_be_searched_a_query_that_is_hardly_read_gets_its_
     assert (answer.mode, answer.coverage.unknown) == ("dense", 1.0)
 
 
-async def test_a_query_that_was_cut_is_counted_and_told():
+async def test_a_truncated_query_is_counted_and_reported():
     fixture = PipelineFixture()
     fixture.embedder.coverage = lambda text: Coverage(truncated=True)
     assert (await fixture.ask()).coverage.truncated
@@ -199,7 +199,7 @@ async def test_a_query_that_was_cut_is_counted_and_told():
     assert not (await fixture.ask(mode="lexical")).coverage.truncated
 
 
-async def test_an_answer_by_words_is_of_the_whole_query():
+async def test_keyword_search_uses_the_whole_query():
     fixture = PipelineFixture()
     fixture.embedder.coverage = lambda text: Coverage(truncated=True, unknown=1.0)
     answer = await fixture.ask()

@@ -104,7 +104,7 @@ def test_a_truncated_database_is_refused(closed: tuple[Path, Dump], tmp_path: Pa
 
 
 @pytest.mark.parametrize("how", ["empty", "missing"])
-def test_an_empty_or_missing_database_is_refused_while_the_mark_tells_of_writes(
+def test_an_empty_or_missing_database_is_refused_if_the_mark_records_commits(
     closed: tuple[Path, Dump], tmp_path: Path, how: str
 ):
     data = copy(closed[0], tmp_path / "data")
@@ -159,7 +159,7 @@ def test_a_truncated_or_missing_log_is_refused(killed: tuple[Path, Dump], tmp_pa
     assert isinstance(opening(data), str)
 
 
-def test_a_refused_log_is_left_as_it_is_for_whoever_wants_to_save_something(killed: tuple[Path, Dump], tmp_path: Path):
+def test_a_refused_log_stays_unchanged_for_a_recovery(killed: tuple[Path, Dump], tmp_path: Path):
     folder, _ = killed
     data = copy(folder, tmp_path / "data")
     log = data / f"{FILE_NAME}-wal"
@@ -170,7 +170,7 @@ def test_a_refused_log_is_left_as_it_is_for_whoever_wants_to_save_something(kill
 
 
 @pytest.mark.parametrize("damage", ["gone", "flipped", "short", "long", "empty"])
-def test_a_damaged_mark_is_noticed_and_written_anew(closed: tuple[Path, Dump], tmp_path: Path, damage: str):
+def test_a_damaged_mark_is_detected_and_rewritten(closed: tuple[Path, Dump], tmp_path: Path, damage: str):
     folder, content = closed
     data = copy(folder, tmp_path / "data")
     path = data / MARK_NAME
@@ -221,7 +221,7 @@ def test_another_programs_database_is_refused_and_left_as_it_is(tmp_path: Path):
     assert path.read_bytes() == before
 
 
-def test_what_is_no_database_is_refused_and_left_as_it_is(tmp_path: Path):
+def test_a_file_that_is_no_database_is_refused_and_left_unchanged(tmp_path: Path):
     (tmp_path / FILE_NAME).write_bytes(b"notes of mine\n" * 1000)
     with pytest.raises(StorageCorrupt):
         open_checked(tmp_path)
@@ -260,14 +260,14 @@ def test_a_store_of_another_version_is_refused_with_both_versions(
         ("CREATE TABLE more (x)", "tables"),
     ],
 )
-def test_what_does_not_fit_together_is_refused(closed: tuple[Path, Dump], tmp_path: Path, statement: str, said: str):
+def test_inconsistent_rows_are_refused(closed: tuple[Path, Dump], tmp_path: Path, statement: str, said: str):
     outcome = opening(changed(copy(closed[0], tmp_path / "data"), statement))
     assert isinstance(outcome, str)
     assert said in outcome
 
 
 @pytest.mark.parametrize("mode", ["WAL", "DELETE"])
-def test_a_start_that_was_killed_before_its_first_commit_is_started_anew(tmp_path: Path, mode: str):
+def test_a_start_that_was_killed_before_its_first_commit_is_repeated(tmp_path: Path, mode: str):
     connection = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
     connection.execute(f"PRAGMA journal_mode={mode}")
     connection.execute("VACUUM")
@@ -358,7 +358,7 @@ def test_a_store_that_another_process_reads_is_closed_all_the_same(tmp_path: Pat
     assert not isinstance(opening(tmp_path), str)
 
 
-def test_a_folder_in_the_place_of_the_mark_is_told_in_one_line(closed: tuple[Path, Dump], tmp_path: Path):
+def test_a_folder_in_place_of_the_mark_is_reported_in_one_line(closed: tuple[Path, Dump], tmp_path: Path):
     data, name = copy(closed[0], tmp_path / "data"), MARK_NAME
     (data / name).unlink()
     (data / name).mkdir()

@@ -25,7 +25,7 @@ def data_dir(tmp_path: Path) -> Path:
     return made
 
 
-def test_what_an_older_release_made_is_taken_from_other_users(data_dir: Path):
+def test_other_users_lose_access_to_an_older_releases_files(data_dir: Path):
     assert {path.name for path in keep_private(data_dir)} == {
         "data",
         "index",
@@ -52,7 +52,7 @@ def test_a_directory_that_others_use_as_well_stays_open_and_the_data_does_not(da
     assert (found["data"], found["notes.txt"], found["tandem.sqlite3"]) == (0o755, 0o644, 0o600)
 
 
-def test_what_belongs_to_another_user_is_left_alone(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
+def test_files_of_another_user_are_left_alone(data_dir: Path, monkeypatch: pytest.MonkeyPatch):
     before = modes(data_dir)
     monkeypatch.setattr(os, "geteuid", lambda: os.getuid() + 1)
     assert keep_private(data_dir) == []

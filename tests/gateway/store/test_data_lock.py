@@ -23,7 +23,7 @@ sys.stdin.read()
 """
 
 
-def test_a_second_holder_is_refused_and_told_who_holds_it(tmp_path: Path):
+def test_a_second_holder_is_refused_and_learns_the_first(tmp_path: Path):
     lock = DataLock(tmp_path, OWNER)
     with pytest.raises(StorageInUse, match=rf"in use by process {os.getpid()} "):
         DataLock(tmp_path, OWNER)
@@ -48,7 +48,7 @@ def test_the_lock_of_a_process_that_was_killed_is_free(tmp_path: Path):
     lock.release()
 
 
-def test_who_waits_gets_the_lock_when_it_is_free(tmp_path: Path):
+def test_a_waiting_caller_gets_the_lock_when_it_is_free(tmp_path: Path):
     lock = DataLock(tmp_path, OWNER)
     timer = threading.Timer(0.05, lock.release)
     timer.start()
@@ -64,7 +64,7 @@ def test_the_directory_is_made(tmp_path: Path):
     assert (tmp_path / "a" / "b" / OWNER).is_file()
 
 
-def test_a_directory_that_cannot_be_used_is_said_to_be_so(tmp_path: Path):
+def test_an_unusable_directory_is_reported(tmp_path: Path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(StorageUnavailable, match="cannot be used"):
         DataLock(tmp_path / "file", OWNER)
@@ -80,7 +80,7 @@ def test_to_remove_the_lock_s_file_lets_no_second_owner_in(tmp_path: Path):
     DataLock(tmp_path, OWNER).release()
 
 
-def test_a_file_system_without_locks_is_said_to_be_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_file_system_without_locks_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def flock(file: int, operation: int) -> None:
         raise OSError(errno.ENOLCK, "no locks")
 

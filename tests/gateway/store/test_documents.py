@@ -191,7 +191,7 @@ async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(stor
     assert (failed.failed, len(failed.failures), failed.failures[99]) == (103, 100, ("d99", "no"))
 
 
-async def test_failing_what_is_embedded_already_changes_nothing(store: SqliteStore):
+async def test_failing_an_embedded_document_changes_nothing(store: SqliteStore):
     await accept(store, document("a"))
     (row,) = (await store.pending(after=0, limit=1, without=())).documents
     await embed_pending(store)
@@ -200,7 +200,7 @@ async def test_failing_what_is_embedded_already_changes_nothing(store: SqliteSto
     assert await view(store, "a") == ("text of a", "{}", True)
 
 
-async def test_completing_what_was_replaced_or_deleted_meanwhile_is_passed_over(store: SqliteStore):
+async def test_completing_a_replaced_or_deleted_document_is_skipped(store: SqliteStore):
     await accept(store, document("a", "one"), document("b"), document("c"))
     batch = await store.pending(after=0, limit=10, without=())
     await accept(store, document("a", "two"), job_id="job2")
@@ -221,7 +221,7 @@ async def test_completing_what_was_replaced_or_deleted_meanwhile_is_passed_over(
     assert (await job(store)).finished_at is not None
 
 
-async def test_a_deleted_document_is_gone_in_all_its_versions(store: SqliteStore):
+async def test_all_versions_of_a_deleted_document_are_deleted(store: SqliteStore):
     await ingest(store, [document("a", "old"), document("b")])
     await accept(store, document("a", "new"), job_id="job2")
     assert await store.delete("default", "a")
@@ -251,7 +251,7 @@ async def test_pending_documents_are_given_in_order_of_one_collection_and_withou
     assert (await store.pending(after=0, limit=10, without={even.collection_id, odd.collection_id})).documents == []
 
 
-async def test_a_job_counts_what_was_cut_also_where_nothing_is_embedded_again(store: SqliteStore):
+async def test_a_job_counts_truncated_documents_even_if_none_is_embedded_again(store: SqliteStore):
     await accept(store, document("a"), document("b"), document("c"))
     batch = await store.pending(after=0, limit=10, without=())
     rows = [waiting.row_id for waiting in batch.documents]

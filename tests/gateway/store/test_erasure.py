@@ -104,7 +104,7 @@ async def test_a_deletion_waits_for_its_delay(tmp_path: Path):
         assert LOG in files_with(tmp_path)
 
 
-async def test_the_delays_are_five_seconds_and_a_minute_unless_told_otherwise(tmp_path: Path):
+async def test_the_default_delays_are_five_seconds_and_a_minute(tmp_path: Path):
     assert Delays() == Delays(quiet=5.0, latest=60.0, retry=1.0)
 
 
@@ -213,7 +213,7 @@ def markers(folder: Path) -> set[bytes]:
     return {found for path in folder.iterdir() for found in re.findall(rb"marker\d{4}", path.read_bytes())}
 
 
-async def test_the_rewrite_of_the_operations_page_removes_what_moved_rows_left(tmp_path: Path):
+async def test_the_rewrite_of_the_operations_page_removes_the_text_of_moved_rows(tmp_path: Path):
     chance = random.Random(7)  # SQLite 3.40 leaves four copies
     texts: dict[str, str] = {}
     with opened(tmp_path) as store:

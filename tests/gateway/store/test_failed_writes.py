@@ -72,7 +72,7 @@ async def test_a_write_takes_too_long(tmp_path: Path):
     store.close()
 
 
-async def test_the_writer_forgets_what_it_has_written(tmp_path: Path):
+async def test_the_writer_frees_the_written_documents(tmp_path: Path):
     with opened(tmp_path) as store:
         batches: list[weakref.ref[object]] = []
         with no_collector():

@@ -56,7 +56,7 @@ def test_of_equal_hits_the_one_that_was_stored_first_comes_first(follower: Lexic
     assert found(follower, "same") == ["same3", "same1", "same2"]
 
 
-async def test_what_is_acknowledged_is_found_at_once_and_what_is_deleted_no_more(
+async def test_acknowledged_documents_are_found_at_once_and_deleted_ones_are_not(
     follower: LexicalFollower, store: SqliteStore
 ):
     await store.accept("more", "default", [document("new", "a zebra waits"), document("cat", "a zebra now")], NOW)
@@ -82,7 +82,7 @@ def test_collections_are_searched_apart(follower: LexicalFollower, store: Sqlite
     assert found(follower, "cat", collection="books") == ["again"]
 
 
-def test_rows_that_are_gone_do_not_push_hits_out(follower: LexicalFollower, store: SqliteStore):
+def test_deleted_rows_do_not_push_hits_out(follower: LexicalFollower, store: SqliteStore):
     for number in range(60):
         fill(store, {"often": f"zebra zebra zebra {number}"})
     fill(store, {"once": "there was a zebra among many other animals of the plain"})

@@ -55,7 +55,7 @@ def test_a_search_waits_for_no_index_that_is_far_behind(
     follower.close()
 
 
-def test_building_is_told_with_its_progress(
+def test_a_build_reports_its_progress(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(progress_module, "_WORTH_TELLING", 3)

@@ -3,6 +3,7 @@
 import random
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,15 @@ from tests.gateway.store.lexical import TEXTS, change, fill, finish, found
 from tests.support.fakes import run
 from tests.support.stores import opened
 
+
+def overwrite_data(path: Path, seed: int) -> None:
+    """Write other bytes over the data of the index."""
+    made = random.Random(seed)
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
+        for (number,) in file.execute("SELECT id FROM words_1_data ORDER BY id").fetchall():
+            file.execute("UPDATE words_1_data SET block = ? WHERE id = ?", (made.randbytes(50), number))
+
+
 DAMAGE: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "garbage": lambda path: path.write_bytes(b"no database at all " * 1000),
@@ -32,7 +42,8 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
     "no position": lambda path: change(path, "DELETE FROM position"),
     "fewer rows": lambda path: change(path, "DELETE FROM words_1_docsize WHERE id = 1"),
     "no words": lambda path: change(path, "DELETE FROM words_1_data"),
-    "other data": lambda path: change(path, "UPDATE words_1_data SET block = randomblob(50)"),
+    "other data": lambda path: overwrite_data(path, seed=0),
+    "data that SQLite needs too much memory for": lambda path: overwrite_data(path, seed=13),
     "no table": lambda path: change(path, "DROP TABLE words_1"),
     "an empty folder": lambda path: (path.unlink(), path.mkdir()),
     "a link to nothing": lambda path: (path.unlink(), path.symlink_to(path.with_name("nothing"))),
@@ -40,7 +51,7 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("how", DAMAGE)
-def test_whatever_its_file_is_the_index_is_built_anew(store: SqliteStore, tmp_path: Path, how: str):
+def test_the_index_is_rebuilt_after_any_damage(store: SqliteStore, tmp_path: Path, how: str):
     fill(store)
     first = LexicalFollower(tmp_path)
     finish(first)
@@ -94,7 +105,7 @@ def test_row_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_pat
     follower.close()
 
 
-def test_what_cannot_be_removed_from_its_place_is_no_reason_not_to_start(
+def test_a_path_that_cannot_be_removed_does_not_prevent_the_start(
     store: SqliteStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
     fill(store)
@@ -123,7 +134,7 @@ def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
     assert said[-1] == "keyword index: it is of version 1, not of 2; the next start rebuilds it"
 
 
-def test_maintenance_tells_what_is_in_the_place_of_the_file(store: SqliteStore, tmp_path: Path):
+def test_maintenance_reports_what_is_in_place_of_the_file(store: SqliteStore, tmp_path: Path):
     fill(store)
     said: list[str] = []
     (tmp_path / FILE_NAME).mkdir()

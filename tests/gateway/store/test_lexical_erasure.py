@@ -98,7 +98,7 @@ async def test_a_reader_costs_the_keyword_index_no_more_than_an_attempt_a_step(
         follower.close()
 
 
-async def test_what_a_killed_process_left_in_the_keyword_indexs_log_goes_after_the_next_start(tmp_path: Path):
+async def test_deleted_text_of_a_killed_process_leaves_the_keyword_indexs_log_after_the_next_start(tmp_path: Path):
     data, left = tmp_path / "data", tmp_path / "left"
     data.mkdir()
     with opened(data) as store:

@@ -76,7 +76,7 @@ FREQUENCIES = st.lists(
 
 
 @given(frequencies=FREQUENCIES, more=st.integers(0, 10**6))
-def test_what_is_chosen_is_bounded_and_never_nothing(frequencies: list[tuple[QueryTerm, int]], more: int):
+def test_the_choice_of_terms_is_bounded_and_never_empty(frequencies: list[tuple[QueryTerm, int]], more: int):
     documents = max((count for _, count in frequencies), default=0) + more
     chosen = choose(frequencies, documents)
     there = {word: count for word, count in frequencies if count}

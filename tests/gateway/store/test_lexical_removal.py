@@ -168,7 +168,7 @@ def test_documents_without_a_term_come_and_go(store: SqliteStore, follower: Lexi
     follower._cache().check()
 
 
-def test_a_full_disk_does_not_keep_a_search_from_passing_over_what_is_gone(
+def test_a_search_skips_deleted_rows_despite_a_full_disk(
     store: SqliteStore, follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch
 ):
     fill(store, {f"d{n}": f"zebra {n}" for n in range(5)})

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, explain
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, explain, translated
 from tandem_gateway.errors import StorageUnavailable, for_log
 from tests.support.stores import NOW, document, ingest, open_store, opened
 
 
 @pytest.mark.parametrize("how", ["all", "database", "log", "moved", "replaced"])
-async def test_a_write_to_files_that_are_gone_fails(tmp_path: Path, how: str):
+async def test_a_write_to_removed_files_fails(tmp_path: Path, how: str):
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     path = data_dir / FILE_NAME
@@ -44,7 +44,7 @@ async def test_a_write_to_files_that_are_gone_fails(tmp_path: Path, how: str):
         store.close()
 
 
-async def test_a_write_that_fails_is_told_of_until_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+async def test_a_failed_write_is_reported_until_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(connection: sqlite3.Connection, counter: str) -> int:
         connection.execute("PRAGMA max_page_count=1")
         connection.execute("CREATE TABLE more (x)")
@@ -65,7 +65,7 @@ async def test_a_write_that_fails_is_told_of_until_one_succeeds(tmp_path: Path, 
         assert store.write_failure is None
 
 
-def test_what_clients_are_told_names_no_file_and_quotes_no_library():
+def test_messages_to_clients_name_no_file_and_quote_no_library():
     for error in (sqlite3.OperationalError("near x"), sqlite3.DatabaseError("malformed")):
         found = explain(error, Path("/secret/place"))
         assert "/secret" not in str(found)
@@ -78,7 +78,7 @@ def files_with(folder: Path, word: bytes) -> list[str]:
     return [path.name for path in folder.iterdir() if path.is_file() and word in path.read_bytes()]
 
 
-async def test_what_is_deleted_is_not_in_the_files_any_more(tmp_path: Path):
+async def test_deleted_text_is_in_no_file(tmp_path: Path):
     secret = "a word that nobody else has: zyzzyva"
 
     with opened(tmp_path) as store:
@@ -90,3 +90,13 @@ async def test_what_is_deleted_is_not_in_the_files_any_more(tmp_path: Path):
     connection = connect(tmp_path / FILE_NAME, writable=True)
     assert connection.execute("PRAGMA secure_delete").fetchone() == (1,)
     connection.close()
+
+
+def test_an_error_without_memory_says_so_and_names_no_path():
+    with (
+        pytest.raises(StorageUnavailable, match="there is no memory left") as raised,
+        translated(Path("/secret/place")),
+    ):
+        raise MemoryError
+    assert "/secret" not in str(raised.value)
+    assert "/secret" in for_log(raised.value)

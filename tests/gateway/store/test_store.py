@@ -37,7 +37,7 @@ async def test_a_new_store_has_the_default_collection_alone(store: SqliteStore):
     assert await names(store) == ["default"]
 
 
-async def test_a_collection_is_made_by_its_first_documents_and_goes_with_all_of_them(
+async def test_the_first_documents_create_a_collection_and_its_deletion_deletes_them_all(
     store: SqliteStore, tmp_path: Path
 ):
     await ingest(store, [document("a"), document("b")], collection="books")
@@ -113,7 +113,7 @@ async def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(stor
     assert dump(tmp_path)["failures"] == []
 
 
-async def test_a_write_that_fails_takes_nothing_of_its_neighbours_with_it(store: SqliteStore, tmp_path: Path):
+async def test_a_failed_write_does_not_affect_its_neighbours(store: SqliteStore, tmp_path: Path):
     writer = store._writer
     gate, entered = threading.Event(), threading.Event()
 
@@ -190,7 +190,7 @@ async def test_a_write_that_takes_too_long_says_that_it_may_still_take_effect(tm
         assert (await store.job("late")).total == 1  # type: ignore[union-attr]
 
 
-async def test_a_closed_store_finishes_what_was_queued_and_takes_no_more(tmp_path: Path):
+async def test_a_closed_store_finishes_queued_writes_and_refuses_new_ones(tmp_path: Path):
     with opened(tmp_path) as store:
         gate = threading.Event()
         store._writer.submit(lambda _: gate.wait(WAIT_SECONDS))
@@ -251,6 +251,6 @@ async def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: S
     assert sound(tmp_path)
 
 
-def test_a_folder_that_is_not_there_is_unavailable(tmp_path: Path):
+def test_a_missing_folder_is_unavailable(tmp_path: Path):
     with pytest.raises(StorageUnavailable, match="cannot be opened"):
         open_checked(tmp_path / "nowhere")

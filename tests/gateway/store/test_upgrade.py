@@ -31,7 +31,7 @@ def version(data_dir: Path) -> int:
         connection.close()
 
 
-def test_an_older_store_is_upgraded_and_says_so(older: Path):
+def test_an_older_store_is_upgraded_and_reports_it(older: Path):
     connection, notices = open_checked(older)
     connection.close()
     assert notices == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]
@@ -94,7 +94,7 @@ def test_a_kill_in_the_middle_leaves_the_older_store(older: Path, done: int):
     assert len(notices) == 1
 
 
-async def test_what_a_vector_stands_for_is_under_the_checksum(older: Path):
+async def test_the_checksum_covers_the_coverage(older: Path):
     with opened(older) as store:
         await embed_pending(store)
     connection = connect(older / FILE_NAME, writable=True)

@@ -23,7 +23,7 @@ from tandem_gateway.http.probes import PROBES
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
-from tandem_runtime.http import ROUTE, not_found, refusal
+from tandem_runtime.http import ROUTE, refusal
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -107,14 +107,15 @@ def routed_exactly(app: Litestar) -> AsgiApp:
             return
         found = paths.find(scope["path"])
         if found is None:
-            await not_found(scope, receive, send)
+            message = f"there is nothing at {cut(scope['path'])}; GET /docs shows the routes"
+            await refusal("not_found", message, "path").send(scope, send)
             return
         route, parameters = found
         scope[ROUTE] = route.template
         method = scope["method"]
         asked = "GET" if method == "HEAD" else method
         if asked not in route.methods:
-            message = f"{method} is not allowed at {cut(scope['path'])}"
+            message = f"{method} is not allowed at {cut(scope['path'])}; send {route.allow.decode()}"
             reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", route.allow),))
             await reply.send(scope, send)
             return

@@ -18,9 +18,7 @@ Nearly every head arrives in one piece on a connection in use, and then needs no
 import asyncio
 from collections import deque
 from typing import Any, Final, cast
-from urllib.parse import unquote
 
-import httptools
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
@@ -30,6 +28,7 @@ from tandem_runtime.serving.exchange import Exchange
 from tandem_runtime.serving.flow import ConnectionFlow
 from tandem_runtime.serving.reader import Head, RequestReader
 from tandem_runtime.serving.refusal import ConnectionLimit, Refusal
+from tandem_runtime.serving.scopes import ConnectionScope
 
 MAX_WAITING: Final = 32
 """Maximum number of requests on one connection that wait for the responses to earlier requests."""
@@ -94,9 +93,7 @@ class Connection(asyncio.Protocol):
                 self.flow.close()
             return
         self._state.connections.add(self)  # type: ignore[arg-type]  # names uvicorn's classes
-        self._server = self._address("sockname")
-        self._client = self._address("peername")
-        self._scheme = "https" if transport.get_extra_info("sslcontext") else "http"
+        self._scope = ConnectionScope(transport, self._config.asgi_version, self._app_state)
         self.limit.idle[self] = None
         self._await_head()
 
@@ -176,7 +173,7 @@ class Connection(asyncio.Protocol):
     def has_head(self, head: Head) -> None:
         """Start the request's handler, or queue the request behind earlier ones."""
         self._head_complete()
-        scope = self._scope(head)
+        scope = self._scope.of(head)
         exchange = Exchange(self, is_head=head.method == "HEAD", keep_alive=head.keep_alive, expects=head.expects)
         self._exchange = exchange
         self._open.append(exchange)
@@ -222,8 +219,10 @@ class Connection(asyncio.Protocol):
         """Send these bytes; join them first if they are few."""
         if self.flow.ended:
             return
-        if len(parts) == 1 or sum(map(len, parts)) > _JOINED_BYTES:
-            self._transport.writelines(parts)
+        if sum(map(len, parts)) > _JOINED_BYTES:
+            # Not by writelines: before 3.12.9 and 3.13.2 asyncio's does not pause the protocol (CPython issue 127655).
+            for part in parts:
+                self._transport.write(part)
         else:
             self._transport.write(b"".join(parts))
 
@@ -275,7 +274,7 @@ class Connection(asyncio.Protocol):
         """Return whether there is no room for this connection; close an idle one to make room."""
         if len(self._state.connections) < self.limit.limit:
             return False
-        # One with an unread answer would stay open until its client has read it, and the limit would be exceeded.
+        # One with an unread answer stays open until its client has read it, so it would make no room.
         idle = (each for each in cast("dict[Connection, None]", self.limit.idle) if not each.flow.has_unsent())
         longest = next(idle, None)
         if longest is None:
@@ -283,34 +282,6 @@ class Connection(asyncio.Protocol):
         del self.limit.idle[longest]
         longest.flow.close()
         return False
-
-    def _address(self, name: str) -> tuple[str, int] | None:
-        address = self._transport.get_extra_info(name)
-        return (str(address[0]), int(address[1])) if isinstance(address, tuple) else None
-
-    def _scope(self, head: Head) -> Scope:
-        """Return the scope of a request; raises Refusal if its target is not a URL."""
-        try:
-            url = httptools.parse_url(head.url)
-        except httptools.HttpParserInvalidURLError:
-            raise Refusal(400, "malformed_body", "path: the request's target is not a valid URL", "path") from None
-        raw_path: bytes = url.path or b"/"  # "http://host" has no path
-        path = raw_path.decode("ascii")
-        return {
-            "type": "http",
-            "asgi": {"version": self._config.asgi_version, "spec_version": "2.3"},
-            "http_version": head.version,
-            "server": self._server,
-            "client": self._client,
-            "scheme": self._scheme,
-            "root_path": "",
-            "headers": head.headers,
-            "state": self._app_state.copy(),
-            "method": head.method,
-            "path": unquote(path) if "%" in path else path,
-            "raw_path": raw_path,
-            "query_string": url.query or b"",
-        }
 
     def _begin(self, exchange: Exchange, scope: Scope) -> None:
         task = self._loop.create_task(exchange.run(self._app, scope))

@@ -73,9 +73,7 @@ class ConnectionLimit:
         self.limit = limit
         self._refusal = Refusal(503, "overloaded", f"more than {limit} connections are open ({setting}); retry later")
         self.idle: dict[asyncio.BaseProtocol, None] = {}
-        """Connections without a request, the longest idle first.
-
-        At the limit, the first one that has no unread answer is closed."""
+        """Connections without a request, the longest idle first. At the limit, the first with no unread answer ends."""
         self.lingering = 0
         """Connections over the limit that stay open until their client has sent its request."""
         self._refused = 0

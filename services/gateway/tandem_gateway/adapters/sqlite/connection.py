@@ -58,6 +58,11 @@ def translated(path: Path) -> Iterator[None]:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explain(error, path) from error
+    except MemoryError as error:  # what the module raises for SQLITE_NOMEM
+        reason = _REASONS["SQLITE_NOMEM"]
+        raise StorageUnavailable(
+            f"the store cannot be read or written now: {reason}", detail=f"{path}: {reason}"
+        ) from error
 
 
 def connect_for_check(path: Path) -> sqlite3.Connection:

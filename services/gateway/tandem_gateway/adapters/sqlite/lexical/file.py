@@ -123,6 +123,10 @@ def translated(path: Path) -> Iterator[None]:
         if name.startswith(_OUTSIDE) and not name.startswith("SQLITE_IOERR_CORRUPT"):
             raise StorageUnavailable(f"{path}: {error} ({name})") from error
         raise CacheUnusable(f"{' '.join(str(error).split())} ({name or type(error).__name__})") from error
+    except MemoryError as error:
+        # Damaged lengths make FTS5 ask for gigabytes, which SQLite refuses. A service that has no memory left does not
+        # get this far: its allocator ends it.
+        raise CacheUnusable("SQLite needs more memory for it than there is") from error
 
 
 def remove(path: Path) -> None:

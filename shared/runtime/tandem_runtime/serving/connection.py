@@ -109,6 +109,7 @@ class Connection(asyncio.Protocol):
         # Cycles would keep the heads and bodies of lost connections until the garbage collector runs.
         self._reader.close()
         self._exchange = None
+        self._refusal = None  # its traceback refers to this connection
         lost = list(self._open)
         self._open.clear()
         self._waiting.clear()

@@ -27,10 +27,12 @@ class Candidates(NamedTuple):
     Attributes:
         keys: of the rows, in no particular order.
         alike: row → the first candidate with an equal vector, for rows that have one. The two rows tie.
+        vectors: of the rows, ``(n, dim) float32``; None if the index holds some of them only approximately.
     """
 
     keys: list[int]
     alike: dict[int, int]
+    vectors: Vectors | None = None
 
 
 class FindableIndex:
@@ -127,7 +129,7 @@ class FindableIndex:
             return []
         exact = self._overlay.search(queries, top_k)
         if self._base is None or not self._base.live:
-            return [Candidates(keys.tolist(), {}) for keys, _ in exact]
+            return [Candidates(rows, {}, self._overlay.vectors(rows)) for rows in (keys.tolist() for keys, _ in exact)]
         efforts = (effort, min(effort, SECOND_EFFORT))
         found = [
             self._nodes(graph, queries, top_k, effort)

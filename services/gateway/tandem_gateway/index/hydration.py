@@ -1,8 +1,9 @@
 """Turns candidates into hits: reads the rows of live documents, through an LRU cache, and scores them."""
 
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Mapping
 
+import msgspec
 import numpy as np
 
 from tandem_gateway.index.findable import Candidates
@@ -31,47 +32,51 @@ class DocumentCache:
         self._kept: OrderedDict[int, LiveDocument] = OrderedDict()
         self._bytes = 0
 
-    def kept(self, row_ids: Collection[int]) -> dict[int, LiveDocument] | None:
-        """Return the rows if all of them are cached, else None. Reads nothing from the store."""
-        found, missing = self._look_up(row_ids)
+    def kept(self, wanted: Mapping[int, bool]) -> dict[int, LiveDocument] | None:
+        """Return the rows if all of them are cached, else None; see ``get``. Reads nothing from the store."""
+        found, missing = self._look_up(wanted)
         return None if missing else found
 
-    def get(self, row_ids: Collection[int], feed: ChangeFeed, max_bytes: int) -> dict[int, LiveDocument]:
+    def get(self, wanted: Mapping[int, bool], feed: ChangeFeed, max_bytes: int) -> dict[int, LiveDocument]:
         """Return rows from the cache or the store, by row number. Rows that the store does not have are missing.
+
+        Args:
+            wanted: row number → whether the row needs its vector. The cache keeps no vector that nobody needs.
+            feed: reads the rows that the cache lacks.
+            max_bytes: maximum size of all texts and metadata.
 
         Raises:
             TooManyBytes: if the rows take more than ``max_bytes``.
             StorageError: as ``ChangeFeed.documents`` does.
         """
-        found, missing = self._look_up(row_ids)
+        found, missing = self._look_up(wanted)
         if missing:
             taken = sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in found.values())
-            read = feed.documents(sorted(missing), max_bytes - taken)
-            found.update(read)
-            self._keep(read)
+            for row_id, row in feed.documents(sorted(missing), max_bytes - taken).items():
+                found[row_id] = row if wanted[row_id] else msgspec.structs.replace(row, vector=b"")
+                self._keep(found[row_id])
         return found
 
-    def _look_up(self, row_ids: Collection[int]) -> tuple[dict[int, LiveDocument], list[int]]:
+    def _look_up(self, wanted: Mapping[int, bool]) -> tuple[dict[int, LiveDocument], list[int]]:
         """Return the cached rows, and the numbers of the other rows."""
         found: dict[int, LiveDocument] = {}
         missing = []
-        for row_id in row_ids:
+        for row_id, with_vector in wanted.items():
             row = self._kept.get(row_id)
-            if row is None:
+            if row is None or (with_vector and not row.vector):
                 missing.append(row_id)
             else:
                 self._kept.move_to_end(row_id)
                 found[row_id] = row
         return found, missing
 
-    def _keep(self, rows: dict[int, LiveDocument]) -> None:
-        for row_id, row in rows.items():
-            replaced = self._kept.pop(row_id, None)
-            self._kept[row_id] = row
-            self._bytes += bytes_of(row) - (bytes_of(replaced) if replaced is not None else 0)
+    def _keep(self, row: LiveDocument) -> None:
+        replaced = self._kept.pop(row.row_id, None)
+        self._kept[row.row_id] = row
+        self._bytes += bytes_of(row) - (bytes_of(replaced) if replaced is not None else 0)
         while self._bytes > self._capacity:
-            _, row = self._kept.popitem(last=False)
-            self._bytes -= bytes_of(row)
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= bytes_of(oldest)
 
 
 def bytes_of(row: LiveDocument) -> int:
@@ -87,13 +92,21 @@ def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument]
     Args:
         vector: of the query, ``(dim,) float32`` of unit length.
         candidates: rows that include the nearest; candidates without a document are left out.
-        rows: documents by row number; their vectors are of unit length too.
+        rows: documents by row number, with their vectors of unit length unless ``candidates`` has them.
         top_k: maximum number of hits.
     """
-    found = [row for key in candidates.keys if (row := rows.get(key)) is not None]
+    found, places = [], []
+    for place, key in enumerate(candidates.keys):
+        row = rows.get(key)
+        if row is not None:
+            found.append(row)
+            places.append(place)
     if not found:
         return []
-    vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
+    if candidates.vectors is not None:
+        vectors = candidates.vectors[places]
+    else:
+        vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
     scores = dict(zip([row.row_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
     for key, first in candidates.alike.items():
         # Vectors that differ only by noise tie.

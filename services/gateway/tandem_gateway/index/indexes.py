@@ -270,7 +270,7 @@ class Indexes:
                 answers.append(each)
                 continue
             try:
-                rows = self._rows.get(each.keys, self._feed, self._limits.bytes)
+                rows = self._rows.get(_keys([each]), self._feed, self._limits.bytes)
             except TooManyBytes:
                 answers.append(self._limits.too_large(query.top_k))
             else:
@@ -291,5 +291,6 @@ class Indexes:
 _NONE = Candidates([], {})
 
 
-def _keys(candidates: Sequence[Candidates | GatewayError]) -> set[int]:
-    return {key for each in candidates if not isinstance(each, GatewayError) for key in each.keys}
+def _keys(candidates: Sequence[Candidates | GatewayError]) -> dict[int, bool]:
+    """Return the rows of all candidates, and whether their vectors must be read."""
+    return {key: each.vectors is None for each in candidates if not isinstance(each, GatewayError) for key in each.keys}

@@ -193,7 +193,8 @@ def _nearest_places(products: npt.NDArray[np.floating], count: int, margin: floa
     last = len(products) - count
     ordered = products.copy()
     ordered.partition(last)
-    return np.flatnonzero(products >= ordered[last] - margin)
+    places: npt.NDArray[np.intp] = (products >= ordered[last] - margin).nonzero()[0]
+    return places
 
 
 def _grown(array: npt.NDArray[Scalar], rows: int) -> npt.NDArray[Scalar]:

@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep a header of the head; count a trailer."""
         self._head_bytes += len(name) + len(value) + _HEADER_REST
-        self._bound_head(self._head_bytes)
+        if self._head_bytes > MAX_HEAD_BYTES:
+            self._bound_head(self._head_bytes)
         if self._response.status or self._head_bytes > MAX_HEAD_BYTES:
             return  # a trailer, or a header over the limit
         self._response.headers.append((name.lower(), value))

@@ -192,3 +192,12 @@ def test_a_job_is_read_again_and_an_ingest_answers_with_ids_only_then(client: Cl
     job = client.ingest_and_wait(PETS, collection)
     assert client.job(job.job_id) == job
     assert job.document_ids is None
+
+
+def test_a_path_that_is_not_utf8_names_no_document(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"id": "\N{REPLACEMENT CHARACTER}", "text": "a cat"}], collection)
+    path = f"/v1/collections/{collection}/documents"
+    for method in ("GET", "DELETE"):
+        reply = client.http.request(method, f"{path}/%FF")
+        assert (reply.status_code, reply.json()["error"]["param"]) == (422, "path")
+    assert client.http.get(f"{path}/%EF%BF%BD").json()["text"] == "a cat"

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, cast
+from urllib.parse import unquote_to_bytes
 
 from litestar import Litestar, Router
 from litestar.di import Provide
@@ -119,6 +120,10 @@ def routed_exactly(app: Litestar) -> AsgiApp:
             reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", route.allow),))
             await reply.send(scope, send)
             return
+        if not _is_utf8(scope, parameters):
+            message = "path: is not UTF-8 once its percent-encoding is decoded, so it names no document"
+            await refusal("invalid_field", message, "path").send(scope, send)
+            return
         # Litestar refuses some names of hosts that the service takes, so it does not see the header.
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
@@ -126,6 +131,17 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         await _answered(litestar, inner, receive, send)
 
     return routed
+
+
+def _is_utf8(scope: Scope, parameters: Mapping[str, str]) -> bool:
+    """Return whether the path has a document's id as it was sent: the server replaces bytes that are not UTF-8."""
+    if "document_id" not in parameters or "\N{REPLACEMENT CHARACTER}" not in parameters["document_id"]:
+        return True
+    try:
+        unquote_to_bytes(scope["raw_path"]).decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 async def _answered(app: AsgiApp, scope: Scope, receive: Receive, send: Send) -> None:

@@ -23,3 +23,15 @@ def test_many_ids_take_few_system_calls(monkeypatch: pytest.MonkeyPatch) -> None
     for _ in range(10_000):
         new_document_id()
     assert len(calls) <= 41
+
+
+def test_a_forked_process_makes_other_ids() -> None:
+    reader, writer = os.pipe()
+    process = os.fork()
+    if process == 0:
+        os.write(writer, new_document_id().encode())
+        os._exit(0)
+    os.waitpid(process, 0)
+    assert os.read(reader, 100).decode() != new_document_id()
+    os.close(reader)
+    os.close(writer)

@@ -9,7 +9,7 @@ and quotes at most ``MAX_QUOTED_CHARS``. It parses a body a second time only up 
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterator
 from typing import Any, Final, Literal, TypeVar, get_args, get_origin
 
 import msgspec
@@ -196,22 +196,26 @@ _Way = tuple["_Way | None", str | int] | None
 
 def _find_surrogate(value: Any) -> str | None:
     """Return the path of a string with a lone surrogate, or of an object that has one in a name."""
-    # An explicit stack, not recursion: the value may be nested as deeply as the standard parser allows. Only the place
-    # found gets a written path: paths of all values could take as much memory as names times values.
-    stack: list[tuple[Any, _Way]] = [(value, None)]
+    # An explicit stack, not recursion: the value may be nested as deeply as the standard parser allows. It has one
+    # iterator for each level, so its memory does not grow with the number of values.
+    stack: list[tuple[_Way, Iterator[tuple[str | int, Any]]]] = [(None, iter([("", value)]))]
     while stack:
-        node, way = stack.pop()
-        children: Iterable[tuple[str | int, Any]] = ()
-        if isinstance(node, str):
-            if _has_surrogate(node):
-                return _written(way)
-        elif isinstance(node, dict):
-            if any(map(_has_surrogate, node)):
-                return _written(way)
-            children = node.items()
-        elif isinstance(node, list):
-            children = enumerate(node)
-        stack.extend((child, (way, step)) for step, child in children if isinstance(child, str | dict | list))
+        way, children = stack[-1]
+        for step, child in children:
+            here = (way, step)
+            if isinstance(child, str):
+                if _has_surrogate(child):
+                    return _written(here)
+            elif isinstance(child, dict):
+                if any(map(_has_surrogate, child)):
+                    return _written(here)
+                stack.append((here, iter(child.items())))
+                break
+            elif isinstance(child, list):
+                stack.append((here, iter(enumerate(child))))
+                break
+        else:
+            stack.pop()
     return None
 
 
@@ -227,5 +231,6 @@ def _written(way: _Way) -> str:
     steps: list[str] = []
     while way is not None:
         way, step = way
-        steps.append(f"[{step}]" if isinstance(step, int) else f".{cut(step)}")
+        if way is not None:  # the way to the body itself has no step to write
+            steps.append(f"[{step}]" if isinstance(step, int) else f".{cut(step)}")
     return cut("".join(reversed(steps)).removeprefix("."), 2 * MAX_QUOTED_CHARS)

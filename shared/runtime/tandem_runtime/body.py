@@ -7,7 +7,7 @@ from typing import Any, Final, TypeVar
 from tandem_contract.decoding import Body, InvalidMessage
 from tandem_runtime.client_connection import connection_of
 from tandem_runtime.memory import Lease
-from tandem_runtime.request_id import Receive, Scope
+from tandem_runtime.request_id import Receive, Scope, header
 
 T = TypeVar("T")
 
@@ -45,7 +45,8 @@ async def read_body(
     connection = connection_of(scope)
     if connection is not None and connection.body_has_arrived():
         return await _read_body(receive, max_bytes, lease)  # does not wait, and a timeout costs more than the rest
-    if _declared_bytes(scope) > max_bytes:
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)  # before the first receive, which would make the client send the body
     try:
         async with asyncio.timeout(seconds):
@@ -54,13 +55,6 @@ async def read_body(
         raise InvalidMessage(
             f"the body did not arrive within {seconds:g} s", code="body_timeout", param="body"
         ) from None
-
-
-def _declared_bytes(scope: Scope) -> int:
-    for name, value in scope.get("headers", ()):
-        if name == b"content-length" and value.isdigit():
-            return int(value)
-    return 0
 
 
 async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:

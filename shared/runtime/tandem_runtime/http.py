@@ -66,6 +66,17 @@ def refusal(
     return Reply(STATUS[code], error_reply(code, message, param), code=code, headers=more)
 
 
+def method_not_allowed(scope: Scope, allow: bytes) -> Reply:
+    """Return the reply to a request of a method that its path does not have; ``allow`` lists those that it has."""
+    message = f"{scope['method']} is not allowed at {cut(scope['path'])}; send {allow.decode()}"
+    return refusal("method_not_allowed", message, "method", extra_headers=((b"allow", allow),))
+
+
+def shutting_down(who: str = "the service") -> Reply:
+    """Return the reply to a request that the shutdown cancels: its client is still there."""
+    return refusal("not_ready", f"{who} is shutting down", retry_after_seconds=1.0)
+
+
 Handler = Callable[[Scope, Receive], Awaitable[Reply]]
 
 
@@ -91,17 +102,14 @@ class Endpoint:
         method = scope["method"]
         handler = self.handlers.get("GET" if method == "HEAD" else method)
         if handler is None:
-            message = f"{method} is not allowed at {scope['path']}; send {self._allow.decode()}"
-            reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", self._allow),))
-            await reply.send(scope, send)
+            await method_not_allowed(scope, self._allow).send(scope, send)
             return
         try:
             reply = await handler(scope, receive)
         except ClientGone:
             return
         except asyncio.CancelledError:
-            # Only the service's shutdown cancels a request, and the client can still get a response.
-            reply = refusal("not_ready", "the service is shutting down", retry_after_seconds=1.0)
+            reply = shutting_down()  # nothing else cancels a request whose client is still there
         except Exception as error:
             reply = self._on_error(error)
         await reply.send(scope, send)

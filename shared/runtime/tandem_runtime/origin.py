@@ -52,26 +52,22 @@ class OriginRules:
 
     def refuse(self, scope: Scope) -> Reply | None:
         """Return the reply to a request that is refused; None if it is not."""
-        return _refuse(scope, self.hosts, self.setting)
-
-
-def _refuse(scope: Scope, hosts: frozenset[str] | None, setting: str) -> Reply | None:
-    host: bytes | None = None
-    cross_site = False
-    for name, value in scope["headers"]:
-        if name == b"host":
-            host = value
-        elif name == b"sec-fetch-site":
-            cross_site = value == b"cross-site"
-    if cross_site and scope["method"] not in _SAFE_METHODS:
-        return refusal(
-            "forbidden", "sec-fetch-site: a request from another site's page is not allowed", "sec-fetch-site"
-        )
-    # HTTP/1.0 needs no Host, and no browser speaks it.
-    if hosts is not None and host is not None and _name_of(host) not in hosts:
-        shown = ascii(host[:_MAX_SHOWN].decode("latin-1"))
-        return refusal("forbidden", f"host: {shown} is not one of this service's names ({setting})", "host")
-    return None
+        host: bytes | None = None
+        cross_site = False
+        for name, value in scope["headers"]:
+            if name == b"host":
+                host = value
+            elif name == b"sec-fetch-site":
+                cross_site = value == b"cross-site"
+        if cross_site and scope["method"] not in _SAFE_METHODS:
+            return refusal(
+                "forbidden", "sec-fetch-site: a request from another site's page is not allowed", "sec-fetch-site"
+            )
+        # HTTP/1.0 needs no Host, and no browser speaks it.
+        if self.hosts is not None and host is not None and _name_of(host) not in self.hosts:
+            shown = ascii(host[:_MAX_SHOWN].decode("latin-1"))
+            return refusal("forbidden", f"host: {shown} is not one of this service's names ({self.setting})", "host")
+        return None
 
 
 def _name_of(host: bytes) -> str:

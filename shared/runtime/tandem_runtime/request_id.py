@@ -26,3 +26,12 @@ def choose_request_id(given: bytes | None) -> bytes:
     if given is not None and _WELL_FORMED.match(given):
         return given
     return b"%016x" % random.getrandbits(64)
+
+
+def header(scope: Scope, name: bytes) -> bytes | None:
+    """Return the first value of a header, or None; ``name`` must be in lower case."""
+    for key, value in scope.get("headers", ()):
+        if key == name:
+            found: bytes = value
+            return found
+    return None

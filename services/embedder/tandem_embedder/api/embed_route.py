@@ -20,7 +20,7 @@ from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.http import CLIENT_GONE, MSGPACK, Reply, refusal
+from tandem_runtime.http import CLIENT_GONE, MSGPACK, Reply, refusal, shutting_down
 from tandem_runtime.json_slices import find_array
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget, memory_bytes
 from tandem_runtime.request_id import Receive, Scope, Send
@@ -84,8 +84,7 @@ class EmbedRoute:
             self._metrics.request(CLIENT_GONE, time.perf_counter() - started)
             return
         except asyncio.CancelledError:
-            # Only a shutdown cancels a request whose client is still connected, so the client can get a reply.
-            reply = refusal("not_ready", "the embedder is shutting down", retry_after_seconds=1.0)
+            reply = shutting_down("the embedder")  # nothing else cancels a request whose client is still there
         except Exception as error:
             foreseen = of_error(error)
             if foreseen is None:

@@ -10,7 +10,7 @@ from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_runtime.body import read_body
 from tandem_runtime.memory import Lease
-from tandem_runtime.request_id import Receive, Scope
+from tandem_runtime.request_id import Receive, Scope, header
 
 T = TypeVar("T")
 
@@ -130,12 +130,3 @@ def query_parameters(scope: Scope, *names: str) -> dict[str, str]:
             raise InvalidRequest(f"{name}: is there more than once", param=name)
         found[name] = value
     return found
-
-
-def header(scope: Scope, name: bytes) -> bytes | None:
-    """Return the first value of a header, or None; ``name`` must be in lower case."""
-    for key, value in scope["headers"]:
-        if key == name:
-            found: bytes = value
-            return found
-    return None

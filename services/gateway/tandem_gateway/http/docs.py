@@ -10,12 +10,12 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 
 from tandem_gateway.http.asgi_types import scope_of
-from tandem_gateway.http.body import header
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import document
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import Reply
+from tandem_runtime.request_id import header
 
 _STATIC: Final = Path(__file__).parent / "static"
 # RapiDoc writes styles into the page, so they cannot be forbidden. The page loads nothing from another origin.

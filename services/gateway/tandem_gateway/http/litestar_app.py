@@ -24,7 +24,7 @@ from tandem_gateway.http.probes import PROBES
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
-from tandem_runtime.http import ROUTE, refusal
+from tandem_runtime.http import ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -116,9 +116,7 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         method = scope["method"]
         asked = "GET" if method == "HEAD" else method
         if asked not in route.methods:
-            message = f"{method} is not allowed at {cut(scope['path'])}; send {route.allow.decode()}"
-            reply = refusal("method_not_allowed", message, "method", extra_headers=((b"allow", route.allow),))
-            await reply.send(scope, send)
+            await method_not_allowed(scope, route.allow).send(scope, send)
             return
         if not _is_utf8(scope, parameters):
             message = "path: is not UTF-8 once its percent-encoding is decoded, so it names no document"
@@ -157,5 +155,4 @@ async def _answered(app: AsgiApp, scope: Scope, receive: Receive, send: Send) ->
         await app(scope, receive, send_and_note)
     except asyncio.CancelledError:
         if not started:
-            reply = refusal("not_ready", "the service is shutting down", retry_after_seconds=1.0)
-            await reply.send(scope, send)
+            await shutting_down().send(scope, send)

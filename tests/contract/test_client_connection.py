@@ -15,6 +15,7 @@ from tandem_runtime.http import Reply
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 from tandem_runtime.serving.connection import Connection
 from tests.support.fakes import eventually
+from tests.support.freed import no_collector
 from tests.support.serving import serving
 
 
@@ -201,15 +202,11 @@ async def test_a_lost_connection_leaves_no_cycle_of_references():
         return sum(isinstance(each, Connection) for each in gc.get_objects())
 
     async with serving(edge(app)) as port:
-        gc.collect()
-        before = await connections()
-        gc.disable()
-        try:
+        with no_collector():
+            before = await connections()
             for close in (b"connection: close", b"a: b"):
                 reader, writer = await asyncio.open_connection("127.0.0.1", port)
                 writer.write(post(b"x", close))
                 await response(reader)
                 writer.close()
             await eventually(connections, lambda count: count == before)
-        finally:
-            gc.enable()

@@ -111,19 +111,25 @@ def test_the_gateway_has_no_part_of_the_embedder(gateway: Environment) -> None:
     assert gateway.python.parent.parent in gateway.where("tandem_gateway").parents
 
 
-def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_path: Path) -> None:
-    assert "--data-dir" in run(gateway.python, "-m", "tandem_gateway", "--help")
+def assert_serves(gateway: Environment, folder: Path, *paths: str) -> None:
+    """Start the gateway of an environment, read these paths, and end it."""
     port = free_port()
     process = ServiceProcess(
         "tandem_gateway",
-        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
+        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(folder / "data")},
         ready_url=f"http://127.0.0.1:{port}/readyz",
-        log_path=tmp_path / "gateway.log",
+        log_path=folder / "gateway.log",
         python=gateway.python,
     )
     with process:
-        assert get(f"http://127.0.0.1:{port}/livez")[0] == 200
+        for path in paths:
+            assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
         assert process.terminate() == 0
+
+
+def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_path: Path) -> None:
+    assert "--data-dir" in run(gateway.python, "-m", "tandem_gateway", "--help")
+    assert_serves(gateway, tmp_path, "/livez")
 
 
 def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(
@@ -136,18 +142,7 @@ def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(
     packages = uninstalled[1].split()
     run(sys.executable, "-m", "pip", "--quiet", "--python", gateway.python, "uninstall", "--yes", *packages)
     assert gateway.distributions().isdisjoint(packages)
-    port = free_port()
-    process = ServiceProcess(
-        "tandem_gateway",
-        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
-        ready_url=f"http://127.0.0.1:{port}/readyz",
-        log_path=tmp_path / "gateway.log",
-        python=gateway.python,
-    )
-    with process:
-        for path in ("/livez", "/openapi.json", "/docs", "/docs/rapidoc-min.js"):
-            assert get(f"http://127.0.0.1:{port}{path}")[0] == 200
-        assert process.terminate() == 0
+    assert_serves(gateway, tmp_path, "/livez", "/openapi.json", "/docs", "/docs/rapidoc-min.js")
 
 
 def test_the_embedder_has_no_part_of_the_gateway(embedder: Environment) -> None:

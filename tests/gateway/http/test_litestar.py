@@ -1,4 +1,4 @@
-"""The gateway's use of Litestar: strict bodies, one format of errors, exact paths, and no effect of the environment."""
+"""The gateway's use of Litestar: strict bodies, one format of errors, and no effect of the environment."""
 
 import asyncio
 import inspect
@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import msgspec
 import pytest
-from litestar import Litestar, Request, get, post
+from litestar import Request, get, post
 from litestar.datastructures import UploadFile
 from litestar.exceptions import (
     NotAuthorizedException,
@@ -27,22 +27,13 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.http.admin import operator_guard
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.exact_paths import ExactPaths
-from tandem_gateway.http.litestar_app import routed_exactly, strict_litestar
+from tandem_gateway.http.litestar_app import strict_litestar
 from tandem_gateway.http.openapi import INGEST_EXAMPLES, SEARCH_EXAMPLES
-from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.body import cancel_on_disconnect
-from tandem_runtime.http import ROUTE
-from tandem_runtime.request_id import Message, Scope
+from tests.gateway.http.asking import LIMITS, Answer, Point, ask
 from tests.support.openapi import described_app
 
-LIMITS = RequestLimits(documents=7, text_chars=100, metadata_bytes=50, query_chars=30, top_k=9)
 TOKEN = "a-token"
-
-
-class Point(msgspec.Struct, forbid_unknown_fields=True):
-    x: int
-    name: str | None = None
 
 
 class Line(msgspec.Struct, forbid_unknown_fields=True):
@@ -102,60 +93,6 @@ async def raises(what: FromPath[str]) -> str:
 HANDLERS: Sequence[ControllerRouterHandler] = (lines, forms, numbers, events, guarded, raises)
 
 
-class Answer(msgspec.Struct):
-    status: int
-    headers: dict[bytes, bytes]
-    body: bytes
-
-    @property
-    def error(self) -> tuple[int, str, str | None]:
-        told = msgspec.json.decode(self.body, type=ErrorReply).error
-        assert self.headers[b"content-type"] == b"application/json"
-        assert "secret" not in told.message
-        return self.status, told.code, told.param
-
-
-async def ask(
-    app: Litestar,
-    method: str,
-    target: str,
-    body: bytes = b"",
-    content_type: str | None = "application/json",
-    *more: tuple[bytes, bytes],
-) -> Answer | None:
-    """Return the application's answer; None if there is none."""
-    path, _, query = target.partition("?")
-    headers = [(b"host", b"localhost"), *more]
-    if content_type is not None:
-        headers.append((b"content-type", content_type.encode()))
-    scope: Scope = {
-        "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-        "headers": headers, "root_path": "", "scheme": "http", "http_version": "1.1", "client": None,
-        "server": ("localhost", 80), "extensions": {},
-    }  # fmt: skip
-    parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-    sent: list[Message] = []
-    answered = asyncio.Event()
-
-    async def receive() -> Message:
-        if parts and body != b"gone":
-            return parts.pop(0)
-        if body != b"gone":
-            await answered.wait()
-        return {"type": "http.disconnect"}
-
-    async def send(message: Message) -> None:
-        sent.append(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
-            answered.set()
-
-    await routed_exactly(app)(scope, receive, send)
-    if not sent:
-        return None
-    content = b"".join(message.get("body", b"") for message in sent[1:])
-    return Answer(sent[0]["status"], dict(sent[0]["headers"]), content)
-
-
 async def answer(method: str, target: str, body: bytes = b"", *arguments: Any) -> Answer:
     found = await ask(strict_litestar(HANDLERS, {}), method, target, body, *arguments)
     assert found is not None
@@ -197,6 +134,8 @@ async def test_a_body_of_another_type_is_refused(content_type: str | None) -> No
 
 
 PART = b'--x\r\nContent-Disposition: form-data; name="%s"; filename="a"\r\nContent-Type: %s\r\n\r\n%s\r\n--x--\r\n'
+
+
 MULTIPART = "multipart/form-data; boundary=x"
 
 
@@ -357,74 +296,6 @@ async def test_a_request_that_the_shutdown_cancels_gets_a_reply() -> None:
     assert found is not None
     assert found.error == (503, "not_ready", None)
     assert found.headers[b"retry-after"] == b"1"
-
-
-async def test_long_paths_fill_no_cache() -> None:
-    app = described_app(LIMITS)
-    for number in range(50):
-        found = await ask(app, "PATCH", f"/v1/jobs/{number}{'x' * 1000}")
-        assert found is not None
-        assert found.status == 405
-    echo = strict_litestar([_echo], {})
-    for number in range(50):
-        found = await ask(echo, "GET", f"/echo/{number}{'x' * 1000}")
-        assert found is not None
-        assert found.body == b'{"x":%d,"name":null}' % (1000 + len(str(number)))
-    assert echo.asgi_router.handle_routing.cache_info().currsize == 1
-
-
-async def test_a_refused_method_is_told_with_a_part_of_a_long_path() -> None:
-    found = await ask(described_app(LIMITS), "PATCH", "/v1/jobs/" + "x" * 60_000)
-    assert found is not None
-    assert found.error == (405, "method_not_allowed", "method")
-    assert len(found.body) < 1000
-
-
-@get("/echo/{name:path}")
-async def _echo(name: FromPath[str]) -> Point:
-    return Point(len(name))
-
-
-@pytest.mark.parametrize(
-    "name", ["a", "/a", "a/", "//", "a//b", "", ".", "..", "a/../b", "%2F", "{name:path}", "é", "\x00"]
-)
-async def test_a_path_parameter_is_exact(name: str) -> None:
-    @get("/say/{name:path}")
-    async def say(name: FromPath[str]) -> list[str]:
-        return [name]
-
-    found = await ask(strict_litestar([say], {}), "GET", f"/say/{name}")
-    assert found is not None
-    assert msgspec.json.decode(found.body) == [name]
-
-
-def test_the_metrics_know_these_routes() -> None:
-    assert {route.template for route in ExactPaths(described_app(LIMITS).routes)} == {
-        "/v1/search",
-        "/v1/ingest",
-        "/v1/jobs/{job_id}",
-        "/v1/collections",
-        "/v1/collections/{collection}",
-        "/v1/collections/{collection}/documents",
-        "/v1/collections/{collection}/documents/{document_id:path}",
-        "/v1/admin/traffic",
-        "/healthz",
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/openapi.json",
-        "/docs",
-        "/docs/rapidoc-min.js",
-    }
-
-
-async def test_a_request_is_labelled_by_its_template() -> None:
-    scope: Scope = {"type": "http", "method": "PATCH", "path": "/v1/jobs/x", "headers": []}
-
-    async def nothing(*_: Any) -> Any: ...
-
-    await routed_exactly(described_app(LIMITS))(scope, nothing, nothing)
-    assert scope[ROUTE] == "/v1/jobs/{job_id}"
 
 
 def test_only_the_documentation_runs_in_a_thread() -> None:

@@ -80,11 +80,11 @@ def _replace_some(client: Client, texts: list[str]) -> None:
 def _snapshots_are_up_to_date(data_dir: Path) -> bool:
     connection = sqlite3.connect(f"{(data_dir / DATABASE).as_uri()}?mode=ro", uri=True)
     try:
-        # A tombstone is dropped once its collection's snapshot covers it.
-        (tombstones,) = connection.execute("SELECT count(*) FROM tombstones").fetchone()
+        # A removal is dropped once its collection's snapshot covers it.
+        (removals,) = connection.execute("SELECT count(*) FROM removals").fetchone()
     finally:
         connection.close()
-    return tombstones == 0 and len(list((data_dir / "index").glob("*/manifest.json"))) == len(COLLECTIONS)
+    return removals == 0 and len(list((data_dir / "index").glob("*/manifest.json"))) == len(COLLECTIONS)
 
 
 def _questions(embedder: ServiceProcess, texts: list[str]) -> list[Question]:

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
-from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.records.documents import EmbeddedBatch, NewDocument
 from tandem_gateway.use_cases.validation import content_hash

@@ -246,7 +246,7 @@ class Gateway:
     async def _take_snapshots(self, storage: OpenStore) -> None:
         index = storage.index
         last_try = time.monotonic()
-        # Collection → change number up to which its tombstones were deleted; for collections without a graph.
+        # Space → change number up to which its removals were deleted; for spaces without a graph.
         forgotten: dict[int, int] = {}
         while True:
             await asyncio.sleep(_SNAPSHOT_LOOK_SECONDS)
@@ -254,7 +254,7 @@ class Gateway:
             self._index_states = states
             unsaved = [
                 Unsaved(
-                    state.position - max(state.saved, forgotten.get(state.collection_id, 0)),
+                    state.position - max(state.saved, forgotten.get(state.space_id, 0)),
                     state.new,
                     state.unproven,
                 )
@@ -266,11 +266,11 @@ class Gateway:
                 started = time.monotonic()
                 for saved in await storage.snapshots.run():
                     if saved.graph:
-                        base, manifest = await asyncio.to_thread(index.load_base, saved.collection_id)
-                        await asyncio.wrap_future(index.adopt(saved.collection_id, base, manifest))
+                        base, manifest = await asyncio.to_thread(index.load_base, saved.space_id)
+                        await asyncio.wrap_future(index.adopt(saved.space_id, base, manifest))
                         del base
-                    forgotten[saved.collection_id] = saved.position
-                    await storage.store.forget_tombstones(saved.collection_id, saved.position)
+                    forgotten[saved.space_id] = saved.position
+                    await storage.store.forget_removals(saved.space_id, saved.position)
                 self._metrics.index.snapshot("saved")
                 log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:

@@ -10,7 +10,7 @@ from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
-from tandem_gateway.adapters.sqlite.store import open_checked
+from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.index import verification
@@ -46,7 +46,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
         saved: list[Saved] = []
         try:
             records = feed.collections()
-            for name in snapshots.remove_orphans(record.collection_id for record in records):
+            for name in snapshots.remove_orphans(record.space_id for record in records):
                 report(f"index folder {name!r} belonged to a collection that is gone and was removed")
             for record in records:
                 done, _ = update_snapshot(places, record, may_publish=may_publish, report=report)
@@ -70,7 +70,7 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
     """
     with _Stopped(data_dir, report) as feed:
         snapshots = Snapshots(data_dir)
-        for name in snapshots.remove_orphans(record.collection_id for record in feed.collections()):
+        for name in snapshots.remove_orphans(record.space_id for record in feed.collections()):
             report(f"index folder {name!r} belonged to no collection and was removed")
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         done = [

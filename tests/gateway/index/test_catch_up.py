@@ -1,4 +1,4 @@
-"""An index follows the store page by page, across deleted collections and dropped tombstones."""
+"""An index follows the store page by page, across deleted collections and dropped removals."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ async def test_an_index_that_missed_forgotten_removals_begins_again(
     catch_up.catch_up(index, position, feed, record)
     assert len(hits(thread, "text of d1", 9)) == 5
     await store.delete("default", "d1")
-    assert await store.forget_tombstones(record.collection_id, feed.last_change()) == 1
+    assert await store.forget_removals(record.space_id, feed.last_change()) == 1
     await store.delete("default", "d2")
     assert catch_up.catch_up(index, position, feed, record) is None
     assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d3", "d4"}

@@ -18,6 +18,15 @@ class FailingFeed:
             raise StorageUnavailable("no disk")
         return 1
 
+    def catalogue(self) -> int:
+        return 0
+
+    def last_change(self) -> int:
+        return 0
+
+    def changed_spaces(self, after: int) -> list[int]:
+        return []
+
     def collections(self) -> list[object]:
         return []
 
@@ -28,7 +37,7 @@ class FailingFeed:
 class NoSnapshots:
     """A ``SnapshotStore`` without snapshots."""
 
-    def remove_orphans(self, collection_ids: object) -> list[str]:
+    def remove_orphans(self, space_ids: object) -> list[str]:
         return []
 
 

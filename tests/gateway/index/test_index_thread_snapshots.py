@@ -56,7 +56,7 @@ async def test_a_snapshot_that_a_helper_built_is_adopted(store: SqliteStore, thr
     (saved,) = maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
     await store.delete("default", "d1")
     await ingest(store, [document("late")], job_id="job2")
-    thread.adopt(state.collection_id, *thread.load_base(state.collection_id)).result(WAIT_SECONDS)
+    thread.adopt(state.space_id, *thread.load_base(state.space_id)).result(WAIT_SECONDS)
     assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d2", "d3", "d4", "d5", "late"}
     (state,) = thread.state().result(WAIT_SECONDS)
     assert (state.count, state.exact, state.new, state.saved) == (6, 1, 1, saved.position)
@@ -66,10 +66,10 @@ async def test_a_snapshot_of_another_store_is_not_adopted(store: SqliteStore, th
     await ingest(store, [document(f"d{number}") for number in range(6)])
     (state,) = thread.state().result(WAIT_SECONDS)
     maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
-    base, manifest = thread.load_base(state.collection_id)
+    base, manifest = thread.load_base(state.space_id)
     other = msgspec.structs.replace(manifest, store_id="x")
     with pytest.raises(SnapshotUnusable):
-        thread.adopt(state.collection_id, base, other).result(WAIT_SECONDS)
+        thread.adopt(state.space_id, base, other).result(WAIT_SECONDS)
     assert len(hits(thread, "text of d1", 9)) == 6
 
 
@@ -102,7 +102,7 @@ async def test_a_snapshot_of_an_older_release_is_no_damage_and_goes_with_the_nex
     with opened(tmp_path) as store:
         await ingest(store, [document("a")])
         (record,) = await store.collections()
-        older = tmp_path / "index" / str(record.collection_id)
+        older = tmp_path / "index" / str(record.space_id)
         older.mkdir(parents=True)
         (older / "manifest.json").write_bytes(b'{"manifest":{"format":1},"sha256":""}')
         thread, notices = start(tmp_path)

@@ -15,7 +15,7 @@ from tandem_gateway.ports.index import SavedBase
 from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotManifest
 from tests.support.fakes import DIM, FINGERPRINT, FakeGraphFactory, vectors_of
 
-COLLECTION = 7
+SPACE = 7
 FACTORY = UsearchGraphFactory()
 
 
@@ -23,7 +23,7 @@ def manifest(position: int = 5, **fields: object) -> SnapshotManifest:
     made = SnapshotManifest(
         format=SNAPSHOT_FORMAT,
         store_id="s" * 32,
-        collection_id=COLLECTION,
+        space_id=SPACE,
         collection="books",
         fingerprint=FINGERPRINT,
         dim=DIM,
@@ -47,7 +47,7 @@ def filled(count: int = 5, graphs: int = 1) -> SavedBase:
 
 
 def folder(data_dir: Path) -> Path:
-    return data_dir / "index" / str(COLLECTION)
+    return data_dir / "index" / str(SPACE)
 
 
 def saved_file(data_dir: Path) -> Path:
@@ -63,13 +63,13 @@ def snapshots(tmp_path: Path) -> Snapshots:
 
 
 def loaded_keys(snapshots: Snapshots) -> list[int]:
-    loaded = snapshots.load(snapshots.manifest(COLLECTION), FACTORY, writable=False)
+    loaded = snapshots.load(snapshots.manifest(SPACE), FACTORY, writable=False)
     assert loaded.arrays["dead"].tolist() == [3, 4]
     return sorted(loaded.graphs[0].keys().tolist())
 
 
 def test_a_published_snapshot_is_loaded(snapshots: Snapshots, tmp_path: Path):
-    read = snapshots.manifest(COLLECTION)
+    read = snapshots.manifest(SPACE)
     assert msgspec.structs.replace(read, files=[]) == manifest()
     assert {file.name: file.bytes for file in read.files} == {
         path.name: path.stat().st_size for path in folder(tmp_path).iterdir() if path.name != "manifest.json"
@@ -79,27 +79,27 @@ def test_a_published_snapshot_is_loaded(snapshots: Snapshots, tmp_path: Path):
 
 def test_the_next_snapshot_takes_the_place_of_the_former(snapshots: Snapshots, tmp_path: Path):
     snapshots.publish(filled(9), manifest(position=11))
-    assert snapshots.manifest(COLLECTION).position == 11
+    assert snapshots.manifest(SPACE).position == 11
     assert len(loaded_keys(snapshots)) == 9
     assert len(list(folder(tmp_path).iterdir())) == 3
 
 
 def test_without_a_snapshot_that_is_said(tmp_path: Path):
     with pytest.raises(SnapshotUnusable, match="no snapshot"):
-        Snapshots(tmp_path).manifest(COLLECTION)
+        Snapshots(tmp_path).manifest(SPACE)
 
 
 def test_two_graphs_are_kept_in_their_order(tmp_path: Path):
     snapshots = Snapshots(tmp_path)
     snapshots.publish(SavedBase([graph_of(5), graph_of(2)], {}), manifest())
-    loaded = snapshots.load(snapshots.manifest(COLLECTION), FACTORY, writable=True)
+    loaded = snapshots.load(snapshots.manifest(SPACE), FACTORY, writable=True)
     assert [len(graph) for graph in loaded.graphs] == [5, 2]
 
 
 @pytest.mark.parametrize("kind", ["usearch", "npz"])
 def test_a_flipped_byte_anywhere_in_a_file_is_noticed(snapshots: Snapshots, tmp_path: Path, kind: str):
     (path,) = folder(tmp_path).glob(f"*.{kind}")
-    read, content = snapshots.manifest(COLLECTION), path.read_bytes()
+    read, content = snapshots.manifest(SPACE), path.read_bytes()
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= 1 << (place % 8)
@@ -136,14 +136,14 @@ def test_a_flipped_bit_in_any_byte_of_the_manifest_is_noticed_or_means_nothing(
     snapshots: Snapshots, tmp_path: Path, bit: int
 ):
     path = folder(tmp_path) / "manifest.json"
-    read, content = snapshots.manifest(COLLECTION), path.read_bytes()
+    read, content = snapshots.manifest(SPACE), path.read_bytes()
     notices = 0
     for place in range(len(content)):
         damaged = bytearray(content)
         damaged[place] ^= bit
         path.write_bytes(damaged)
         try:
-            assert snapshots.manifest(COLLECTION) == read
+            assert snapshots.manifest(SPACE) == read
         except SnapshotUnusable:
             notices += 1
     assert notices > len(content) * 0.9
@@ -155,29 +155,29 @@ def test_a_flipped_bit_in_any_byte_of_the_manifest_is_noticed_or_means_nothing(
 def test_an_invalid_manifest_is_detected(snapshots: Snapshots, tmp_path: Path, content: bytes):
     (folder(tmp_path) / "manifest.json").write_bytes(content)
     with pytest.raises(SnapshotUnusable, match="damaged"):
-        snapshots.manifest(COLLECTION)
+        snapshots.manifest(SPACE)
 
 
 def test_a_manifest_of_another_format_is_refused(tmp_path: Path):
     snapshots = Snapshots(tmp_path)
     snapshots.publish(filled(), manifest(format=SNAPSHOT_FORMAT + 1))
     with pytest.raises(SnapshotUnusable, match="format"):
-        snapshots.manifest(COLLECTION)
+        snapshots.manifest(SPACE)
 
 
 def test_a_snapshot_of_another_library_is_refused(snapshots: Snapshots):
     with pytest.raises(SnapshotUnusable, match="exact 1"):
-        snapshots.load(snapshots.manifest(COLLECTION), FakeGraphFactory(), writable=False)
+        snapshots.load(snapshots.manifest(SPACE), FakeGraphFactory(), writable=False)
 
 
 def test_a_snapshot_whose_dim_differs_from_its_manifest_is_refused(snapshots: Snapshots):
-    read = snapshots.manifest(COLLECTION)
+    read = snapshots.manifest(SPACE)
     with pytest.raises(SnapshotUnusable, match="numbers"):
         snapshots.load(msgspec.structs.replace(read, dim=DIM + 1), FACTORY, writable=False)
 
 
 def test_a_manifest_without_files_is_refused(snapshots: Snapshots):
-    read = snapshots.manifest(COLLECTION)
+    read = snapshots.manifest(SPACE)
     with pytest.raises(SnapshotUnusable, match="no files"):
         snapshots.load(msgspec.structs.replace(read, files=[]), FACTORY, writable=False)
 
@@ -226,17 +226,17 @@ def test_a_disk_that_fails_to_sync_leaves_a_good_snapshot(
 
 
 def test_a_snapshot_that_is_removed_is_none(snapshots: Snapshots):
-    snapshots.remove(COLLECTION)
-    snapshots.remove(COLLECTION)
+    snapshots.remove(SPACE)
+    snapshots.remove(SPACE)
     with pytest.raises(SnapshotUnusable, match="no snapshot"):
-        snapshots.manifest(COLLECTION)
+        snapshots.manifest(SPACE)
 
 
 def test_a_snapshot_of_the_first_format_is_called_by_its_format(tmp_path: Path):
     folder(tmp_path).mkdir(parents=True)
     (folder(tmp_path) / "manifest.json").write_bytes(b'{"manifest": {"format": 1, "file": "x"}, "sha256": "x"}')
     with pytest.raises(SnapshotUnusable, match="format 1"):
-        Snapshots(tmp_path).manifest(COLLECTION)
+        Snapshots(tmp_path).manifest(SPACE)
 
 
 def test_folders_without_a_collection_are_removed(snapshots: Snapshots, tmp_path: Path):
@@ -244,8 +244,8 @@ def test_folders_without_a_collection_are_removed(snapshots: Snapshots, tmp_path
     (root / "99").mkdir()
     (root / "99" / "5-abc.usearch").write_bytes(b"x")
     (root / "note.txt").write_bytes(b"x")
-    assert snapshots.remove_orphans([COLLECTION]) == ["99", "note.txt"]
-    assert [path.name for path in root.iterdir()] == [str(COLLECTION)]
+    assert snapshots.remove_orphans([SPACE]) == ["99", "note.txt"]
+    assert [path.name for path in root.iterdir()] == [str(SPACE)]
     assert len(loaded_keys(snapshots)) == 5
 
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageCorrupt, for_log
 from tests.support.fakes import run
 from tests.support.stores import NOW, document, dump, ingest, opened
@@ -15,7 +16,7 @@ FILES = (FILE_NAME, f"{FILE_NAME}-wal", MARK_NAME)
 
 
 def fill(store: SqliteStore) -> None:
-    """About thirty documents, live and pending, in two collections; tombstones; running, finished and failed jobs."""
+    """About thirty documents, live and pending, in two collections; removals; running, finished and failed jobs."""
 
     async def filling() -> None:
         await ingest(store, [document(f"d{number}", f"text {number} " * 20) for number in range(25)], job_id="one")

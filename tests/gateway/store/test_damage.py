@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite import schema
+from tandem_gateway.adapters.sqlite import migrations, schema
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark, read_mark
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.store import _create, open_checked
+from tandem_gateway.adapters.sqlite.opening import _create, open_checked
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tests.gateway.store.damage import Dump, copy, make_closed, make_killed, opening
 from tests.support.stores import dump, opened
@@ -236,26 +236,26 @@ def changed(folder: Path, statement: str) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("version", [0, schema.VERSION + 1])
+@pytest.mark.parametrize("version", [0, migrations.VERSION + 1])
 def test_a_store_of_another_version_is_refused_with_both_versions(
     closed: tuple[Path, Dump], tmp_path: Path, version: int
 ):
     outcome = opening(changed(copy(closed[0], tmp_path / "data"), f"PRAGMA user_version={version}"))
     assert isinstance(outcome, str)
-    assert f"schema version {version}, this gateway reads 1 to {schema.VERSION}" in outcome
+    assert f"schema version {version}, this gateway reads 1 to {migrations.VERSION}" in outcome
 
 
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
         ("UPDATE collections SET live = live + 1", "counts"),
-        ("UPDATE documents SET text = 'x' WHERE row_id = 10", "wrong checksum"),
+        ("UPDATE documents SET text = 'x' WHERE document_id = 10", "wrong checksum"),
         ("UPDATE jobs SET processed = processed - 1 WHERE job_id = 'one'", "jobs"),
         ("DELETE FROM waiting", "no job"),
-        ("DELETE FROM documents WHERE change IS NULL", "not pending"),
+        ("DELETE FROM documents WHERE live = 0", "not pending"),
         ("DELETE FROM identity", "id of its own"),
         ("DELETE FROM counters", "ends at commit"),
-        ("UPDATE counters SET value = 1, checksum = row_checksum(name, 1) WHERE name = 'row'", "ahead of its counter"),
+        ("UPDATE counters SET value = 1, checksum = row_checksum(name, 1) WHERE name = 'document'", "ahead of its counter"),
         ("DROP TRIGGER documents_added", "tables"),
         ("CREATE TABLE more (x)", "tables"),
     ],

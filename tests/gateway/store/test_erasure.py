@@ -15,7 +15,8 @@ from tandem_gateway.adapters.sqlite import log_truncation
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
-from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tests.gateway.store.erasing import (
     AT_ONCE,

@@ -54,7 +54,7 @@ async def test_a_commit_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, e
         raise type(error)(*error.args)
 
     with opened(tmp_path) as store:
-        monkeypatch.setattr("tandem_gateway.adapters.sqlite.writes.next_number", next_number)
+        monkeypatch.setattr("tandem_gateway.adapters.sqlite.counters.next_number", next_number)
         await assert_a_failed_write_is_freed(store)
 
 

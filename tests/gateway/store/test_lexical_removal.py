@@ -106,14 +106,14 @@ async def test_every_way_in_which_a_row_goes_is_followed(
     follower._cache().check()
 
 
-def test_rows_whose_tombstones_are_forgotten_are_found_by_comparison(
+def test_rows_whose_removals_are_forgotten_are_found_by_comparison(
     store: SqliteStore, follower: LexicalFollower, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(removal_module, "_PAGE_COMPARED", 2)
     fill(store, {f"d{n}": f"zebra {n}" for n in range(10)})
     finish(follower)
     delete(store, "d0", "d5", "d9")
-    run(lambda: store.forget_tombstones(1, 1 << 40))
+    run(lambda: store.forget_removals(1, 1 << 40))
     finish(follower)
     assert follower.total == 7
     assert sorted(hit.doc_id for hit in search(follower, "zebra")) == [f"d{n}" for n in (1, 2, 3, 4, 6, 7, 8)]
@@ -145,7 +145,7 @@ def test_long_documents_are_removed_a_few_at_a_time(
     delete(store, *(f"d{n}" for n in range(8)))
     assert len(search(follower, "zebra")) == 2
     assert follower.total == 8, "a search removes two of them"
-    run(lambda: store.forget_tombstones(1, 1 << 40))  # a comparison finds the others
+    run(lambda: store.forget_removals(1, 1 << 40))  # a comparison finds the others
     while follower.total > 2:
         before = follower.total
         assert follower.step()

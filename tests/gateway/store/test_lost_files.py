@@ -47,13 +47,14 @@ async def test_a_write_to_removed_files_fails(tmp_path: Path, how: str):
 async def test_a_failed_write_is_reported_until_one_succeeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(connection: sqlite3.Connection, counter: str) -> int:
         connection.execute("PRAGMA max_page_count=1")
-        connection.execute("CREATE TABLE more (x)")
+        for number in range(100):  # the first tables take free pages
+            connection.execute(f"CREATE TABLE more{number} (x)")
         raise AssertionError("there was room")
 
     with opened(tmp_path) as store:
         assert store.write_failure is None
         with monkeypatch.context() as context:
-            context.setattr("tandem_gateway.adapters.sqlite.writes.next_number", full)
+            context.setattr("tandem_gateway.adapters.sqlite.versions.next_number", full)
             with pytest.raises(StorageUnavailable, match="the disk is full") as caught:
                 await store.accept("one", "default", [document("a")], NOW)
         assert store.write_failure == str(caught.value)

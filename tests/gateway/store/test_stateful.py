@@ -144,10 +144,10 @@ class GatewayData(RuleBasedStateMachine):
             self.index.notify()
         for saved in maintenance.snapshot(self.data_dir, SMALL, lambda: True, lambda line: None):
             if adopt and saved.graph:
-                base = self.index.load_base(saved.collection_id)
-                self.index.adopt(saved.collection_id, *base).result(WAIT_SECONDS)
+                base = self.index.load_base(saved.space_id)
+                self.index.adopt(saved.space_id, *base).result(WAIT_SECONDS)
             if forget:
-                self.do(self.store.forget_tombstones(saved.collection_id, saved.position))
+                self.do(self.store.forget_removals(saved.space_id, saved.position))
 
     @rule(damage=st.sampled_from(["none", "none", "flipped", "no manifest", "no index"]))
     def crash(self, damage: str) -> None:
@@ -243,8 +243,8 @@ class GatewayData(RuleBasedStateMachine):
     @invariant()
     def the_index_has_the_rows_that_are_live(self) -> None:
         feed = SqliteChangeFeed(self.data_dir / FILE_NAME)
-        for collection_id, followed in self.index._indexes._followed.items():
-            assert len(np.setxor1d(followed.index.keys(), feed.row_ids(collection_id))) == 0
+        for space_id, followed in self.index._indexes._followed.items():
+            assert len(np.setxor1d(followed.index.keys(), feed.passage_ids(space_id))) == 0
         feed.close()
 
     @precondition(lambda self: self.running)

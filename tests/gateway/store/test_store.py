@@ -8,7 +8,8 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
-from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
@@ -221,7 +222,7 @@ async def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Pa
         assert (await store.job("job2")).finished_at is not None  # type: ignore[union-attr]
 
     counters = {row[0]: row[1] for row in dump(tmp_path)["counters"]}
-    assert counters["row"] == 7
+    assert counters["document"] == 7
     # Five became live, one was deleted, one replaced (two numbers), and one more became live.
     assert counters["change"] == 5 + 1 + 2 + 1
     assert sound(tmp_path)
@@ -235,19 +236,19 @@ async def test_row_and_change_numbers_are_never_used_again(store: SqliteStore, t
         assert not rows & seen
         seen |= rows
         await store.delete("default", "a")
-    changes = [row[1] for row in dump(tmp_path)["tombstones"]]
+    changes = [row[1] for row in dump(tmp_path)["removals"]]
     assert len(set(changes)) == len(changes) == 5
 
 
-async def test_forgetting_tombstones_drops_those_up_to_the_number_given(store: SqliteStore, tmp_path: Path):
+async def test_forgetting_removals_drops_those_up_to_the_number_given(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("a"), document("b"), document("c")])
     for doc_id in "abc":
         await store.delete("default", doc_id)
     (record,) = await store.collections()
-    numbers = sorted(row[1] for row in dump(tmp_path)["tombstones"])
-    assert await store.forget_tombstones(record.collection_id, numbers[1]) == 2
-    assert [row[1] for row in dump(tmp_path)["tombstones"]] == numbers[2:]
-    assert await store.forget_tombstones(record.collection_id, numbers[0]) == 0
+    numbers = sorted(row[1] for row in dump(tmp_path)["removals"])
+    assert await store.forget_removals(record.space_id, numbers[1]) == 2
+    assert [row[1] for row in dump(tmp_path)["removals"]] == numbers[2:]
+    assert await store.forget_removals(record.space_id, numbers[0]) == 0
     assert sound(tmp_path)
 
 

@@ -2,47 +2,61 @@
 
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite import check, schema
+from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite import check, migrations, upgrade
+from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
-from tandem_gateway.adapters.sqlite.store import open_checked
+from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
+from tandem_gateway.index import catch_up
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.notices import RoutineNotice
-from tests.support.stores import document, embed_pending, opened
+from tests.support.stores import document, dump, embed_pending, opened
 
-# From the release before schema version 2: three live documents, one of them deleted; two pending, one failed.
-OLDER = Path(__file__).parent / "data" / "schema-1"
+DATA = Path(__file__).parent / "data"
+# Both have live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
+# a keyword index. Each was written by the last release with its schema version.
+VERSIONS = [1, 2]
 
 
-@pytest.fixture
-def older(tmp_path: Path) -> Path:
-    return Path(shutil.copytree(OLDER, tmp_path / "data"))
+def copy_of(version: int, folder: Path) -> Path:
+    return Path(shutil.copytree(DATA / f"schema-{version}", folder / "data"))
+
+
+@pytest.fixture(params=VERSIONS)
+def older(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    return copy_of(request.param, tmp_path)
 
 
 def version(data_dir: Path) -> int:
-    connection = sqlite3.connect(data_dir / FILE_NAME)
-    try:
+    with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         return int(found)
-    finally:
-        connection.close()
 
 
 def test_an_older_store_is_upgraded_and_reports_it(older: Path):
+    before = version(older)
     connection, notices = open_checked(older)
     connection.close()
-    assert notices == [f"upgraded from schema version 1 to {schema.VERSION}; an older release no longer opens it"]
+    assert notices == [
+        f"upgraded from schema version {before} to {migrations.VERSION}; an older release no longer opens it"
+    ]
     assert [type(line) for line in notices] == [RoutineNotice]  # nothing was damaged: no alert
-    assert version(older) == schema.VERSION
+    assert version(older) == migrations.VERSION
     again, notices = open_checked(older)
     again.close()
     assert notices == []
 
 
-async def test_it_has_every_document_and_job_and_goes_on_from_there(older: Path):
+async def test_schema_1_has_every_document_and_job_and_goes_on_from_there(tmp_path: Path):
+    older = copy_of(1, tmp_path)
     with opened(older) as store:
         found = await store.document("default", "a/b")
         assert found is not None
@@ -67,6 +81,49 @@ async def test_it_has_every_document_and_job_and_goes_on_from_there(older: Path)
     connection.close()
 
 
+async def test_schema_2_has_every_document_and_job_and_goes_on_from_there(tmp_path: Path):
+    older = copy_of(2, tmp_path)
+    with opened(older) as store:
+        texts = {f"d{number}": f"text {number} of the release" for number in range(12) if number not in (3, 5)}
+        for doc_id, text in texts.items():
+            found = await store.document("default", doc_id)
+            assert found is not None
+            assert (found.text, found.embedded) == (text, True)
+        assert (await store.document("books", "a/b")).metadata == '{"page":7}'  # type: ignore[union-attr]
+        assert (await store.document("default", "d5")).embedded is False  # type: ignore[union-attr]
+        for collection, doc_id in (("default", "d3"), ("books", "gone"), ("default", "bad")):
+            assert await store.document(collection, doc_id) is None
+        assert (await store.job("job_failed")).failures == [("bad", "refused")]  # type: ignore[union-attr]
+        assert [(record.name, record.live, record.pending) for record in await store.collections()] == [
+            ("books", 1, 0),
+            ("default", 11, 2),
+        ]
+        assert await embed_pending(store) == 2
+        assert (await store.job("job_waits")).finished_at is not None  # type: ignore[union-attr]
+    connection, _ = open_checked(older)
+    connection.close()
+
+
+async def test_the_indexes_of_schema_2_stay_valid(tmp_path: Path):
+    """A passage has the number that its document's row had, so no graph and no keyword index is built again."""
+    older = copy_of(2, tmp_path)
+    with opened(older) as store:
+        feed = SqliteChangeFeed(older / FILE_NAME)
+        record = next(record for record in feed.collections() if record.name == "default")
+        base, position = catch_up.restore(feed, Snapshots(older), UsearchGraphFactory(), record, writable=False)
+        assert sorted(base.live_keys().tolist()) == sorted(feed.passage_ids(record.space_id).tolist())
+        assert feed.changed_spaces(position.added) == []
+        feed.close()
+        follower = LexicalFollower(older)
+        assert follower.notices == []
+        assert follower.total == 14
+        assert await embed_pending(store) == 2
+        while follower.step():
+            pass
+        assert follower.total == 13  # the older version of d5 is gone
+        follower.close()
+
+
 def test_it_has_the_tables_of_a_new_store(older: Path, tmp_path: Path):
     listing = "SELECT type, name, sql FROM sqlite_master ORDER BY type, name"
     upgraded, _ = open_checked(older)
@@ -76,31 +133,105 @@ def test_it_has_the_tables_of_a_new_store(older: Path, tmp_path: Path):
     new.close()
 
 
-@pytest.mark.parametrize("done", range(1, len(schema.statements(schema.SCRIPTS[1])) + 1))
-def test_a_kill_in_the_middle_leaves_the_older_store(older: Path, done: int):
+STEPS = [
+    (number, done)
+    for number in range(2, migrations.VERSION + 1)
+    for done in range(1, len(migrations.statements(migrations.SCRIPTS[number - 1])) + 1)
+]
+
+
+@pytest.mark.parametrize(("number", "done"), STEPS)
+def test_a_kill_in_the_middle_leaves_the_older_store(tmp_path: Path, number: int, done: int):
+    older = copy_of(number - 1, tmp_path)
     connection = connect(older / FILE_NAME, writable=True)
     connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA foreign_keys=OFF")
     connection.execute("BEGIN IMMEDIATE")
-    for statement in schema.statements(schema.SCRIPTS[1])[:done]:
+    for statement in migrations.statements(migrations.SCRIPTS[number - 1])[:done]:
         connection.execute(statement)
+    # A kill also leaves the copy, complete or not.
+    shutil.copyfile(older / FILE_NAME, upgrade.copy_path(older / FILE_NAME, number - 1))
+    (older / f"{FILE_NAME}.schema-{number - 1}.partial").write_bytes(b"half")
     killed = Path(shutil.copytree(older, older.with_name("killed")))
     connection.close()
     reader = connect(killed / FILE_NAME, writable=False)
     check.check(reader, killed / FILE_NAME)
     reader.close()
-    assert version(killed) == 1
+    assert version(killed) == number - 1
     opened_again, notices = open_checked(killed)
     opened_again.close()
     assert len(notices) == 1
+    assert not list(killed.glob(f"{FILE_NAME}.schema-*"))
+
+
+def test_a_kill_after_the_last_transaction_leaves_only_the_copy_to_remove(older: Path, monkeypatch: pytest.MonkeyPatch):
+    before = version(older)
+
+    def killed(connection: sqlite3.Connection, path: Path) -> None:
+        if version(path.parent) == migrations.VERSION:
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as context:
+        context.setattr(upgrade.check, "check", killed)
+        with pytest.raises(KeyboardInterrupt):
+            open_checked(older)
+    assert upgrade.copy_path(older / FILE_NAME, before).exists()
+    connection, notices = open_checked(older)
+    connection.close()
+    assert notices == []
+    assert not upgrade.copy_path(older / FILE_NAME, before).exists()
+
+
+def test_a_wrong_migration_is_refused_and_the_copy_is_the_older_store(older: Path, monkeypatch: pytest.MonkeyPatch):
+    before, content = version(older), dump_raw(older)
+    wrong = (*migrations.SCRIPTS[:-1], f"{migrations.SCRIPTS[-1]}\nDELETE FROM waiting;\n")
+    with monkeypatch.context() as context:
+        context.setattr(migrations, "SCRIPTS", wrong)
+        with pytest.raises(StorageCorrupt, match="a pending document has no job") as refusal:
+            open_checked(older)
+    copied = upgrade.copy_path(older / FILE_NAME, before)
+    assert str(copied) in refusal.value.detail
+    assert copied.stat().st_mode & 0o077 == 0
+    with closing(sqlite3.connect(copied)) as connection:
+        assert list(connection.iterdump()) == content
+
+
+def test_an_upgrade_without_room_for_its_copy_leaves_the_store_as_it_is(older: Path):
+    before = version(older)
+    content = dump_raw(older)
+    (older / f"{FILE_NAME}.schema-{before}").mkdir()  # the copy cannot be put in place
+    with pytest.raises(StorageUnavailable, match="The store is unchanged"):
+        open_checked(older)
+    assert version(older) == before
+    assert dump_raw(older) == content
+    (older / f"{FILE_NAME}.schema-{before}").rmdir()
+    connection, notices = open_checked(older)
+    connection.close()
+    assert len(notices) == 1
+
+
+def dump_raw(data_dir: Path) -> list[str]:
+    with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection:
+        return list(connection.iterdump())
 
 
 async def test_the_checksum_covers_the_coverage(older: Path):
     with opened(older) as store:
         await embed_pending(store)
     connection = connect(older / FILE_NAME, writable=True)
-    connection.execute("UPDATE documents SET truncated = 0 WHERE doc_id = 'a/b'")
-    assert any(line.startswith("documents: 1 rows") for line in check.find_damage(connection))
+    connection.execute("UPDATE vectors SET truncated = 1 WHERE passage_id = (SELECT min(passage_id) FROM vectors)")
+    assert any(line.startswith("vectors: 1 rows") for line in check.find_damage(connection))
     connection.close()
+
+
+def test_an_upgraded_store_gives_its_numbers_on(older: Path):
+    connection, _ = open_checked(older)
+    connection.close()
+    rows = dump(older)
+    counters = {row[0]: row[1] for row in rows["counters"]}
+    assert counters["passage"] == counters["document"] >= max(row[0] for row in rows["documents"])
+    assert counters["space"] == counters["collection"] == max(row[0] for row in rows["spaces"])
+    assert "row" not in counters
 
 
 def test_the_share_that_makes_a_text_unreadable():
@@ -109,7 +240,8 @@ def test_the_share_that_makes_a_text_unreadable():
 
 
 @pytest.mark.parametrize("beside", [None, "index", "lexical.sqlite3"])
-def test_a_store_by_itself_is_a_backup_put_back_and_no_repair(older: Path, beside: str | None):
+def test_a_store_by_itself_is_a_backup_put_back_and_no_repair(tmp_path: Path, beside: str | None):
+    older = copy_of(1, tmp_path)
     connection, _ = open_checked(older)
     connection.execute("PRAGMA journal_mode=DELETE")
     connection.close()

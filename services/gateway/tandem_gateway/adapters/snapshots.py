@@ -1,6 +1,6 @@
 """Snapshots of indexes on disk: replaced atomically, and verified before they are loaded.
 
-A collection's folder, ``index/<collection id>/``, holds:
+A space's folder, ``index/<space id>/``, holds:
 
 - the graphs, ``<position>-<random>.0.usearch`` (and ``.1``),
 - the arrays that belong to them, ``<position>-<random>.npz``,
@@ -56,13 +56,13 @@ class Snapshots:
     def __init__(self, data_dir: Path) -> None:
         self._root = data_dir / FOLDER_NAME
 
-    def manifest(self, collection_id: int) -> SnapshotManifest:
-        """Return a collection's manifest.
+    def manifest(self, space_id: int) -> SnapshotManifest:
+        """Return a space's manifest.
 
         Raises:
             SnapshotUnusable: the manifest is missing, damaged or of another format.
         """
-        path = self._folder(collection_id) / _MANIFEST_NAME
+        path = self._folder(space_id) / _MANIFEST_NAME
         try:
             content = path.read_bytes()
             found = msgspec.json.decode(content, type=_AnyManifest).manifest.format
@@ -87,7 +87,7 @@ class Snapshots:
         """
         if manifest.description != factory.description():
             raise SnapshotOutdated(f"it was made by {manifest.description}, this is {factory.description()}")
-        folder = self._folder(manifest.collection_id)
+        folder = self._folder(manifest.space_id)
         if not manifest.files:
             raise SnapshotUnusable("it names no files")
         try:
@@ -101,7 +101,7 @@ class Snapshots:
             raise SnapshotUnusable(f"it cannot be loaded ({error})") from error
 
     def publish(self, base: SavedBase, manifest: SnapshotManifest) -> SnapshotManifest:
-        """Write a base and make it the collection's snapshot.
+        """Write a base and make it the space's snapshot.
 
         Args:
             base: base to save.
@@ -113,7 +113,7 @@ class Snapshots:
         Raises:
             OSError: the disk is full or read-only. The previous snapshot is untouched.
         """
-        folder = self._folder(manifest.collection_id)
+        folder = self._folder(manifest.space_id)
         folder.mkdir(parents=True, exist_ok=True)
         name = f"{manifest.position}-{secrets.token_hex(4)}"
         paths = [folder / f"{name}.{place}.usearch" for place in range(len(base.graphs))]
@@ -143,15 +143,15 @@ class Snapshots:
         self._sweep(folder, keep={*(file.name for file in files), _MANIFEST_NAME})
         return written
 
-    def remove(self, collection_id: int) -> None:
-        """Delete a collection's snapshot, if it has one."""
-        shutil.rmtree(self._folder(collection_id), ignore_errors=True)
+    def remove(self, space_id: int) -> None:
+        """Delete a space's snapshot, if it has one."""
+        shutil.rmtree(self._folder(space_id), ignore_errors=True)
 
-    def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
-        """Delete snapshot folders whose collection is not in ``collection_ids``; return the folders' names."""
+    def remove_orphans(self, space_ids: Iterable[int]) -> list[str]:
+        """Delete snapshot folders whose space is not in ``space_ids``; return the folders' names."""
         if not self._root.is_dir():
             return []
-        known = {str(number) for number in collection_ids}
+        known = {str(number) for number in space_ids}
         orphans = [folder for folder in self._root.iterdir() if folder.name not in known]
         for folder in orphans:
             if folder.is_dir() and not folder.is_symlink():
@@ -160,8 +160,8 @@ class Snapshots:
                 folder.unlink(missing_ok=True)
         return sorted(folder.name for folder in orphans)
 
-    def _folder(self, collection_id: int) -> Path:
-        return self._root / str(collection_id)
+    def _folder(self, space_id: int) -> Path:
+        return self._root / str(space_id)
 
     @staticmethod
     def _sweep(folder: Path, keep: set[str]) -> None:

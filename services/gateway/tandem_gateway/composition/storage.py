@@ -10,7 +10,8 @@ from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
-from tandem_gateway.adapters.sqlite.store import SqliteStore, open_checked
+from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory

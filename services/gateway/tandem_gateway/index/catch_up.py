@@ -36,6 +36,11 @@ class Position:
     removed: int
     """The index has all removals up to this change, except those of rows that it never held."""
 
+    def advance(self, change: int) -> None:
+        """Move to a change number up to which nothing concerns the index."""
+        self.added = max(self.added, change)
+        self.removed = max(self.removed, change)
+
 
 def beginning(feed: ChangeFeed) -> Position:
     """Return the position of an empty index.
@@ -58,7 +63,7 @@ def restore(
     Raises:
         SnapshotUnusable: if there is no snapshot, or it is damaged, or of another store, model or version.
     """
-    manifest = snapshots.manifest(collection.collection_id)
+    manifest = snapshots.manifest(collection.space_id)
     check_manifest(manifest, feed, collection)
     return load(snapshots, factory, manifest, writable=writable), Position(manifest.position, manifest.position)
 
@@ -69,8 +74,8 @@ def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: Col
     Raises:
         SnapshotUnusable: if it does not match.
     """
-    found = (manifest.store_id, manifest.collection_id, manifest.fingerprint, manifest.dim)
-    wanted = (feed.store_id(), collection.collection_id, collection.fingerprint, collection.dim)
+    found = (manifest.store_id, manifest.space_id, manifest.fingerprint, manifest.dim)
+    wanted = (feed.store_id(), collection.space_id, collection.fingerprint, collection.dim)
     if found != wanted:
         raise SnapshotUnusable(f"it is of {found}, not of {wanted}")
     if manifest.position > feed.last_change():

@@ -43,7 +43,7 @@ def restored_base(
         The base, its position in the store's changes (both None for an exact index), and ``snapshot`` or ``store``.
     """
     try:
-        manifest = places.snapshots.manifest(record.collection_id)
+        manifest = places.snapshots.manifest(record.space_id)
         catch_up.check_manifest(manifest, places.feed, record)
         if record.live - manifest.count <= _MAX_NEW_AT_START:
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
@@ -71,7 +71,7 @@ def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Posit
         return None, None
     if built is None or not built.graph or base is None:
         return None, None
-    manifest = places.snapshots.manifest(record.collection_id)
+    manifest = places.snapshots.manifest(record.space_id)
     return (
         catch_up.load(places.snapshots, places.factory, manifest, writable=False),
         Position(manifest.position, manifest.position),

@@ -22,8 +22,8 @@ _OVERHEAD_BYTES = 600
 class DocumentCache:
     """LRU cache of the rows of live documents. One thread at a time may use it.
 
-    Rows are immutable and row numbers are never reused, so a cached row never goes stale. Deleted rows need no
-    invalidation: callers only ask for row numbers that an index just returned.
+    Rows are immutable and passage ids are never reused, so a cached row never goes stale. Deleted rows need no
+    invalidation: callers only ask for passage ids that an index just returned.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -38,10 +38,10 @@ class DocumentCache:
         return None if missing else found
 
     def get(self, wanted: Mapping[int, bool], feed: ChangeFeed, max_bytes: int) -> dict[int, LiveDocument]:
-        """Return rows from the cache or the store, by row number. Rows that the store does not have are missing.
+        """Return rows from the cache or the store, by passage id. Rows that the store does not have are missing.
 
         Args:
-            wanted: row number → whether the row needs its vector. The cache keeps no vector that nobody needs.
+            wanted: passage id → whether the row needs its vector. The cache keeps no vector that nobody needs.
             feed: reads the rows that the cache lacks.
             max_bytes: maximum size of all texts and metadata.
 
@@ -52,27 +52,27 @@ class DocumentCache:
         found, missing = self._look_up(wanted)
         if missing:
             taken = sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in found.values())
-            for row_id, row in feed.documents(sorted(missing), max_bytes - taken).items():
-                found[row_id] = row if wanted[row_id] else msgspec.structs.replace(row, vector=b"")
-                self._keep(found[row_id])
+            for passage_id, row in feed.documents(sorted(missing), max_bytes - taken).items():
+                found[passage_id] = row if wanted[passage_id] else msgspec.structs.replace(row, vector=b"")
+                self._keep(found[passage_id])
         return found
 
     def _look_up(self, wanted: Mapping[int, bool]) -> tuple[dict[int, LiveDocument], list[int]]:
         """Return the cached rows, and the numbers of the other rows."""
         found: dict[int, LiveDocument] = {}
         missing = []
-        for row_id, with_vector in wanted.items():
-            row = self._kept.get(row_id)
+        for passage_id, with_vector in wanted.items():
+            row = self._kept.get(passage_id)
             if row is None or (with_vector and not row.vector):
-                missing.append(row_id)
+                missing.append(passage_id)
             else:
-                self._kept.move_to_end(row_id)
-                found[row_id] = row
+                self._kept.move_to_end(passage_id)
+                found[passage_id] = row
         return found, missing
 
     def _keep(self, row: LiveDocument) -> None:
-        replaced = self._kept.pop(row.row_id, None)
-        self._kept[row.row_id] = row
+        replaced = self._kept.pop(row.passage_id, None)
+        self._kept[row.passage_id] = row
         self._bytes += bytes_of(row) - (bytes_of(replaced) if replaced is not None else 0)
         while self._bytes > self._capacity:
             _, oldest = self._kept.popitem(last=False)
@@ -85,14 +85,14 @@ def bytes_of(row: LiveDocument) -> int:
 
 
 def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument], top_k: int) -> list[Hit]:
-    """Return the nearest hits by descending score. Ties are ordered by row number, which is the order of insertion.
+    """Return the nearest hits by descending score. Ties are ordered by passage id, which is the order of insertion.
 
     The order does not depend on ``top_k``: a shorter list is a prefix of a longer one.
 
     Args:
         vector: of the query, ``(dim,) float32`` of unit length.
         candidates: rows that include the nearest; candidates without a document are left out.
-        rows: documents by row number, with their vectors of unit length unless ``candidates`` has them.
+        rows: documents by passage id, with their vectors of unit length unless ``candidates`` has them.
         top_k: maximum number of hits.
     """
     found, places = [], []
@@ -107,10 +107,10 @@ def score(vector: Vectors, candidates: Candidates, rows: dict[int, LiveDocument]
         vectors = candidates.vectors[places]
     else:
         vectors = np.frombuffer(b"".join([row.vector for row in found]), _FLOAT32).reshape(len(found), -1)
-    scores = dict(zip([row.row_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
+    scores = dict(zip([row.passage_id for row in found], exact_scores(vectors, vector).tolist(), strict=True))
     for key, first in candidates.alike.items():
         # Vectors that differ only by noise tie.
         if key in scores and first in scores:
             scores[key] = scores[first]
-    found.sort(key=lambda row: (-scores[row.row_id], row.row_id))
-    return [Hit(row.doc_id, scores[row.row_id], row.text, row.metadata) for row in found[:top_k]]
+    found.sort(key=lambda row: (-scores[row.passage_id], row.passage_id))
+    return [Hit(row.doc_id, scores[row.passage_id], row.text, row.metadata) for row in found[:top_k]]

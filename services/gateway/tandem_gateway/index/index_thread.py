@@ -115,20 +115,20 @@ class IndexThread:
         """Return the state of each index."""
         return self._call(lambda: self._loaded().state())
 
-    def load_base(self, collection_id: int) -> tuple[Base, SnapshotManifest]:
-        """Return the verified base of a collection's snapshot, for ``adopt``. Call it from any thread but the index's.
+    def load_base(self, space_id: int) -> tuple[Base, SnapshotManifest]:
+        """Return the verified base of a space's snapshot, for ``adopt``. Call it from any thread but the index's.
 
         Reading and verifying a large snapshot takes seconds; meanwhile the index's thread keeps answering.
 
         Raises:
             SnapshotUnusable: if there is no snapshot, or it is damaged.
         """
-        manifest = self._snapshots.manifest(collection_id)
+        manifest = self._snapshots.manifest(space_id)
         return catch_up.load(self._snapshots, self._factory, manifest, writable=False), manifest
 
-    def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> Future[None]:
-        """Replace a collection's index with a new snapshot's; see ``Indexes.adopt``."""
-        return self._call(lambda: self._loaded().adopt(collection_id, base, manifest))
+    def adopt(self, space_id: int, base: Base, manifest: SnapshotManifest) -> Future[None]:
+        """Replace a space's index with a new snapshot's; see ``Indexes.adopt``."""
+        return self._call(lambda: self._loaded().adopt(space_id, base, manifest))
 
     def notify(self) -> None:
         """Make the indexes catch up soon, so that commits are applied before the next search needs them."""

@@ -55,6 +55,12 @@ class Indexes:
         self._on_search = on_search
         self._followed: dict[int, FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
+        self._served: dict[int, CollectionRecord] = {}
+        """Space → record of its collection, for spaces whose model is known."""
+        self._catalogue: int | None = None
+        """The store's catalogue version that ``_records`` and ``_served`` have."""
+        self._reached = 0
+        """Every index has all changes up to this one."""
         self._rows = DocumentCache(_KEPT_BYTES)
         self._seen: int | None = None
         """The store's version that the indexes have caught up with; None if they may be behind."""
@@ -75,7 +81,7 @@ class Indexes:
         records = self._feed.collections()
         notices = [
             f"index folder {name!r} belonged to no collection and was removed"
-            for name in self._places.snapshots.remove_orphans(record.collection_id for record in records)
+            for name in self._places.snapshots.remove_orphans(record.space_id for record in records)
         ]
         for record in records:
             if record.dim is not None:
@@ -87,7 +93,7 @@ class Indexes:
         started = time.monotonic()
         base, position, origin = restored_base(self._places, record, notices)
         followed = following(self._feed, record, base, position)
-        self._followed[record.collection_id] = followed
+        self._followed[record.space_id] = followed
         log.info(
             "index loaded",
             extra={
@@ -102,11 +108,11 @@ class Indexes:
             },
         )
 
-    def adopt(self, collection_id: int, base: Base, manifest: SnapshotManifest) -> None:
-        """Replace a collection's index with a new snapshot.
+    def adopt(self, space_id: int, base: Base, manifest: SnapshotManifest) -> None:
+        """Replace a space's index with a new snapshot.
 
         Args:
-            collection_id: the collection; a deleted one is ignored.
+            space_id: the space; a deleted one is ignored.
             base: the snapshot's graphs; see ``load_base``.
             manifest: the snapshot's manifest.
 
@@ -114,18 +120,18 @@ class Indexes:
             SnapshotUnusable: if the snapshot does not match the collection in the store.
         """
         for record in self._feed.collections():
-            if record.collection_id == collection_id and record.dim is not None:
+            if record.space_id == space_id and record.dim is not None:
                 catch_up.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
                 self._version += 1
-                self._followed[collection_id] = following(self._feed, record, base, position)
+                self._followed[space_id] = following(self._feed, record, base, position)
 
     def state(self) -> list[IndexState]:
         """Return the state of each index."""
         self.follow()
         return [
             IndexState(
-                record.collection_id,
+                record.space_id,
                 record.name,
                 len(followed.index),
                 followed.index.exact,
@@ -136,7 +142,7 @@ class Indexes:
                 followed.saved,
             )
             for record in self._records.values()
-            if (followed := self._followed.get(record.collection_id)) is not None
+            if (followed := self._followed.get(record.space_id)) is not None
         ]
 
     def follow(self) -> bool:
@@ -146,21 +152,31 @@ class Indexes:
             return False
         self._version += 1
         try:
-            self._records = {record.name: record for record in self._feed.collections()}
-            known = {record.collection_id for record in self._records.values()}
-            for gone in self._followed.keys() - known:
-                del self._followed[gone]
-            for record in self._records.values():
-                if record.dim is None:
-                    continue
-                followed = self._followed.get(record.collection_id)
-                if followed is None or self._catch_up(followed, record) is None:
-                    self._followed[record.collection_id] = following(self._feed, record, None, None)
+            self._follow()
         except BaseException:
             self._seen = None
             raise
         self._seen = version
         return True
+
+    def _follow(self) -> None:
+        """Apply all changes. The cost depends on the spaces that have changed, not on the number of spaces."""
+        catalogue, last = self._feed.catalogue(), self._feed.last_change()
+        if catalogue != self._catalogue:
+            self._records = {record.name: record for record in self._feed.collections()}
+            self._served = {record.space_id: record for record in self._records.values() if record.dim is not None}
+            for gone in self._followed.keys() - self._served.keys():
+                del self._followed[gone]
+            for space_id in self._served.keys() - self._followed.keys():
+                self._followed[space_id] = following(self._feed, self._served[space_id], None, None)
+        for space_id in self._feed.changed_spaces(self._reached):
+            record, followed = self._served.get(space_id), self._followed.get(space_id)
+            if record is None or followed is None:
+                continue
+            followed.position.advance(self._reached)
+            if self._catch_up(followed, record) is None:
+                self._followed[space_id] = following(self._feed, record, None, None)
+        self._catalogue, self._reached = catalogue, last
 
     def _catch_up(self, followed: FollowedIndex, record: CollectionRecord) -> int | None:
         return catch_up.catch_up(followed.index, followed.position, self._feed, record)
@@ -219,7 +235,7 @@ class Indexes:
 
     def _size(self, collection: str) -> int:
         record = self._records.get(collection)
-        followed = self._followed.get(record.collection_id) if record is not None else None
+        followed = self._followed.get(record.space_id) if record is not None else None
         return len(followed.index) if followed is not None else 0
 
     def _candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
@@ -231,7 +247,7 @@ class Indexes:
             if record is None:
                 message = f"collection: there is no collection {query.collection!r}"
                 found[place] = NotFound(message, param="collection")
-            elif record.collection_id in self._followed:
+            elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
                     together.setdefault((query.collection, query.top_k), []).append(place)
                 else:
@@ -239,7 +255,7 @@ class Indexes:
                         record.name, pinned=str(record.fingerprint), offered=query.fingerprint
                     )
         for (collection, top_k), places in together.items():
-            index = self._followed[self._records[collection].collection_id].index
+            index = self._followed[self._records[collection].space_id].index
             vectors = np.array([queries[place].vector for place in places])
             for place, candidates in zip(places, index.search(vectors, top_k), strict=True):
                 found[place] = candidates

@@ -65,25 +65,25 @@ def update_snapshot(
     if manifest is not None and not _has_work(places.feed, record, manifest):
         return None, None
     if manifest is None and record.live < places.sizes.graph and not rebuild:
-        places.snapshots.remove(record.collection_id)  # it is unusable, if there is one
+        places.snapshots.remove(record.space_id)  # it is unusable, if there is one
         # There is no graph, and a start reads all vectors from the store: the store need not remember removals.
-        return Saved(record.collection_id, places.feed.last_change(), graph=False), None
+        return Saved(record.space_id, places.feed.last_change(), graph=False), None
     builder, position = _built(places, record, manifest, report)
     builder.sweep(seconds=sweep_seconds)
     if not may_publish():
         return None, builder.base
     if builder.base is None:
-        places.snapshots.remove(record.collection_id)
-        return Saved(record.collection_id, position.added, graph=False), None
+        places.snapshots.remove(record.space_id)
+        return Saved(record.space_id, position.added, graph=False), None
     report(f"collection {record.name}: {builder.base.live} vectors, {len(builder.base.stray_nodes)} of them strays")
     places.snapshots.publish(base_arrays.save(builder.base), _manifest_of(builder.base, position, places, record))
     report(f"collection {record.name}: saved, up to change {position.added}")
-    return Saved(record.collection_id, position.added, graph=True), builder.base
+    return Saved(record.space_id, position.added, graph=True), builder.base
 
 
 def _usable_manifest(places: Places, record: CollectionRecord, report: Print) -> SnapshotManifest | None:
     try:
-        manifest = places.snapshots.manifest(record.collection_id)
+        manifest = places.snapshots.manifest(record.space_id)
         catch_up.check_manifest(manifest, places.feed, record)
     except NoSnapshotYet:
         return None
@@ -156,7 +156,7 @@ def _manifest_of(base: Base, position: Position, places: Places, record: Collect
     return SnapshotManifest(
         format=SNAPSHOT_FORMAT,
         store_id=places.feed.store_id(),
-        collection_id=record.collection_id,
+        space_id=record.space_id,
         collection=record.name,
         fingerprint=record.fingerprint,
         dim=record.dim,

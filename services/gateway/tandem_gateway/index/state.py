@@ -26,7 +26,7 @@ class VectorQuery(msgspec.Struct, frozen=True):
 class IndexState:
     """State of a collection's index, for metrics and the decision to take a snapshot."""
 
-    collection_id: int
+    space_id: int
     collection: str
     count: int
     """Number of vectors in the index; search finds all of them."""

@@ -61,7 +61,7 @@ def verify(places: Places, record: CollectionRecord, report: Print) -> Verified:
     changes = catch_up.catch_up(index, position, places.feed, record)
     if changes is None:
         return Verified(True, "its snapshot is too old to follow the store; the next start builds it again")
-    difference = np.setxor1d(index.keys(), places.feed.row_ids(record.collection_id))
+    difference = np.setxor1d(index.keys(), places.feed.passage_ids(record.space_id))
     if len(difference):
         return Verified(
             False, f"differs from the store in {len(difference)} rows (first: {difference[:5].tolist()}); {_REBUILD}"

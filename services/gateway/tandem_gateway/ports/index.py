@@ -96,10 +96,10 @@ class SavedBase:
 
 
 class SnapshotStore(Protocol):
-    """Stores the bases of the indexes, one snapshot per collection."""
+    """Stores the bases of the indexes, one snapshot per space."""
 
-    def manifest(self, collection_id: int) -> SnapshotManifest:
-        """Return the manifest of a collection's snapshot.
+    def manifest(self, space_id: int) -> SnapshotManifest:
+        """Return the manifest of a space's snapshot.
 
         Raises:
             SnapshotUnusable: there is no snapshot, or its manifest is damaged.
@@ -120,19 +120,19 @@ class SnapshotStore(Protocol):
         ...
 
     def publish(self, base: SavedBase, manifest: SnapshotManifest) -> SnapshotManifest:
-        """Save a base as the collection's snapshot and return the completed manifest.
+        """Save a base as the space's snapshot and return the completed manifest.
 
         Raises:
             OSError: the snapshot cannot be written. The previous snapshot is untouched.
         """
         ...
 
-    def remove(self, collection_id: int) -> None:
-        """Delete a collection's snapshot, if it has one."""
+    def remove(self, space_id: int) -> None:
+        """Delete a space's snapshot, if it has one."""
         ...
 
-    def remove_orphans(self, collection_ids: Iterable[int]) -> list[str]:
-        """Delete snapshot folders whose collection is not in ``collection_ids``; return the folders' names."""
+    def remove_orphans(self, space_ids: Iterable[int]) -> list[str]:
+        """Delete snapshot folders whose space is not in ``space_ids``; return the folders' names."""
         ...
 
 

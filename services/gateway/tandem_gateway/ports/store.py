@@ -85,8 +85,8 @@ class DocumentStore(Protocol):
         """Return all collections, ordered by name."""
         ...
 
-    async def forget_tombstones(self, collection_id: int, upto: int) -> int:
-        """Delete a collection's tombstones up to a change number that its snapshot already covers.
+    async def forget_removals(self, space_id: int, upto: int) -> int:
+        """Record that the index of a space needs no removals up to a change number, and delete what no index needs.
 
         Returns:
             How many were deleted.
@@ -120,8 +120,16 @@ class ChangeFeed(Protocol):
         """Return all collections."""
         ...
 
+    def catalogue(self) -> int:
+        """Return a number that grows when a collection or space appears, is pinned to a model, or goes."""
+        ...
+
     def last_change(self) -> int:
         """Return the highest change number."""
+        ...
+
+    def changed_spaces(self, after: int) -> list[int]:
+        """Return the ids of the spaces that have changes with a higher number than ``after``."""
         ...
 
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
@@ -134,20 +142,20 @@ class ChangeFeed(Protocol):
             limit: maximum number of additions.
 
         Returns:
-            None if the store has already deleted some of these tombstones; the index must then be rebuilt.
+            None if the store has already deleted some of these removals; the index must then be rebuilt.
         """
         ...
 
-    def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return the rows that exist, by row number.
+    def documents(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
+        """Return the passages that exist, with their documents, by passage id.
 
         Raises:
             TooManyBytes: their texts and metadata take more than ``max_bytes``. Reading stops at that point.
         """
         ...
 
-    def row_ids(self, collection_id: int) -> Keys:
-        """Return the row numbers of all documents of a collection that have a vector."""
+    def passage_ids(self, space_id: int) -> Keys:
+        """Return the ids of the passages that the index of a space has to hold."""
         ...
 
     def close(self) -> None:

@@ -65,9 +65,9 @@ class EmbeddedBatch:
 
 
 class LiveDocument(msgspec.Struct, frozen=True):
-    """A searchable document with its vector; ``vector`` is float32, little-endian."""
+    """A searchable document and the vector of one of its passages; ``vector`` is float32, little-endian."""
 
-    row_id: int
+    passage_id: int
     doc_id: str
     text: str
     metadata: str
@@ -88,10 +88,14 @@ class DocumentView:
 
 @dataclass(frozen=True, slots=True)
 class CollectionRecord:
-    """A collection. The first vector pins model, fingerprint and dim; until then they are None."""
+    """A collection and the space that it serves from.
+
+    The space's first vector pins model, fingerprint and dim; until then they are None.
+    """
 
     collection_id: int
     name: str
+    space_id: int
     fingerprint: str | None
     model: str | None
     dim: int | None

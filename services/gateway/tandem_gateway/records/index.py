@@ -38,7 +38,8 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
 
     format: int
     store_id: str
-    collection_id: int
+    space_id: int = msgspec.field(name="collection_id")
+    """Named as in the snapshots of earlier releases, in which a collection had one space, with the collection's id."""
     collection: str
     fingerprint: str
     dim: int
@@ -56,11 +57,11 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Saved:
-    """A collection whose index no longer needs the changes up to ``position``.
+    """A space whose index no longer needs the changes up to ``position``.
 
-    ``graph`` is true if a new snapshot was saved. A collection without a graph has no snapshot.
+    ``graph`` is true if a new snapshot was saved. A space without a graph has no snapshot.
     """
 
-    collection_id: int
+    space_id: int
     position: int
     graph: bool

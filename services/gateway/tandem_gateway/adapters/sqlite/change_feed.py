@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import index_reads, reads
+from tandem_gateway.adapters.sqlite import counters, index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord, LiveDocument
@@ -41,10 +41,20 @@ class SqliteChangeFeed:
         with translated(self._path):
             return reads.store_id(self._connection)
 
+    def catalogue(self) -> int:
+        """Return the version of the catalogue; see ``ChangeFeed.catalogue``."""
+        with translated(self._path):
+            return counters.value(self._connection, "catalogue")
+
+    def changed_spaces(self, after: int) -> list[int]:
+        """Return the spaces that have changed; see ``ChangeFeed.changed_spaces``."""
+        with translated(self._path):
+            return index_reads.changed_spaces(self._connection, after)
+
     def last_change(self) -> int:
         """Return the number of the last change."""
         with translated(self._path):
-            return reads.counter(self._connection, "change")
+            return counters.value(self._connection, "change")
 
     def collections(self) -> list[CollectionRecord]:
         """Return every collection."""
@@ -56,18 +66,18 @@ class SqliteChangeFeed:
         assert collection.dim is not None
         with translated(self._path), read_transaction(self._connection):
             return index_reads.changes(
-                self._connection, collection.collection_id, collection.dim, after, removals_after, limit
+                self._connection, collection.space_id, collection.dim, after, removals_after, limit
             )
 
-    def documents(self, row_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return the live ones among the rows; see ``ChangeFeed.documents``."""
+    def documents(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
+        """Return the live ones among the passages; see ``ChangeFeed.documents``."""
         with translated(self._path):
-            return index_reads.live_documents(self._connection, row_ids, max_bytes)
+            return index_reads.live_documents(self._connection, passage_ids, max_bytes)
 
-    def row_ids(self, collection_id: int) -> Keys:
-        """Return the row numbers of all documents that have a vector."""
+    def passage_ids(self, space_id: int) -> Keys:
+        """Return the ids of the passages in a space's index."""
         with translated(self._path):
-            return index_reads.live_row_ids(self._connection, collection_id)
+            return index_reads.indexed_passage_ids(self._connection, space_id)
 
     def _data_version(self) -> int:
         """Return SQLite's data version, which changes when another connection commits."""

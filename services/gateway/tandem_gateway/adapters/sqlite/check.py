@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import reads, schema
+from tandem_gateway.adapters.sqlite import counters, earlier_schemas, migrations, schema
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.errors import StorageCorrupt
 
@@ -13,27 +13,48 @@ _ADVICE = "Nothing is served from it. Put back a backup of the data directory, o
 _INVARIANTS = {
     "a collection's counts are not those of its documents": """
         SELECT c.name FROM collections c
-        LEFT JOIN (SELECT collection_id, count(change) AS live, sum(change IS NULL) AS pending
+        LEFT JOIN (SELECT collection_id, sum(live) AS live, sum(1 - live) AS pending
                    FROM documents GROUP BY collection_id) d USING (collection_id)
         WHERE c.live <> coalesce(d.live, 0) OR c.pending <> coalesce(d.pending, 0)""",
+    "a collection does not serve from exactly one space": """
+        SELECT c.name FROM collections c LEFT JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'
+        WHERE s.space_id IS NULL""",
+    "a document has no passage": """
+        SELECT d.document_id FROM documents d
+        WHERE NOT EXISTS (SELECT 1 FROM passages p WHERE p.document_id = d.document_id)""",
+    "a passage of a live document is not in the index of its collection": """
+        SELECT p.passage_id FROM documents d JOIN passages p USING (document_id)
+        JOIN spaces s ON s.collection_id = d.collection_id AND s.state = 'serving'
+        LEFT JOIN vectors v ON v.passage_id = p.passage_id AND v.space_id = s.space_id
+        WHERE d.live = 1 AND v.change IS NULL""",
+    "a pending document is in the index of its collection": """
+        SELECT d.document_id FROM documents d JOIN passages p USING (document_id)
+        JOIN spaces s ON s.collection_id = d.collection_id AND s.state = 'serving'
+        JOIN vectors v ON v.passage_id = p.passage_id AND v.space_id = s.space_id
+        WHERE d.live = 0 AND v.change IS NOT NULL""",
     "a job's counts do not add up": """
         SELECT j.job_id FROM jobs j
         LEFT JOIN (SELECT job_id, sum(documents) AS documents FROM waiting GROUP BY job_id) w USING (job_id)
         WHERE j.processed + coalesce(w.documents, 0) <> j.total""",
     "a job waits for a document that is not pending": """
-        SELECT w.row_id FROM waiting w LEFT JOIN documents d USING (row_id)
-        WHERE d.row_id IS NULL OR d.change IS NOT NULL""",
+        SELECT w.document_id FROM waiting w LEFT JOIN documents d USING (document_id)
+        WHERE d.document_id IS NULL OR d.live = 1""",
     "a pending document has no job": """
-        SELECT d.row_id FROM documents d WHERE d.change IS NULL
-        AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.row_id = d.row_id)""",
-    "a vector has not its collection's length": """
-        SELECT d.row_id FROM documents d JOIN collections c USING (collection_id)
-        WHERE d.change IS NOT NULL AND length(d.vector) IS NOT c.dim * 4""",
-    "a row or change number is ahead of its counter": """
+        SELECT d.document_id FROM documents d WHERE d.live = 0
+        AND NOT EXISTS (SELECT 1 FROM waiting w WHERE w.document_id = d.document_id)""",
+    "a vector has not its space's length": """
+        SELECT v.passage_id FROM vectors v JOIN spaces s USING (space_id) WHERE length(v.vector) IS NOT s.dim * 4""",
+    "a change is later than its space's last change": """
+        SELECT s.space_id FROM spaces s
+        WHERE s.last_change < (SELECT coalesce(max(change), 0) FROM vectors v
+                               WHERE v.space_id = s.space_id AND v.change IS NOT NULL)
+        OR s.last_change < (SELECT coalesce(max(change), 0) FROM removals r WHERE r.collection_id = s.collection_id)""",
+    "a number is ahead of its counter": """
         SELECT name FROM counters WHERE
-        (name = 'row' AND value < (SELECT coalesce(max(row_id), 0) FROM documents)) OR
-        (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM documents)) OR
-        (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM tombstones)) OR
+        (name = 'document' AND value < (SELECT coalesce(max(document_id), 0) FROM documents)) OR
+        (name = 'passage' AND value < (SELECT coalesce(max(passage_id), 0) FROM passages)) OR
+        (name = 'change' AND value < (SELECT coalesce(max(last_change), 0) FROM spaces)) OR
+        (name = 'space' AND value < (SELECT coalesce(max(space_id), 0) FROM spaces)) OR
         (name = 'collection' AND value < (SELECT coalesce(max(collection_id), 0) FROM collections))""",
 }
 
@@ -58,7 +79,7 @@ def check_log(connection: sqlite3.Connection, path: Path, mark: int | None) -> N
     Raises:
         StorageCorrupt: if it does not: its write-ahead log, or the file itself, has lost acknowledged writes.
     """
-    commit = reads.counter(connection, "commit")
+    commit = counters.value(connection, "commit")
     if mark is not None and commit < mark:
         raise lost_commits(path, commit, mark)
 
@@ -72,7 +93,7 @@ def check_unmarked(connection: sqlite3.Connection, path: Path) -> None:
     (mode,) = connection.execute("PRAGMA journal_mode").fetchone()
     if mode == "wal":
         raise StorageCorrupt(
-            f"{path} ends at commit {reads.counter(connection, 'commit')}, and acknowledged commits may be missing: "
+            f"{path} ends at commit {counters.value(connection, 'commit')}, and acknowledged commits may be missing: "
             f"it was in use, and {MARK_NAME!r} beside it, which tells of the last one, is missing or damaged. "
             f"{_ADVICE} To go on with what is left, copy it with `python -m tandem_gateway backup` and restore the copy"
         )
@@ -97,15 +118,15 @@ def check_schema(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if application_id != schema.APPLICATION_ID:
         raise StorageCorrupt(f"{path} is no Tandem store, or its header is damaged. {_ADVICE}")
-    if not 1 <= version <= schema.VERSION:
+    if not 1 <= version <= migrations.VERSION:
         raise StorageCorrupt(
-            f"{path} has schema version {version}, this gateway reads 1 to {schema.VERSION}; run the release that "
+            f"{path} has schema version {version}, this gateway reads 1 to {migrations.VERSION}; run the release that "
             f"wrote it, or a later one"
         )
     expected = sqlite3.connect(":memory:", isolation_level=None)
     try:
         schema.register(expected)
-        for script in schema.SCRIPTS[:version]:
+        for script in migrations.SCRIPTS[:version]:
             expected.executescript(script)
         statement = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY type, name"
         if connection.execute(statement).fetchall() != expected.execute(statement).fetchall():
@@ -120,7 +141,9 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
     if found:
         return found  # on a broken structure, the results of further statements would mislead
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    for table, checksum in schema.CHECKSUMS_OF[version - 1].items():
+    earlier = version < migrations.VERSION
+    checksums = earlier_schemas.CHECKSUMS_OF[version - 1] if earlier else schema.CHECKSUMS
+    for table, checksum in checksums.items():
         (wrong,) = connection.execute(f"SELECT count(*) FROM {table} WHERE checksum IS NOT {checksum}").fetchone()
         if wrong:
             found.append(f"{table}: {wrong} rows are not what was written (wrong checksum)")
@@ -130,7 +153,7 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
         f"{table}: row {row} refers to a row of {parent} that is not there"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(3)
     )
-    for meaning, query in _INVARIANTS.items():
+    for meaning, query in (earlier_schemas.INVARIANTS if earlier else _INVARIANTS).items():
         rows = connection.execute(query).fetchmany(3)
         if rows:
             found.append(f"{meaning}: {', '.join(str(row[0]) for row in rows)}")

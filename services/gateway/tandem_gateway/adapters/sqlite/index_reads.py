@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from tandem_gateway.adapters.sqlite.reads import counter, damaged_row
+from tandem_gateway.adapters.sqlite.counters import value
+from tandem_gateway.adapters.sqlite.reads import DOCUMENT_CHECKSUM, damaged
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
@@ -14,35 +15,37 @@ from tandem_gateway.records.index import Changes
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
+_VECTOR_CHECKSUM = CHECKSUMS["vectors"].replace("(", "(v.").replace(", ", ", v.")
 
 
 def changes(
-    connection: sqlite3.Connection, collection_id: int, dim: int, after: int, removals_after: int, limit: int
+    connection: sqlite3.Connection, space_id: int, dim: int, after: int, removals_after: int, limit: int
 ) -> Changes | None:
-    """Return the changes of a collection; see ``ChangeFeed.changes``. Call this in a read transaction."""
-    floor = connection.execute(
-        "SELECT tombstone_floor FROM collections WHERE collection_id = ?", (collection_id,)
+    """Return the changes of a space; see ``ChangeLog.changes``. Call this in a read transaction."""
+    found = connection.execute(
+        "SELECT collection_id, removal_floor FROM spaces JOIN collections USING (collection_id) WHERE space_id = ?",
+        (space_id,),
     ).fetchone()
     # A collection that was just deleted has no floor: it has no changes either, and nothing to rebuild from.
-    if floor is not None and removals_after < floor[0]:
+    collection_id, floor = found or (0, 0)
+    if removals_after < floor:
         return None
-    upto = counter(connection, "change")
+    upto = value(connection, "change")
     added = connection.execute(
-        "SELECT row_id, vector, change, "
-        f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
-        (collection_id, after, limit),
+        f"SELECT passage_id, vector, change, checksum IS {CHECKSUMS['vectors']} FROM vectors "
+        "WHERE space_id = ? AND change > ? ORDER BY change LIMIT ?",
+        (space_id, after, limit),
     ).fetchall()
-    for row_id, vector, _, sound in added:
+    for passage_id, vector, _, sound in added:
         if not sound or len(vector) != dim * 4:
-            raise damaged_row(row_id)
+            raise damaged("vectors", passage_id)
     complete = len(added) < limit
     if not complete:
         upto = added[-1][2]
     removed = [
-        row_id
-        for (row_id,) in connection.execute(
-            "SELECT row_id FROM tombstones WHERE collection_id = ? AND change > ? AND change <= ?",
+        passage_id
+        for (passage_id,) in connection.execute(
+            "SELECT passage_id FROM removals WHERE collection_id = ? AND change > ? AND change <= ?",
             (collection_id, removals_after, upto),
         )
     ]
@@ -56,19 +59,22 @@ def changes(
     )
 
 
+def changed_spaces(connection: sqlite3.Connection, after: int) -> list[int]:
+    """Return the spaces that have changes with a higher number than ``after``."""
+    rows = connection.execute("SELECT space_id FROM spaces WHERE last_change > ?", (after,))
+    return [space_id for (space_id,) in rows]
+
+
 def live_documents(
-    connection: sqlite3.Connection, row_ids: Sequence[int], max_bytes: int | None = None
+    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
 ) -> dict[int, LiveDocument]:
-    """Return the live ones among the rows, by row number; see ``ChangeFeed.documents``."""
+    """Return the live ones among the passages, by passage id; see ``ChangeFeed.documents``."""
     found: dict[int, LiveDocument] = {}
     taken = 0
-    for start in range(0, len(row_ids), _MAX_PARAMETERS):
-        part = list(row_ids[start : start + _MAX_PARAMETERS])
-        # Pad the parameters to a power of two, so that SQLite's statement cache serves all calls.
-        part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
+    for part in _padded(passage_ids):
         for row in connection.execute(_live_documents_statement(len(part)), part):
             if not row[5]:
-                raise damaged_row(row[0])
+                raise damaged("documents or vectors", row[0])
             found[row[0]] = LiveDocument(*row[:5])
             if max_bytes is not None:
                 taken += utf8_bytes(row[2]) + utf8_bytes(row[3])
@@ -78,9 +84,9 @@ def live_documents(
 
 
 def findable_documents(
-    connection: sqlite3.Connection, row_ids: Sequence[int], max_bytes: int | None = None
+    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
 ) -> dict[int, DocumentView]:
-    """Return the rows that keyword search may show, by row number: live rows, and pending rows of new documents.
+    """Return the passages that keyword search may show, by passage id: of live documents, and of new pending ones.
 
     Raises:
         StorageCorrupt: if a row's checksum is wrong.
@@ -88,15 +94,13 @@ def findable_documents(
     """
     found: dict[int, DocumentView] = {}
     taken = 0
-    for start in range(0, len(row_ids), _MAX_PARAMETERS):
-        part = list(row_ids[start : start + _MAX_PARAMETERS])
-        part += part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))  # as above
-        for row_id, doc_id, text, metadata, live, sound in connection.execute(
+    for part in _padded(passage_ids):
+        for passage_id, doc_id, text, metadata, live, sound in connection.execute(
             _findable_documents_statement(len(part)), part
         ):
             if not sound:
-                raise damaged_row(row_id)
-            found[row_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
+                raise damaged("documents", passage_id)
+            found[passage_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
             if max_bytes is not None:
                 taken += utf8_bytes(text) + utf8_bytes(metadata)
                 if taken > max_bytes:
@@ -104,61 +108,69 @@ def findable_documents(
     return found
 
 
-def rows_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, int, str]]:
-    """Return (row number, collection, text) of rows after a row number, including pending rows, in order."""
-    return connection.execute(
-        "SELECT row_id, collection_id, text FROM documents WHERE row_id > ? ORDER BY row_id LIMIT ?", (after, limit)
+def passages_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, int, str]]:
+    """Return (passage id, collection, text) of passages after a passage id, including pending ones, in order."""
+    rows = connection.execute(
+        "SELECT p.passage_id, d.collection_id, d.text, p.start, p.stop FROM passages p JOIN documents d "
+        "ON d.document_id = p.document_id WHERE p.passage_id > ? ORDER BY p.passage_id LIMIT ?",
+        (after, limit),
     )
+    return ((passage_id, collection_id, text[start:stop]) for passage_id, collection_id, text, start, stop in rows)
 
 
-def tombstones_after(
-    connection: sqlite3.Connection, collection_id: int, after: int, limit: int
-) -> list[tuple[int, int]]:
-    """Return (row number, change) of a collection's live rows that were removed after a change, in order."""
+def removals_after(connection: sqlite3.Connection, collection_id: int, after: int, limit: int) -> list[tuple[int, int]]:
+    """Return (passage id, change) of a collection's passages that were removed after a change, in order."""
     return connection.execute(
-        "SELECT row_id, change FROM tombstones WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
+        "SELECT passage_id, change FROM removals WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
         (collection_id, after, limit),
     ).fetchall()
 
 
-def row_ids_between(connection: sqlite3.Connection, first: int, last: int) -> set[int]:
-    """Return the existing row numbers from ``first`` to ``last``, of any collection."""
-    rows = connection.execute("SELECT row_id FROM documents WHERE row_id BETWEEN ? AND ?", (first, last))
-    return {row_id for (row_id,) in rows}
+def passage_ids_between(connection: sqlite3.Connection, first: int, last: int) -> set[int]:
+    """Return the existing passage ids from ``first`` to ``last``, of any collection."""
+    rows = connection.execute("SELECT passage_id FROM passages WHERE passage_id BETWEEN ? AND ?", (first, last))
+    return {passage_id for (passage_id,) in rows}
 
 
-def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
-    """Return the row numbers of a collection, including pending rows, ``(n,) uint64``."""
+def all_passage_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
+    """Return the ids of a collection's passages, including pending ones, ``(n,) uint64``."""
     rows = connection.execute(
-        # Two terms, so that SQLite answers each from a partial index alone.
-        "SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NOT NULL "
-        "UNION ALL SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NULL",
+        # Two terms, so that SQLite answers each from a partial index.
+        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ?1 AND live = 1 "
+        "UNION ALL "
+        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ?1 AND live = 0",
         (collection_id,),
     )
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
 
-def live_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
-    """Return the row numbers of a collection's live documents, ``(n,) uint64``."""
-    rows = connection.execute(
-        "SELECT row_id FROM documents WHERE collection_id = ? AND change IS NOT NULL", (collection_id,)
-    )
+def indexed_passage_ids(connection: sqlite3.Connection, space_id: int) -> Keys:
+    """Return the ids of the passages whose vectors an index of the space has, ``(n,) uint64``."""
+    rows = connection.execute("SELECT passage_id FROM vectors WHERE space_id = ? AND change IS NOT NULL", (space_id,))
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
+
+
+def _padded(passage_ids: Sequence[int]) -> Iterator[list[int]]:
+    """Return the ids in parts, each padded to a power of two, so that SQLite's statement cache serves all calls."""
+    for start in range(0, len(passage_ids), _MAX_PARAMETERS):
+        part = list(passage_ids[start : start + _MAX_PARAMETERS])
+        yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
 
 
 def _live_documents_statement(count: int) -> str:
     return (
-        "SELECT row_id, doc_id, text, metadata, vector, "
-        f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        f"WHERE row_id IN ({','.join('?' * count)}) AND change IS NOT NULL"
+        "SELECT v.passage_id, d.doc_id, d.text, d.metadata, v.vector, "
+        f"d.checksum IS {DOCUMENT_CHECKSUM} AND v.checksum IS {_VECTOR_CHECKSUM} "
+        "FROM vectors v JOIN spaces s ON s.space_id = v.space_id AND s.state = 'serving' "
+        "JOIN passages p ON p.passage_id = v.passage_id JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE v.passage_id IN ({','.join('?' * count)}) AND v.change IS NOT NULL"
     )
 
 
 def _findable_documents_statement(count: int) -> str:
     return (
-        "SELECT row_id, doc_id, text, metadata, change IS NOT NULL, "
-        f"checksum IS {CHECKSUMS['documents']} FROM documents AS d "
-        f"WHERE row_id IN ({','.join('?' * count)}) AND (change IS NOT NULL OR NOT EXISTS ("
-        "SELECT 1 FROM documents AS l "
-        "WHERE l.collection_id = d.collection_id AND l.doc_id = d.doc_id AND l.change IS NOT NULL))"
+        "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, "
+        f"d.checksum IS {DOCUMENT_CHECKSUM} FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE p.passage_id IN ({','.join('?' * count)}) AND (d.live = 1 OR NOT EXISTS ("
+        "SELECT 1 FROM documents AS l WHERE l.collection_id = d.collection_id AND l.doc_id = d.doc_id AND l.live = 1))"
     )

@@ -45,32 +45,32 @@ class Progress:
         )
 
 
-def wait(connection: sqlite3.Connection, row_id: int, job_id: str) -> None:
+def wait(connection: sqlite3.Connection, document_id: int, job_id: str) -> None:
     """Make a job wait for a row; ``documents`` counts the documents of the job that the row stands for."""
     connection.execute(
-        "INSERT INTO waiting (row_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
-        "ON CONFLICT (row_id, job_id) DO UPDATE "
-        "SET documents = documents + 1, checksum = row_checksum(row_id, job_id, documents + 1)",
-        (row_id, job_id),
+        "INSERT INTO waiting (document_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
+        "ON CONFLICT (document_id, job_id) DO UPDATE "
+        "SET documents = documents + 1, checksum = row_checksum(document_id, job_id, documents + 1)",
+        (document_id, job_id),
     )
 
 
 def release(
-    connection: sqlite3.Connection, row_id: int, progress: Progress, now: float, started_at: float | None = None
+    connection: sqlite3.Connection, document_id: int, progress: Progress, now: float, started_at: float | None = None
 ) -> None:
     """Count a row as processed in every job that waits for it.
 
     Args:
         connection: the writer's.
-        row_id: of the document.
+        document_id: of the document.
         progress: of one document.
         now: seconds since the epoch.
         started_at: when the embedding began, in seconds since the epoch; None if it did not begin.
     """
     rows: list[tuple[str, int]] = connection.execute(
-        "SELECT job_id, documents FROM waiting WHERE row_id = ?", (row_id,)
+        "SELECT job_id, documents FROM waiting WHERE document_id = ?", (document_id,)
     ).fetchall()
-    connection.execute("DELETE FROM waiting WHERE row_id = ?", (row_id,))
+    connection.execute("DELETE FROM waiting WHERE document_id = ?", (document_id,))
     for job_id, documents in rows:
         advance(connection, job_id, progress * documents, now, started_at)
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.batching import first_within
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
@@ -18,37 +19,30 @@ from tandem_gateway.records.documents import (
 )
 from tandem_runtime.memory import utf8_bytes
 
-_COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pending FROM collections"
+_COLLECTION = (
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending "
+    "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
+)
+
+DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
+"""``CHECKSUMS["documents"]`` for a join in which the table's name is ``d``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Version:
-    """One row of a document; ``vector`` is None in a pending row."""
+    """One version of a document."""
 
-    row_id: int
+    document_id: int
     text: str
     metadata: str
     content_hash: bytes
-    vector: bytes | None
-    truncated: int | None
-    unknown: float | None
-
-    @property
-    def coverage(self) -> Coverage | None:
-        """How much of the text the vector covers; None without a vector, or if the embedder did not report it."""
-        return None if self.truncated is None else Coverage(bool(self.truncated), self.unknown or 0.0)
+    live: int
 
 
-def counter(connection: sqlite3.Connection, name: str) -> int:
-    """Return a counter's value; 0 if the counter was never set."""
-    found = connection.execute("SELECT value FROM counters WHERE name = ?", (name,)).fetchone()
-    return int(found[0]) if found else 0
-
-
-def deleted_rows(connection: sqlite3.Connection) -> int:
-    """Return how many rows of documents were ever deleted: the given row numbers, less the rows that are left."""
+def deleted_documents(connection: sqlite3.Connection) -> int:
+    """Return how many document versions were ever deleted: the given numbers, less the versions that are left."""
     (left,) = connection.execute("SELECT coalesce(sum(live + pending), 0) FROM collections").fetchone()
-    return counter(connection, "row") - int(left)
+    return counters.value(connection, "document") - int(left)
 
 
 def store_id(connection: sqlite3.Connection) -> str:
@@ -58,7 +52,7 @@ def store_id(connection: sqlite3.Connection) -> str:
 
 
 def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> tuple[Version | None, Version | None]:
-    """Return a document's pending row and its live row.
+    """Return a document's pending version and its live version.
 
     Raises:
         StorageCorrupt: if a row's checksum is wrong.
@@ -67,23 +61,34 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     live: Version | None = None
     # Two terms, so that SQLite uses a partial index for each.
     rows = connection.execute(
-        "SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
-        f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NULL "
-        "UNION ALL SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
-        f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NOT NULL",
+        f"SELECT document_id, text, metadata, content_hash, live, checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE collection_id = ?1 AND doc_id = ?2 AND live = 0 UNION ALL "
+        f"SELECT document_id, text, metadata, content_hash, live, checksum IS {CHECKSUMS['documents']} FROM documents "
+        "WHERE collection_id = ?1 AND doc_id = ?2 AND live = 1",
         (collection_id, doc_id),
     )
     for *columns, sound in rows:
         version = Version(*columns)
         if not sound:
-            raise damaged_row(version.row_id)
-        if version.vector is None:
-            pending = version
-        else:
+            raise damaged_document(version.document_id)
+        if version.live:
             live = version
+        else:
+            pending = version
     return pending, live
+
+
+def coverage(connection: sqlite3.Connection, document_id: int) -> Coverage | None:
+    """Return how much of a live version its vectors in the serving space stand for; None if that is not known.
+
+    Over several passages: whether any is truncated, and the largest share of unknown tokens.
+    """
+    truncated, unknown = connection.execute(
+        "SELECT max(truncated), max(unknown) FROM passages JOIN vectors USING (passage_id) "
+        "JOIN spaces USING (space_id) WHERE document_id = ? AND state = 'serving'",
+        (document_id,),
+    ).fetchone()
+    return None if truncated is None else Coverage(bool(truncated), unknown or 0.0)
 
 
 def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> DocumentView | None:
@@ -95,20 +100,21 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     newest = pending or live
     if newest is None:
         return None
-    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=newest.coverage)
+    covered = None if pending is not None else coverage(connection, newest.document_id)
+    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=covered)
 
 
 def pending(
     connection: sqlite3.Connection, after: int, limit: int, max_bytes: int, without: Collection[int]
 ) -> PendingBatch:
-    """Return pending documents of one collection; see ``DocumentStore.pending``.
+    """Return passages of pending documents of one collection; see ``DocumentStore.pending``.
 
     Their texts have at most ``max_bytes`` bytes together, unless the first text alone has more.
     """
     excluded = ",".join(str(int(number)) for number in without)
     first = connection.execute(
-        "SELECT collection_id FROM documents WHERE change IS NULL AND row_id > ? "
-        f"AND collection_id NOT IN ({excluded}) ORDER BY row_id LIMIT 1",
+        "SELECT collection_id FROM documents JOIN passages USING (document_id) WHERE live = 0 AND passage_id > ? "
+        f"AND collection_id NOT IN ({excluded}) ORDER BY passage_id LIMIT 1",
         (after,),
     ).fetchone()
     if first is None:
@@ -116,17 +122,20 @@ def pending(
     record = collection_by_id(connection, first[0])
     assert record is not None
     rows = connection.execute(
-        f"SELECT row_id, text, checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE change IS NULL AND row_id > ? AND collection_id = ? ORDER BY row_id LIMIT ?",
+        f"SELECT p.passage_id, d.text, p.start, p.stop, d.checksum IS {DOCUMENT_CHECKSUM}, d.document_id "
+        "FROM documents d JOIN passages p ON p.document_id = d.document_id "
+        "WHERE d.live = 0 AND p.passage_id > ? AND d.collection_id = ? ORDER BY p.passage_id LIMIT ?",
         (after, record.collection_id, limit),
     )
-    taken: list[tuple[int, str, int]] = first_within(rows, lambda row: utf8_bytes(row[1]), max_bytes)
+    taken: list[tuple[int, str, int, int | None, int, int]] = first_within(
+        rows, lambda row: utf8_bytes(row[1][row[2] : row[3]]), max_bytes
+    )
     rows.close()
-    for row_id, _, sound in taken:
+    for *_, sound, document_id in taken:
         if not sound:
-            raise damaged_row(row_id)
-    documents = [PendingDocument(row_id, text) for row_id, text, _ in taken]
-    return PendingBatch(record.collection_id, record.name, documents, record.fingerprint)
+            raise damaged_document(document_id)
+    passages = [PendingDocument(passage_id, text[start:stop]) for passage_id, text, start, stop, *_ in taken]
+    return PendingBatch(record.collection_id, record.name, passages, record.fingerprint)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
@@ -146,24 +155,29 @@ def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
     """Return every collection, by name."""
-    return [CollectionRecord(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY name")]
+    return [CollectionRecord(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY c.name")]
 
 
 def collection_by_name(connection: sqlite3.Connection, name: str) -> CollectionRecord | None:
     """Return the collection with this name, if there is one."""
-    row = connection.execute(f"{_COLLECTION} WHERE name = ?", (name,)).fetchone()
+    row = connection.execute(f"{_COLLECTION} WHERE c.name = ?", (name,)).fetchone()
     return CollectionRecord(*row) if row else None
 
 
 def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> CollectionRecord | None:
     """Return the collection with this number, if there is one."""
-    row = connection.execute(f"{_COLLECTION} WHERE collection_id = ?", (collection_id,)).fetchone()
+    row = connection.execute(f"{_COLLECTION} WHERE c.collection_id = ?", (collection_id,)).fetchone()
     return CollectionRecord(*row) if row else None
 
 
-def damaged_row(row_id: int) -> StorageCorrupt:
+def damaged_document(document_id: int) -> StorageCorrupt:
+    """Return the error for a document whose checksum is wrong."""
+    return damaged("documents", document_id)
+
+
+def damaged(table: str, row: int) -> StorageCorrupt:
     """Return the error for a row whose checksum is wrong."""
     return StorageCorrupt(
-        f"documents: row {row_id} of the store is not what was written (its checksum is wrong); "
+        f"{table}: row {row} of the store is not what was written (its checksum is wrong); "
         f"run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
     )

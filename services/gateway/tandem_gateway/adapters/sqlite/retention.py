@@ -1,8 +1,9 @@
-"""The statements that drop finished jobs and old tombstones, inside the writer's transaction."""
+"""The statements that drop finished jobs and old removals, inside the writer's transaction."""
 
 import sqlite3
 
-from tandem_gateway.adapters.sqlite.schema import seal
+from tandem_gateway.adapters.sqlite.catalogue import follower_of
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
 
 JOBS_AT_ONCE = 10_000
 """Maximum number of finished jobs that one write drops; other writes wait meanwhile."""
@@ -31,13 +32,32 @@ def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int
     return len(dropped)
 
 
-def forget_tombstones(connection: sqlite3.Connection, collection_id: int, upto: int) -> int:
-    """Drop tombstones up to a change number; an index that is further behind needs a rebuild."""
+def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) -> int:
+    """Record the position of a space's index, and drop the removals that no follower of the collection needs any more.
+
+    An index that is further behind than the dropped removals needs a rebuild.
+    """
+    found = connection.execute("SELECT collection_id FROM spaces WHERE space_id = ?", (space_id,)).fetchone()
+    if found is None:
+        return 0
+    (collection_id,) = found
+    follower = follower_of(space_id)
     connection.execute(
-        "UPDATE collections SET tombstone_floor = max(tombstone_floor, ?) WHERE collection_id = ?",
-        (upto, collection_id),
+        "INSERT INTO followers (collection_id, follower, position) VALUES (?1, ?2, ?3) "
+        "ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
+        (collection_id, follower, upto),
+    )
+    connection.execute(
+        f"UPDATE followers SET checksum = {CHECKSUMS['followers']} WHERE collection_id = ? AND follower = ?",
+        (collection_id, follower),
+    )
+    (floor,) = connection.execute(
+        "SELECT min(position) FROM followers WHERE collection_id = ?", (collection_id,)
+    ).fetchone()
+    connection.execute(
+        "UPDATE collections SET removal_floor = max(removal_floor, ?) WHERE collection_id = ?", (floor, collection_id)
     )
     seal(connection, "collections", "collection_id", collection_id)
     return connection.execute(
-        "DELETE FROM tombstones WHERE collection_id = ? AND change <= ?", (collection_id, upto)
+        "DELETE FROM removals WHERE collection_id = ? AND change <= ?", (collection_id, floor)
     ).rowcount

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import secrets
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Sequence
@@ -10,13 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.sqlite import check, commit_watermark, reads, retention, schema, writes
+from tandem_gateway.adapters.sqlite import commit_watermark, counters, reads, retention, writes
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
     connect,
-    connect_for_check,
     read_transaction,
     translated,
 )
@@ -32,117 +29,16 @@ from tandem_gateway.records.documents import (
     NewDocument,
     PendingBatch,
 )
-from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
 
 R = TypeVar("R")
 
-# Files that a gateway leaves beside the store and that a backup lacks.
-_BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
 # Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
 # takes a millisecond.
 _JOBS_BETWEEN_CLEANUPS = 100
 _DELAYS = Delays()
 _NO_EVENTS = WriterEvents()
-
-
-def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """Open the store of a data directory and check all of it; create the store if there is none.
-
-    Returns:
-        A writable connection, and notices of repairs and findings, for the log.
-
-    Raises:
-        StorageCorrupt: if the file is damaged or has lost acknowledged writes.
-        StorageUnavailable: if the file cannot be opened.
-    """
-    path = data_dir / FILE_NAME
-    mark_path = data_dir / commit_watermark.FILE_NAME
-    acknowledged = commit_watermark.read_mark(mark_path)
-    # A store without other files is a restored backup, which has no mark.
-    restored = not any((data_dir / name).exists() for name in _BESIDE)
-    exists = path.exists() and path.stat().st_size > 0
-    if not exists and acknowledged:
-        raise check.lost_commits(path, 0, acknowledged)
-    exists = exists and _is_sound(path, acknowledged)
-    connection = connect(path, writable=True)
-    try:
-        with translated(path):
-            if not exists:
-                _create(connection)
-            if acknowledged is None:
-                commit_watermark.create_mark(mark_path, reads.counter(connection, "commit"))
-            # Only after the checks, because it writes: a file that is not a store must stay unchanged.
-            connection.execute("PRAGMA journal_mode=WAL")
-            notices = _upgrade(connection)
-    except BaseException:
-        connection.close()
-        raise
-    if exists and acknowledged is None:
-        line = f"{mark_path.name} was missing or damaged and is written again"
-        notices.append(RoutineNotice(line) if restored else line)
-    return connection, notices
-
-
-def _is_sound(path: Path, acknowledged: int | None) -> bool:
-    """Check a file; return False if it has no content, as after a killed first start.
-
-    Raises:
-        StorageCorrupt: if the file is damaged; the file and its log stay unchanged.
-    """
-    check.check_header(path)
-    has_log = path.with_name(f"{path.name}-wal").exists()
-    connection = connect_for_check(path) if has_log else connect(path, writable=True)
-    try:
-        with translated(path):
-            if acknowledged in (None, 0) and _is_blank(connection):
-                return False
-            check.check(connection, path)
-            check.check_log(connection, path, acknowledged)
-            if acknowledged is None:
-                check.check_unmarked(connection, path)
-            return True
-    finally:
-        connection.close()
-
-
-def _is_blank(connection: sqlite3.Connection) -> bool:
-    try:
-        (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-        (pages,) = connection.execute("PRAGMA page_count").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    except sqlite3.DatabaseError:
-        return False  # ``check`` will report the damage
-    return (application_id, tables) == (0, 0) and pages <= 1
-
-
-def _create(connection: sqlite3.Connection) -> None:
-    connection.execute("BEGIN IMMEDIATE")
-    connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
-    schema.upgrade(connection, 0)
-    connection.execute(
-        "INSERT INTO identity (store_id, checksum) VALUES (?1, row_checksum(?1))", (secrets.token_hex(16),)
-    )
-    for counter in ("commit", "change", "row", "collection"):
-        writes.set_counter(connection, counter, 0)
-    writes.create_collection(connection, DEFAULT_COLLECTION)
-    connection.execute("COMMIT")
-
-
-def _upgrade(connection: sqlite3.Connection) -> list[str]:
-    """Upgrade an older store's tables in one transaction, and return a notice for the log."""
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == schema.VERSION:
-        return []
-    connection.execute("BEGIN IMMEDIATE")
-    schema.upgrade(connection, version)
-    connection.execute("COMMIT")
-    return [
-        RoutineNotice(
-            f"upgraded from schema version {version} to {schema.VERSION}; an older release no longer opens it"
-        )
-    ]
 
 
 class SqliteStore:
@@ -180,7 +76,7 @@ class SqliteStore:
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = commit_watermark.CommitWatermark(data_dir / commit_watermark.FILE_NAME)
-        high_water_mark.write(reads.counter(connection, "commit"))
+        high_water_mark.write(counters.value(connection, "commit"))
         self._presence = Presence(self._path)
         self._writer = Writer(
             connection,
@@ -217,9 +113,9 @@ class SqliteStore:
         """Give documents their vectors; see ``DocumentStore.complete``."""
         return await self._write(lambda c: writes.complete(c, batch, time.time()))
 
-    async def fail(self, row_id: int, error: str) -> None:
+    async def fail(self, passage_id: int, error: str) -> None:
         """Mark a pending document as failed; see ``DocumentStore.fail``."""
-        await self._write(lambda c: writes.fail(c, row_id, error, time.time()))
+        await self._write(lambda c: writes.fail(c, passage_id, error, time.time()))
 
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``DocumentStore.delete``."""
@@ -238,9 +134,9 @@ class SqliteStore:
             if last < retention.JOBS_AT_ONCE:
                 return forgotten
 
-    async def forget_tombstones(self, collection_id: int, upto: int) -> int:
-        """Drop tombstones up to a change number that every snapshot has reached."""
-        return await self._write(lambda c: retention.forget_tombstones(c, collection_id, upto))
+    async def forget_removals(self, space_id: int, upto: int) -> int:
+        """Drop the removals that no index needs any more; see ``DocumentStore.forget_removals``."""
+        return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
 
     async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
         """Return pending documents; see ``DocumentStore.pending``."""

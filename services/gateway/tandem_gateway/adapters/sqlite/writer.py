@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tandem_gateway.adapters.sqlite import reads, writes
+from tandem_gateway.adapters.sqlite import counters, reads
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
@@ -93,7 +93,7 @@ class Writer:
         self._mark = mark
         self._presence = presence
         self._truncation = truncation
-        self._deleted_rows = reads.deleted_rows(connection)
+        self._deleted_documents = reads.deleted_documents(connection)
         self._on_commit = on_commit
         self.commits = 0
         """Commits so far; any thread may read it."""
@@ -168,8 +168,8 @@ class Writer:
             self._connection.execute("BEGIN IMMEDIATE")
             for write in group:
                 self._attempt(write)
-            commit = writes.next_number(self._connection, "commit")
-            deleted_rows = reads.deleted_rows(self._connection)
+            commit = counters.next_number(self._connection, "commit")
+            deleted_documents = reads.deleted_documents(self._connection)
             self._connection.execute("COMMIT")
             self._presence.check()
         except BaseException as error:  # of any kind: otherwise the callers would wait for ever
@@ -181,8 +181,8 @@ class Writer:
         # Before the acknowledgement: a later search has to find the commit; see ``SqliteChangeFeed``.
         self.commits += 1
         self._note(commit)
-        if deleted_rows != self._deleted_rows:
-            self._deleted_rows = deleted_rows
+        if deleted_documents != self._deleted_documents:
+            self._deleted_documents = deleted_documents
             self._truncation.deleted()
         self.failure = next((str(write.failure) for write in group if isinstance(write.failure, StorageError)), None)
         for write in group:

@@ -4,19 +4,12 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tandem_gateway.adapters.sqlite import jobs, reads
-from tandem_gateway.adapters.sqlite.schema import seal
-from tandem_gateway.errors import FingerprintMismatch, InvalidRequest, Overloaded
+from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
+from tandem_gateway.errors import FingerprintMismatch, Overloaded
 from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
 
 _MAX_KEPT_FAILURES = 100
 _MAX_ERROR_CHARS = 1000
-
-_INSERT_DOCUMENT = (
-    "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
-    "unknown, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?9 IS NULL, "
-    "row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8), row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)))"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,16 +20,6 @@ class Limits:
     pending_documents: int
     finished_jobs: int
     """Number of finished jobs to keep; the store may hold a few more until the next cleanup."""
-
-
-def next_number(connection: sqlite3.Connection, counter: str) -> int:
-    """Advance a counter and return it."""
-    (value,) = connection.execute(
-        "UPDATE counters SET value = value + 1, checksum = row_checksum(name, value + 1) "
-        "WHERE name = ? RETURNING value",
-        (counter,),
-    ).fetchone()
-    return int(value)
 
 
 def accept(
@@ -55,46 +38,35 @@ def accept(
             f"{limits.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
             retry_after=30,
         )
-    collection_id = _collection_id(connection, collection, limits.collections)
+    collection_id = catalogue.collection_id(connection, collection, limits.collections)
     connection.execute(
         "INSERT INTO jobs (job_id, collection, total, processed, unchanged, failed, created_at) "
         "VALUES (?, ?, ?, 0, 0, 0, ?)",
         (job_id, collection, len(documents), now),
     )
     done = jobs.Progress()
+    changed = False
     for document in documents:
-        pending_row, live_row = reads.versions(connection, collection_id, document.doc_id)
-        newest = pending_row or live_row
+        pending_version, live_version = reads.versions(connection, collection_id, document.doc_id)
+        newest = pending_version or live_version
         if newest is not None and newest.content_hash == document.content_hash:
-            if newest is live_row:
-                done += jobs.Progress.of(newest.coverage, unchanged=1)
+            if newest is live_version:
+                done += jobs.Progress.of(reads.coverage(connection, newest.document_id), unchanged=1)
             else:
-                jobs.wait(connection, newest.row_id, job_id)
+                jobs.wait(connection, newest.document_id, job_id)
             continue
-        if pending_row is not None:
-            _drop_pending(connection, pending_row.row_id, now)
-        if live_row is not None and live_row.text == document.text:
-            # Only the metadata is new: the vector stays valid.
-            _replace_live(connection, collection_id, document, live_row)
-            done += jobs.Progress.of(live_row.coverage)
+        if pending_version is not None:
+            _drop_pending(connection, collection_id, pending_version.document_id, now)
+            changed = True
+        if live_version is not None and live_version.text == document.text:
+            # Only the metadata is new: the vectors stay valid.
+            done += jobs.Progress.of(reads.coverage(connection, live_version.document_id))
+            versions.replace_live(connection, collection_id, document, live_version.document_id)
+            changed = True
             continue
-        row_id = next_number(connection, "row")
-        connection.execute(
-            _INSERT_DOCUMENT,
-            (
-                row_id,
-                collection_id,
-                document.doc_id,
-                document.text,
-                document.metadata,
-                document.content_hash,
-                None,
-                None,
-                None,
-                None,
-            ),
-        )
-        jobs.wait(connection, row_id, job_id)
+        jobs.wait(connection, versions.insert(connection, collection_id, document, live=False), job_id)
+    if changed:
+        catalogue.note_change(connection, collection_id)
     jobs.advance(connection, job_id, done, now)
     job = reads.job(connection, job_id)
     assert job is not None
@@ -102,65 +74,50 @@ def accept(
 
 
 def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
-    """Give documents their vectors; see ``DocumentStore.complete``."""
+    """Give passages their vectors; see ``DocumentStore.complete``."""
     collection = reads.collection_by_id(connection, batch.collection_id)
     if collection is None:
         return 0
     dim = int(batch.vectors.shape[1])
     if collection.fingerprint is None:
-        connection.execute(
-            "UPDATE collections SET fingerprint = ?, model = ?, dim = ? WHERE collection_id = ?",
-            (batch.fingerprint, batch.model, dim, batch.collection_id),
-        )
-        seal(connection, "collections", "collection_id", batch.collection_id)
+        catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
     elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
         raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
     done = 0
     little_endian = batch.vectors.astype("<f4", copy=False)
-    for position, row_id in enumerate(batch.row_ids):
-        waiting = connection.execute(
-            "SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)
-        ).fetchone()
-        if waiting is None:
+    for position, passage_id in enumerate(batch.row_ids):
+        version = versions.pending_of(connection, passage_id)
+        if version is None:
             continue
-        old = connection.execute(
-            "SELECT row_id FROM documents WHERE collection_id = ? AND doc_id = ? AND change IS NOT NULL",
-            (batch.collection_id, waiting[0]),
-        ).fetchone()
-        if old is not None:
-            _remove_live(connection, batch.collection_id, old[0])
         coverage = batch.coverages[position] if batch.coverages else None
-        connection.execute(
-            "UPDATE documents SET change = ?, vector = ?, truncated = ?, unknown = ? WHERE row_id = ?",
-            (
-                next_number(connection, "change"),
-                little_endian[position].tobytes(),
-                coverage.truncated if coverage else None,
-                coverage.unknown if coverage else None,
-                row_id,
-            ),
-        )
-        seal(connection, "documents", "row_id", row_id)
-        jobs.release(connection, row_id, jobs.Progress.of(coverage), now, batch.started_at)
+        vector = little_endian[position].tobytes()
+        if not versions.add_vector(connection, collection.space_id, version, passage_id, vector, coverage):
+            continue
+        progress = jobs.Progress.of(reads.coverage(connection, version.document_id))
+        jobs.release(connection, version.document_id, progress, now, batch.started_at)
         done += 1
+    if done:
+        catalogue.note_change(connection, batch.collection_id)
     return done
 
 
-def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) -> None:
-    """Mark a pending document as failed; see ``DocumentStore.fail``."""
-    found = connection.execute("SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)).fetchone()
-    if found is None:
+def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float) -> None:
+    """Mark a passage's pending document as failed; see ``DocumentStore.fail``."""
+    version = versions.pending_of(connection, passage_id)
+    if version is None:
         return
-    for (job_id,) in connection.execute("SELECT job_id FROM waiting WHERE row_id = ?", (row_id,)).fetchall():
+    waiting = connection.execute("SELECT job_id FROM waiting WHERE document_id = ?", (version.document_id,)).fetchall()
+    for (job_id,) in waiting:
         (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         if ordinal < _MAX_KEPT_FAILURES:
             connection.execute(
                 "INSERT INTO failures (job_id, ordinal, doc_id, error, checksum) "
                 "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
-                (job_id, ordinal, found[0], error[:_MAX_ERROR_CHARS]),
+                (job_id, ordinal, version.doc_id, error[:_MAX_ERROR_CHARS]),
             )
-    jobs.release(connection, row_id, jobs.Progress(processed=1, failed=1), now)
-    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
+    jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
+    versions.remove(connection, version.collection_id, version.document_id)
+    catalogue.note_change(connection, version.collection_id)
 
 
 def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:
@@ -168,12 +125,15 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
-    pending_row, live_row = reads.versions(connection, record.collection_id, doc_id)
-    if pending_row is not None:
-        _drop_pending(connection, pending_row.row_id, now)
-    if live_row is not None:
-        _remove_live(connection, record.collection_id, live_row.row_id)
-    return pending_row is not None or live_row is not None
+    pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
+    if pending_version is not None:
+        _drop_pending(connection, record.collection_id, pending_version.document_id, now)
+    if live_version is not None:
+        versions.remove(connection, record.collection_id, live_version.document_id)
+    if pending_version is None and live_version is None:
+        return False
+    catalogue.note_change(connection, record.collection_id)
+    return True
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
@@ -183,87 +143,18 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
         return False
     # Set-based statements: a million documents may be pending, and every other write waits for this one.
     waiting = (
-        "FROM waiting WHERE row_id IN (SELECT row_id FROM documents WHERE collection_id = ? AND change IS NULL)",
+        "FROM waiting WHERE document_id IN (SELECT document_id FROM documents WHERE collection_id = ? AND live = 0)",
         (record.collection_id,),
     )
     waited = connection.execute(f"SELECT job_id, sum(documents) {waiting[0]} GROUP BY job_id", waiting[1]).fetchall()
     connection.execute(f"DELETE {waiting[0]}", waiting[1])
     for job_id, documents in waited:
         jobs.advance(connection, job_id, jobs.Progress(processed=documents), now)
-    for statement in (
-        "DELETE FROM documents WHERE collection_id = ?",
-        "DELETE FROM tombstones WHERE collection_id = ?",
-        "DELETE FROM collections WHERE collection_id = ?",
-    ):
-        connection.execute(statement, (record.collection_id,))
-    # A new change number makes the indexes notice the deletion.
-    next_number(connection, "change")
+    catalogue.remove(connection, record.collection_id)
     return True
 
 
-def set_counter(connection: sqlite3.Connection, name: str, value: int) -> None:
-    """Set a counter; create it if it is new."""
-    connection.execute(
-        "INSERT INTO counters (name, value, checksum) VALUES (?1, ?2, row_checksum(?1, ?2)) "
-        "ON CONFLICT (name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
-        (name, value),
-    )
-
-
-def _collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
-    record = reads.collection_by_name(connection, name)
-    if record is not None:
-        return record.collection_id
-    (count,) = connection.execute("SELECT count(*) FROM collections").fetchone()
-    if count >= limit:
-        raise InvalidRequest(
-            f"collection: there are {count} collections already, the limit is {limit} (TANDEM_MAX_COLLECTIONS)",
-            param="collection",
-            code="limit_exceeded",
-        )
-    return create_collection(connection, name)
-
-
-def create_collection(connection: sqlite3.Connection, name: str) -> int:
-    """Make an empty collection and return its number."""
-    collection_id = next_number(connection, "collection")
-    connection.execute("INSERT INTO collections (collection_id, name) VALUES (?, ?)", (collection_id, name))
-    seal(connection, "collections", "collection_id", collection_id)
-    return collection_id
-
-
-def _replace_live(
-    connection: sqlite3.Connection, collection_id: int, document: NewDocument, old: reads.Version
-) -> None:
-    """Replace a live row with one of the same text and new metadata; reuse its vector."""
-    _remove_live(connection, collection_id, old.row_id)
-    connection.execute(
-        _INSERT_DOCUMENT,
-        (
-            next_number(connection, "row"),
-            collection_id,
-            document.doc_id,
-            document.text,
-            document.metadata,
-            document.content_hash,
-            next_number(connection, "change"),
-            old.vector,
-            old.truncated,
-            old.unknown,
-        ),
-    )
-
-
-def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int) -> None:
-    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
-    connection.execute(
-        "INSERT INTO tombstones (collection_id, change, row_id, checksum) "
-        "VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
-        (collection_id, next_number(connection, "change"), row_id),
-    )
-
-
-def _drop_pending(connection: sqlite3.Connection, row_id: int, now: float) -> None:
-    """Remove a pending row that a newer version or a deletion made obsolete; its jobs count it as processed."""
-    jobs.release(connection, row_id, jobs.Progress(processed=1), now)
-    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
+def _drop_pending(connection: sqlite3.Connection, collection_id: int, document_id: int, now: float) -> None:
+    """Remove a pending version that a newer one or a deletion made obsolete; its jobs count it as processed."""
+    jobs.release(connection, document_id, jobs.Progress(processed=1), now)
+    versions.remove(connection, collection_id, document_id)

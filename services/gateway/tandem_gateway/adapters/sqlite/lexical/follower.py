@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tandem_gateway.adapters.sqlite import index_reads, reads
+from tandem_gateway.adapters.sqlite import counters, index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
@@ -217,7 +217,7 @@ class LexicalFollower:
     def _add_page(self, cache: LexicalCache, last: int) -> None:
         rows: list[tuple[int, int, str]] = []
         chars = 0
-        for row in index_reads.rows_after(self._store, cache.position, _PAGE_ROWS):
+        for row in index_reads.passages_after(self._store, cache.position, _PAGE_ROWS):
             rows.append(row)
             chars += len(row[2])
             if chars >= _PAGE_CHARS:
@@ -226,7 +226,7 @@ class LexicalFollower:
         cache.add(rows, last if complete else rows[-1][0])
 
     def _last_row(self) -> int:
-        return reads.counter(self._store, "row")
+        return counters.value(self._store, "passage")
 
     def _cache(self) -> LexicalCache:
         if self._current is None:

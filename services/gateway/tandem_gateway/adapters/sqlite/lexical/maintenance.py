@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tandem_gateway.adapters.sqlite import index_reads, reads
+from tandem_gateway.adapters.sqlite import counters, index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME as STORE_NAME
 from tandem_gateway.adapters.sqlite.connection import connect, translated
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
@@ -35,12 +35,12 @@ def verify(data_dir: Path, report: Print) -> bool:
     store = connect(store_path, writable=False)
     try:
         with translated(store_path):
-            last = reads.counter(store, "row")
+            last = counters.value(store, "passage")
             cache = LexicalCache(path, reads.store_id(store), last)
         try:
             cache.check()
             for record in reads.collections(store):
-                wanted = index_reads.all_row_ids(store, record.collection_id)
+                wanted = index_reads.all_passage_ids(store, record.collection_id)
                 missing = np.setdiff1d(wanted[wanted <= cache.position], cache.row_ids(record.collection_id))
                 if len(missing):
                     raise CacheUnusable(f"it lacks {len(missing)} rows of collection {record.name}")

@@ -77,7 +77,7 @@ class Removal:
         """
         if cache.count(record.collection_id) <= record.live + record.pending:
             return False
-        tombstones = index_reads.tombstones_after(
+        tombstones = index_reads.removals_after(
             self._store, record.collection_id, cache.change(record.collection_id), limit
         )
         if tombstones:
@@ -91,7 +91,7 @@ class Removal:
         comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
         here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
         if here:
-            kept = index_reads.row_ids_between(self._store, here[-1], here[0])
+            kept = index_reads.passage_ids_between(self._store, here[-1], here[0])
             gone = [row_id for row_id in here if row_id not in kept]
             done = cache.remove(collection_id, [(row_id, None) for row_id in gone], _PAGE_CHARS) if gone else 0
             comparison.next_row = here[-1] if done == len(gone) else gone[done - 1]

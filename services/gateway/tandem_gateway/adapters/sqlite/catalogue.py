@@ -1,0 +1,87 @@
+"""The statements that create, pin and remove collections and their spaces, inside the writer's transaction."""
+
+import sqlite3
+
+from tandem_gateway.adapters.sqlite import counters, reads
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
+from tandem_gateway.errors import InvalidRequest
+
+
+def follower_of(space_id: int) -> str:
+    """Return the name under which the index of a space follows its collection's removals."""
+    return f"space {space_id}"
+
+
+def collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
+    """Return a collection's number; create the collection if it is new.
+
+    Raises:
+        InvalidRequest: if there are ``limit`` collections already.
+    """
+    record = reads.collection_by_name(connection, name)
+    if record is not None:
+        return record.collection_id
+    (count,) = connection.execute("SELECT count(*) FROM collections").fetchone()
+    if count >= limit:
+        raise InvalidRequest(
+            f"collection: there are {count} collections already, the limit is {limit} (TANDEM_MAX_COLLECTIONS)",
+            param="collection",
+            code="limit_exceeded",
+        )
+    return create(connection, name)
+
+
+def create(connection: sqlite3.Connection, name: str) -> int:
+    """Make an empty collection with one space, which its first vector pins to a model; return its number."""
+    number = counters.next_number(connection, "collection")
+    connection.execute(
+        "INSERT INTO collections (collection_id, name, removal_floor, checksum) "
+        "VALUES (?1, ?2, 0, row_checksum(?1, ?2, 0))",
+        (number, name),
+    )
+    space_id = counters.next_number(connection, "space")
+    connection.execute(
+        "INSERT INTO spaces (space_id, collection_id, state) VALUES (?, ?, 'serving')", (space_id, number)
+    )
+    seal(connection, "spaces", "space_id", space_id)
+    connection.execute(
+        "INSERT INTO followers (collection_id, follower, position, checksum) "
+        "VALUES (?1, ?2, 0, row_checksum(?1, ?2, 0))",
+        (number, follower_of(space_id)),
+    )
+    counters.next_number(connection, "catalogue")
+    return number
+
+
+def pin(connection: sqlite3.Connection, space_id: int, fingerprint: str, model: str, dim: int) -> None:
+    """Pin a space to the model of its first vector."""
+    connection.execute(
+        "UPDATE spaces SET fingerprint = ?, model = ?, dim = ? WHERE space_id = ?", (fingerprint, model, dim, space_id)
+    )
+    seal(connection, "spaces", "space_id", space_id)
+    counters.next_number(connection, "catalogue")
+
+
+def note_change(connection: sqlite3.Connection, collection: int) -> None:
+    """Record in the collection's spaces that their indexes have changes to follow, up to the latest number."""
+    last = counters.value(connection, "change")
+    connection.execute(
+        f"UPDATE spaces SET last_change = ?1, checksum = {CHECKSUMS['spaces'].replace('last_change', '?1')} "
+        "WHERE collection_id = ?2",
+        (last, collection),
+    )
+
+
+def remove(connection: sqlite3.Connection, collection: int) -> None:
+    """Remove a collection whose documents no job waits for, with everything in it."""
+    for statement in (
+        "DELETE FROM vectors WHERE space_id IN (SELECT space_id FROM spaces WHERE collection_id = ?)",
+        "DELETE FROM passages WHERE document_id IN (SELECT document_id FROM documents WHERE collection_id = ?)",
+        "DELETE FROM documents WHERE collection_id = ?",
+        "DELETE FROM removals WHERE collection_id = ?",
+        "DELETE FROM followers WHERE collection_id = ?",
+        "DELETE FROM spaces WHERE collection_id = ?",
+        "DELETE FROM collections WHERE collection_id = ?",
+    ):
+        connection.execute(statement, (collection,))
+    counters.next_number(connection, "catalogue")

@@ -1,0 +1,170 @@
+"""The statements that add and remove versions of documents, with their passages and vectors.
+
+Each function runs inside the writer's transaction. A change of what an index holds gets a change number here; the
+caller then calls ``catalogue.note_change`` once.
+"""
+
+import sqlite3
+from dataclasses import dataclass
+
+from tandem_gateway.adapters.sqlite.counters import next_number
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import NewDocument
+
+_INSERT_DOCUMENT = (
+    "INSERT INTO documents (document_id, collection_id, doc_id, text, metadata, content_hash, live, checksum) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))"
+)
+_INSERT_PASSAGE = (
+    "INSERT INTO passages (passage_id, document_id, ordinal, start, stop, checksum) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, row_checksum(?1, ?2, ?3, ?4, ?5))"
+)
+_INSERT_VECTOR = (
+    "INSERT INTO vectors (passage_id, space_id, change, vector, truncated, unknown, checksum) "
+    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))"
+)
+
+
+def insert(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:
+    """Store a new version with one passage, the whole text; return its document number."""
+    document_id = _insert_document(connection, collection_id, document, live=live)
+    connection.execute(_INSERT_PASSAGE, (next_number(connection, "passage"), document_id, 0, 0, None))
+    return document_id
+
+
+def replace_live(
+    connection: sqlite3.Connection, collection_id: int, document: NewDocument, old_document_id: int
+) -> None:
+    """Replace a live version with one of the same text and new metadata. Its passages get the old vectors."""
+    passages = connection.execute(
+        "SELECT passage_id, ordinal, start, stop FROM passages WHERE document_id = ? ORDER BY ordinal",
+        (old_document_id,),
+    ).fetchall()
+    vectors = {
+        passage_id: connection.execute(
+            "SELECT space_id, change IS NOT NULL, vector, truncated, unknown FROM vectors WHERE passage_id = ?",
+            (passage_id,),
+        ).fetchall()
+        for passage_id, *_ in passages
+    }
+    remove(connection, collection_id, old_document_id)
+    document_id = _insert_document(connection, collection_id, document, live=True)
+    for old_passage_id, *span in passages:
+        passage_id = next_number(connection, "passage")
+        connection.execute(_INSERT_PASSAGE, (passage_id, document_id, *span))
+        for space_id, indexed, *vector in vectors[old_passage_id]:
+            change = next_number(connection, "change") if indexed else None
+            connection.execute(_INSERT_VECTOR, (passage_id, space_id, change, *vector))
+
+
+@dataclass(frozen=True, slots=True)
+class PendingVersion:
+    """A version that waits for the vectors of its passages."""
+
+    document_id: int
+    collection_id: int
+    doc_id: str
+
+
+def pending_of(connection: sqlite3.Connection, passage_id: int) -> PendingVersion | None:
+    """Return the version that a passage belongs to; None if it is live, or the passage was removed."""
+    found = connection.execute(
+        "SELECT document_id, collection_id, doc_id FROM passages JOIN documents USING (document_id) "
+        "WHERE passage_id = ? AND live = 0",
+        (passage_id,),
+    ).fetchone()
+    return PendingVersion(*found) if found else None
+
+
+def add_vector(
+    connection: sqlite3.Connection,
+    space_id: int,
+    version: PendingVersion,
+    passage_id: int,
+    vector: bytes,
+    coverage: Coverage | None,
+) -> bool:
+    """Store the vector of a passage; make the version live if it was the last. A second vector is ignored.
+
+    A version that goes live replaces the older live version. All its vectors get change numbers at once.
+
+    Args:
+        connection: the writer's.
+        space_id: of the space that the collection serves from.
+        version: that the passage belongs to.
+        passage_id: of the passage.
+        vector: float32, little-endian.
+        coverage: how much of the passage the vector stands for; None if that is not known.
+
+    Returns:
+        Whether the version is live now.
+    """
+    passages: dict[int, int | None] = dict(
+        connection.execute(
+            "SELECT p.passage_id, v.rowid FROM passages p "
+            "LEFT JOIN vectors v ON v.passage_id = p.passage_id AND v.space_id = ? WHERE p.document_id = ?",
+            (space_id, version.document_id),
+        ).fetchall()
+    )
+    if passages.pop(passage_id) is not None:
+        return False
+    whole = None not in passages.values()
+    if whole:
+        old = connection.execute(
+            "SELECT document_id FROM documents WHERE collection_id = ? AND doc_id = ? AND live = 1",
+            (version.collection_id, version.doc_id),
+        ).fetchone()
+        if old is not None:
+            remove(connection, version.collection_id, old[0])
+    connection.execute(
+        _INSERT_VECTOR,
+        (
+            passage_id,
+            space_id,
+            next_number(connection, "change") if whole else None,
+            vector,
+            coverage.truncated if coverage else None,
+            coverage.unknown if coverage else None,
+        ),
+    )
+    if not whole:
+        return False
+    for row in passages.values():
+        connection.execute(
+            "UPDATE vectors SET change = ?1, "
+            "checksum = row_checksum(passage_id, space_id, ?1, vector, truncated, unknown) WHERE rowid = ?2",
+            (next_number(connection, "change"), row),
+        )
+    connection.execute("UPDATE documents SET live = 1 WHERE document_id = ?", (version.document_id,))
+    return True
+
+
+def remove(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
+    """Remove a version with its passages and vectors, and record the removal of each passage."""
+    passages = connection.execute("SELECT passage_id FROM passages WHERE document_id = ?", (document_id,)).fetchall()
+    for (passage_id,) in passages:
+        connection.execute("DELETE FROM vectors WHERE passage_id = ?", (passage_id,))
+        connection.execute("DELETE FROM passages WHERE passage_id = ?", (passage_id,))
+        connection.execute(
+            "INSERT INTO removals (collection_id, change, passage_id, checksum) "
+            "VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
+            (collection_id, next_number(connection, "change"), passage_id),
+        )
+    connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
+
+
+def _insert_document(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:
+    document_id = next_number(connection, "document")
+    connection.execute(
+        _INSERT_DOCUMENT,
+        (
+            document_id,
+            collection_id,
+            document.doc_id,
+            document.text,
+            document.metadata,
+            document.content_hash,
+            int(live),
+        ),
+    )
+    return document_id

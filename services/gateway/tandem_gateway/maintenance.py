@@ -7,8 +7,8 @@ from pathlib import Path
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.backup import back_up
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -40,7 +40,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
     """
     lock = DataLock(data_dir, SNAPSHOT)
     try:
-        feed = SqliteChangeFeed(data_dir / FILE_NAME)
+        feed = SqliteIndexFeed(data_dir / FILE_NAME)
         snapshots = Snapshots(data_dir)
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         saved: list[Saved] = []
@@ -135,7 +135,7 @@ class _Stopped:
         self._data_dir = data_dir
         self._say = report
 
-    def __enter__(self) -> SqliteChangeFeed:
+    def __enter__(self) -> SqliteIndexFeed:
         self._owner = DataLock(self._data_dir, OWNER)
         try:
             self._snapshot = DataLock(self._data_dir, SNAPSHOT, wait=_LOCK_WAIT_SECONDS)
@@ -144,7 +144,7 @@ class _Stopped:
                 for line in notices:
                     self._say(f"store: {line}")
                 self._say("store: sound")
-                self._feed = SqliteChangeFeed(self._data_dir / FILE_NAME)
+                self._feed = SqliteIndexFeed(self._data_dir / FILE_NAME)
                 return self._feed
             except BaseException:
                 self._snapshot.release()

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
@@ -23,7 +23,7 @@ from tests.support.stores import document, ingest
 
 def limited(data_dir: Path, limits: AnswerLimits) -> IndexThread:
     thread = IndexThread(
-        lambda: SqliteChangeFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchGraphFactory(), limits
+        lambda: SqliteIndexFeed(data_dir / FILE_NAME), Snapshots(data_dir), UsearchGraphFactory(), limits
     )
     thread.start().result(WAIT_SECONDS)
     return thread

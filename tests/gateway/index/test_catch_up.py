@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.index import catch_up
@@ -19,7 +19,7 @@ from tests.support.stores import document, ingest
 
 async def test_a_collection_deleted_while_its_index_follows_ends_the_following(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("a")], collection="books")
-    feed = SqliteChangeFeed(tmp_path / FILE_NAME)
+    feed = SqliteIndexFeed(tmp_path / FILE_NAME)
     (books,) = [record for record in feed.collections() if record.name == "books"]
     index, position = FindableIndex(DIM), catch_up.beginning(feed)
     await store.delete_collection("books")
@@ -31,7 +31,7 @@ async def test_an_index_that_missed_forgotten_removals_begins_again(
     store: SqliteStore, thread: IndexThread, tmp_path: Path
 ):
     await ingest(store, [document(f"d{number}") for number in range(5)])
-    feed = SqliteChangeFeed(tmp_path / FILE_NAME)
+    feed = SqliteIndexFeed(tmp_path / FILE_NAME)
     (record,) = feed.collections()
     index, position = FindableIndex(DIM), catch_up.beginning(feed)
     catch_up.catch_up(index, position, feed, record)
@@ -61,7 +61,7 @@ async def test_many_changes_are_followed_page_by_page(
 async def test_a_successor_with_an_unannounced_commit_is_found(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("a"), document("b")])
     thread = IndexThread(
-        lambda: SqliteChangeFeed(tmp_path / FILE_NAME, lambda: 1),  # reports no later commit
+        lambda: SqliteIndexFeed(tmp_path / FILE_NAME, lambda: 1),  # reports no later commit
         Snapshots(tmp_path),
         UsearchGraphFactory(),
         answer_limits(),

@@ -8,7 +8,7 @@ import pytest
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import (
@@ -153,7 +153,7 @@ def test_after_its_end_it_answers_not_ready(store: SqliteStore, tmp_path: Path):
 
 def test_a_store_that_cannot_be_read_is_reported_to_the_caller_of_start(tmp_path: Path):
     thread = IndexThread(
-        lambda: SqliteChangeFeed(tmp_path / "missing.sqlite3"),
+        lambda: SqliteIndexFeed(tmp_path / "missing.sqlite3"),
         Snapshots(tmp_path),
         UsearchGraphFactory(),
         answer_limits(),

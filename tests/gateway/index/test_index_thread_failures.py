@@ -9,7 +9,7 @@ from tests.support.freed import assert_gone, failure_of, no_collector
 
 
 class FailingFeed:
-    """A ``ChangeFeed`` of a store that becomes unreadable once the index is loaded."""
+    """A ``IndexFeed`` of a store that becomes unreadable once the index is loaded."""
 
     broken = False
 

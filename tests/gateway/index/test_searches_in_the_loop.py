@@ -66,14 +66,15 @@ async def test_rows_that_are_not_in_memory_cost_no_second_search(
 async def test_a_commit_after_the_loops_search_is_found(store: SqliteStore, thread: IndexThread):
     await ingest(store, [document("a", "one text"), document("b")])
     await idle(thread)
-    indexes = thread._loaded()
+    retrieval = thread._retrieval
+    assert retrieval is not None
     asked = [query("new text", 1)]
-    found = indexes.find_in_memory(asked, 100)
+    found = retrieval.find_in_memory(asked, 100)
     assert found is not None
     await store.delete("default", "a")
     await ingest(store, [document("c", "new text")], job_id="later")
     await idle(thread)  # it follows the store before it searches
-    (answer,) = await asyncio.wrap_future(thread._call(lambda: indexes.search(asked, found)))
+    (answer,) = await asyncio.wrap_future(thread._call(lambda: retrieval.search(asked, found)))
     assert isinstance(answer, list)
     assert [hit.doc_id for hit in answer] == ["c"]
 

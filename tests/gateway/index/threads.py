@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import GatewayError
 from tandem_gateway.index.builder import Sizes
@@ -20,7 +20,7 @@ SMALL = Sizes(graph=2, second_graph=3)
 
 def start(data_dir: Path) -> tuple[IndexThread, list[str]]:
     thread = IndexThread(
-        lambda: SqliteChangeFeed(data_dir / FILE_NAME),
+        lambda: SqliteIndexFeed(data_dir / FILE_NAME),
         Snapshots(data_dir),
         UsearchGraphFactory(),
         answer_limits(),

@@ -255,7 +255,10 @@ def test_a_store_of_another_version_is_refused_with_both_versions(
         ("DELETE FROM documents WHERE live = 0", "not pending"),
         ("DELETE FROM identity", "id of its own"),
         ("DELETE FROM counters", "ends at commit"),
-        ("UPDATE counters SET value = 1, checksum = row_checksum(name, 1) WHERE name = 'document'", "ahead of its counter"),
+        (
+            "UPDATE counters SET value = 1, checksum = row_checksum(name, 1) WHERE name = 'document'",
+            "ahead of its counter",
+        ),
         ("DROP TRIGGER documents_added", "tables"),
         ("CREATE TABLE more (x)", "tables"),
     ],

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
@@ -85,7 +85,7 @@ class GatewayData(RuleBasedStateMachine):
     def start(self) -> None:
         self.store = open_store(self.data_dir)
         self.index = IndexThread(
-            lambda: SqliteChangeFeed(self.data_dir / FILE_NAME, lambda: self.store.commits),
+            lambda: SqliteIndexFeed(self.data_dir / FILE_NAME, lambda: self.store.commits),
             Snapshots(self.data_dir),
             UsearchGraphFactory(),
             answer_limits(),
@@ -242,7 +242,7 @@ class GatewayData(RuleBasedStateMachine):
     @precondition(lambda self: self.running)
     @invariant()
     def the_index_has_the_rows_that_are_live(self) -> None:
-        feed = SqliteChangeFeed(self.data_dir / FILE_NAME)
+        feed = SqliteIndexFeed(self.data_dir / FILE_NAME)
         for space_id, followed in self.index._indexes._followed.items():
             assert len(np.setxor1d(followed.index.keys(), feed.passage_ids(space_id))) == 0
         feed.close()

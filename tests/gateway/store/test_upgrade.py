@@ -9,8 +9,8 @@ import pytest
 
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite import check, migrations, upgrade
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -108,7 +108,7 @@ async def test_the_indexes_of_schema_2_stay_valid(tmp_path: Path):
     """A passage has the number that its document's row had, so no graph and no keyword index is built again."""
     older = copy_of(2, tmp_path)
     with opened(older) as store:
-        feed = SqliteChangeFeed(older / FILE_NAME)
+        feed = SqliteIndexFeed(older / FILE_NAME)
         record = next(record for record in feed.collections() if record.name == "default")
         base, position = catch_up.restore(feed, Snapshots(older), UsearchGraphFactory(), record, writable=False)
         assert sorted(base.live_keys().tolist()) == sorted(feed.passage_ids(record.space_id).tolist())

@@ -7,8 +7,8 @@ from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
-from tandem_gateway.adapters.sqlite.change_feed import SqliteChangeFeed
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
@@ -43,7 +43,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         connection, notices = open_checked(data_dir)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
-            lambda: SqliteChangeFeed(data_dir / FILE_NAME, lambda: store.commits),
+            lambda: SqliteIndexFeed(data_dir / FILE_NAME, lambda: store.commits),
             Snapshots(data_dir),
             UsearchGraphFactory(),
             answer_limits,

@@ -6,8 +6,8 @@ from typing import Protocol
 from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.index import base_arrays
 from tandem_gateway.index.base import Base
+from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
-from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
@@ -42,7 +42,7 @@ class Position:
         self.removed = max(self.removed, change)
 
 
-def beginning(feed: ChangeFeed) -> Position:
+def beginning(feed: IndexFeed) -> Position:
     """Return the position of an empty index.
 
     It starts at the current removal position: rows deleted earlier will not appear among the additions.
@@ -51,7 +51,7 @@ def beginning(feed: ChangeFeed) -> Position:
 
 
 def restore(
-    feed: ChangeFeed,
+    feed: IndexFeed,
     snapshots: SnapshotStore,
     factory: GraphFactory,
     collection: CollectionRecord,
@@ -68,7 +68,7 @@ def restore(
     return load(snapshots, factory, manifest, writable=writable), Position(manifest.position, manifest.position)
 
 
-def check_manifest(manifest: SnapshotManifest, feed: ChangeFeed, collection: CollectionRecord) -> None:
+def check_manifest(manifest: SnapshotManifest, feed: IndexFeed, collection: CollectionRecord) -> None:
     """Check that a snapshot matches the store's record of a collection.
 
     Raises:
@@ -97,7 +97,7 @@ def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotMani
     return base
 
 
-def catch_up(following: Following, position: Position, feed: ChangeFeed, collection: CollectionRecord) -> int | None:
+def catch_up(following: Following, position: Position, feed: IndexFeed, collection: CollectionRecord) -> int | None:
     """Apply every change after a position and advance the position.
 
     Returns:

@@ -9,7 +9,7 @@ from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.ports.store import ChangeFeed
+from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
 
@@ -78,9 +78,7 @@ def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Posit
     )
 
 
-def following(
-    feed: ChangeFeed, record: CollectionRecord, base: Base | None, position: Position | None
-) -> FollowedIndex:
+def following(feed: IndexFeed, record: CollectionRecord, base: Base | None, position: Position | None) -> FollowedIndex:
     """Return an index that has caught up with the store.
 
     Args:

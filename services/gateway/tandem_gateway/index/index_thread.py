@@ -28,10 +28,11 @@ from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
+from tandem_gateway.index.retrieval import VectorRetrieval
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
+from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
-from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.index import SnapshotManifest
 
 log = logging.getLogger(__name__)
@@ -47,7 +48,7 @@ class IndexThread:
 
     def __init__(
         self,
-        open_feed: Callable[[], ChangeFeed],
+        open_feed: Callable[[], IndexFeed],
         snapshots: SnapshotStore,
         factory: GraphFactory,
         limits: AnswerLimits,
@@ -73,6 +74,7 @@ class IndexThread:
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._indexes: Indexes | None = None
+        self._retrieval: VectorRetrieval | None = None
         # Guards all access to the indexes. The event loop only tries the lock and never waits for it.
         self._touching = threading.Lock()
         self._poked = threading.Event()
@@ -163,7 +165,9 @@ class IndexThread:
         answers: list[Answer] | None = None
         failure: BaseException | None = None
         try:
-            answers = self._loaded().search(queries, found)
+            self._loaded()
+            assert self._retrieval is not None
+            answers = self._retrieval.search(queries, found)
         except BaseException as error:  # of any kind: without it the caller would wait for ever
             failure = error
         with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
@@ -181,9 +185,10 @@ class IndexThread:
 
     def _load(self) -> list[str]:
         places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
-        indexes = Indexes(places, self._limits, on_search=self._on_search)
+        indexes = Indexes(places)
         # Set before the load, so that ``_run`` closes the feed even if the load fails.
         self._indexes = indexes
+        self._retrieval = VectorRetrieval(indexes, places.feed, self._limits, on_search=self._on_search)
         return indexes.load()
 
     def _loaded(self) -> Indexes:
@@ -197,11 +202,11 @@ class IndexThread:
         Returns:
             The answers, if all their rows are cached; and the candidates, if any, so that the thread need not search.
         """
-        if self._indexes is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
+        if self._retrieval is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
             return None, None
         try:
-            found = self._indexes.find_in_memory(queries, _AT_ONCE)
-            return (self._indexes.answer_in_memory(queries, found), found) if found is not None else (None, None)
+            found = self._retrieval.find_in_memory(queries, _AT_ONCE)
+            return (self._retrieval.answer_in_memory(queries, found), found) if found is not None else (None, None)
         except Exception:
             return None, None  # the thread meets the same error and reports it
         finally:

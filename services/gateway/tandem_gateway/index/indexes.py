@@ -1,58 +1,43 @@
-"""The vector indexes of all collections. They follow the store and answer queries whose vectors are known.
+"""The vector indexes of all spaces: they follow the store's changes and find the candidates of queries.
 
 Nothing here is thread-safe; ``index_thread`` lets one thread in at a time.
 """
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
-    InvalidRequest,
     NotFound,
-    Overloaded,
-    TooManyBytes,
 )
 from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.followed import FollowedIndex, following, restored_base
-from tandem_gateway.index.hydration import DocumentCache, score
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
-from tandem_gateway.ports.store import ChangeFeed
-from tandem_gateway.records.documents import CollectionRecord, LiveDocument
+from tandem_gateway.index.state import IndexState, VectorQuery
+from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
-from tandem_gateway.records.search import Hit
 
 log = logging.getLogger(__name__)
-
-# Number of attempts before a search leaves out hits whose rows were replaced during the search.
-_MAX_REPEATS = 3
-# Size of the cache of recent hits. A cached row costs a tenth of a row that is read and checksummed.
-_KEPT_BYTES = 4 << 20
 
 
 class Indexes:
     """The indexes and their positions in the store's sequence of changes."""
 
-    def __init__(self, places: Places, limits: AnswerLimits, *, on_search: Callable[[float, int], None]) -> None:
+    def __init__(self, places: Places) -> None:
         """Create them without indexes; ``load`` fills them.
 
         Args:
             places: the store, the snapshots and the graph factory; ``close`` closes the store.
-            limits: see ``AnswerLimits``.
-            on_search: called with the duration in seconds and the number of queries of each batch.
         """
         self._places = places
-        self._limits = limits
-        self._on_search = on_search
         self._followed: dict[int, FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._served: dict[int, CollectionRecord] = {}
@@ -61,14 +46,13 @@ class Indexes:
         """The store's catalogue version that ``_records`` and ``_served`` have."""
         self._reached = 0
         """Every index has all changes up to this one."""
-        self._rows = DocumentCache(_KEPT_BYTES)
         self._seen: int | None = None
         """The store's version that the indexes have caught up with; None if they may be behind."""
         self._version = 0
         """Grows with every change of an index."""
 
     @property
-    def _feed(self) -> ChangeFeed:
+    def _feed(self) -> IndexFeed:
         return self._places.feed
 
     def fingerprint(self, collection: str) -> str | None:
@@ -181,64 +165,27 @@ class Indexes:
     def _catch_up(self, followed: FollowedIndex, record: CollectionRecord) -> int | None:
         return catch_up.catch_up(followed.index, followed.position, self._feed, record)
 
-    def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
-        """Answer queries. Each answer includes everything that was committed before the call.
+    def unread(self) -> None:
+        """Make the next ``follow`` look at the store, even if it has announced no commit."""
+        self._seen = None
 
-        Args:
-            queries: see ``VectorQuery``.
-            found: the candidates that ``find_in_memory`` found; used if no index has changed since.
-        """
-        started = found.started if found is not None else time.monotonic()
-        self.follow()
-        candidates: list[Candidates | GatewayError] = []
-        rows: dict[int, LiveDocument] = {}
-        for _ in range(_MAX_REPEATS):
-            if found is not None and found.version == self._version:
-                candidates, found = found.candidates, None
-            else:
-                candidates = self._candidates(queries)
-            wanted = _keys(candidates)
-            try:
-                rows = self._rows.get(wanted, self._feed, self._limits.bytes)
-            except TooManyBytes:
-                return self._answer_one_by_one(queries, candidates, started)
-            if len(rows) == len(wanted):
-                break
-            # A row was replaced between the index search and the read. The store has its successor, but the writer may
-            # not have announced the commit yet.
-            self._seen = None
-            self.follow()
-        return self._answers(queries, candidates, rows, started)
+    @property
+    def current(self) -> bool:
+        """Whether the indexes have every commit that the store has announced."""
+        return self._feed.version() == self._seen
 
-    def find_in_memory(self, queries: Sequence[VectorQuery], most: int) -> Found | None:
-        """Return the candidates of queries, or None if the search needs the disk or takes long.
+    @property
+    def version(self) -> int:
+        """Number that grows with every change of an index."""
+        return self._version
 
-        Args:
-            queries: see ``search``.
-            most: maximum sum of the sizes of the indexes that the queries search.
-        """
-        started = time.monotonic()
-        if sum(self._size(query.collection) for query in queries) > most:
-            return None
-        if self._feed.version() != self._seen:
-            return None
-        return Found(self._candidates(queries), self._version, started)
-
-    def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
-        """Answer queries from the document cache; return None if it lacks a row of ``found``."""
-        rows = self._rows.kept(_keys(found.candidates))
-        return None if rows is None else self._answers(queries, found.candidates, rows, found.started)
-
-    def close(self) -> None:
-        """Close the store's feed."""
-        self._feed.close()
-
-    def _size(self, collection: str) -> int:
+    def size(self, collection: str) -> int:
+        """Return how many vectors a collection's index holds; 0 without an index."""
         record = self._records.get(collection)
         followed = self._followed.get(record.space_id) if record is not None else None
         return len(followed.index) if followed is not None else 0
 
-    def _candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
+    def candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
         """Return each query's candidates. One call to an index searches all queries of its collection."""
         found: list[Candidates | GatewayError] = [_NONE] * len(queries)
         together: dict[tuple[str, int], list[int]] = {}
@@ -261,52 +208,9 @@ class Indexes:
                 found[place] = candidates
         return found
 
-    def _answers(
-        self,
-        queries: Sequence[VectorQuery],
-        candidates: Sequence[Candidates | GatewayError],
-        rows: dict[int, LiveDocument],
-        started: float,
-    ) -> list[Answer]:
-        """Score the candidates of each query, and report the batch, which began at ``started``."""
-        answers: list[Answer] = [
-            each if isinstance(each, GatewayError) else self._held(score(query.vector, each, rows, query.top_k), query)
-            for query, each in zip(queries, candidates, strict=True)
-        ]
-        self._on_search(time.monotonic() - started, len(queries))
-        return answers
-
-    def _answer_one_by_one(
-        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], started: float
-    ) -> list[Answer]:
-        """Answer queries one at a time, because their documents together exceed the limit on bytes."""
-        answers: list[Answer] = []
-        for query, each in zip(queries, candidates, strict=True):
-            if isinstance(each, GatewayError):
-                answers.append(each)
-                continue
-            try:
-                rows = self._rows.get(_keys([each]), self._feed, self._limits.bytes)
-            except TooManyBytes:
-                answers.append(self._limits.too_large(query.top_k))
-            else:
-                answers.append(self._held(score(query.vector, each, rows, query.top_k), query))
-        self._on_search(time.monotonic() - started, len(queries))
-        return answers
-
-    def _held(self, hits: list[Hit], query: VectorQuery) -> Answer:
-        """Return hits with a lease on their memory, or the error of this query."""
-        try:
-            return self._limits.held(hits, query.top_k)
-        except (InvalidRequest, Overloaded) as error:
-            # The traceback refers to the hits and, through the frames before this one, to all answers of the batch and
-            # so to the error. Their leases would wait for the garbage collector.
-            return error.with_traceback(None)
+    def close(self) -> None:
+        """Close the store's feed."""
+        self._feed.close()
 
 
 _NONE = Candidates([], {})
-
-
-def _keys(candidates: Sequence[Candidates | GatewayError]) -> dict[int, bool]:
-    """Return the rows of all candidates, and whether their vectors must be read."""
-    return {key: each.vectors is None for each in candidates if not isinstance(each, GatewayError) for key in each.keys}

@@ -10,8 +10,8 @@ from tandem_gateway.index import base_arrays, catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, BaseBuilder, Sizes
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
-from tandem_gateway.ports.store import ChangeFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SNAPSHOT_FORMAT, Saved, SnapshotManifest
@@ -27,7 +27,7 @@ _TELL_EVERY = 50_000
 class Places:
     """The sources of an index: the store's changes, the snapshots, the graph factory and the sizes."""
 
-    feed: ChangeFeed
+    feed: IndexFeed
     snapshots: SnapshotStore
     factory: GraphFactory
     sizes: Sizes = DEFAULT_SIZES
@@ -93,7 +93,7 @@ def _usable_manifest(places: Places, record: CollectionRecord, report: Print) ->
     return manifest
 
 
-def _has_work(feed: ChangeFeed, record: CollectionRecord, manifest: SnapshotManifest) -> bool:
+def _has_work(feed: IndexFeed, record: CollectionRecord, manifest: SnapshotManifest) -> bool:
     if manifest.unproven:
         return True
     changes = feed.changes(record, after=manifest.position, removals_after=manifest.position, limit=1)
@@ -126,8 +126,8 @@ def _builder(places: Places, record: CollectionRecord, base: Base | None) -> Bas
 
     def exact_vectors(rows: Sequence[int]) -> dict[int, Vectors]:
         return {
-            row: np.frombuffer(document.vector, "<f4").astype(np.float32, copy=False)
-            for row, document in places.feed.documents(sorted(rows)).items()
+            row: np.frombuffer(vector, "<f4").astype(np.float32, copy=False)
+            for row, vector in places.feed.vectors(sorted(rows)).items()
         }
 
     return BaseBuilder(record.dim, places.factory, base, sizes=places.sizes, exact_vectors=exact_vectors)

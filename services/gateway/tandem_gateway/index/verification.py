@@ -14,7 +14,7 @@ from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.overlay import SCORE_DECIMALS, exact_scores
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.documents import CollectionRecord, LiveDocument
+from tandem_gateway.records.documents import CollectionRecord
 
 Print = Callable[[str], None]
 
@@ -99,7 +99,7 @@ def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vector
     """
     candidates = index.search(vectors, 1, effort=effort)
     absent = [place for place, key in enumerate(keys.tolist()) if key not in candidates[place].keys]
-    rows = places.feed.documents(sorted({key for place in absent for key in candidates[place].keys}))
+    rows = places.feed.vectors(sorted({key for place in absent for key in candidates[place].keys}))
     return [
         place
         for place in absent
@@ -107,6 +107,6 @@ def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vector
     ]
 
 
-def _are_equal(vector: Vectors, document: LiveDocument) -> bool:
-    (cosine,) = exact_scores(np.frombuffer(document.vector, "<f4")[None], vector).tolist()
+def _are_equal(vector: Vectors, other: bytes) -> bool:
+    (cosine,) = exact_scores(np.frombuffer(other, "<f4")[None], vector).tolist()
     return bool(cosine >= 1 - _TIE)

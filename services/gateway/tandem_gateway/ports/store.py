@@ -1,19 +1,16 @@
-"""The document store, which is the source of truth, and the feed of its changes."""
+"""The document store, which is the source of truth."""
 
 from collections.abc import Collection, Sequence
 from typing import Protocol
 
-from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
     EmbeddedBatch,
     JobRecord,
-    LiveDocument,
     NewDocument,
     PendingBatch,
 )
-from tandem_gateway.records.index import Changes
 
 
 class DocumentStore(Protocol):
@@ -99,65 +96,4 @@ class DocumentStore(Protocol):
         Returns:
             How many were deleted. Unfinished jobs stay.
         """
-        ...
-
-
-class ChangeFeed(Protocol):
-    """A read-only view of the store for the thread that owns the indexes. Its calls block.
-
-    Every method may raise StorageUnavailable and StorageCorrupt.
-    """
-
-    def version(self) -> int:
-        """Return a number that differs after each commit; cheap. The caller compares it with the one it saw last."""
-        ...
-
-    def store_id(self) -> str:
-        """Return the store's random id. A snapshot with another id belongs to another store."""
-        ...
-
-    def collections(self) -> list[CollectionRecord]:
-        """Return all collections."""
-        ...
-
-    def catalogue(self) -> int:
-        """Return a number that grows when a collection or space appears, is pinned to a model, or goes."""
-        ...
-
-    def last_change(self) -> int:
-        """Return the highest change number."""
-        ...
-
-    def changed_spaces(self, after: int) -> list[int]:
-        """Return the ids of the spaces that have changes with a higher number than ``after``."""
-        ...
-
-    def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
-        """Return the changes of a collection whose dimension is known.
-
-        Args:
-            collection: a record that ``collections`` returned.
-            after: return additions with a higher change number, oldest first.
-            removals_after: return removals with a higher change number, up to the last addition returned.
-            limit: maximum number of additions.
-
-        Returns:
-            None if the store has already deleted some of these removals; the index must then be rebuilt.
-        """
-        ...
-
-    def documents(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return the passages that exist, with their documents, by passage id.
-
-        Raises:
-            TooManyBytes: their texts and metadata take more than ``max_bytes``. Reading stops at that point.
-        """
-        ...
-
-    def passage_ids(self, space_id: int) -> Keys:
-        """Return the ids of the passages that the index of a space has to hold."""
-        ...
-
-    def close(self) -> None:
-        """Release the reader's resources."""
         ...

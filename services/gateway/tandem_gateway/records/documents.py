@@ -3,8 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-import msgspec
-
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime.memory import Lease
@@ -62,16 +60,6 @@ class EmbeddedBatch:
     """When the gateway sent the batch to the embedder; seconds since the epoch."""
     coverages: Sequence[Coverage] = ()
     """One per row; empty if the embedder does not report coverage."""
-
-
-class LiveDocument(msgspec.Struct, frozen=True):
-    """A searchable document and the vector of one of its passages; ``vector`` is float32, little-endian."""
-
-    passage_id: int
-    doc_id: str
-    text: str
-    metadata: str
-    vector: bytes
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,27 @@
-"""Search results."""
+"""What retrievers find, and the search results that are made of it."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 import msgspec
 
 from tandem_runtime.memory import Lease
+
+
+class ScoredPassage(NamedTuple):
+    """A passage that a retriever found; the scores of one retriever are comparable with each other only."""
+
+    passage_id: int
+    score: float
+
+
+class PassageView(msgspec.Struct, frozen=True, gc=False):
+    """A passage of a document that search may show, with its document; ``metadata`` is JSON text."""
+
+    passage_id: int
+    doc_id: str
+    text: str
+    metadata: str
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):

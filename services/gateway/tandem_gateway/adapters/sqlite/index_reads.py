@@ -10,8 +10,8 @@ from tandem_gateway.adapters.sqlite.reads import DOCUMENT_CHECKSUM, damaged
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
-from tandem_gateway.records.documents import DocumentView, LiveDocument
 from tandem_gateway.records.index import Changes
+from tandem_gateway.records.search import PassageView
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
@@ -65,46 +65,41 @@ def changed_spaces(connection: sqlite3.Connection, after: int) -> list[int]:
     return [space_id for (space_id,) in rows]
 
 
-def live_documents(
+def vectors(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> dict[int, bytes]:
+    """Return the vectors of passages; see ``ChangeLog.vectors``."""
+    found: dict[int, bytes] = {}
+    for part in _padded(passage_ids):
+        for passage_id, vector, sound in connection.execute(_vectors_statement(len(part)), part):
+            if not sound:
+                raise damaged("vectors", passage_id)
+            found[passage_id] = vector
+    return found
+
+
+def passages(
     connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
-) -> dict[int, LiveDocument]:
-    """Return the live ones among the passages, by passage id; see ``ChangeFeed.documents``."""
-    found: dict[int, LiveDocument] = {}
+) -> dict[int, PassageView]:
+    """Return passages with their documents; see ``PassageReader.passages``."""
+    found: dict[int, PassageView] = {}
     taken = 0
     for part in _padded(passage_ids):
-        for row in connection.execute(_live_documents_statement(len(part)), part):
-            if not row[5]:
-                raise damaged("documents or vectors", row[0])
-            found[row[0]] = LiveDocument(*row[:5])
+        for *columns, sound in connection.execute(_passages_statement(len(part)), part):
+            passage = PassageView(*columns)
+            if not sound:
+                raise damaged("documents", passage.passage_id)
+            found[passage.passage_id] = passage
             if max_bytes is not None:
-                taken += utf8_bytes(row[2]) + utf8_bytes(row[3])
+                taken += utf8_bytes(passage.text) + utf8_bytes(passage.metadata)
                 if taken > max_bytes:
                     raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
     return found
 
 
-def findable_documents(
-    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
-) -> dict[int, DocumentView]:
-    """Return the passages that keyword search may show, by passage id: of live documents, and of new pending ones.
-
-    Raises:
-        StorageCorrupt: if a row's checksum is wrong.
-        TooManyBytes: if the texts and metadata take more than ``max_bytes``; reading stops there.
-    """
-    found: dict[int, DocumentView] = {}
-    taken = 0
+def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[int]:
+    """Return the passages that keyword search may show: those of live documents, and of new pending ones."""
+    found: set[int] = set()
     for part in _padded(passage_ids):
-        for passage_id, doc_id, text, metadata, live, sound in connection.execute(
-            _findable_documents_statement(len(part)), part
-        ):
-            if not sound:
-                raise damaged("documents", passage_id)
-            found[passage_id] = DocumentView(doc_id, text, metadata, embedded=bool(live))
-            if max_bytes is not None:
-                taken += utf8_bytes(text) + utf8_bytes(metadata)
-                if taken > max_bytes:
-                    raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
+        found.update(passage_id for (passage_id,) in connection.execute(_findable_statement(len(part)), part))
     return found
 
 
@@ -157,20 +152,25 @@ def _padded(passage_ids: Sequence[int]) -> Iterator[list[int]]:
         yield part + part[-1:] * ((1 << (len(part) - 1).bit_length()) - len(part))
 
 
-def _live_documents_statement(count: int) -> str:
+def _vectors_statement(count: int) -> str:
     return (
-        "SELECT v.passage_id, d.doc_id, d.text, d.metadata, v.vector, "
-        f"d.checksum IS {DOCUMENT_CHECKSUM} AND v.checksum IS {_VECTOR_CHECKSUM} "
+        f"SELECT v.passage_id, v.vector, v.checksum IS {_VECTOR_CHECKSUM} "
         "FROM vectors v JOIN spaces s ON s.space_id = v.space_id AND s.state = 'serving' "
-        "JOIN passages p ON p.passage_id = v.passage_id JOIN documents d ON d.document_id = p.document_id "
         f"WHERE v.passage_id IN ({','.join('?' * count)}) AND v.change IS NOT NULL"
     )
 
 
-def _findable_documents_statement(count: int) -> str:
+def _passages_statement(count: int) -> str:
     return (
-        "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, "
-        f"d.checksum IS {DOCUMENT_CHECKSUM} FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.checksum IS {DOCUMENT_CHECKSUM} "
+        "FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE p.passage_id IN ({','.join('?' * count)})"
+    )
+
+
+def _findable_statement(count: int) -> str:
+    return (
+        "SELECT p.passage_id FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)}) AND (d.live = 1 OR NOT EXISTS ("
         "SELECT 1 FROM documents AS l WHERE l.collection_id = d.collection_id AND l.doc_id = d.doc_id AND l.live = 1))"
     )

@@ -178,7 +178,7 @@ class Writer:
             self.commits += 1
             self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
             return
-        # Before the acknowledgement: a later search has to find the commit; see ``SqliteChangeFeed``.
+        # Before the acknowledgement: a later search has to find the commit; see ``SqliteIndexFeed``.
         self.commits += 1
         self._note(commit)
         if deleted_documents != self._deleted_documents:

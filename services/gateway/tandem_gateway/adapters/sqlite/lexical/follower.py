@@ -26,10 +26,10 @@ from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
+from tandem_gateway.hydration import hits
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.records.search import Hit
-from tandem_runtime.memory import utf8_bytes
+from tandem_gateway.records.search import Hit, ScoredPassage
 
 log = logging.getLogger(__name__)
 
@@ -139,15 +139,16 @@ class LexicalFollower:
                     self._removal.remove_known(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
                 # Rows to skip: deleted rows that are still in the index, and pending versions of live documents.
                 gone = max(0, cache.count(record.collection_id) - record.live)
-                hits: list[Hit] = []
+                ranked: list[ScoredPassage] = []
                 for spare in sorted({min(gone, top_k + _SPARE_HITS), gone}):
                     found = cache.search(
                         record.collection_id, query, top_k + spare, lambda: time.monotonic() >= deadline
                     )
-                    hits = self._hits(found, top_k, max_bytes)
-                    if len(hits) == top_k or len(found) < top_k + spare:
+                    ranked = self._ranked(found, top_k)
+                    if len(ranked) == top_k or len(found) < top_k + spare:
                         break
-                return hits
+                # In the same transaction, so that every ranked passage still exists.
+                return hits(ranked, index_reads.passages(self._store, [each.passage_id for each in ranked], max_bytes))
         except CacheUnusable as error:
             self._start_over(error)
             raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
@@ -158,21 +159,16 @@ class LexicalFollower:
             self._current.close()
         self._store.close()
 
-    def _hits(self, found: list[tuple[int, float]], top_k: int, max_bytes: int | None) -> list[Hit]:
-        """Return the first ``top_k`` visible hits; read no row after them."""
-        hits: list[Hit] = []
-        taken = 0
+    def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[ScoredPassage]:
+        """Return the first ``top_k`` passages that keyword search may show."""
+        ranked: list[ScoredPassage] = []
         start = 0
-        while start < len(found) and len(hits) < top_k:
-            page = found[start : start + top_k - len(hits)]
+        while start < len(found) and len(ranked) < top_k:
+            page = found[start : start + top_k - len(ranked)]
             start += len(page)
-            left = None if max_bytes is None else max_bytes - taken
-            rows = index_reads.findable_documents(self._store, [row_id for row_id, _ in page], left)
-            taken += sum(utf8_bytes(row.text) + utf8_bytes(row.metadata) for row in rows.values())
-            hits += [
-                Hit(row.doc_id, score, row.text, row.metadata) for row_id, score in page if (row := rows.get(row_id))
-            ]
-        return hits
+            shown = index_reads.findable(self._store, [passage_id for passage_id, _ in page])
+            ranked += [ScoredPassage(*each) for each in page if each[0] in shown]
+        return ranked
 
     def _catch_up(self, cache: LexicalCache, until: float) -> None:
         last = self._last_row()

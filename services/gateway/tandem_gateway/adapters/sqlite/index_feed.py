@@ -1,4 +1,4 @@
-"""The change feed: a read-only connection for the thread that owns the indexes."""
+"""The feed of the indexes: a read-only connection for the thread that owns the indexes."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -7,15 +7,16 @@ from pathlib import Path
 from tandem_gateway.adapters.sqlite import counters, index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.records.arrays import Keys
-from tandem_gateway.records.documents import CollectionRecord, LiveDocument
+from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes
+from tandem_gateway.records.search import PassageView
 
 # Small, because the caller caches the rows that it requests repeatedly.
 _PAGE_KIB = 500
 
 
-class SqliteChangeFeed:
-    """Implements ``ChangeFeed``. Only one thread may use it."""
+class SqliteIndexFeed:
+    """Implements ``IndexFeed``. Only one thread may use it."""
 
     def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
         """Open the store at ``path``, which must exist.
@@ -42,12 +43,12 @@ class SqliteChangeFeed:
             return reads.store_id(self._connection)
 
     def catalogue(self) -> int:
-        """Return the version of the catalogue; see ``ChangeFeed.catalogue``."""
+        """Return the version of the catalogue; see ``ChangeLog.catalogue``."""
         with translated(self._path):
             return counters.value(self._connection, "catalogue")
 
     def changed_spaces(self, after: int) -> list[int]:
-        """Return the spaces that have changed; see ``ChangeFeed.changed_spaces``."""
+        """Return the spaces that have changed; see ``ChangeLog.changed_spaces``."""
         with translated(self._path):
             return index_reads.changed_spaces(self._connection, after)
 
@@ -62,17 +63,22 @@ class SqliteChangeFeed:
             return reads.collections(self._connection)
 
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
-        """Return changes; see ``ChangeFeed.changes``."""
+        """Return changes; see ``ChangeLog.changes``."""
         assert collection.dim is not None
         with translated(self._path), read_transaction(self._connection):
             return index_reads.changes(
                 self._connection, collection.space_id, collection.dim, after, removals_after, limit
             )
 
-    def documents(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, LiveDocument]:
-        """Return the live ones among the passages; see ``ChangeFeed.documents``."""
+    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return vectors; see ``ChangeLog.vectors``."""
         with translated(self._path):
-            return index_reads.live_documents(self._connection, passage_ids, max_bytes)
+            return index_reads.vectors(self._connection, passage_ids)
+
+    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+        """Return passages with their documents; see ``PassageReader.passages``."""
+        with translated(self._path):
+            return index_reads.passages(self._connection, passage_ids, max_bytes)
 
     def passage_ids(self, space_id: int) -> Keys:
         """Return the ids of the passages in a space's index."""

@@ -1,0 +1,183 @@
+"""Vector retrieval: finds candidates in the indexes, ranks them by exact scores, and hydrates the nearest.
+
+Only the passages that are returned are read from the store. Nothing here is thread-safe; ``index_thread`` lets one
+thread in at a time.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, TooManyBytes
+from tandem_gateway.hydration import hits
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.indexes import Indexes
+from tandem_gateway.index.lru import ByteLimitedCache
+from tandem_gateway.index.passage_cache import PassageCache
+from tandem_gateway.index.scoring import ranked
+from tandem_gateway.index.state import Answer, Found, VectorQuery
+from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.search import Hit, PassageView, ScoredPassage
+
+Ranked = list[ScoredPassage] | GatewayError
+"""The passages nearest to a query, or the error that concerns it alone."""
+
+# Number of attempts before a search leaves out passages that were replaced during the search.
+_MAX_REPEATS = 3
+# Size of the caches of recent passages and vectors. A cached one costs a tenth of one that is read and checksummed.
+_PASSAGE_BYTES = 3 << 20
+_VECTOR_BYTES = 1 << 20
+# Estimated size of Python's objects around a cached vector.
+_OVERHEAD_BYTES = 200
+
+
+class VectorRetrieval:
+    """Answers queries whose vectors are known; see the module."""
+
+    def __init__(
+        self, indexes: Indexes, feed: IndexFeed, limits: AnswerLimits, *, on_search: Callable[[float, int], None]
+    ) -> None:
+        """Search ``indexes``.
+
+        Args:
+            indexes: finds the candidates.
+            feed: reads vectors and passages.
+            limits: see ``AnswerLimits``.
+            on_search: called with the duration in seconds and the number of queries of each batch.
+        """
+        self._indexes = indexes
+        self._feed = feed
+        self._limits = limits
+        self._on_search = on_search
+        self._passages = PassageCache(_PASSAGE_BYTES)
+        self._vectors: ByteLimitedCache[bytes] = ByteLimitedCache(
+            _VECTOR_BYTES, lambda vector: len(vector) + _OVERHEAD_BYTES
+        )
+
+    def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
+        """Answer queries. Each answer includes everything that was committed before the call.
+
+        Args:
+            queries: see ``VectorQuery``.
+            found: the candidates that ``find_in_memory`` found; used if no index has changed since.
+        """
+        started = found.started if found is not None else time.monotonic()
+        self._indexes.follow()
+        results: list[Ranked] = []
+        passages: dict[int, PassageView] = {}
+        for _ in range(_MAX_REPEATS):
+            if found is not None and found.version == self._indexes.version:
+                candidates, found = found.candidates, None
+            else:
+                candidates = self._indexes.candidates(queries)
+            results, complete = self._ranked(queries, candidates)
+            wanted = _wanted(results)
+            try:
+                passages = self._passages.get(wanted, self._feed, self._limits.bytes)
+            except TooManyBytes:
+                return self._answer_one_by_one(queries, results, started)
+            if complete and len(passages) == len(wanted):
+                break
+            # A passage was replaced between the index search and the read. The store has its successor, but the writer
+            # may not have announced the commit yet.
+            self._indexes.unread()
+            self._indexes.follow()
+        return self._answers(queries, results, passages, started)
+
+    def find_in_memory(self, queries: Sequence[VectorQuery], most: int) -> Found | None:
+        """Return the candidates of queries, or None if the search needs the disk or takes long.
+
+        Args:
+            queries: see ``search``.
+            most: maximum sum of the sizes of the indexes that the queries search.
+        """
+        started = time.monotonic()
+        if sum(self._indexes.size(query.collection) for query in queries) > most:
+            return None
+        if not self._indexes.current:
+            return None
+        return Found(self._indexes.candidates(queries), self._indexes.version, started)
+
+    def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
+        """Answer queries from the caches; return None if they lack a vector or passage of ``found``."""
+        vectors, missing = self._vectors.look_up(_without_vectors(found.candidates))
+        if missing:
+            return None
+        results = _rank_all(queries, found.candidates, vectors)
+        passages = self._passages.kept(_wanted(results))
+        return None if passages is None else self._answers(queries, results, passages, found.started)
+
+    def _ranked(
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
+    ) -> tuple[list[Ranked], bool]:
+        """Rank the candidates of each query; return whether the store had all their vectors, too."""
+        wanted = _without_vectors(candidates)
+        vectors, missing = self._vectors.look_up(wanted)
+        if missing:
+            for passage_id, vector in self._feed.vectors(sorted(missing)).items():
+                vectors[passage_id] = vector
+                self._vectors.keep(passage_id, vector)
+        return _rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+
+    def _answers(
+        self,
+        queries: Sequence[VectorQuery],
+        results: Sequence[Ranked],
+        passages: dict[int, PassageView],
+        started: float,
+    ) -> list[Answer]:
+        """Hydrate the results of each query, and report the batch, which began at ``started``."""
+        answers: list[Answer] = [
+            each if isinstance(each, GatewayError) else self._held(hits(each, passages), query)
+            for query, each in zip(queries, results, strict=True)
+        ]
+        self._on_search(time.monotonic() - started, len(queries))
+        return answers
+
+    def _answer_one_by_one(
+        self, queries: Sequence[VectorQuery], results: Sequence[Ranked], started: float
+    ) -> list[Answer]:
+        """Answer queries one at a time, because their documents together exceed the limit on bytes."""
+        answers: list[Answer] = []
+        for query, each in zip(queries, results, strict=True):
+            if isinstance(each, GatewayError):
+                answers.append(each)
+                continue
+            try:
+                passages = self._passages.get(_wanted([each]), self._feed, self._limits.bytes)
+            except TooManyBytes:
+                answers.append(self._limits.too_large(query.top_k))
+            else:
+                answers.append(self._held(hits(each, passages), query))
+        self._on_search(time.monotonic() - started, len(queries))
+        return answers
+
+    def _held(self, found: list[Hit], query: VectorQuery) -> Answer:
+        """Return hits with a lease on their memory, or the error of this query."""
+        try:
+            return self._limits.held(found, query.top_k)
+        except (InvalidRequest, Overloaded) as error:
+            # The traceback refers to the hits and, through the frames before this one, to all answers of the batch and
+            # so to the error. Their leases would wait for the garbage collector.
+            return error.with_traceback(None)
+
+
+def _rank_all(
+    queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], vectors: dict[int, bytes]
+) -> list[Ranked]:
+    return [
+        each if isinstance(each, GatewayError) else ranked(query.vector, each, vectors, query.top_k)
+        for query, each in zip(queries, candidates, strict=True)
+    ]
+
+
+def _without_vectors(candidates: Sequence[Candidates | GatewayError]) -> set[int]:
+    """Return the candidates whose vectors have to be read."""
+    return {
+        key for each in candidates if not isinstance(each, GatewayError) and each.vectors is None for key in each.keys
+    }
+
+
+def _wanted(results: Sequence[Ranked]) -> set[int]:
+    """Return the passages to hydrate."""
+    return {passage_id for each in results if not isinstance(each, GatewayError) for passage_id, _ in each}

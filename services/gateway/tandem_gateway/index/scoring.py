@@ -1,0 +1,40 @@
+"""Scores the candidates of a query exactly, by the float32 vectors of the index or the store."""
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.overlay import exact_scores
+from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.search import ScoredPassage
+
+_FLOAT32 = np.dtype("<f4")
+
+
+def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes], top_k: int) -> list[ScoredPassage]:
+    """Return the nearest passages by descending score. Ties are ordered by passage id, the order of insertion.
+
+    The order does not depend on ``top_k``: a shorter list is a prefix of a longer one.
+
+    Args:
+        query: ``(dim,) float32`` of unit length.
+        candidates: passages that include the nearest.
+        vectors: of the passages, float32, little-endian, of unit length; not needed if ``candidates`` has them.
+            Passages without a vector are left out.
+        top_k: maximum number of passages.
+    """
+    keys = candidates.keys if candidates.vectors is not None else [key for key in candidates.keys if key in vectors]
+    if not keys:
+        return []
+    if candidates.vectors is not None:
+        matrix = candidates.vectors
+    else:
+        matrix = np.frombuffer(b"".join([vectors[key] for key in keys]), _FLOAT32).reshape(len(keys), -1)
+    scores = dict(zip(keys, exact_scores(matrix, query).tolist(), strict=True))
+    for key, first in candidates.alike.items():
+        # Vectors that differ only by noise tie.
+        if key in scores and first in scores:
+            scores[key] = scores[first]
+    order = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
+    return [ScoredPassage(key, score) for key, score in order[:top_k]]

@@ -1,0 +1,73 @@
+"""The log of the store's changes, which the indexes follow."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from tandem_gateway.ports.passages import PassageReader
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.index import Changes
+
+
+class ChangeLog(Protocol):
+    """The changes of the store, and the vectors. Its calls block.
+
+    Every method may raise StorageUnavailable and StorageCorrupt.
+    """
+
+    def version(self) -> int:
+        """Return a number that differs after each commit; cheap. The caller compares it with the one it saw last."""
+        ...
+
+    def store_id(self) -> str:
+        """Return the store's random id. A snapshot with another id belongs to another store."""
+        ...
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return all collections."""
+        ...
+
+    def catalogue(self) -> int:
+        """Return a number that grows when a collection or space appears, is pinned to a model, or goes."""
+        ...
+
+    def last_change(self) -> int:
+        """Return the highest change number."""
+        ...
+
+    def changed_spaces(self, after: int) -> list[int]:
+        """Return the ids of the spaces that have changes with a higher number than ``after``."""
+        ...
+
+    def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
+        """Return the changes of a collection whose dimension is known.
+
+        Args:
+            collection: a record that ``collections`` returned.
+            after: return additions with a higher change number, oldest first.
+            removals_after: return removals with a higher change number, up to the last addition returned.
+            limit: maximum number of additions.
+
+        Returns:
+            None if the store has already deleted some of these removals; the index must then be rebuilt.
+        """
+        ...
+
+    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages in the spaces that their collections serve from, by passage id.
+
+        A vector is float32, little-endian. Passages that no index has to hold are missing.
+        """
+        ...
+
+    def passage_ids(self, space_id: int) -> Keys:
+        """Return the ids of the passages that the index of a space has to hold."""
+        ...
+
+    def close(self) -> None:
+        """Release the reader's resources."""
+        ...
+
+
+class IndexFeed(ChangeLog, PassageReader, Protocol):
+    """What the thread that owns the indexes reads from the store."""

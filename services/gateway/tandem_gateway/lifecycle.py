@@ -21,6 +21,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 from tandem_runtime import gc_tuning
@@ -56,6 +57,7 @@ class UseCases:
     ingest: Ingest
     documents: Documents
     embedding: EmbeddingWorker
+    scrubber: Scrubber
 
 
 class Gateway:
@@ -140,6 +142,8 @@ class Gateway:
             problems.append("no embedder answers; documents wait, and keyword search answers")
         if (failure := self._storage.store.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
+        if self._use_cases.scrubber.damaged:
+            problems.append(f"{self._use_cases.scrubber.damaged} rows of the store are damaged: put back a backup")
         pinned = next((record for record in records if record.fingerprint is not None), None)
         return Health(
             status="degraded" if problems else "ok",
@@ -218,6 +222,7 @@ class Gateway:
             asyncio.create_task(self._keep_running("probe", lambda: self._probe(use_cases))),
             asyncio.create_task(self._keep_running("snapshots", lambda: self._take_snapshots(storage))),
             asyncio.create_task(self._keep_running("retention", lambda: self._forget_jobs(storage))),
+            asyncio.create_task(self._keep_running("scrub", use_cases.scrubber.run)),
         ]
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:

@@ -167,7 +167,7 @@ def test_a_kill_in_the_middle_leaves_the_older_store(tmp_path: Path, number: int
 def test_a_kill_after_the_last_transaction_leaves_only_the_copy_to_remove(older: Path, monkeypatch: pytest.MonkeyPatch):
     before = version(older)
 
-    def killed(connection: sqlite3.Connection, path: Path) -> None:
+    def killed(connection: sqlite3.Connection, path: Path, *, whole: bool = True) -> None:
         if version(path.parent) == migrations.VERSION:
             raise KeyboardInterrupt
 

@@ -40,7 +40,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
     try:
         for path in keep_private(data_dir):
             log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
-        connection, notices = open_checked(data_dir)
+        connection, notices = open_checked(data_dir, trust_clean_stop=True)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
             lambda: SqliteIndexFeed(data_dir / FILE_NAME, lambda: store.commits),
@@ -79,6 +79,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             index.close()
             lexical.close()
             store.close()
+            store.record_clean_stop()
             owner.release()
 
         try:

@@ -9,6 +9,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 
@@ -74,4 +75,13 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ingest=Ingest(storage.store, on_accepted=embedding.notify),
         documents=Documents(storage.store, on_changed=storage.index.notify),
         embedding=embedding,
+        scrubber=Scrubber(
+            storage.store,
+            seconds=settings.scrub_seconds,
+            events=ScrubEvents(
+                scrubbed=metrics.documents.scrubbed.inc,
+                damaged=metrics.documents.damaged.set,
+                completed=metrics.documents.scrub_completed.set_to_current_time,
+            ),
+        ),
     )

@@ -48,6 +48,17 @@ class DocumentMetrics:
             "Vectors refused because their model is not the collection's.",
             registry=registry,
         )
+        self.scrubbed = Counter(
+            "tandem_gateway_scrubbed_rows", "Rows that the scrub compared with their checksums.", registry=registry
+        )
+        self.damaged = Gauge(
+            "tandem_gateway_damaged_rows", "Rows that the scrub found damaged since the start.", registry=registry
+        )
+        self.scrub_completed = Gauge(
+            "tandem_gateway_scrub_completed_timestamp_seconds",
+            "When the scrub last read all rows, in seconds since the epoch; 0 if it has not since the start.",
+            registry=registry,
+        )
         self.commit_duration = Histogram(
             "tandem_gateway_commit_duration_seconds",
             "Time of a commit of the store.",

@@ -11,6 +11,7 @@ from tandem_gateway.records.documents import (
     NewDocument,
     PendingBatch,
 )
+from tandem_gateway.records.scrubbing import ScrubPage
 
 
 class DocumentStore(Protocol):
@@ -88,6 +89,10 @@ class DocumentStore(Protocol):
         Returns:
             How many were deleted.
         """
+        ...
+
+    async def scrub(self, limit: int) -> ScrubPage:
+        """Compare the next ``limit`` rows with what was written; after the last row, begin again with the first."""
         ...
 
     async def forget_jobs(self, before: float) -> int:

@@ -56,6 +56,13 @@ class StorageOptions:
         "Seconds after which a changed index is saved. Raise it to save less often; lower it for a faster start "
         "after a crash",
     )
+    scrub_seconds: float = setting(
+        "SCRUB_SECONDS",
+        86_400.0,
+        seconds(0, 1e9),
+        "Seconds from the begin of one scrub to the next. A scrub reads 200 rows a second and compares them with "
+        "their checksums. Lower it to find decay on the disk sooner; 0 turns the scrub off",
+    )
     job_retention: float = setting(
         "JOB_RETENTION_SECONDS",
         2_592_000.0,

@@ -3,7 +3,7 @@
 import sqlite3
 
 from tandem_gateway.adapters.sqlite import counters, reads
-from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal, sealed_insert
 from tandem_gateway.errors import InvalidRequest
 
 
@@ -34,21 +34,22 @@ def collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
 def create(connection: sqlite3.Connection, name: str) -> int:
     """Make an empty collection with one space, which its first vector pins to a model; return its number."""
     number = counters.next_number(connection, "collection")
-    connection.execute(
-        "INSERT INTO collections (collection_id, name, removal_floor, checksum) "
-        "VALUES (?1, ?2, 0, row_checksum(?1, ?2, 0))",
-        (number, name),
-    )
+    connection.execute(sealed_insert("collections"), {"collection_id": number, "name": name, "removal_floor": 0})
     space_id = counters.next_number(connection, "space")
     connection.execute(
-        "INSERT INTO spaces (space_id, collection_id, state) VALUES (?, ?, 'serving')", (space_id, number)
+        sealed_insert("spaces"),
+        {
+            "space_id": space_id,
+            "collection_id": number,
+            "state": "serving",
+            "fingerprint": None,
+            "model": None,
+            "dim": None,
+            "last_change": 0,
+        },
     )
-    seal(connection, "spaces", "space_id", space_id)
-    connection.execute(
-        "INSERT INTO followers (collection_id, follower, position, checksum) "
-        "VALUES (?1, ?2, 0, row_checksum(?1, ?2, 0))",
-        (number, follower_of(space_id)),
-    )
+    follower = {"collection_id": number, "follower": follower_of(space_id), "position": 0}
+    connection.execute(sealed_insert("followers"), follower)
     counters.next_number(connection, "catalogue")
     return number
 
@@ -66,9 +67,9 @@ def note_change(connection: sqlite3.Connection, collection: int) -> None:
     """Record in the collection's spaces that their indexes have changes to follow, up to the latest number."""
     last = counters.value(connection, "change")
     connection.execute(
-        f"UPDATE spaces SET last_change = ?1, checksum = {CHECKSUMS['spaces'].replace('last_change', '?1')} "
-        "WHERE collection_id = ?2",
-        (last, collection),
+        f"UPDATE spaces SET last_change = :last, checksum = {CHECKSUMS['spaces'].replace('last_change', ':last')} "
+        "WHERE collection_id = :collection",
+        {"last": last, "collection": collection},
     )
 
 

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from tandem_gateway.adapters.sqlite.schema import sealed_insert
+
 
 def value(connection: sqlite3.Connection, counter: str) -> int:
     """Return a counter's value; 0 if the counter was never set."""
@@ -22,7 +24,7 @@ def next_number(connection: sqlite3.Connection, counter: str) -> int:
 def set_value(connection: sqlite3.Connection, counter: str, number: int) -> None:
     """Set a counter; create it if it is new."""
     connection.execute(
-        "INSERT INTO counters (name, value, checksum) VALUES (?1, ?2, row_checksum(?1, ?2)) "
+        f"{sealed_insert('counters')} "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
-        (counter, number),
+        {"name": counter, "value": number},
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.counters import value
-from tandem_gateway.adapters.sqlite.reads import DOCUMENT_CHECKSUM, damaged
+from tandem_gateway.adapters.sqlite.reads import damaged
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
@@ -15,7 +15,6 @@ from tandem_gateway.records.search import PassageView
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
-_VECTOR_CHECKSUM = CHECKSUMS["vectors"].replace("(", "(v.").replace(", ", ", v.")
 
 
 def changes(
@@ -69,10 +68,7 @@ def vectors(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> dict[
     """Return the vectors of passages; see ``ChangeLog.vectors``."""
     found: dict[int, bytes] = {}
     for part in _padded(passage_ids):
-        for passage_id, vector, sound in connection.execute(_vectors_statement(len(part)), part):
-            if not sound:
-                raise damaged("vectors", passage_id)
-            found[passage_id] = vector
+        found.update(connection.execute(_vectors_statement(len(part)), part))
     return found
 
 
@@ -83,10 +79,8 @@ def passages(
     found: dict[int, PassageView] = {}
     taken = 0
     for part in _padded(passage_ids):
-        for *columns, sound in connection.execute(_passages_statement(len(part)), part):
+        for columns in connection.execute(_passages_statement(len(part)), part):
             passage = PassageView(*columns)
-            if not sound:
-                raise damaged("documents", passage.passage_id)
             found[passage.passage_id] = passage
             if max_bytes is not None:
                 taken += utf8_bytes(passage.text) + utf8_bytes(passage.metadata)
@@ -131,10 +125,10 @@ def all_passage_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
     """Return the ids of a collection's passages, including pending ones, ``(n,) uint64``."""
     rows = connection.execute(
         # Two terms, so that SQLite answers each from a partial index.
-        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ?1 AND live = 1 "
+        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 1 "
         "UNION ALL "
-        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ?1 AND live = 0",
-        (collection_id,),
+        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 0",
+        {"id": collection_id},
     )
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
@@ -154,7 +148,7 @@ def _padded(passage_ids: Sequence[int]) -> Iterator[list[int]]:
 
 def _vectors_statement(count: int) -> str:
     return (
-        f"SELECT v.passage_id, v.vector, v.checksum IS {_VECTOR_CHECKSUM} "
+        "SELECT v.passage_id, v.vector "
         "FROM vectors v JOIN spaces s ON s.space_id = v.space_id AND s.state = 'serving' "
         f"WHERE v.passage_id IN ({','.join('?' * count)}) AND v.change IS NOT NULL"
     )
@@ -162,7 +156,7 @@ def _vectors_statement(count: int) -> str:
 
 def _passages_statement(count: int) -> str:
     return (
-        f"SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.checksum IS {DOCUMENT_CHECKSUM} "
+        "SELECT p.passage_id, d.doc_id, d.text, d.metadata "
         "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )

@@ -5,16 +5,29 @@ import sqlite3
 from pathlib import Path
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.sqlite import catalogue, check, commit_watermark, counters, migrations, schema, upgrade
+from tandem_gateway.adapters.sqlite import (
+    catalogue,
+    check,
+    clean_stop,
+    commit_watermark,
+    counters,
+    migrations,
+    schema,
+    upgrade,
+)
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, connect_for_check, translated
 from tandem_gateway.records.notices import RoutineNotice
 
 # Files that a gateway leaves beside the store and that a backup lacks.
-_BESIDE = (commit_watermark.FILE_NAME, "index", "lexical.sqlite3")
+_BESIDE = (commit_watermark.FILE_NAME, clean_stop.FILE_NAME, "index", "lexical.sqlite3")
 
 
-def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
-    """Open the store of a data directory and check all of it; create the store if there is none.
+def open_checked(data_dir: Path, *, trust_clean_stop: bool = False) -> tuple[sqlite3.Connection, list[str]]:
+    """Open the store of a data directory and check it; create the store if there is none.
+
+    Args:
+        data_dir: the data directory.
+        trust_clean_stop: read only the header and the schema of a file that is unchanged since its clean stop.
 
     Returns:
         A writable connection, and notices of repairs and findings, for the log.
@@ -31,7 +44,8 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     exists = path.exists() and path.stat().st_size > 0
     if not exists and acknowledged:
         raise check.lost_commits(path, 0, acknowledged)
-    exists = exists and _is_sound(path, acknowledged)
+    unchanged = clean_stop.take(path, acknowledged) and trust_clean_stop
+    exists = exists and _is_sound(path, acknowledged, whole=not unchanged)
     connection = connect(path, writable=True)
     try:
         with translated(path):
@@ -51,7 +65,7 @@ def open_checked(data_dir: Path) -> tuple[sqlite3.Connection, list[str]]:
     return connection, notices
 
 
-def _is_sound(path: Path, acknowledged: int | None) -> bool:
+def _is_sound(path: Path, acknowledged: int | None, *, whole: bool) -> bool:
     """Check a file; return False if it has no content, as after a killed first start.
 
     Raises:
@@ -64,7 +78,7 @@ def _is_sound(path: Path, acknowledged: int | None) -> bool:
         with translated(path):
             if acknowledged in (None, 0) and _is_blank(connection):
                 return False
-            check.check(connection, path)
+            check.check(connection, path, whole=whole)
             check.check_log(connection, path, acknowledged)
             if acknowledged is None:
                 check.check_unmarked(connection, path)
@@ -88,9 +102,7 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
     for version in range(1, migrations.VERSION + 1):
         migrations.run(connection, version)
-    connection.execute(
-        "INSERT INTO identity (store_id, checksum) VALUES (?1, row_checksum(?1))", (secrets.token_hex(16),)
-    )
+    connection.execute(schema.sealed_insert("identity"), {"store_id": secrets.token_hex(16)})
     for counter in ("commit", "change", "document", "passage", "collection", "space", "catalogue"):
         counters.set_value(connection, counter, 0)
     catalogue.create(connection, DEFAULT_COLLECTION)

@@ -52,25 +52,19 @@ def store_id(connection: sqlite3.Connection) -> str:
 
 
 def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> tuple[Version | None, Version | None]:
-    """Return a document's pending version and its live version.
-
-    Raises:
-        StorageCorrupt: if a row's checksum is wrong.
-    """
+    """Return a document's pending version and its live version."""
     pending: Version | None = None
     live: Version | None = None
     # Two terms, so that SQLite uses a partial index for each.
     rows = connection.execute(
-        f"SELECT document_id, text, metadata, content_hash, live, checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND live = 0 UNION ALL "
-        f"SELECT document_id, text, metadata, content_hash, live, checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND live = 1",
-        (collection_id, doc_id),
+        "SELECT document_id, text, metadata, content_hash, live FROM documents "
+        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND live = 0 UNION ALL "
+        "SELECT document_id, text, metadata, content_hash, live FROM documents "
+        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND live = 1",
+        {"collection_id": collection_id, "doc_id": doc_id},
     )
-    for *columns, sound in rows:
+    for columns in rows:
         version = Version(*columns)
-        if not sound:
-            raise damaged_document(version.document_id)
         if version.live:
             live = version
         else:

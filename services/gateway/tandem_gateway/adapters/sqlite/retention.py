@@ -43,7 +43,7 @@ def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) ->
     (collection_id,) = found
     follower = follower_of(space_id)
     connection.execute(
-        "INSERT INTO followers (collection_id, follower, position) VALUES (?1, ?2, ?3) "
+        "INSERT INTO followers (collection_id, follower, position) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
         (collection_id, follower, upto),
     )

@@ -12,6 +12,8 @@ removed passage leaves a row in ``removals`` with a number of the same sequence.
 changes after number N.
 
 Each row carries a checksum of its other columns, because SQLite detects a damaged page structure but no damaged value.
+``check`` reads all of them, and ``scrub`` those of documents and vectors while the gateway runs. What is derived from a
+row, such as an index, is derived from checked rows only. A search does not check what it reads.
 """
 
 import sqlite3
@@ -40,6 +42,21 @@ CHECKSUMS = {
     "failures": "row_checksum(job_id, ordinal, doc_id, error)",
 }
 """Table → SQL expression of its rows' checksum; the single definition for writing and checking."""
+
+
+def sealed_insert(table: str, *unsealed: str) -> str:
+    """Return the statement that inserts a row with its checksum; a parameter has the name of its column.
+
+    Args:
+        table: whose columns the checksum covers.
+        unsealed: further columns, which the checksum does not cover.
+    """
+    sealed = CHECKSUMS[table].removeprefix("row_checksum(").removesuffix(")").split(", ")
+    columns = [*sealed, *unsealed]
+    values = ", ".join(f":{column}" for column in columns)
+    checksum = f"row_checksum({', '.join(f':{column}' for column in sealed)})"
+    return f"INSERT INTO {table} ({', '.join(columns)}, checksum) VALUES ({values}, {checksum})"
+
 
 _Value = str | bytes | int | float | None
 _encode = msgspec.msgpack.Encoder().encode

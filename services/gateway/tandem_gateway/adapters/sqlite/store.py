@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from tandem_gateway.adapters.sqlite import commit_watermark, counters, reads, retention, writes
+from tandem_gateway.adapters.sqlite import clean_stop, commit_watermark, counters, reads, retention, scrub, writes
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
@@ -29,6 +29,7 @@ from tandem_gateway.records.documents import (
     NewDocument,
     PendingBatch,
 )
+from tandem_gateway.records.scrubbing import ScrubPage
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +74,7 @@ class SqliteStore:
         self._write_timeout = write_timeout
         self._batch_bytes = batch_bytes
         self._accepted = 0
+        self._scrubbed = scrub.ScrubPosition()
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = commit_watermark.CommitWatermark(data_dir / commit_watermark.FILE_NAME)
@@ -159,6 +161,20 @@ class SqliteStore:
         self._reading.shutdown()
         self._reader.close()
         self._writer.close()
+
+    def record_clean_stop(self) -> None:
+        """Record that the closed store is sound, so that the next start need not read all of it; blocks."""
+        commit = commit_watermark.read_mark(self._path.with_name(commit_watermark.FILE_NAME))
+        if commit is None:
+            return
+        try:
+            clean_stop.write(self._path, commit)
+        except OSError as error:
+            log.warning("the clean stop could not be recorded", extra={"error": str(error)})
+
+    async def scrub(self, limit: int) -> ScrubPage:
+        """Compare rows with their checksums; see ``DocumentStore.scrub``."""
+        return await self._read(lambda c: scrub.scrub_page(c, self._scrubbed, limit))
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         future = asyncio.wrap_future(self._writer.submit(statement))

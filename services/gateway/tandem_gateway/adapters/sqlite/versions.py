@@ -8,27 +8,21 @@ import sqlite3
 from dataclasses import dataclass
 
 from tandem_gateway.adapters.sqlite.counters import next_number
+from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import NewDocument
 
-_INSERT_DOCUMENT = (
-    "INSERT INTO documents (document_id, collection_id, doc_id, text, metadata, content_hash, live, checksum) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))"
-)
-_INSERT_PASSAGE = (
-    "INSERT INTO passages (passage_id, document_id, ordinal, start, stop, checksum) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, row_checksum(?1, ?2, ?3, ?4, ?5))"
-)
-_INSERT_VECTOR = (
-    "INSERT INTO vectors (passage_id, space_id, change, vector, truncated, unknown, checksum) "
-    "VALUES (?1, ?2, ?3, ?4, ?5, ?6, row_checksum(?1, ?2, ?3, ?4, ?5, ?6))"
-)
+_INSERT_DOCUMENT = sealed_insert("documents", "live")
+_INSERT_PASSAGE = sealed_insert("passages")
+_INSERT_VECTOR = sealed_insert("vectors")
+_INSERT_REMOVAL = sealed_insert("removals")
 
 
 def insert(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:
     """Store a new version with one passage, the whole text; return its document number."""
     document_id = _insert_document(connection, collection_id, document, live=live)
-    connection.execute(_INSERT_PASSAGE, (next_number(connection, "passage"), document_id, 0, 0, None))
+    passage_id = next_number(connection, "passage")
+    _insert_passage(connection, passage_id, document_id, 0, 0, None)
     return document_id
 
 
@@ -49,12 +43,21 @@ def replace_live(
     }
     remove(connection, collection_id, old_document_id)
     document_id = _insert_document(connection, collection_id, document, live=True)
-    for old_passage_id, *span in passages:
+    for old_passage_id, ordinal, start, stop in passages:
         passage_id = next_number(connection, "passage")
-        connection.execute(_INSERT_PASSAGE, (passage_id, document_id, *span))
-        for space_id, indexed, *vector in vectors[old_passage_id]:
-            change = next_number(connection, "change") if indexed else None
-            connection.execute(_INSERT_VECTOR, (passage_id, space_id, change, *vector))
+        _insert_passage(connection, passage_id, document_id, ordinal, start, stop)
+        for space_id, indexed, vector, truncated, unknown in vectors[old_passage_id]:
+            connection.execute(
+                _INSERT_VECTOR,
+                {
+                    "passage_id": passage_id,
+                    "space_id": space_id,
+                    "change": next_number(connection, "change") if indexed else None,
+                    "vector": vector,
+                    "truncated": truncated,
+                    "unknown": unknown,
+                },
+            )
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,22 +121,22 @@ def add_vector(
             remove(connection, version.collection_id, old[0])
     connection.execute(
         _INSERT_VECTOR,
-        (
-            passage_id,
-            space_id,
-            next_number(connection, "change") if whole else None,
-            vector,
-            coverage.truncated if coverage else None,
-            coverage.unknown if coverage else None,
-        ),
+        {
+            "passage_id": passage_id,
+            "space_id": space_id,
+            "change": next_number(connection, "change") if whole else None,
+            "vector": vector,
+            "truncated": coverage.truncated if coverage else None,
+            "unknown": coverage.unknown if coverage else None,
+        },
     )
     if not whole:
         return False
     for row in passages.values():
         connection.execute(
-            "UPDATE vectors SET change = ?1, "
-            "checksum = row_checksum(passage_id, space_id, ?1, vector, truncated, unknown) WHERE rowid = ?2",
-            (next_number(connection, "change"), row),
+            "UPDATE vectors SET change = :change, "
+            "checksum = row_checksum(passage_id, space_id, :change, vector, truncated, unknown) WHERE rowid = :row",
+            {"change": next_number(connection, "change"), "row": row},
         )
     connection.execute("UPDATE documents SET live = 1 WHERE document_id = ?", (version.document_id,))
     return True
@@ -146,9 +149,8 @@ def remove(connection: sqlite3.Connection, collection_id: int, document_id: int)
         connection.execute("DELETE FROM vectors WHERE passage_id = ?", (passage_id,))
         connection.execute("DELETE FROM passages WHERE passage_id = ?", (passage_id,))
         connection.execute(
-            "INSERT INTO removals (collection_id, change, passage_id, checksum) "
-            "VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
-            (collection_id, next_number(connection, "change"), passage_id),
+            _INSERT_REMOVAL,
+            {"collection_id": collection_id, "change": next_number(connection, "change"), "passage_id": passage_id},
         )
     connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
 
@@ -157,14 +159,23 @@ def _insert_document(connection: sqlite3.Connection, collection_id: int, documen
     document_id = next_number(connection, "document")
     connection.execute(
         _INSERT_DOCUMENT,
-        (
-            document_id,
-            collection_id,
-            document.doc_id,
-            document.text,
-            document.metadata,
-            document.content_hash,
-            int(live),
-        ),
+        {
+            "document_id": document_id,
+            "collection_id": collection_id,
+            "doc_id": document.doc_id,
+            "text": document.text,
+            "metadata": document.metadata,
+            "content_hash": document.content_hash,
+            "live": int(live),
+        },
     )
     return document_id
+
+
+def _insert_passage(
+    connection: sqlite3.Connection, passage_id: int, document_id: int, ordinal: int, start: int, stop: int | None
+) -> None:
+    connection.execute(
+        _INSERT_PASSAGE,
+        {"passage_id": passage_id, "document_id": document_id, "ordinal": ordinal, "start": start, "stop": stop},
+    )

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
+from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.errors import FingerprintMismatch, Overloaded
 from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
 
@@ -111,9 +112,8 @@ def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float
         (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
         if ordinal < _MAX_KEPT_FAILURES:
             connection.execute(
-                "INSERT INTO failures (job_id, ordinal, doc_id, error, checksum) "
-                "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
-                (job_id, ordinal, version.doc_id, error[:_MAX_ERROR_CHARS]),
+                sealed_insert("failures"),
+                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:_MAX_ERROR_CHARS]},
             )
     jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
     versions.remove(connection, version.collection_id, version.document_id)

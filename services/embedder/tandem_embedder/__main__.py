@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from tandem_runtime import logs
 from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, read
+from tandem_runtime.unknown_settings import warnings_of
 from tandem_runtime.version import version
 
 from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
@@ -64,7 +65,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
-    for line in deprecations(Settings, os.environ, flags):
+    for line in (*deprecations(Settings, os.environ, flags), *warnings_of(os.environ)):
         log.warning(line)
     settings = settings.with_workers(usable_threads())
     log.info(

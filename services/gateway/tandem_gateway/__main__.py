@@ -17,6 +17,7 @@ from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, read
+from tandem_runtime.unknown_settings import warnings_of
 
 _STATUSES = "Exit status: 0 for success, 1 for damage or a failed start, 2 for a bad setting or argument."
 
@@ -67,6 +68,8 @@ def main() -> int:
         return _maintain(flags.command, settings, getattr(flags, "to", None))
     logs.configure("gateway", settings.log_level)
     log = logging.getLogger("tandem_gateway")
+    for line in warnings_of(os.environ):
+        log.warning(line)
     log.info("starting", extra={"version": __version__, "settings": describe(settings)})
     from tandem_gateway.server import serve  # noqa: PLC0415 - the other commands do without the HTTP stack
 

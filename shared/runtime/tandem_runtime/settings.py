@@ -95,6 +95,12 @@ def deprecations(
     return lines
 
 
+def variable_names(settings: type[Any]) -> set[str]:
+    """Return the variables that a settings dataclass reads, former names included, without ``TANDEM_``."""
+    names = {field.metadata[key] for field in dataclasses.fields(settings) for key in (_VARIABLE, _FORMER)}
+    return names - {""}
+
+
 def _given(
     field: "dataclasses.Field[Any]", environment: Mapping[str, str], flags: argparse.Namespace | None
 ) -> tuple[str, str | None]:

@@ -17,7 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tandem_runtime import logs
-from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, read
+from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, parse_flags, read
 from tandem_runtime.unknown_settings import warnings_of
 from tandem_runtime.version import version
 
@@ -42,8 +42,7 @@ def main() -> int:
         "and stops. Exit status: 0 for success, 1 for a failed start, 2 for a bad setting or argument.",
     )
     parser.add_argument("--version", action="version", version=f"tandem-embedder {version()}")
-    add_flags(parser, Settings)
-    flags = parser.parse_args()
+    flags = parse_flags(parser, add_flags(parser, Settings))
     manifest: Manifest | None = None
     problem: PreparedModelError | None = None
     try:

@@ -12,7 +12,8 @@ import httpx2 as httpx
 from gateway_bench.architectures.catalogue import Deployment, Service
 from gateway_bench.architectures.outside import ended
 from tandem_tools.group import ProcessGroup
-from tandem_tools.process import Process, ProcessFailed, Ready, answers, inherited_environment, wait_until_ready
+from tandem_tools.process import Process, ProcessFailed, inherited_environment
+from tandem_tools.readiness import Ready, answers, wait_until_ready
 
 _STOP_SECONDS = 20.0
 

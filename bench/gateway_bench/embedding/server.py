@@ -10,7 +10,8 @@ import httpx2 as httpx
 from gateway_bench.architectures.outside import Outside, command_line, ended
 from gateway_bench.embedding.shapes import Shape, Vectors, WrongAnswer
 from tandem_contract.embed import Kind
-from tandem_tools.process import Process, ProcessFailed, Ready, free_port, inherited_environment
+from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
+from tandem_tools.readiness import Ready
 
 _ANSWER_SECONDS = 60.0
 # With these statuses a server says that it has no such route, or does not understand the request.

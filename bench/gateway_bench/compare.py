@@ -17,7 +17,7 @@ from gateway_bench import corpus, queries
 from gateway_bench.architectures.catalogue import ARCHITECTURES, READY_SECONDS, Architecture
 from gateway_bench.architectures.environments import REPOSITORY, EnvironmentFailed, Environments
 from gateway_bench.architectures.models import fetched_model, prepared_model
-from gateway_bench.architectures.outside import Outside, outside_architecture, read_outside
+from gateway_bench.architectures.outside import Outside, add_pids, outside_architecture, read_outside, with_pids
 from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.experiment import TOP_K, Bench, Findings, Protocol, run_rounds
 from gateway_bench.machine import commit_of, this_machine
@@ -56,8 +56,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="NAME=URL|COMMAND",
         help="also measure a server that has the client API; again for another. A command gets a port by {port} or the "
         "variable PORT, and a folder by {data}; /readyz or /healthz says when it is ready. A URL must hold no "
-        "documents and gets the corpus; its memory and CPU time stay unknown",
+        "documents and gets the corpus; its memory and CPU time are unknown without --pid",
     )
+    add_pids(made)
     made.add_argument(
         "--ready-seconds",
         type=positive,
@@ -121,6 +122,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status."""
     command = parser()
     options = _with_defaults(command.parse_args(arguments))
+    try:
+        options.also = with_pids(options.also, options.pid)
+    except ValueError as error:
+        command.error(str(error))
     names = [*options.architectures, *(server.name for server in options.also)]
     if repeated := [name for name in names if names.count(name) > 1]:
         command.error(f"two of the servers are named {repeated[0]!r}")

@@ -9,6 +9,7 @@ import importlib.util
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from tqdm import tqdm
 
 from gateway_bench import corpus
 from gateway_bench.architectures.environments import REPOSITORY, EnvironmentFailed, Environments
-from gateway_bench.architectures.outside import Outside, read_outside
+from gateway_bench.architectures.outside import Outside, add_pids, read_outside, with_pids
 from gateway_bench.arguments import positive, positive_whole, several
 from gateway_bench.embedding.figures import FORMAT, Report, Subject, make_rows, table
 from gateway_bench.embedding.measuring import Findings, Protocol, run_rounds
@@ -44,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "queries (one text a request) and documents (batches), and how far their vectors agree.",
         epilog="A command runs in a folder of its own, without the caller's TANDEM_ variables (env NAME=VALUE sets "
         "them). It listens on the loopback, on the port that replaces {port} and is in the variable PORT. The "
-        "memory and CPU time of a URL are unknown.",
+        "memory and CPU time of a URL are unknown without --pid.",
     )
     made.add_argument(
         "servers",
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
         f"The names {', '.join(_OWN)} alone are Tandem's own embedder, with the default precision or the named one "
         f"(default: {_TANDEM})",
     )
+    add_pids(made)
     made.add_argument(
         "-c",
         "--clients",
@@ -127,6 +129,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for name, _ in named:
             if [other for other, _ in named].count(name) > 1:
                 raise ValueError(f"two servers are named {name!r}")
+        outside = with_pids([made.outside for _, made in named if made is not None], options.pid)
+        pids = {server.name: server for server in outside}
+        named = [(name, made and replace(made, outside=pids[name])) for name, made in named]
     except ValueError as error:
         command.error(str(error))
     interrupt_once()

@@ -120,7 +120,7 @@ def _measure(
             bench.report(f"  ready after {running.cold_start_seconds:.2f} s")
             try:
                 rate, answer = _fill(bench, running, protocol)
-                cold_start = running.cold_start_seconds if architecture.sampled else None
+                cold_start = running.cold_start_seconds if running.is_started_here else None
                 findings.starts.append(Start(architecture.key, number, cold_start, rate))
                 for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
                     findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
@@ -140,7 +140,7 @@ def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | N
         else:
             rate = len(protocol.documents) / api.ingest_all(protocol.documents)
             bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
-        if not running.pids:  # only a server that the benchmark did not start can hold other documents
+        if not running.is_started_here:  # only a server that the benchmark did not start can hold other documents
             _check_count(api, 0 if protocol.empty else len({document.id for document in protocol.documents}))
         return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
 
@@ -148,7 +148,10 @@ def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | N
 def _check_count(api: Client, expected: int) -> None:
     count = document_count(api)
     if count != expected:
-        raise ApiError(f"{api.url} holds {count} documents, and {expected} are to be searched: empty it first")
+        told = f"{api.url} holds {count} documents, and {expected} are to be searched"
+        if expected == 0:
+            raise ApiError(f"{told}: restart it without data, or give it as a command, which starts empty in each run")
+        raise ApiError(f"{told}: empty it first")
 
 
 def _load(
@@ -167,6 +170,7 @@ def _load(
         if str(connections) not in ceilings:
             ceilings[str(connections)] = measure_ceiling(requests, answer, connections, _CEILING_SECONDS)
         plan = Plan(connections, protocol.requests, protocol.seconds, timeout=_TIMEOUT_SECONDS)
+        running.check()
         with Sampler(running.pids) as sampler:
             _, summary = run_load(target, requests, plan)
         running.check()

@@ -27,7 +27,8 @@ from tqdm import tqdm
 from gateway_bench.arguments import positive_whole
 from tandem_tools.client import ApiError, Client
 from tandem_tools.corpus import Document
-from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
+from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
+from tandem_tools.readiness import answers
 
 _READY_SECONDS: Final = 600.0
 _CLIENTS: Final = 16

@@ -44,7 +44,7 @@ class Subject(msgspec.Struct, frozen=True):
     skipped: bool = False
     """Whether it was left out, for the reason in ``failure``."""
     sampled: bool = True
-    """False for a server that was called by URL: its memory and CPU time are unknown."""
+    """False for a server that was called by URL without a known process: its memory and CPU time are unknown."""
 
 
 class Machine(msgspec.Struct, frozen=True):

@@ -29,7 +29,8 @@ from gateway_bench.architectures.stub_embedder import QUERIES
 from gateway_bench.arguments import positive_whole, several
 from tandem_tools.client import ApiError, Client
 from tandem_tools.corpus import Document
-from tandem_tools.process import Process, ProcessFailed, answers, free_port, inherited_environment
+from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
+from tandem_tools.readiness import answers
 
 _FILLER: Final = "a sentence that stands for the text which a document has. " * 7
 _READY_SECONDS: Final = 3_600.0

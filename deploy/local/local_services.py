@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tandem_tools.group import ProcessGroup
-from tandem_tools.process import Process, ProcessFailed, answers
+from tandem_tools.process import Process, ProcessFailed
+from tandem_tools.readiness import answers
 
 LOGS = Path(".cache") / "logs"
 

@@ -15,7 +15,8 @@ from gateway_bench.api import document_count, make_empty_collection
 from gateway_bench.corpus import read_corpus
 from tandem_tools.client import Client
 from tandem_tools.corpus import Document
-from tandem_tools.process import answers, free_port
+from tandem_tools.process import free_port
+from tandem_tools.readiness import answers
 from tests.bench.conftest import ScriptedServer
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Stack

@@ -23,15 +23,21 @@ SHORT = ["--architectures", "none", "-n", "30", "--warm-up", "5", "-c", "1,4"]
 
 
 @pytest.fixture
-def elsewhere(tmp_path: Path) -> Iterator[str]:
-    """The URL of a stub that is already running."""
+def running_stub(tmp_path: Path) -> Iterator[tuple[str, Process]]:
+    """The URL and the process of a stub that is already running."""
     port = free_port()
     process = Process(
         "stub", [sys.executable, STUB, str(port), tmp_path], tmp_path / "elsewhere.log", env={"PORT": str(port)}
     )
     with process:
         wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process
+
+
+@pytest.fixture
+def elsewhere(running_stub: tuple[str, Process]) -> str:
+    """The URL alone."""
+    return running_stub[0]
 
 
 def stub(fault: str = "") -> str:
@@ -75,6 +81,20 @@ def test_a_command_and_a_url_are_in_the_same_rounds_results_and_tables(
     assert "Called by URL, so without memory, CPU time and cold start: there." in report
     assert (tmp_path / "out" / "memory.svg").stat().st_size > 0
     assert report_main([str(tmp_path / "out" / "results.json")]) == 0
+
+
+def test_a_url_with_a_process_id_is_sampled(running_stub: tuple[str, Process], corpus: Path, tmp_path: Path) -> None:
+    url, process = running_stub
+    status, results, report = run(
+        tmp_path, corpus, "--rounds", "1", "--also", f"near={url}", "--pid", f"near={process.pid}"
+    )
+    assert status == 0
+    (subject,) = results["architectures"]
+    assert (subject["sampled"], subject["description"]) == (True, f"a running server, process {process.pid}")
+    assert all(load["usage"]["near"]["rss_peak"] > 1 for load in results["loads"])
+    assert [start["cold_start_seconds"] for start in results["starts"]] == [None]
+    assert "Called by URL" not in report
+    assert psutil.pid_exists(process.pid)  # the benchmark did not start it, so it does not end it
 
 
 def test_the_run_waits_until_a_server_with_readyz_is_ready(corpus: Path, tmp_path: Path, model_dir: Path) -> None:
@@ -121,7 +141,7 @@ def test_a_url_that_holds_other_documents_is_not_measured(
     assert run(tmp_path / "again", corpus, "--rounds", "1", "--also", f"there={elsewhere}", "--documents", "19")[0] == 1
     assert "holds 20 documents, and 19 are to be searched: empty it first" in capsys.readouterr().err
     assert run(tmp_path / "empty", corpus, "--rounds", "1", "--also", f"there={elsewhere}", "--allow-empty")[0] == 1
-    assert "holds 20 documents, and 0 are to be searched: empty it first" in capsys.readouterr().err
+    assert "holds 20 documents, and 0 are to be searched: restart it without data" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -132,6 +152,11 @@ def test_a_url_that_holds_other_documents_is_not_measured(
         (["--also", "http://127.0.0.1:1"], "is no name"),
         (["--also", "a=x 'y"], "No closing quotation"),
         (["--also", "a="], "needs a URL or a command"),
+        (["--also", "a=http://127.0.0.1:1", "--pid", "a"], "NAME=PID was expected, not 'a'"),
+        (["--also", "a=http://127.0.0.1:1", "--pid", "b=1"], "--pid b=1: 'b' is no server with a URL"),
+        (["--also", "a=x", "--pid", "a=1"], "--pid a=1: 'a' is no server with a URL"),
+        (["--also", "a=http://127.0.0.1:1", "--pid", "a=99999999"], "--pid a=99999999: the process cannot be read: No"),
+        (["--also", "a=http://127.0.0.1:1", "--pid", "a=1", "--pid", "a=2"], "--pid names a server twice"),
         (["--architectures", "none"], "nothing to measure without --also"),
     ],
 )

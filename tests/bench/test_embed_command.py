@@ -24,14 +24,20 @@ pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
-def stub_url(tmp_path: Path) -> Iterator[str]:
+def running_stub(tmp_path: Path) -> Iterator[tuple[str, int]]:
+    """The URL and the process id of a stub that is already running."""
     port = free_port()
     process = Process(
         "stub", [sys.executable, STUB, "tei", str(port)], tmp_path / "elsewhere.log", env={"PORT": str(port)}
     )
     with process:
         wait_until(lambda: listening([psutil.Process(process.pid)]), "the stub")
-        yield f"http://127.0.0.1:{port}"
+        yield f"http://127.0.0.1:{port}", process.pid
+
+
+@pytest.fixture
+def stub_url(running_stub: tuple[str, int]) -> str:
+    return running_stub[0]
 
 
 def stub(shape: str, fault: str = "") -> str:
@@ -66,6 +72,24 @@ def test_three_shapes_as_processes_and_as_a_url(
     assert all("| - | - | 1.0000 |" in line for line in lines)
     assert "Called by URL, so without memory and CPU time: far" in said.out
     assert {line.count("|") for line in said.out.splitlines() if line.startswith("|")} == {9}
+
+
+def test_a_url_with_a_process_id_is_sampled(
+    running_stub: tuple[str, int], corpus: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    url, pid = running_stub
+    arguments = [f"near:tei={url}", "--pid", f"near={pid}", *SHORT, "--corpus", str(corpus), "--json", "-"]
+    assert embed.main(arguments) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert [server["sampled"] for server in report["servers"]] == [True]
+    assert all(row["rss_mib"] > 1 and row["cpu_ms"] is not None for row in report["rows"])
+
+
+def test_a_process_id_of_a_command_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        embed.main([f"one={stub('tandem')}", "--pid", f"one={os.getpid()}"])
+    assert ended.value.code == 2
+    assert "'one' is no server with a URL" in capsys.readouterr().err
 
 
 def test_tandems_own_embedder_serves_the_precision_that_its_name_says(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_tools.process import get
+from tandem_tools.readiness import get
 from tests.support.stack import embedder_process, gateway_process, service_url
 
 REQUESTS = 400

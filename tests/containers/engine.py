@@ -13,7 +13,7 @@ os.environ["TESTCONTAINERS_RYUK_DISABLED"] = "true"
 from docker.models.containers import Container
 from testcontainers.core.container import DockerContainer
 
-from tandem_tools.process import get
+from tandem_tools.readiness import get
 from tests.deploy.manifests import REPOSITORY
 from tests.support.stack import wait_until
 from tests.support.tools import run, tool

@@ -13,6 +13,7 @@ from tandem_runtime.settings import (
     deprecations,
     describe,
     one_of,
+    parse_flags,
     read,
     seconds,
     setting,
@@ -202,3 +203,41 @@ def test_a_former_name_works_with_a_warning_unless_the_new_one_is_given(
 def test_a_bad_value_under_the_former_name_names_the_former_name():
     with pytest.raises(SettingsError, match="TANDEM_SIZE='x'"):
         read(Renamed, {"TANDEM_SIZE": "x"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--new-sise", "1"], "there is no flag --new-sise; did you mean --new-size?"),
+        (["--new-sise=1", "verify"], "there is no flag --new-sise; did you mean --new-size?"),
+        (["verify", "--tu", "x"], "there is no flag --tu; did you mean --to?"),
+        (["--xyzzy"], "there is no flag --xyzzy"),
+        (["elsewhere"], "argument COMMAND: invalid choice: 'elsewhere' (choose from 'verify')"),
+    ],
+)
+def test_a_mistyped_flag_is_named_with_the_nearest(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    parser, known = parser_with_a_command()
+    with pytest.raises(SystemExit) as caught:
+        parse_flags(parser, known, arguments)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {message}")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--new-size", "3"], ["--new-size=3"], ["--new", "3"], ["--size", "3"], ["--size", "3", "verify", "--to", "x"]],
+)
+def test_a_right_command_line_is_parsed_as_by_argparse(arguments: list[str]) -> None:
+    parser, known = parser_with_a_command()
+    flags = parse_flags(parser, known, arguments)
+    assert flags == parser.parse_args(arguments)
+    assert read(Renamed, {}, flags).size == 3
+
+
+def parser_with_a_command() -> tuple[argparse.ArgumentParser, list[str]]:
+    parser = argparse.ArgumentParser()
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    commands.add_parser("verify").add_argument("--to")
+    return parser, [*add_flags(parser, Renamed), "--to"]

@@ -10,7 +10,8 @@ import httpx2 as httpx
 import pytest
 import yaml
 
-from tandem_tools.process import Process, answers, free_port
+from tandem_tools.process import Process, free_port
+from tandem_tools.readiness import answers
 from tests.deploy.dashboard import dashboard_queries
 from tests.deploy.manifests import DEPLOY
 from tests.deploy.metrics import used

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tandem_runtime.version import version
-from tandem_tools.process import free_port, get
+from tandem_tools.process import free_port
+from tandem_tools.readiness import get
 from tests.support.processes import ServiceProcess
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import httpx2 as httpx
 
-from tandem_tools.process import POLL_SECONDS
+from tandem_tools.readiness import POLL_SECONDS
 from tests.support.stack import Client, Document
 
 CLIENTS = 3

@@ -17,7 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tandem_tools.process import Process, answers, inherited_environment
+from tandem_tools.process import Process, inherited_environment
+from tandem_tools.readiness import answers
 
 
 class ServiceProcess(Process):

@@ -15,7 +15,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from tandem_contract.client_api import Job
 from tandem_tools.client import Client as ApiClient
-from tandem_tools.process import POLL_SECONDS, free_port, get
+from tandem_tools.process import free_port
+from tandem_tools.readiness import POLL_SECONDS, get
 from tests.support.processes import ServiceProcess
 
 JOB_SECONDS = 120.0

@@ -13,15 +13,8 @@ import psutil
 import pytest
 
 from tandem_tools.group import ProcessGroup
-from tandem_tools.process import (
-    Process,
-    ProcessFailed,
-    answers,
-    free_port,
-    get,
-    inherited_environment,
-    wait_until_ready,
-)
+from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
+from tandem_tools.readiness import answers, get, wait_until_ready
 from tests.support.stack import wait_until
 
 SLEEP = "import time; time.sleep(600)"

@@ -49,6 +49,8 @@ class Deployment:
     probe: bool = False
     """Wait until ``/readyz`` of the URL answers 200, or ``/healthz`` if there is no ``/readyz``."""
     ready_seconds: float = READY_SECONDS
+    observed: Mapping[str, int] = field(default_factory=dict)
+    """Name → id of processes that the benchmark samples but did not start."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ class Architecture:
     deploy: Callable[[Site], Deployment] = field(repr=False)
     needs_torch: bool = False
     sampled: bool = True
-    """Whether the benchmark starts its processes, so that it can measure their memory and CPU time."""
+    """Whether the benchmark knows its processes, so that it can measure their memory and CPU time."""
 
 
 def _monolith(site: Site) -> Deployment:

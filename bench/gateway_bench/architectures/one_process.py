@@ -84,6 +84,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
     """Return gateway and embedder as one ASGI application."""
     metrics = Metrics(__version__)
     memory = MemoryBudget(gateway_settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
+    metrics.requests.watch_memory(memory)
     embedder = InProcessEmbedder(service)
     gateway = Gateway(
         lambda: open_store(gateway_settings, metrics, memory),

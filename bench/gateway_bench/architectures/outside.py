@@ -1,10 +1,11 @@
 """Servers that are not part of Tandem: a URL to call, or a command to start."""
 
+import argparse
 import os
 import re
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -25,11 +26,18 @@ class Outside:
     url: str | None
     command: tuple[str, ...]
     """Program and arguments, with the placeholders ``{port}`` and ``{data}``."""
+    pid: int | None = None
+    """Process of a server with a URL, if it runs on this machine and is to be sampled."""
 
     @property
     def is_sampled(self) -> bool:
-        """Whether the benchmark starts the server, so that it can measure its memory and CPU time."""
-        return self.url is None
+        """Whether the benchmark knows the server's process, so that it can measure its memory and CPU time."""
+        return self.url is None or self.pid is not None
+
+    @property
+    def observed(self) -> dict[str, int]:
+        """Name → id of the process that the benchmark samples but did not start."""
+        return {} if self.pid is None else {self.name: self.pid}
 
 
 def read_outside(name: str, what: str) -> Outside:
@@ -53,6 +61,69 @@ def read_outside(name: str, what: str) -> Outside:
     return Outside(name, None, tuple(command))
 
 
+def read_pid(text: str) -> tuple[str, int]:
+    """Return the name and the process id of a ``NAME=PID``.
+
+    Raises:
+        ValueError: naming the part that is wrong.
+    """
+    name, _, number = text.partition("=")
+    if not (name and number.isascii() and number.isdigit()):
+        raise ValueError(f"NAME=PID was expected, not {text!r}")
+    return name, int(number)
+
+
+def add_pids(parser: argparse.ArgumentParser) -> None:
+    """Add ``--pid``, whose values are for ``with_pids``."""
+
+    def pid(text: str) -> tuple[str, int]:
+        try:
+            return read_pid(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(str(error)) from error
+
+    parser.add_argument(
+        "--pid",
+        type=pid,
+        action="append",
+        default=[],
+        metavar="NAME=PID",
+        help="process of a server that is given by URL and runs on this machine: its memory and CPU time, with all its "
+        "children, are measured too; again for another",
+    )
+
+
+def with_pids(servers: Sequence[Outside], pids: Sequence[tuple[str, int]]) -> list[Outside]:
+    """Return the servers with the ids of their processes.
+
+    Args:
+        servers: all servers.
+        pids: name of a server with a URL, and its process id.
+
+    Raises:
+        ValueError: a name is not that of one server with a URL, or the process cannot be read.
+    """
+    given = dict(pids)
+    if len(given) < len(pids):
+        raise ValueError("--pid names a server twice")
+    for name, pid in pids:
+        if not any(server.name == name and server.url is not None for server in servers):
+            raise ValueError(f"--pid {name}={pid}: {name!r} is no server with a URL")
+        try:
+            Path(f"/proc/{pid}/smaps_rollup").read_bytes()
+        except OSError as error:
+            raise ValueError(f"--pid {name}={pid}: the process cannot be read: {error.strerror}") from error
+    return [replace(server, pid=given.get(server.name)) for server in servers]
+
+
+def ended(observed: Mapping[str, int]) -> str | None:
+    """Return a message about the first of these processes that has ended; None if all run."""
+    for name, pid in observed.items():
+        if not Path(f"/proc/{pid}").exists():
+            return f"process {pid} of {name} has ended"
+    return None
+
+
 def command_line(command: Sequence[str], port: int, data: Path) -> list[str]:
     """Return the program and its arguments with port and data folder in place of the placeholders.
 
@@ -72,12 +143,15 @@ def outside_architecture(server: Outside, ready_seconds: float) -> Architecture:
 
     def deploy(site: Site) -> Deployment:
         if server.url is not None:
-            return Deployment(server.url, (), probe=True, ready_seconds=_URL_READY_SECONDS)
+            return Deployment(server.url, (), probe=True, ready_seconds=_URL_READY_SECONDS, observed=server.observed)
         port, data = site.free_port(), site.folder / "data"
         data.mkdir(parents=True, exist_ok=True)
         command = tuple(command_line(server.command, port, data))
         service = Service(server.name, None, command, {"PORT": str(port)}, ())
         return Deployment(f"http://127.0.0.1:{port}", (service,), probe=True, ready_seconds=ready_seconds)
 
-    described = "a server that runs elsewhere" if server.url is not None else f"started as {shlex.join(server.command)}"
+    if server.url is None:
+        described = f"started as {shlex.join(server.command)}"
+    else:
+        described = "a server that runs elsewhere" if server.pid is None else f"a running server, process {server.pid}"
     return Architecture(server.name, server.name, described, (), deploy, sampled=server.is_sampled)

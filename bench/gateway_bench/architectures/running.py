@@ -10,8 +10,10 @@ from typing import Self
 import httpx2 as httpx
 
 from gateway_bench.architectures.catalogue import Deployment, Service
+from gateway_bench.architectures.outside import ended
 from tandem_tools.group import ProcessGroup
-from tandem_tools.process import Process, ProcessFailed, Ready, answers, inherited_environment, wait_until_ready
+from tandem_tools.process import Process, ProcessFailed, inherited_environment
+from tandem_tools.readiness import Ready, answers, wait_until_ready
 
 _STOP_SECONDS = 20.0
 
@@ -48,8 +50,13 @@ class Running:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Name of the process → its id."""
-        return {process.name: process.pid for process in self._group.processes}
+        """Name of the process → its id; also of processes that were not started here."""
+        return {**self._deployment.observed, **{process.name: process.pid for process in self._group.processes}}
+
+    @property
+    def is_started_here(self) -> bool:
+        """Whether the benchmark started the processes."""
+        return bool(self._deployment.services)
 
     def __enter__(self) -> Self:
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,8 @@ class Running:
             self._group.check()
         except ProcessFailed as error:
             raise ArchitectureFailed(error.line) from error
+        if (problem := ended(self._deployment.observed)) is not None:
+            raise ArchitectureFailed(problem)
 
     def _process(self, service: Service) -> Process:
         if service.environment is None:

@@ -65,7 +65,7 @@ class Subject(msgspec.Struct):
     name: str
     shape: str
     sampled: bool
-    """Whether memory and CPU time were measured; true for a command."""
+    """Whether memory and CPU time were measured; true for a command and a URL with a known process."""
     dim: int | None = None
     cosine: float | None = None
     """Mean cosine of its vectors with the first server's; None without one to compare."""

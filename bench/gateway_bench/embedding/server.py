@@ -7,10 +7,11 @@ from pathlib import Path
 
 import httpx2 as httpx
 
-from gateway_bench.architectures.outside import Outside, command_line
+from gateway_bench.architectures.outside import Outside, command_line, ended
 from gateway_bench.embedding.shapes import Shape, Vectors, WrongAnswer
 from tandem_contract.embed import Kind
-from tandem_tools.process import Process, ProcessFailed, Ready, free_port, inherited_environment
+from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
+from tandem_tools.readiness import Ready
 
 _ANSWER_SECONDS = 60.0
 # With these statuses a server says that it has no such route, or does not understand the request.
@@ -43,8 +44,8 @@ class Serving:
 
     @property
     def pids(self) -> dict[str, int]:
-        """Name → process id; nothing for a URL."""
-        return {} if self._process is None else {self.server.name: self._process.pid}
+        """Name → process id; nothing for a URL without a known process."""
+        return self.server.outside.observed if self._process is None else {self.server.name: self._process.pid}
 
     def check(self) -> None:
         """Notice that the process has ended.
@@ -54,6 +55,8 @@ class Serving:
         """
         if self._process is not None:
             self._process.check()
+        elif (problem := ended(self.server.outside.observed)) is not None:
+            raise ProcessFailed(problem)
 
     def body(self, texts: Sequence[str], kind: Kind) -> bytes:
         """Return the body of a request."""

@@ -17,7 +17,8 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from tandem_runtime import logs
-from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, read
+from tandem_runtime.settings import SettingsError, add_flags, deprecations, describe, parse_flags, read
+from tandem_runtime.unknown_settings import warnings_of
 from tandem_runtime.version import version
 
 from tandem_embedder.model.prepared_model import PreparedModelError, Manifest, read_manifest
@@ -41,8 +42,7 @@ def main() -> int:
         "and stops. Exit status: 0 for success, 1 for a failed start, 2 for a bad setting or argument.",
     )
     parser.add_argument("--version", action="version", version=f"tandem-embedder {version()}")
-    add_flags(parser, Settings)
-    flags = parser.parse_args()
+    flags = parse_flags(parser, add_flags(parser, Settings))
     manifest: Manifest | None = None
     problem: PreparedModelError | None = None
     try:
@@ -64,7 +64,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _exit_at_once)
     logs.configure("embedder", settings.log_level)
-    for line in deprecations(Settings, os.environ, flags):
+    for line in (*deprecations(Settings, os.environ, flags), *warnings_of(os.environ)):
         log.warning(line)
     settings = settings.with_workers(usable_threads())
     log.info(

@@ -21,6 +21,7 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
     """Return the embedder as an ASGI application; its lifespan starts and drains ``service``."""
     log = make_access_log("embedder", wanted=settings.access_log)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_EMBEDDER_MAX_BYTES_IN_FLIGHT")
+    service.metrics.watch_memory(memory)
 
     @asynccontextmanager
     async def running() -> AsyncIterator[None]:

@@ -21,6 +21,7 @@ from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
 from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
 from tandem_embedder.readiness import Readiness
+from tandem_runtime.durations import duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +107,7 @@ class EmbedTexts:
             async with asyncio.timeout(seconds):
                 return await self._embed(request, grant, deadline)
         except TimeoutError:
-            raise DeadlineExceeded(f"the texts were not embedded within {seconds:g} s") from None
+            raise DeadlineExceeded(f"the texts were not embedded within {duration(seconds)}") from None
         finally:
             self._admission.close(grant)
 

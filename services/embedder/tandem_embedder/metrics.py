@@ -11,6 +11,7 @@ from prometheus_client.process_collector import ProcessCollector
 from tandem_embedder.batching.lanes import LANES, Lane
 from tandem_embedder.embed_texts import Embedded
 from tandem_embedder.ports import BatchReport
+from tandem_runtime.memory import MemoryBudget
 
 # The framework adds the charset to a text type.
 CONTENT_TYPE = prometheus.CONTENT_TYPE_LATEST.removesuffix("; charset=utf-8")
@@ -70,6 +71,16 @@ class Metrics:
             ["lane"],
             registry=self._registry,
         )
+        self._held = prometheus.Gauge(
+            f"{_PREFIX}in_flight_bytes",
+            "Bytes that requests hold of the memory budget, without the first 64 KiB of each.",
+            registry=self._registry,
+        )
+        self._held_limit = prometheus.Gauge(
+            f"{_PREFIX}in_flight_limit_bytes",
+            "Limit of the memory budget (TANDEM_EMBEDDER_MAX_BYTES_IN_FLIGHT).",
+            registry=self._registry,
+        )
         self._ready = prometheus.Gauge(
             f"{_PREFIX}ready", "1 if the embedder accepts requests.", registry=self._registry
         )
@@ -81,6 +92,11 @@ class Metrics:
             "The served model, its fingerprint and its precision, as labels.",
             registry=self._registry,
         ).info(labels)
+
+    def watch_memory(self, budget: MemoryBudget) -> None:
+        """Report this budget. Each scrape reads it, so that a lease costs nothing more."""
+        self._held.set_function(lambda: budget.held)
+        self._held_limit.set(budget.limit)
 
     def request(self, status: int, seconds: float) -> None:
         """Count an answered request."""

@@ -16,7 +16,8 @@ from tandem_gateway import __version__
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
-from tandem_runtime.settings import SettingsError, add_flags, describe, read
+from tandem_runtime.settings import SettingsError, add_flags, describe, parse_flags, read
+from tandem_runtime.unknown_settings import warnings_of
 
 _STATUSES = "Exit status: 0 for success, 1 for damage or a failed start, 2 for a bad setting or argument."
 
@@ -34,7 +35,7 @@ def main() -> int:
     )
     parser.add_argument("--version", action="version", version=f"tandem-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    add_flags(parser, Settings)
+    known = [*add_flags(parser, Settings), "--to"]
     for name, text in {
         "verify": "check the store, and compare both indexes with it; the gateway must be stopped",
         "rebuild": "rebuild both indexes from the store; the gateway must be stopped",
@@ -55,7 +56,7 @@ def main() -> int:
             command.add_argument(
                 "--to", type=Path, required=True, metavar="FILE", help="path of the copy; must not exist"
             )
-    flags = parser.parse_args()
+    flags = parse_flags(parser, known)
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir
     try:
@@ -67,6 +68,8 @@ def main() -> int:
         return _maintain(flags.command, settings, getattr(flags, "to", None))
     logs.configure("gateway", settings.log_level)
     log = logging.getLogger("tandem_gateway")
+    for line in warnings_of(os.environ):
+        log.warning(line)
     log.info("starting", extra={"version": __version__, "settings": describe(settings)})
     from tandem_gateway.server import serve  # noqa: PLC0415 - the other commands do without the HTTP stack
 

@@ -47,6 +47,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
+    metrics.requests.watch_memory(memory)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
         lambda storage: build_use_cases(settings, storage, traffic, metrics),

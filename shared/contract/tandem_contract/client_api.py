@@ -172,6 +172,15 @@ class Probe(msgspec.Struct, frozen=True):
     status: Literal["alive", "ready"]
 
 
+class About(msgspec.Struct, frozen=True):
+    """``GET /``, for a person who opens the gateway's address."""
+
+    service: Literal["tandem-gateway"]
+    version: str
+    docs: str
+    """Path of the page that shows the API."""
+
+
 class Health(msgspec.Struct, frozen=True):
     """``GET /healthz``.
 

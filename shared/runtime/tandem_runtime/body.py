@@ -6,6 +6,7 @@ from typing import Any, Final, TypeVar
 
 from tandem_contract.decoding import Body, InvalidMessage
 from tandem_runtime.client_connection import connection_of
+from tandem_runtime.durations import duration
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Receive, Scope, header
 
@@ -53,7 +54,7 @@ async def read_body(
             return await _read_body(receive, max_bytes, lease)
     except TimeoutError:
         raise InvalidMessage(
-            f"the body did not arrive within {seconds:g} s", code="body_timeout", param="body"
+            f"the body did not arrive within {duration(seconds)}", code="body_timeout", param="body"
         ) from None
 
 

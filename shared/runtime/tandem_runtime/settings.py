@@ -7,7 +7,9 @@ rule ends the start with a message that names the variable.
 
 import argparse
 import dataclasses
-from collections.abc import Callable, Mapping
+import difflib
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar, cast
 
 _PARSE = "parse"
@@ -42,8 +44,9 @@ def setting(
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
-def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
-    """Add one flag for each setting to ``parser``; an omitted flag stays None."""
+def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> list[str]:
+    """Add one flag for each setting to ``parser``, and return the flags; an omitted flag stays None."""
+    flags = []
     for field in dataclasses.fields(settings):
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
         default = "" if field.default in (None, "", ()) else f", default {field.default}"
@@ -54,8 +57,35 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> None:
             metavar="VALUE",
             help=f"{field.metadata[_HELP]} ({variable}{default})".replace("%", "%%"),
         )
+        flags.append(_flag(field.metadata[_VARIABLE]))
         if former := field.metadata[_FORMER]:
             parser.add_argument(_flag(former), dest=_former_dest(field), default=None, help=argparse.SUPPRESS)
+            flags.append(_flag(former))
+    return flags
+
+
+def parse_flags(
+    parser: argparse.ArgumentParser, flags: Sequence[str], arguments: Sequence[str] | None = None
+) -> argparse.Namespace:
+    """Parse a command line; end the process with status 2 and a message for a wrong one.
+
+    argparse would take the value of a mistyped flag for a command, and complain about that.
+
+    Args:
+        parser: with all flags.
+        flags: the flags that ``parser`` and its commands know, besides ``--help`` and ``--version``.
+        arguments: the command line without the program; None for the process's own.
+    """
+    arguments = sys.argv[1:] if arguments is None else arguments
+    known = ["--help", "--version", *flags]
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag == "--":
+            break
+        if flag.startswith("--") and not any(each.startswith(flag) for each in known):
+            nearest = difflib.get_close_matches(flag, known, n=1)
+            parser.error(f"there is no flag {flag}" + (f"; did you mean {nearest[0]}?" if nearest else ""))
+    return parser.parse_args(arguments)
 
 
 def read(settings: type[S], environment: Mapping[str, str], flags: argparse.Namespace | None = None) -> S:
@@ -93,6 +123,12 @@ def deprecations(
         elif source == f"TANDEM_{former}":
             lines.append(f"{source} is deprecated, use TANDEM_{variable}")
     return lines
+
+
+def variable_names(settings: type[Any]) -> set[str]:
+    """Return the variables that a settings dataclass reads, former names included, without ``TANDEM_``."""
+    names = {field.metadata[key] for field in dataclasses.fields(settings) for key in (_VARIABLE, _FORMER)}
+    return names - {""}
 
 
 def _given(

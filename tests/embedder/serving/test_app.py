@@ -15,8 +15,10 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
+from tandem_runtime.memory import FREE_BYTES
 from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
+from tests.support.fakes import eventually
 
 
 @dataclass
@@ -133,6 +135,24 @@ async def test_a_defect_is_a_500_and_one_log_line_with_its_traceback(caplog: pyt
             assert failed.headers["x-request-id"] == "r-1"
             assert 'queued_tokens{lane="interactive"} 0.0' in (await fixture.client.get("/metrics")).text
     assert [record.exc_info[0] for record in caplog.records if record.exc_info] == [ZeroDivisionError]
+
+
+async def test_it_reports_the_bytes_in_flight_and_their_limit():
+    settings = Settings(workers=1, max_body_bytes=1_000_000, max_bytes_in_flight=10_000_000)
+    async with serving(settings) as fixture:
+        await fixture.become_ready()
+        fixture.model.gate.clear()
+        asked = asyncio.create_task(fixture.client.post("/embed", json={"texts": ["a" * 5000] * 60}))
+
+        async def held() -> str:
+            text = (await fixture.client.get("/metrics")).text
+            assert "tandem_embedder_in_flight_limit_bytes 1e+07\n" in text
+            return text.partition("\ntandem_embedder_in_flight_bytes ")[2].partition("\n")[0]
+
+        await eventually(held, lambda bytes: bytes == f"{300_000 - FREE_BYTES:.1f}")
+        fixture.model.gate.set()
+        assert (await asked).status_code == 200
+        await eventually(held, lambda bytes: bytes == "0.0")
 
 
 async def test_a_body_over_the_limit_is_refused_before_it_is_read_as_json():

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from tandem_embedder.model.prepared_model import Manifest, read_manifest, record_of
-from tandem_tools.process import answers
+from tandem_tools.readiness import answers
 from tests.embedder.serving.conftest import StartEmbedder, client_of
 from tests.support.processes import ServiceProcess
 

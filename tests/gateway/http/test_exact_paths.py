@@ -56,6 +56,7 @@ async def test_a_path_parameter_is_exact(name: str) -> None:
 
 def test_the_metrics_know_these_routes() -> None:
     assert {route.template for route in ExactPaths(described_app(LIMITS).routes)} == {
+        "/",
         "/v1/search",
         "/v1/ingest",
         "/v1/jobs/{job_id}",

@@ -180,7 +180,7 @@ async def test_a_bad_form_has_the_one_shape_of_errors(body: bytes, expected: tup
         ("/raises/too many", (429, "overloaded", None)),
         ("/raises/no user", (401, "unauthorized", None)),
         ("/raises/no right", (403, "forbidden", None)),
-        ("/guarded", (401, "unauthorized", None)),
+        ("/guarded", (401, "unauthorized", "authorization")),
         ("/nowhere", (404, "not_found", "path")),
         ("/numbers/", (404, "not_found", "path")),
         ("//numbers", (404, "not_found", "path")),

@@ -1,10 +1,13 @@
-"""Renamed metrics keep their old names for one release; rare metrics exist from the start."""
+"""Renamed metrics keep their old names for one release; rare metrics exist from the start; the memory budget."""
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tandem_gateway.app import build_gateway
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.settings import Settings
 from tandem_runtime.http import ROUTE
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget
 
 RENAMED = {
     "tandem_gateway_request_seconds": "tandem_gateway_request_duration_seconds",
@@ -51,3 +54,23 @@ def test_attempts_to_truncate_a_log_are_counted_from_zero() -> None:
             series = f'tandem_gateway_log_truncations_total{{database="{database}",outcome="{outcome}"}}'
             count = 1.0 if (database, outcome) == ("store", "busy") else 0.0
             assert f"{series} {count}\n" in exported
+
+
+def test_a_scrape_reads_the_memory_budget() -> None:
+    metrics, memory = Metrics("0"), MemoryBudget(10_000_000, "X")
+    metrics.requests.watch_memory(memory)
+    lease = memory.lease()
+    lease.hold(1_000_000 + FREE_BYTES)
+    assert "tandem_gateway_in_flight_bytes 1e+06\n" in metrics.exposition().decode()
+    assert "tandem_gateway_in_flight_limit_bytes 1e+07\n" in metrics.exposition().decode()
+    lease.release()
+    assert "tandem_gateway_in_flight_bytes 0.0\n" in metrics.exposition().decode()
+
+
+def test_the_gateway_reports_its_own_budget() -> None:
+    gateway = build_gateway(Settings(max_bytes_in_flight=200_000_000))
+    lease = gateway.memory.lease()
+    lease.hold(3_000_000 + FREE_BYTES)
+    exported = gateway.metrics.exposition().decode()
+    assert "tandem_gateway_in_flight_bytes 3e+06\n" in exported
+    assert "tandem_gateway_in_flight_limit_bytes 2e+08\n" in exported

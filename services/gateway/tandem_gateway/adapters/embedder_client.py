@@ -24,6 +24,7 @@ from tandem_gateway.errors import (
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_runtime import trace
+from tandem_runtime.durations import duration
 from tandem_runtime.logs import request_id
 
 log = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class HttpEmbedder:
                     max_bytes=count * MAX_DIM * 4 + _REST_BYTES,
                 )
             except TimeoutError as error:
-                raise DeadlineExceeded(f"the embedder did not answer within {remaining:.3g} s") from error
+                raise DeadlineExceeded(f"the embedder did not answer within {duration(remaining)}") from error
             except ResponseTooLarge as error:
                 raise EmbedderBroken(f"the embedder at {self._url} answers too much: {error}") from error
             except ConnectFailed as error:

@@ -28,6 +28,12 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
 }
 """Domain error → code of the contract; the code determines the HTTP status. InvalidRequest has its own code."""
 
+_PARAMS: Final[dict[type[GatewayError], str]] = {
+    errors.EmbedderRejected: "query",
+    errors.Unauthorized: "authorization",
+}
+"""Domain error → the field or header that it is about, for errors that do not know it."""
+
 _WAIT_SECONDS = 1.0
 
 
@@ -48,7 +54,7 @@ def reply_to(error: Exception) -> Reply:
         code = "internal"
     if isinstance(error, errors.StorageError):
         log.error("storage", extra={"error": errors.for_log(error)})
-    param = "query" if isinstance(error, errors.EmbedderRejected) else getattr(error, "param", None)
+    param = _PARAMS.get(type(error)) or getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
     # RFC 9110, section 15.5.2: a 401 must say how to authenticate.
     challenge = ((b"www-authenticate", b"Bearer"),) if isinstance(error, errors.Unauthorized) else ()

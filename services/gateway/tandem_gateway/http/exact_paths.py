@@ -72,6 +72,7 @@ class ExactPaths:
                 canonical += "/x"
                 # A line end in a path that ends with a parameter makes it a different path: `.` does not match it.
                 pattern += f"/(?P<{component.name}>{'.*' if whole else '[^/]+'})"
+        template, canonical = template or "/", canonical or "/"  # the root has no components
         allow = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])})).encode()
         found = ExactRoute(template, canonical, frozenset(methods), allow)
         if template == canonical:

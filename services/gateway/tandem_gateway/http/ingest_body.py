@@ -16,6 +16,7 @@ from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
+from tandem_runtime.durations import duration
 from tandem_runtime.json_slices import ArraySlices, find_array
 from tandem_runtime.memory import Lease, memory_bytes
 
@@ -90,7 +91,7 @@ class IngestReader:
                         read_ingest, body, self._limits, lambda held: lease.hold(size + held)
                     )
             except TimeoutError:
-                raise DeadlineExceeded(f"the body was not read within {self._timeout:g} s") from None
+                raise DeadlineExceeded(f"the body was not read within {duration(self._timeout)}") from None
         lease.hold(sum(map(_bytes_of, documents)))
         return collection, NewDocuments(documents, lease)
 

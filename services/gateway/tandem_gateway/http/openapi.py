@@ -54,7 +54,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
 }
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.IngestRequest, api.Job, api.CollectionList, api.Deleted,
-    api.StoredDocument, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
+    api.StoredDocument, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
 

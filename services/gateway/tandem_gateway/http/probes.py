@@ -1,4 +1,4 @@
-"""Health, probes and metrics."""
+"""The gateway's name, health, probes and metrics."""
 
 from typing import Final
 
@@ -6,13 +6,26 @@ from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
-from tandem_contract.client_api import Health, Probe
+from tandem_contract.client_api import About, Health, Probe
+from tandem_gateway import __version__
 from tandem_gateway.errors import NotReady
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.openapi import refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_runtime.http import Reply
+
+
+@get(
+    "/",
+    operation_id="about",
+    summary="Return the name and the version of the service, and the path of its documentation.",
+    response_description="The service.",
+    responses=refusals(403),
+)
+async def about() -> About:
+    """Tell which service this is."""
+    return About("tandem-gateway", __version__, "/docs")
 
 
 @get(
@@ -72,4 +85,4 @@ async def metrics(gateway: NamedDependency[Gateway]) -> Response[str]:
     return Sent(Reply(200, await gateway.exposition(), METRICS_TYPE.encode()))
 
 
-PROBES: Final = (healthz, livez, readyz, metrics)
+PROBES: Final = (about, healthz, livez, readyz, metrics)

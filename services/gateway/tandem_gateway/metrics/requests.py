@@ -1,9 +1,10 @@
-"""HTTP requests."""
+"""HTTP requests and the memory that they hold."""
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tandem_gateway.metrics.buckets import SECONDS
 from tandem_runtime.http import ROUTE
+from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.request_id import Scope
 
 _UNMATCHED = "unmatched"
@@ -23,6 +24,16 @@ class RequestMetrics:
             buckets=SECONDS,
             registry=registry,
         )
+        self._held = Gauge(
+            "tandem_gateway_in_flight_bytes",
+            "Bytes that requests and their replies hold of the memory budget, without the first 64 KiB of each.",
+            registry=registry,
+        )
+        self._held_limit = Gauge(
+            "tandem_gateway_in_flight_limit_bytes",
+            "Limit of the memory budget (TANDEM_MAX_BYTES_IN_FLIGHT). Ingests may hold three quarters of it.",
+            registry=registry,
+        )
         # A lookup of a labelled child costs three times what its update does.
         self._counters: dict[tuple[str, int], Counter] = {}
         self._durations: dict[str, Histogram] = {}
@@ -38,3 +49,8 @@ class RequestMetrics:
         if duration is None:
             duration = self._durations[route] = self.duration.labels(route)
         duration.observe(seconds)
+
+    def watch_memory(self, budget: MemoryBudget) -> None:
+        """Report this budget. Each scrape reads it, so that a lease costs nothing more."""
+        self._held.set_function(lambda: budget.held)
+        self._held_limit.set(budget.limit)

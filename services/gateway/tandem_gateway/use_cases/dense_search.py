@@ -21,6 +21,7 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Wait
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
+from tandem_runtime.durations import duration
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -284,7 +285,7 @@ def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
 
 
 def _expire(query: _Query, seconds: float) -> None:
-    _fail(query, DeadlineExceeded(f"the search was not answered within {seconds:g} s"))
+    _fail(query, DeadlineExceeded(f"the search was not answered within {duration(seconds)}"))
 
 
 def _fail(query: _Query, error: BaseException) -> None:

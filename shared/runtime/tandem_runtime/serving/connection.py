@@ -11,7 +11,8 @@ end without a timeout.
     MAX_WAITING pipelined requests           429
     ConnectionLimit                          503
 
-Each of these responses is the connection's last. The connection sends it after the responses to earlier requests.
+Each of these responses is the connection's last. The connection sends it after the responses to earlier requests, and
+until then drops further input, so that it notices a disconnect.
 Nearly every head arrives in one piece on a connection in use, and then needs no timer.
 """
 
@@ -33,7 +34,7 @@ from tandem_runtime.serving.scopes import ConnectionScope
 MAX_WAITING: Final = 32
 """Maximum number of requests on one connection that wait for the responses to earlier requests."""
 MAX_BODY_BYTES: Final = 64 << 10
-"""The connection stops reading while more bytes of bodies wait for a handler."""
+"""The connection stops reading while more bytes of bodies wait for a handler; meanwhile it notices no disconnect."""
 HEAD_SECONDS = 20.0
 """Seconds for a whole head. An incomplete head holds a connection and memory."""
 _JOINED_BYTES: Final = 64 << 10
@@ -254,7 +255,8 @@ class Connection(asyncio.Protocol):
             return
         if self._waiting:
             following, scope = self._waiting.popleft()
-            self._hold(self._deaf or self._waiting_bytes() > MAX_BODY_BYTES)
+            # After a refusal no body arrives, and the dropped input needs no room.
+            self._hold(self._refusal is None and (self._deaf or self._waiting_bytes() > MAX_BODY_BYTES))
             self._begin(following, scope)
         elif self._refusal is not None:
             self._end()
@@ -331,7 +333,7 @@ class Connection(asyncio.Protocol):
             self.flow.close()
 
     def _refuse(self, refusal: Refusal) -> None:
-        """Stop reading. End the connection with this response once earlier requests have theirs."""
+        """End the connection with this response once earlier requests have theirs. Until then drop the input."""
         self._deaf = True
         self._head_complete()
         newest = self._exchange
@@ -348,8 +350,8 @@ class Connection(asyncio.Protocol):
         self._refusal = refusal
         if not self._open:
             self._end()
-        else:
-            self._hold(True)
+        else:  # a connection that does not read would not notice a disconnect
+            self._hold(False)
 
     def _give_back_last(self) -> None:
         """Remove the newest request, whose body will never be complete."""

@@ -15,7 +15,7 @@ from tandem_runtime.serving.read_rate import ReadRate, slow
 log = logging.getLogger(__name__)
 
 LINGER_BYTES: Final = 256 << 20
-"""Maximum number of bytes that a connection reads and drops after its last response."""
+"""Maximum number of bytes that a connection reads and drops, after its last request and after its last response."""
 _CHECK_SECONDS: Final = 5.0
 
 
@@ -41,11 +41,14 @@ class ConnectionFlow:
         self._linger_timer: asyncio.TimerHandle | None = None
         self._dropped = 0
         self.ended = False
-        """Whether the last response was written; ``drop`` counts the bytes that still arrive."""
+        """Whether the last response was written."""
 
     def read(self, wanted: bool) -> None:
-        """Resume or pause reading. After the last response, reading never pauses."""
-        paused = not (wanted or self.ended)
+        """Resume or pause reading. After the last response, reading never pauses.
+
+        Before it, reading stays paused once ``drop`` has counted too many bytes: the open responses must not be lost.
+        """
+        paused = not ((wanted and self._dropped <= LINGER_BYTES) or self.ended)
         if paused != self._read_paused and not self._transport.is_closing():
             self._read_paused = paused
             if paused:
@@ -93,10 +96,13 @@ class ConnectionFlow:
         self._linger_timer = self._loop.call_later(self.linger_seconds, self.close)
 
     def drop(self, bytes: int) -> None:
-        """Count bytes that arrived after the last response; close the connection after too many."""
+        """Count bytes that are dropped. After too many close the connection, or pause reading if responses are open."""
         self._dropped += bytes
         if self._dropped > LINGER_BYTES:
-            self.close()
+            if self.ended:
+                self.close()
+            else:
+                self.read(False)
 
     def lost(self) -> None:
         """Cancel the timers: the connection is lost."""

@@ -30,6 +30,7 @@ from tandem_gateway.records.documents import (
     PendingBatch,
 )
 from tandem_gateway.records.scrubbing import ScrubPage
+from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +185,7 @@ class SqliteStore:
         except TimeoutError:
             future.add_done_callback(_retrieve)
             raise DeadlineExceeded(
-                f"the disk took longer than {self._write_timeout:g} s; the write may still take effect"
+                f"the disk took longer than {duration(self._write_timeout)}; the write may still take effect"
             ) from None
         finally:
             del future  # the error's traceback refers to this frame; a reference back would be a reference cycle

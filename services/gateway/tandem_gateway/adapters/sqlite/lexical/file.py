@@ -10,7 +10,7 @@ from tandem_gateway.analysis.terms import VERSION as ANALYSIS_VERSION
 from tandem_gateway.errors import DeadlineExceeded, StorageUnavailable
 
 FILE_NAME = "lexical.sqlite3"
-TOO_LATE = "the lexical search was not answered in time"
+TOO_LATE = "the keyword search was not answered in time"
 
 _APPLICATION_ID = 0x54_4E_44_4C  # "TNDL"
 _VERSION = 2  # of the file's tables: the gateway rebuilds a file of another version

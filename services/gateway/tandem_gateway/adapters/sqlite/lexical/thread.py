@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.records.search import Hit
+from tandem_runtime.durations import duration
 
 # After this long without a task, the thread checks for due work, such as a merge.
 _IDLE_SECONDS = 60.0
@@ -95,7 +96,7 @@ class LexicalThread:
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the lexical search was not answered within {timeout:.3g} s") from None
+            raise DeadlineExceeded(f"the keyword search was not answered within {duration(timeout)}") from None
         finally:
             self._queued -= 1
             # An error's traceback refers to this frame, and the future to the error: without this, a reference cycle.

@@ -1,0 +1,102 @@
+"""Warnings about variables that begin with ``TANDEM_`` and are no setting: most are mistyped names.
+
+One environment may serve both services, and neither service imports the other. So this module has the names of both; a
+test compares them with the settings.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from typing import Final
+
+_PREFIX: Final = "TANDEM_"
+_FOREIGN: Final = re.compile(r"TEST_|\w+_SERVICE_HOST$|\w+_SERVICE_PORT(_|$)|\w+_PORT_\d+_(TCP|UDP|SCTP)(_|$)")
+"""Names of the tests, and those that Kubernetes gives to pods for a Service whose name begins with ``tandem-``."""
+
+NAMES: Final = (
+    "ACCESS_LOG",
+    "ADMIN_TOKEN",
+    "ALLOWED_HOSTS",
+    "BULK_BATCH_BYTES",
+    "BULK_BATCH_SIZE",
+    "BULK_CALLS_IN_FLIGHT",
+    "BULK_PERCENT",
+    "BULK_TIMEOUT_SECONDS",
+    "CANARY_SHADOW",
+    "CANARY_URL",
+    "CANARY_WEIGHT",
+    "DATA_DIR",
+    "EMBEDDER_ALLOWED_HOSTS",
+    "EMBEDDER_CA_FILE",
+    "EMBEDDER_CLIENT_CERT_FILE",
+    "EMBEDDER_CLIENT_KEY_FILE",
+    "EMBEDDER_HOST",
+    "EMBEDDER_MAX_BODY_BYTES",
+    "EMBEDDER_MAX_BYTES_IN_FLIGHT",
+    "EMBEDDER_MAX_CONNECTIONS",
+    "EMBEDDER_MAX_TEXT_CHARS",
+    "EMBEDDER_PORT",
+    "EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS",
+    "EMBEDDER_URL",
+    "EMBED_ATTEMPT_SECONDS",
+    "EMBED_TIMEOUT_SECONDS",
+    "EXACT_BELOW",
+    "GATEWAY_HOST",
+    "GATEWAY_PORT",
+    "JOB_RETENTION_SECONDS",
+    "LOG_LEVEL",
+    "MAX_ANSWER_BYTES",
+    "MAX_BATCH_TOKENS",
+    "MAX_BODY_BYTES",
+    "MAX_BULK_BATCH_TOKENS",
+    "MAX_BYTES_IN_FLIGHT",
+    "MAX_CLIENT_BATCH_SIZE",
+    "MAX_COLLECTIONS",
+    "MAX_CONNECTIONS",
+    "MAX_DOCUMENTS_PER_REQUEST",
+    "MAX_FINISHED_JOBS",
+    "MAX_METADATA_BYTES",
+    "MAX_PENDING_DOCUMENTS",
+    "MAX_QUERY_CHARS",
+    "MAX_QUEUED_QUERIES",
+    "MAX_QUEUED_TOKENS",
+    "MAX_QUEUED_WRITES",
+    "MAX_TEXT_CHARS",
+    "MAX_TOP_K",
+    "MODEL_DIR",
+    "PRECISION",
+    "QUERY_BATCH_SIZE",
+    "QUERY_CACHE_SIZE",
+    "QUERY_CALLS_IN_FLIGHT",
+    "RESOLVE_SECONDS",
+    "ROLLBACK_COSINE",
+    "ROLLBACK_ERROR_RATE",
+    "ROLLBACK_P95_RATIO",
+    "ROLLBACK_SAMPLES",
+    "ROLLBACK_WINDOW_SECONDS",
+    "SEARCH_TIMEOUT_SECONDS",
+    "SHUTDOWN_TIMEOUT_SECONDS",
+    "SNAPSHOT_CHANGES",
+    "SNAPSHOT_SECONDS",
+    "THREADS",
+    "WORKERS",
+    "WRITE_TIMEOUT_SECONDS",
+)
+"""The variables of both services, former names included, without ``TANDEM_``; sorted."""
+
+
+def warnings_of(environment: Mapping[str, str]) -> list[str]:
+    """Return one line for each variable that is no setting, with the nearest setting; sorted, without values.
+
+    A value may be a secret. An empty variable counts as absent, as it does for a setting.
+    """
+    lines = []
+    for variable in sorted(environment):
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in NAMES or not environment[variable] or _FOREIGN.match(name):
+            continue
+        line = f"{variable} is not a setting and has no effect"
+        if nearest := difflib.get_close_matches(name.upper(), NAMES, n=1):
+            line += f"; did you mean {_PREFIX}{nearest[0]}?"
+        lines.append(line)
+    return lines

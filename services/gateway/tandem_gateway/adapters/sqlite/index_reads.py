@@ -131,9 +131,9 @@ def all_row_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
     """Return the row numbers of a collection, including pending rows, ``(n,) uint64``."""
     rows = connection.execute(
         # Two terms, so that SQLite answers each from a partial index alone.
-        "SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NOT NULL "
-        "UNION ALL SELECT row_id FROM documents WHERE collection_id = ?1 AND change IS NULL",
-        (collection_id,),
+        "SELECT row_id FROM documents WHERE collection_id = :collection_id AND change IS NOT NULL "
+        "UNION ALL SELECT row_id FROM documents WHERE collection_id = :collection_id AND change IS NULL",
+        {"collection_id": collection_id},
     )
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 

@@ -69,11 +69,11 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     rows = connection.execute(
         "SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NULL "
+        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND change IS NULL "
         "UNION ALL SELECT row_id, text, metadata, content_hash, vector, truncated, unknown, "
         f"checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE collection_id = ?1 AND doc_id = ?2 AND change IS NOT NULL",
-        (collection_id, doc_id),
+        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND change IS NOT NULL",
+        {"collection_id": collection_id, "doc_id": doc_id},
     )
     for *columns, sound in rows:
         version = Version(*columns)

@@ -122,7 +122,8 @@ def _create(connection: sqlite3.Connection) -> None:
     connection.execute(f"PRAGMA application_id={schema.APPLICATION_ID}")
     schema.upgrade(connection, 0)
     connection.execute(
-        "INSERT INTO identity (store_id, checksum) VALUES (?1, row_checksum(?1))", (secrets.token_hex(16),)
+        "INSERT INTO identity (store_id, checksum) VALUES (:store_id, row_checksum(:store_id))",
+        {"store_id": secrets.token_hex(16)},
     )
     for counter in ("commit", "change", "row", "collection"):
         writes.set_counter(connection, counter, 0)

@@ -14,8 +14,11 @@ _MAX_ERROR_CHARS = 1000
 
 _INSERT_DOCUMENT = (
     "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
-    "unknown, checksum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, iif(?9 IS NULL, "
-    "row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8), row_checksum(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)))"
+    "unknown, checksum) VALUES (:row_id, :collection_id, :doc_id, :text, :metadata, :content_hash, :change, :vector, "
+    ":truncated, :unknown, iif(:truncated IS NULL, "
+    "row_checksum(:row_id, :collection_id, :doc_id, :text, :metadata, :content_hash, :change, :vector), "
+    "row_checksum(:row_id, :collection_id, :doc_id, :text, :metadata, :content_hash, :change, :vector, "
+    ":truncated, :unknown)))"
 )
 
 
@@ -79,21 +82,7 @@ def accept(
             done += jobs.Progress.of(live_row.coverage)
             continue
         row_id = next_number(connection, "row")
-        connection.execute(
-            _INSERT_DOCUMENT,
-            (
-                row_id,
-                collection_id,
-                document.doc_id,
-                document.text,
-                document.metadata,
-                document.content_hash,
-                None,
-                None,
-                None,
-                None,
-            ),
-        )
+        _insert_document(connection, row_id, collection_id, document)
         jobs.wait(connection, row_id, job_id)
     jobs.advance(connection, job_id, done, now)
     job = reads.job(connection, job_id)
@@ -156,8 +145,8 @@ def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) ->
         if ordinal < _MAX_KEPT_FAILURES:
             connection.execute(
                 "INSERT INTO failures (job_id, ordinal, doc_id, error, checksum) "
-                "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
-                (job_id, ordinal, found[0], error[:_MAX_ERROR_CHARS]),
+                "VALUES (:job_id, :ordinal, :doc_id, :error, row_checksum(:job_id, :ordinal, :doc_id, :error))",
+                {"job_id": job_id, "ordinal": ordinal, "doc_id": found[0], "error": error[:_MAX_ERROR_CHARS]},
             )
     jobs.release(connection, row_id, jobs.Progress(processed=1, failed=1), now)
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
@@ -204,9 +193,9 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
 def set_counter(connection: sqlite3.Connection, name: str, value: int) -> None:
     """Set a counter; create it if it is new."""
     connection.execute(
-        "INSERT INTO counters (name, value, checksum) VALUES (?1, ?2, row_checksum(?1, ?2)) "
+        "INSERT INTO counters (name, value, checksum) VALUES (:name, :value, row_checksum(:name, :value)) "
         "ON CONFLICT (name) DO UPDATE SET value = excluded.value, checksum = excluded.checksum",
-        (name, value),
+        {"name": name, "value": value},
     )
 
 
@@ -232,34 +221,47 @@ def create_collection(connection: sqlite3.Connection, name: str) -> int:
     return collection_id
 
 
+def _insert_document(
+    connection: sqlite3.Connection,
+    row_id: int,
+    collection_id: int,
+    document: NewDocument,
+    change: int | None = None,
+    embedded: reads.Version | None = None,
+) -> None:
+    """Insert a pending row, or a live one with the vector of ``embedded`` and the number of its change."""
+    connection.execute(
+        _INSERT_DOCUMENT,
+        {
+            "row_id": row_id,
+            "collection_id": collection_id,
+            "doc_id": document.doc_id,
+            "text": document.text,
+            "metadata": document.metadata,
+            "content_hash": document.content_hash,
+            "change": change,
+            "vector": embedded.vector if embedded else None,
+            "truncated": embedded.truncated if embedded else None,
+            "unknown": embedded.unknown if embedded else None,
+        },
+    )
+
+
 def _replace_live(
     connection: sqlite3.Connection, collection_id: int, document: NewDocument, old: reads.Version
 ) -> None:
     """Replace a live row with one of the same text and new metadata; reuse its vector."""
     _remove_live(connection, collection_id, old.row_id)
-    connection.execute(
-        _INSERT_DOCUMENT,
-        (
-            next_number(connection, "row"),
-            collection_id,
-            document.doc_id,
-            document.text,
-            document.metadata,
-            document.content_hash,
-            next_number(connection, "change"),
-            old.vector,
-            old.truncated,
-            old.unknown,
-        ),
-    )
+    row_id, change = next_number(connection, "row"), next_number(connection, "change")
+    _insert_document(connection, row_id, collection_id, document, change, old)
 
 
 def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int) -> None:
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
     connection.execute(
         "INSERT INTO tombstones (collection_id, change, row_id, checksum) "
-        "VALUES (?1, ?2, ?3, row_checksum(?1, ?2, ?3))",
-        (collection_id, next_number(connection, "change"), row_id),
+        "VALUES (:collection_id, :change, :row_id, row_checksum(:collection_id, :change, :row_id))",
+        {"collection_id": collection_id, "change": next_number(connection, "change"), "row_id": row_id},
     )
 
 

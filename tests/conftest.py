@@ -5,6 +5,7 @@ import tandem_embedder.process_setup  # noqa: F401, I001 - before anything that 
 # onnxruntime 1.31 crashes at its import if usearch 2.26 was imported before it; the other order works. No process runs
 # both services, but the tests import both.
 import onnxruntime  # noqa: F401
+import gc
 import inspect
 import os
 from pathlib import Path
@@ -56,13 +57,31 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
+def is_slow(path: Path) -> bool:
+    """Tell whether all tests of a file are slow."""
+    path = path.relative_to(TESTS)
+    return path.parts[0] in SLOW_FOLDERS or path.as_posix() in SLOW_FILES
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Import no slow file if no slow test will run: these files import much."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py" and is_slow(collection_path):
+        return True
+    return None  # leaves the decision to pytest
+
+
+def pytest_collection_finish() -> None:
+    """Spare each garbage collection the objects of all modules and tests; some tests collect garbage often."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the tests of slow folders and files, and limit an async test to one minute."""
     if gone := [name for name in SLOW_FILES if not (TESTS / name).is_file()]:
         raise pytest.UsageError(f"tests/conftest.py: SLOW_FILES names what is not there: {gone}")
     for item in items:
-        path = item.path.relative_to(TESTS)
-        if path.parts[0] in SLOW_FOLDERS or path.as_posix() in SLOW_FILES:
+        if is_slow(item.path):
             item.add_marker(pytest.mark.slow)
         if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
             item.add_marker(pytest.mark.timeout(60, func_only=True), append=False)

@@ -1,6 +1,6 @@
 """The deployment's files, read in the same way as the tools read them."""
 
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,23 @@ BUILDS = ("base", "overlays/queue-autoscaling", "overlays/monitoring", "overlays
 Manifest = dict[str, Any]
 
 
+@cache
 def rendered(build: str) -> list[Manifest]:
-    """Return the objects of a base or overlay, as ``kubectl apply -k`` sends them."""
+    """Return the objects of a base or overlay, as ``kubectl apply -k`` sends them; no test may change them."""
     program = tool("kustomize", "kubectl")
     verb = "build" if program.endswith("kustomize") else "kustomize"
     return [document for document in yaml.safe_load_all(run([program, verb, K8S / build])) if document]
 
 
-def written() -> Iterator[tuple[Path, Manifest]]:
-    """Yield every manifest that is a complete file: no patch, no values, no kustomization."""
-    for path in sorted(K8S.rglob("*.yaml")):
-        if path.name != "kustomization.yaml" and not path.stem.endswith(("-patch", "-values")):
-            for document in yaml.safe_load_all(path.read_text()):
-                yield path, document
+@cache
+def written() -> list[tuple[Path, Manifest]]:
+    """Return every manifest that is a complete file: no patch, no values, no kustomization. No test may change them."""
+    return [
+        (path, document)
+        for path in sorted(K8S.rglob("*.yaml"))
+        if path.name != "kustomization.yaml" and not path.stem.endswith(("-patch", "-values"))
+        for document in yaml.safe_load_all(path.read_text())
+    ]
 
 
 def one(objects: list[Manifest], kind: str, name: str) -> Manifest:

@@ -1,6 +1,8 @@
 """The manifests: valid for the API, consistent with each other and with the services."""
 
 import re
+from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +31,14 @@ VERSIONS = ("1.30", "1.36", "1.37")
 
 # Kubernetes has no schema for an operator's own kinds.
 OPERATOR_KINDS = {"ServiceMonitor", "PrometheusRule"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def schemas_read_once() -> Iterator[None]:
+    """Let the validation read each file of schemas once, not for each object: one of the files is large."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("kubernetes_validate.utils.schema_contents", cache(kubernetes_validate.utils.schema_contents))
+        yield
 
 
 @pytest.fixture(scope="module", params=BUILDS)

@@ -1,11 +1,13 @@
 """The store as a whole: collections, jobs, limits, the writer's commits, and reopening."""
 
 import asyncio
+import re
 import threading
 from pathlib import Path
 
 import pytest
 
+import tandem_gateway.adapters.sqlite
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.opening import open_checked
@@ -255,3 +257,10 @@ async def test_forgetting_removals_drops_those_up_to_the_number_given(store: Sql
 def test_a_missing_folder_is_unavailable(tmp_path: Path):
     with pytest.raises(StorageUnavailable, match="cannot be opened"):
         open_checked(tmp_path / "nowhere")
+
+
+def test_no_statement_has_numbered_parameters():
+    # From Python 3.14 on, sqlite3 refuses them with a sequence of values; Python 3.12 and 3.13 warn.
+    files = sorted(Path(tandem_gateway.adapters.sqlite.__file__).parent.rglob("*.py"))
+    assert len(files) > 10
+    assert [file.name for file in files if re.search(r"[(,= ]\?\d", file.read_text())] == []

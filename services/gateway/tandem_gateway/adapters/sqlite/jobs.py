@@ -48,10 +48,11 @@ class Progress:
 def wait(connection: sqlite3.Connection, document_id: int, job_id: str) -> None:
     """Make a job wait for a row; ``documents`` counts the documents of the job that the row stands for."""
     connection.execute(
-        "INSERT INTO waiting (document_id, job_id, documents, checksum) VALUES (?1, ?2, 1, row_checksum(?1, ?2, 1)) "
+        "INSERT INTO waiting (document_id, job_id, documents, checksum) "
+        "VALUES (:document_id, :job_id, 1, row_checksum(:document_id, :job_id, 1)) "
         "ON CONFLICT (document_id, job_id) DO UPDATE "
         "SET documents = documents + 1, checksum = row_checksum(document_id, job_id, documents + 1)",
-        (document_id, job_id),
+        {"document_id": document_id, "job_id": job_id},
     )
 
 
@@ -80,19 +81,20 @@ def advance(
 ) -> None:
     """Add progress to a job. The first progress starts the job; the last document finishes it."""
     connection.execute(
-        "UPDATE jobs SET processed = processed + ?1, unchanged = unchanged + ?2, failed = failed + ?3, "
-        "truncated = truncated + ?4, unreadable = unreadable + ?5, started_at = coalesce(started_at, ?6), "
-        "finished_at = CASE WHEN processed + ?1 = total AND finished_at IS NULL THEN ?7 ELSE finished_at END "
-        "WHERE job_id = ?8",
-        (
-            progress.processed,
-            progress.unchanged,
-            progress.failed,
-            progress.truncated,
-            progress.unreadable,
-            started_at if started_at is not None else (now if progress.processed else None),
-            now,
-            job_id,
-        ),
+        "UPDATE jobs SET processed = processed + :processed, unchanged = unchanged + :unchanged, "
+        "failed = failed + :failed, truncated = truncated + :truncated, unreadable = unreadable + :unreadable, "
+        "started_at = coalesce(started_at, :started_at), "
+        "finished_at = CASE WHEN processed + :processed = total AND finished_at IS NULL THEN :now ELSE finished_at END "
+        "WHERE job_id = :job_id",
+        {
+            "processed": progress.processed,
+            "unchanged": progress.unchanged,
+            "failed": progress.failed,
+            "truncated": progress.truncated,
+            "unreadable": progress.unreadable,
+            "started_at": started_at if started_at is not None else (now if progress.processed else None),
+            "now": now,
+            "job_id": job_id,
+        },
     )
     seal(connection, "jobs", "job_id", job_id)

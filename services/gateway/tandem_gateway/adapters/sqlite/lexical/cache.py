@@ -98,7 +98,7 @@ class LexicalCache:
                     ((row_id, compressed(text)) for row_id, text in of_collection),
                 )
                 execute(
-                    "INSERT INTO collections (collection_id, documents) VALUES (?1, ?2) "
+                    "INSERT INTO collections (collection_id, documents) VALUES (?, ?) "
                     "ON CONFLICT DO UPDATE SET documents = documents + excluded.documents",
                     (collection_id, len(of_collection)),
                 )
@@ -140,9 +140,9 @@ class LexicalCache:
                 if chars >= max_chars:
                     break
             execute(
-                "UPDATE collections SET documents = documents - ?2, removed = removed + ?2, "
-                "change = coalesce(?3, change) WHERE collection_id = ?1",
-                (collection_id, removed, change),
+                "UPDATE collections SET documents = documents - :removed, removed = removed + :removed, "
+                "change = coalesce(:change, change) WHERE collection_id = :collection_id",
+                {"removed": removed, "change": change, "collection_id": collection_id},
             )
         self._counts[collection_id] -= removed
         return done

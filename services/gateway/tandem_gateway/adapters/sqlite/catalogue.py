@@ -21,7 +21,7 @@ def collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
     record = reads.collection_by_name(connection, name)
     if record is not None:
         return record.collection_id
-    (count,) = connection.execute("SELECT count(*) FROM collections").fetchone()
+    (count,) = connection.execute("SELECT count(*) FROM collections WHERE removed = 0").fetchone()
     if count >= limit:
         raise InvalidRequest(
             f"collection: there are {count} collections already, the limit is {limit} (TANDEM_MAX_COLLECTIONS)",
@@ -34,7 +34,9 @@ def collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
 def create(connection: sqlite3.Connection, name: str) -> int:
     """Make an empty collection with one space, which its first vector pins to a model; return its number."""
     number = counters.next_number(connection, "collection")
-    connection.execute(sealed_insert("collections"), {"collection_id": number, "name": name, "removal_floor": 0})
+    connection.execute(
+        sealed_insert("collections"), {"collection_id": number, "name": name, "removal_floor": 0, "removed": 0}
+    )
     space_id = counters.next_number(connection, "space")
     connection.execute(
         sealed_insert("spaces"),
@@ -71,18 +73,3 @@ def note_change(connection: sqlite3.Connection, collection: int) -> None:
         "WHERE collection_id = :collection",
         {"last": last, "collection": collection},
     )
-
-
-def remove(connection: sqlite3.Connection, collection: int) -> None:
-    """Remove a collection whose documents no job waits for, with everything in it."""
-    for statement in (
-        "DELETE FROM vectors WHERE space_id IN (SELECT space_id FROM spaces WHERE collection_id = ?)",
-        "DELETE FROM passages WHERE document_id IN (SELECT document_id FROM documents WHERE collection_id = ?)",
-        "DELETE FROM documents WHERE collection_id = ?",
-        "DELETE FROM removals WHERE collection_id = ?",
-        "DELETE FROM followers WHERE collection_id = ?",
-        "DELETE FROM spaces WHERE collection_id = ?",
-        "DELETE FROM collections WHERE collection_id = ?",
-    ):
-        connection.execute(statement, (collection,))
-    counters.next_number(connection, "catalogue")

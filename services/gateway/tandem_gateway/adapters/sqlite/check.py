@@ -18,7 +18,7 @@ _INVARIANTS = {
         WHERE c.live <> coalesce(d.live, 0) OR c.pending <> coalesce(d.pending, 0)""",
     "a collection does not serve from exactly one space": """
         SELECT c.name FROM collections c LEFT JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'
-        WHERE s.space_id IS NULL""",
+        WHERE c.removed = 0 AND s.space_id IS NULL""",
     "a document has no passage": """
         SELECT d.document_id FROM documents d
         WHERE NOT EXISTS (SELECT 1 FROM passages p WHERE p.document_id = d.document_id)""",

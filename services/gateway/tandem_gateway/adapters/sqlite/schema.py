@@ -27,7 +27,7 @@ CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
     # Without live and pending, which are derived values; ``check`` recounts them.
-    "collections": "row_checksum(collection_id, name, removal_floor)",
+    "collections": "row_checksum(collection_id, name, removal_floor, removed)",
     "spaces": "row_checksum(space_id, collection_id, state, fingerprint, model, dim, last_change)",
     # Without live, so that the checksum stays valid when a document goes live. The partial indexes repeat it, and
     # SQLite's integrity check compares them with it.

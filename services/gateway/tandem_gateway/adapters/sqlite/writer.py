@@ -4,7 +4,8 @@ A commit costs one disk sync, however many writes it holds. Writes that arrive d
 one. Each write runs in a savepoint, so that a failed write does not affect the others. The writer acknowledges a write
 only after the commit has returned.
 
-Between commits, the thread truncates the log when that is due after deletions; see ``log_truncation``.
+Between commits, the thread truncates the log when that is due after deletions; see ``log_truncation``. It also removes
+the content of deleted collections; see ``purge``.
 """
 
 import logging
@@ -18,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tandem_gateway.adapters.sqlite import counters, reads
+from tandem_gateway.adapters.sqlite import counters, purge, reads
 from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
@@ -38,6 +39,7 @@ class _Write:
     result: Future[Any]
     value: Any = None
     failure: BaseException | None = None
+    purges: bool = False
 
     def settle(self) -> None:
         """Set the future's result and drop all references.
@@ -94,6 +96,7 @@ class Writer:
         self._presence = presence
         self._truncation = truncation
         self._deleted_documents = reads.deleted_documents(connection)
+        self._purging = purge.is_due(connection)
         self._on_commit = on_commit
         self.commits = 0
         """Commits so far; any thread may read it."""
@@ -148,9 +151,9 @@ class Writer:
     def _next_group(self) -> tuple[list[_Write], bool]:
         """Wait for writes, or until the log is due to be truncated; return the writes and whether they are the last."""
         try:
-            following = self._queue.get(timeout=self._truncation.seconds_left())
+            following = self._queue.get(timeout=0 if self._purging else self._truncation.seconds_left())
         except queue.Empty:
-            return [], False
+            return ([self._purge_step()] if self._purging else []), False
         group: list[_Write] = []
         while following is not None:
             group.append(following)
@@ -159,8 +162,12 @@ class Writer:
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                return group, False
+                return [*group, *([self._purge_step()] if self._purging else [])], False
         return group, True
+
+    @staticmethod
+    def _purge_step() -> _Write:
+        return _Write(lambda connection: purge.step(connection, time.time()), Future(), purges=True)
 
     def _commit(self, group: list[_Write]) -> None:
         started = time.monotonic()
@@ -170,10 +177,12 @@ class Writer:
                 self._attempt(write)
             commit = counters.next_number(self._connection, "commit")
             deleted_documents = reads.deleted_documents(self._connection)
+            purging = purge.is_due(self._connection)
             self._connection.execute("COMMIT")
             self._presence.check()
         except BaseException as error:  # of any kind: otherwise the callers would wait for ever
             self._roll_back()
+            self._purging = False  # until a commit succeeds
             # The commit may have taken effect, so the followers have to check the store.
             self.commits += 1
             self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
@@ -181,6 +190,8 @@ class Writer:
         # Before the acknowledgement: a later search has to find the commit; see ``SqliteIndexFeed``.
         self.commits += 1
         self._note(commit)
+        # A step that failed is repeated after the next write.
+        self._purging = purging and not any(write.failure is not None and write.purges for write in group)
         if deleted_documents != self._deleted_documents:
             self._deleted_documents = deleted_documents
             self._truncation.deleted()

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
+from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
 from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.errors import FingerprintMismatch, Overloaded
 from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
@@ -32,7 +32,7 @@ def accept(
     limits: Limits,
 ) -> JobRecord:
     """Store documents and their job; see ``DocumentStore.accept``."""
-    (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections").fetchone()
+    (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections WHERE removed = 0").fetchone()
     if pending + len(documents) > limits.pending_documents:
         raise Overloaded(
             f"documents: {pending} wait to be embedded and {len(documents)} more would exceed the limit of "
@@ -141,16 +141,8 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
-    # Set-based statements: a million documents may be pending, and every other write waits for this one.
-    waiting = (
-        "FROM waiting WHERE document_id IN (SELECT document_id FROM documents WHERE collection_id = ? AND live = 0)",
-        (record.collection_id,),
-    )
-    waited = connection.execute(f"SELECT job_id, sum(documents) {waiting[0]} GROUP BY job_id", waiting[1]).fetchall()
-    connection.execute(f"DELETE {waiting[0]}", waiting[1])
-    for job_id, documents in waited:
-        jobs.advance(connection, job_id, jobs.Progress(processed=documents), now)
-    catalogue.remove(connection, record.collection_id)
+    purge.mark_removed(connection, record.collection_id)
+    purge.step(connection, now)  # the whole of a small collection
     return True
 
 

@@ -119,7 +119,10 @@ ALTER TABLE collections DROP COLUMN fingerprint;
 ALTER TABLE collections DROP COLUMN model;
 ALTER TABLE collections DROP COLUMN dim;
 ALTER TABLE collections RENAME COLUMN tombstone_floor TO removal_floor;
-UPDATE collections SET checksum = row_checksum(collection_id, name, removal_floor);
+-- 1: deleted, and its content is being removed
+ALTER TABLE collections ADD COLUMN removed INTEGER NOT NULL DEFAULT 0 CHECK (removed IN (0, 1));
+UPDATE collections SET checksum = row_checksum(collection_id, name, removal_floor, removed);
+CREATE INDEX collections_removed ON collections (collection_id) WHERE removed = 1;
 
 INSERT INTO counters (name, value) SELECT 'document', value FROM counters WHERE name = 'row';
 INSERT INTO counters (name, value) SELECT 'passage', value FROM counters WHERE name = 'row';

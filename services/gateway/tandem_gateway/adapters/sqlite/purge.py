@@ -1,0 +1,78 @@
+"""Removes the content of deleted collections, some documents at a time.
+
+A deletion only marks a collection, so that it takes no longer for a million documents than for one. Steps of the purge
+follow, each in the writer's transaction, between the other writes. They go on after a restart.
+"""
+
+import json
+import sqlite3
+
+from tandem_gateway.adapters.sqlite import counters, jobs
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
+
+DOCUMENTS_AT_ONCE = 500
+"""Maximum number of documents that one step removes: the other writes wait for it."""
+
+
+def mark_removed(connection: sqlite3.Connection, collection_id: int) -> None:
+    """Take a collection out of the catalogue; its name is free at once. No client can give a name with a slash."""
+    connection.execute(
+        "UPDATE collections SET removed = 1, name = '/' || collection_id WHERE collection_id = ?", (collection_id,)
+    )
+    seal(connection, "collections", "collection_id", collection_id)
+    retired = CHECKSUMS["spaces"].replace("state", "'retired'")
+    connection.execute(
+        f"UPDATE spaces SET state = 'retired', checksum = {retired} WHERE collection_id = ?", (collection_id,)
+    )
+    counters.next_number(connection, "catalogue")
+
+
+def is_due(connection: sqlite3.Connection) -> bool:
+    """Return whether a deleted collection still has content."""
+    return connection.execute("SELECT 1 FROM collections WHERE removed = 1 LIMIT 1").fetchone() is not None
+
+
+def step(connection: sqlite3.Connection, now: float) -> None:
+    """Remove some documents of a deleted collection, or the collection itself once it is empty.
+
+    The jobs that wait for the documents count them as processed.
+    """
+    found = connection.execute("SELECT collection_id FROM collections WHERE removed = 1 LIMIT 1").fetchone()
+    if found is None:
+        return
+    (collection_id,) = found
+    documents = _next_documents(connection, collection_id)
+    # Set-based statements, because every other write waits for this one.
+    ids = (json.dumps(documents),)
+    of_these = "IN (SELECT value FROM json_each(?))"
+    waited = connection.execute(
+        f"SELECT job_id, sum(documents) FROM waiting WHERE document_id {of_these} GROUP BY job_id", ids
+    ).fetchall()
+    connection.execute(f"DELETE FROM waiting WHERE document_id {of_these}", ids)
+    for job_id, count in waited:
+        jobs.advance(connection, job_id, jobs.Progress(processed=count), now)
+    connection.execute(
+        f"DELETE FROM vectors WHERE passage_id IN (SELECT passage_id FROM passages WHERE document_id {of_these})", ids
+    )
+    for table in ("passages", "documents"):
+        connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
+    if len(documents) < DOCUMENTS_AT_ONCE:
+        _remove(connection, collection_id)
+
+
+def _next_documents(connection: sqlite3.Connection, collection_id: int) -> list[int]:
+    """Return some documents of a collection, the pending ones first."""
+    found: list[int] = []
+    for live in (0, 1):  # two statements, so that each uses a partial index
+        rows = connection.execute(
+            f"SELECT document_id FROM documents WHERE collection_id = ? AND live = {live} LIMIT ?",
+            (collection_id, DOCUMENTS_AT_ONCE - len(found)),
+        )
+        found += [document_id for (document_id,) in rows]
+    return found
+
+
+def _remove(connection: sqlite3.Connection, collection_id: int) -> None:
+    """Remove a collection without documents."""
+    for table in ("removals", "followers", "spaces", "collections"):
+        connection.execute(f"DELETE FROM {table} WHERE collection_id = ?", (collection_id,))

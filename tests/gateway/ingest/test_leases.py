@@ -1,0 +1,202 @@
+"""Leases on pending documents, and the order in which collections are served: decisions without a clock or a store."""
+
+import itertools
+from collections import Counter
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+
+from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone, service_order
+
+
+def leased(*row_ids: int, worker: str = "a", until: float = 10.0) -> LeaseTable:
+    table = LeaseTable()
+    table.grant(row_ids, Lease(worker, 1, until))
+    return table
+
+
+def test_a_lease_is_held_until_its_time():
+    table = leased(5)
+    assert [table.holder(5, now) for now in (0.0, 9.99, 10.0)] == ["a", "a", None]
+    assert table.holder(6, 0.0) is None
+    assert table.held() == {1: {5}}
+
+
+def test_a_lease_that_runs_out_counts_an_attempt():
+    table = leased(5, 6)
+    table.grant([7], Lease("b", 2, 11.0))
+    assert table.expire(9.99) == []
+    assert table.expire(10.0) == [5, 6]
+    assert table.attempts() == {5: 1, 6: 1}
+    assert table.held() == {2: {7}}
+    table.grant([5], Lease("b", 1, 20.0))
+    table.expire(20.0)
+    assert table.attempts() == {5: 2, 6: 1, 7: 1}
+
+
+def test_a_leased_document_is_granted_to_nobody_else():
+    table = leased(5)
+    with pytest.raises(AssertionError, match="leased to a"):
+        table.grant([5], Lease("b", 1, 20.0))
+
+
+def test_only_the_holder_releases_and_only_a_suspect_gets_an_attempt():
+    table = leased(5, 6, 7)
+    table.release("b", [5, 6, 7], suspect=True)
+    assert table.held() == {1: {5, 6, 7}}
+    table.release("a", [5, 99], suspect=False)
+    table.release("a", [6], suspect=True)
+    assert table.held() == {1: {7}}
+    assert table.attempts() == {6: 1}
+    table.release("a", [6], suspect=True)
+    assert table.attempts() == {6: 1}
+
+
+def test_a_lease_is_extended_only_while_it_is_held():
+    table = leased(5, 6)
+    table.release("a", [6], suspect=False)
+    assert table.extend("b", [5], 0.0, 99.0) == []
+    assert table.extend("a", [5, 6], 9.0, 15.0) == [5]
+    assert table.expire(10.0) == []
+    assert table.extend("a", [5], 15.0, 20.0) == []
+    assert table.expire(15.0) == [5]
+
+
+def test_a_document_that_is_done_is_forgotten_whoever_holds_it():
+    table = leased(5, 6)
+    table.release("a", [5], suspect=True)
+    table.forget([5, 6, 7])
+    assert table.held() == {}
+    assert table.attempts() == {}
+
+
+@given(st.lists(st.integers(), unique=True, max_size=8), st.dictionaries(st.integers(), st.integers(1, 3), max_size=8))
+def test_a_suspect_shares_no_batch_and_every_claim_gets_something(row_ids: list[int], attempts: dict[int, int]):
+    chosen = batch_alone(row_ids, attempts)
+    assert chosen == row_ids[: len(chosen)] or chosen == [next(row for row in row_ids if row in attempts)]
+    assert bool(chosen) == bool(row_ids)
+    assert len(chosen) <= 1 or not attempts.keys() & set(chosen)
+    assert len(chosen) == len(row_ids) or len(chosen) == 1
+
+
+class Leases(RuleBasedStateMachine):
+    """A table against a plain model, over any history of grants, ends and times."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = LeaseTable()
+        self.now = 0.0
+        self.model: dict[int, tuple[str, float]] = {}
+        self.attempts: Counter[int] = Counter()
+
+    @rule(row_id=st.integers(0, 5), worker=st.sampled_from("ab"), seconds=st.integers(1, 5))
+    def claim(self, row_id: int, worker: str, seconds: int) -> None:
+        self.expire()
+        if row_id not in self.model:
+            self.table.grant([row_id], Lease(worker, row_id % 2, self.now + seconds))
+            self.model[row_id] = (worker, self.now + seconds)
+
+    @rule(row_id=st.integers(0, 5), worker=st.sampled_from("ab"), suspect=st.booleans())
+    def release(self, row_id: int, worker: str, suspect: bool) -> None:
+        self.table.release(worker, [row_id], suspect=suspect)
+        if row_id in self.model and self.model[row_id][0] == worker:
+            del self.model[row_id]
+            self.attempts[row_id] += suspect
+
+    @rule(row_id=st.integers(0, 5), worker=st.sampled_from("ab"), seconds=st.integers(1, 5))
+    def extend(self, row_id: int, worker: str, seconds: int) -> None:
+        holder, until = self.model.get(row_id, (None, 0.0))
+        holds = holder == worker and self.now < until
+        assert self.table.extend(worker, [row_id], self.now, self.now + seconds) == ([row_id] if holds else [])
+        if holds:
+            self.model[row_id] = (worker, self.now + seconds)
+
+    @rule(row_id=st.integers(0, 5))
+    def forget(self, row_id: int) -> None:
+        self.table.forget([row_id])
+        self.model.pop(row_id, None)
+        self.attempts.pop(row_id, None)
+
+    @rule(seconds=st.integers(0, 3))
+    def wait(self, seconds: int) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.model)
+    @rule()
+    def expire(self) -> None:
+        ended = {row_id for row_id, (_, until) in self.model.items() if until <= self.now}
+        assert set(self.table.expire(self.now)) == ended
+        for row_id in ended:
+            del self.model[row_id]
+            self.attempts[row_id] += 1
+
+    @invariant()
+    def they_agree(self) -> None:
+        held = self.table.held()
+        assert {row_id for rows in held.values() for row_id in rows} == self.model.keys()
+        assert all(row_id % 2 == number for number, rows in held.items() for row_id in rows)
+        assert self.table.attempts() == +self.attempts
+        for row_id, (worker, until) in self.model.items():
+            assert self.table.holder(row_id, self.now) == (worker if self.now < until else None)
+
+
+TestLeases = Leases.TestCase
+
+
+def test_the_collection_with_fewest_leased_documents_comes_first_and_then_the_one_served_longest_ago():
+    served = {1: 5, 2: 3, 3: 4, 4: 3}
+    assert service_order([1, 2, 3, 4], {}, served) == [2, 4, 3, 1]
+    assert service_order([1, 2, 3, 4], {2: 32, 4: 1}, served) == [3, 1, 4, 2]
+
+
+NUMBERS = st.integers(1, 6)
+
+
+@given(
+    st.sets(NUMBERS),
+    st.dictionaries(NUMBERS, st.integers(0, 50)),
+    st.fixed_dictionaries({number: st.integers(0, 99) for number in range(1, 7)}),
+)
+def test_every_waiting_collection_is_in_the_order_once(
+    waiting: set[int], leases: dict[int, int], served: dict[int, int]
+):
+    order = service_order(waiting, leases, served)
+    assert sorted(order) == sorted(waiting)
+    for first, second in itertools.pairwise(order):
+        assert (leases.get(first, 0), served[first]) <= (leases.get(second, 0), served[second])
+
+
+def test_a_collection_that_waits_for_the_first_time_does_not_overtake_its_equals():
+    turns = Turns()
+    assert turns.order([2, 1], {}) == [1, 2]
+    turns.serve(1)
+    assert turns.order([1, 2, 3], {}) == [2, 1, 3]
+    turns.keep({1, 3})
+    assert turns.order([1, 2, 3], {}) == [1, 2, 3]
+
+
+@given(st.data())
+def test_no_collection_starves_whatever_others_do(data: st.DataObject):
+    """Collections come, go, are deleted and return; calls last any time up to a bound. Collection 1 always waits."""
+    calls = data.draw(st.integers(1, 3), "concurrent calls")
+    longest = data.draw(st.integers(1, 4), "claims that a lease outlasts at most")
+    turns, leases = Turns(), []  # of (collection, documents, claims until the end)
+    others = data.draw(st.integers(1, 5), "other collections")
+    since = 0
+    for _ in range(60):
+        leases = [(number, documents, left - 1) for number, documents, left in leases if left > 0]
+        while len(leases) >= calls:
+            leases.pop(0)
+        waiting = {1} | data.draw(st.sets(st.integers(2, others + 1)), "waiting")
+        turns.keep({1} | data.draw(st.sets(st.integers(2, others + 1)), "existing") | waiting)
+        leased: Counter[int] = Counter()
+        for number, documents, _ in leases:
+            leased[number] += documents
+        chosen = turns.order(waiting, leased)[0]
+        turns.serve(chosen)
+        leases.append((chosen, 32 if chosen == 1 else 1, data.draw(st.integers(0, longest), "length")))
+        since = 0 if chosen == 1 else since + 1
+        # Its own lease has to end; then each other collection that is ahead of it is served once.
+        assert since <= longest + 1 + others

@@ -83,25 +83,26 @@ class Turns:
     """Which collection was served when; decides the order in which a claim looks for documents."""
 
     def __init__(self) -> None:
-        self._claims = 0
+        self._last = 0
+        """Number of the last claim; claims have even numbers."""
         self._served: dict[int, int] = {}
-        """Collection → number of the claim that served it last, or after which it first waited."""
+        """Collection → number of the claim that served it last; an odd number if none did."""
 
     def order(self, waiting: Collection[int], leased: Mapping[int, int]) -> list[int]:
-        """Return the waiting collections in service order; one that waits for the first time is the last among equals.
+        """Return the waiting collections in service order; a new one comes right before the one served last.
 
         Args:
             waiting: collections with pending documents.
             leased: see ``service_order``.
         """
         for number in waiting:
-            self._served.setdefault(number, self._claims)
+            self._served.setdefault(number, self._last - 1)
         return service_order(waiting, leased, self._served)
 
     def serve(self, collection_id: int) -> None:
         """Note that a claim serves this collection."""
-        self._claims += 1
-        self._served[collection_id] = self._claims
+        self._last += 2
+        self._served[collection_id] = self._last
 
     def keep(self, existing: Collection[int]) -> None:
         """Forget the collections that do not exist any more.

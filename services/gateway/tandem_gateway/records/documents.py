@@ -36,11 +36,13 @@ class PendingDocument:
 
     row_id: int
     text: str
+    attempts: int = 0
+    """Number of earlier attempts that ended badly; see ``EmbeddingQueue``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """Documents of one collection, to be embedded in one call; empty if no document is pending."""
+    """Documents of one collection, to be embedded in one call; at least one."""
 
     collection_id: int
     collection: str

@@ -2,10 +2,8 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
-from tandem_gateway.adapters.sqlite.batching import first_within
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.records.coverage import Coverage
@@ -13,10 +11,7 @@ from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
     JobRecord,
-    PendingBatch,
-    PendingDocument,
 )
-from tandem_runtime.memory import utf8_bytes
 
 _COLLECTION = "SELECT collection_id, name, fingerprint, model, dim, live, pending FROM collections"
 
@@ -96,37 +91,6 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     if newest is None:
         return None
     return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=newest.coverage)
-
-
-def pending(
-    connection: sqlite3.Connection, after: int, limit: int, max_bytes: int, without: Collection[int]
-) -> PendingBatch:
-    """Return pending documents of one collection; see ``DocumentStore.pending``.
-
-    Their texts have at most ``max_bytes`` bytes together, unless the first text alone has more.
-    """
-    excluded = ",".join(str(int(number)) for number in without)
-    first = connection.execute(
-        "SELECT collection_id FROM documents WHERE change IS NULL AND row_id > ? "
-        f"AND collection_id NOT IN ({excluded}) ORDER BY row_id LIMIT 1",
-        (after,),
-    ).fetchone()
-    if first is None:
-        return PendingBatch(0, "", [])
-    record = collection_by_id(connection, first[0])
-    assert record is not None
-    rows = connection.execute(
-        f"SELECT row_id, text, checksum IS {CHECKSUMS['documents']} FROM documents "
-        "WHERE change IS NULL AND row_id > ? AND collection_id = ? ORDER BY row_id LIMIT ?",
-        (after, record.collection_id, limit),
-    )
-    taken: list[tuple[int, str, int]] = first_within(rows, lambda row: utf8_bytes(row[1]), max_bytes)
-    rows.close()
-    for row_id, _, sound in taken:
-        if not sound:
-            raise damaged_row(row_id)
-    documents = [PendingDocument(row_id, text) for row_id, text, _ in taken]
-    return PendingBatch(record.collection_id, record.name, documents, record.fingerprint)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:

@@ -6,11 +6,8 @@ from dataclasses import dataclass
 
 from tandem_gateway.adapters.sqlite import jobs, reads
 from tandem_gateway.adapters.sqlite.schema import seal
-from tandem_gateway.errors import FingerprintMismatch, InvalidRequest, Overloaded
-from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
-
-_MAX_KEPT_FAILURES = 100
-_MAX_ERROR_CHARS = 1000
+from tandem_gateway.errors import InvalidRequest, Overloaded
+from tandem_gateway.records.documents import JobRecord, NewDocument
 
 _INSERT_DOCUMENT = (
     "INSERT INTO documents (row_id, collection_id, doc_id, text, metadata, content_hash, change, vector, truncated, "
@@ -101,68 +98,6 @@ def accept(
     return job
 
 
-def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
-    """Give documents their vectors; see ``DocumentStore.complete``."""
-    collection = reads.collection_by_id(connection, batch.collection_id)
-    if collection is None:
-        return 0
-    dim = int(batch.vectors.shape[1])
-    if collection.fingerprint is None:
-        connection.execute(
-            "UPDATE collections SET fingerprint = ?, model = ?, dim = ? WHERE collection_id = ?",
-            (batch.fingerprint, batch.model, dim, batch.collection_id),
-        )
-        seal(connection, "collections", "collection_id", batch.collection_id)
-    elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
-        raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
-    done = 0
-    little_endian = batch.vectors.astype("<f4", copy=False)
-    for position, row_id in enumerate(batch.row_ids):
-        waiting = connection.execute(
-            "SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)
-        ).fetchone()
-        if waiting is None:
-            continue
-        old = connection.execute(
-            "SELECT row_id FROM documents WHERE collection_id = ? AND doc_id = ? AND change IS NOT NULL",
-            (batch.collection_id, waiting[0]),
-        ).fetchone()
-        if old is not None:
-            _remove_live(connection, batch.collection_id, old[0])
-        coverage = batch.coverages[position] if batch.coverages else None
-        connection.execute(
-            "UPDATE documents SET change = ?, vector = ?, truncated = ?, unknown = ? WHERE row_id = ?",
-            (
-                next_number(connection, "change"),
-                little_endian[position].tobytes(),
-                coverage.truncated if coverage else None,
-                coverage.unknown if coverage else None,
-                row_id,
-            ),
-        )
-        seal(connection, "documents", "row_id", row_id)
-        jobs.release(connection, row_id, jobs.Progress.of(coverage), now, batch.started_at)
-        done += 1
-    return done
-
-
-def fail(connection: sqlite3.Connection, row_id: int, error: str, now: float) -> None:
-    """Mark a pending document as failed; see ``DocumentStore.fail``."""
-    found = connection.execute("SELECT doc_id FROM documents WHERE row_id = ? AND change IS NULL", (row_id,)).fetchone()
-    if found is None:
-        return
-    for (job_id,) in connection.execute("SELECT job_id FROM waiting WHERE row_id = ?", (row_id,)).fetchall():
-        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if ordinal < _MAX_KEPT_FAILURES:
-            connection.execute(
-                "INSERT INTO failures (job_id, ordinal, doc_id, error, checksum) "
-                "VALUES (?1, ?2, ?3, ?4, row_checksum(?1, ?2, ?3, ?4))",
-                (job_id, ordinal, found[0], error[:_MAX_ERROR_CHARS]),
-            )
-    jobs.release(connection, row_id, jobs.Progress(processed=1, failed=1), now)
-    connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
-
-
 def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:
     """Delete all versions of a document; see ``DocumentStore.delete``."""
     record = reads.collection_by_name(connection, collection)
@@ -172,7 +107,7 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     if pending_row is not None:
         _drop_pending(connection, pending_row.row_id, now)
     if live_row is not None:
-        _remove_live(connection, record.collection_id, live_row.row_id)
+        remove_live(connection, record.collection_id, live_row.row_id)
     return pending_row is not None or live_row is not None
 
 
@@ -236,7 +171,7 @@ def _replace_live(
     connection: sqlite3.Connection, collection_id: int, document: NewDocument, old: reads.Version
 ) -> None:
     """Replace a live row with one of the same text and new metadata; reuse its vector."""
-    _remove_live(connection, collection_id, old.row_id)
+    remove_live(connection, collection_id, old.row_id)
     connection.execute(
         _INSERT_DOCUMENT,
         (
@@ -254,7 +189,8 @@ def _replace_live(
     )
 
 
-def _remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int) -> None:
+def remove_live(connection: sqlite3.Connection, collection_id: int, row_id: int) -> None:
+    """Delete a live row and leave its tombstone."""
     connection.execute("DELETE FROM documents WHERE row_id = ?", (row_id,))
     connection.execute(
         "INSERT INTO tombstones (collection_id, change, row_id, checksum) "

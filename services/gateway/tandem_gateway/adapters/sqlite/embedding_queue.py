@@ -58,7 +58,6 @@ class SqliteEmbeddingQueue:
         """
         self._read = read
         self._write = write
-        self._batch_bytes = batch_bytes
         self._clock = clock
         self._leases = LeaseTable()
         self._claiming = asyncio.Lock()

@@ -12,7 +12,7 @@ from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writes import Limits
-from tandem_gateway.records.documents import EmbeddedBatch, NewDocument
+from tandem_gateway.records.documents import EmbeddedBatch, NewDocument, PendingBatch, PendingPassage
 from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
 
@@ -44,16 +44,40 @@ def document(doc_id: str, text: str | None = None, metadata: str = "{}") -> NewD
     return NewDocument(doc_id, text, metadata, content_hash(text, metadata.encode()))
 
 
+async def claimed(store: SqliteStore, limit: int = 1000) -> PendingBatch:
+    """Claim up to ``limit`` pending documents of one collection, of which there must be some."""
+    batch = await store.queue.claim("test", limit, 60.0)
+    assert batch is not None
+    return batch
+
+
+async def pending_documents(store: SqliteStore, limit: int = 1000) -> list[PendingPassage]:
+    """Return up to ``limit`` pending documents of one collection; none of them stays leased."""
+    batch = await store.queue.claim("test", limit, 60.0)
+    if batch is None:
+        return []
+    await store.queue.release("test", [document.passage_id for document in batch.passages])
+    return batch.passages
+
+
 async def embed_pending(store: SqliteStore, limit: int = 1000, fingerprint: str = FINGERPRINT) -> int:
     """Embed up to ``limit`` documents of one collection, and return their number."""
-    batch = await store.pending(after=0, limit=limit, without=())
-    if not batch.documents:
+    batch = await store.queue.claim("test", limit, 60.0)
+    if batch is None:
         return 0
-    return await store.complete(
+    try:
+        return await complete(store, batch, fingerprint)
+    finally:
+        await store.queue.release("test", [waiting.passage_id for waiting in batch.passages])
+
+
+async def complete(store: SqliteStore, batch: PendingBatch, fingerprint: str = FINGERPRINT) -> int:
+    """Give the documents of a batch the vectors of their texts, and return how many got one."""
+    return await store.queue.complete(
         EmbeddedBatch(
             batch.collection_id,
-            [waiting.row_id for waiting in batch.documents],
-            vectors_of([waiting.text for waiting in batch.documents]),
+            [waiting.passage_id for waiting in batch.passages],
+            vectors_of([waiting.text for waiting in batch.passages]),
             MODEL,
             fingerprint,
             NOW + 1,

@@ -13,6 +13,7 @@ from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
+from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store import DocumentStore
@@ -40,6 +41,7 @@ class OpenStore:
     """An open data directory; ``close`` blocks until the queued writes are done."""
 
     store: DocumentStore
+    queue: EmbeddingQueue
     index: IndexThread
     lexical: LexicalIndex
     snapshots: SnapshotHelper

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_contract.embed import EmbedRequest
-from tandem_gateway.adapters.sqlite.batching import first_within
+from tandem_gateway.adapters.batching import first_within
 from tandem_runtime.memory import utf8_bytes
 from tests.gateway.ingest.work import working
 from tests.support.fakes import FakeEmbedder

@@ -76,12 +76,12 @@ async def test_a_store_that_fails_for_a_moment_is_tried_again(tmp_path: Path, mo
     with opened(tmp_path) as store:
         await ingest(store, [document("there")], job_id="before")
         asked = iter(range(100))
-        real_pending, real_complete = store.pending, store.complete
+        real_claim, real_complete = store.queue.claim, store.queue.complete
 
-        async def pending(**options: object) -> object:
+        async def claim(*options: object) -> object:
             if next(asked) < 2:
                 raise StorageUnavailable("the disk is full")
-            return await real_pending(**options)  # type: ignore[arg-type]
+            return await real_claim(*options)  # type: ignore[arg-type]
 
         completed = iter(range(100))
 
@@ -90,8 +90,8 @@ async def test_a_store_that_fails_for_a_moment_is_tried_again(tmp_path: Path, mo
                 raise StorageUnavailable("the disk is full")
             return await real_complete(batch)  # type: ignore[arg-type]
 
-        monkeypatch.setattr(store, "pending", pending)
-        monkeypatch.setattr(store, "complete", complete)
+        monkeypatch.setattr(store.queue, "claim", claim)
+        monkeypatch.setattr(store.queue, "complete", complete)
         async with working(store, FakeEmbedder(), calls=1) as work:
             await work.accept("job", "a", "b")
             job = await work.finished("job")
@@ -128,18 +128,18 @@ async def test_a_call_that_ends_during_a_read_of_the_store_leaves_no_reference(
 
     with opened(tmp_path) as store:
         reads, held, go_on = 0, asyncio.Event(), asyncio.Event()
-        real = store.pending
+        real = store.queue.claim
 
-        async def pending(**options: object) -> object:
+        async def claim(*options: object) -> object:
             nonlocal reads
             reads += 1
-            found = await real(**options)  # type: ignore[arg-type]
+            found = await real(*options)  # type: ignore[arg-type]
             if reads == 2:
                 held.set()
                 await go_on.wait()
             return found
 
-        monkeypatch.setattr(store, "pending", pending)
+        monkeypatch.setattr(store.queue, "claim", claim)
         embedder = FakeEmbedder()
         embedder.hold()
         await store.accept("job", "default", [document("a"), document("b")], NOW)

@@ -25,7 +25,7 @@ class Work:
         self.mismatches = 0
         self.retry: Callable[[str], None] = self.retried.append
         self.task = EmbeddingWorker(
-            store,
+            store.queue,
             embedder,
             batch=batch,
             calls=calls,

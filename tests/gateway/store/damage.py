@@ -9,7 +9,7 @@ from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageCorrupt, for_log
 from tests.support.fakes import run
-from tests.support.stores import NOW, document, dump, ingest, opened
+from tests.support.stores import NOW, document, dump, ingest, opened, pending_documents
 
 Dump = dict[str, list[tuple[object, ...]]]
 FILES = (FILE_NAME, f"{FILE_NAME}-wal", MARK_NAME)
@@ -24,8 +24,8 @@ def fill(store: SqliteStore) -> None:
         for number in range(3):
             await store.delete("default", f"d{number}")
         await store.accept("three", "default", [document("bad"), document("d5", "newer"), document("late")], NOW)
-        waiting = (await store.pending(after=0, limit=1, without=())).documents[0]
-        await store.fail(waiting.row_id, "it was refused")
+        waiting = (await pending_documents(store, 1))[0]
+        await store.queue.fail(waiting.passage_id, "it was refused")
         await store.accept("four", "default", [document("d6", "text 6 " * 20, '{"k": [1, "x"]}')], NOW)
 
     run(filling)

@@ -51,11 +51,8 @@ class Model:
                 else:
                     self.pending[key] = Pending(content, Counter({job_id: 1}))
 
-    def next_batch(self, limit: int) -> list[Key]:
-        """The documents that are embedded next: those in the collection of the oldest pending one."""
-        if not self.pending:
-            return []
-        collection = next(iter(self.pending))[0]
+    def next_batch(self, collection: str, limit: int) -> list[Key]:
+        """The documents of a collection that are embedded next: its oldest pending ones."""
         return [key for key in self.pending if key[0] == collection][:limit]
 
     def embedded(self, keys: list[Key]) -> None:

@@ -10,7 +10,7 @@ from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, JobRecord, NewDocument
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
-from tests.support.stores import NOW, document, embed_pending, ingest
+from tests.support.stores import NOW, claimed, document, embed_pending, ingest, pending_documents
 
 
 async def accept(store: SqliteStore, *documents: NewDocument, job_id: str = "job") -> JobRecord:
@@ -35,8 +35,7 @@ async def job(store: SqliteStore, job_id: str = "job") -> JobRecord:
 
 
 async def waiting_texts(store: SqliteStore) -> list[str]:
-    batch = await store.pending(after=0, limit=100, without=())
-    return [waiting.text for waiting in batch.documents]
+    return [waiting.text for waiting in await pending_documents(store, 100)]
 
 
 async def view(store: SqliteStore, doc_id: str) -> tuple[str, str, bool] | None:
@@ -75,11 +74,12 @@ async def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_wri
     await accept(store, document("b"), document("c"), job_id="job2")
     with pytest.raises(FingerprintMismatch, match="default"):
         await embed_pending(store, fingerprint="other")
-    batch = await store.pending(after=0, limit=10, without=())
+    batch = await claimed(store, 10)
+    await store.queue.release("test", [waiting.passage_id for waiting in batch.passages])
     shorter = np.ones((2, DIM - 1), np.float32)
-    rows = [waiting.row_id for waiting in batch.documents]
+    rows = [waiting.passage_id for waiting in batch.passages]
     with pytest.raises(FingerprintMismatch):
-        await store.complete(EmbeddedBatch(batch.collection_id, rows, shorter, MODEL, FINGERPRINT, NOW))
+        await store.queue.complete(EmbeddedBatch(batch.collection_id, rows, shorter, MODEL, FINGERPRINT, NOW))
     assert await counts(store) == (1, 2)
     assert (await job(store, "job2")).processed == 0
     assert await embed_pending(store) == 2
@@ -171,9 +171,9 @@ async def test_two_jobs_wait_for_one_row_and_finish_together(store: SqliteStore)
 async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(store: SqliteStore):
     await accept(store, document("a"), document("b"))
     await accept(store, document("a"), document("a"), job_id="job2")
-    (first, *_) = (await store.pending(after=0, limit=10, without=())).documents
-    await store.fail(first.row_id, "x" * 5000)
-    await store.fail(first.row_id, "again")
+    (first, *_) = await pending_documents(store, 10)
+    await store.queue.fail(first.passage_id, "x" * 5000)
+    await store.queue.fail(first.passage_id, "again")
     one, two = await job(store), await job(store, "job2")
     assert (one.processed, one.failed, one.finished_at) == (1, 1, None)
     assert (two.processed, two.failed) == (2, 2)
@@ -185,36 +185,36 @@ async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(sto
 
 async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(store: SqliteStore):
     await accept(store, *(document(f"d{number}") for number in range(103)))
-    for waiting in (await store.pending(after=0, limit=200, without=())).documents:
-        await store.fail(waiting.row_id, "no")
+    for waiting in await pending_documents(store, 200):
+        await store.queue.fail(waiting.passage_id, "no")
     failed = await job(store)
     assert (failed.failed, len(failed.failures), failed.failures[99]) == (103, 100, ("d99", "no"))
 
 
 async def test_failing_an_embedded_document_changes_nothing(store: SqliteStore):
     await accept(store, document("a"))
-    (row,) = (await store.pending(after=0, limit=1, without=())).documents
+    (row,) = await pending_documents(store, 1)
     await embed_pending(store)
-    await store.fail(row.row_id, "late")
+    await store.queue.fail(row.passage_id, "late")
     assert (await job(store)).failed == 0
     assert await view(store, "a") == ("text of a", "{}", True)
 
 
 async def test_completing_a_replaced_or_deleted_document_is_skipped(store: SqliteStore):
     await accept(store, document("a", "one"), document("b"), document("c"))
-    batch = await store.pending(after=0, limit=10, without=())
+    batch = await claimed(store, 10)
     await accept(store, document("a", "two"), job_id="job2")
     await store.delete("default", "b")
     embedded = EmbeddedBatch(
         batch.collection_id,
-        [waiting.row_id for waiting in batch.documents],
-        vectors_of([waiting.text for waiting in batch.documents]),
+        [waiting.passage_id for waiting in batch.passages],
+        vectors_of([waiting.text for waiting in batch.passages]),
         MODEL,
         FINGERPRINT,
         NOW,
     )
-    assert await store.complete(embedded) == 1
-    assert await store.complete(embedded) == 0
+    assert await store.queue.complete(embedded) == 1
+    assert await store.queue.complete(embedded) == 0
     assert await view(store, "a") == ("two", "{}", False)
     assert await view(store, "b") is None
     assert await counts(store) == (1, 1)
@@ -239,25 +239,27 @@ async def test_pending_documents_are_given_in_order_of_one_collection_and_withou
     for number in range(6):
         name = "odd" if number % 2 else "even"
         await store.accept(f"job{number}", name, [document(f"d{number}")], NOW)
-    even = await store.pending(after=0, limit=2, without=())
-    assert (even.collection, [waiting.text for waiting in even.documents]) == (
+    even = await claimed(store, 2)
+    assert (even.collection, [waiting.text for waiting in even.passages]) == (
         "even",
         ["text of d0", "text of d2"],
     )
-    after = await store.pending(after=even.documents[0].row_id, limit=10, without=())
-    assert (after.collection, len(after.documents)) == ("odd", 3)
-    odd = await store.pending(after=0, limit=10, without={even.collection_id})
+    after = await claimed(store, 10)
+    assert (after.collection, len(after.passages)) == ("odd", 3)
+    await store.queue.release("test", [waiting.passage_id for waiting in after.passages])
+    odd = await store.queue.claim("test", 10, 60.0, without={even.collection_id})
+    assert odd is not None
     assert odd.collection == "odd"
-    assert (await store.pending(after=0, limit=10, without={even.collection_id, odd.collection_id})).documents == []
+    assert await store.queue.claim("test", 10, 60.0, without={even.collection_id, odd.collection_id}) is None
 
 
 async def test_a_job_counts_truncated_documents_even_if_none_is_embedded_again(store: SqliteStore):
     await accept(store, document("a"), document("b"), document("c"))
-    batch = await store.pending(after=0, limit=10, without=())
-    rows = [waiting.row_id for waiting in batch.documents]
-    vectors = vectors_of([waiting.text for waiting in batch.documents])
+    batch = await claimed(store, 10)
+    rows = [waiting.passage_id for waiting in batch.passages]
+    vectors = vectors_of([waiting.text for waiting in batch.passages])
     coverages = [Coverage(truncated=True), Coverage(unknown=1.0), WHOLE]
-    await store.complete(EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, coverages))
+    await store.queue.complete(EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, coverages))
     first = await job(store)
     assert (first.processed, first.truncated, first.unreadable) == (3, 1, 1)
     same = await accept(store, document("a"), document("b", metadata='{"n":1}'), document("c"), job_id="again")

@@ -26,7 +26,7 @@ from tests.gateway.store.erasing import (
     gone,
     heard,
 )
-from tests.support.stores import NOW, document, dump, ingest, opened
+from tests.support.stores import NOW, document, dump, ingest, opened, pending_documents
 
 NEVER = Delays(quiet=1e6, latest=1e6, retry=1e6)
 
@@ -54,8 +54,8 @@ async def delete_collection(store: SqliteStore) -> None:
 
 async def fail(store: SqliteStore) -> None:
     await store.accept("job", "default", [document("gone", SECRET)], NOW)
-    (waiting,) = (await store.pending(after=0, limit=9, without=())).documents
-    await store.fail(waiting.row_id, "refused")
+    (waiting,) = await pending_documents(store, 9)
+    await store.queue.fail(waiting.passage_id, "refused")
 
 
 async def replace_pending(store: SqliteStore) -> None:

@@ -9,7 +9,7 @@ import pytest
 from tandem_gateway.adapters.sqlite import retention, writes
 from tandem_gateway.adapters.sqlite import store as store_module
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened
+from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened, pending_documents
 
 FEW = writes.Limits(LIMITS.collections, LIMITS.pending_documents, finished_jobs=3)
 
@@ -46,8 +46,8 @@ async def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: 
     with opened(tmp_path, FEW) as store:
         await ingest(store, [document("a")], "0")
         await store.accept("1", "default", [document("b")], NOW)
-        (waiting,) = (await store.pending(after=0, limit=9, without=())).documents
-        await store.fail(waiting.row_id, "refused")
+        (waiting,) = await pending_documents(store, 9)
+        await store.queue.fail(waiting.passage_id, "refused")
         for number in range(2, 8):
             await unchanged(store, str(number), 2 * NOW + number)
         commits = store.commits

@@ -6,15 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.sqlite import index_reads
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.adapters.sqlite.schema import row_checksum
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import (
     DeadlineExceeded,
     NotFound,
     TooManyBytes,
 )
+from tandem_gateway.records.search import PassageView
 from tests.gateway.store.lexical import fill, finish, found
 from tests.support.fakes import WAIT_SECONDS, run
 from tests.support.stores import NOW, document, embed_pending
@@ -106,11 +107,13 @@ def test_a_search_that_takes_long_is_interrupted(follower: LexicalFollower, monk
     assert found(follower, "cat", 1)
 
 
-def test_an_answer_over_its_limit_is_refused_before_its_texts_are_read(store: SqliteStore, tmp_path: Path):
+def test_an_answer_over_its_limit_is_refused_before_its_texts_are_read(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     fill(store, {f"d{number}": f"zebra {number} " + "x" * 100_000 for number in range(8)})
     follower = LexicalFollower(tmp_path)
     read: list[int] = []
-    follower._store.create_function("row_checksum", -1, lambda *row: read.append(row[0]) or row_checksum(*row))
+    monkeypatch.setattr(index_reads, "PassageView", lambda *row: read.append(row[0]) or PassageView(*row))
     deadline = time.monotonic() + WAIT_SECONDS
     with pytest.raises(TooManyBytes):
         follower.search("default", "zebra", 8, deadline, 250_000)

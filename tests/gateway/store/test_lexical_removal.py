@@ -20,7 +20,7 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.search import Hit
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, run
-from tests.support.stores import NOW, document, embed_pending, ingest
+from tests.support.stores import NOW, document, embed_pending, ingest, pending_documents
 
 _jobs = itertools.count()
 
@@ -94,10 +94,8 @@ async def test_every_way_in_which_a_row_goes_is_followed(
     finish(follower)
     assert follower.total == 12  # d0 and d1 twice, e, and not d2
 
-    (waiting,) = [
-        each for each in (await store.pending(after=0, limit=9, without=())).documents if each.text == "to be refused"
-    ]
-    await store.fail(waiting.row_id, "refused")
+    (waiting,) = [each for each in await pending_documents(store, 9) if each.text == "to be refused"]
+    await store.queue.fail(waiting.passage_id, "refused")
     await embed_pending(store)
     finish(follower)
     assert follower.total == 9

@@ -31,7 +31,7 @@ from tandem_gateway.index import builder, catch_up
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import VectorQuery
-from tandem_gateway.records.documents import EmbeddedBatch
+from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.records.search import Hit
 from tests.gateway.store.damage import FILES
 from tests.gateway.store.model import Model
@@ -112,23 +112,41 @@ class GatewayData(RuleBasedStateMachine):
         self.model.accept(job_id, collection, documents)
 
     @precondition(lambda self: self.model.pending)
-    @rule(limit=st.integers(1, 4))
-    def embed(self, limit: int) -> None:
-        keys = self.model.next_batch(limit)
-        batch = self.do(self.store.pending(after=0, limit=limit, without=()))
-        texts = [waiting.text for waiting in batch.documents]
+    @rule(collection=COLLECTIONS, limit=st.integers(1, 4))
+    def embed(self, collection: str, limit: int) -> None:
+        keys = self.model.next_batch(collection, limit)
+        batch = self.claim(collection, limit)
+        if batch is None:
+            assert keys == []
+            return
+        texts = [waiting.text for waiting in batch.passages]
         assert texts == [self.model.pending[key].content[0] for key in keys]
-        rows = [waiting.row_id for waiting in batch.documents]
+        rows = [waiting.passage_id for waiting in batch.passages]
         embedded = EmbeddedBatch(batch.collection_id, rows, vectors_of(texts), MODEL, FINGERPRINT, NOW)
-        assert self.do(self.store.complete(embedded)) == len(keys)
+        assert self.do(self.store.queue.complete(embedded)) == len(keys)
         self.model.embedded(keys)
 
     @precondition(lambda self: self.model.pending)
     @rule()
     def fail(self) -> None:
-        (waiting,) = self.do(self.store.pending(after=0, limit=1, without=())).documents
-        self.do(self.store.fail(waiting.row_id, "it was refused"))
-        self.model.failed(next(iter(self.model.pending)))
+        oldest = next(iter(self.model.pending))
+        batch = self.claim(oldest[0], 1)
+        assert batch is not None
+        (waiting,) = batch.passages
+        self.do(self.store.queue.fail(waiting.passage_id, "it was refused"))
+        self.model.failed(oldest)
+
+    @precondition(lambda self: self.model.pending)
+    @rule(collection=COLLECTIONS, limit=st.integers(1, 4))
+    def give_back(self, collection: str, limit: int) -> None:
+        batch = self.claim(collection, limit)
+        if batch is not None:
+            self.do(self.store.queue.release("worker", [waiting.passage_id for waiting in batch.passages]))
+
+    def claim(self, collection: str, limit: int) -> PendingBatch | None:
+        """Claim documents of this collection alone."""
+        others = {record.collection_id for record in self.do(self.store.collections()) if record.name != collection}
+        return self.do(self.store.queue.claim("worker", limit, 60.0, without=others))
 
     @rule(collection=COLLECTIONS, doc_id=IDS)
     def delete(self, collection: str, doc_id: str) -> None:

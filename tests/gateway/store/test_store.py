@@ -16,7 +16,7 @@ from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
 from tests.support.fakes import WAIT_SECONDS, eventually
-from tests.support.stores import NOW, document, dump, embed_pending, ingest, opened
+from tests.support.stores import NOW, claimed, document, dump, embed_pending, ingest, opened, pending_documents
 
 
 async def names(store: SqliteStore) -> list[str]:
@@ -48,7 +48,7 @@ async def test_the_first_documents_create_a_collection_and_its_deletion_deletes_
     assert await store.delete_collection("books")
     assert not await store.delete_collection("books")
     assert await store.document("books", "a") is None
-    assert (await store.pending(after=0, limit=10, without=())).documents == []
+    assert await pending_documents(store, 10) == []
     job = await store.job("job2")
     assert job is not None
     assert (job.processed, job.finished_at is not None) == (2, True)
@@ -103,8 +103,8 @@ async def test_an_unknown_job_is_none(store: SqliteStore):
 
 async def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(store: SqliteStore, tmp_path: Path):
     await store.accept("failed", "default", [document("x")], NOW)
-    (row,) = (await store.pending(after=0, limit=1, without=())).documents
-    await store.fail(row.row_id, "no")
+    (row,) = await pending_documents(store, 1)
+    await store.queue.fail(row.passage_id, "no")
     await store.accept("running", "default", [document("a")], NOW)
     finished = (await store.job("failed")).finished_at  # type: ignore[union-attr]
     assert finished is not None
@@ -137,8 +137,8 @@ async def test_a_failed_write_does_not_affect_its_neighbours(store: SqliteStore,
     outcomes = await asyncio.gather(good1, bad, good2, return_exceptions=True)
     assert isinstance(outcomes[1], Exception)
     assert bug.exception(WAIT_SECONDS) is not None
-    batch = await store.pending(after=0, limit=10, without=())
-    assert [waiting.text for waiting in batch.documents] == ["text of a", "text of c"]
+    batch = await claimed(store, 10)
+    assert [waiting.text for waiting in batch.passages] == ["text of a", "text of c"]
     assert sound(tmp_path)
 
 
@@ -216,7 +216,7 @@ async def test_a_store_reopened_has_everything_and_goes_on_counting(tmp_path: Pa
 
     with opened(tmp_path) as store:
         assert dump(tmp_path) == before
-        assert [waiting.text for waiting in (await store.pending(after=0, limit=9, without=())).documents] == [
+        assert [waiting.text for waiting in await pending_documents(store, 9)] == [
             "newer",
             "text of e",
         ]

@@ -97,4 +97,6 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
     except BaseException:
         owner.release()
         raise
-    return OpenStore(store, index, lexical, SnapshotProcess(data_dir, settings.exact_below), notices, close)
+    return OpenStore(
+        store, store.queue, index, lexical, SnapshotProcess(data_dir, settings.exact_below), notices, close
+    )

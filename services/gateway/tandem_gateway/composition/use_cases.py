@@ -29,7 +29,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     """Build the use cases."""
     limits = request_limits(settings)
     embedding = EmbeddingWorker(
-        storage.store,
+        storage.queue,
         embedder,
         batch=settings.bulk_batch,
         calls=settings.bulk_calls,

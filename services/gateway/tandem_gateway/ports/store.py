@@ -1,15 +1,13 @@
 """The document store, which is the source of truth."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
-    EmbeddedBatch,
     JobRecord,
     NewDocument,
-    PendingBatch,
 )
 from tandem_gateway.records.scrubbing import ScrubPage
 
@@ -35,32 +33,6 @@ class DocumentStore(Protocol):
             InvalidRequest: the collection is new and the limit on collections is reached.
             Overloaded: too many documents wait to be embedded.
         """
-        ...
-
-    async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
-        """Return up to ``limit`` documents without a vector, of one collection, with row numbers above ``after``.
-
-        The batch is smaller if its texts would exceed the body size that an embedder accepts.
-
-        Args:
-            after: last row number to skip.
-            limit: maximum number of documents.
-            without: ids of collections to skip.
-        """
-        ...
-
-    async def complete(self, batch: EmbeddedBatch) -> int:
-        """Store the vectors of a batch and return how many documents got one.
-
-        Documents that were replaced or deleted since the batch was read are skipped.
-
-        Raises:
-            FingerprintMismatch: the collection is pinned to another fingerprint. Nothing is written.
-        """
-        ...
-
-    async def fail(self, row_id: int, error: str) -> None:
-        """Mark a pending document as failed: delete it, and record its id and the error in its jobs."""
         ...
 
     async def delete(self, collection: str, doc_id: str) -> bool:

@@ -29,30 +29,32 @@ class NewDocuments(list[NewDocument]):
 
 
 @dataclass(frozen=True, slots=True)
-class PendingDocument:
-    """A stored document that has no vector yet."""
+class PendingPassage:
+    """A passage of a pending document that has no vector yet, with its text."""
 
-    row_id: int
+    passage_id: int
     text: str
+    attempts: int = 0
+    """Number of earlier attempts that ended badly; see ``EmbeddingQueue``."""
 
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """Documents of one collection, to be embedded in one call; empty if no document is pending."""
+    """Passages of one collection, to be embedded in one call; at least one."""
 
     collection_id: int
     collection: str
-    documents: list[PendingDocument]
+    passages: list[PendingPassage]
     fingerprint: str | None = None
     """Model that the collection is pinned to; None before its first vector."""
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
-    """The vectors of a pending batch: row i of ``vectors`` belongs to ``row_ids[i]``."""
+    """The vectors of a pending batch: row i of ``vectors`` belongs to ``passage_ids[i]``."""
 
     collection_id: int
-    row_ids: list[int]
+    passage_ids: list[int]
     vectors: Vectors
     model: str
     fingerprint: str

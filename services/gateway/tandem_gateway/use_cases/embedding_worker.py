@@ -1,7 +1,7 @@
 """The background task that embeds pending documents.
 
-The task works from the store alone: every document without a vector is pending, even if the process that stored it has
-died. The task keeps no state that must survive a restart.
+The task claims documents from the queue under leases, and gives back those that got no vector. It keeps no state that
+must survive a restart: every document without a vector is pending, even if the process that stored it has died.
 
 Each kind of failure has its own response:
 
@@ -14,6 +14,7 @@ Each kind of failure has its own response:
 import asyncio
 import logging
 import random
+import secrets
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -29,7 +30,7 @@ from tandem_gateway.errors import (
     StorageError,
 )
 from tandem_gateway.ports.embedder import Embedder
-from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.use_cases.backoff import delay
@@ -41,6 +42,8 @@ _MAX_ATTEMPTS_ALONE = 5
 _HARMLESS = "a harmless text"
 # Seconds until the task retries a collection whose model is not the embedder's.
 _MISMATCH_PAUSE = 10.0
+# Seconds of a lease beyond the deadline of a call: time to store the vectors, which may wait for the disk.
+_LEASE_MARGIN = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,10 @@ class EmbeddingEvents:
 
 @dataclass(slots=True)
 class _State:
-    """The task's state in memory; a restart loses only the counts of attempts."""
+    """The task's state in memory; a restart may lose it."""
 
-    claimed: set[int] = field(default_factory=set)
-    """Rows that are in a call."""
-    cursor: int = 0
-    """Every row up to this one is claimed or done."""
-    ended: int = 0
-    """Number of calls that have ended."""
-    alone: dict[int, int] = field(default_factory=dict)
-    """Row → attempts. Documents of a failed batch, which the task sends one by one."""
+    suspects: set[int] = field(default_factory=set)
+    """Rows that failed together with others; that attempt of theirs was not alone."""
     paused: dict[int, float] = field(default_factory=dict)
     """Collection → time of the next attempt; seconds of the monotonic clock."""
     failures: int = 0
@@ -80,7 +77,7 @@ class EmbeddingWorker:
 
     def __init__(
         self,
-        store: DocumentStore,
+        queue: EmbeddingQueue,
         embedder: Embedder,
         *,
         batch: int,
@@ -91,18 +88,20 @@ class EmbeddingWorker:
         """Make the task; ``run`` runs it.
 
         Args:
-            store: source of the pending documents and destination of their vectors.
+            queue: source of the pending documents and destination of their vectors.
             embedder: turns documents into vectors.
             batch: maximum number of documents per call.
             calls: maximum number of concurrent calls per replica of the embedder.
             timeout: deadline of one call, in seconds.
             events: see ``EmbeddingEvents``.
         """
-        self._store = store
+        self._queue = queue
         self._embedder = embedder
         self._batch = batch
         self._calls = calls
         self._timeout = timeout
+        self._lease_seconds = timeout + _LEASE_MARGIN
+        self._name = f"embedding-{secrets.token_hex(8)}"
         self._events = events or EmbeddingEvents()
         self._state = _State()
         self._news = asyncio.Event()
@@ -118,7 +117,7 @@ class EmbeddingWorker:
         return self._waits.get(collection) or self._waits_for_embedder
 
     async def run(self) -> None:
-        """Embed pending documents until cancelled."""
+        """Embed pending documents until cancelled; then give back those in calls."""
         in_flight: set[asyncio.Task[None]] = set()
         try:
             while True:
@@ -137,60 +136,42 @@ class EmbeddingWorker:
         finally:
             for task in in_flight:
                 task.cancel()
+            await asyncio.gather(*in_flight, return_exceptions=True)  # each gives its documents back
 
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
         """Start calls while there are room and pending documents; return whether no pending document is left."""
         while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._state.not_before:
+            self._end_pauses(time.monotonic())
             try:
-                batch = await self._next_batch()
+                batch = await self._queue.claim(self._name, self._batch, self._lease_seconds, self._state.paused.keys())
             except StorageError as error:
                 self._back_off("storage", str(error))
                 return False
-            if not batch.documents:
+            if batch is None:
                 return True
-            self._state.claimed.update(document.row_id for document in batch.documents)
             in_flight.add(asyncio.create_task(self._embed(batch)))
         return False
 
-    async def _next_batch(self) -> PendingBatch:
-        state = self._state
-        now = time.monotonic()
-        for collection_id in [number for number, until in state.paused.items() if until <= now]:
-            del state.paused[collection_id]
-            state.cursor = 0
-        while True:
-            ended = state.ended
-            batch = await self._store.pending(after=state.cursor, limit=self._batch, without=state.paused.keys())
-            if state.ended != ended:
-                continue  # a call ended during the read, so the batch may be stale
-            if not batch.documents:
-                return batch
-            free = [document for document in batch.documents if document.row_id not in state.claimed]
-            if not free:
-                state.cursor = batch.documents[-1].row_id
-                continue
-            # A suspect document goes out alone, so that a failure can only be its own.
-            suspects = [document for document in free if document.row_id in state.alone]
-            chosen = suspects[:1] if suspects else free
-            if not state.paused and len(chosen) == len(batch.documents):
-                state.cursor = chosen[-1].row_id
-            return PendingBatch(batch.collection_id, batch.collection, chosen, batch.fingerprint)
+    def _end_pauses(self, now: float) -> None:
+        for collection_id in [number for number, until in self._state.paused.items() if until <= now]:
+            del self._state.paused[collection_id]
 
     async def _embed(self, batch: PendingBatch) -> None:
-        row_ids = [document.row_id for document in batch.documents]
+        passage_ids = [document.passage_id for document in batch.passages]
         started_at = time.time()
+        suspect = False
         try:
             embedded = await self._embedder.embed(
-                [document.text for document in batch.documents],
+                [document.text for document in batch.passages],
                 kind="document",
                 priority="bulk",
                 timeout=self._timeout,
                 fingerprint=batch.fingerprint,
             )
-            done = await self._store.complete(
+            done = await self._queue.complete(
                 EmbeddedBatch(
                     batch.collection_id,
-                    row_ids,
+                    passage_ids,
                     embedded.vectors,
                     embedded.model,
                     embedded.fingerprint,
@@ -207,18 +188,14 @@ class EmbeddingWorker:
             log.error("documents wait: wrong model", extra={"collection": batch.collection, "error": str(error)})
             self._succeeded_call()
         except (EmbedderRejected, EmbedderBroken) as error:
-            await self._suspect(batch, error)
+            suspect = await self._may_have_caused(batch, error)
         except (EmbedderError, Overloaded, DeadlineExceeded, StorageError) as error:
             self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
         finally:
-            self._state.claimed.difference_update(row_ids)
-            self._state.ended += 1
-            # Rewind, so that the next read finds the documents of this batch that got no vector.
-            self._state.cursor = min(self._state.cursor, row_ids[0] - 1)
+            await self._queue.release(self._name, passage_ids, suspect=suspect)
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
-        for document in batch.documents:
-            self._state.alone.pop(document.row_id, None)
+        self._state.suspects.difference_update(document.passage_id for document in batch.passages)
         self._waits.pop(batch.collection, None)
         self._succeeded_call()
         self._events.embedded(done)
@@ -237,31 +214,32 @@ class EmbeddingWorker:
         self._state.failures = 0
         self._waits_for_embedder = None
 
-    async def _suspect(self, batch: PendingBatch, error: GatewayError) -> None:
-        """Handle a failure that one document may have caused."""
+    async def _may_have_caused(self, batch: PendingBatch, error: GatewayError) -> bool:
+        """Handle a failure that one document may have caused; return whether it counts as an attempt of the batch's."""
         state = self._state
-        if len(batch.documents) > 1:
+        if len(batch.passages) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
-            for document in batch.documents:
-                state.alone.setdefault(document.row_id, 0)
-            return
-        row_id = batch.documents[0].row_id
-        if isinstance(error, EmbedderBroken) and not await self._answers():
-            state.alone.setdefault(row_id, 0)
-            self._back_off("EmbedderBroken", str(error))
-            return
-        state.alone[row_id] = state.alone.get(row_id, 0) + 1
-        if isinstance(error, EmbedderBroken) and state.alone[row_id] < _MAX_ATTEMPTS_ALONE:
-            self._back_off("EmbedderBroken", str(error))
-            return
-        log.error("a document is given up", extra={"collection": batch.collection, "row": row_id, "error": str(error)})
+            state.suspects.update(document.passage_id for document in batch.passages)
+            return True
+        (document,) = batch.passages
+        if isinstance(error, EmbedderBroken):
+            await self._queue.extend(self._name, [document.passage_id], self._lease_seconds)
+            if not await self._answers():
+                self._back_off("EmbedderBroken", str(error))
+                return False
+            if not is_last_attempt(document.attempts, together=document.passage_id in state.suspects):
+                self._back_off("EmbedderBroken", str(error))
+                return True
+        extra = {"collection": batch.collection, "row": document.passage_id, "error": str(error)}
+        log.error("a document is given up", extra=extra)
         try:
-            await self._store.fail(row_id, str(error))
+            await self._queue.fail(document.passage_id, str(error))
         except (StorageError, Overloaded, DeadlineExceeded) as storage:
             self._back_off(type(storage).__name__, str(storage))
-            return
-        del state.alone[row_id]
+            return True
+        state.suspects.discard(document.passage_id)
         self._events.failed(1)
+        return False
 
     async def _answers(self) -> bool:
         """Return whether the embedder embeds a harmless text; if not, the fault is not the document's."""
@@ -288,10 +266,21 @@ class EmbeddingWorker:
             # A notification does not shorten the pause: new documents do not make the embedder ready.
             await asyncio.sleep(max(0.0, self._state.not_before - now))
             return
-        ends = [*self._state.paused.values()]
-        timeout = max(0.0, min(ends) - now) if ends else None
+        # The lease of a worker that died ends without a notification.
+        end = min(self._state.paused.values(), default=now + self._lease_seconds)
+        timeout = max(0.0, min(end - now, self._lease_seconds))
         try:
             async with asyncio.timeout(timeout):
                 await self._news.wait()
         except TimeoutError:
             return
+
+
+def is_last_attempt(attempts: int, *, together: bool) -> bool:
+    """Return whether a document on which the embedder just broke is given up.
+
+    Args:
+        attempts: number of earlier attempts that ended badly.
+        together: whether the first of them was a call with other documents, which does not count.
+    """
+    return attempts + 1 - together >= _MAX_ATTEMPTS_ALONE

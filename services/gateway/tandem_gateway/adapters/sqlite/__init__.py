@@ -3,5 +3,5 @@
 - ``schema`` defines the tables and upgrades them; ``connection`` opens the file and translates its errors.
 - ``writer`` is the one thread that writes; ``writes``, ``reads`` and ``jobs`` hold the statements.
 - ``check`` verifies the file; ``commit_watermark`` detects a log that lost its end; ``backup`` copies the store.
-- ``store`` and ``change_feed`` implement the two ports.
+- ``store``, ``change_feed`` and ``embedding_queue`` implement the three ports.
 """

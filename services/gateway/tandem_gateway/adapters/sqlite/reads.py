@@ -2,11 +2,9 @@
 
 import dataclasses
 import sqlite3
-from collections.abc import Collection
 from dataclasses import dataclass
 
 from tandem_gateway.adapters.sqlite import counters
-from tandem_gateway.adapters.sqlite.batching import first_within
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.records.coverage import Coverage
@@ -14,10 +12,7 @@ from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
     JobRecord,
-    PendingBatch,
-    PendingDocument,
 )
-from tandem_runtime.memory import utf8_bytes
 
 _COLLECTION = (
     "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending "
@@ -96,40 +91,6 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
         return None
     covered = None if pending is not None else coverage(connection, newest.document_id)
     return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=covered)
-
-
-def pending(
-    connection: sqlite3.Connection, after: int, limit: int, max_bytes: int, without: Collection[int]
-) -> PendingBatch:
-    """Return passages of pending documents of one collection; see ``DocumentStore.pending``.
-
-    Their texts have at most ``max_bytes`` bytes together, unless the first text alone has more.
-    """
-    excluded = ",".join(str(int(number)) for number in without)
-    first = connection.execute(
-        "SELECT collection_id FROM documents JOIN passages USING (document_id) WHERE live = 0 AND passage_id > ? "
-        f"AND collection_id NOT IN ({excluded}) ORDER BY passage_id LIMIT 1",
-        (after,),
-    ).fetchone()
-    if first is None:
-        return PendingBatch(0, "", [])
-    record = collection_by_id(connection, first[0])
-    assert record is not None
-    rows = connection.execute(
-        f"SELECT p.passage_id, d.text, p.start, p.stop, d.checksum IS {DOCUMENT_CHECKSUM}, d.document_id "
-        "FROM documents d JOIN passages p ON p.document_id = d.document_id "
-        "WHERE d.live = 0 AND p.passage_id > ? AND d.collection_id = ? ORDER BY p.passage_id LIMIT ?",
-        (after, record.collection_id, limit),
-    )
-    taken: list[tuple[int, str, int, int | None, int, int]] = first_within(
-        rows, lambda row: utf8_bytes(row[1][row[2] : row[3]]), max_bytes
-    )
-    rows.close()
-    for *_, sound, document_id in taken:
-        if not sound:
-            raise damaged_document(document_id)
-    passages = [PendingDocument(passage_id, text[start:stop]) for passage_id, text, start, stop, *_ in taken]
-    return PendingBatch(record.collection_id, record.name, passages, record.fingerprint)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:

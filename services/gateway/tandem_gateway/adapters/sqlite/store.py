@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from tandem_gateway.adapters.sqlite.connection import (
     read_transaction,
     translated,
 )
+from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
@@ -24,10 +25,8 @@ from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
-    EmbeddedBatch,
     JobRecord,
     NewDocument,
-    PendingBatch,
 )
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_runtime.durations import duration
@@ -66,14 +65,13 @@ class SqliteStore:
             limits: maximum sizes of the store.
             max_queued_writes: maximum length of the write queue; over it, a call raises Overloaded.
             write_timeout: seconds after which a caller stops waiting for its write.
-            batch_bytes: maximum UTF-8 bytes of the texts that ``pending`` returns; a longer text comes alone.
+            batch_bytes: maximum UTF-8 bytes of the texts that a claim of ``queue`` returns; a longer text comes alone.
             delays: between a deletion and the checkpoint that takes the deleted text out of the log.
             events: callbacks.
         """
         self._path = data_dir / FILE_NAME
         self._limits = limits
         self._write_timeout = write_timeout
-        self._batch_bytes = batch_bytes
         self._accepted = 0
         self._scrubbed = scrub.ScrubPosition()
         self._reader = connect(self._path, writable=False)
@@ -90,6 +88,8 @@ class SqliteStore:
             max_queued=max_queued_writes,
             on_commit=events.committed,
         )
+        self.queue = SqliteEmbeddingQueue(self._read, self._write, batch_bytes=batch_bytes)
+        """The store's pending documents, for the embedding worker."""
 
     @property
     def commits(self) -> int:
@@ -112,14 +112,6 @@ class SqliteStore:
 
         return await self._write(accept)
 
-    async def complete(self, batch: EmbeddedBatch) -> int:
-        """Give documents their vectors; see ``DocumentStore.complete``."""
-        return await self._write(lambda c: writes.complete(c, batch, time.time()))
-
-    async def fail(self, passage_id: int, error: str) -> None:
-        """Mark a pending document as failed; see ``DocumentStore.fail``."""
-        await self._write(lambda c: writes.fail(c, passage_id, error, time.time()))
-
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``DocumentStore.delete``."""
         return await self._write(lambda c: writes.delete(c, collection, doc_id, time.time()))
@@ -140,10 +132,6 @@ class SqliteStore:
     async def forget_removals(self, space_id: int, upto: int) -> int:
         """Drop the removals that no index needs any more; see ``DocumentStore.forget_removals``."""
         return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
-
-    async def pending(self, *, after: int, limit: int, without: Collection[int]) -> PendingBatch:
-        """Return pending documents; see ``DocumentStore.pending``."""
-        return await self._read(lambda c: reads.pending(c, after, limit, self._batch_bytes, without))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""

@@ -5,12 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
-from tandem_gateway.adapters.sqlite.schema import sealed_insert
-from tandem_gateway.errors import FingerprintMismatch, Overloaded
-from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument
-
-_MAX_KEPT_FAILURES = 100
-_MAX_ERROR_CHARS = 1000
+from tandem_gateway.errors import Overloaded
+from tandem_gateway.records.documents import JobRecord, NewDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,52 +68,6 @@ def accept(
     job = reads.job(connection, job_id)
     assert job is not None
     return job
-
-
-def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
-    """Give passages their vectors; see ``DocumentStore.complete``."""
-    collection = reads.collection_by_id(connection, batch.collection_id)
-    if collection is None:
-        return 0
-    dim = int(batch.vectors.shape[1])
-    if collection.fingerprint is None:
-        catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
-    elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
-        raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
-    done = 0
-    little_endian = batch.vectors.astype("<f4", copy=False)
-    for position, passage_id in enumerate(batch.row_ids):
-        version = versions.pending_of(connection, passage_id)
-        if version is None:
-            continue
-        coverage = batch.coverages[position] if batch.coverages else None
-        vector = little_endian[position].tobytes()
-        if not versions.add_vector(connection, collection.space_id, version, passage_id, vector, coverage):
-            continue
-        progress = jobs.Progress.of(reads.coverage(connection, version.document_id))
-        jobs.release(connection, version.document_id, progress, now, batch.started_at)
-        done += 1
-    if done:
-        catalogue.note_change(connection, batch.collection_id)
-    return done
-
-
-def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float) -> None:
-    """Mark a passage's pending document as failed; see ``DocumentStore.fail``."""
-    version = versions.pending_of(connection, passage_id)
-    if version is None:
-        return
-    waiting = connection.execute("SELECT job_id FROM waiting WHERE document_id = ?", (version.document_id,)).fetchall()
-    for (job_id,) in waiting:
-        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if ordinal < _MAX_KEPT_FAILURES:
-            connection.execute(
-                sealed_insert("failures"),
-                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:_MAX_ERROR_CHARS]},
-            )
-    jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
-    versions.remove(connection, version.collection_id, version.document_id)
-    catalogue.note_change(connection, version.collection_id)
 
 
 def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:

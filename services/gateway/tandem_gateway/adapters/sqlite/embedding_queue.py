@@ -1,0 +1,238 @@
+"""Implements the embedding queue on the store: all its statements, and the leases in memory.
+
+One gateway owns a data directory, so its leases need no disk: a claim reads the store and costs no commit. A restart
+frees every lease and forgets the attempts. The documents themselves stay pending in the store until ``complete`` or
+``fail``.
+"""
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
+from typing import Protocol, TypeVar
+
+from tandem_gateway.adapters.batching import first_within
+from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone
+from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
+from tandem_gateway.adapters.sqlite.schema import sealed_insert
+from tandem_gateway.errors import FingerprintMismatch
+from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
+from tandem_runtime.memory import utf8_bytes
+
+R = TypeVar("R")
+
+_MAX_KEPT_FAILURES = 100
+_MAX_ERROR_CHARS = 1000
+_PENDING = (
+    "SELECT p.passage_id, d.document_id FROM documents d INDEXED BY documents_waiting "
+    "JOIN passages p ON p.document_id = d.document_id "
+    "WHERE d.collection_id = :collection_id AND d.live = 0 AND d.document_id >= :first AND NOT EXISTS "
+    "(SELECT 1 FROM vectors v WHERE v.passage_id = p.passage_id AND v.space_id = :space_id) "
+    "ORDER BY d.document_id, p.ordinal LIMIT :count"
+)
+_TEXT = (
+    f"SELECT d.text, p.start, p.stop, d.checksum IS {reads.DOCUMENT_CHECKSUM}, d.document_id "
+    "FROM passages p JOIN documents d ON d.document_id = p.document_id WHERE p.passage_id = ?"
+)
+
+
+class Run(Protocol):
+    """Runs statements on a connection in its thread, and returns their result."""
+
+    def __call__(self, statement: Callable[[sqlite3.Connection], R], /) -> Awaitable[R]:
+        """Run ``statement`` in a transaction."""
+        ...
+
+
+class SqliteEmbeddingQueue:
+    """Implements ``EmbeddingQueue``; one event loop uses it."""
+
+    def __init__(self, read: Run, write: Run, *, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make a queue in which no document is leased.
+
+        Args:
+            read: runs a read; one at a time, in the order of the calls.
+            write: runs a write; returns once it is on disk.
+            batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
+            clock: returns seconds; never goes back.
+        """
+        self._read = read
+        self._write = write
+        self._clock = clock
+        self._leases = LeaseTable()
+        self._claiming = asyncio.Lock()
+        self._pending = PendingPassages(batch_bytes)
+
+    async def claim(
+        self, worker: str, limit: int, lease_seconds: float, without: Collection[int] = ()
+    ) -> PendingBatch | None:
+        """Lease documents; see ``EmbeddingQueue.claim``."""
+        async with self._claiming:
+            self._leases.expire(self._clock())
+            # Documents that are leased before the read stay excluded: one that is completed during the read may still
+            # be pending in the read's state of the store.
+            held, attempts, passed_over = self._leases.held(), self._leases.attempts(), frozenset(without)
+            batch = await self._read(lambda c: self._pending.next_batch(c, limit, passed_over, held, attempts))
+            if batch is None:
+                return None
+            lease = Lease(worker, batch.collection_id, self._clock() + lease_seconds)
+            self._leases.grant((document.passage_id for document in batch.passages), lease)
+            return batch
+
+    async def extend(self, worker: str, passage_ids: Sequence[int], lease_seconds: float) -> list[int]:
+        """Extend leases; see ``EmbeddingQueue.extend``."""
+        now = self._clock()
+        return self._leases.extend(worker, passage_ids, now, now + lease_seconds)
+
+    async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
+        """Give documents back; see ``EmbeddingQueue.release``."""
+        self._leases.release(worker, passage_ids, suspect=suspect)
+
+    async def complete(self, batch: EmbeddedBatch) -> int:
+        """Give documents their vectors; see ``EmbeddingQueue.complete``."""
+        done = await self._write(lambda c: complete(c, batch, time.time()))
+        self._leases.forget(batch.passage_ids)
+        return done
+
+    async def fail(self, passage_id: int, error: str) -> None:
+        """Mark a pending document as failed; see ``EmbeddingQueue.fail``."""
+        await self._write(lambda c: fail(c, passage_id, error, time.time()))
+        self._leases.forget([passage_id])
+
+
+class PendingPassages:
+    """Finds the documents of the next claim; the thread that reads the store owns it."""
+
+    def __init__(self, batch_bytes: int) -> None:
+        self._batch_bytes = batch_bytes
+        self._turns = Turns()
+        self._first: dict[int, int] = {}
+        """Collection → number of a document before which none is pending; new documents get higher numbers."""
+
+    def next_batch(
+        self,
+        connection: sqlite3.Connection,
+        limit: int,
+        without: Set[int],
+        held: Mapping[int, Set[int]],
+        attempts: Mapping[int, int],
+    ) -> PendingBatch | None:
+        """Return the documents of the next claim; None if every pending document is excluded.
+
+        Args:
+            connection: in a transaction.
+            limit: maximum number of documents.
+            without: collections to skip.
+            held: collection → its leased documents, which are excluded.
+            attempts: document → number of attempts that ended badly.
+
+        Raises:
+            StorageCorrupt: a document's checksum is wrong. The collection has had its turn, so that others go on.
+        """
+        records = {record.collection_id: record for record in reads.collections(connection)}
+        self._turns.keep(records.keys())
+        self._first = {number: first for number, first in self._first.items() if number in records}
+        waiting = {number for number, record in records.items() if record.pending} - without
+        for number in self._turns.order(waiting, {number: len(rows) for number, rows in held.items()}):
+            passages = self._free_passages(connection, records[number], limit, held.get(number, frozenset()))
+            if passages:
+                self._turns.serve(number)
+                return self._batch(connection, records[number], batch_alone(passages, attempts), attempts)
+        return None
+
+    def _free_passages(
+        self, connection: sqlite3.Connection, record: CollectionRecord, limit: int, held: Set[int]
+    ) -> list[int]:
+        """Return the first passages of a collection's pending documents that nobody holds."""
+        first = self._first.get(record.collection_id, 0)
+        passages = pending_passages(connection, record, first, limit + len(held))
+        if passages:
+            self._first[record.collection_id] = passages[0][1]
+        return [passage_id for passage_id, _ in passages if passage_id not in held][:limit]
+
+    def _batch(
+        self,
+        connection: sqlite3.Connection,
+        record: CollectionRecord,
+        passage_ids: Sequence[int],
+        attempts: Mapping[int, int],
+    ) -> PendingBatch:
+        texts = first_within(_texts(connection, passage_ids), lambda each: utf8_bytes(each[1]), self._batch_bytes)
+        passages = [PendingPassage(passage_id, text, attempts.get(passage_id, 0)) for passage_id, text in texts]
+        return PendingBatch(record.collection_id, record.name, passages, record.fingerprint)
+
+
+def pending_passages(
+    connection: sqlite3.Connection, record: CollectionRecord, first: int, count: int
+) -> list[tuple[int, int]]:
+    """Return (passage, document) of up to ``count`` passages without a vector, in the order of the documents.
+
+    The cost does not depend on the other collections.
+
+    Args:
+        connection: in a transaction.
+        record: the collection.
+        first: number of a document before which none of the collection is pending.
+        count: maximum number of passages.
+    """
+    values = {"collection_id": record.collection_id, "space_id": record.space_id, "first": first, "count": count}
+    return connection.execute(_PENDING, values).fetchall()
+
+
+def _texts(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> Iterator[tuple[int, str]]:
+    """Return the texts of passages, one by one.
+
+    Raises:
+        StorageCorrupt: a document's checksum is wrong. A vector outlives what it was made of, so this is checked.
+    """
+    for passage_id in passage_ids:
+        text, start, stop, sound, document_id = connection.execute(_TEXT, (passage_id,)).fetchone()
+        if not sound:
+            raise reads.damaged_document(document_id)
+        yield passage_id, text[start:stop]
+
+
+def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
+    """Give passages their vectors; see ``EmbeddingQueue.complete``."""
+    collection = reads.collection_by_id(connection, batch.collection_id)
+    if collection is None:
+        return 0
+    dim = int(batch.vectors.shape[1])
+    if collection.fingerprint is None:
+        catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
+    elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
+        raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
+    done = 0
+    little_endian = batch.vectors.astype("<f4", copy=False)
+    for position, passage_id in enumerate(batch.passage_ids):
+        version = versions.pending_of(connection, passage_id)
+        if version is None:
+            continue
+        coverage = batch.coverages[position] if batch.coverages else None
+        vector = little_endian[position].tobytes()
+        if not versions.add_vector(connection, collection.space_id, version, passage_id, vector, coverage):
+            continue
+        progress = jobs.Progress.of(reads.coverage(connection, version.document_id))
+        jobs.release(connection, version.document_id, progress, now, batch.started_at)
+        done += 1
+    if done:
+        catalogue.note_change(connection, batch.collection_id)
+    return done
+
+
+def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float) -> None:
+    """Mark a passage's pending document as failed; see ``EmbeddingQueue.fail``."""
+    version = versions.pending_of(connection, passage_id)
+    if version is None:
+        return
+    waiting = connection.execute("SELECT job_id FROM waiting WHERE document_id = ?", (version.document_id,)).fetchall()
+    for (job_id,) in waiting:
+        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        if ordinal < _MAX_KEPT_FAILURES:
+            connection.execute(
+                sealed_insert("failures"),
+                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:_MAX_ERROR_CHARS]},
+            )
+    jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
+    versions.remove(connection, version.collection_id, version.document_id)
+    catalogue.note_change(connection, version.collection_id)

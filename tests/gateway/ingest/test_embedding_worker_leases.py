@@ -1,0 +1,125 @@
+"""The embedding worker and its leases: its end, the end of another worker, turns of collections, and attempts."""
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
+from tandem_gateway.use_cases import embedding_worker
+from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker, is_last_attempt
+from tests.gateway.ingest.work import Scenario
+from tests.support.fakes import FakeEmbedder, eventually
+
+
+@pytest.fixture
+def queue() -> MemoryEmbeddingQueue:
+    return MemoryEmbeddingQueue(batch_bytes=1 << 20)
+
+
+async def stop(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+async def claimed(queue: MemoryEmbeddingQueue) -> list[tuple[str, int]]:
+    """Claim everything as another worker; return texts and attempts."""
+    found = []
+    while (batch := await queue.claim("other", 100, 60.0)) is not None:
+        found += [(waiting.text, waiting.attempts) for waiting in batch.passages]
+    return found
+
+
+async def test_a_cancelled_worker_gives_its_documents_back(queue: MemoryEmbeddingQueue):
+    embedder = FakeEmbedder()
+    embedder.hold()
+    queue.add("c", ["1", "2", "3"])
+    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=5.0).run())
+    await embedder.wait_calls(2)
+    assert await claimed(queue) == []
+    await stop(task)
+    assert await claimed(queue) == [("1", 0), ("2", 0), ("3", 0)]
+
+
+async def test_a_worker_that_a_bug_ends_gives_its_documents_back(queue: MemoryEmbeddingQueue):
+    embedder = FakeEmbedder()
+    embedder.hold()
+
+    def bug(text: str) -> bool:
+        if text == "1":
+            raise KeyError("a bug")
+        return False
+
+    embedder.rejected = bug
+    queue.add("c", ["1", "2"])
+    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=1, calls=2, timeout=5.0).run())
+    await embedder.wait_calls(2)
+    embedder.release()
+    with pytest.raises(KeyError, match="a bug"):
+        await asyncio.wait_for(task, 20)
+    left = await claimed(queue)
+    assert ("1", 0) in left
+    assert len(left) + len(queue.vectors) == 2
+
+
+async def test_the_documents_of_a_worker_that_died_are_embedded_after_their_lease(
+    queue: MemoryEmbeddingQueue, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(embedding_worker, "_LEASE_MARGIN", 0.0)
+    embedder = FakeEmbedder()
+    queue.add("c", ["1", "2"])
+    await queue.claim("dead", 10, 0.05)
+    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=0.05).run())
+    await eventually(lambda: asyncio.sleep(0, len(queue.vectors)), lambda count: count == 2)
+    assert sorted(embedder.calls) == [["1"], ["2"]]
+    await stop(task)
+
+
+async def test_a_small_ingest_does_not_wait_behind_a_large_one(scenario: Scenario):
+    async with scenario(calls=1) as work:
+        work.embedder.hold()
+        await work.accept("large", *(f"l{number:02}" for number in range(40)), collection="large")
+        await work.embedder.wait_calls(1)
+        await work.accept("small", "s1", "s2", collection="small")
+        work.embedder.release()
+        await work.finished("small")
+        await work.finished("large")
+        assert work.embedder.calls[1] == ["text of s1", "text of s2"]
+        assert len(work.embedder.calls) == 11
+
+
+async def test_a_document_that_was_alone_from_the_start_has_five_tries_too(scenario: Scenario):
+    async with scenario() as work:
+        work.embedder.broken = lambda text: text == "text of bad"
+        await work.accept("job", "bad")
+        assert (await work.finished("job")).failures == [("bad", "the embedder sent nonsense")]
+        assert work.embedder.calls.count(["text of bad"]) == 5
+
+
+@pytest.mark.parametrize(("together", "most"), [(False, 4), (True, 5)])
+def test_a_document_has_five_attempts_alone(together: bool, most: int):
+    assert [is_last_attempt(attempts, together=together) for attempts in (most - 1, most, most + 1)] == [
+        False,
+        True,
+        True,
+    ]
+
+
+async def test_a_lease_outlasts_the_question_whether_the_embedder_answers_at_all(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
+    now = 0.0
+    queue = MemoryEmbeddingQueue(batch_bytes=1 << 20, clock=lambda: now)
+    embedder = FakeEmbedder()
+
+    def broken(text: str) -> bool:
+        nonlocal now
+        now += 0.75 * (5.0 + embedding_worker._LEASE_MARGIN)
+        return text == "bad"
+
+    embedder.broken = broken
+    queue.add("c", ["bad"])
+    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=5.0).run())
+    await eventually(lambda: asyncio.sleep(0, len(queue.failures)), lambda count: count == 1)
+    assert embedder.calls.count(["bad"]) == 5
+    await stop(task)

@@ -2,16 +2,20 @@
 
 import asyncio
 
-from tandem_contract.client_api import SearchMode, SearchRequest
 from tandem_gateway.errors import GatewayError
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import Hit, SearchMode
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FakeEmbedder, FakeSearchable
 
 LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=50, top_k=10)
+
+
+def command(query: str, top_k: int = 1, collection: str = "default", mode: SearchMode = "auto") -> SearchCommand:
+    return SearchCommand(query, top_k, collection, mode)
 
 
 class SearchFixture:
@@ -40,7 +44,7 @@ class SearchFixture:
 
     def ask(self, query: str, collection: str = "default", timeout: float | None = None) -> "asyncio.Task[list[Hit]]":
         async def hits() -> list[Hit]:
-            return (await self.use_case.search(SearchRequest(query, 1, collection), timeout)).hits
+            return (await self.use_case.search(command(query, 1, collection), timeout)).hits
 
         return asyncio.create_task(hits())
 
@@ -97,4 +101,4 @@ class PipelineFixture:
         self.unreadable += 1
 
     async def ask(self, query: str = "q", mode: SearchMode = "auto", timeout: float | None = None) -> Answer:
-        return await self.use_case.answer(SearchRequest(query, 1, "books", mode), timeout)
+        return await self.use_case.answer(command(query, 1, "books", mode), timeout)

@@ -5,7 +5,6 @@ import asyncio
 import numpy as np
 import pytest
 
-from tandem_contract.client_api import SearchRequest
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderUnavailable,
@@ -18,7 +17,7 @@ from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
 from tests.support.fakes import FINGERPRINT, turns, vector_of
-from tests.support.search_fixtures import SearchFixture
+from tests.support.search_fixtures import SearchFixture, command
 
 
 async def test_a_lone_query_is_sent_at_once_with_its_vector_and_its_model():
@@ -251,7 +250,7 @@ async def test_a_call_carries_the_request_id_and_the_trace_of_its_first_query_an
         logs.request_id.set(request_id)
         if request_id != "two":
             trace.current.set(trace.TraceContext("parent", None, request_id))
-        await fixture.use_case.search(SearchRequest(request_id))
+        await fixture.use_case.search(command(request_id))
         assert logs.request_id.get() == request_id
 
     fixture.embedder.hold()
@@ -324,7 +323,7 @@ async def test_the_coverage_comes_with_the_hits_from_the_embedder_and_from_the_c
     fixture.embedder.coverage = lambda text: Coverage(unknown=1.0) if text == "?" else Coverage(truncated=True)
     for _ in range(2):
         strange, long = await asyncio.gather(
-            fixture.use_case.search(SearchRequest("?")), fixture.use_case.search(SearchRequest("long"))
+            fixture.use_case.search(command("?")), fixture.use_case.search(command("long"))
         )
         assert (strange.coverage, long.coverage) == (Coverage(unknown=1.0), Coverage(truncated=True))
     assert sorted(text for call in fixture.embedder.calls for text in call) == ["?", "long"]

@@ -11,13 +11,13 @@ from typing import Protocol
 
 import msgspec
 
-from tandem_contract.client_api import SearchRequest
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.search import Hits
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
@@ -58,7 +58,7 @@ class DenseAnswer(msgspec.Struct, frozen=True):
 
 
 class _Query(msgspec.Struct, eq=False):
-    request: SearchRequest
+    command: SearchCommand
     answer: "asyncio.Future[DenseAnswer] | None"
     """None once the query has failed."""
     request_id: str | None
@@ -111,11 +111,11 @@ class DenseSearch:
         """Number of queries that wait for an embedder call or for the index."""
         return len(self._queue) + len(self._known)
 
-    async def search(self, request: SearchRequest, timeout: float | None = None) -> DenseAnswer:
+    async def search(self, command: SearchCommand, timeout: float | None = None) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
-            request: the search; this method validates it.
+            command: the search; this method validates it.
             timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
 
         Raises:
@@ -123,14 +123,14 @@ class DenseSearch:
             Overloaded, EmbedderError, FingerprintMismatch, StorageError: the search cannot be answered now.
             DeadlineExceeded: the search was not answered in time.
         """
-        check_search(request, self._request_limits)
+        check_search(command, self._request_limits)
         if self.queued >= self._max_queued:
             raise Overloaded(
                 f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
             )
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         answer: asyncio.Future[DenseAnswer] = asyncio.get_running_loop().create_future()
-        query = _Query(request, answer, logs.request_id.get(), trace.current.get())
+        query = _Query(command, answer, logs.request_id.get(), trace.current.get())
         now = time.monotonic()
         waiting = Waiting(query, now, now + seconds)
         if not self._look_up_if_known(query):
@@ -149,10 +149,10 @@ class DenseSearch:
             deadline.cancel()
             del answer  # breaks the reference cycle: error, traceback, this frame, error
 
-    def needs_embedder(self, request: SearchRequest) -> bool:
+    def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
-        fingerprint = self._index.fingerprint(request.collection)
-        return fingerprint is None or (fingerprint, request.query) not in self._vectors
+        fingerprint = self._index.fingerprint(command.collection)
+        return fingerprint is None or (fingerprint, command.query) not in self._vectors
 
     async def drain(self) -> None:
         """Wait until all calls and lookups have ended."""
@@ -161,16 +161,16 @@ class DenseSearch:
 
     def _look_up_if_known(self, query: _Query) -> bool:
         """Send a query straight to the index if its vector is in the cache, and return whether it is."""
-        request = query.request
-        fingerprint = self._index.fingerprint(request.collection)
+        command = query.command
+        fingerprint = self._index.fingerprint(command.collection)
         if fingerprint is None:
             return False
-        found = self._vectors.get(fingerprint, request.query)
+        found = self._vectors.get(fingerprint, command.query)
         if found is None:
             return False
         self._events.known()
         vector, coverage = found
-        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k), coverage))
+        self._known.append((query, VectorQuery(command.collection, vector, fingerprint, command.top_k), coverage))
         if self._looking_up is None:
             # The task starts in the next iteration of the event loop, so queries that arrive in this one join it.
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
@@ -216,7 +216,7 @@ class DenseSearch:
         trace.current.set(queries[0].trace)
         try:
             self._events.called(len(queries))
-            texts = list(dict.fromkeys(query.request.query for query in queries))
+            texts = list(dict.fromkeys(query.command.query for query in queries))
             embedded = await self._embedder.embed(
                 texts,
                 kind="query",
@@ -235,19 +235,19 @@ class DenseSearch:
             queries,
             [
                 VectorQuery(
-                    query.request.collection,
-                    found[query.request.query][0],
+                    query.command.collection,
+                    found[query.command.query][0],
                     embedded.fingerprint,
-                    query.request.top_k,
+                    query.command.top_k,
                 )
                 for query in queries
             ],
-            [found[query.request.query][1] for query in queries],
+            [found[query.command.query][1] for query in queries],
         )
 
     def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
         """Return the fingerprint of the queries' collections; None if they differ in it or have none."""
-        collections = {query.request.collection for query in queries}
+        collections = {query.command.collection for query in queries}
         wanted = {self._index.fingerprint(collection) for collection in collections}
         return wanted.pop() if len(wanted) == 1 else None
 

@@ -1,4 +1,4 @@
-"""Search use cases over fakes: vector search alone, and the pipeline of vector and keyword search."""
+"""Search use cases over fakes: the embedding of queries, vector search, and the pipeline of both searches."""
 
 import asyncio
 
@@ -7,6 +7,7 @@ from tandem_gateway.records.search import Hit, SearchMode
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FakeEmbedder, FakeSearchable
@@ -28,15 +29,19 @@ class SearchFixture:
         self.index = FakeSearchable()
         self.sizes: list[int] = []
         self.mismatches = 0
-        self.use_case = DenseSearch(
+        self.queries = QueryEmbedder(
             self.embedder,
-            self.index,
-            request_limits=LIMITS,
             coalescing=CoalescingLimits(batch, calls),
             max_queued=max_queued,
-            timeout=timeout,
             cached_vectors=kept,
-            events=DenseSearchEvents(called=self.sizes.append, mismatched=self._mismatch),
+            events=QueryEmbedderEvents(called=self.sizes.append),
+        )
+        self.use_case = DenseSearch(
+            self.queries,
+            self.index,
+            request_limits=LIMITS,
+            timeout=timeout,
+            events=DenseSearchEvents(mismatched=self._mismatch),
         )
 
     def _mismatch(self) -> None:
@@ -77,13 +82,10 @@ class PipelineFixture:
         self.unreadable = 0
         self.use_case = SearchPipeline(
             DenseSearch(
-                self.embedder,
+                QueryEmbedder(self.embedder, coalescing=CoalescingLimits(8, 1), max_queued=100, cached_vectors=kept),
                 self.index,
                 request_limits=LIMITS,
-                coalescing=CoalescingLimits(8, 1),
-                max_queued=100,
                 timeout=timeout,
-                cached_vectors=kept,
             ),
             self.lexical,
             request_limits=LIMITS,

@@ -14,7 +14,6 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
 from tests.support.fakes import FINGERPRINT, turns, vector_of
 from tests.support.search_fixtures import SearchFixture, command
@@ -289,32 +288,6 @@ async def test_a_vector_of_another_model_is_not_used():
     await fixture.ask("again")
     await fixture.ask("again")
     assert fixture.embedder.calls == [["again"], ["again"]]
-
-
-def test_the_query_that_was_not_used_for_longest_is_forgotten():
-    vectors = QueryVectorCache(2)
-    for text in ("a", "b"):
-        vectors.put("model", text, vector_of(text))
-    assert vectors.get("model", "a") is not None
-    vectors.put("model", "c", vector_of("c"))
-    assert [vectors.get("model", text) is not None for text in ("a", "b", "c")] == [True, False, True]
-    assert vectors.get("other", "a") is None
-    assert len(vectors) == 2
-    none = QueryVectorCache(0)
-    none.put("model", "a", vector_of("a"))
-    assert none.get("model", "a") is None
-
-
-def test_a_long_query_is_cached_under_its_hash_with_its_coverage():
-    vectors = QueryVectorCache(2)
-    long, other = "word " * 2_000, "word " * 2_000 + "."
-    vectors.put("model", long, vector_of(long), Coverage(truncated=True))
-    found = vectors.get("model", long)
-    assert found is not None
-    assert found[1] == Coverage(truncated=True)
-    assert ("model", long) in vectors
-    assert vectors.get("model", other) is None
-    assert sum(len(part) for key in vectors._vectors for part in key) < 100
 
 
 async def test_the_coverage_comes_with_the_hits_from_the_embedder_and_from_the_cache():

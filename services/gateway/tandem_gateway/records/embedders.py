@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.coverage import WHOLE, Coverage
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -18,6 +18,15 @@ class Embeddings(msgspec.Struct, frozen=True):
     fingerprint: str
     coverages: Sequence[Coverage] = ()
     """One per text; empty if the embedder does not report coverage."""
+
+
+class QueryVector(msgspec.Struct, frozen=True):
+    """The vector of one query, ``(dim,) float32`` of unit length, and the model that made it."""
+
+    vector: Vectors
+    model: str
+    fingerprint: str
+    coverage: Coverage = WHOLE
 
 
 ReplicaStatus = Literal["serving", "ejected", "draining"]

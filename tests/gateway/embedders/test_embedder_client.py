@@ -17,6 +17,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
+from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_runtime import logs, trace
 from tandem_runtime.replies import error_reply
@@ -83,6 +84,22 @@ async def test_a_good_answer_gives_the_vectors_in_order():
     assert asked.outcomes == ["ok"]
 
 
+async def test_each_text_has_its_tokens_and_its_coverage():
+    found = await answering(200, packed(tokens=[3, 256], truncated=[False, True], unknown=[0.0, 0.25])).embed()
+    assert list(found.tokens) == [3, 256]
+    assert list(found.coverages) == [Coverage(), Coverage(truncated=True, unknown=0.25)]
+
+
+@pytest.mark.parametrize(("field", "tokens", "coverages"), [("unknown", [3, 3], []), ("tokens", [], [Coverage()] * 2)])
+async def test_an_embedder_may_leave_out_what_it_does_not_know(
+    field: str, tokens: list[int], coverages: list[Coverage]
+):
+    reply = msgspec.msgpack.decode(packed())
+    del reply[field]
+    found = await answering(200, msgspec.msgpack.encode(reply)).embed()
+    assert (list(found.tokens), list(found.coverages)) == (tokens, coverages)
+
+
 async def test_the_request_follows_the_contract():
     asked = answering(200, packed())
     token = logs.request_id.set("an-id")
@@ -130,6 +147,12 @@ HUGE = np.full((2, DIM), 3e38, np.float32)
         packed(INFINITE),
         packed(HUGE),
         packed(np.zeros((2, DIM), np.float32)),
+        packed(tokens=[3]),
+        packed(tokens=[3, 3, 3]),
+        packed(tokens=[3, -1]),
+        packed(tokens=[3, 2**40]),
+        packed(tokens=[3, 0.5]),
+        packed(tokens=[[3], 3]),
         b"",
         b"garbage",
         b"\xc1",

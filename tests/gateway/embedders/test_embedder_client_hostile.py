@@ -156,8 +156,7 @@ async def test_a_dimension_over_the_contracts_is_broken():
 
 async def test_unread_fields_are_not_decoded():
     reply = msgspec.msgpack.decode(packed())
-    reply["tokens"] = [[[[1]]]] * 1000
-    reply["something new"] = {"a": [1] * 1000}
+    reply["something new"] = {"a": [[[1]]] * 1000}
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await read_request(reader)

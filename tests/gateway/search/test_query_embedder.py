@@ -47,7 +47,7 @@ async def test_each_text_gets_its_vector_in_order_with_its_model_and_coverage():
     for text, vector in zip(("one", "long", "one"), found, strict=True):
         np.testing.assert_array_equal(vector.vector, vector_of(text))
         assert (vector.model, vector.fingerprint) == (MODEL, FINGERPRINT)
-        assert vector.coverage == Coverage(truncated=text == "long")
+        assert (vector.coverage, vector.tokens) == (Coverage(truncated=text == "long"), len(text))
     assert fixture.embedder.calls == [["one", "long"]]
     assert fixture.embedder.kinds == [("query", "interactive")]
 
@@ -82,7 +82,7 @@ async def test_the_preferred_model_is_passed_on_and_only_its_vectors_come_from_t
     assert fixture.embedder.wanted == [FINGERPRINT]
     (again, new) = await fixture.embed("a", "b", fingerprint=FINGERPRINT)
     np.testing.assert_array_equal(again.vector, vector_of("a"))
-    assert (again.model, new.model) == (MODEL, MODEL)
+    assert (again.model, again.tokens, new.tokens) == (MODEL, 1, 1)
     assert fixture.embedder.calls == [["a"], ["b"]]
     assert fixture.hits == 1
     await fixture.embed("a", fingerprint="another")

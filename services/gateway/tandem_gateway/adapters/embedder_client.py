@@ -40,17 +40,19 @@ _MAX_MESSAGE_CHARS: Final = 300
 
 # Limits memory: an element takes one byte of the reply and up to 32 bytes of memory. No request has more texts.
 _AtMostTexts = msgspec.Meta(max_length=100_000)
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
 class _Reply(msgspec.Struct):
-    """The fields of ``PackedEmbedReply`` that the gateway reads, with their limits."""
+    """``PackedEmbedReply`` with the limits of its fields."""
 
     embeddings: bytes
     dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
     model: _Name
     fingerprint: _Name
     truncated: Annotated[list[bool], _AtMostTexts]
+    tokens: Annotated[list[_Count], _AtMostTexts] = []
     unknown: Annotated[list[float], _AtMostTexts] = []
 
 
@@ -208,7 +210,9 @@ def _read(response: Response, count: int) -> Embeddings:
     # NaN compares as false; the comparison is written so that it counts as invalid.
     if not all(_LEAST <= square <= _MOST for square in np.einsum("ij,ij->i", vectors, vectors).tolist()):
         raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
-    return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
+    if len(reply.tokens) not in (0, count):
+        raise EmbedderBroken(f"the embedder said how many tokens {len(reply.tokens)} texts have, but was sent {count}")
+    return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count), reply.tokens)
 
 
 def _coverages(reply: _Reply, count: int) -> list[Coverage]:

@@ -18,6 +18,8 @@ class Embeddings(msgspec.Struct, frozen=True):
     fingerprint: str
     coverages: Sequence[Coverage] = ()
     """One per text; empty if the embedder does not report coverage."""
+    tokens: Sequence[int] = ()
+    """Number of tokens of each text that the model read; empty if the embedder does not report it."""
 
 
 class QueryVector(msgspec.Struct, frozen=True):
@@ -27,6 +29,8 @@ class QueryVector(msgspec.Struct, frozen=True):
     model: str
     fingerprint: str
     coverage: Coverage = WHOLE
+    tokens: int | None = None
+    """Number of the query's tokens that the model read; None if the embedder did not report it."""
 
 
 ReplicaStatus = Literal["serving", "ejected", "draining"]

@@ -288,7 +288,8 @@ def _by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:
 
 def _vectors_of(embedded: Embeddings) -> list[QueryVector]:
     coverages = embedded.coverages or [WHOLE] * len(embedded.vectors)
+    tokens: Sequence[int | None] = embedded.tokens or [None] * len(embedded.vectors)
     return [
-        QueryVector(vector, embedded.model, embedded.fingerprint, coverage)
-        for vector, coverage in zip(embedded.vectors, coverages, strict=True)
+        QueryVector(vector, embedded.model, embedded.fingerprint, coverage, count)
+        for vector, coverage, count in zip(embedded.vectors, coverages, tokens, strict=True)
     ]

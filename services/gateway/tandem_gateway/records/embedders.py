@@ -33,6 +33,18 @@ class QueryVector(msgspec.Struct, frozen=True):
     """Number of the query's tokens that the model read; None if the embedder did not report it."""
 
 
+class ServedModel(msgspec.Struct, frozen=True):
+    """The model of an embedder; the fields after ``fingerprint`` are None if the embedder did not report them."""
+
+    fingerprint: str
+    model: str | None = None
+    dim: int | None = None
+    """Dimension of its vectors."""
+    max_tokens: int | None = None
+    """Number of tokens, including special tokens, that it reads of a text."""
+    precision: str | None = None
+
+
 ReplicaStatus = Literal["serving", "ejected", "draining"]
 """``serving``: in rotation. ``ejected``: out of rotation after failures. ``draining``: its name no longer resolves to
 it, and it only finishes the calls in flight."""
@@ -45,8 +57,13 @@ class ReplicaState:
     label: str
     status: ReplicaStatus
     in_flight: int
-    fingerprint: str | None
-    """Model of its last reply."""
+    served: ServedModel | None
+    """The model that it described or that made its last reply, whichever is newer; None if neither is known."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of its model; None if it is not known."""
+        return self.served.fingerprint if self.served is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tandem_contract.client_api import (
     ReceivedSearchReply,
     SearchRequest,
 )
-from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply, ReadyReply, ReceivedReadyReply
 from tandem_contract.errors import ErrorBody, ErrorReply
 
 VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
@@ -41,6 +41,7 @@ SAMPLES: dict[str, object] = {
         truncated=[False, True],
         unknown=[0.0, 0.25],
     ),
+    "ready_reply.json": ReadyReply(model="m", fingerprint="0" * 64, dim=3, max_seq_length=256, precision="int8"),
     "error_reply.json": ErrorReply(
         ErrorBody(
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
@@ -125,6 +126,7 @@ OLDER: dict[str, object] = {
         tokens=[4, 256],
         truncated=[False, True],
     ),
+    "ready_reply_with_status_only.json": ReceivedReadyReply(),
     "search_request.json": SearchRequest(query="what?", top_k=7, collection="books"),
     "search_reply.json": ReceivedSearchReply(
         results=[

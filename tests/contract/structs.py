@@ -18,6 +18,7 @@ REQUESTS = [
 REPLIES = [
     embed.EmbedReply,
     embed.PackedEmbedReply,
+    embed.ReadyReply,
     errors.ErrorReply,
     errors.ErrorBody,
     client_api.Job,

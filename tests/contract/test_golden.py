@@ -18,8 +18,15 @@ from tandem_contract.client_api import (
     SearchReply,
     SearchRequest,
 )
-from tandem_contract.decoding import decode_json, decode_msgpack
-from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
+from tandem_contract.embed import (
+    MAX_READY_BYTES,
+    EmbedReply,
+    EmbedRequest,
+    PackedEmbedReply,
+    ReadyReply,
+    ReceivedReadyReply,
+)
 from tandem_contract.errors import ErrorReply, ReceivedErrorReply
 from tests.contract.make_golden import GOLDEN, encode, main
 from tests.contract.samples import OLDER, SAMPLES, VECTORS
@@ -58,6 +65,40 @@ def test_the_services_search_reply_matches_its_reader():
     assert msgspec.json.encode(reply) == golden("search_reply_with_warnings.json")
 
 
+def test_an_embedder_describes_itself_with_the_bytes_of_the_first_release():
+    first = (
+        b'{"model":"m","fingerprint":"' + b"0" * 64 + b'","dim":3,"max_seq_length":256,"precision":"int8",'
+        b'"status":"ready"}'
+    )
+    assert golden("ready_reply.json") == first
+
+
+def test_the_gateway_reads_what_an_embedder_says_of_itself():
+    read = decode_json(golden("ready_reply.json"), msgspec.json.Decoder(ReceivedReadyReply))
+    assert read == ReceivedReadyReply("m", "0" * 64, 3, 256, "int8")
+    longest = ReadyReply("\N{GRINNING FACE}" * 128, "\N{GRINNING FACE}" * 128, 8192, 1 << 31, "x" * 128)
+    assert len(msgspec.json.encode(longest)) <= MAX_READY_BYTES
+
+
+@pytest.mark.parametrize("field", ["model", "fingerprint", "dim", "max_seq_length", "precision", "status"])
+def test_an_embedder_may_leave_out_any_field_of_its_description(field: str):
+    message = msgspec.json.decode(golden("ready_reply.json"))
+    del message[field]
+    read = decode_json(msgspec.json.encode(message), msgspec.json.Decoder(ReceivedReadyReply))
+    assert getattr(read, field, None) is None
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"model": ""}, {"fingerprint": "f" * 129}, {"fingerprint": 7}, {"dim": 0}, {"dim": 8193}, {"dim": "384"},
+     {"max_seq_length": -1}, {"max_seq_length": 2**40}, {"precision": []}],
+)  # fmt: skip
+def test_a_description_beyond_its_limits_is_refused(wrong: dict[str, object]):
+    message = {**msgspec.json.decode(golden("ready_reply.json")), **wrong}
+    with pytest.raises(InvalidMessage, match=next(iter(wrong))):
+        decode_json(msgspec.json.encode(message), msgspec.json.Decoder(ReceivedReadyReply))
+
+
 def test_packed_vectors_are_rows_of_little_endian_float32():
     reply = msgspec.msgpack.decode(golden("packed_embed_reply.msgpack"), type=PackedEmbedReply)
     assert reply.embeddings[:4] == b"\x00\x00\x80\x3f"
@@ -83,6 +124,8 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
         ("search_reply.json", ReceivedSearchReply),
         ("search_reply_with_mode.json", ReceivedSearchReply),
         ("packed_embed_reply.msgpack", PackedEmbedReply),
+        ("ready_reply.json", ReadyReply),
+        ("ready_reply.json", ReceivedReadyReply),
         ("traffic.json", Traffic),
     ],
 )

@@ -15,6 +15,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
 from tandem_gateway.http.ingest_body import read_ingest
+from tandem_gateway.http.messages import search_command
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
@@ -136,7 +137,7 @@ def test_a_search_is_read_or_refused_by_name(body: bytes) -> None:
 
     def read() -> SearchRequest:
         request = decode_json(body, decoder)
-        check_search(request, LIMITS)
+        check_search(search_command(request), LIMITS)
         return request
 
     _, error = outcome(read, *REFUSALS)

@@ -7,7 +7,7 @@ import httpx2 as httpx
 import pytest
 
 from tests.support.raw_http import talk
-from tests.support.stack import Client, gateway_process
+from tests.support.stack import Client, Stack, gateway_process, service_url, wait_until
 
 TOKEN = "correct-horse-battery"
 PATH = "/v1/admin/traffic"
@@ -110,3 +110,19 @@ def test_the_token_is_in_no_log(admin: tuple[Client, Path]) -> None:
     text = log.read_text()
     assert '"admin_token":"set"' in text
     assert TOKEN not in text
+
+
+def test_the_model_is_known_before_the_first_call(stack: Stack, tmp_path: Path) -> None:
+    url = service_url(stack.embedder)
+    ready = httpx.get(f"{url}/readyz").json()
+    process, client = gateway_process(tmp_path, tmp_path / "data", url, env={"TANDEM_ADMIN_TOKEN": TOKEN})
+    with process:
+
+        def fingerprint() -> str | None:
+            (replica,) = ask(client).json()["stable"]["replicas"]
+            return replica["fingerprint"]
+
+        assert wait_until(fingerprint, "the fingerprint") == ready["fingerprint"]
+        assert client.metric("tandem_gateway_pool_calls_total", {"pool": "stable"}) == 0
+        assert ask(client).json()["stable"]["calls"] == 0
+    client.close()

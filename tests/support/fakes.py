@@ -107,7 +107,8 @@ class FakeEmbedder:
             if self.broken(text):
                 raise EmbedderBroken("the embedder sent nonsense")
         coverages = [self.coverage(text) for text in texts]
-        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint, coverages)
+        tokens = [len(text) for text in texts]
+        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint, coverages, tokens)
 
     async def ready(self, *, timeout: float) -> bool:
         return not self.unavailable

@@ -22,7 +22,10 @@ OTHER_FINGERPRINT = "0" * 32
 
 
 class FaultyEmbedder:
-    """Forwards the answers of the embedder behind it; ``fault`` changes the answer to ``POST /embed``."""
+    """Forwards the answers of the embedder behind it; ``fault`` changes the answer to ``POST /embed``.
+
+    After its first changed answer, the fault ``other model`` also changes the answer to ``GET /readyz``.
+    """
 
     def __init__(self, upstream: str, *, host: str = "127.0.0.1", port: int = 0) -> None:
         parts = urlsplit(upstream)
@@ -37,6 +40,7 @@ class FaultyEmbedder:
         self.slow_seconds = 1.5
         self.calls = 0
         """Number of embed calls that reached it."""
+        self._other_model_answered = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._run)
         self._started = threading.Event()
@@ -89,7 +93,11 @@ class FaultyEmbedder:
                 return
             if self.fault == "hung":
                 await asyncio.Event().wait()
-            if not embed or self.fault is None or self.fault == "slow":
+            if self.fault != "other model":
+                self._other_model_answered = False
+            if self._other_model_answered and head.startswith(b"GET /readyz"):
+                writer.write(b"".join(await self._of_another_model(head)))
+            elif not embed or self.fault is None or self.fault == "slow":
                 if embed and self.fault == "slow":
                     await asyncio.sleep(self.slow_seconds)
                 answered, content = await self._ask(head + body)
@@ -122,7 +130,15 @@ class FaultyEmbedder:
             reply["embeddings"] += reply["embeddings"][: 4 * reply["dim"]]
         elif self.fault == "other model":
             reply["fingerprint"] = OTHER_FINGERPRINT
+            self._other_model_answered = True
         return _ok(msgspec.msgpack.encode(reply))
+
+    async def _of_another_model(self, request: bytes) -> tuple[bytes, bytes]:
+        """Return the answer of /readyz with another fingerprint."""
+        answered, content = await self._ask(request)
+        if answered.split(b" ")[1] != b"200":
+            return answered, content
+        return _ok(msgspec.json.encode({**msgspec.json.decode(content), "fingerprint": OTHER_FINGERPRINT}))
 
     async def _ask(self, request: bytes) -> tuple[bytes, bytes]:
         reader, writer = await asyncio.open_connection(*self._upstream)

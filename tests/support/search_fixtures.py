@@ -1,17 +1,22 @@
-"""Search use cases over fakes: vector search alone, and the pipeline of vector and keyword search."""
+"""Search use cases over fakes: the embedding of queries, vector search, and the pipeline of both searches."""
 
 import asyncio
 
-from tandem_contract.client_api import SearchMode, SearchRequest
 from tandem_gateway.errors import GatewayError
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import Hit, SearchMode
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FakeEmbedder, FakeSearchable
 
 LIMITS = RequestLimits(documents=1, text_chars=1, metadata_bytes=1, query_chars=50, top_k=10)
+
+
+def command(query: str, top_k: int = 1, collection: str = "default", mode: SearchMode = "auto") -> SearchCommand:
+    return SearchCommand(query, top_k, collection, mode)
 
 
 class SearchFixture:
@@ -24,15 +29,19 @@ class SearchFixture:
         self.index = FakeSearchable()
         self.sizes: list[int] = []
         self.mismatches = 0
-        self.use_case = DenseSearch(
+        self.queries = QueryEmbedder(
             self.embedder,
-            self.index,
-            request_limits=LIMITS,
             coalescing=CoalescingLimits(batch, calls),
             max_queued=max_queued,
-            timeout=timeout,
             cached_vectors=kept,
-            events=DenseSearchEvents(called=self.sizes.append, mismatched=self._mismatch),
+            events=QueryEmbedderEvents(called=self.sizes.append),
+        )
+        self.use_case = DenseSearch(
+            self.queries,
+            self.index,
+            request_limits=LIMITS,
+            timeout=timeout,
+            events=DenseSearchEvents(mismatched=self._mismatch),
         )
 
     def _mismatch(self) -> None:
@@ -40,7 +49,7 @@ class SearchFixture:
 
     def ask(self, query: str, collection: str = "default", timeout: float | None = None) -> "asyncio.Task[list[Hit]]":
         async def hits() -> list[Hit]:
-            return (await self.use_case.search(SearchRequest(query, 1, collection), timeout)).hits
+            return (await self.use_case.search(command(query, 1, collection), timeout)).hits
 
         return asyncio.create_task(hits())
 
@@ -73,13 +82,10 @@ class PipelineFixture:
         self.unreadable = 0
         self.use_case = SearchPipeline(
             DenseSearch(
-                self.embedder,
+                QueryEmbedder(self.embedder, coalescing=CoalescingLimits(8, 1), max_queued=100, cached_vectors=kept),
                 self.index,
                 request_limits=LIMITS,
-                coalescing=CoalescingLimits(8, 1),
-                max_queued=100,
                 timeout=timeout,
-                cached_vectors=kept,
             ),
             self.lexical,
             request_limits=LIMITS,
@@ -97,4 +103,4 @@ class PipelineFixture:
         self.unreadable += 1
 
     async def ask(self, query: str = "q", mode: SearchMode = "auto", timeout: float | None = None) -> Answer:
-        return await self.use_case.answer(SearchRequest(query, 1, "books", mode), timeout)
+        return await self.use_case.answer(command(query, 1, "books", mode), timeout)

@@ -73,7 +73,7 @@ class InProcessEmbedder:
         except embedder_errors.EmbedderError as error:
             raise gateway_errors.EmbedderBroken(error.message) from error
         coverages = list(map(Coverage, embedded.truncated, embedded.unknown))
-        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint, coverages)
+        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint, coverages, embedded.tokens)
 
     async def ready(self, *, timeout: float) -> bool:
         """Return whether the model is loaded."""

@@ -4,8 +4,7 @@ import asyncio
 import logging
 from concurrent.futures import Future
 
-from tandem_contract.embed import EmbedRequest
-from tandem_embedder.api.probes import ReadyReply
+from tandem_contract.embed import EmbedRequest, ReadyReply
 from tandem_embedder.batching.admission import Admission, DrainRate
 from tandem_embedder.batching.lanes import LANES
 from tandem_embedder.batching.scheduler import Scheduler

@@ -40,10 +40,10 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     """
     tls = load_tls(settings)
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, identify=False)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls)
     canary = None
     if settings.canary_url:
-        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, identify=True)
+        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")

@@ -6,8 +6,6 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 
-from tandem_contract.client_api import Health
-from tandem_gateway import __version__
 from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
@@ -17,6 +15,7 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
@@ -119,26 +118,14 @@ class Gateway:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
         return self._use_cases
 
-    async def health(self) -> Health:
+    async def health(self) -> GatewayHealth:
         """Return the health of the gateway."""
         if self._use_cases is None or self._storage is None:
-            return Health(
-                status="failed" if self.failure else "starting",
-                model_loaded=self._embedder_up,
-                document_count=0,
-                version=__version__,
-                detail=self.failure,
-            )
+            return GatewayHealth("failed" if self.failure else "starting", self._embedder_up, detail=self.failure)
         try:
             records = await self._storage.store.collections()
         except StorageError as error:
-            return Health(
-                status="failed",
-                model_loaded=self._embedder_up,
-                document_count=0,
-                version=__version__,
-                detail=str(error),
-            )
+            return GatewayHealth("failed", self._embedder_up, detail=str(error))
         problems = []
         if not self._embedder_up:
             problems.append("no embedder answers; documents wait, and keyword search answers")
@@ -147,14 +134,13 @@ class Gateway:
         if self._use_cases.scrubber.damaged:
             problems.append(f"{self._use_cases.scrubber.damaged} rows of the store are damaged: put back a backup")
         pinned = next((record for record in records if record.fingerprint is not None), None)
-        return Health(
-            status="degraded" if problems else "ok",
-            model_loaded=self._embedder_up,
-            document_count=sum(record.live for record in records),
-            pending_documents=sum(record.pending for record in records),
+        return GatewayHealth(
+            "degraded" if problems else "ok",
+            self._embedder_up,
+            documents=sum(record.live for record in records),
+            pending=sum(record.pending for record in records),
             model=pinned.model if pinned else None,
             fingerprint=pinned.fingerprint if pinned else None,
-            version=__version__,
             detail="; ".join(problems) or None,
         )
 

@@ -24,7 +24,7 @@ class Replica(msgspec.Struct, frozen=True):
     status: ReplicaStatus
     calls_in_flight: int
     fingerprint: str | None
-    """Fingerprint of the model that answered last; null if it is unknown."""
+    """Fingerprint of its model, as it last said at /readyz or with an answer; null if it is unknown."""
 
 
 class Pool(msgspec.Struct, frozen=True):

@@ -1,21 +1,25 @@
-"""``POST /embed``: texts in, L2-normalised vectors out.
+"""``POST /embed``: texts in, L2-normalised vectors out. ``GET /readyz``: which model makes them.
 
 JSON is for any client, MessagePack for the gateway; Content-Type and Accept select the format. In MessagePack,
 ``embeddings`` is one ``bin`` of little-endian float32, row-major ``(n, dim)``. It takes a fifth of JSON's bytes, and
 the reader parses no floats.
 """
 
-from typing import Final, Literal
+from typing import Annotated, Final, Literal
 
 import msgspec
 
 PATH = "/embed"
+READY_PATH = "/readyz"
 
 MAX_DIM: Final = 8192
 """Maximum length of a vector; a reader may refuse an answer that is too large for it."""
 
 MAX_NAME_CHARS: Final = 128
 """Maximum number of characters in a model's name or a fingerprint."""
+
+MAX_READY_BYTES: Final = 4096
+"""Maximum size of a ``ReadyReply`` in bytes; a reader ignores a larger one."""
 
 Kind = Literal["document", "query"]
 Priority = Literal["interactive", "bulk"]
@@ -63,3 +67,30 @@ class PackedEmbedReply(msgspec.Struct, frozen=True):
     tokens: list[int]
     truncated: list[bool]
     unknown: list[float] = []
+
+
+class ReadyReply(msgspec.Struct, frozen=True):
+    """``GET /readyz`` while the embedder is ready, always in JSON: the model that it serves."""
+
+    model: str
+    fingerprint: str
+    """As in ``EmbedReply``."""
+    dim: int
+    max_seq_length: int
+    """Number of tokens, including special tokens, that the model reads of a text."""
+    precision: str
+    """``fp32`` or ``int8``."""
+    status: str = "ready"
+
+
+_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
+
+
+class ReceivedReadyReply(msgspec.Struct, frozen=True):
+    """The reader's view of ``ReadyReply``, with its limits; an embedder of another release may leave fields out."""
+
+    model: _Name | None = None
+    fingerprint: _Name | None = None
+    dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)] | None = None
+    max_seq_length: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
+    precision: _Name | None = None

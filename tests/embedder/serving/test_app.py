@@ -8,8 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx2 as httpx
+import msgspec
 import pytest
 
+from tandem_contract.embed import ReadyReply
 from tandem_embedder.app import make_app
 from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.prepared_model import PreparedModelError
@@ -80,8 +82,8 @@ async def test_it_describes_the_loaded_model():
         assert "build_info" not in (await fixture.client.get("/metrics")).text
         await fixture.become_ready(precision="fp32")
         fingerprint = MANIFEST.variants["fp32"].fingerprint
-        ready = (await fixture.client.get("/readyz")).json()
-        assert (ready["precision"], ready["fingerprint"]) == ("fp32", fingerprint)
+        ready = msgspec.json.decode((await fixture.client.get("/readyz")).content, type=ReadyReply)
+        assert ready == ReadyReply("a-model", fingerprint, MANIFEST.dim, MANIFEST.max_seq_length, "fp32")
         served = await fixture.client.post("/embed", json={"texts": ["a"]})
         assert served.json()["fingerprint"] == fingerprint
         info = f'build_info{{fingerprint="{fingerprint}",model="a-model",precision="fp32"}} 1.0'

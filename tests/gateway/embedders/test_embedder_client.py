@@ -7,9 +7,10 @@ import msgspec
 import numpy as np
 import pytest
 
-from tandem_contract.embed import EmbedRequest
+from tandem_contract.embed import EmbedRequest, ReadyReply
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response
+from tandem_gateway.adapters.pool.replica import ProbeResult
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -17,7 +18,8 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tandem_runtime import logs, trace
 from tandem_runtime.replies import error_reply
 from tests.support.embedder_over_tcp import TEXTS, packed
@@ -83,6 +85,22 @@ async def test_a_good_answer_gives_the_vectors_in_order():
     assert asked.outcomes == ["ok"]
 
 
+async def test_each_text_has_its_tokens_and_its_coverage():
+    found = await answering(200, packed(tokens=[3, 256], truncated=[False, True], unknown=[0.0, 0.25])).embed()
+    assert list(found.tokens) == [3, 256]
+    assert list(found.coverages) == [Coverage(), Coverage(truncated=True, unknown=0.25)]
+
+
+@pytest.mark.parametrize(("field", "tokens", "coverages"), [("unknown", [3, 3], []), ("tokens", [], [Coverage()] * 2)])
+async def test_an_embedder_may_leave_out_what_it_does_not_know(
+    field: str, tokens: list[int], coverages: list[Coverage]
+):
+    reply = msgspec.msgpack.decode(packed())
+    del reply[field]
+    found = await answering(200, msgspec.msgpack.encode(reply)).embed()
+    assert (list(found.tokens), list(found.coverages)) == (tokens, coverages)
+
+
 async def test_the_request_follows_the_contract():
     asked = answering(200, packed())
     token = logs.request_id.set("an-id")
@@ -130,6 +148,12 @@ HUGE = np.full((2, DIM), 3e38, np.float32)
         packed(INFINITE),
         packed(HUGE),
         packed(np.zeros((2, DIM), np.float32)),
+        packed(tokens=[3]),
+        packed(tokens=[3, 3, 3]),
+        packed(tokens=[3, -1]),
+        packed(tokens=[3, 2**40]),
+        packed(tokens=[3, 0.5]),
+        packed(tokens=[[3], 3]),
         b"",
         b"garbage",
         b"\xc1",
@@ -233,12 +257,89 @@ async def test_without_time_left_nobody_is_asked():
     assert asked.requests == []
 
 
+READY = ReadyReply(MODEL, FINGERPRINT, DIM, 256, "int8")
+
+
 @pytest.mark.parametrize(("status", "found"), [(200, "ready"), (503, "not_ready"), (404, "not_ready")])
 async def test_readiness_follows_readyz(status: int, found: str):
-    asked = answering(status)
+    asked = answering(status, msgspec.json.encode(READY))
 
-    assert await asked.client.probe(timeout=1.0) == found
+    assert (await asked.client.probe(timeout=1.0)).found == found
     assert asked.requests[0].path == "/readyz"
+
+
+async def test_a_ready_embedder_describes_its_model(caplog: pytest.LogCaptureFixture):
+    asked = answering(200, msgspec.json.encode(READY))
+    result = await asked.client.probe(timeout=1.0)
+    assert result == ProbeResult("ready", ServedModel(FINGERPRINT, MODEL, DIM, 256, "int8"))
+    assert caplog.messages == []
+
+
+@pytest.mark.parametrize("status", [503, 404])
+async def test_the_description_of_an_unready_embedder_is_not_taken(status: int):
+    asked = answering(status, msgspec.json.encode(READY))
+    assert (await asked.client.probe(timeout=1.0)).served is None
+
+
+@pytest.mark.parametrize(
+    ("body", "served"),
+    [
+        (b"{}", None),
+        (b'{"status":"ready"}', None),
+        (b'{"model":"m","dim":8}', None),
+        (b'{"fingerprint":"f"}', ServedModel("f")),
+        (b'{"fingerprint":"f","dim":8,"new":[{}]}', ServedModel("f", dim=8)),
+    ],
+)
+async def test_an_embedder_of_another_release_may_leave_out_fields(
+    body: bytes, served: ServedModel | None, caplog: pytest.LogCaptureFixture
+):
+    assert await answering(200, body).client.probe(timeout=1.0) == ProbeResult("ready", served)
+    assert caplog.messages == []
+
+
+HOSTILE = {
+    "empty": b"",
+    "no JSON": b"<html>ready</html>",
+    "no object": b"[1]",
+    "null": b"null",
+    "no UTF-8": b'{"fingerprint":"\xff"}',
+    "a lone surrogate": b'{"fingerprint":"\\ud800"}',
+    "deep": b'{"a":' + b"[" * 4000,
+    "a wrong type": b'{"fingerprint":7}',
+    "a wrong number": b'{"fingerprint":"f","dim":1e999}',
+    "a name without end": b'{"fingerprint":"' + b"f" * 4000 + b'"}',
+    "an unknown field without end": b'{"' + b"x" * 4000 + b'":1,"fingerprint":[]}',
+    "too large": b'{"fingerprint":"f"}' + b" " * 4096,
+}
+
+
+@pytest.mark.parametrize("body", HOSTILE.values(), ids=HOSTILE)
+async def test_a_description_that_cannot_be_read_is_logged_once_and_the_status_counts(
+    body: bytes, caplog: pytest.LogCaptureFixture
+):
+    asked = answering(200, body)
+
+    for _ in range(3):
+        assert await asked.client.probe(timeout=1.0) == ProbeResult("ready")
+
+    (record,) = caplog.records
+    assert record.message == "an embedder's description of its model cannot be read and is ignored"
+    assert record.levelname == "WARNING"
+    assert 0 < len(vars(record)["error"]) < 400
+    assert vars(record)["replica"] == "http://embedder"
+
+
+async def test_a_description_that_breaks_again_is_logged_again_but_not_for_each_reason(
+    caplog: pytest.LogCaptureFixture,
+):
+    bodies = [b"?", b"[]", b" " * 5000, msgspec.json.encode(READY), b"?"]
+    asked = Asked(lambda request: Response(200, [], bodies.pop(0)))
+
+    for _ in range(5):
+        assert (await asked.client.probe(timeout=1.0)).found == "ready"
+
+    assert len(caplog.messages) == 2
 
 
 async def test_an_answer_that_no_embedder_gives_is_logged_once(caplog: pytest.LogCaptureFixture):
@@ -260,4 +361,4 @@ async def test_a_silent_embedder_is_unreachable_or_late(error: Exception, found:
         raise error
 
     asked = Asked(answer)
-    assert await asked.client.probe(timeout=1.0) == found
+    assert await asked.client.probe(timeout=1.0) == ProbeResult(found)  # type: ignore[arg-type]

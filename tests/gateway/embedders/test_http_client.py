@@ -210,7 +210,7 @@ async def test_a_certificate_is_checked_against_the_urls_name_not_the_address(
 
 
 async def test_a_failed_probe_is_logged_once_for_each_reason(caplog: pytest.LogCaptureFixture):
-    ready = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
+    ready = b"HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\n{}"
     answers = [b"", b"", ready, b"", b"no HTTP\r\n\r\n"]
 
     async def handler(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -219,7 +219,7 @@ async def test_a_failed_probe_is_logged_once_for_each_reason(caplog: pytest.LogC
         await writer.drain()
 
     async with over_tcp(handler) as client:
-        found = [await client.probe(timeout=5.0) for _ in range(len(answers))]
+        found = [(await client.probe(timeout=5.0)).found for _ in range(len(answers))]
     assert found == ["unreachable", "unreachable", "ready", "unreachable", "unreachable"]
     assert caplog.messages == ["an embedder cannot be reached"] * 3
     lost, again, invalid = [vars(record)["error"] for record in caplog.records]
@@ -232,4 +232,4 @@ async def test_an_address_without_a_server_is_unavailable_and_not_ready():
     client = HttpEmbedder(url, Http1Transport(url, max_connections=2))
     with pytest.raises(EmbedderUnavailable, match="cannot be reached"):
         await embed(client)
-    assert await client.probe(timeout=1.0) == "unreachable"
+    assert (await client.probe(timeout=1.0)).found == "unreachable"

@@ -11,6 +11,7 @@ from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.adapters.pool.replica import ProbeResult
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -18,7 +19,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tests.support.fakes import FINGERPRINT, MODEL, eventually, turns, vectors_of
 
 OTHER = "0" * 32
@@ -35,6 +36,8 @@ class ReplicaConnection:
         self.error: Exception | None = None
         self.fingerprint = FINGERPRINT
         self.found: Probe = "ready"
+        self.silent = False
+        """Whether /readyz names no model."""
         self.timeouts: list[float] = []
         self.calls: list[list[str]] = []
         self.closed = False
@@ -55,8 +58,9 @@ class ReplicaConnection:
             raise self.error
         return Embeddings(vectors_of(texts), MODEL, self.fingerprint)
 
-    async def probe(self, *, timeout: float) -> Probe:
-        return self.found
+    async def probe(self, *, timeout: float) -> ProbeResult:
+        served = ServedModel(self.fingerprint, MODEL, 8, 256, "int8")
+        return ProbeResult(self.found, served if self.found == "ready" and not self.silent else None)
 
     def close(self) -> None:
         self.closed = True
@@ -65,7 +69,7 @@ class ReplicaConnection:
 class PoolFixture:
     """A pool over such connections, and the events that it reported."""
 
-    def __init__(self, *labels: str, names: dict[str, list[str]] | None = None, identify: bool = False) -> None:
+    def __init__(self, *labels: str, names: dict[str, list[str]] | None = None) -> None:
         self.now = 1000.0
         self.channels: dict[str, ReplicaConnection] = {}
         self.names = names or {}
@@ -78,7 +82,7 @@ class PoolFixture:
             "stable",
             [*(URLS[label] for label in labels), *(f"http://{name}:1" for name in self.names)],
             self._connect,
-            settings=PoolSettings(attempt=2.0, resolve=0.01, identify=identify),
+            settings=PoolSettings(attempt=2.0, resolve=0.01),
             events=PoolEvents(self.retried.append, self.ejected.append, self.left.append, self._unresolved),
             resolve=self._resolve,
             clock=lambda: self.now,
@@ -235,7 +239,7 @@ async def test_retries_stop_when_the_budget_is_spent():
 async def test_a_call_for_a_model_goes_to_a_replica_known_to_have_it():
     async with scenario(lambda: PoolFixture(A, B)) as fixture:
         fixture.channels[A].fingerprint = OTHER
-        assert await fixture.pool.ready(timeout=1.0)  # asks both replicas for their models
+        assert await fixture.pool.ready(timeout=1.0)  # learns the models of both replicas
         assert (fixture.pool.serves(FINGERPRINT), fixture.pool.serves(OTHER), fixture.pool.serves("?")) == (
             True,
             True,
@@ -253,6 +257,59 @@ async def test_a_call_for_a_model_goes_to_a_replica_known_to_have_it():
         assert (fixture.pool.serves(FINGERPRINT), fixture.pool.serves(OTHER)) == (False, False)
         await fixture.pool.ready(timeout=1.0)
         assert (await fixture.embed(fingerprint=FINGERPRINT)).fingerprint == FINGERPRINT
+
+
+async def test_a_probe_learns_the_model_without_a_call(caplog: pytest.LogCaptureFixture):
+    caplog.set_level("INFO")
+    async with scenario(lambda: PoolFixture(A)) as fixture:
+        (replica,) = fixture.pool.state().replicas
+        assert (replica.served, replica.fingerprint) == (None, None)
+        for _ in range(3):
+            assert await fixture.pool.ready(timeout=1.0)
+        (replica,) = fixture.pool.state().replicas
+        assert replica.served == ServedModel(FINGERPRINT, MODEL, 8, 256, "int8")
+        assert fixture.pool.serves(FINGERPRINT)
+        assert fixture.channels[A].calls == []
+        assert caplog.messages.count("the embedder's model") == 1
+        fixture.channels[A].fingerprint = OTHER
+        await fixture.embed()
+        (replica,) = fixture.pool.state().replicas
+        assert replica.served == ServedModel(OTHER, MODEL, 8)
+        await fixture.pool.ready(timeout=1.0)
+        (replica,) = fixture.pool.state().replicas
+        assert replica.served == ServedModel(OTHER, MODEL, 8, 256, "int8")
+        assert caplog.messages.count("the embedder's model") == 2
+
+
+async def test_an_unready_replica_has_no_model():
+    async with scenario(lambda: PoolFixture(A, B)) as fixture:
+        await fixture.pool.ready(timeout=1.0)
+        fixture.channels[A].found = "not_ready"
+        await fixture.pool.ready(timeout=1.0)
+        assert [replica.fingerprint for replica in fixture.pool.state().replicas] == [None, FINGERPRINT]
+
+
+async def test_the_model_of_an_older_embedder_is_learnt_from_its_first_reply():
+    async with scenario(lambda: PoolFixture(A, B)) as fixture:
+        for channel in fixture.channels.values():
+            channel.silent = True
+        assert await fixture.pool.ready(timeout=1.0)
+        assert [replica.fingerprint for replica in fixture.pool.state().replicas] == [None, None]
+        # Any model may be the right one until a reply shows which it is. No text is embedded only to find out.
+        assert (fixture.pool.serves(FINGERPRINT), fixture.pool.serves(OTHER)) == (True, True)
+        assert [channel.calls for channel in fixture.channels.values()] == [[], []]
+        fixture.channels[A].fingerprint = fixture.channels[B].fingerprint = OTHER
+        fixture.channels[A].hold()
+        waiting = asyncio.create_task(fixture.embed())
+        await turns()
+        await fixture.embed()
+        fixture.channels[A].release()
+        await waiting
+        assert (fixture.pool.serves(FINGERPRINT), fixture.pool.serves(OTHER)) == (False, True)
+        await fixture.pool.ready(timeout=1.0)
+        assert [replica.fingerprint for replica in fixture.pool.state().replicas] == [OTHER, OTHER]
+        fixture.now += 11
+        assert fixture.pool.serves(FINGERPRINT), "another embedder may run at the address"
 
 
 async def test_an_answer_of_another_model_is_looked_for_once_more_elsewhere():

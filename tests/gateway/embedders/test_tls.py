@@ -139,7 +139,7 @@ async def test_the_embedder_is_unavailable_and_the_reason_is_named(authority: Au
         embedder = HttpEmbedder(f"{NAME}:{port}", transport)
         with pytest.raises(EmbedderUnavailable, match="cannot be reached: its certificate is refused"):
             await embed(embedder)
-        assert await embedder.probe(timeout=5.0) == "unreachable"
+        assert (await embedder.probe(timeout=5.0)).found == "unreachable"
         transport.close()
 
 

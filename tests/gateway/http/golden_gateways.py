@@ -143,7 +143,7 @@ async def _prepared(kind: str, gateway: Gateway, port: int) -> str:
     use_cases = await eventually(lambda: _ready(gateway), lambda found: found is not None)
     assert use_cases is not None
     if kind in ("serving", "draining"):
-        await eventually(gateway.health, lambda health: health.model_loaded)
+        await eventually(gateway.health, lambda health: health.embedder_up)
     gateway.draining = kind == "draining"
     if kind == "failing":
         use_cases.documents.document = _fail  # type: ignore[method-assign]

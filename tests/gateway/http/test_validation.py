@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.records.documents import NewDocument
+from tandem_gateway.records.metadata import Metadata
+from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
 from tandem_gateway.use_cases.validation import (
     RequestLimits,
     check_collection,
@@ -20,16 +21,21 @@ from tandem_gateway.use_cases.validation import (
     content_hash,
     new_document,
 )
+from tests.support.search_fixtures import command
 
 LIMITS = RequestLimits(documents=3, text_chars=20, metadata_bytes=40, query_chars=10, top_k=50)
 
 
-def documents(*inputs: DocumentInput, limits: RequestLimits = LIMITS) -> list[NewDocument]:
+def submitted(text: str, doc_id: str | None = None, metadata: Metadata | None = None) -> SubmittedDocument:
+    return SubmittedDocument(text, doc_id, metadata or {})
+
+
+def documents(*inputs: SubmittedDocument, limits: RequestLimits = LIMITS) -> list[NewDocument]:
     check_count(len(inputs), limits)
     return [new_document(given, f"documents[{place}]", limits) for place, given in enumerate(inputs)]
 
 
-def refused(*inputs: DocumentInput) -> InvalidRequest:
+def refused(*inputs: SubmittedDocument) -> InvalidRequest:
     with pytest.raises(InvalidRequest) as caught:
         documents(*inputs)
     return caught.value
@@ -38,14 +44,14 @@ def refused(*inputs: DocumentInput) -> InvalidRequest:
 @pytest.mark.parametrize("name", ["a", "A9", "0", "a" * 64, "books-2024_v1.0"])
 def test_a_collections_name_is_taken(name: str):
     check_collection(name)
-    check_search(SearchRequest("q", collection=name), LIMITS)
+    check_search(command("q", collection=name), LIMITS)
 
 
 @pytest.mark.parametrize("name", ["", "a" * 65, ".a", "_a", "-a", "a/b", "a b", "ä", "a\n", "..", "a\x00"])
 def test_every_request_refuses_an_invalid_collection_name(name: str):
     for attempt in (
         lambda: check_collection(name),
-        lambda: check_search(SearchRequest("q", collection=name), LIMITS),
+        lambda: check_search(command("q", collection=name), LIMITS),
     ):
         with pytest.raises(InvalidRequest, match="64") as caught:
             attempt()
@@ -54,7 +60,7 @@ def test_every_request_refuses_an_invalid_collection_name(name: str):
 
 @pytest.mark.parametrize("doc_id", ["a", "a/b c", "ü" * 256, " ", "\N{GRINNING FACE}"])
 def test_an_id_is_any_text_without_control_characters(doc_id: str):
-    assert documents(DocumentInput("t", doc_id))[0].doc_id == doc_id
+    assert documents(submitted("t", doc_id))[0].doc_id == doc_id
 
 
 @pytest.mark.parametrize(
@@ -68,7 +74,7 @@ def test_an_id_is_any_text_without_control_characters(doc_id: str):
     ],
 )
 def test_an_invalid_id_is_refused_with_the_documents_place(doc_id: str, code: str):
-    error = refused(DocumentInput("t"), DocumentInput("t", doc_id))
+    error = refused(submitted("t"), submitted("t", doc_id))
     assert (error.param, error.code) == ("documents[1].id", code)
     with pytest.raises(InvalidRequest):
         check_document_id(doc_id, "id")
@@ -93,7 +99,7 @@ LEAVING_IDS = [
 
 @pytest.mark.parametrize("doc_id", LEAVING_IDS)
 def test_an_id_that_leaves_its_place_in_a_url_is_refused_for_new_documents_only(doc_id: str):
-    error = refused(DocumentInput("t"), DocumentInput("t", doc_id))
+    error = refused(submitted("t"), submitted("t", doc_id))
     assert (error.param, error.code) == ("documents[1].id", "invalid_field")
     assert "'..'" in str(error)
     with pytest.raises(InvalidRequest):
@@ -105,11 +111,11 @@ def test_an_id_that_leaves_its_place_in_a_url_is_refused_for_new_documents_only(
     "doc_id", ["...", "a..b", ".a", "a.", "..a/b..", "a/.../b", "v1.2/..x", "%2ea", "\\", "/", "//", "a/"]
 )
 def test_an_id_with_dots_that_stays_in_its_place_is_taken(doc_id: str):
-    assert documents(DocumentInput("t", doc_id))[0].doc_id == doc_id
+    assert documents(submitted("t", doc_id))[0].doc_id == doc_id
 
 
 def test_documents_without_an_id_get_different_ones():
-    first, second = documents(DocumentInput("t"), DocumentInput("t"))
+    first, second = documents(submitted("t"), submitted("t"))
     assert first.doc_id != second.doc_id
     assert len(first.doc_id) == 32
 
@@ -124,7 +130,7 @@ def test_documents_without_an_id_get_different_ones():
     ],
 )
 def test_an_invalid_text_is_refused_with_the_documents_place(text: str, code: str, said: str):
-    error = refused(DocumentInput("t"), DocumentInput(text))
+    error = refused(submitted("t"), submitted(text))
     assert (error.param, error.code) == ("documents[1].text", code)
     assert said in str(error)
     assert "documents[1].text" in str(error)
@@ -132,22 +138,22 @@ def test_an_invalid_text_is_refused_with_the_documents_place(text: str, code: st
 
 def test_a_text_of_the_limit_is_taken_and_kept_as_it_is():
     text = " ü\n" + "\N{GRINNING FACE}" * 17
-    assert documents(DocumentInput(text))[0].text == text
+    assert documents(submitted(text))[0].text == text
 
 
 @pytest.mark.parametrize(("count", "code"), [(0, "invalid_field"), (4, "limit_exceeded")])
 def test_too_few_and_too_many_documents_are_refused(count: int, code: str):
-    error = refused(*[DocumentInput("t")] * count)
+    error = refused(*[submitted("t")] * count)
     assert (error.param, error.code) == ("documents", code)
     assert "1 to 3" in str(error)
 
 
 def test_metadata_over_its_bytes_is_refused():
-    assert documents(DocumentInput("t", metadata={"k": "x" * 32}))[0].metadata == '{"k":"' + "x" * 32 + '"}'
-    error = refused(DocumentInput("t", metadata={"k": "x" * 33}))
+    assert documents(submitted("t", metadata={"k": "x" * 32}))[0].metadata == '{"k":"' + "x" * 32 + '"}'
+    error = refused(submitted("t", metadata={"k": "x" * 33}))
     assert (error.param, error.code) == ("documents[0].metadata", "limit_exceeded")
     assert "40 bytes" in str(error)
-    assert refused(DocumentInput("t", metadata={"k": "ü" * 20})).code == "limit_exceeded"
+    assert refused(submitted("t", metadata={"k": "ü" * 20})).code == "limit_exceeded"
 
 
 METADATA_WITH_NUL: list[Metadata] = [{"k": "a\x00"}, {"k\x00": 1}, {"k": ["\x00"]}, {"k": "\\\x00"}]
@@ -155,20 +161,20 @@ METADATA_WITH_NUL: list[Metadata] = [{"k": "a\x00"}, {"k\x00": 1}, {"k": ["\x00"
 
 @pytest.mark.parametrize("metadata", METADATA_WITH_NUL)
 def test_nul_in_metadata_is_refused(metadata: Metadata):
-    error = refused(DocumentInput("t", metadata=metadata))
+    error = refused(submitted("t", metadata=metadata))
     assert (error.param, error.code) == ("documents[0].metadata", "invalid_field")
     assert "NUL" in str(error)
 
 
 @pytest.mark.parametrize("text", ["\\u0000", "\\\\u0000", "C:\\u0000"])
 def test_a_backslash_and_u0000_spelt_out_is_a_text_like_any_other(text: str):
-    (document,) = documents(DocumentInput("t", metadata={"k": text}))
+    (document,) = documents(submitted("t", metadata={"k": text}))
     assert json.loads(document.metadata) == {"k": text}
 
 
 def test_metadata_keeps_every_value_and_the_order_of_keys():
     metadata: Metadata = {"z": 1, "a": [], "f": 1.0, "n": None, "i": 10**25}
-    (document,) = documents(DocumentInput("t", metadata=metadata), limits=LIMITS_WIDE)
+    (document,) = documents(submitted("t", metadata=metadata), limits=LIMITS_WIDE)
     assert json.loads(document.metadata) == metadata
     assert list(json.loads(document.metadata)) == ["z", "a", "f", "n", "i"]
 
@@ -177,21 +183,21 @@ LIMITS_WIDE = RequestLimits(documents=3, text_chars=1000, metadata_bytes=10_000,
 
 
 @pytest.mark.parametrize(
-    ("request_", "param", "code", "said"),
+    ("search", "param", "code", "said"),
     [
-        (SearchRequest(""), "query", "invalid_field", "empty"),
-        (SearchRequest("  "), "query", "invalid_field", "white space"),
-        (SearchRequest("a" * 11), "query", "limit_exceeded", "10"),
-        (SearchRequest("a\x00"), "query", "invalid_field", "NUL"),
-        (SearchRequest("q", 0), "top_k", "limit_exceeded", "1 to 50"),
-        (SearchRequest("q", -1), "top_k", "limit_exceeded", "1 to 50"),
-        (SearchRequest("q", 51), "top_k", "limit_exceeded", "1 to 50"),
-        (SearchRequest("q", 10**4000), "top_k", "limit_exceeded", "1 to 50"),
+        (command(""), "query", "invalid_field", "empty"),
+        (command("  "), "query", "invalid_field", "white space"),
+        (command("a" * 11), "query", "limit_exceeded", "10"),
+        (command("a\x00"), "query", "invalid_field", "NUL"),
+        (command("q", 0), "top_k", "limit_exceeded", "1 to 50"),
+        (command("q", -1), "top_k", "limit_exceeded", "1 to 50"),
+        (command("q", 51), "top_k", "limit_exceeded", "1 to 50"),
+        (command("q", 10**4000), "top_k", "limit_exceeded", "1 to 50"),
     ],
 )
-def test_a_search_out_of_bounds_is_refused(request_: SearchRequest, param: str, code: str, said: str):
+def test_a_search_out_of_bounds_is_refused(search: SearchCommand, param: str, code: str, said: str):
     with pytest.raises(InvalidRequest) as caught:
-        check_search(request_, LIMITS)
+        check_search(search, LIMITS)
     assert (caught.value.param, caught.value.code) == (param, code)
     assert said in str(caught.value)
 
@@ -205,7 +211,7 @@ texts = plain.filter(lambda text: bool(text.strip()))
 
 
 def hash_of(text: str, metadata: Metadata) -> bytes:
-    (document,) = documents(DocumentInput(text, metadata=metadata), limits=LIMITS_WIDE)
+    (document,) = documents(submitted(text, metadata=metadata), limits=LIMITS_WIDE)
     return document.content_hash
 
 

@@ -5,7 +5,6 @@ import asyncio
 import numpy as np
 import pytest
 
-from tandem_contract.client_api import SearchRequest
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderUnavailable,
@@ -15,10 +14,9 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
 from tests.support.fakes import FINGERPRINT, turns, vector_of
-from tests.support.search_fixtures import SearchFixture
+from tests.support.search_fixtures import SearchFixture, command
 
 
 async def test_a_lone_query_is_sent_at_once_with_its_vector_and_its_model():
@@ -251,7 +249,7 @@ async def test_a_call_carries_the_request_id_and_the_trace_of_its_first_query_an
         logs.request_id.set(request_id)
         if request_id != "two":
             trace.current.set(trace.TraceContext("parent", None, request_id))
-        await fixture.use_case.search(SearchRequest(request_id))
+        await fixture.use_case.search(command(request_id))
         assert logs.request_id.get() == request_id
 
     fixture.embedder.hold()
@@ -292,39 +290,13 @@ async def test_a_vector_of_another_model_is_not_used():
     assert fixture.embedder.calls == [["again"], ["again"]]
 
 
-def test_the_query_that_was_not_used_for_longest_is_forgotten():
-    vectors = QueryVectorCache(2)
-    for text in ("a", "b"):
-        vectors.put("model", text, vector_of(text))
-    assert vectors.get("model", "a") is not None
-    vectors.put("model", "c", vector_of("c"))
-    assert [vectors.get("model", text) is not None for text in ("a", "b", "c")] == [True, False, True]
-    assert vectors.get("other", "a") is None
-    assert len(vectors) == 2
-    none = QueryVectorCache(0)
-    none.put("model", "a", vector_of("a"))
-    assert none.get("model", "a") is None
-
-
-def test_a_long_query_is_cached_under_its_hash_with_its_coverage():
-    vectors = QueryVectorCache(2)
-    long, other = "word " * 2_000, "word " * 2_000 + "."
-    vectors.put("model", long, vector_of(long), Coverage(truncated=True))
-    found = vectors.get("model", long)
-    assert found is not None
-    assert found[1] == Coverage(truncated=True)
-    assert ("model", long) in vectors
-    assert vectors.get("model", other) is None
-    assert sum(len(part) for key in vectors._vectors for part in key) < 100
-
-
 async def test_the_coverage_comes_with_the_hits_from_the_embedder_and_from_the_cache():
     fixture = SearchFixture(kept=4)
     fixture.index.pinned["default"] = FINGERPRINT
     fixture.embedder.coverage = lambda text: Coverage(unknown=1.0) if text == "?" else Coverage(truncated=True)
     for _ in range(2):
         strange, long = await asyncio.gather(
-            fixture.use_case.search(SearchRequest("?")), fixture.use_case.search(SearchRequest("long"))
+            fixture.use_case.search(command("?")), fixture.use_case.search(command("long"))
         )
         assert (strange.coverage, long.coverage) == (Coverage(unknown=1.0), Coverage(truncated=True))
     assert sorted(text for call in fixture.embedder.calls for text in call) == ["?", "long"]

@@ -6,12 +6,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tandem_contract.client_api import SearchRequest
 from tandem_gateway.errors import NotReady, StorageUnavailable
 from tandem_gateway.records.search import Hit
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tests.support.freed import assert_gone, failure_of, no_collector
-from tests.support.search_fixtures import PipelineFixture, SearchFixture
+from tests.support.search_fixtures import PipelineFixture, SearchFixture, command
 
 
 class Mistake(Exception):
@@ -22,19 +21,19 @@ async def test_a_search_fails_for_want_of_an_embedder():
     fixture = SearchFixture()
     fixture.embedder.unavailable = True
     with no_collector():
-        await assert_gone(await failure_of(lambda: fixture.use_case.search(SearchRequest("q", 1, "default"))))
+        await assert_gone(await failure_of(lambda: fixture.use_case.search(command("q"))))
 
 
 @pytest.mark.parametrize("error", [StorageUnavailable("no disk"), Mistake()])
 @pytest.mark.parametrize("kept", [0, 8])
 async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.dense_search")  # a kept record keeps its error
+    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.query_embedder")  # a kept record keeps its error
 
     fixture = SearchFixture(kept=kept)
     fixture.index.pinned["default"] = "f" * 32
 
     async def search() -> object:
-        return await fixture.use_case.search(SearchRequest("q", 1, "default"))
+        return await fixture.use_case.search(command("q"))
 
     await search()  # the vector is cached, or not
     failing = FailingIndex(type(error), error.args)
@@ -71,4 +70,4 @@ async def test_a_search_fails_either_way():
     fixture.use_case._lexical = FailingLexical()
     use_case: SearchPipeline = fixture.use_case
     with no_collector():
-        await assert_gone(await failure_of(lambda: use_case.answer(SearchRequest("q", 1, "default", "auto"))))
+        await assert_gone(await failure_of(lambda: use_case.answer(command("q"))))

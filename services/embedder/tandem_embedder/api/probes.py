@@ -5,6 +5,7 @@ from typing import Protocol
 
 import msgspec
 
+from tandem_contract.embed import READY_PATH, ReadyReply
 from tandem_embedder.api.replies import internal
 from tandem_embedder.metrics import CONTENT_TYPE
 from tandem_embedder.readiness import Readiness, State
@@ -12,17 +13,6 @@ from tandem_runtime.http import Endpoint, Reply, refusal
 from tandem_runtime.request_id import Receive, Scope
 
 log = logging.getLogger(__name__)
-
-
-class ReadyReply(msgspec.Struct, frozen=True):
-    """Body of ``GET /readyz`` while the embedder is ready."""
-
-    model: str
-    fingerprint: str
-    dim: int
-    max_seq_length: int
-    precision: str
-    status: str = "ready"
 
 
 class ProbedService(Protocol):
@@ -55,7 +45,7 @@ def probes(service: ProbedService) -> list[Endpoint]:
     async def metrics(scope: Scope, receive: Receive) -> Reply:
         return Reply(200, service.exposition(), CONTENT_TYPE.encode())
 
-    found = {"/livez": livez, "/readyz": readyz, "/metrics": metrics}
+    found = {"/livez": livez, READY_PATH: readyz, "/metrics": metrics}
     return [Endpoint(path, {"GET": handler}, _on_error) for path, handler in found.items()]
 
 

@@ -1,19 +1,18 @@
-"""HTTP client of one embedder: sends requests, validates replies, and maps failures to domain errors."""
+"""HTTP client of one embedder: sends requests, and maps failures to domain errors; ``embedder_replies`` reads."""
 
 import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
-import numpy as np
 
 from tandem_contract import embed, headers
-from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
-from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, EmbedRequest, Kind, Priority
-from tandem_contract.errors import ReceivedErrorReply
+from tandem_contract.decoding import InvalidMessage
+from tandem_contract.embed import MAX_DIM, READY_PATH, EmbedRequest, Kind, Priority
+from tandem_gateway.adapters.embedder_replies import cut_message, read_embeddings, read_served_model
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
-from tandem_gateway.adapters.pool.health import Probe
+from tandem_gateway.adapters.pool.replica import ProbeResult
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -21,43 +20,21 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
-from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tandem_runtime import trace
 from tandem_runtime.durations import duration
 from tandem_runtime.logs import request_id
 
 log = logging.getLogger(__name__)
 
-# Bounds of the squared length of a float32 unit vector, with a tolerance of 0.001 in the length.
-_LEAST: Final = 0.999**2
-_MOST: Final = 1.001**2
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
-_READY_PATH: Final = "/readyz"
+_UNREACHABLE: Final = "an embedder cannot be reached"
+_UNREADABLE: Final = "an embedder's description of its model cannot be read and is ignored"
 
 # Maximum number of bytes in a reply besides its vectors.
 _REST_BYTES: Final = 64 << 10
-_MAX_MESSAGE_CHARS: Final = 300
-
-# Limits memory: an element takes one byte of the reply and up to 32 bytes of memory. No request has more texts.
-_AtMostTexts = msgspec.Meta(max_length=100_000)
-_Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
-
-
-class _Reply(msgspec.Struct):
-    """The fields of ``PackedEmbedReply`` that the gateway reads, with their limits."""
-
-    embeddings: bytes
-    dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)]
-    model: _Name
-    fingerprint: _Name
-    truncated: Annotated[list[bool], _AtMostTexts]
-    unknown: Annotated[list[float], _AtMostTexts] = []
-
 
 _encoder = msgspec.msgpack.Encoder()
-_reply_decoder = msgspec.msgpack.Decoder(_Reply)
-_error_decoder = msgspec.json.Decoder(ReceivedErrorReply)
 
 
 class HttpClient(Protocol):
@@ -110,7 +87,7 @@ class HttpEmbedder:
         outcome = "error"
         try:
             body = _encoder.encode(EmbedRequest(texts=list(texts), kind=kind, priority=priority))
-            embeddings = _read(await self._send(body, len(texts), started + timeout), len(texts))
+            embeddings = read_embeddings(await self._send(body, len(texts), started + timeout), len(texts))
             outcome = "ok"
             return embeddings
         except (EmbedderUnavailable, EmbedderRejected, EmbedderBroken, Overloaded, DeadlineExceeded) as error:
@@ -119,34 +96,52 @@ class HttpEmbedder:
         finally:
             self._on_call(outcome, time.monotonic() - started)
 
-    async def probe(self, *, timeout: float) -> Probe:
-        """Ask the embedder for its readiness, and return the result.
+    async def probe(self, *, timeout: float) -> ProbeResult:
+        """Ask the embedder whether it is ready and which model it serves.
+
+        The status alone decides whether it is ready. A body that cannot be read is logged and ignored.
 
         Each embedder is probed about once a second. The probe takes a connection of the calls: it then proves the way
         that the calls take, with its address and its certificates, and loads no other HTTP client.
         """
         try:
-            response = await self._client.call("GET", _READY_PATH, {}, b"", timeout=timeout)
+            response = await self._client.call("GET", READY_PATH, {}, b"", timeout=timeout)
         except (ConnectFailed, ConnectionBroken, ResponseTooLarge) as error:
-            self._tell_unreachable(str(error))
-            return "unreachable"
+            self._tell(_UNREACHABLE, str(error))
+            return ProbeResult("unreachable")
         except TimeoutError:
-            return "late"
-        if response.status in (200, 503):
+            return ProbeResult("late")
+        if response.status == 200:
+            return ProbeResult("ready", self._served(response.body))
+        if response.status == 503:
             self._told = None
         else:
-            self._tell_unreachable(f"{_READY_PATH} has the status {response.status}; is there an embedder at this URL?")
-        return "ready" if response.status == 200 else "not_ready"
+            self._tell(
+                _UNREACHABLE, f"{READY_PATH} has the status {response.status}; is there an embedder at this URL?"
+            )
+        return ProbeResult("not_ready")
 
     def close(self) -> None:
         """Close the idle connections."""
         self._client.close()
 
-    def _tell_unreachable(self, why: str) -> None:
-        """Log why the probe fails, once per reason: a refused certificate needs an operator, a restart does not."""
-        if why != self._told:
-            self._told = why
-            log.warning("an embedder cannot be reached", extra={"replica": self._url, "error": why})
+    def _served(self, body: bytes) -> ServedModel | None:
+        """Return the model that a ready embedder describes; None if it does not or its description cannot be read."""
+        try:
+            served = read_served_model(body)
+        except InvalidMessage as error:
+            # One line, whatever the reasons: they may differ at each probe.
+            self._tell(_UNREADABLE, cut_message(error.message), once_as=_UNREADABLE)
+            return None
+        self._told = None
+        return served
+
+    def _tell(self, what: str, why: str, *, once_as: str | None = None) -> None:
+        """Log a failed probe, once per reason: a refused certificate needs an operator, a restart does not."""
+        reason = once_as or why
+        if reason != self._told:
+            self._told = reason
+            log.warning(what, extra={"replica": self._url, "error": why})
 
     async def _send(self, body: bytes, count: int, deadline: float) -> Response:
         for last in (False, True):
@@ -186,75 +181,3 @@ def _headers(remaining: float) -> dict[str, str]:
     if traced is not None:
         found.update(trace.headers_of(traced))
     return found
-
-
-def _read(response: Response, count: int) -> Embeddings:
-    """Check a response against the contract, and return its vectors.
-
-    Raises:
-        EmbedderError, Overloaded, DeadlineExceeded: the status is not 200, or the reply violates the contract.
-    """
-    if response.status != 200:
-        raise _refusal(response)
-    try:
-        reply = decode_msgpack(response.body, _reply_decoder)
-    except InvalidMessage as error:
-        raise EmbedderBroken(f"the embedder's answer cannot be read: {_cut(error.message)}") from error
-    expected = count * reply.dim * 4
-    if len(reply.embeddings) != expected:
-        raise EmbedderBroken(
-            f"the embedder sent {len(reply.embeddings)} bytes for {count} texts of {reply.dim} numbers, not {expected}"
-        )
-    vectors = np.frombuffer(reply.embeddings, dtype="<f4").reshape(count, reply.dim).astype(np.float32, copy=False)
-    # NaN compares as false; the comparison is written so that it counts as invalid.
-    if not all(_LEAST <= square <= _MOST for square in np.einsum("ij,ij->i", vectors, vectors).tolist()):
-        raise EmbedderBroken("the embedder sent vectors that are not finite or not of unit length")
-    return Embeddings(vectors, reply.model, reply.fingerprint, _coverages(reply, count))
-
-
-def _coverages(reply: _Reply, count: int) -> list[Coverage]:
-    """Return the coverage of each text; empty if the embedder is too old to send ``unknown``."""
-    if len(reply.truncated) != count or len(reply.unknown) not in (0, count):
-        raise EmbedderBroken(
-            f"the embedder said of {len(reply.truncated)} texts whether they were cut and of {len(reply.unknown)} how "
-            f"much of them is unknown, but was sent {count}"
-        )
-    if not reply.unknown:
-        return []
-    if not any(reply.truncated) and not any(reply.unknown):
-        return [WHOLE] * count
-    # As above, NaN counts as invalid.
-    if not all(0.0 <= share <= 1.0 for share in reply.unknown):
-        raise EmbedderBroken("the embedder sent shares of unknown tokens that are not between 0 and 1")
-    return list(map(Coverage, reply.truncated, reply.unknown))
-
-
-def _refusal(
-    response: Response,
-) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
-    status = response.status
-    try:
-        message = decode_json(response.body, _error_decoder).error.message
-    except InvalidMessage:
-        message = ascii(response.body[:200])
-    said = f"the embedder answered {status}: {_cut(message)}"
-    if status == 429:
-        return Overloaded(said, retry_after=_retry_after(response))
-    if status in (503, 502):
-        return EmbedderUnavailable(said, retry_after=_retry_after(response))
-    if status == 504:
-        return DeadlineExceeded(said)
-    if status in (413, 422, 400):
-        return EmbedderRejected(said)
-    return EmbedderBroken(said)
-
-
-def _cut(message: str) -> str:
-    return cut(message, _MAX_MESSAGE_CHARS)
-
-
-def _retry_after(response: Response) -> float:
-    try:
-        return min(120.0, max(0.0, float(response.header(b"retry-after") or "1")))
-    except ValueError:
-        return 1.0

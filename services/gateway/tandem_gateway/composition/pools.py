@@ -18,9 +18,7 @@ from tandem_gateway.use_cases.canary.router import CanaryRouter
 _SPARE_CONNECTIONS = 2
 
 
-def build_pool(
-    name: str, urls: str, settings: Settings, metrics: Metrics, *, tls: Tls | None = None, identify: bool
-) -> EmbedderPool:
+def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, tls: Tls | None = None) -> EmbedderPool:
     """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
     # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
@@ -33,7 +31,7 @@ def build_pool(
         name,
         urls.split(","),
         connect,
-        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds, identify=identify),
+        settings=PoolSettings(attempt=settings.embed_attempt, resolve=settings.resolve_seconds),
         events=PoolEvents(
             retried=partial(metrics.embedders.retried, name),
             ejected=partial(metrics.embedders.ejected, name),

@@ -9,6 +9,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -43,19 +44,22 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
     )
-    dense_search = DenseSearch(
+    query_embedder = QueryEmbedder(
         embedder,
-        storage.index,
-        request_limits=limits,
         coalescing=CoalescingLimits(settings.query_batch, settings.query_calls),
         max_queued=settings.max_queued_queries,
-        timeout=settings.search_timeout,
         cached_vectors=settings.query_cache,
-        events=DenseSearchEvents(
+        events=QueryEmbedderEvents(
             called=metrics.searches.queries_per_call.observe,
             known=metrics.searches.vector_cache_hits.inc,
-            mismatched=metrics.documents.fingerprint_mismatches.inc,
         ),
+    )
+    dense_search = DenseSearch(
+        query_embedder,
+        storage.index,
+        request_limits=limits,
+        timeout=settings.search_timeout,
+        events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
     search_pipeline = SearchPipeline(
         dense_search,

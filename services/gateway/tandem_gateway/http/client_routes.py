@@ -1,20 +1,16 @@
-"""The client API's handlers. Each takes the contract's messages, calls a use case and returns a message."""
+"""The client API's handlers. Each translates a message of the contract, calls a use case and returns a message."""
 
 from typing import Annotated, Any, Final
 
-import msgspec
 from litestar import Request, Response, delete, get, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
 from tandem_contract.client_api import (
-    Collection,
     CollectionList,
     Deleted,
-    DocumentFailure,
     IngestRequest,
     Job,
-    JobStatus,
     SearchReply,
     SearchRequest,
     StoredDocument,
@@ -23,10 +19,11 @@ from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
-from tandem_gateway.http.clock import now, rfc3339
+from tandem_gateway.http.clock import now
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.messages import collection_list, job_reply, search_command, stored_document
 from tandem_gateway.http.openapi import (
     INGEST_EXAMPLES,
     SEARCH_EXAMPLES,
@@ -36,7 +33,6 @@ from tandem_gateway.http.openapi import (
 )
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.lifecycle import Gateway
-from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases.validation import has_dot_segment
 from tandem_runtime.body import cancel_on_disconnect
 
@@ -76,7 +72,7 @@ async def search(
 ) -> Response[SearchReply]:
     """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
     started = now()
-    work = gateway.ready().search_pipeline.answer(data, caller_timeout(scope_of(request)))
+    work = gateway.ready().search_pipeline.answer(search_command(data), caller_timeout(scope_of(request)))
     answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
     return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
 
@@ -103,7 +99,7 @@ async def ingest(
     collection, documents = await reader.read(body, lease)
     del body, lease  # frees the body; the documents hold the lease for as long as they exist
     record, ids = await ready.ingest.accept(collection, documents)
-    return _job(record, None, ids)
+    return job_reply(record, None, ids)
 
 
 @get(
@@ -119,7 +115,7 @@ async def job(
     """Return a job."""
     use_cases = gateway.ready()
     record = await use_cases.ingest.job(job_id)
-    return _job(record, use_cases.embedding.blocked_reason(record.collection))
+    return job_reply(record, use_cases.embedding.blocked_reason(record.collection))
 
 
 @get(
@@ -131,8 +127,7 @@ async def job(
 )
 async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
     """Return all collections."""
-    records = await gateway.ready().documents.collections()
-    return CollectionList([Collection(r.name, r.live, r.pending, r.fingerprint, r.model, r.dim) for r in records])
+    return collection_list(await gateway.ready().documents.collections())
 
 
 @delete(
@@ -216,16 +211,7 @@ COLLECTION_ROUTES: Final = (
 
 
 async def _read(gateway: Gateway, collection: str, document_id: str) -> StoredDocument:
-    view = await gateway.ready().documents.document(collection, document_id)
-    return StoredDocument(
-        view.doc_id,
-        view.text,
-        msgspec.Raw(view.metadata.encode()),
-        collection,
-        view.embedded,
-        view.coverage.truncated if view.coverage else None,
-        view.coverage.unknown if view.coverage else None,
-    )
+    return stored_document(await gateway.ready().documents.document(collection, document_id), collection)
 
 
 def _id_in_query(request: Request[Any, Any, Any]) -> str:
@@ -254,32 +240,3 @@ def _check_segments(collection: str, document_id: str) -> None:
             f"use /v1/collections/{cut(collection)}/documents?id=",
             param="id",
         )
-
-
-def _job(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:
-    status: JobStatus
-    error: str | None = None
-    if record.finished_at is not None:
-        status = "failed" if record.failed else "completed"
-        if record.failed:
-            error = f"{record.failed} of {record.total} documents could not be embedded"
-    else:
-        status = "running" if record.started_at is not None else "pending"
-        error = f"waiting: {blocked_reason}" if blocked_reason else None
-    return Job(
-        job_id=record.job_id,
-        status=status,
-        total_documents=record.total,
-        processed_documents=record.processed,
-        error=error,
-        started_at=rfc3339(record.started_at),
-        finished_at=rfc3339(record.finished_at),
-        created_at=rfc3339(record.created_at) or "",
-        collection=record.collection,
-        unchanged_documents=record.unchanged,
-        failed_documents=record.failed,
-        truncated_documents=record.truncated,
-        unreadable_documents=record.unreadable,
-        failures=[DocumentFailure(doc_id, reason) for doc_id, reason in record.failures],
-        document_ids=ids,
-    )

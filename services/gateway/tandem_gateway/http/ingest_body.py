@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_contract.client_api import DEFAULT_COLLECTION, DocumentInput, Metadata, MetadataValue
+from tandem_contract.client_api import DEFAULT_COLLECTION, Metadata, MetadataValue
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.records.documents import NewDocument, NewDocuments
+from tandem_gateway.use_cases.commands import SubmittedDocument
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
 from tandem_runtime.durations import duration
 from tandem_runtime.json_slices import ArraySlices, find_array
@@ -140,7 +141,7 @@ def _new_document(document: _Document, place: str, limits: RequestLimits) -> New
     raw = bytes(document.metadata)
     metadata = _read_metadata(raw, f"{place}.metadata")
     exact = _values.decode(raw) if _loses_digits(raw, metadata) else None
-    return new_document(DocumentInput(document.text, document.id, metadata), place, limits, exact)
+    return new_document(SubmittedDocument(document.text, document.id, metadata, exact), place, limits)
 
 
 def _read_metadata(raw: bytes, place: str) -> Metadata:

@@ -10,6 +10,7 @@ from tandem_contract.client_api import About, Health, Probe
 from tandem_gateway import __version__
 from tandem_gateway.errors import NotReady
 from tandem_gateway.http.exceptions import Sent
+from tandem_gateway.http.messages import health_reply
 from tandem_gateway.http.openapi import refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
@@ -41,7 +42,7 @@ async def about() -> About:
 )
 async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
     """Return the gateway's health."""
-    health = await gateway.health()
+    health = health_reply(await gateway.health())
     return Response(health, status_code=503 if health.status == "failed" else 200)
 
 

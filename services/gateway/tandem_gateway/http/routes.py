@@ -7,6 +7,7 @@ from tandem_gateway.http.body import caller_timeout, read_json
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.messages import search_command
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
@@ -21,8 +22,8 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits) -> list[Endpoint]:
 
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
-        message = await read_json(scope, receive, _search_decoder, bodies.search)
-        work = gateway.ready().search_pipeline.answer(message, caller_timeout(scope))
+        request = await read_json(scope, receive, _search_decoder, bodies.search)
+        work = gateway.ready().search_pipeline.answer(search_command(request), caller_timeout(scope))
         answer = await cancel_on_disconnect(scope, receive, work)
         return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 

@@ -2,8 +2,8 @@
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from tandem_contract.client_api import AnsweredBy
 from tandem_gateway.metrics.buckets import SECONDS, SIZES
+from tandem_gateway.records.search import AnsweredBy
 
 
 class SearchMetrics:

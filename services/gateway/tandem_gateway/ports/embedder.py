@@ -50,7 +50,10 @@ class EmbedderPool(Embedder, Protocol):
         ...
 
     def serves(self, fingerprint: str) -> bool:
-        """Return whether a replica in rotation is known to serve the model with this fingerprint."""
+        """Return whether a replica in rotation is known to serve the model with this fingerprint.
+
+        A replica that does not say which model it serves counts as well, until a reply shows another model.
+        """
         ...
 
     def state(self) -> PoolState:

@@ -7,7 +7,7 @@ from typing import Literal
 import msgspec
 
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.coverage import WHOLE, Coverage
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -18,6 +18,31 @@ class Embeddings(msgspec.Struct, frozen=True):
     fingerprint: str
     coverages: Sequence[Coverage] = ()
     """One per text; empty if the embedder does not report coverage."""
+    tokens: Sequence[int] = ()
+    """Number of tokens of each text that the model read; empty if the embedder does not report it."""
+
+
+class QueryVector(msgspec.Struct, frozen=True):
+    """The vector of one query, ``(dim,) float32`` of unit length, and the model that made it."""
+
+    vector: Vectors
+    model: str
+    fingerprint: str
+    coverage: Coverage = WHOLE
+    tokens: int | None = None
+    """Number of the query's tokens that the model read; None if the embedder did not report it."""
+
+
+class ServedModel(msgspec.Struct, frozen=True):
+    """The model of an embedder; the fields after ``fingerprint`` are None if the embedder did not report them."""
+
+    fingerprint: str
+    model: str | None = None
+    dim: int | None = None
+    """Dimension of its vectors."""
+    max_tokens: int | None = None
+    """Number of tokens, including special tokens, that it reads of a text."""
+    precision: str | None = None
 
 
 ReplicaStatus = Literal["serving", "ejected", "draining"]
@@ -32,8 +57,13 @@ class ReplicaState:
     label: str
     status: ReplicaStatus
     in_flight: int
-    fingerprint: str | None
-    """Model of its last reply."""
+    served: ServedModel | None
+    """The model that it described or that made its last reply, whichever is newer; None if neither is known."""
+
+    @property
+    def fingerprint(self) -> str | None:
+        """Fingerprint of its model; None if it is not known."""
+        return self.served.fingerprint if self.served is not None else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,11 +1,17 @@
 """What retrievers find, and the search results that are made of it."""
 
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import msgspec
 
 from tandem_runtime.memory import Lease
+
+AnsweredBy = Literal["dense", "lexical"]
+"""The search that found the hits. ``dense``: vector search. ``lexical``: keyword search."""
+
+SearchMode = Literal["auto", AnsweredBy]
+"""The search that the caller wants. ``auto``: dense, or lexical while no embedder answers."""
 
 
 class ScoredPassage(NamedTuple):

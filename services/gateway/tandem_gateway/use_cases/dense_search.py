@@ -1,30 +1,25 @@
-"""Vector search: embeds queries, many per embedder call, and looks them up, many per batch of the index thread."""
+"""Vector search: the embedder turns a query into a vector, and the index finds the documents nearest to it.
+
+The searches of one embedder call, and cached queries that arrive together, share one batch of the index.
+"""
 
 import asyncio
-import contextlib
-import logging
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import msgspec
 
-from tandem_contract.client_api import SearchRequest
-from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError, Overloaded
+from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError
 from tandem_gateway.index.state import VectorQuery
-from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hits
-from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
-from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
 from tandem_runtime.durations import duration
-from tandem_runtime.trace import TraceContext
-
-log = logging.getLogger(__name__)
 
 
 class Searchable(Protocol):
@@ -43,10 +38,6 @@ class Searchable(Protocol):
 class DenseSearchEvents:
     """Callbacks for metrics."""
 
-    called: Callable[[int], None] = lambda queries: None
-    """The gateway calls the embedder with this many queries."""
-    known: Callable[[], None] = lambda: None
-    """The vector of a query was in the cache."""
     mismatched: Callable[[], None] = lambda: None
     """The vector of a query is of another model than the collection's."""
 
@@ -58,65 +49,50 @@ class DenseAnswer(msgspec.Struct, frozen=True):
     coverage: Coverage = WHOLE
 
 
-class _Query(msgspec.Struct, eq=False):
-    request: SearchRequest
-    answer: "asyncio.Future[DenseAnswer] | None"
-    """None once the query has failed."""
-    request_id: str | None
-    trace: TraceContext | None
+class _Search(Query, eq=False):
+    command: SearchCommand
 
 
 class DenseSearch:
-    """Answers vector searches, and coalesces those that arrive together; one event loop owns it."""
+    """Answers vector searches, and looks up together those whose vectors come together; one event loop owns it."""
 
     def __init__(
         self,
-        embedder: Embedder,
+        embedder: QueryEmbedder,
         index: Searchable,
         *,
         request_limits: RequestLimits,
-        coalescing: CoalescingLimits,
-        max_queued: int,
         timeout: float,
-        cached_vectors: int = 0,
         events: DenseSearchEvents | None = None,
     ) -> None:
         """Make the use case.
 
         Args:
-            embedder: turns queries into vectors.
+            embedder: turns queries into vectors; bounds the waiting queries.
             index: finds the nearest documents.
             request_limits: limits of a request.
-            coalescing: batch size of embedder calls, and their number per replica.
-            max_queued: maximum number of waiting queries; above it ``search`` raises Overloaded.
             timeout: maximum seconds per search.
-            cached_vectors: capacity of the cache of query vectors, in queries; 0 turns it off.
             events: see ``DenseSearchEvents``.
         """
         self._embedder = embedder
         self._index = index
         self._request_limits = request_limits
-        self._coalescing = coalescing
-        self._max_queued = max_queued
         self._timeout = timeout
         self._events = events or DenseSearchEvents()
-        self._queue: deque[Waiting[_Query]] = deque()
-        self._calls: dict[asyncio.Task[None], int] = {}
-        self._timer: asyncio.TimerHandle | None = None
-        self._vectors = QueryVectorCache(cached_vectors)
-        self._known: list[tuple[_Query, VectorQuery, Coverage]] = []
+        self._deliver: Deliver = self._retrieve
+        self._known: list[tuple[_Search, QueryVector]] = []
         self._looking_up: asyncio.Task[None] | None = None
 
     @property
     def queued(self) -> int:
         """Number of queries that wait for an embedder call or for the index."""
-        return len(self._queue) + len(self._known)
+        return self._embedder.queued + len(self._known)
 
-    async def search(self, request: SearchRequest, timeout: float | None = None) -> DenseAnswer:
+    async def search(self, command: SearchCommand, timeout: float | None = None) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
 
         Args:
-            request: the search; this method validates it.
+            command: the search; this method validates it.
             timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
 
         Raises:
@@ -124,176 +100,79 @@ class DenseSearch:
             Overloaded, EmbedderError, FingerprintMismatch, StorageError: the search cannot be answered now.
             DeadlineExceeded: the search was not answered in time.
         """
-        check_search(request, self._request_limits)
-        if self.queued >= self._max_queued:
-            raise Overloaded(
-                f"{self.queued} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
-            )
+        check_search(command, self._request_limits)
+        self._embedder.check_room(others=len(self._known))
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        answer: asyncio.Future[DenseAnswer] = asyncio.get_running_loop().create_future()
-        query = _Query(request, answer, logs.request_id.get(), trace.current.get())
-        now = time.monotonic()
-        waiting = Waiting(query, now, now + seconds)
-        if not self._look_up_if_known(query):
-            self._queue.append(waiting)
-            self._send_what_may_go()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[DenseAnswer] = loop.create_future()
+        wanted = self._index.fingerprint(command.collection)
+        search = _Search(
+            answer, command.query, wanted, self._deliver, logs.request_id.get(), trace.current.get(), command
+        )
+        known = self._embedder.cached(wanted, command.query)
+        waiting = None
+        if known is None:
+            waiting = self._embedder.submit(search, seconds)
+        else:
+            self._look_up_soon(search, known)
         # A plain timer, not asyncio.timeout: that cancels the task from outside, which costs more than is needed here.
-        deadline = asyncio.get_running_loop().call_later(seconds, _expire, query, seconds)
+        deadline = loop.call_later(seconds, _expire, search, seconds)
         try:
             return await answer
         except (DeadlineExceeded, asyncio.CancelledError):
-            # A search that has given up must not keep its place in the queue.
-            with contextlib.suppress(ValueError):
-                self._queue.remove(waiting)
+            if waiting is not None:
+                self._embedder.withdraw(waiting)
             raise
         finally:
             deadline.cancel()
             del answer  # breaks the reference cycle: error, traceback, this frame, error
 
-    def needs_embedder(self, request: SearchRequest) -> bool:
+    def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
-        fingerprint = self._index.fingerprint(request.collection)
-        return fingerprint is None or (fingerprint, request.query) not in self._vectors
+        return not self._embedder.has(self._index.fingerprint(command.collection), command.query)
 
     async def drain(self) -> None:
         """Wait until all calls and lookups have ended."""
-        while self._calls or self._looking_up is not None:
-            await asyncio.wait([*self._calls, *([self._looking_up] if self._looking_up is not None else [])])
+        await self._embedder.drain()
+        while self._looking_up is not None:
+            await asyncio.wait([self._looking_up])
 
-    def _look_up_if_known(self, query: _Query) -> bool:
-        """Send a query straight to the index if its vector is in the cache, and return whether it is."""
-        request = query.request
-        fingerprint = self._index.fingerprint(request.collection)
-        if fingerprint is None:
-            return False
-        found = self._vectors.get(fingerprint, request.query)
-        if found is None:
-            return False
-        self._events.known()
-        vector, coverage = found
-        self._known.append((query, VectorQuery(request.collection, vector, fingerprint, request.top_k), coverage))
+    def _look_up_soon(self, search: _Search, vector: QueryVector) -> None:
+        """Retrieve the hits of a cached query's vector."""
+        self._known.append((search, vector))
         if self._looking_up is None:
             # The task starts in the next iteration of the event loop, so queries that arrive in this one join it.
             self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
-        return True
 
     async def _look_up(self) -> None:
         try:
             while self._known:
                 batch, self._known = self._known, []
-                queries, vectors, coverages = zip(*batch, strict=True)
-                await self._answer(queries, vectors, coverages)
+                searches, vectors = zip(*batch, strict=True)
+                await self._retrieve(searches, vectors)
         finally:
             self._looking_up = None
 
-    def _send_what_may_go(self) -> None:
-        while self._queue:
-            in_flight = InFlight(len(self._calls), sum(self._calls.values()))
-            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing, self._embedder.replicas)
-            self._queue = deque(decision.rest)
-            for waiting in decision.expired:
-                _fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
-            if not decision.send:
-                if decision.look_again is not None and self._timer is None:
-                    delay = decision.look_again - time.monotonic()
-                    self._timer = asyncio.get_running_loop().call_later(delay, self._retry_send)
-                return
-            task = asyncio.get_running_loop().create_task(self._call(decision.send))
-            self._calls[task] = len(decision.send)
-            task.add_done_callback(self._returned)
-
-    def _retry_send(self) -> None:
-        self._timer = None
-        self._send_what_may_go()
-
-    def _returned(self, task: asyncio.Task[None]) -> None:
-        del self._calls[task]
-        self._send_what_may_go()
-
-    async def _call(self, batch: Sequence[Waiting[_Query]]) -> None:
-        queries = [waiting.query for waiting in batch]
-        # One call serves many requests. The embedder logs it under the id and the trace of the first one.
-        logs.request_id.set(queries[0].request_id)
-        trace.current.set(queries[0].trace)
+    async def _retrieve(self, searches: Sequence[_Search], vectors: Sequence[QueryVector]) -> None:
+        """Look up searches whose vectors are known, and set their outcomes."""
         try:
-            self._events.called(len(queries))
-            texts = list(dict.fromkeys(query.request.query for query in queries))
-            embedded = await self._embedder.embed(
-                texts,
-                kind="query",
-                priority="interactive",
-                timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
-                fingerprint=self._wanted_by(queries),
+            answers = await self._index.search(
+                [
+                    VectorQuery(search.command.collection, found.vector, found.fingerprint, search.command.top_k)
+                    for search, found in zip(searches, vectors, strict=True)
+                ]
             )
-        except BaseException as error:  # every waiting query needs an outcome, whatever the error
-            _fail_all(queries, error)
+        except BaseException as error:  # every waiting search needs an outcome, whatever the error
+            fail_all(searches, error)
             return
-        coverages = embedded.coverages or [WHOLE] * len(texts)
-        found = dict(zip(texts, zip(embedded.vectors, coverages, strict=True), strict=True))
-        for text, (vector, coverage) in found.items():
-            self._vectors.put(embedded.fingerprint, text, vector, coverage)
-        await self._answer(
-            queries,
-            [
-                VectorQuery(
-                    query.request.collection,
-                    found[query.request.query][0],
-                    embedded.fingerprint,
-                    query.request.top_k,
-                )
-                for query in queries
-            ],
-            [found[query.request.query][1] for query in queries],
-        )
-
-    def _wanted_by(self, queries: Sequence[_Query]) -> str | None:
-        """Return the fingerprint of the queries' collections; None if they differ in it or have none."""
-        collections = {query.request.collection for query in queries}
-        wanted = {self._index.fingerprint(collection) for collection in collections}
-        return wanted.pop() if len(wanted) == 1 else None
-
-    async def _answer(
-        self, queries: Sequence[_Query], vectors: Sequence[VectorQuery], coverages: Sequence[Coverage]
-    ) -> None:
-        """Look up queries whose vectors are known, and set their outcomes."""
-        try:
-            answers = await self._index.search(vectors)
-        except BaseException as error:  # as in ``_call``
-            _fail_all(queries, error)
-            return
-        for query, answer, coverage in zip(queries, answers, coverages, strict=True):
+        for search, found, answer in zip(searches, vectors, answers, strict=True):
             if isinstance(answer, GatewayError):
                 if isinstance(answer, FingerprintMismatch):
                     self._events.mismatched()
-                _fail(query, answer)
-            elif query.answer is not None and not query.answer.done():
-                query.answer.set_result(DenseAnswer(answer, coverage))
+                fail(search, answer)
+            elif search.answer is not None and not search.answer.done():
+                search.answer.set_result(DenseAnswer(answer, found.coverage))
 
 
-def _fail_all(queries: Sequence[_Query], error: BaseException) -> None:
-    """Fail every query with the same error.
-
-    Raises:
-        BaseException: ``error`` itself if it must end the task, as CancelledError does.
-    """
-    if not isinstance(error, GatewayError):
-        log.error("a batch of searches failed", exc_info=error)
-    for query in queries:
-        _fail(query, error)
-    if not isinstance(error, Exception):
-        raise error
-
-
-def _expire(query: _Query, seconds: float) -> None:
-    _fail(query, DeadlineExceeded(f"the search was not answered within {duration(seconds)}"))
-
-
-def _fail(query: _Query, error: BaseException) -> None:
-    # The error's traceback refers to frames that refer to the query. If the query kept its future, and so the error,
-    # they would form a reference cycle.
-    answer, query.answer = query.answer, None
-    if answer is None or answer.done():
-        return
-    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-    # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
-    answer.exception()
+def _expire(search: _Search, seconds: float) -> None:
+    fail(search, DeadlineExceeded(f"the search was not answered within {duration(seconds)}"))

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tandem_contract.client_api import AnsweredBy, SearchRequest
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -28,8 +27,9 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import AnsweredBy, Hit
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
+from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseAnswer, DenseSearch
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
@@ -102,11 +102,11 @@ class SearchPipeline:
         """Record the result of the last readiness probe."""
         self._embedder_ready = ready
 
-    async def answer(self, request: SearchRequest, timeout: float | None = None) -> Answer:
+    async def answer(self, command: SearchCommand, timeout: float | None = None) -> Answer:
         """Return the answer to a search.
 
         Args:
-            request: the search; this method validates it.
+            command: the search; this method validates it.
             timeout: seconds that the caller will wait. The configured timeout applies if it is shorter.
 
         Raises:
@@ -115,15 +115,15 @@ class SearchPipeline:
             NotReady: the keyword index is being built.
             DeadlineExceeded: the search was not answered in time.
         """
-        if request.mode == "dense":
-            dense = await self._search.search(request, timeout)
+        if command.mode == "dense":
+            dense = await self._search.search(command, timeout)
             answer = Answer(dense.hits, "dense", coverage=dense.coverage)
         else:
             seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-            if request.mode == "lexical":
-                answer = Answer(await self._by_keywords(request, seconds), "lexical")
+            if command.mode == "lexical":
+                answer = Answer(await self._by_keywords(command, seconds), "lexical")
             else:
-                answer = await self._answer_auto(request, seconds)
+                answer = await self._answer_auto(command, seconds)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()
@@ -133,22 +133,22 @@ class SearchPipeline:
             self._events.unreadable()
         return answer
 
-    async def _answer_auto(self, request: SearchRequest, seconds: float) -> Answer:
+    async def _answer_auto(self, command: SearchCommand, seconds: float) -> Answer:
         started = time.monotonic()
         cause: GatewayError = EmbedderUnavailable("no embedder has answered lately")
         # While the breaker is closed, the check of the vector cache is not needed.
-        needed = self._breaker is _CLOSED or self._search.needs_embedder(request)
+        needed = self._breaker is _CLOSED or self._search.needs_embedder(command)
         if not needed or may_ask(self._breaker, started, ready=self._embedder_ready):
             trial = needed and self._breaker.try_at is not None
             if trial:
                 self._breaker = trying(self._breaker, started)
             patience = dense_seconds(seconds)
             try:
-                dense = await self._search.search(request, patience)
+                dense = await self._search.search(command, patience)
                 if needed:
                     self._breaker = _CLOSED
                 if dense.coverage.unreadable:
-                    return await self._by_keywords_if_any(request, dense, seconds - (time.monotonic() - started))
+                    return await self._by_keywords_if_any(command, dense, seconds - (time.monotonic() - started))
                 return Answer(dense.hits, "dense", coverage=dense.coverage)
             except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
                 cause = error
@@ -156,17 +156,17 @@ class SearchPipeline:
                     self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
         try:
             remaining = seconds - (time.monotonic() - started)
-            return Answer(await self._by_keywords(request, remaining), "lexical", degraded=True)
+            return Answer(await self._by_keywords(command, remaining), "lexical", degraded=True)
         except _KEYWORD_ERRORS as error:
             raise cause from error
         finally:
             del cause  # breaks the reference cycle: error, traceback, this frame, error
 
-    async def _by_keywords_if_any(self, request: SearchRequest, dense: DenseAnswer, seconds: float) -> Answer:
+    async def _by_keywords_if_any(self, command: SearchCommand, dense: DenseAnswer, seconds: float) -> Answer:
         """Answer a query of which the model does not know most tokens."""
         by_vector = Answer(dense.hits, "dense", coverage=dense.coverage)
         try:
-            hits = await self._by_keywords(request, seconds)
+            hits = await self._by_keywords(command, seconds)
         except _KEYWORD_ERRORS:
             return by_vector
         # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
@@ -174,6 +174,6 @@ class SearchPipeline:
             return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # not truncated
         return by_vector
 
-    async def _by_keywords(self, request: SearchRequest, seconds: float) -> list[Hit]:
-        check_search(request, self._request_limits)
-        return await self._lexical.search(request.collection, request.query, request.top_k, timeout=seconds)
+    async def _by_keywords(self, command: SearchCommand, seconds: float) -> list[Hit]:
+        check_search(command, self._request_limits)
+        return await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)

@@ -2,15 +2,15 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import DocumentInput, Metadata, SearchRequest
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.records.documents import NewDocument
+from tandem_gateway.records.metadata import Metadata
+from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
 from tandem_gateway.use_cases.document_ids import new_document_id
 
 MAX_ID_CHARS = 256
@@ -88,20 +88,20 @@ def check_document_id(doc_id: str, param: str) -> None:
         raise InvalidRequest(f"{param}: control characters are not allowed in an id", param=param)
 
 
-def check_search(request: SearchRequest, limits: RequestLimits) -> None:
-    """Check a search request.
+def check_search(command: SearchCommand, limits: RequestLimits) -> None:
+    """Check a search.
 
     Raises:
         InvalidRequest: a field is not valid; the error names the field and the limit.
     """
-    _check_text(request.query, "query", limits.query_chars)
-    if not 1 <= request.top_k <= limits.top_k:
+    _check_text(command.query, "query", limits.query_chars)
+    if not 1 <= command.top_k <= limits.top_k:
         raise InvalidRequest(
-            f"top_k: a whole number from 1 to {limits.top_k} was expected, not {request.top_k}",
+            f"top_k: a whole number from 1 to {limits.top_k} was expected, not {command.top_k}",
             param="top_k",
             code="limit_exceeded",
         )
-    check_collection(request.collection)
+    check_collection(command.collection)
 
 
 def check_count(count: int, limits: RequestLimits) -> None:
@@ -129,25 +129,22 @@ def content_hash(text: str, metadata: bytes) -> bytes:
     return digest.digest()
 
 
-def new_document(
-    document: DocumentInput, place: str, limits: RequestLimits, exact_metadata: Mapping[str, msgspec.Raw] | None = None
-) -> NewDocument:
+def new_document(document: SubmittedDocument, place: str, limits: RequestLimits) -> NewDocument:
     """Validate a document of an ingest and return it; a document without an id gets a random one.
 
     Args:
-        document: the document as sent.
+        document: the document as submitted.
         place: path of the document in the request, such as ``documents[3]``.
         limits: limits of a request.
-        exact_metadata: values of the metadata as JSON, to be stored unchanged. If None, the values in ``document`` are
-            encoded.
 
     Raises:
         InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(document.text, f"{place}.text", limits.text_chars)
-    if document.id is not None:
-        check_new_document_id(document.id, f"{place}.id")
-    metadata = _compact.encode(document.metadata if exact_metadata is None else exact_metadata)
+    if document.doc_id is not None:
+        check_new_document_id(document.doc_id, f"{place}.id")
+    stored = document.metadata if document.exact_metadata is None else document.exact_metadata
+    metadata = _compact.encode(stored)
     if len(metadata) > limits.metadata_bytes:
         raise InvalidRequest(
             f"{place}.metadata: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
@@ -157,12 +154,10 @@ def new_document(
     if b"\\u0000" in metadata and _has_nul(document.metadata):
         raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
     return NewDocument(
-        doc_id=document.id if document.id is not None else new_document_id(),
+        doc_id=document.doc_id if document.doc_id is not None else new_document_id(),
         text=document.text,
         metadata=metadata.decode(),
-        content_hash=content_hash(
-            document.text, _canonical.encode(document.metadata if exact_metadata is None else exact_metadata)
-        ),
+        content_hash=content_hash(document.text, _canonical.encode(stored)),
     )
 
 

@@ -14,8 +14,6 @@ class PoolSettings:
     """Maximum duration of a query's first attempt while another replica is available."""
     resolve: float = 5.0
     """Interval between two DNS lookups of a name, and timeout of a lookup."""
-    identify: bool = False
-    """Ask an idle replica for its model. A pool with several replicas always does."""
     policy: EjectionPolicy = EjectionPolicy()
 
 

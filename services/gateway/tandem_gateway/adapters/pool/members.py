@@ -67,7 +67,7 @@ class Members:
         about = {"pool": self._pool, "replica": replica.address.label}
         if after.ejected:
             # The embedder that returns at this address may have another model.
-            replica.fingerprint = None
+            replica.served = None
             self._events.ejected(failure)
             seconds = round(after.until - after.since, 3)
             log.warning("embedder ejected", extra={**about, "reason": failure, "error": why, "seconds": seconds})
@@ -86,7 +86,7 @@ class Members:
     def state(self) -> list[ReplicaState]:
         """Return the state of each replica."""
         return [
-            ReplicaState(label, _status(replica), replica.in_flight, replica.fingerprint)
+            ReplicaState(label, _status(replica), replica.in_flight, replica.served)
             for label, replica in self._replicas.items()
         ]
 

@@ -21,7 +21,7 @@ from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
 from tandem_gateway.adapters.pool.health import Failure
 from tandem_gateway.adapters.pool.members import Members
-from tandem_gateway.adapters.pool.replica import FINGERPRINT_SECONDS, Replica, ReplicaConnection
+from tandem_gateway.adapters.pool.replica import Replica, ReplicaConnection
 from tandem_gateway.adapters.pool.retry_budget import RetryBudget
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -31,12 +31,10 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings, PoolState
+from tandem_gateway.records.embedders import Embeddings, PoolState, ServedModel
 
 log = logging.getLogger(__name__)
 
-# The pool embeds this text to learn a replica's model, if the replica's last reply is too old to tell.
-_SHORT_TEXT = "fingerprint"
 # Minimum number of seconds left for a retry.
 _SHORTEST_TRY = 0.005
 
@@ -128,9 +126,12 @@ class EmbedderPool:
         return any(found)
 
     def serves(self, fingerprint: str) -> bool:
-        """Return whether a serving replica is known to have the model with this fingerprint."""
+        """Return whether a serving replica has the model with this fingerprint, or only a call can tell."""
         now = self._clock()
-        return any(replica.has(fingerprint, now) for replica in self._members.serving)
+        return any(
+            replica.has(fingerprint, now) or (replica.silent and replica.may_have(fingerprint, now))
+            for replica in self._members.serving
+        )
 
     @property
     def replicas(self) -> int:
@@ -218,28 +219,35 @@ class EmbedderPool:
                 replica.documents -= 1
             self._members.drop_if_idle(replica)
         self._succeeded(replica, started)
-        if replica.fingerprint != found.fingerprint:
-            about = {"pool": self.name, "replica": replica.address.label}
-            log.info("the embedder's model", extra={**about, "model": found.model, "fingerprint": found.fingerprint})
-            replica.fingerprint = found.fingerprint
+        if replica.served is None or replica.served.fingerprint != found.fingerprint:
+            self._learn(replica, ServedModel(found.fingerprint, found.model, found.vectors.shape[1]))
         replica.seen = self._clock()
         return found
 
     async def _probe(self, replica: Replica, timeout: float) -> bool:
-        found = await replica.channel.probe(timeout=timeout)
+        result = await replica.channel.probe(timeout=timeout)
         now = self._clock()
-        after = health.probed(replica.health, found, now, self._settings.policy)
+        after = health.probed(replica.health, result.found, now, self._settings.policy)
         self._members.set_health(
-            replica, after, "late" if found == "late" else "unavailable", f"the probe says: {found}"
+            replica,
+            after,
+            "late" if result.found == "late" else "unavailable",
+            f"the probe says: {result.found}",
         )
-        known = replica.fingerprint is not None and now - replica.seen < FINGERPRINT_SECONDS / 2
-        wanted = self._settings.identify or len(self._members) > 1
-        if found == "ready" and wanted and not known and not replica.draining:
-            try:
-                await self._ask(replica, [_SHORT_TEXT], "query", "interactive", timeout)
-            except GatewayError as error:
-                log.debug("a replica did not say its model", extra={"replica": replica.address.label, "error": error})
-        return found == "ready"
+        if result.found != "ready":
+            return False
+        replica.silent = result.served is None
+        if result.served is not None:
+            self._learn(replica, result.served)
+            replica.seen = now
+        return True
+
+    def _learn(self, replica: Replica, served: ServedModel) -> None:
+        """Record a replica's model, and log it if it is another one than before."""
+        if replica.served is None or replica.served.fingerprint != served.fingerprint:
+            about = {"pool": self.name, "replica": replica.address.label}
+            log.info("the embedder's model", extra={**about, "model": served.model, "fingerprint": served.fingerprint})
+        replica.served = served
 
     def _succeeded(self, replica: Replica, started: float) -> None:
         before = replica.health

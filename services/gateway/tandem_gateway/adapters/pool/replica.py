@@ -3,13 +3,22 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+import msgspec
+
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.health import Health, Probe
-from tandem_gateway.records.embedders import Embeddings
+from tandem_gateway.records.embedders import Embeddings, ServedModel
 
 FINGERPRINT_SECONDS = 10.0
-"""Seconds for which a reply proves an embedder's model. After that, another embedder may run at its address."""
+"""Seconds for which an answer proves an embedder's model. After that, another embedder may run at its address."""
+
+
+class ProbeResult(msgspec.Struct, frozen=True):
+    """Result of a probe, and the model that a ready embedder describes."""
+
+    found: Probe
+    served: ServedModel | None = None
 
 
 class ReplicaConnection(Protocol):
@@ -19,8 +28,8 @@ class ReplicaConnection(Protocol):
         """Return one vector per text; raises the same errors as ``Embedder.embed``."""
         ...
 
-    async def probe(self, *, timeout: float) -> Probe:
-        """Ask the embedder for its readiness, and return the result."""
+    async def probe(self, *, timeout: float) -> ProbeResult:
+        """Ask the embedder whether it is ready and which model it serves."""
         ...
 
     def close(self) -> None:
@@ -31,7 +40,7 @@ class ReplicaConnection(Protocol):
 class Replica:
     """The mutable state of one embedder; the pool owns it."""
 
-    __slots__ = ("address", "channel", "documents", "draining", "fingerprint", "health", "queries", "seen")
+    __slots__ = ("address", "channel", "documents", "draining", "health", "queries", "seen", "served", "silent")
 
     def __init__(self, address: Address, channel: ReplicaConnection) -> None:
         self.address = address
@@ -43,10 +52,12 @@ class Replica:
         """Number of calls in flight for documents."""
         self.draining = False
         """Whether it has left the pool: it finishes the calls in flight and gets no new ones."""
-        self.fingerprint: str | None = None
-        """Model of its last reply; None if there was no reply since its last ejection."""
+        self.served: ServedModel | None = None
+        """Model that it described or that made its last reply; None if neither is known since its last ejection."""
         self.seen = 0.0
-        """Time of its last reply; seconds of the monotonic clock."""
+        """Time at which ``served`` was last seen; seconds of the monotonic clock."""
+        self.silent = False
+        """Whether it was ready at the last probe without a readable description: only a call shows its model."""
 
     @property
     def in_flight(self) -> int:
@@ -68,8 +79,11 @@ class Replica:
 
     def has(self, fingerprint: str, now: float) -> bool:
         """Return whether it is known to have the model with this fingerprint."""
-        return self.fingerprint == fingerprint and now - self.seen < FINGERPRINT_SECONDS
+        return self._is(fingerprint) and now - self.seen < FINGERPRINT_SECONDS
 
     def may_have(self, fingerprint: str, now: float) -> bool:
         """Return whether it has, or may have, the model with this fingerprint."""
-        return self.fingerprint in (None, fingerprint) or now - self.seen >= FINGERPRINT_SECONDS
+        return self.served is None or self._is(fingerprint) or now - self.seen >= FINGERPRINT_SECONDS
+
+    def _is(self, fingerprint: str) -> bool:
+        return self.served is not None and self.served.fingerprint == fingerprint

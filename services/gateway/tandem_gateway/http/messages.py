@@ -1,0 +1,92 @@
+"""Translates between the contract's messages and the gateway's own types: requests to commands, records to replies."""
+
+import msgspec
+
+from tandem_contract.client_api import (
+    Collection,
+    CollectionList,
+    DocumentFailure,
+    Health,
+    Job,
+    JobStatus,
+    SearchRequest,
+    StoredDocument,
+)
+from tandem_gateway import __version__
+from tandem_gateway.http.clock import rfc3339
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
+from tandem_gateway.records.health import GatewayHealth
+from tandem_gateway.use_cases.commands import SearchCommand
+
+
+def search_command(request: SearchRequest) -> SearchCommand:
+    """Return the command of a search; the use case validates it."""
+    return SearchCommand(request.query, request.top_k, request.collection, request.mode)
+
+
+def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:
+    """Return a job as clients see it.
+
+    Args:
+        record: the job.
+        blocked_reason: why its documents are not being embedded; None if nothing blocks them.
+        ids: ids of its documents, for the reply to the ingest that began the job.
+    """
+    status: JobStatus
+    error: str | None = None
+    if record.finished_at is not None:
+        status = "failed" if record.failed else "completed"
+        if record.failed:
+            error = f"{record.failed} of {record.total} documents could not be embedded"
+    else:
+        status = "running" if record.started_at is not None else "pending"
+        error = f"waiting: {blocked_reason}" if blocked_reason else None
+    return Job(
+        job_id=record.job_id,
+        status=status,
+        total_documents=record.total,
+        processed_documents=record.processed,
+        error=error,
+        started_at=rfc3339(record.started_at),
+        finished_at=rfc3339(record.finished_at),
+        created_at=rfc3339(record.created_at) or "",
+        collection=record.collection,
+        unchanged_documents=record.unchanged,
+        failed_documents=record.failed,
+        truncated_documents=record.truncated,
+        unreadable_documents=record.unreadable,
+        failures=[DocumentFailure(doc_id, reason) for doc_id, reason in record.failures],
+        document_ids=ids,
+    )
+
+
+def collection_list(records: list[CollectionRecord]) -> CollectionList:
+    """Return the collections as clients see them."""
+    return CollectionList([Collection(r.name, r.live, r.pending, r.fingerprint, r.model, r.dim) for r in records])
+
+
+def stored_document(view: DocumentView, collection: str) -> StoredDocument:
+    """Return a document as clients see it."""
+    return StoredDocument(
+        view.doc_id,
+        view.text,
+        msgspec.Raw(view.metadata.encode()),
+        collection,
+        view.embedded,
+        view.coverage.truncated if view.coverage else None,
+        view.coverage.unknown if view.coverage else None,
+    )
+
+
+def health_reply(health: GatewayHealth) -> Health:
+    """Return the health as clients see it, with the gateway's version."""
+    return Health(
+        status=health.status,
+        model_loaded=health.embedder_up,
+        document_count=health.documents,
+        pending_documents=health.pending,
+        model=health.model,
+        fingerprint=health.fingerprint,
+        version=__version__,
+        detail=health.detail,
+    )

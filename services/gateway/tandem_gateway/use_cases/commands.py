@@ -1,0 +1,32 @@
+"""Commands: the requests that the use cases take.
+
+A command has no defaults and knows no encoding. The HTTP layer makes it from a message of the client API; another way
+in, such as an upload or a compatible API, makes the same command from its own messages. The use cases validate it.
+"""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from tandem_gateway.records.metadata import Metadata
+from tandem_gateway.records.search import SearchMode
+
+
+class SearchCommand(msgspec.Struct, frozen=True, gc=False):
+    """A search in one collection for at most ``top_k`` documents."""
+
+    query: str
+    top_k: int
+    collection: str
+    mode: SearchMode
+
+
+class SubmittedDocument(msgspec.Struct, frozen=True):
+    """A document as a client submits it; ``validation.new_document`` checks it."""
+
+    text: str
+    doc_id: str | None
+    """None asks for a random id."""
+    metadata: Metadata
+    exact_metadata: Mapping[str, msgspec.Raw] | None = None
+    """The values of the metadata as JSON, to be stored unchanged; None to encode ``metadata``."""

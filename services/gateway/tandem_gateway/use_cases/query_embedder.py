@@ -1,0 +1,295 @@
+"""Turns queries into vectors: many queries share one embedder call, and a repeated query needs none.
+
+``embed`` is for callers that want vectors. A search goes on with its vector, and the searches of one call should go on
+together. It therefore submits a ``Query`` of its own with a ``deliver`` function, which gets the queries of each call
+as one batch. The call counts as in flight until ``deliver`` returns.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import defaultdict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded
+from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.records.coverage import WHOLE
+from tandem_gateway.records.embedders import Embeddings, QueryVector
+from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_runtime import logs, trace
+from tandem_runtime.trace import TraceContext
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[Sequence[Any], Sequence[QueryVector]], Awaitable[None]]
+"""Takes the queries of one call and their vectors, and sets the outcome of each query, whatever happens."""
+
+
+class Query(msgspec.Struct, eq=False):
+    """A text that waits for its vector, and the caller that waits for an answer."""
+
+    answer: "asyncio.Future[Any] | None"
+    """None once the query has failed."""
+    text: str
+    fingerprint: str | None
+    """Preferred model; only a hint, as in ``Embedder.embed``."""
+    deliver: Deliver
+    request_id: str | None
+    trace: TraceContext | None
+
+
+@dataclass(frozen=True, slots=True)
+class QueryEmbedderEvents:
+    """Callbacks for metrics."""
+
+    called: Callable[[int], None] = lambda queries: None
+    """The gateway calls the embedder with this many queries."""
+    known: Callable[[], None] = lambda: None
+    """The vector of a query was in the cache."""
+
+
+class QueryEmbedder:
+    """Embeds queries, and coalesces those that arrive together; one event loop owns it."""
+
+    def __init__(
+        self,
+        embedder: Embedder,
+        *,
+        coalescing: CoalescingLimits,
+        max_queued: int,
+        cached_vectors: int = 0,
+        events: QueryEmbedderEvents | None = None,
+    ) -> None:
+        """Make it without queries.
+
+        Args:
+            embedder: turns queries into vectors.
+            coalescing: batch size of embedder calls, and their number per replica.
+            max_queued: maximum number of waiting queries; see ``check_room``.
+            cached_vectors: capacity of the cache of query vectors, in queries; 0 turns it off.
+            events: see ``QueryEmbedderEvents``.
+        """
+        self._embedder = embedder
+        self._coalescing = coalescing
+        self._max_queued = max_queued
+        self._events = events or QueryEmbedderEvents()
+        self._vectors = QueryVectorCache(cached_vectors)
+        self._queue: deque[Waiting[Query]] = deque()
+        self._calls: dict[asyncio.Task[None], int] = {}
+        self._timer: asyncio.TimerHandle | None = None
+
+    @property
+    def queued(self) -> int:
+        """Number of queries that wait for an embedder call."""
+        return len(self._queue)
+
+    async def embed(self, texts: Sequence[str], *, timeout: float, fingerprint: str | None = None) -> list[QueryVector]:
+        """Return one vector per text, in order.
+
+        Args:
+            texts: at least one.
+            timeout: deadline, in seconds.
+            fingerprint: preferred model, if the caller knows one; the cache is asked for vectors of this model only.
+                Only a hint: check each ``QueryVector.fingerprint``. The texts may go out in several calls, so that two
+                vectors may differ in it while embedders are updated.
+
+        Raises:
+            Overloaded: too many queries wait, or the embedder's queue is full.
+            EmbedderError: see ``Embedder.embed``.
+            DeadlineExceeded: not every vector came within ``timeout``.
+        """
+        found: dict[str, QueryVector] = {}
+        missing: list[str] = []
+        for text in dict.fromkeys(texts):
+            known = self.cached(fingerprint, text)
+            if known is None:
+                missing.append(text)
+            else:
+                found[text] = known
+        if missing:
+            self.check_room(wanted=len(missing))
+            await self._embed_missing(missing, found, timeout, fingerprint)
+        return [found[text] for text in texts]
+
+    def cached(self, fingerprint: str | None, text: str) -> QueryVector | None:
+        """Return the cached vector of a query by this model; None if there is none or no model is given."""
+        if fingerprint is None:
+            return None
+        found = self._vectors.get(fingerprint, text)
+        if found is not None:
+            self._events.known()
+        return found
+
+    def has(self, fingerprint: str | None, text: str) -> bool:
+        """Return whether ``cached`` would return a vector; changes nothing."""
+        return fingerprint is not None and (fingerprint, text) in self._vectors
+
+    def check_room(self, *, others: int = 0, wanted: int = 1) -> None:
+        """Check that more queries may wait.
+
+        Args:
+            others: queries of the caller that wait elsewhere and count as well.
+            wanted: number of queries to add.
+
+        Raises:
+            Overloaded: more queries than ``max_queued`` would wait.
+        """
+        waiting = len(self._queue) + others
+        if waiting + wanted > self._max_queued:
+            raise Overloaded(
+                f"{waiting} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
+            )
+
+    def submit(self, query: Query, seconds: float) -> Waiting[Query]:
+        """Queue a query for the next call, at most for this many seconds.
+
+        The query's future gets an error, or ``deliver`` gets the query's vector. The caller limits its own wait, and
+        withdraws the query if it gives up.
+        """
+        now = time.monotonic()
+        waiting = Waiting(query, now, now + seconds)
+        self._queue.append(waiting)
+        self._send_what_may_go()
+        return waiting
+
+    def withdraw(self, waiting: Waiting[Query]) -> None:
+        """Remove a query from the queue, if it is still there: a caller that has given up must not keep its place."""
+        with contextlib.suppress(ValueError):
+            self._queue.remove(waiting)
+
+    async def drain(self) -> None:
+        """Wait until all calls have ended."""
+        while self._calls:
+            await asyncio.wait([*self._calls])
+
+    async def _embed_missing(
+        self, texts: Sequence[str], found: dict[str, QueryVector], timeout: float, fingerprint: str | None
+    ) -> None:
+        """Add the vector of each text to ``found``; the texts are distinct and not in it."""
+        complete = len(found) + len(texts)
+
+        async def deliver(queries: Sequence[Query], vectors: Sequence[QueryVector]) -> None:
+            found.update(zip((query.text for query in queries), vectors, strict=True))
+            answer = queries[0].answer
+            if len(found) == complete and answer is not None and not answer.done():
+                answer.set_result(None)
+
+        # One future for all texts: the first error is the outcome.
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get())
+        queries = [Query(answer, text, *about) for text in texts]
+        now = time.monotonic()
+        places = [Waiting(query, now, now + timeout) for query in queries]
+        self._queue.extend(places)
+        self._send_what_may_go()
+        try:
+            async with asyncio.timeout(timeout):
+                await answer
+        except TimeoutError:
+            raise DeadlineExceeded(f"the texts were not embedded within {timeout:g} s") from None
+        finally:
+            for place in places:
+                place.query.answer = None
+                self.withdraw(place)
+            del answer  # breaks the reference cycle: error, traceback, this frame, error
+
+    def _send_what_may_go(self) -> None:
+        while self._queue:
+            in_flight = InFlight(len(self._calls), sum(self._calls.values()))
+            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing, self._embedder.replicas)
+            self._queue = deque(decision.rest)
+            for waiting in decision.expired:
+                fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
+            if not decision.send:
+                if decision.look_again is not None and self._timer is None:
+                    delay = decision.look_again - time.monotonic()
+                    self._timer = asyncio.get_running_loop().call_later(delay, self._retry_send)
+                return
+            task = asyncio.get_running_loop().create_task(self._call(decision.send))
+            self._calls[task] = len(decision.send)
+            task.add_done_callback(self._returned)
+
+    def _retry_send(self) -> None:
+        self._timer = None
+        self._send_what_may_go()
+
+    def _returned(self, task: asyncio.Task[None]) -> None:
+        del self._calls[task]
+        self._send_what_may_go()
+
+    async def _call(self, batch: Sequence[Waiting[Query]]) -> None:
+        queries = [waiting.query for waiting in batch]
+        # One call serves many requests. The embedder logs it under the id and the trace of the first one.
+        logs.request_id.set(queries[0].request_id)
+        trace.current.set(queries[0].trace)
+        try:
+            self._events.called(len(queries))
+            texts = list(dict.fromkeys(query.text for query in queries))
+            embedded = await self._embedder.embed(
+                texts,
+                kind="query",
+                priority="interactive",
+                timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
+                fingerprint=_wanted_by(queries),
+            )
+            found = dict(zip(texts, _vectors_of(embedded), strict=True))
+            for text, vector in found.items():
+                self._vectors.put(text, vector)
+            for deliver, group in _by_receiver(queries).items():
+                await deliver(group, [found[query.text] for query in group])
+        except BaseException as error:  # every waiting query needs an outcome, whatever the error
+            fail_all(queries, error)
+
+
+def fail_all(queries: Sequence[Query], error: BaseException) -> None:
+    """Fail every query that has no outcome yet with the same error.
+
+    Raises:
+        BaseException: ``error`` itself if it must end the task, as CancelledError does.
+    """
+    if not isinstance(error, GatewayError):
+        log.error("a batch of searches failed", exc_info=error)
+    for query in queries:
+        fail(query, error)
+    if not isinstance(error, Exception):
+        raise error
+
+
+def fail(query: Query, error: BaseException) -> None:
+    """Fail a query with an error, unless it has an outcome or its caller has stopped waiting."""
+    # The error's traceback refers to frames that refer to the query. If the query kept its future, and so the error,
+    # they would form a reference cycle.
+    answer, query.answer = query.answer, None
+    if answer is None or answer.done():
+        return
+    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+    # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
+    answer.exception()
+
+
+def _wanted_by(queries: Sequence[Query]) -> str | None:
+    """Return the model that the queries prefer; None if they differ in it or one prefers none."""
+    wanted = {query.fingerprint for query in queries}
+    return wanted.pop() if len(wanted) == 1 else None
+
+
+def _by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:
+    groups: defaultdict[Deliver, list[Query]] = defaultdict(list)
+    for query in queries:
+        groups[query.deliver].append(query)
+    return groups
+
+
+def _vectors_of(embedded: Embeddings) -> list[QueryVector]:
+    coverages = embedded.coverages or [WHOLE] * len(embedded.vectors)
+    tokens: Sequence[int | None] = embedded.tokens or [None] * len(embedded.vectors)
+    return [
+        QueryVector(vector, embedded.model, embedded.fingerprint, coverage, count)
+        for vector, coverage, count in zip(embedded.vectors, coverages, tokens, strict=True)
+    ]

@@ -1,0 +1,25 @@
+"""The translation between the contract's messages and the gateway's own types."""
+
+import msgspec
+
+from tandem_contract.client_api import Health, SearchRequest
+from tandem_gateway import __version__
+from tandem_gateway.http.messages import health_reply, search_command
+from tandem_gateway.records.health import GatewayHealth
+from tandem_gateway.use_cases.commands import SearchCommand
+
+
+def test_a_search_becomes_a_command_with_every_field():
+    request = SearchRequest("what?", 7, "books", "lexical")
+    assert search_command(request) == SearchCommand("what?", 7, "books", "lexical")
+    assert SearchCommand.__struct_fields__ == SearchRequest.__struct_fields__
+
+
+def test_the_defaults_of_the_client_api_reach_the_command():
+    request = msgspec.json.decode(b'{"query": "q"}', type=SearchRequest)
+    assert search_command(request) == SearchCommand("q", 5, "default", "auto")
+
+
+def test_the_health_becomes_a_reply_with_the_version():
+    health = GatewayHealth("degraded", False, 3, 2, "m", "f", "no embedder")
+    assert health_reply(health) == Health("degraded", False, 3, 2, "m", "f", __version__, "no embedder")

@@ -51,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
         "--engines", type=several(_engine), default=list(ENGINES), metavar="NAME[,...]", help=", ".join(ENGINES)
     )
     made.add_argument(
+        "--page",
+        type=positive_whole,
+        default=measurements.PAGE,
+        metavar="N",
+        help=f"documents of a commit (default: {measurements.PAGE}, as the gateway's follower)",
+    )
+    made.add_argument(
         "--queries", type=positive_whole, default=100, metavar="N", help="queries of each kind (default: 100)"
     )
     made.add_argument(
@@ -98,7 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for count in given.documents:
             with tempfile.TemporaryDirectory(dir=given.folder) as temporary:
                 found = measure(given, count, Path(temporary))
-            print(table(f"{count} documents", found, [*given.engines, _ALONE]), flush=True)
+            print(table(f"{count} documents", found, _with_store(given.engines)), flush=True)
     except (MissingPackage, NoDataset, Died, OSError) as error:
         print(f"keyword_engines: {error}", file=sys.stderr)
         return 1
@@ -110,11 +117,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def measure(given: argparse.Namespace, count: int, folder: Path) -> Table:
     """Measure all engines with ``count`` documents."""
     found: Table = {}
-    folders = {engine: folder / engine for engine in (*given.engines, _ALONE)}
+    folders = {engine: folder / engine for engine in _with_store(given.engines)}
     for path in folders.values():
         path.mkdir()
     workers = [Worker(engine, path) for engine, path in folders.items()]
-    measurements.fill(found, workers, count)
+    measurements.fill(found, workers, count, given.page)
     for worker in workers:
         worker.close()
     workers = [Worker(engine, path) for engine, path in folders.items()]
@@ -133,6 +140,10 @@ def measure(given: argparse.Namespace, count: int, folder: Path) -> Table:
         for worker in workers:
             worker.close()
     return found
+
+
+def _with_store(engines: Sequence[str]) -> list[str]:
+    return [*engines, _ALONE] if "fts5-store" in engines else [*engines]
 
 
 def table(title: str, found: Table, engines: Sequence[str]) -> str:

@@ -30,18 +30,18 @@ Table = dict[str, dict[str, str]]
 """Label of a row → engine → cell."""
 
 
-def fill(table: Table, workers: Sequence[Worker], count: int) -> None:
-    """Add ``count`` documents to each engine, page by page in turn, then single documents."""
+def fill(table: Table, workers: Sequence[Worker], count: int, page: int) -> None:
+    """Add ``count`` documents to each engine, a commit of ``page`` documents in turn, then single documents."""
     for worker in workers:
         worker.call("open")
     before = {worker.engine: worker.call("cpu").value for worker in workers}
     walls = dict.fromkeys(before, 0.0)
-    for first in _bar(range(0, count, PAGE), f"{count} documents"):
-        for worker in _in_turn(workers, first // PAGE):
-            walls[worker.engine] += worker.call("ingest", first, min(PAGE, count - first)).wall
+    for first in _bar(range(0, count, page), f"{count} documents"):
+        for worker in _in_turn(workers, first // page):
+            walls[worker.engine] += worker.call("ingest", first, min(page, count - first)).wall
     for worker in workers:
         cpu = worker.call("cpu").value - before[worker.engine]
-        _put(table, "ingest, µs of CPU per document", worker, f"{1e6 * cpu / count:.0f}")
+        _put(table, f"ingest, {page} documents a commit, µs of CPU per document", worker, f"{1e6 * cpu / count:.0f}")
         analysis = worker.call("analyse", 0, PAGE).value / PAGE
         _put(
             table, "… of which the analysis", worker, f"{1e6 * analysis:.0f}" if worker.engine != "store-alone" else ""
@@ -62,7 +62,7 @@ def reopen(table: Table, workers: Sequence[Worker], folders: dict[str, Path]) ->
     """Measure start and size of the filled engines; the workers are new processes."""
     for worker in workers:
         opened = worker.call("open")
-        _put(table, "import and open, ms", worker, f"{1e3 * opened.wall:.0f}")
+        _put(table, "import and open, ms (ms of CPU)", worker, f"{1e3 * opened.wall:.0f} ({1e3 * opened.cpu:.0f})")
         memory = worker.call("memory").value
         _put(table, "memory after opening, MiB", worker, f"{memory.anonymous:.0f} + {memory.mapped:.0f} mapped")
         size = sum(path.stat().st_size for path in folders[worker.engine].iterdir())

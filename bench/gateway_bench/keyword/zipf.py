@@ -92,7 +92,4 @@ def queries(count: int) -> dict[str, list[str]]:
 
 def phrases(count: int) -> list[str]:
     """Return pairs of neighbouring words of documents."""
-    found = []
-    for row in rows(0, count):
-        found.append(" ".join(row.text.split()[10:12]))
-    return found
+    return [" ".join(row.text.split()[10:12]) for row in rows(0, count)]

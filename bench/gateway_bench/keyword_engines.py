@@ -126,6 +126,9 @@ def measure(given: argparse.Namespace, count: int, folder: Path) -> Table:
         worker.close()
     workers = [Worker(engine, path) for engine, path in folders.items()]
     measurements.reopen(found, workers, folders)
+    for worker in workers:
+        if worker.engine == "fts5-file" and _ALONE in folders:
+            worker.call("attach", folders[_ALONE] / "store.sqlite3")
     with_index = [worker for worker in workers if worker.engine != _ALONE]
     measurements.search(found, with_index, count, given.queries)
     measurements.remove(found, with_index, count)

@@ -44,7 +44,7 @@ def test_an_engine_searches_among_allowed_documents(engine: Engine) -> None:
     assert engine.among(f"{zipf.own_word(7)} {zipf.own_word(8)}", [1, 8], 10) == [8]
 
 
-def test_metadata_are_in_the_store_only(tmp_path: Path) -> None:
+def test_metadata_are_in_the_store(tmp_path: Path) -> None:
     store = Fts5Store(tmp_path)
     store.add(zipf.rows(0, 200))
     words = " ".join(zipf.own_word(number) for number in (5, 6, 105))
@@ -56,6 +56,10 @@ def test_metadata_are_in_the_store_only(tmp_path: Path) -> None:
         file.facets(words)
     with pytest.raises(Unsupported):
         file.within(words, 5, 10)
+    file.add(zipf.rows(0, 200))
+    file.attach(tmp_path / "store.sqlite3")
+    assert sorted(file.within(words, 5, 10)) == [5, 105]
+    assert file.facets(words) == {5: 2, 6: 1}
     file.close()
 
 

@@ -55,6 +55,17 @@ class _Searches:
         terms = query.choose(self._frequencies.of_query(1, text, self._count), self._count)
         return query.expression(terms) if terms else '"no such word"'
 
+    def _within(self, text: str, category: int, limit: int) -> list[int]:
+        condition = "AND +rowid IN (SELECT row_id FROM documents WHERE category = ?)"
+        return self._ranked(self._any(text), limit, condition, category)
+
+    def _facets(self, text: str) -> dict[int, int]:
+        statement = (
+            "SELECT category, count(*) FROM words_1 JOIN documents ON row_id = words_1.rowid "
+            "WHERE words_1 MATCH ? GROUP BY category"
+        )
+        return dict(self._connection.execute(statement, (self._any(text),)))
+
     def _ranked(self, expression: str, limit: int, condition: str = "", *values: object) -> list[int]:
         statement = (
             f"SELECT rowid FROM words_1 WHERE words_1 MATCH ? AND rank MATCH ? {condition} ORDER BY rank, rowid LIMIT ?"  # noqa: S608
@@ -79,6 +90,7 @@ class Fts5File(_Searches):
             raise Damaged(str(error)) from error
         self._frequencies = TermFrequencies(self._connection)
         self._count = self._cache.count(1)
+        self._attached = False
 
     def add(self, rows: Sequence[Row]) -> None:
         """See ``Engine``; the document's category is in the store only."""
@@ -95,11 +107,20 @@ class Fts5File(_Searches):
         except CacheUnusable as error:
             raise Damaged(str(error)) from error
 
+    def attach(self, store: Path) -> None:
+        """Open the store with the same documents too, for searches by metadata."""
+        self._connection.execute("ATTACH ? AS store", (str(store),))
+        self._attached = True
+
     def within(self, text: str, category: int, limit: int) -> list[int]:
-        raise Unsupported("the metadata are in another file")
+        if not self._attached:
+            raise Unsupported("the metadata are in another file")
+        return self._within(text, category, limit)
 
     def facets(self, text: str) -> dict[int, int]:
-        raise Unsupported("the metadata are in another file")
+        if not self._attached:
+            raise Unsupported("the metadata are in another file")
+        return self._facets(text)
 
     def wait(self) -> None:
         """Do nothing: SQLite merges in the transaction that adds documents."""
@@ -192,15 +213,10 @@ class Fts5Store(Store, _Searches):
             raise Damaged(str(error)) from error
 
     def within(self, text: str, category: int, limit: int) -> list[int]:
-        condition = "AND +rowid IN (SELECT row_id FROM documents WHERE category = ?)"
-        return self._ranked(self._any(text), limit, condition, category)
+        return self._within(text, category, limit)
 
     def facets(self, text: str) -> dict[int, int]:
-        statement = (
-            "SELECT category, count(*) FROM words_1 JOIN documents ON row_id = words_1.rowid "
-            "WHERE words_1 MATCH ? GROUP BY category"
-        )
-        return dict(self._connection.execute(statement, (self._any(text),)))
+        return self._facets(text)
 
     def purge(self) -> None:
         """Merge all segments into one."""

@@ -1,0 +1,1 @@
+"""Keyword engines behind one interface, for ``gateway_bench.keyword_engines``."""

@@ -1,5 +1,6 @@
 """Deleting a large collection takes no longer than deleting a small one; its content goes step by step."""
 
+import dataclasses
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite import check, purge
+from tandem_gateway.adapters.sqlite import check, purge, writes
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageUnavailable
 from tests.gateway.store.damage import FILES
@@ -127,3 +129,33 @@ async def test_a_step_that_fails_is_repeated_after_a_write_that_succeeds(
         await store.delete_collection("books")
         await purged(store)
     assert False in steps[2:]
+
+
+async def steps_of_deletion(data_dir: Path, others: int) -> int:
+    """Return how many hundred instructions SQLite takes to delete an empty collection, beside other documents."""
+    with opened(data_dir, dataclasses.replace(LIMITS, pending_documents=10_000)) as store:
+        await ingest(store, [document(f"d{number}") for number in range(others)])
+        await store.accept("few", "books", [document("only")], NOW)
+        await store.delete("books", "only")
+    connection, _ = open_checked(data_dir)
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    connection.execute("BEGIN IMMEDIATE")
+    connection.set_progress_handler(tick, 100)
+    assert writes.delete_collection(connection, "books", NOW)
+    connection.set_progress_handler(None, 0)
+    connection.execute("COMMIT")
+    assert not purge.is_due(connection)
+    connection.close()
+    return ticks
+
+
+async def test_a_deletion_reads_no_rows_of_other_collections(tmp_path_factory: pytest.TempPathFactory):
+    """The checks of references to the removed rows use indexes."""
+    few, many = [await steps_of_deletion(tmp_path_factory.mktemp("data"), others) for others in (10, 1000)]
+    assert many <= few + 2

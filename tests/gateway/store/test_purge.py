@@ -65,6 +65,24 @@ async def test_the_collection_is_gone_at_once_and_its_content_soon(store: Sqlite
     assert job.finished_at is not None
 
 
+async def test_a_step_removes_few_long_documents(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(purge, "DOCUMENTS_AT_ONCE", 100)
+    monkeypatch.setattr(purge, "CHARACTERS_AT_ONCE", 1_000)
+    sizes = [(10, 400), (11, 600), (12, 5_000), (13, 20), (14, 20)]
+    await ingest(store, [document(f"b{number}", "x" * size) for number, size in sizes], collection="books")
+    left: list[int] = []
+    step = purge.step
+
+    def counting(connection: sqlite3.Connection, now: float) -> None:
+        step(connection, now)
+        left.append(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
+
+    monkeypatch.setattr(purge, "step", counting)
+    await store.delete_collection("books")
+    await purged(store)
+    assert left == [4, 3, 2, 0]
+
+
 async def test_its_name_is_free_and_its_numbers_are_not(store: SqliteStore):
     await fill(store)
     (old, _) = await store.collections()

@@ -1,5 +1,7 @@
 """Answers of vector search have a limit in bytes, and hold their memory until they are freed."""
 
+import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 
 from tandem_gateway.adapters.snapshots import Snapshots
@@ -9,10 +11,16 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
+    GatewayError,
     InvalidRequest,
     Overloaded,
 )
+from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.indexes import Indexes
+from tandem_gateway.index.retrieval import VectorRetrieval
+from tandem_gateway.index.snapshot_update import Places
+from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.search import Hits
 from tandem_runtime.memory import MemoryBudget
 from tests.gateway.index.threads import ask, query
@@ -75,3 +83,32 @@ async def test_a_refused_answer_keeps_no_memory_of_its_batch(store: SqliteStore,
             await eventually(held, lambda count: count == 0)
             del error
     thread.close()
+
+
+async def test_a_document_that_is_replaced_meanwhile_is_found_even_if_its_batch_is_too_large(
+    store: SqliteStore, tmp_path: Path
+):
+    await ingest(store, [document("one", "1" * 60_000), document("two", "2" * 60_000), document("new", "replaced")])
+    loop = asyncio.get_running_loop()
+
+    class Replacing(Indexes):
+        replaced = False
+
+        def candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
+            found = super().candidates(queries)
+            if not self.replaced:
+                self.replaced = True
+                newer = ingest(store, [document("new", "replaced", '{"page": 2}')], "newer")
+                asyncio.run_coroutine_threadsafe(newer, loop).result(WAIT_SECONDS)
+            return found
+
+    def search() -> list[list[str]]:
+        feed = SqliteIndexFeed(tmp_path / FILE_NAME)
+        indexes = Replacing(Places(feed, Snapshots(tmp_path), UsearchGraphFactory()))
+        indexes.load()
+        retrieval = VectorRetrieval(indexes, feed, answer_limits(100_000), on_search=lambda seconds, queries: None)
+        answers = retrieval.search([query("replaced", 1), query("1" * 60_000, 1), query("2" * 60_000, 1)])
+        indexes.close()
+        return [[hit.doc_id for hit in answer] if isinstance(answer, Hits) else [] for answer in answers]
+
+    assert await asyncio.to_thread(search) == [["new"], ["one"], ["two"]]

@@ -2,6 +2,8 @@
 
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -101,3 +103,22 @@ async def test_nothing_is_recorded_while_a_log_is_in_use(tmp_path: Path):
     store.record_clean_stop()  # not closed: the log has commits that the database lacks
     assert not (tmp_path / clean_stop.FILE_NAME).exists()
     store.close()
+
+
+@pytest.mark.parametrize("seen_by", ["scrub", "queue"])
+async def test_nothing_is_recorded_of_a_store_with_known_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen_by: str
+):
+    store = open_store(tmp_path)
+    await store.accept("job", "default", [document("a"), document("b")], 1.0)
+    with closing(sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)) as connection:
+        connection.execute("UPDATE documents SET text = 'another' WHERE document_id = 2")
+    if seen_by == "scrub":
+        assert (await store.scrub(100)).damaged == [("documents", 2)]
+    else:
+        with pytest.raises(StorageCorrupt):
+            await store.queue.claim("worker", 10, 60.0)
+    store.close()
+    store.record_clean_stop()
+    with pytest.raises(StorageCorrupt, match="documents: 1 rows"):
+        reads_every_row(tmp_path, monkeypatch)

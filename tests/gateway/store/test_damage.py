@@ -84,7 +84,8 @@ def test_every_bit_of_a_documents_row_is_covered(closed: tuple[Path, Dump], tmp_
     folder, content = closed
     whole = (folder / FILE_NAME).read_bytes()
     row = whole.index(b"text 9 text 9")
-    vector = next(entry[7] for entry in content["documents"] if str(entry[3]).startswith("text 9 "))
+    number = next(entry[0] for entry in content["documents"] if str(entry[3]).startswith("text 9 "))
+    vector = next(entry[3] for entry in content["vectors"] if entry[0] == number)
     assert isinstance(vector, bytes)
     for place in [*range(row - 6, row + 12), *range(at := whole.index(vector), at + len(vector))]:
         data = copy(folder, tmp_path / "data")

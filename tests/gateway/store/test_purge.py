@@ -1,5 +1,6 @@
 """Deleting a large collection takes no longer than deleting a small one; its content goes step by step."""
 
+import dataclasses
 import shutil
 import sqlite3
 from contextlib import closing
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite import check, purge
+from tandem_gateway.adapters.sqlite import check, purge, writes
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageUnavailable
 from tests.gateway.store.damage import FILES
@@ -61,6 +63,24 @@ async def test_the_collection_is_gone_at_once_and_its_content_soon(store: Sqlite
     assert job is not None
     assert (job.processed, job.total, job.failed) == (3, 3, 0)
     assert job.finished_at is not None
+
+
+async def test_a_step_removes_few_long_documents(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(purge, "DOCUMENTS_AT_ONCE", 100)
+    monkeypatch.setattr(purge, "CHARACTERS_AT_ONCE", 1_000)
+    sizes = [(10, 400), (11, 600), (12, 5_000), (13, 20), (14, 20)]
+    await ingest(store, [document(f"b{number}", "x" * size) for number, size in sizes], collection="books")
+    left: list[int] = []
+    step = purge.step
+
+    def counting(connection: sqlite3.Connection, now: float) -> None:
+        step(connection, now)
+        left.append(connection.execute("SELECT count(*) FROM documents").fetchone()[0])
+
+    monkeypatch.setattr(purge, "step", counting)
+    await store.delete_collection("books")
+    await purged(store)
+    assert left == [4, 3, 2, 0]
 
 
 async def test_its_name_is_free_and_its_numbers_are_not(store: SqliteStore):
@@ -127,3 +147,33 @@ async def test_a_step_that_fails_is_repeated_after_a_write_that_succeeds(
         await store.delete_collection("books")
         await purged(store)
     assert False in steps[2:]
+
+
+async def steps_of_deletion(data_dir: Path, others: int) -> int:
+    """Return how many hundred instructions SQLite takes to delete an empty collection, beside other documents."""
+    with opened(data_dir, dataclasses.replace(LIMITS, pending_documents=10_000)) as store:
+        await ingest(store, [document(f"d{number}") for number in range(others)])
+        await store.accept("few", "books", [document("only")], NOW)
+        await store.delete("books", "only")
+    connection, _ = open_checked(data_dir)
+    ticks = 0
+
+    def tick() -> int:
+        nonlocal ticks
+        ticks += 1
+        return 0
+
+    connection.execute("BEGIN IMMEDIATE")
+    connection.set_progress_handler(tick, 100)
+    assert writes.delete_collection(connection, "books", NOW)
+    connection.set_progress_handler(None, 0)
+    connection.execute("COMMIT")
+    assert not purge.is_due(connection)
+    connection.close()
+    return ticks
+
+
+async def test_a_deletion_reads_no_rows_of_other_collections(tmp_path_factory: pytest.TempPathFactory):
+    """The checks of references to the removed rows use indexes."""
+    few, many = [await steps_of_deletion(tmp_path_factory.mktemp("data"), others) for others in (10, 1000)]
+    assert many <= few + 2

@@ -210,6 +210,49 @@ def test_an_upgrade_without_room_for_its_copy_leaves_the_store_as_it_is(older: P
     assert len(notices) == 1
 
 
+def test_an_upgrade_without_room_for_the_new_tables_leaves_no_copy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    older = copy_of(2, tmp_path)
+    content = dump_raw(older)
+    run = migrations.run
+
+    def full(connection: sqlite3.Connection, number: int) -> None:
+        (pages,) = connection.execute("PRAGMA page_count").fetchone()
+        connection.execute(f"PRAGMA max_page_count={pages}")
+        run(connection, number)
+
+    with monkeypatch.context() as context:
+        context.setattr(migrations, "run", full)
+        with pytest.raises(StorageUnavailable, match="the disk is full"):
+            open_checked(older)
+    assert not list(older.glob(f"{FILE_NAME}.schema-*"))
+    assert version(older) == 2
+    assert dump_raw(older) == content
+    connection, notices = open_checked(older)
+    connection.close()
+    assert len(notices) == 1
+
+
+def test_the_copies_of_killed_upgrades_are_gone_before_the_next_copy_takes_room(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    older = copy_of(2, tmp_path)
+    for number in (1, 2):
+        (older / f"{FILE_NAME}.schema-{number}").write_bytes(b"an earlier copy")
+    copy = upgrade._copy
+    beside: list[str] = []
+
+    def look(connection: sqlite3.Connection, target: Path) -> None:
+        beside.extend(path.name for path in older.glob(f"{FILE_NAME}.schema-*"))
+        copy(connection, target)
+
+    monkeypatch.setattr(upgrade, "_copy", look)
+    connection, notices = open_checked(older)
+    connection.close()
+    assert beside == []
+    assert len(notices) == 1
+    assert not list(older.glob(f"{FILE_NAME}.schema-*"))
+
+
 def dump_raw(data_dir: Path) -> list[str]:
     with closing(sqlite3.connect(data_dir / FILE_NAME)) as connection:
         return list(connection.iterdump())

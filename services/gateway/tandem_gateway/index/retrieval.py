@@ -75,7 +75,7 @@ class VectorRetrieval:
             try:
                 passages = self._passages.get(wanted, self._feed, self._limits.bytes)
             except TooManyBytes:
-                return self._answer_one_by_one(queries, results, started)
+                return self._answer_one_by_one(queries, started)
             if complete and len(passages) == len(wanted):
                 break
             # A passage was replaced between the index search and the read. The store has its successor, but the writer
@@ -134,23 +134,13 @@ class VectorRetrieval:
         self._on_search(time.monotonic() - started, len(queries))
         return answers
 
-    def _answer_one_by_one(
-        self, queries: Sequence[VectorQuery], results: Sequence[Ranked], started: float
-    ) -> list[Answer]:
+    def _answer_one_by_one(self, queries: Sequence[VectorQuery], started: float) -> list[Answer]:
         """Answer queries one at a time, because their documents together exceed the limit on bytes."""
-        answers: list[Answer] = []
-        for query, each in zip(queries, results, strict=True):
-            if isinstance(each, GatewayError):
-                answers.append(each)
-                continue
-            try:
-                passages = self._passages.get(_wanted([each]), self._feed, self._limits.bytes)
-            except TooManyBytes:
-                answers.append(self._limits.too_large(query.top_k))
-            else:
-                answers.append(self._held(hits(each, passages), query))
-        self._on_search(time.monotonic() - started, len(queries))
-        return answers
+        if len(queries) > 1:
+            # Each search begins anew: passages of the common one may have been replaced meanwhile.
+            return [answer for query in queries for answer in self.search([query])]
+        self._on_search(time.monotonic() - started, 1)
+        return [self._limits.too_large(queries[0].top_k)]
 
     def _held(self, found: list[Hit], query: VectorQuery) -> Answer:
         """Return hits with a lease on their memory, or the error of this query."""

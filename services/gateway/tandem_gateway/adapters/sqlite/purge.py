@@ -12,6 +12,8 @@ from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
 
 DOCUMENTS_AT_ONCE = 500
 """Maximum number of documents that one step removes: the other writes wait for it."""
+CHARACTERS_AT_ONCE = 1_000_000
+"""Maximum size of their texts and metadata, unless one document is larger: the deleted pages are overwritten."""
 
 
 def mark_removed(connection: sqlite3.Connection, collection_id: int) -> None:
@@ -41,7 +43,7 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     if found is None:
         return
     (collection_id,) = found
-    documents = _next_documents(connection, collection_id)
+    documents, last = _next_documents(connection, collection_id)
     # Set-based statements, because every other write waits for this one.
     ids = (json.dumps(documents),)
     of_these = "IN (SELECT value FROM json_each(?))"
@@ -56,20 +58,27 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     )
     for table in ("passages", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
-    if len(documents) < DOCUMENTS_AT_ONCE:
+    if last:
         _remove(connection, collection_id)
 
 
-def _next_documents(connection: sqlite3.Connection, collection_id: int) -> list[int]:
-    """Return some documents of a collection, the pending ones first."""
+def _next_documents(connection: sqlite3.Connection, collection_id: int) -> tuple[list[int], bool]:
+    """Return some documents of a collection, the pending ones first, and whether they are its last."""
     found: list[int] = []
-    for live in (0, 1):  # two statements, so that each uses a partial index
+    characters = 0
+    # The other index has the live rows as well: once no row is pending, each step would read all of them.
+    for rows_of in ("documents INDEXED BY documents_waiting WHERE live = 0", "documents WHERE live = 1"):
         rows = connection.execute(
-            f"SELECT document_id FROM documents WHERE collection_id = ? AND live = {live} LIMIT ?",
-            (collection_id, DOCUMENTS_AT_ONCE - len(found)),
+            f"SELECT document_id, length(text) + length(metadata) FROM {rows_of} AND collection_id = ?",
+            (collection_id,),
         )
-        found += [document_id for (document_id,) in rows]
-    return found
+        for document_id, size in rows:
+            if len(found) == DOCUMENTS_AT_ONCE or (found and characters + size > CHARACTERS_AT_ONCE):
+                rows.close()
+                return found, False
+            found.append(document_id)
+            characters += size
+    return found, True
 
 
 def _remove(connection: sqlite3.Connection, collection_id: int) -> None:

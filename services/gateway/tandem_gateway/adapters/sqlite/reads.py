@@ -50,7 +50,7 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     """Return a document's pending version and its live version."""
     pending: Version | None = None
     live: Version | None = None
-    # Two terms, so that SQLite uses a partial index for each.
+    # Two terms, so that SQLite looks up two entries of an index.
     rows = connection.execute(
         "SELECT document_id, text, metadata, content_hash, live FROM documents "
         "WHERE collection_id = :collection_id AND doc_id = :doc_id AND live = 0 UNION ALL "

@@ -29,8 +29,8 @@ CHECKSUMS = {
     # Without live and pending, which are derived values; ``check`` recounts them.
     "collections": "row_checksum(collection_id, name, removal_floor, removed)",
     "spaces": "row_checksum(space_id, collection_id, state, fingerprint, model, dim, last_change)",
-    # Without live, so that the checksum stays valid when a document goes live. The partial indexes repeat it, and
-    # SQLite's integrity check compares them with it.
+    # Without live, so that the checksum stays valid when a document goes live. An index repeats it, and SQLite's
+    # integrity check compares them.
     "documents": "row_checksum(document_id, collection_id, doc_id, text, metadata, content_hash)",
     "passages": "row_checksum(passage_id, document_id, ordinal, start, stop)",
     "vectors": "row_checksum(passage_id, space_id, change, vector, truncated, unknown)",

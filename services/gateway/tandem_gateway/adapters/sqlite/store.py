@@ -21,7 +21,7 @@ from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
-from tandem_gateway.errors import DeadlineExceeded, StorageError, for_log
+from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
@@ -74,6 +74,8 @@ class SqliteStore:
         self._write_timeout = write_timeout
         self._accepted = 0
         self._scrubbed = scrub.ScrubPosition()
+        self._damaged = False
+        """Whether a read or the scrub has found damage: the next start has to check every row."""
         self._reader = connect(self._path, writable=False)
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
         high_water_mark = commit_watermark.CommitWatermark(data_dir / commit_watermark.FILE_NAME)
@@ -152,7 +154,12 @@ class SqliteStore:
         self._writer.close()
 
     def record_clean_stop(self) -> None:
-        """Record that the closed store is sound, so that the next start need not read all of it; blocks."""
+        """Record that the closed store is sound, so that the next start need not read all of it; blocks.
+
+        Nothing is recorded if damage was found since the start.
+        """
+        if self._damaged:
+            return
         commit = commit_watermark.read_mark(self._path.with_name(commit_watermark.FILE_NAME))
         if commit is None:
             return
@@ -163,7 +170,9 @@ class SqliteStore:
 
     async def scrub(self, limit: int) -> ScrubPage:
         """Compare rows with their checksums; see ``DocumentStore.scrub``."""
-        return await self._read(lambda c: scrub.scrub_page(c, self._scrubbed, limit))
+        page = await self._read(lambda c: scrub.scrub_page(c, self._scrubbed, limit))
+        self._damaged = self._damaged or bool(page.damaged)
+        return page
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
         future = asyncio.wrap_future(self._writer.submit(statement))
@@ -185,6 +194,7 @@ class SqliteStore:
                 with translated(self._path), read_transaction(self._reader):
                     return statement(self._reader)
             except StorageError as error:
+                self._damaged = self._damaged or isinstance(error, StorageCorrupt)
                 log.error("a read failed", extra={"error": for_log(error)})
                 raise
 

@@ -41,18 +41,21 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
         StorageUnavailable: if the copy cannot be written, for example for lack of disk space. The store is unchanged.
         StorageCorrupt: if the upgraded store is not sound. The message names the copy.
     """
-    (before,) = connection.execute("PRAGMA user_version").fetchone()
+    before = _version(connection)
+    _remove_copies(path)
     if before == migrations.VERSION:
-        for version in range(1, migrations.VERSION):
-            # A kill after the upgrade left it. The store was checked after that.
-            copy_path(path, version).unlink(missing_ok=True)
         return []
     started = time.monotonic()
     log.info("upgrading the store", extra={"from": before, "to": migrations.VERSION, "bytes": path.stat().st_size})
     copied = copy_path(path, before)
     _copy(connection, copied)
-    for version in range(before + 1, migrations.VERSION + 1):
-        _migrate(connection, version)
+    try:
+        for version in range(before + 1, migrations.VERSION + 1):
+            _migrate(connection, version)
+    except sqlite3.Error:
+        if _version(connection) == before:  # the store is unchanged, and a full disk needs the room
+            copied.unlink()
+        raise
     try:
         check.check(connection, path)
     except StorageCorrupt as error:
@@ -71,6 +74,18 @@ def upgrade(connection: sqlite3.Connection, path: Path) -> list[str]:
             f"upgraded from schema version {before} to {migrations.VERSION}; an older release no longer opens it"
         )
     ]
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _remove_copies(path: Path) -> None:
+    """Remove the copies that killed upgrades left. The store was checked after that."""
+    for version in range(1, migrations.VERSION):
+        with contextlib.suppress(OSError):  # an obstacle to the next copy has its own message
+            copy_path(path, version).unlink(missing_ok=True)
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -113,7 +128,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
         raise StorageUnavailable(
             f"the store has an earlier schema version, and the copy that its upgrade needs cannot be written: {error}. "
             f"The store is unchanged",
-            detail=f"{target} cannot be written: {error}; the upgrade needs as much free space as the store takes",
+            detail=f"{target} cannot be written: {error}; the upgrade needs free space of four times the store's size",
         ) from error
     finally:
         _remove(partial)

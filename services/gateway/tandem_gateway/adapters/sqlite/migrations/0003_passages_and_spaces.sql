@@ -54,7 +54,8 @@ INSERT INTO vectors (passage_id, space_id, change, vector, truncated, unknown, c
     row_checksum(row_id, collection_id, change, vector, truncated, unknown)
   FROM documents WHERE change NOT NULL ORDER BY row_id;
 CREATE UNIQUE INDEX vectors_passage ON vectors (passage_id, space_id);
-CREATE UNIQUE INDEX vectors_change ON vectors (space_id, change, passage_id) WHERE change NOT NULL;
+-- Not partial, like documents_versions: the checks of references to a removed space or collection use them.
+CREATE UNIQUE INDEX vectors_change ON vectors (space_id, change, passage_id);
 
 CREATE TABLE new_documents (
   document_id   INTEGER PRIMARY KEY,
@@ -72,8 +73,7 @@ INSERT INTO new_documents (document_id, collection_id, doc_id, text, metadata, c
   FROM documents ORDER BY row_id;
 DROP TABLE documents;
 ALTER TABLE new_documents RENAME TO documents;
-CREATE UNIQUE INDEX documents_live ON documents (collection_id, doc_id) WHERE live = 1;
-CREATE UNIQUE INDEX documents_pending ON documents (collection_id, doc_id) WHERE live = 0;
+CREATE UNIQUE INDEX documents_versions ON documents (collection_id, doc_id, live);
 CREATE INDEX documents_waiting ON documents (collection_id, document_id) WHERE live = 0;
 CREATE TRIGGER documents_added AFTER INSERT ON documents BEGIN
   UPDATE collections SET live = live + NEW.live, pending = pending + (1 - NEW.live)

@@ -102,6 +102,8 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
             log.info("copying the store before its upgrade", extra={"pages": pages - left, "of": pages})
 
     try:
+        # A killed upgrade left it. The store itself still has the earlier version.
+        target.unlink(missing_ok=True)
         partial.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy:
             connection.backup(copy, pages=_COPY_PAGES, progress=report)
@@ -113,7 +115,7 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
         raise StorageUnavailable(
             f"the store has an earlier schema version, and the copy that its upgrade needs cannot be written: {error}. "
             f"The store is unchanged",
-            detail=f"{target} cannot be written: {error}; the upgrade needs as much free space as the store takes",
+            detail=f"{target} cannot be written: {error}; the upgrade needs free space of four times the store's size",
         ) from error
     finally:
         _remove(partial)

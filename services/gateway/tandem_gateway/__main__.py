@@ -1,4 +1,4 @@
-"""``python -m tandem_gateway``: serves; ``verify``, ``rebuild`` and ``backup`` look after its data."""
+"""``python -m tandem_gateway``: serves; ``verify``, ``rebuild``, ``backup`` and ``compact`` look after its data."""
 
 import os
 
@@ -40,6 +40,7 @@ def main() -> int:
         "verify": "check the store, and compare both indexes with it; the gateway must be stopped",
         "rebuild": "rebuild both indexes from the store; the gateway must be stopped",
         "backup": "copy the store of a gateway, running or stopped, to a new file, and check the copy",
+        "compact": "rewrite the databases without the remains of deleted documents; the gateway must be stopped",
         "snapshot": "save the index of a running gateway; the gateway calls this itself",
     }.items():
         command = commands.add_parser(
@@ -96,6 +97,9 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
             return 0
         if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
+            return 0
+        if command == "compact":
+            maintenance.compact(data_dir, _say)
             return 0
         # An orphaned helper must not replace a snapshot that the next gateway uses.
         saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite import compaction
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
@@ -120,6 +121,28 @@ def backup(data_dir: Path, target: Path, report: Print) -> None:
     report(f"backed up: {target}: {len(collections)} collections, {documents} documents, {target.stat().st_size} bytes")
 
 
+def compact(data_dir: Path, report: Print) -> None:
+    """Rewrite the databases of a stopped gateway without the space, and the remains, of deleted documents.
+
+    SQLite can leave a copy of a short deleted text in the unused part of a page. The rewritten files have no such part.
+    The store needs free space of its own size meanwhile, in the data directory.
+
+    Raises:
+        StorageInUse: a gateway uses the data directory.
+        StorageUnavailable: there is not enough free space. The store is unchanged.
+        StorageCorrupt: the store is damaged.
+    """
+    path = data_dir / FILE_NAME
+    stopped = _Stopped(data_dir, report)
+    with stopped as feed:
+        before = path.stat().st_size
+        feed.close()  # a reader would keep pages of the old database
+        compaction.compact(stopped.connection, path)
+        report(f"store: rewritten, {path.stat().st_size} bytes instead of {before}")
+        rows = lexical_maintenance.rebuild(data_dir, report)
+        report(f"keyword index: rebuilt, {rows} documents")
+
+
 def _require_store(data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise StorageUnavailable(f"{data_dir} is no directory")
@@ -140,7 +163,7 @@ class _Stopped:
         try:
             self._snapshot = DataLock(self._data_dir, SNAPSHOT, wait=_LOCK_WAIT_SECONDS)
             try:
-                self._connection, notices = open_checked(self._data_dir)
+                self.connection, notices = open_checked(self._data_dir)
                 for line in notices:
                     self._say(f"store: {line}")
                 self._say("store: sound")
@@ -155,6 +178,6 @@ class _Stopped:
 
     def __exit__(self, *_: object) -> None:
         self._feed.close()
-        close_whole(self._connection)
+        close_whole(self.connection)
         self._snapshot.release()
         self._owner.release()

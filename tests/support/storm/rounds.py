@@ -33,7 +33,7 @@ SETTINGS = {
     "TANDEM_SCRUB_SECONDS": "1",
 }
 """Small collections get graphs, snapshots are frequent, and the scrub always runs."""
-KINDS = {"kill": 40, "kill at start": 15, "kill at stop": 10, "stop": 10, "kill helper": 10, "upgrade": 15}
+KINDS = {"kill": 40, "kill at start": 15, "kill at stop": 10, "stop": 15, "kill helper": 10, "upgrade": 15}
 """Kind of a round → its weight."""
 UPGRADED = 4000
 """Documents of the store that is upgraded."""

@@ -15,6 +15,8 @@ BENCH_VENV := $(BENCH_VENVS)/client
 BENCH_PYTHON := $(BENCH_VENV)/bin/python
 BENCH_OUT := bench/results
 BENCH ?=
+# Options for `make chaos`, such as CHAOS="--rounds 200 --seed 7".
+CHAOS ?=
 DOCS_VENV := .venv-docs
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
@@ -24,7 +26,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
-.PHONY: help demo run test test-fast fuzz check bench bench-report format model setup setup-dev setup-newest lock dist docs
+.PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
 .PHONY: version images up down alerts clean
 .DEFAULT_GOAL := help
 
@@ -46,6 +48,9 @@ test-fast: setup-dev model ## the tests without the slow ones
 
 fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` does; takes half an hour
 	@HYPOTHESIS_PROFILE=fuzz $(BIN)/python -m pytest -m fuzz --timeout=3600 tests
+
+chaos: setup-dev ## kill a gateway again and again and check that it keeps what it acknowledged; about 10 minutes (CHAOS=options)
+	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
 
 check: setup-dev ## lint, types and import rules
 	@echo "tandem: lint, types, import rules"

@@ -20,6 +20,8 @@ ENVIRONMENT = {
     "TANDEM_BULK_TIMEOUT_SECONDS": "4",
     "TANDEM_QUERY_CACHE_SIZE": "0",
 }
+# The ejection time doubles up to 30 s, because the faults follow each other; then a probe has to succeed.
+EJECTED_SECONDS = 60.0
 # Faults that eject the embedder. After the other faults, calls are retried or routed elsewhere without an ejection.
 EJECTED_FOR: dict[Fault, str] = {
     "refused": "unavailable",
@@ -90,7 +92,7 @@ def test_one_faulty_replica_costs_no_search_and_no_document(pair: Pair, fault: F
         assert (job.failed_documents, job.processed_documents) == (0, 64)
         assert client.health().status == "ok"
         faulty.fault = None
-        wait_until(lambda: serving(client) == 2, "the replica takes part again")
+        wait_until(lambda: serving(client) == 2, "the replica takes part again", EJECTED_SECONDS)
         before = answered_by(client, faulty.label)
         wait_until(lambda: answered_by(client, faulty.label) > before, "the replica answers again")
         load.go_on(20)

@@ -191,7 +191,7 @@ CASES: dict[str, Bad] = {
     ),
     # paths and headers
     "unknown path": Bad("/v2/search", {}, 404, "not_found", "path", "/v2/search"),
-    "unknown path at the root": Bad("/", None, 404, "not_found", "path", "/", "GET"),
+    "unknown path at the root": Bad("/nothing", None, 404, "not_found", "path", "/nothing", "GET"),
     "wrong method": Bad(SEARCH, None, 405, "method_not_allowed", "method", "GET", "GET"),
     "PUT": Bad(INGEST, {}, 405, "method_not_allowed", "method", "PUT", "PUT"),
     "unknown job": Bad(f"/v1/jobs/job_{'0' * 32}", None, 404, "not_found", "job_id", "no job", "GET"),

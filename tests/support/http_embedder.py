@@ -1,10 +1,11 @@
 """An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``."""
 
 import ssl
+import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 
@@ -40,12 +41,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+class _Server(ThreadingHTTPServer):
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exception(), ConnectionError):  # that is a killed gateway
+            super().handle_error(request, client_address)
+
+
 class HttpFakeEmbedder:
     """Serves on a free loopback port while the context is open."""
 
     def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         """Make it; with ``tls``, its URL begins with https and has the name ``localhost``."""
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _Handler)
+        self._server = _Server(("127.0.0.1", 0), _Handler)
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -102,7 +102,7 @@ def assert_all_found_once(client: Client, documents: list[Document]) -> None:
 
 
 def assert_stored_once(data_dir: Path, documents: list[Document]) -> None:
-    """Read the database of a stopped gateway: one row per document, each with a vector, and no pending row."""
+    """Read the database of a stopped gateway: one row per document, each live with one vector, and none that waits."""
 
     def rows(statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()
@@ -111,7 +111,10 @@ def assert_stored_once(data_dir: Path, documents: list[Document]) -> None:
     try:
         stored = rows("SELECT doc_id, text FROM documents ORDER BY doc_id")
         assert stored == sorted((document["id"], document["text"]) for document in documents)
-        assert rows("SELECT count(*) FROM documents WHERE vector IS NULL OR change IS NULL") == [(0,)]
+        assert rows("SELECT count(*) FROM documents WHERE live = 0") == [(0,)]
+        found = "SELECT document_id FROM passages JOIN vectors USING (passage_id) WHERE change NOT NULL ORDER BY 1"
+        assert rows(found) == rows("SELECT document_id FROM documents ORDER BY 1")
+        assert rows("SELECT count(*) FROM passages") == rows("SELECT count(*) FROM vectors") == [(len(documents),)]
         assert rows("SELECT count(*) FROM waiting") == [(0,)]
         assert rows("SELECT count(*) FROM jobs WHERE finished_at IS NULL OR processed <> total OR failed > 0") == [(0,)]
     finally:

@@ -17,7 +17,7 @@ def data_dir(tmp_path: Path) -> Path:
     """A data directory of an older release."""
     made = tmp_path / "data"
     (made / "index").mkdir(parents=True)
-    for name in ("tandem.sqlite3", "tandem.sqlite3-wal", "committed"):
+    for name in ("tandem.sqlite3", "tandem.sqlite3-wal", "committed", "clean-stop.json"):
         (made / name).write_bytes(b"")
         (made / name).chmod(0o644)
     (made / "index").chmod(0o755)
@@ -32,6 +32,7 @@ def test_other_users_lose_access_to_an_older_releases_files(data_dir: Path):
         "tandem.sqlite3",
         "tandem.sqlite3-wal",
         "committed",
+        "clean-stop.json",
     }
     assert modes(data_dir) == {
         "data": 0o700,
@@ -39,6 +40,7 @@ def test_other_users_lose_access_to_an_older_releases_files(data_dir: Path):
         "tandem.sqlite3": 0o600,
         "tandem.sqlite3-wal": 0o600,
         "committed": 0o600,
+        "clean-stop.json": 0o600,
     }
     assert keep_private(data_dir) == []
 

@@ -196,6 +196,21 @@ def test_a_wrong_migration_is_refused_and_the_copy_is_the_older_store(older: Pat
         assert list(connection.iterdump()) == content
 
 
+def test_the_copy_of_a_killed_upgrade_takes_no_room_beside_the_next_one(older: Path, monkeypatch: pytest.MonkeyPatch):
+    copied = upgrade.copy_path(older / FILE_NAME, version(older))
+    copied.write_bytes(b"of the killed upgrade")
+    there = []
+
+    def sync(path: Path) -> None:
+        if path.name.endswith(".partial"):  # the new copy is complete
+            there.append(copied.exists())
+
+    monkeypatch.setattr(upgrade, "sync", sync)
+    connection, _ = open_checked(older)
+    connection.close()
+    assert there == [False]
+
+
 def test_an_upgrade_without_room_for_its_copy_leaves_the_store_as_it_is(older: Path):
     before = version(older)
     content = dump_raw(older)

@@ -5,7 +5,9 @@ import os
 import stat
 from pathlib import Path
 
-_OWN_NAMES = ("tandem.sqlite3", "committed", "lexical.sqlite3", "index", "gateway.lock", "snapshot.lock")
+_OWN_NAMES = (
+    "tandem.sqlite3", "committed", "clean-stop.json", "lexical.sqlite3", "index", "gateway.lock", "snapshot.lock",
+)  # fmt: skip
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 

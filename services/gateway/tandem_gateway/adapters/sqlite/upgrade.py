@@ -117,6 +117,8 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
             log.info("copying the store before its upgrade", extra={"pages": pages - left, "of": pages})
 
     try:
+        # A killed upgrade left it. The store itself still has the earlier version.
+        target.unlink(missing_ok=True)
         partial.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy:
             connection.backup(copy, pages=_COPY_PAGES, progress=report)

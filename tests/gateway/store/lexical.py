@@ -3,10 +3,17 @@
 import itertools
 import sqlite3
 import time
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.ports.text_log import KEYWORDS
 from tests.support.fakes import WAIT_SECONDS, run
 from tests.support.stores import document, ingest
 
@@ -32,6 +39,20 @@ def found(follower: LexicalFollower, query: str, top_k: int = 10, collection: st
     assert all(hit.score > 0 for hit in hits)
     assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
     return [hit.doc_id for hit in hits]
+
+
+def open_feed(data_dir: Path) -> SqliteIndexFeed:
+    return SqliteIndexFeed(data_dir / FILE_NAME)
+
+
+def follow(data_dir: Path, store: SqliteStore | None = None, **options: Any) -> LexicalFollower:
+    """Follow a store; report the index's positions to it if it is given."""
+    record = None if store is None else partial(store.record_positions, KEYWORDS)
+    return LexicalFollower(data_dir, open_feed(data_dir), record=record, **options)
+
+
+def lexical_thread(data_dir: Path, limits: AnswerLimits, **options: Any) -> LexicalThread:
+    return LexicalThread(data_dir, lambda: open_feed(data_dir), limits=limits, **{"max_queued": 4, **options})
 
 
 def finish(follower: LexicalFollower) -> None:

@@ -3,7 +3,8 @@
 import itertools
 import sqlite3
 import time
-from functools import partial
+from collections.abc import Mapping
+from concurrent.futures import Future, wait
 from pathlib import Path
 from typing import Any
 
@@ -46,9 +47,15 @@ def open_feed(data_dir: Path) -> SqliteIndexFeed:
 
 
 def follow(data_dir: Path, store: SqliteStore | None = None, **options: Any) -> LexicalFollower:
-    """Follow a store; report the index's positions to it if it is given."""
-    record = None if store is None else partial(store.record_positions, KEYWORDS)
-    return LexicalFollower(data_dir, open_feed(data_dir), record=record, **options)
+    """Follow a store. If it is given, each report of the index's positions waits until the store has written it."""
+
+    def record(positions: Mapping[int, int]) -> Future[int]:
+        assert store is not None
+        written = store.record_positions(KEYWORDS, positions)
+        wait([written], WAIT_SECONDS)
+        return written
+
+    return LexicalFollower(data_dir, open_feed(data_dir), record=record if store else None, **options)
 
 
 def lexical_thread(data_dir: Path, limits: AnswerLimits, **options: Any) -> LexicalThread:

@@ -148,7 +148,7 @@ def test_verify_tells_of_a_damaged_snapshot_and_rebuild_mends_it(samples: Sample
     assert "agrees and finds all" in found.stdout  # the other collection's file
     mended = maintain("rebuild", data_dir, settings=SMALL_GRAPHS)
     assert (mended.returncode, mended.stderr) == (0, "")
-    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "keyword index: rebuilt, 116 documents"]
+    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "keyword index: rebuilt, 116 passages"]
     sound = maintain("verify", data_dir)
     assert sound.returncode == 0
     assert sound.stdout.count("index: agrees and finds all 58 vectors") == 2
@@ -164,7 +164,7 @@ def test_verify_tells_of_a_damaged_lexical_index_and_rebuild_mends_it(
     damage(data_dir / LEXICAL)
     found = maintain("verify", data_dir)
     assert found.stderr == ""
-    agrees = "keyword index: agrees with the store up to row " in found.stdout
+    agrees = "keyword index: agrees with the store up to passage " in found.stdout
     none_yet = "keyword index: there is none yet" in found.stdout
     assert found.returncode == (0 if agrees or none_yet else 1)
     assert agrees or none_yet or "run `python -m tandem_gateway rebuild`" in found.stdout

@@ -80,8 +80,11 @@ def _replace_some(client: Client, texts: list[str]) -> None:
 def _snapshots_are_up_to_date(data_dir: Path) -> bool:
     connection = sqlite3.connect(f"{(data_dir / DATABASE).as_uri()}?mode=ro", uri=True)
     try:
-        # A removal is dropped once its collection's snapshot covers it.
-        (removals,) = connection.execute("SELECT count(*) FROM removals").fetchone()
+        # The store records up to which change a collection's snapshot covers its removals.
+        (removals,) = connection.execute(
+            "SELECT count(*) FROM removals JOIN followers USING (collection_id) "
+            "WHERE follower LIKE 'space %' AND change > position"
+        ).fetchone()
     finally:
         connection.close()
     return removals == 0 and len(list((data_dir / "index").glob("*/manifest.json"))) == len(COLLECTIONS)

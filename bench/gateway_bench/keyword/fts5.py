@@ -15,6 +15,7 @@ from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
 from tandem_gateway.analysis.terms import query_terms
+from tandem_gateway.records.texts import PassageText, RemovedPassage
 
 _RANK = "bm25(1.0, 0.5)"
 _PHRASE_WORDS = 8
@@ -82,7 +83,7 @@ class Fts5File(_Searches):
     def __init__(self, folder: Path) -> None:
         path = folder / "lexical.sqlite3"
         try:
-            self._cache = LexicalCache(path, "bench", 1 << 40)
+            self._cache = LexicalCache(path, "bench", 1 << 40, 0)
             # A second connection, for the operations that the gateway does not have.
             self._connection = sqlite3.connect(path, isolation_level=None)
             self._connection.execute("PRAGMA cache_size=-8000")
@@ -94,11 +95,12 @@ class Fts5File(_Searches):
 
     def add(self, rows: Sequence[Row]) -> None:
         """See ``Engine``; the document's category is in the store only."""
-        self._cache.add([(row.row_id, 1, row.text) for row in rows], max(row.row_id for row in rows))
+        passages = [PassageText(row.row_id, 1, row.text) for row in rows]
+        self._cache.add(passages, max(row.row_id for row in rows), 0)
         self._count = self._cache.count(1)
 
     def remove(self, row_ids: Sequence[int]) -> None:
-        self._cache.remove(1, [(row_id, None) for row_id in row_ids], 1 << 40)
+        self._cache.remove(1, [RemovedPassage(row_id, 0) for row_id in row_ids], 1 << 40)
         self._count = self._cache.count(1)
 
     def search(self, text: str, limit: int) -> list[int]:

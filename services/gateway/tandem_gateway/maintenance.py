@@ -79,8 +79,8 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
             for record in feed.collections()
         ]
         report(f"rebuilt: {sum(each is not None for each in done)} collections")
-        rows = lexical_maintenance.rebuild(data_dir, report)
-        report(f"keyword index: rebuilt, {rows} documents")
+        passages = lexical_maintenance.rebuild(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report)
+        report(f"keyword index: rebuilt, {passages} passages")
 
 
 def verify(data_dir: Path, report: Print) -> bool:
@@ -104,7 +104,7 @@ def verify(data_dir: Path, report: Print) -> bool:
             found = verification.verify(places, record, report)
             sound = sound and found.sound
             report(f"collection {record.name}: {counts}; index: {found.verdict}")
-        return lexical_maintenance.verify(data_dir, report) and sound
+        return lexical_maintenance.verify(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report) and sound
 
 
 def backup(data_dir: Path, target: Path, report: Print) -> None:

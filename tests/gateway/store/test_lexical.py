@@ -16,7 +16,7 @@ from tandem_gateway.errors import (
     TooManyBytes,
 )
 from tandem_gateway.records.search import PassageView
-from tests.gateway.store.lexical import fill, finish, found
+from tests.gateway.store.lexical import fill, finish, follow, found
 from tests.support.fakes import WAIT_SECONDS, run
 from tests.support.stores import NOW, document, embed_pending
 
@@ -24,7 +24,7 @@ from tests.support.stores import NOW, document, embed_pending
 @pytest.fixture
 def follower(store: SqliteStore, tmp_path: Path) -> Iterator[LexicalFollower]:
     fill(store)
-    made = LexicalFollower(tmp_path)
+    made = follow(tmp_path)
     yield made
     made.close()
 
@@ -111,7 +111,7 @@ def test_an_answer_over_its_limit_is_refused_before_its_texts_are_read(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     fill(store, {f"d{number}": f"zebra {number} " + "x" * 100_000 for number in range(8)})
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     read: list[int] = []
     monkeypatch.setattr(index_reads, "PassageView", lambda *row: read.append(row[0]) or PassageView(*row))
     deadline = time.monotonic() + WAIT_SECONDS

@@ -9,21 +9,20 @@ import pytest
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
 from tandem_gateway.adapters.sqlite.lexical import progress as progress_module
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import NotReady
-from tests.gateway.store.lexical import TEXTS, fill, finish, found
+from tests.gateway.store.lexical import TEXTS, fill, finish, follow, found
 
 
 @pytest.fixture
 def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(follower_module, "_PAGE_PASSAGES", 2)
 
 
 @pytest.mark.usefixtures("small_pages")
 def test_an_index_that_was_killed_while_it_was_built_goes_on_where_it_was(store: SqliteStore, tmp_path: Path):
     fill(store, {f"d{number}": f"zebra {number}" for number in range(20)})
-    first = LexicalFollower(tmp_path)
+    first = follow(tmp_path)
     for _ in range(4):
         assert first.step()
     left = tmp_path / "left"
@@ -31,7 +30,7 @@ def test_an_index_that_was_killed_while_it_was_built_goes_on_where_it_was(store:
     for path in tmp_path.glob("*sqlite3*"):
         shutil.copyfile(path, left / path.name)
     first.close()
-    second = LexicalFollower(left)
+    second = follow(left)
     assert second.notices == []
     assert second._cache().position == 8
     pages = 0
@@ -46,9 +45,9 @@ def test_a_search_waits_for_no_index_that_is_far_behind(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     fill(store)
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     monkeypatch.setattr(follower_module, "_MAX_BEHIND", len(TEXTS) - 1)
-    with pytest.raises(NotReady, match=r"row 0 of 5"):
+    with pytest.raises(NotReady, match=r"passage 0 of 5"):
         found(follower, "cat")
     finish(follower)
     assert sorted(found(follower, "cat")) == ["cat", "cats"]
@@ -59,16 +58,16 @@ def test_a_build_reports_its_progress(
     store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ):
     monkeypatch.setattr(progress_module, "_WORTH_TELLING", 3)
-    monkeypatch.setattr(follower_module, "_PAGE_ROWS", 2)
+    monkeypatch.setattr(follower_module, "_PAGE_PASSAGES", 2)
     monkeypatch.setattr(progress_module, "_SECONDS", 0.0)
     caplog.set_level("INFO")
     fill(store)
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     finish(follower)
     follower.close()
-    told = [(record.message, getattr(record, "row", None)) for record in caplog.records]
+    told = [(record.message, getattr(record, "passage", None)) for record in caplog.records]
     assert told == [
-        *(("building the keyword index", row) for row in (0, 2, 4)),
+        *(("building the keyword index", passage) for passage in (0, 2, 4)),
         ("keyword index built", None),
     ]
 
@@ -88,7 +87,7 @@ def test_a_file_of_the_first_version_is_rebuilt_with_a_word_in_the_log(
             "CREATE VIRTUAL TABLE words_1 USING fts5(text, content='', tokenize='porter unicode61');"
         )
         old.close()
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     assert follower.notices == [f"{FILE_NAME} is rebuilt from the store: it is of version 1, not of 2"]
     finish(follower)
     assert [record.message for record in caplog.records] == ["building the keyword index", "keyword index built"]

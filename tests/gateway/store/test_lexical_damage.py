@@ -11,13 +11,12 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.lexical import maintenance
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import (
     NotReady,
     StorageUnavailable,
 )
-from tests.gateway.store.lexical import TEXTS, change, fill, finish, found
+from tests.gateway.store.lexical import TEXTS, change, fill, finish, follow, found, open_feed
 from tests.support.fakes import run
 from tests.support.stores import opened
 
@@ -53,11 +52,11 @@ DAMAGE: dict[str, Callable[[Path], object]] = {
 @pytest.mark.parametrize("how", DAMAGE)
 def test_the_index_is_rebuilt_after_any_damage(store: SqliteStore, tmp_path: Path, how: str):
     fill(store)
-    first = LexicalFollower(tmp_path)
+    first = follow(tmp_path)
     finish(first)
     first.close()
     DAMAGE[how](tmp_path / FILE_NAME)
-    second = LexicalFollower(tmp_path)
+    second = follow(tmp_path)
     if not second.notices and how not in ("missing", "empty"):
         with pytest.raises(NotReady, match="is rebuilt"):  # a search finds the damage later
             found(second, "tea")
@@ -70,7 +69,7 @@ def test_the_index_is_rebuilt_after_any_damage(store: SqliteStore, tmp_path: Pat
 def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStore, tmp_path: Path):
     texts = {f"d{number}": f"{'zebra' if number % 3 else 'tea'} number {number}" for number in range(200)}
     fill(store, texts)
-    first = LexicalFollower(tmp_path)
+    first = follow(tmp_path)
     finish(first)
     first.close()
     whole = (tmp_path / FILE_NAME).read_bytes()
@@ -81,7 +80,7 @@ def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStor
         for _ in range(3):
             damaged[chance.randrange(len(damaged))] ^= 1 << chance.randrange(8)
         (tmp_path / FILE_NAME).write_bytes(damaged)
-        follower = LexicalFollower(tmp_path)
+        follower = follow(tmp_path)
         built_anew += bool(follower.notices)
         for query in ("tea", "number 7", "zebra"):
             try:
@@ -96,11 +95,11 @@ def test_flipped_bits_anywhere_neither_crash_nor_lose_anything(store: SqliteStor
     assert built_anew > 20
 
 
-def test_row_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_path: Path):
+def test_passage_ids_are_those_of_the_store_after_damage(store: SqliteStore, tmp_path: Path):
     fill(store)
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     finish(follower)
-    np.testing.assert_array_equal(np.sort(follower._cache().row_ids(1)), np.arange(1, len(TEXTS) + 1))
+    np.testing.assert_array_equal(np.sort(follower._cache().passage_ids(1)), np.arange(1, len(TEXTS) + 1))
     follower._cache().check()
     follower.close()
 
@@ -110,7 +109,7 @@ def test_a_path_that_cannot_be_removed_does_not_prevent_the_start(
 ):
     fill(store)
     (tmp_path / FILE_NAME / "of somebody").mkdir(parents=True)
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     assert [record.message for record in caplog.records] == ["the keyword index cannot be opened"]
     with pytest.raises(StorageUnavailable, match=rf"{FILE_NAME} is in the way of the keyword index") as caught:
         found(follower, "cat")
@@ -124,13 +123,13 @@ def test_to_verify_an_index_of_another_release_is_no_fault(tmp_path: Path):
     said: list[str] = []
     with opened(tmp_path) as store:
         fill(store)
-        follower = LexicalFollower(tmp_path)
+        follower = follow(tmp_path)
         finish(follower)
         follower.close()
     older = sqlite3.connect(tmp_path / FILE_NAME)
     older.execute("PRAGMA user_version=1")
     older.close()
-    assert maintenance.verify(tmp_path, said.append), said
+    assert maintenance.verify(tmp_path, lambda: open_feed(tmp_path), said.append), said
     assert said[-1] == "keyword index: it is of version 1, not of 2; the next start rebuilds it"
 
 
@@ -138,24 +137,24 @@ def test_maintenance_reports_what_is_in_place_of_the_file(store: SqliteStore, tm
     fill(store)
     said: list[str] = []
     (tmp_path / FILE_NAME).mkdir()
-    assert not maintenance.verify(tmp_path, said.append)
+    assert not maintenance.verify(tmp_path, lambda: open_feed(tmp_path), said.append)
     assert said == ["keyword index: it is a folder; run `python -m tandem_gateway rebuild`"]
     (tmp_path / FILE_NAME / "of somebody").touch()
     with pytest.raises(StorageUnavailable, match="is in the way of the keyword index and cannot be removed"):
-        maintenance.rebuild(tmp_path, said.append)
+        maintenance.rebuild(tmp_path, lambda: open_feed(tmp_path), said.append)
     (tmp_path / FILE_NAME / "of somebody").unlink()
-    assert maintenance.rebuild(tmp_path, said.append) == len(TEXTS)
-    assert maintenance.verify(tmp_path, said.append)
+    assert maintenance.rebuild(tmp_path, lambda: open_feed(tmp_path), said.append) == len(TEXTS)
+    assert maintenance.verify(tmp_path, lambda: open_feed(tmp_path), said.append)
 
 
 def test_verify_reads_the_texts_too(store: SqliteStore, tmp_path: Path):
     fill(store)
     said: list[str] = []
-    maintenance.rebuild(tmp_path, said.append)
+    maintenance.rebuild(tmp_path, lambda: open_feed(tmp_path), said.append)
     for statement, expected in (
         ("UPDATE texts_1 SET text = x'00' WHERE row_id = 2", "a text in it is damaged"),
-        ("DELETE FROM texts_1 WHERE row_id = 2", "1 of its rows have no text"),
+        ("DELETE FROM texts_1 WHERE row_id = 2", "1 of its passages have no text"),
     ):
         change(tmp_path / FILE_NAME, statement)
-        assert not maintenance.verify(tmp_path, said.append)
+        assert not maintenance.verify(tmp_path, lambda: open_feed(tmp_path), said.append)
         assert expected in said[-1]

@@ -10,8 +10,6 @@ import pytest
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME as KEYWORD_FILE
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tests.gateway.store.erasing import (
     AT_ONCE,
@@ -24,13 +22,14 @@ from tests.gateway.store.erasing import (
     gone,
     heard,
 )
+from tests.gateway.store.lexical import follow, lexical_thread
 from tests.support.fakes import WAIT_SECONDS, answer_limits
 from tests.support.stores import document, ingest, opened
 
 
 async def test_deleted_text_is_in_no_file_of_the_data_directory(tmp_path: Path):
     with opened(tmp_path, delays=AT_ONCE) as store:
-        follower = LexicalFollower(tmp_path)
+        follower = follow(tmp_path)
         await ingest(store, [document(f"kept {number}", f"ordinary {number}") for number in range(5)])
         # zlib cannot shorten the first text, so a search for it in the file would find it in the compressed text too.
         await ingest(store, [document("gone", "zyzzyva"), document("long", SECRET * 100)], "later")
@@ -51,7 +50,7 @@ async def test_the_keyword_index_does_not_wait_for_a_reader_and_tries_again(
     outcomes: list[Outcome] = []
     with opened(tmp_path, delays=AT_ONCE) as store:
         await ingest(store, [document("gone", SECRET)])
-        lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits(), on_truncation=outcomes.append)
+        lexical = lexical_thread(tmp_path, answer_limits(), on_truncation=outcomes.append)
         lexical.start().result(WAIT_SECONDS)
         assert len(await lexical.search("default", "zyzzyva", 1, timeout=WAIT_SECONDS)) == 1
         await heard(outcomes, "done")  # the new file's first log
@@ -81,7 +80,7 @@ async def test_a_reader_costs_the_keyword_index_no_more_than_an_attempt_a_step(
     outcomes: list[Outcome] = []
     with opened(tmp_path) as store:
         await ingest(store, [document("gone", SECRET)])
-        follower = LexicalFollower(tmp_path, outcomes.append)
+        follower = follow(tmp_path, on_truncation=outcomes.append)
         finish(follower)
         assert follower.idle_seconds is None
         outcomes.clear()
@@ -102,13 +101,13 @@ async def test_deleted_text_of_a_killed_process_leaves_the_keyword_indexs_log_af
     data, left = tmp_path / "data", tmp_path / "left"
     data.mkdir()
     with opened(data) as store:
-        follower = LexicalFollower(data)
+        follower = follow(data)
         await ingest(store, [document("kept")])
         finish(follower)
         shutil.copytree(data, left)
         follower.close()
     assert (left / KEYWORD_LOG).stat().st_size > 0
-    follower = LexicalFollower(left)
+    follower = follow(left)
     finish(follower)
     assert (left / KEYWORD_LOG).stat().st_size == 0
     follower.close()

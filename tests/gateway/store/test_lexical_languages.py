@@ -10,6 +10,7 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tests.gateway.store.lexical import follow
 from tests.support.fakes import WAIT_SECONDS, run
 from tests.support.stores import document, ingest, open_store
 
@@ -74,7 +75,7 @@ TEXTS = {
 def follower(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LexicalFollower]:
     folder = tmp_path_factory.mktemp("languages")
     store = _filled(folder, TEXTS)
-    made = LexicalFollower(folder)
+    made = follow(folder)
     yield made
     made.close()
     store.close()
@@ -197,7 +198,7 @@ def test_the_exact_one_comes_first_and_alone(follower: LexicalFollower, query: s
 def test_the_exact_form_goes_before_others_of_its_stem(tmp_path: Path, texts: list[str], query: str):
     others = {f"other{number}": f"nothing of the kind {number}" for number in range(20)}
     store = _filled(tmp_path, {"others": texts[1], "exact": texts[0], **others})
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     assert found(follower, query)[0] == "exact"
     follower.close()
     store.close()
@@ -205,7 +206,7 @@ def test_the_exact_form_goes_before_others_of_its_stem(tmp_path: Path, texts: li
 
 def test_another_form_of_a_word_is_found(tmp_path: Path):
     store = _filled(tmp_path, {"one": "steeped leaves", "two": "Cats and dogs"})
-    follower = LexicalFollower(tmp_path)
+    follower = follow(tmp_path)
     assert found(follower, "steeping leaf")[0] == "one"
     assert found(follower, "cat") == ["two"]
     follower.close()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
@@ -20,14 +19,14 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.search import Hit
 from tandem_runtime.memory import MemoryBudget
-from tests.gateway.store.lexical import TEXTS
+from tests.gateway.store.lexical import TEXTS, lexical_thread
 from tests.support.fakes import WAIT_SECONDS, answer_limits, eventually, turns
 from tests.support.stores import document, ingest
 
 
 async def test_the_thread_follows_by_itself_and_answers(store: SqliteStore, tmp_path: Path):
     seconds: list[float] = []
-    lexical = LexicalThread(tmp_path, max_queued=4, limits=answer_limits(), on_search=seconds.append)
+    lexical = lexical_thread(tmp_path, answer_limits(), on_search=seconds.append)
     lexical.start().result(WAIT_SECONDS)
     await ingest(store, [document(*item) for item in TEXTS.items()])
     lexical.notify()
@@ -51,7 +50,7 @@ async def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_
 ):
     await ingest(store, [document(*item) for item in TEXTS.items()])
     searched: list[float] = []
-    lexical = LexicalThread(tmp_path, max_queued=2, limits=answer_limits(), on_search=searched.append)
+    lexical = lexical_thread(tmp_path, answer_limits(), max_queued=2, on_search=searched.append)
     lexical.start().result(WAIT_SECONDS)
     gate = asyncio.Event()
     held = asyncio.get_running_loop()
@@ -72,7 +71,7 @@ async def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_
 async def test_answers_are_bounded_and_hold_their_memory_until_they_are_forgotten(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document(f"d{number}", f"zebra {number} " + "x" * 100_000) for number in range(8)])
     limits = AnswerLimits(450_000, MemoryBudget(500_000, "TANDEM_SOMETHING"))
-    lexical = LexicalThread(tmp_path, max_queued=4, limits=limits)
+    lexical = lexical_thread(tmp_path, limits)
     lexical.start().result(WAIT_SECONDS)
     with pytest.raises(InvalidRequest, match="TANDEM_MAX_ANSWER_BYTES") as caught:
         await lexical.search("default", "zebra", 5, timeout=WAIT_SECONDS)
@@ -98,7 +97,7 @@ async def eventually_free(memory: MemoryBudget) -> None:
 async def test_the_idle_thread_keeps_neither_its_last_answer_nor_its_last_error(store: SqliteStore, tmp_path: Path):
     await ingest(store, [document("long", "zebra " + "x" * 100_000)])
     limits = answer_limits()
-    lexical = LexicalThread(tmp_path, max_queued=4, limits=limits)
+    lexical = lexical_thread(tmp_path, limits)
     lexical.start().result(WAIT_SECONDS)
     gc.disable()
     try:

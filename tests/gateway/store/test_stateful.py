@@ -23,8 +23,8 @@ from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
+from tandem_gateway.adapters.sqlite.lexical import positions as lexical_positions
 from tandem_gateway.adapters.sqlite.lexical import removal as lexical_removal
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
 from tandem_gateway.index import builder, catch_up
@@ -34,6 +34,7 @@ from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.records.search import Hit
 from tests.gateway.store.damage import FILES
+from tests.gateway.store.lexical import follow
 from tests.gateway.store.model import Model
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
 from tests.support.stores import NOW, document, open_store
@@ -65,9 +66,9 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(catch_up, "_PAGE", 2),
             mock.patch.object(builder, "_MIN_DEAD", 2),
             mock.patch.object(builder, "_BLOCK", 2),
-            mock.patch.object(lexical_follower, "_PAGE_ROWS", 2),
+            mock.patch.object(lexical_follower, "_PAGE_PASSAGES", 2),
             mock.patch.object(lexical_removal, "_PAGE_REMOVED", 2),
-            mock.patch.object(lexical_removal, "_PAGE_COMPARED", 2),
+            mock.patch.object(lexical_positions, "_REPORT_SECONDS", 0.0),
             mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
             mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
@@ -92,7 +93,7 @@ class GatewayData(RuleBasedStateMachine):
             sizes=SMALL,
         )
         self.notices = self.index.start().result(WAIT_SECONDS)
-        self.lexical = LexicalFollower(self.data_dir)
+        self.lexical = follow(self.data_dir, self.store)
         self.running = True
 
     def stop(self) -> None:

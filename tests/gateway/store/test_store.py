@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import tandem_gateway.adapters.sqlite
+from tandem_gateway.adapters.sqlite import retention
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.opening import open_checked
@@ -251,6 +252,34 @@ async def test_forgetting_removals_drops_those_up_to_the_number_given(store: Sql
     assert await store.forget_removals(record.space_id, numbers[1]) == 2
     assert [row[1] for row in dump(tmp_path)["removals"]] == numbers[2:]
     assert await store.forget_removals(record.space_id, numbers[0]) == 0
+    assert sound(tmp_path)
+
+
+async def test_removals_stay_until_every_recorded_follower_has_passed_them(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document("a"), document("b"), document("c")])
+    (record,) = await store.collections()
+    unknown = {record.collection_id + 1: 5}
+    assert store.record_positions("keywords", {record.collection_id: 3, **unknown}).result(WAIT_SECONDS) == 0
+    for doc_id in "abc":
+        await store.delete("default", doc_id)
+    assert await store.forget_removals(record.space_id, 6) == 0
+    assert store.record_positions("keywords", {record.collection_id: 5}).result(WAIT_SECONDS) == 2
+    assert store.record_positions("keywords", {record.collection_id: 4}).result(WAIT_SECONDS) == 0
+    assert [row[1] for row in dump(tmp_path)["removals"]] == [6]
+    assert sound(tmp_path)
+
+
+async def test_a_collection_keeps_a_limited_number_of_removals(
+    store: SqliteStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(retention, "REMOVALS_KEPT", 2)
+    await ingest(store, [document("a"), document("b"), document("c")])
+    (record,) = await store.collections()
+    for doc_id in "abc":
+        await store.delete("default", doc_id)
+    assert await store.forget_removals(record.space_id, 0) == 1
+    assert [row[1] for row in dump(tmp_path)["removals"]] == [5, 6]
+    assert [row[4] for row in dump(tmp_path)["collections"]] == [4]
     assert sound(tmp_path)
 
 

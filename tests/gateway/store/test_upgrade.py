@@ -11,13 +11,14 @@ from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite import check, migrations, upgrade
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
-from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.opening import open_checked
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, register
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tandem_gateway.index import catch_up
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.notices import RoutineNotice
+from tests.gateway.store.lexical import follow
 from tests.support.stores import document, dump, embed_pending, opened
 
 DATA = Path(__file__).parent / "data"
@@ -114,13 +115,36 @@ async def test_the_indexes_of_schema_2_stay_valid(tmp_path: Path):
         assert sorted(base.live_keys().tolist()) == sorted(feed.passage_ids(record.space_id).tolist())
         assert feed.changed_spaces(position.added) == []
         feed.close()
-        follower = LexicalFollower(older)
+        follower = follow(older)
         assert follower.notices == []
         assert follower.total == 14
         assert await embed_pending(store) == 2
         while follower.step():
             pass
         assert follower.total == 13  # the older version of d5 is gone
+        follower.close()
+
+
+async def test_a_keyword_index_of_schema_2_that_missed_a_removal_is_built_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    """Schema 2 kept no record of the removal of a pending document."""
+    older = copy_of(2, tmp_path)
+    with closing(sqlite3.connect(older / FILE_NAME)) as connection:
+        register(connection)
+        for statement in ("DELETE FROM waiting WHERE row_id = {0}", "DELETE FROM documents WHERE row_id = {0}"):
+            pending = "(SELECT min(row_id) FROM documents WHERE change IS NULL)"
+            connection.execute(statement.format(pending))
+        connection.execute("UPDATE jobs SET processed = processed + 1 WHERE finished_at IS NULL")
+        connection.execute(f"UPDATE jobs SET checksum = {CHECKSUMS['jobs']}")
+        connection.commit()
+    with opened(older):
+        follower = follow(older)
+        assert (follower.notices, follower.total) == ([], 14)
+        while follower.step():
+            pass
+        assert follower.total == 13
+        assert [record.message for record in caplog.records] == ["the keyword index is outdated and is rebuilt"]
         follower.close()
 
 

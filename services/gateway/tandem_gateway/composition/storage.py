@@ -20,6 +20,7 @@ from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.text_log import KEYWORDS
 from tandem_gateway.settings import Settings
 from tandem_runtime.memory import MemoryBudget
 
@@ -53,10 +54,12 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
 
         lexical = LexicalThread(
             data_dir,
+            lambda: SqliteIndexFeed(data_dir / FILE_NAME, lambda: store.commits),
             max_queued=settings.max_queued_queries,
             limits=answer_limits,
             on_search=metrics.searches.lexical_duration.observe,
             on_truncation=partial(metrics.documents.log_truncated, "keyword_index"),
+            record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
 
         def on_commit(seconds: float, writes: int) -> None:

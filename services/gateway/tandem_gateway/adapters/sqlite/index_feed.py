@@ -1,7 +1,8 @@
 """The feed of the indexes: a read-only connection for the thread that owns the indexes."""
 
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite import counters, index_reads, reads
@@ -10,13 +11,14 @@ from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes
 from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.texts import Removals, Texts
 
 # Small, because the caller caches the rows that it requests repeatedly.
 _PAGE_KIB = 500
 
 
 class SqliteIndexFeed:
-    """Implements ``IndexFeed``. Only one thread may use it."""
+    """Implements ``IndexFeed`` and ``TextFeed``. Only one thread may use it."""
 
     def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
         """Open the store at ``path``, which must exist.
@@ -32,6 +34,15 @@ class SqliteIndexFeed:
         self._path = path
         self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
         self._version = version or self._data_version
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let all calls in the body see one state of the store; see ``TextLog.reading``."""
+        if self._connection.in_transaction:
+            yield
+        else:
+            with translated(self._path), read_transaction(self._connection):
+                yield
 
     def version(self) -> int:
         """Return a number that differs after each commit."""
@@ -62,10 +73,15 @@ class SqliteIndexFeed:
         with translated(self._path):
             return reads.collections(self._connection)
 
+    def collection(self, name: str) -> CollectionRecord | None:
+        """Return the collection with this name, if there is one."""
+        with translated(self._path):
+            return reads.collection_by_name(self._connection, name)
+
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
         """Return changes; see ``ChangeLog.changes``."""
         assert collection.dim is not None
-        with translated(self._path), read_transaction(self._connection):
+        with translated(self._path), self.reading():
             return index_reads.changes(
                 self._connection, collection.space_id, collection.dim, after, removals_after, limit
             )
@@ -84,6 +100,36 @@ class SqliteIndexFeed:
         """Return the ids of the passages in a space's index."""
         with translated(self._path):
             return index_reads.indexed_passage_ids(self._connection, space_id)
+
+    def last_passage(self) -> int:
+        """Return the highest passage id that was ever given."""
+        with translated(self._path):
+            return counters.value(self._connection, "passage")
+
+    def texts(self, after: int, *, limit: int, max_chars: int) -> Texts:
+        """Return a page of passages with their texts; see ``TextLog.texts``."""
+        with translated(self._path), self.reading():
+            return index_reads.texts(self._connection, after, limit, max_chars)
+
+    def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
+        """Return removals of a collection; see ``TextLog.removals``."""
+        with translated(self._path), self.reading():
+            return index_reads.removals(self._connection, collection_id, after, limit)
+
+    def findable(self, passage_ids: Sequence[int]) -> set[int]:
+        """Return the passages that keyword search may show."""
+        with translated(self._path):
+            return index_reads.findable(self._connection, passage_ids)
+
+    def passage_count(self, collection_id: int) -> int:
+        """Return how many passages a collection has; see ``TextLog.passage_count``."""
+        with translated(self._path):
+            return index_reads.passage_count(self._connection, collection_id)
+
+    def text_ids(self, collection_id: int) -> Keys:
+        """Return the ids of a collection's passages, including pending ones."""
+        with translated(self._path):
+            return index_reads.all_passage_ids(self._connection, collection_id)
 
     def _data_version(self) -> int:
         """Return SQLite's data version, which changes when another connection commits."""

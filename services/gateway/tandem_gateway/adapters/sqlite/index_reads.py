@@ -12,9 +12,16 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.index import Changes
 from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.texts import PassageText, Removals, RemovedPassage, Texts
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
+# Two terms, so that SQLite answers each from a partial index.
+_ALL_PASSAGE_IDS = (
+    "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 1 "
+    "UNION ALL "
+    "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 0"
+)
 
 
 def changes(
@@ -97,40 +104,46 @@ def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[
     return found
 
 
-def passages_after(connection: sqlite3.Connection, after: int, limit: int) -> Iterator[tuple[int, int, str]]:
-    """Return (passage id, collection, text) of passages after a passage id, including pending ones, in order."""
+def texts(connection: sqlite3.Connection, after: int, limit: int, max_chars: int) -> Texts:
+    """Return a page of passages with their texts; see ``TextLog.texts``. Call this in a read transaction."""
     rows = connection.execute(
         "SELECT p.passage_id, d.collection_id, d.text, p.start, p.stop FROM passages p JOIN documents d "
         "ON d.document_id = p.document_id WHERE p.passage_id > ? ORDER BY p.passage_id LIMIT ?",
         (after, limit),
     )
-    return ((passage_id, collection_id, text[start:stop]) for passage_id, collection_id, text, start, stop in rows)
+    page: list[PassageText] = []
+    chars = 0
+    for passage_id, collection_id, text, start, stop in rows:
+        page.append(PassageText(passage_id, collection_id, text[start:stop]))
+        chars += len(page[-1].text)
+        if chars >= max_chars:
+            break
+    complete = len(page) < limit and chars < max_chars
+    return Texts(page, value(connection, "passage") if complete else page[-1].passage_id)
 
 
-def removals_after(connection: sqlite3.Connection, collection_id: int, after: int, limit: int) -> list[tuple[int, int]]:
-    """Return (passage id, change) of a collection's passages that were removed after a change, in order."""
-    return connection.execute(
+def removals(connection: sqlite3.Connection, collection_id: int, after: int, limit: int) -> Removals:
+    """Return a page of a collection's removals; see ``TextLog.removals``. Call this in a read transaction."""
+    found = connection.execute(
+        "SELECT removal_floor FROM collections WHERE collection_id = ?", (collection_id,)
+    ).fetchone()
+    rows = connection.execute(
         "SELECT passage_id, change FROM removals WHERE collection_id = ? AND change > ? ORDER BY change LIMIT ?",
         (collection_id, after, limit),
-    ).fetchall()
-
-
-def passage_ids_between(connection: sqlite3.Connection, first: int, last: int) -> set[int]:
-    """Return the existing passage ids from ``first`` to ``last``, of any collection."""
-    rows = connection.execute("SELECT passage_id FROM passages WHERE passage_id BETWEEN ? AND ?", (first, last))
-    return {passage_id for (passage_id,) in rows}
+    )
+    return Removals([RemovedPassage(*row) for row in rows], whole=found is None or after >= found[0])
 
 
 def all_passage_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
     """Return the ids of a collection's passages, including pending ones, ``(n,) uint64``."""
-    rows = connection.execute(
-        # Two terms, so that SQLite answers each from a partial index.
-        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 1 "
-        "UNION ALL "
-        "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = :id AND live = 0",
-        {"id": collection_id},
-    )
+    rows = connection.execute(_ALL_PASSAGE_IDS, {"id": collection_id})
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
+
+
+def passage_count(connection: sqlite3.Connection, collection_id: int) -> int:
+    """Return how many passages a collection has, including pending ones."""
+    (count,) = connection.execute(f"SELECT count(*) FROM ({_ALL_PASSAGE_IDS})", {"id": collection_id}).fetchone()
+    return int(count)
 
 
 def indexed_passage_ids(connection: sqlite3.Connection, space_id: int) -> Keys:

@@ -1,12 +1,16 @@
 """The statements that drop finished jobs and old removals, inside the writer's transaction."""
 
 import sqlite3
+from collections.abc import Mapping
 
 from tandem_gateway.adapters.sqlite.catalogue import follower_of
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
 
 JOBS_AT_ONCE = 10_000
 """Maximum number of finished jobs that one write drops; other writes wait meanwhile."""
+
+REMOVALS_KEPT = 1_000_000
+"""Maximum number of removals that a collection keeps for followers that are behind."""
 
 
 def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int:
@@ -38,10 +42,29 @@ def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) ->
     An index that is further behind than the dropped removals needs a rebuild.
     """
     found = connection.execute("SELECT collection_id FROM spaces WHERE space_id = ?", (space_id,)).fetchone()
-    if found is None:
-        return 0
-    (collection_id,) = found
-    follower = follower_of(space_id)
+    return record_position(connection, found[0], follower_of(space_id), upto) if found else 0
+
+
+def record_positions(connection: sqlite3.Connection, follower: str, positions: Mapping[int, int]) -> int:
+    """Record a follower's positions, and drop removals; see ``FollowerPositions.record_positions``."""
+    there = {collection_id for (collection_id,) in connection.execute("SELECT collection_id FROM collections")}
+    return sum(
+        record_position(connection, collection_id, follower, upto)
+        for collection_id, upto in positions.items()
+        if collection_id in there
+    )
+
+
+def record_position(connection: sqlite3.Connection, collection_id: int, follower: str, upto: int) -> int:
+    """Record a follower's position in an existing collection, and drop the removals that no follower needs any more.
+
+    A follower that cannot go on, for example because its disk is full, would keep removals for ever. Each call for the
+    collection, by any of its followers, therefore leaves at most ``REMOVALS_KEPT``, at some 30 bytes each. A follower
+    that is further behind needs a rebuild.
+
+    Returns:
+        Number of dropped removals.
+    """
     connection.execute(
         "INSERT INTO followers (collection_id, follower, position) VALUES (?, ?, ?) "
         "ON CONFLICT DO UPDATE SET position = max(position, excluded.position)",
@@ -54,6 +77,12 @@ def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) ->
     (floor,) = connection.execute(
         "SELECT min(position) FROM followers WHERE collection_id = ?", (collection_id,)
     ).fetchone()
+    too_old = connection.execute(
+        "SELECT change FROM removals WHERE collection_id = ? ORDER BY change DESC LIMIT 1 OFFSET ?",
+        (collection_id, REMOVALS_KEPT),
+    ).fetchone()
+    if too_old is not None:
+        floor = max(floor, too_old[0])
     connection.execute(
         "UPDATE collections SET removal_floor = max(removal_floor, ?) WHERE collection_id = ?", (floor, collection_id)
     )

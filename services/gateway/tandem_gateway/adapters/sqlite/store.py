@@ -4,8 +4,8 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -43,7 +43,10 @@ _NO_EVENTS = WriterEvents()
 
 
 class SqliteStore:
-    """Implements ``DocumentStore``: the writer's thread runs the writes, one other thread the reads."""
+    """Implements ``DocumentStore`` and ``FollowerPositions``.
+
+    The writer's thread runs the writes, and one other thread the reads.
+    """
 
     def __init__(
         self,
@@ -134,6 +137,10 @@ class SqliteStore:
     async def forget_removals(self, space_id: int, upto: int) -> int:
         """Drop the removals that no index needs any more; see ``DocumentStore.forget_removals``."""
         return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
+
+    def record_positions(self, follower: str, positions: Mapping[int, int]) -> Future[int]:
+        """Record a follower's positions; see ``FollowerPositions.record_positions``."""
+        return self._writer.submit(lambda c: retention.record_positions(c, follower, positions))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""

@@ -6,8 +6,11 @@ index, and ingest does not wait for it.
 ``tandem_gateway.analysis`` splits documents and queries into terms. In this package,
 
 - ``query`` turns a query's terms into an FTS5 expression, and ``frequencies`` counts the documents that have them;
-- ``file`` opens and checks the file, ``cache`` reads and writes its tables, and ``texts`` encodes a document for them;
+- ``file`` opens and checks the file, ``cache`` reads and writes its tables, ``texts`` encodes a passage for them, and
+  ``integrity`` verifies the whole file;
 - ``follower`` brings the index up to date and looks up hits, ``removal`` removes what the store no longer has,
-  ``progress`` reports a long build, and ``thread`` runs the follower;
+  ``positions`` reports how far to the store, ``progress`` reports a long build, and ``thread`` runs the follower;
 - ``maintenance`` verifies and rebuilds the index.
+
+The package reads the store only through ``TextFeed``.
 """

@@ -1,27 +1,30 @@
 """The keyword index's file: one FTS5 table per collection, and their positions in the store.
 
-The table has two columns for the terms of a document: the exact forms, and the stems, which weigh less. It keeps the
-terms and their positions, not the texts. FTS5 needs the terms again to remove a document, so the file also keeps the
-texts, compressed.
+The table has two columns for the terms of a passage: the exact forms, and the stems, which weigh less. It keeps the
+terms and their positions, not the texts. FTS5 needs the terms again to remove a passage, so the file also keeps the
+texts, compressed. Its columns have the names of earlier releases: ``row_id`` is a passage id, ``documents`` a number of
+passages.
 
 FTS5 only records a removal. The removed terms leave the file when FTS5 merges its segments; see ``merge``.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence, Set
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
-from tandem_gateway.adapters.sqlite.lexical import query
+from tandem_gateway.adapters.sqlite.lexical import file, integrity, query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.positions import Positions
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.texts import PassageText, RemovedPassage
 
 # Splits terms at ASCII white space and changes none of them. Terms contain only ASCII letters, digits, the characters
 # named here, and non-ASCII characters, which the tokenizer counts as parts of words.
@@ -43,7 +46,8 @@ class LexicalCache:
         self,
         path: Path,
         store_id: str,
-        last_row: int,
+        last_passage: int,
+        last_change: int,
         on_truncation: Callable[[Outcome], None] = lambda outcome: None,
     ) -> None:
         """Open the file, or create an empty one; see ``open_file``.
@@ -51,7 +55,8 @@ class LexicalCache:
         Args:
             path: of the file.
             store_id: of the store that the file follows.
-            last_row: the store's last row number.
+            last_passage: the store's last passage id.
+            last_change: the store's last change number.
             on_truncation: called with the outcome of each attempt to take removed content out of the log.
 
         Raises:
@@ -59,26 +64,42 @@ class LexicalCache:
             StorageUnavailable: if the file cannot be opened or written.
         """
         self._path = path
-        # Collections with a merge in progress → removed documents whose terms leave the file with this merge.
+        # Collections with a merge in progress → removed passages whose terms leave the file with this merge.
         self._merging: dict[int, int] = {}
-        self._connection, self.position, self._counts = open_file(path, store_id, last_row)
+        opened = open_file(path, store_id, last_passage, last_change)
+        self._connection, self._counts = opened.connection, opened.counts
+        self.position = opened.position
+        """The file has every passage of the store up to this id."""
+        self.removals = Positions(opened.changes)
+        """The store's removals that are applied, by collection."""
         self._frequencies = TermFrequencies(self._connection)
         self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
     def total(self) -> int:
-        """Number of documents in the file, of all collections."""
+        """Number of passages in the file, of all collections."""
         return sum(self._counts.values())
 
+    def has(self, collection_id: int) -> bool:
+        """Return whether the file has the tables of a collection."""
+        return collection_id in self._counts
+
     def count(self, collection_id: int) -> int:
-        """Return how many documents of a collection are in the file."""
+        """Return how many passages of a collection are in the file."""
         return self._counts.get(collection_id, 0)
 
-    def add(self, rows: Iterable[tuple[int, int, str]], upto: int) -> None:
-        """Add rows of (row number, collection, text) and set the position to ``upto``, in one transaction."""
-        texts: dict[int, list[tuple[int, str]]] = {}
-        for row_id, collection_id, text in rows:
-            texts.setdefault(collection_id, []).append((row_id, text))
+    def add(self, passages: Sequence[PassageText], upto: int, change: int) -> None:
+        """Add passages and set the position to ``upto``, in one transaction.
+
+        Args:
+            passages: with higher ids than the position.
+            upto: a passage id.
+            change: the store's last change when the passages were read. A collection that is new in the file needs no
+                removals up to it.
+        """
+        texts: dict[int, list[PassageText]] = {}
+        for passage in passages:
+            texts.setdefault(passage.collection_id, []).append(passage)
         with self._transaction() as execute:
             for collection_id, of_collection in texts.items():
                 name = f"words_{collection_id}"
@@ -91,74 +112,89 @@ class LexicalCache:
                     )
                 self._connection.executemany(
                     f"INSERT INTO {name} (rowid, exact, stem) VALUES (?, ?, ?)",
-                    ((row_id, *columns(text)) for row_id, text in of_collection),
+                    ((each.passage_id, *columns(each.text)) for each in of_collection),
                 )
                 self._connection.executemany(
                     f"INSERT INTO texts_{collection_id} VALUES (?, ?)",
-                    ((row_id, compressed(text)) for row_id, text in of_collection),
+                    ((each.passage_id, compressed(each.text)) for each in of_collection),
                 )
                 execute(
-                    "INSERT INTO collections (collection_id, documents) VALUES (?, ?) "
+                    "INSERT INTO collections (collection_id, documents, change) VALUES (?, ?, ?) "
                     "ON CONFLICT DO UPDATE SET documents = documents + excluded.documents",
-                    (collection_id, len(of_collection)),
+                    (collection_id, len(of_collection), change),
                 )
             execute("UPDATE position SET row_id = ?", (upto,))
         for collection_id, of_collection in texts.items():
+            if collection_id not in self._counts:
+                self.removals.saved(collection_id, change)
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
         self.position = upto
 
-    def remove(self, collection_id: int, rows: Sequence[tuple[int, int | None]], max_chars: int) -> int:
-        """Remove rows until their texts have ``max_chars`` characters, in one transaction. Skip rows not in the file.
+    def remove(self, collection_id: int, removals: Sequence[RemovedPassage], max_chars: int) -> int:
+        """Apply removals until the removed texts have ``max_chars`` characters, in one transaction.
 
         Args:
             collection_id: of a collection that is in the file.
-            rows: (row number, change), in order of change. Removing a row also advances the collection to its change.
-            max_chars: limit of characters; the method stops at it, but processes at least one row.
+            removals: in the order of their changes; passages that are not in the file are skipped.
+            max_chars: limit of characters; the method stops at it, but applies at least one removal.
 
         Returns:
-            How many of the rows were processed, from the first on.
+            How many of the removals were applied, from the first on.
         """
         name = f"words_{collection_id}"
         removed = done = chars = 0
-        change: int | None = None
+        change = self.removals.of(collection_id)
         with self._transaction() as execute:
-            for row_id, change in rows:  # noqa: B007  the statement after the loop uses the last change
+            for passage_id, change in removals:  # noqa: B007  the statement after the loop uses the last change
                 done += 1
-                if execute(f"SELECT 1 FROM {name}_docsize WHERE id = ?", (row_id,)).fetchone() is None:
+                if execute(f"SELECT 1 FROM {name}_docsize WHERE id = ?", (passage_id,)).fetchone() is None:
                     continue
-                found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (row_id,)).fetchone()
+                found = execute(f"SELECT text FROM texts_{collection_id} WHERE row_id = ?", (passage_id,)).fetchone()
                 if found is None:
-                    raise CacheUnusable(f"it has no text of row {row_id}")
+                    raise CacheUnusable(f"it has no text of passage {passage_id}")
                 text = decompressed(found[0])
                 execute(
                     f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                    (row_id, *columns(text)),
+                    (passage_id, *columns(text)),
                 )
-                execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (row_id,))
+                execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (passage_id,))
                 removed += 1
                 chars += len(text)
                 if chars >= max_chars:
                     break
             execute(
                 "UPDATE collections SET documents = documents - :removed, removed = removed + :removed, "
-                "change = coalesce(:change, change) WHERE collection_id = :collection_id",
+                "change = :change WHERE collection_id = :collection_id",
                 {"removed": removed, "change": change, "collection_id": collection_id},
             )
         self._counts[collection_id] -= removed
+        self.removals.saved(collection_id, change)
         return done
 
-    def change(self, collection_id: int) -> int:
-        """Return the store's last removal that was applied to a collection; the file must have the collection."""
-        return self._of_collection(collection_id, "change")
+    def sync_removals(self) -> None:
+        """Write the positions of ``removals`` to the file, and sync it, so that a power failure does not lose them."""
+        unsaved = self.removals.unsaved(self._counts)
+        with self._transaction() as execute:
+            for collection_id, change in unsaved:
+                execute("UPDATE collections SET change = ? WHERE collection_id = ?", (change, collection_id))
+        for collection_id, change in unsaved:
+            self.removals.saved(collection_id, change)
+        file.sync_log(self._path)
 
     def removed(self, collection_id: int) -> int:
-        """Return how many removed documents still have terms somewhere in the file."""
-        return self._of_collection(collection_id, "removed") if collection_id in self._counts else 0
+        """Return how many removed passages still have terms somewhere in the file."""
+        if collection_id not in self._counts:
+            return 0
+        with translated(self._path):
+            (removed,) = self._connection.execute(
+                "SELECT removed FROM collections WHERE collection_id = ?", (collection_id,)
+            ).fetchone()
+            return int(removed)
 
     def merge(self, collection_id: int) -> bool:
         """Merge a part of a collection's segments, and return whether there is more to merge.
 
-        After the last step, the file has no terms of documents that were removed before the merge began.
+        After the last step, the file has no terms of passages that were removed before the merge began.
         """
         name = f"words_{collection_id}"
         # A negative number begins a merge of all segments into one; a positive number continues it.
@@ -187,19 +223,10 @@ class LexicalCache:
         """Truncate the log if it may still have removed content and a retry is due. Waits for no reader."""
         self._truncation.run_if_due()
 
-    def rows_before(self, collection_id: int, row_id: int, limit: int) -> list[int]:
-        """Return the highest row numbers of a collection below ``row_id``, in descending order."""
-        if collection_id not in self._counts:
-            return []
-        with translated(self._path):
-            rows = self._connection.execute(
-                f"SELECT id FROM words_{collection_id}_docsize WHERE id < ? ORDER BY id DESC LIMIT ?", (row_id, limit)
-            )
-            return [found for (found,) in rows]
-
-    def keep_only(self, collection_ids: Iterable[int]) -> None:
+    def keep_only(self, collection_ids: Set[int]) -> None:
         """Drop all other collections."""
-        dropped = self._counts.keys() - set(collection_ids)
+        self.removals.keep_only(collection_ids)
+        dropped = self._counts.keys() - collection_ids
         for gone in dropped:
             with self._transaction() as execute:
                 self._frequencies.drop(gone)
@@ -214,7 +241,7 @@ class LexicalCache:
     def search(
         self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
     ) -> list[tuple[int, float]]:
-        """Return (row number, BM25 score) of at most ``limit`` rows: the best first, ties by row number.
+        """Return (passage id, BM25 score) of at most ``limit`` passages: the best first, ties by passage id.
 
         Raises:
             DeadlineExceeded: if ``out_of_time`` returns true.
@@ -240,13 +267,12 @@ class LexicalCache:
             finally:
                 self._connection.set_progress_handler(None, 0)
 
-    def row_ids(self, collection_id: int) -> Keys:
-        """Return the row numbers of a collection, ``(n,) uint64``."""
+    def passage_ids(self, collection_id: int) -> Keys:
+        """Return the ids of a collection's passages, ``(n,) uint64``."""
         if collection_id not in self._counts:
             return np.empty(0, np.uint64)
         with translated(self._path):
-            rows = self._connection.execute(f"SELECT id FROM words_{collection_id}_docsize")
-            return np.fromiter((row[0] for row in rows), dtype=np.uint64)
+            return integrity.passage_ids(self._connection, collection_id)
 
     def check(self) -> None:
         """Read and verify the whole file.
@@ -255,19 +281,7 @@ class LexicalCache:
             CacheUnusable: if any part is damaged.
         """
         with translated(self._path):
-            found = [line for (line,) in self._connection.execute("PRAGMA integrity_check(3)") if line != "ok"]
-            if found:
-                raise CacheUnusable("; ".join(found))
-            for collection_id in self._counts:
-                name = f"words_{collection_id}"
-                self._connection.execute(f"INSERT INTO {name} ({name}) VALUES ('integrity-check')")
-                texts: list[int] = []
-                for row_id, text in self._connection.execute(f"SELECT row_id, text FROM texts_{collection_id}"):
-                    decompressed(text)
-                    texts.append(row_id)
-                lacking = np.setxor1d(np.array(texts, np.uint64), self.row_ids(collection_id))
-                if len(lacking):
-                    raise CacheUnusable(f"{len(lacking)} of its rows have no text, or texts no row")
+            integrity.check(self._connection, self._counts)
 
     def close(self) -> None:
         """Close the file; SQLite folds the log into it."""
@@ -278,21 +292,5 @@ class LexicalCache:
         self._truncation.deleted()
         self._truncation.run_if_due()
 
-    def _of_collection(self, collection_id: int, column: str) -> int:
-        with translated(self._path):
-            (value,) = self._connection.execute(
-                f"SELECT {column} FROM collections WHERE collection_id = ?", (collection_id,)
-            ).fetchone()
-            return int(value)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Callable[..., sqlite3.Cursor]]:
-        with translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection.execute
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:
-                    self._connection.execute("ROLLBACK")
-                raise
+    def _transaction(self) -> AbstractContextManager[Callable[..., sqlite3.Cursor]]:
+        return file.transaction(self._connection, self._path)

@@ -1,11 +1,12 @@
 """Opens, checks and removes the keyword index's file, and translates its errors."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.analysis.terms import VERSION as ANALYSIS_VERSION
 from tandem_gateway.errors import DeadlineExceeded, StorageUnavailable
 
@@ -17,7 +18,7 @@ _VERSION = 2  # of the file's tables: the gateway rebuilds a file of another ver
 
 _SCHEMA = (
     "CREATE TABLE position (store_id TEXT NOT NULL, row_id INTEGER NOT NULL, analysis TEXT NOT NULL) STRICT",
-    # removed: removed documents whose terms are still in segments. change: the last of the store's removals applied.
+    # removed: removed passages whose terms are still in segments. change: the store's removals up to it are applied.
     "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL, "
     "removed INTEGER NOT NULL DEFAULT 0, change INTEGER NOT NULL DEFAULT 0) STRICT",
 )
@@ -38,18 +39,20 @@ class Opened(NamedTuple):
 
     connection: sqlite3.Connection
     position: int
-    """The file has every row of the store up to this row number."""
+    """The file has every passage of the store up to this id."""
     counts: dict[int, int]
-    """Collection number → number of documents."""
+    """Collection → number of passages."""
+    changes: dict[int, int]
+    """Collection → change up to which the store's removals are applied."""
 
 
-def open_file(path: Path, store_id: str, last_row: int) -> Opened:
+def open_file(path: Path, store_id: str, last_passage: int, last_change: int) -> Opened:
     """Open the file, or create an empty one.
 
     For a quick start, the function checks only the version, the store's id and the counts.
 
     Raises:
-        CacheUnusable: if the file does not match the store with this id and this last row.
+        CacheUnusable: if the file does not match the store with this id, last passage and last change.
         StorageUnavailable: if the file cannot be opened or written.
     """
     if path.is_dir():
@@ -60,7 +63,7 @@ def open_file(path: Path, store_id: str, last_row: int) -> Opened:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         try:
             _prepare(connection, store_id)
-            return Opened(connection, *_checked(connection, store_id, last_row))
+            return _checked(connection, store_id, last_passage, last_change)
         except BaseException:
             connection.close()
             raise
@@ -85,7 +88,7 @@ def _prepare(connection: sqlite3.Connection, store_id: str) -> None:
         execute("COMMIT")
 
 
-def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tuple[int, dict[int, int]]:
+def _checked(connection: sqlite3.Connection, store_id: str, last_passage: int, last_change: int) -> Opened:
     execute = connection.execute
     (application_id,) = execute("PRAGMA application_id").fetchone()
     (version,) = execute("PRAGMA user_version").fetchone()
@@ -99,14 +102,21 @@ def _checked(connection: sqlite3.Connection, store_id: str, last_row: int) -> tu
     if found[0][2] != ANALYSIS_VERSION:
         raise CacheOutdated(f"its terms are of version {found[0][2]}, not of {ANALYSIS_VERSION}")
     position = int(found[0][1])
-    if position > last_row:
-        raise CacheUnusable(f"it holds row {position}, the store ends at {last_row}")
-    counts: dict[int, int] = dict(execute("SELECT collection_id, documents FROM collections"))
-    for collection_id, documents in counts.items():
+    if position > last_passage:
+        raise CacheUnusable(f"it holds passage {position}, the store ends at {last_passage}")
+    rows = execute("SELECT collection_id, documents, change FROM collections").fetchall()
+    for collection_id, passages, change in rows:
+        if change > last_change:
+            raise CacheUnusable(f"it has applied change {change}, the store ends at {last_change}")
         (count,) = execute(f"SELECT count(*) FROM words_{collection_id}_docsize").fetchone()
-        if count != documents:
-            raise CacheUnusable(f"its table of collection {collection_id} has {count} rows, not {documents}")
-    return position, counts
+        if count != passages:
+            raise CacheUnusable(f"its table of collection {collection_id} has {count} passages, not {passages}")
+    return Opened(
+        connection,
+        position,
+        {collection_id: passages for collection_id, passages, _ in rows},
+        {collection_id: change for collection_id, _, change in rows},
+    )
 
 
 @contextmanager
@@ -127,6 +137,35 @@ def translated(path: Path) -> Iterator[None]:
         # Damaged lengths make FTS5 ask for gigabytes, which SQLite refuses. A service that has no memory left does not
         # get this far: its allocator ends it.
         raise CacheUnusable("SQLite needs more memory for it than there is") from error
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection, path: Path) -> Iterator[Callable[..., sqlite3.Cursor]]:
+    """Run the body, which gets ``connection.execute``, in a write transaction; raises as ``translated`` does."""
+    with translated(path):
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection.execute
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+
+def sync_log(path: Path) -> None:
+    """Sync the log of an open file to the disk, and with it all commits.
+
+    SQLite syncs the log only at a checkpoint, and not at one that a reader prevents.
+
+    Raises:
+        StorageUnavailable: if the disk fails.
+    """
+    try:
+        sync(path.with_name(f"{path.name}-wal"))
+        sync(path.parent)
+    except OSError as error:
+        raise StorageUnavailable(f"{path}: its log cannot be synced: {error.strerror}") from error
 
 
 def remove(path: Path) -> None:

@@ -1,103 +1,95 @@
-"""Removes the rows from the keyword index that the store no longer has.
+"""Removes the passages from the keyword index that the store no longer has.
 
-The store's tombstones name the removed rows. A pending row leaves no tombstone, and the store may drop a tombstone
-before the follower has applied it. While the index has more rows of a collection than the store, ``Removal`` therefore
-compares their row numbers, the newest first.
+The store's log names each removed passage until every index that follows it has applied the removal. An index that has
+missed removals holds more passages than the store, and starts over. This happens only if
+
+- the store dropped the removals because the index was too far behind; see ``retention.REMOVALS_KEPT``,
+- the index was never reported to the store for the collection, as right after the upgrade of an older store, or
+- an older release wrote the index: that release kept no record of the removal of pending passages.
 """
 
-import sqlite3
-from collections.abc import Collection
-from dataclasses import dataclass
-
-from tandem_gateway.adapters.sqlite import index_reads
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
-from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
+from tandem_gateway.adapters.sqlite.lexical.file import CacheOutdated, CacheUnusable
+from tandem_gateway.ports.text_log import TextLog
 from tandem_gateway.records.documents import CollectionRecord
 
-# Maximum number of rows that one step removes, or compares with the store's.
+# Maximum number of removals that one step applies.
 _PAGE_REMOVED = 200
-_PAGE_COMPARED = 2000
 # A search waits for the current page; the terms of a million characters may take two seconds.
 _PAGE_CHARS = 250_000
 
 
-@dataclass(slots=True)
-class _Comparison:
-    """Progress of the comparison of a collection's row numbers with the store's, from the highest down."""
-
-    last_row: int
-    """The store's last row when the comparison began."""
-    there: int
-    """Number of the collection's rows in the store when the comparison began."""
-    next_row: int
-    """The follower has compared the rows from this number on."""
-
-
 class Removal:
-    """Removes rows that the store no longer has, a page at a time. Call it in a read transaction of the store."""
+    """Applies the store's removals to the index, a page at a time. Call it while ``TextLog.reading`` is open."""
 
-    def __init__(self, store: sqlite3.Connection) -> None:
-        """Read the store through this connection."""
-        self._store = store
-        self._comparisons: dict[int, _Comparison] = {}
+    def __init__(self, log: TextLog) -> None:
+        """Read the removals from this log."""
+        self._log = log
+        self._followed = 0
+        # Collections that have more passages than documents, as counted in the store.
+        self._counted: set[int] = set()
 
-    def keep_only(self, collection_ids: Collection[int]) -> None:
-        """Forget the other collections' comparisons."""
-        for gone in self._comparisons.keys() - set(collection_ids):
-            del self._comparisons[gone]
+    def start_over(self) -> None:
+        """Forget everything about the index, which is deleted."""
+        self._followed = 0
+        self._counted.clear()
 
-    def remove_page(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Remove a page of rows that the store no longer has; return whether there was work.
+    def remove_page(self, cache: LexicalCache, records: list[CollectionRecord]) -> bool:
+        """Apply a page of removals; return whether there may be more. The index must have every passage of the store.
 
         Args:
             cache: of the index.
-            record: a collection.
-            last: the store's last row number.
+            records: all collections.
 
         Raises:
-            CacheUnusable: if the index lacks rows, or counts rows that it does not have.
+            CacheOutdated: if the index has missed removals.
+            CacheUnusable: if the index lacks passages.
         """
-        collection_id = record.collection_id
-        there = record.live + record.pending
-        if cache.count(collection_id) < there:
-            raise CacheUnusable(f"it lacks rows of collection {record.name}")
-        if cache.count(collection_id) == there:
-            self._comparisons.pop(collection_id, None)
-            return False
-        return self.remove_known(cache, record, _PAGE_REMOVED, _PAGE_CHARS) or self._compare(cache, record, last)
+        last = self._log.last_change()
+        changed = set(self._log.changed_spaces(self._followed))
+        for record in records:
+            if record.space_id in changed and self.remove_of(cache, record, _PAGE_REMOVED, _PAGE_CHARS):
+                return True
+        for record in records:
+            self._check_count(cache, record)
+        self._followed = last
+        return False
 
-    def remove_known(self, cache: LexicalCache, record: CollectionRecord, limit: int, max_chars: int) -> bool:
-        """Remove rows that have tombstones in the store; return whether there were any.
+    def remove_of(self, cache: LexicalCache, record: CollectionRecord, limit: int, max_chars: int) -> bool:
+        """Apply a page of a collection's removals; return whether there was any.
 
         Args:
-            cache: of the index.
-            record: a collection.
-            limit: maximum number of rows.
+            cache: of the index, which has every passage of the store.
+            record: the collection.
+            limit: maximum number of removals.
             max_chars: limit of the removed texts' characters; see ``LexicalCache.remove``.
         """
-        if cache.count(record.collection_id) <= record.live + record.pending:
-            return False
-        tombstones = index_reads.removals_after(
-            self._store, record.collection_id, cache.change(record.collection_id), limit
-        )
-        if tombstones:
-            cache.remove(record.collection_id, tombstones, max_chars)
-        return bool(tombstones)
-
-    def _compare(self, cache: LexicalCache, record: CollectionRecord, last: int) -> bool:
-        """Compare a page of row numbers with the store's; remove the rows that the store does not have."""
         collection_id = record.collection_id
-        there = record.live + record.pending
-        comparison = self._comparisons.setdefault(collection_id, _Comparison(last, there, last + 1))
-        here = cache.rows_before(collection_id, comparison.next_row, _PAGE_COMPARED)
-        if here:
-            kept = index_reads.passage_ids_between(self._store, here[-1], here[0])
-            gone = [row_id for row_id in here if row_id not in kept]
-            done = cache.remove(collection_id, [(row_id, None) for row_id in gone], _PAGE_CHARS) if gone else 0
-            comparison.next_row = here[-1] if done == len(gone) else gone[done - 1]
-        else:
-            del self._comparisons[collection_id]
-            if (comparison.last_row, comparison.there) == (last, there):
-                raise CacheUnusable(f"it counts more rows of collection {record.name} than it has")
-            # The store has changed meanwhile: the next step compares again from the newest row.
-        return True
+        last = self._log.last_change()
+        if cache.has(collection_id):
+            page = self._log.removals(collection_id, after=cache.removals.of(collection_id), limit=limit)
+            if not page.whole:
+                self._counted.discard(collection_id)  # so that ``remove_page`` counts, after the last removal
+            if page.removals:
+                done = cache.remove(collection_id, page.removals, max_chars)
+                if done == len(page.removals) < limit:
+                    cache.removals.passed(collection_id, last)
+                return True
+        cache.removals.passed(collection_id, last)
+        return False
+
+    def _check_count(self, cache: LexicalCache, record: CollectionRecord) -> None:
+        """Compare the number of a collection's passages with the store's, after the last removal.
+
+        The index has every passage of the store. With an equal number, it has missed no removal.
+        """
+        documents = record.live + record.pending
+        count = cache.count(record.collection_id)
+        if count == documents or (count > documents and record.collection_id in self._counted):
+            return
+        passages = self._log.passage_count(record.collection_id)
+        if count > passages:
+            raise CacheOutdated(f"it has missed removals from collection {record.name}")
+        if count < passages:
+            raise CacheUnusable(f"it lacks passages of collection {record.name}")
+        self._counted.add(record.collection_id)

@@ -1,4 +1,4 @@
-"""The two forms in which the keyword index keeps a document's text: terms for FTS5, and the compressed text."""
+"""The two forms in which the keyword index keeps a passage's text: terms for FTS5, and the compressed text."""
 
 import zlib
 
@@ -9,7 +9,7 @@ _LEVEL = 1
 
 
 def columns(text: str) -> tuple[str, str]:
-    """Return the two columns of a document: its exact terms and its stems."""
+    """Return the two columns of a passage: its exact terms and its stems."""
     terms = document_terms(text)
     return " ".join(terms.exact), " ".join(terms.stems)
 

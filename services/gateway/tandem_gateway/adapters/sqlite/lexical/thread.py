@@ -12,9 +12,11 @@ from functools import partial
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
+from tandem_gateway.adapters.sqlite.lexical.positions import Record
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
+from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.search import Hit
 from tandem_runtime.durations import duration
 
@@ -30,26 +32,32 @@ class LexicalThread:
     def __init__(
         self,
         data_dir: Path,
+        open_feed: Callable[[], TextFeed],
         *,
         max_queued: int,
         limits: AnswerLimits,
         on_search: Callable[[float], None] = lambda seconds: None,
         on_truncation: Callable[[Outcome], None] = lambda outcome: None,
+        record: Record | None = None,
     ) -> None:
         """Make the thread; ``start`` starts it.
 
         Args:
-            data_dir: the data directory, whose store must exist by then.
+            data_dir: the data directory.
+            open_feed: opens the store for reading; called in the thread, which owns the feed.
             max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
             on_search: called in the thread with the seconds of each search.
             on_truncation: called in the thread with the outcome of each attempt to take removed content out of the log.
+            record: called in the thread with positions of the index; see ``FollowerPositions``.
         """
         self._data_dir = data_dir
+        self._open_feed = open_feed
         self._max_queued = max_queued
         self._limits = limits
         self._on_search = on_search
         self._on_truncation = on_truncation
+        self._record = record
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._poked = threading.Event()
         self._closed = False
@@ -67,7 +75,9 @@ class LexicalThread:
 
         def run() -> None:
             try:
-                self._follower = follower = LexicalFollower(self._data_dir, self._on_truncation)
+                self._follower = follower = LexicalFollower(
+                    self._data_dir, self._open_feed(), on_truncation=self._on_truncation, record=self._record
+                )
                 opened.set_result(follower.notices)
             except BaseException as error:  # of any kind: otherwise the caller would wait for ever
                 opened.set_exception(error)

@@ -98,5 +98,16 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         owner.release()
         raise
     return OpenStore(
-        store, store.queue, index, lexical, SnapshotProcess(data_dir, settings.exact_below), notices, close
+        ingest=store,
+        documents=store,
+        catalogue=store,
+        queue=store.queue,
+        retention=store,
+        scrubbing=store,
+        health=store,
+        index=index,
+        lexical=lexical,
+        snapshots=SnapshotProcess(data_dir, settings.exact_below),
+        notices=notices,
+        close=close,
     )

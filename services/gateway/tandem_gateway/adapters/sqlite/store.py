@@ -1,4 +1,4 @@
-"""Implements the document store on one SQLite file, with a writer thread and a reader thread."""
+"""Implements the ports of the store on one SQLite file, with a writer thread and a reader thread."""
 
 import asyncio
 import logging
@@ -43,7 +43,10 @@ _NO_EVENTS = WriterEvents()
 
 
 class SqliteStore:
-    """Implements ``DocumentStore``: the writer's thread runs the writes, one other thread the reads."""
+    """Implements ``IngestStore``, ``DocumentStore``, ``Catalogue``, ``Retention``, ``Scrubbing`` and ``StoreHealth``.
+
+    The writer's thread runs the writes, one other thread the reads.
+    """
 
     def __init__(
         self,
@@ -98,11 +101,11 @@ class SqliteStore:
 
     @property
     def write_failure(self) -> str | None:
-        """Why the last write failed; see ``DocumentStore.write_failure``."""
+        """Why the last write failed; see ``StoreHealth.write_failure``."""
         return self._writer.failure
 
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
-        """Store documents and a job; see ``DocumentStore.accept``."""
+        """Store documents and a job; see ``IngestStore.accept``."""
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
@@ -117,11 +120,11 @@ class SqliteStore:
         return await self._write(lambda c: writes.delete(c, collection, doc_id, time.time()))
 
     async def delete_collection(self, collection: str) -> bool:
-        """Delete a collection; see ``DocumentStore.delete_collection``."""
+        """Delete a collection; see ``Catalogue.delete_collection``."""
         return await self._write(lambda c: writes.delete_collection(c, collection, time.time()))
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop old jobs; see ``DocumentStore.forget_jobs``."""
+        """Drop old jobs; see ``Retention.forget_jobs``."""
         forgotten = 0
         while True:
             last = await self._write(lambda c: retention.forget_jobs(c, before, self._limits.finished_jobs))
@@ -130,7 +133,7 @@ class SqliteStore:
                 return forgotten
 
     async def forget_removals(self, space_id: int, upto: int) -> int:
-        """Drop the removals that no index needs any more; see ``DocumentStore.forget_removals``."""
+        """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
         return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
@@ -138,11 +141,11 @@ class SqliteStore:
         return await self._read(lambda c: reads.document(c, collection, doc_id))
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``DocumentStore.job``."""
+        """Return a job; see ``IngestStore.job``."""
         return await self._read(lambda c: reads.job(c, job_id))
 
     async def collections(self) -> list[CollectionRecord]:
-        """Return every collection; see ``DocumentStore.collections``."""
+        """Return every collection; see ``Catalogue.collections``."""
         return await self._read(reads.collections)
 
     def close(self) -> None:
@@ -162,7 +165,7 @@ class SqliteStore:
             log.warning("the clean stop could not be recorded", extra={"error": str(error)})
 
     async def scrub(self, limit: int) -> ScrubPage:
-        """Compare rows with their checksums; see ``DocumentStore.scrub``."""
+        """Compare rows with their checksums; see ``Scrubbing.scrub``."""
         return await self._read(lambda c: scrub.scrub_page(c, self._scrubbed, limit))
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:

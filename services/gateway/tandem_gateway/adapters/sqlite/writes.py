@@ -27,7 +27,7 @@ def accept(
     now: float,
     limits: Limits,
 ) -> JobRecord:
-    """Store documents and their job; see ``DocumentStore.accept``."""
+    """Store documents and their job; see ``IngestStore.accept``."""
     (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections WHERE removed = 0").fetchone()
     if pending + len(documents) > limits.pending_documents:
         raise Overloaded(
@@ -87,7 +87,7 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
-    """Delete a collection; see ``DocumentStore.delete_collection``. The store never reuses its number."""
+    """Delete a collection; see ``Catalogue.delete_collection``. The store never reuses its number."""
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False

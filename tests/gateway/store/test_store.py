@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 import tandem_gateway.adapters.sqlite
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
-from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
 from tests.support.fakes import WAIT_SECONDS, eventually
 from tests.support.stores import NOW, claimed, document, dump, embed_pending, ingest, opened, pending_documents

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import clean_stop, commit_watermark, counters, reads, retention, scrub, writes
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
@@ -53,7 +54,7 @@ class SqliteStore:
         data_dir: Path,
         connection: sqlite3.Connection,
         *,
-        limits: writes.Limits,
+        limits: Limits,
         max_queued_writes: int,
         write_timeout: float,
         batch_bytes: int,

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.records.documents import EmbeddedBatch, NewDocument, PendingBatch, PendingPassage
 from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of

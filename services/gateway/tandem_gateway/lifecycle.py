@@ -10,11 +10,15 @@ from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.retention import Retention
+from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
-from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.use_cases.dense_search import DenseSearch
@@ -37,10 +41,15 @@ _RESTART_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class OpenStore:
-    """An open data directory; ``close`` blocks until the queued writes are done."""
+    """An open data directory, port by port; ``close`` blocks until the queued writes are done."""
 
-    store: DocumentStore
+    ingest: IngestStore
+    documents: DocumentStore
+    catalogue: Catalogue
     queue: EmbeddingQueue
+    retention: Retention
+    scrubbing: Scrubbing
+    health: StoreHealth
     index: IndexThread
     lexical: LexicalIndex
     snapshots: SnapshotHelper
@@ -123,13 +132,13 @@ class Gateway:
         if self._use_cases is None or self._storage is None:
             return GatewayHealth("failed" if self.failure else "starting", self._embedder_up, detail=self.failure)
         try:
-            records = await self._storage.store.collections()
+            records = await self._storage.catalogue.collections()
         except StorageError as error:
             return GatewayHealth("failed", self._embedder_up, detail=str(error))
         problems = []
         if not self._embedder_up:
             problems.append("no embedder answers; documents wait, and keyword search answers")
-        if (failure := self._storage.store.write_failure) is not None:
+        if (failure := self._storage.health.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
         if self._use_cases.scrubber.damaged:
             problems.append(f"{self._use_cases.scrubber.damaged} rows of the store are damaged: put back a backup")
@@ -151,7 +160,7 @@ class Gateway:
         if self._use_cases is not None and self._storage is not None:
             self._metrics.searches.queued.set(self._use_cases.dense_search.queued)
             try:
-                records = await self._storage.store.collections()
+                records = await self._storage.catalogue.collections()
             except StorageError:
                 self._metrics.documents.store_readable.set(0)  # the counts keep their last values
                 return self._metrics.exposition()
@@ -263,7 +272,7 @@ class Gateway:
                         await asyncio.wrap_future(index.adopt(saved.space_id, base, manifest))
                         del base
                     forgotten[saved.space_id] = saved.position
-                    await storage.store.forget_removals(saved.space_id, saved.position)
+                    await storage.retention.forget_removals(saved.space_id, saved.position)
                 self._metrics.index.snapshot("saved")
                 log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
             except GatewayError as error:
@@ -273,7 +282,7 @@ class Gateway:
 
     async def _forget_jobs(self, storage: OpenStore) -> None:
         while True:
-            forgotten = await storage.store.forget_jobs(time.time() - self._job_retention)
+            forgotten = await storage.retention.forget_jobs(time.time() - self._job_retention)
             if forgotten:
                 log.info("finished jobs forgotten", extra={"jobs": forgotten})
             await asyncio.sleep(_RETENTION_LOOK_SECONDS)

@@ -139,8 +139,8 @@ def compact(data_dir: Path, report: Print) -> None:
         feed.close()  # a reader would keep pages of the old database
         compaction.compact(stopped.connection, path)
         report(f"store: rewritten, {path.stat().st_size} bytes instead of {before}")
-        rows = lexical_maintenance.rebuild(data_dir, report)
-        report(f"keyword index: rebuilt, {rows} documents")
+        passages = lexical_maintenance.rebuild(data_dir, lambda: SqliteIndexFeed(path), report)
+        report(f"keyword index: rebuilt, {passages} passages")
 
 
 def _require_store(data_dir: Path) -> None:

@@ -5,16 +5,28 @@ from contextlib import suppress
 
 import pytest
 
-from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
+from tandem_gateway.adapters.memory.store import MemoryStore
+from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases import embedding_worker
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker, is_last_attempt
 from tests.gateway.ingest.work import Scenario
 from tests.support.fakes import FakeEmbedder, eventually
+from tests.support.stores import LIMITS, NOW, document
 
 
 @pytest.fixture
-def queue() -> MemoryEmbeddingQueue:
-    return MemoryEmbeddingQueue(batch_bytes=1 << 20)
+def store() -> MemoryStore:
+    return MemoryStore(limits=LIMITS, batch_bytes=1 << 20)
+
+
+async def add(store: MemoryStore, *texts: str) -> None:
+    await store.accept("job", "default", [document(text, text) for text in texts], NOW)
+
+
+async def processed(store: MemoryStore) -> JobRecord:
+    job = await store.job("job")
+    assert job is not None
+    return job
 
 
 async def stop(task: "asyncio.Task[None]") -> None:
@@ -23,26 +35,26 @@ async def stop(task: "asyncio.Task[None]") -> None:
         await task
 
 
-async def claimed(queue: MemoryEmbeddingQueue) -> list[tuple[str, int]]:
+async def claimed(store: MemoryStore) -> list[tuple[str, int]]:
     """Claim everything as another worker; return texts and attempts."""
     found = []
-    while (batch := await queue.claim("other", 100, 60.0)) is not None:
+    while (batch := await store.queue.claim("other", 100, 60.0)) is not None:
         found += [(waiting.text, waiting.attempts) for waiting in batch.passages]
     return found
 
 
-async def test_a_cancelled_worker_gives_its_documents_back(queue: MemoryEmbeddingQueue):
+async def test_a_cancelled_worker_gives_its_documents_back(store: MemoryStore):
     embedder = FakeEmbedder()
     embedder.hold()
-    queue.add("c", ["1", "2", "3"])
-    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=5.0).run())
+    await add(store, "1", "2", "3")
+    task = asyncio.create_task(EmbeddingWorker(store.queue, embedder, batch=2, calls=2, timeout=5.0).run())
     await embedder.wait_calls(2)
-    assert await claimed(queue) == []
+    assert await claimed(store) == []
     await stop(task)
-    assert await claimed(queue) == [("1", 0), ("2", 0), ("3", 0)]
+    assert await claimed(store) == [("1", 0), ("2", 0), ("3", 0)]
 
 
-async def test_a_worker_that_a_bug_ends_gives_its_documents_back(queue: MemoryEmbeddingQueue):
+async def test_a_worker_that_a_bug_ends_gives_its_documents_back(store: MemoryStore):
     embedder = FakeEmbedder()
     embedder.hold()
 
@@ -52,26 +64,26 @@ async def test_a_worker_that_a_bug_ends_gives_its_documents_back(queue: MemoryEm
         return False
 
     embedder.rejected = bug
-    queue.add("c", ["1", "2"])
-    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=1, calls=2, timeout=5.0).run())
+    await add(store, "1", "2")
+    task = asyncio.create_task(EmbeddingWorker(store.queue, embedder, batch=1, calls=2, timeout=5.0).run())
     await embedder.wait_calls(2)
     embedder.release()
     with pytest.raises(KeyError, match="a bug"):
         await asyncio.wait_for(task, 20)
-    left = await claimed(queue)
+    left = await claimed(store)
     assert ("1", 0) in left
-    assert len(left) + len(queue.vectors) == 2
+    assert len(left) + (await processed(store)).processed == 2
 
 
 async def test_the_documents_of_a_worker_that_died_are_embedded_after_their_lease(
-    queue: MemoryEmbeddingQueue, monkeypatch: pytest.MonkeyPatch
+    store: MemoryStore, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(embedding_worker, "_LEASE_MARGIN", 0.0)
     embedder = FakeEmbedder()
-    queue.add("c", ["1", "2"])
-    await queue.claim("dead", 10, 0.05)
-    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=0.05).run())
-    await eventually(lambda: asyncio.sleep(0, len(queue.vectors)), lambda count: count == 2)
+    await add(store, "1", "2")
+    await store.queue.claim("dead", 10, 0.05)
+    task = asyncio.create_task(EmbeddingWorker(store.queue, embedder, batch=2, calls=2, timeout=0.05).run())
+    await eventually(lambda: processed(store), lambda job: job.processed == 2)
     assert sorted(embedder.calls) == [["1"], ["2"]]
     await stop(task)
 
@@ -109,7 +121,7 @@ def test_a_document_has_five_attempts_alone(together: bool, most: int):
 async def test_a_lease_outlasts_the_question_whether_the_embedder_answers_at_all(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
     now = 0.0
-    queue = MemoryEmbeddingQueue(batch_bytes=1 << 20, clock=lambda: now)
+    store = MemoryStore(limits=LIMITS, batch_bytes=1 << 20, clock=lambda: now)
     embedder = FakeEmbedder()
 
     def broken(text: str) -> bool:
@@ -118,8 +130,8 @@ async def test_a_lease_outlasts_the_question_whether_the_embedder_answers_at_all
         return text == "bad"
 
     embedder.broken = broken
-    queue.add("c", ["bad"])
-    task = asyncio.create_task(EmbeddingWorker(queue, embedder, batch=2, calls=2, timeout=5.0).run())
-    await eventually(lambda: asyncio.sleep(0, len(queue.failures)), lambda count: count == 1)
+    await add(store, "bad")
+    task = asyncio.create_task(EmbeddingWorker(store.queue, embedder, batch=2, calls=2, timeout=5.0).run())
+    await eventually(lambda: processed(store), lambda job: job.failed == 1)
     assert embedder.calls.count(["bad"]) == 5
     await stop(task)

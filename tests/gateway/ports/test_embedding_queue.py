@@ -2,21 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import PendingBatch
-from tests.gateway.ports.queues import LEASE_SECONDS, InMemory, InSqlite, Subject, embedded, rows, texts
+from tests.gateway.ports.backends import Backend
+from tests.gateway.ports.queues import LEASE_SECONDS, Subject, embedded, rows, texts
 
 
-@pytest.fixture(params=[InMemory, InSqlite])
-def subject(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Subject]:
-    made: Subject = request.param(tmp_path)
-    yield made
-    made.close()
+@pytest.fixture
+def subject(backend: Backend) -> Subject:
+    return Subject(backend)
 
 
 async def claim(subject: Subject, worker: str = "a", limit: int = 10, without: set[int] | None = None) -> PendingBatch:

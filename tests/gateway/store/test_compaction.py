@@ -42,7 +42,7 @@ async def test_the_files_shrink_and_have_every_row_and_no_deleted_text(tmp_path:
     after = (data_dir / FILE_NAME).stat().st_size
     assert after < before * 0.7
     assert f"store: rewritten, {after} bytes instead of {before}" in said
-    assert said[-1] == "keyword index: rebuilt, 51 documents"
+    assert said[-1] == "keyword index: rebuilt, 51 passages"
     assert files_with(data_dir, SECRET) == []
     content = dump(data_dir)
     assert len(content["documents"]) == 51

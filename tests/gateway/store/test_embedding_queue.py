@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import embedding_queue
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.records.documents import PendingBatch
 from tests.support.fakes import FINGERPRINT

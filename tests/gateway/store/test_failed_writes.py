@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.records.documents import NewDocuments
 from tests.support.freed import assert_gone, failure_of, no_collector
 from tests.support.stores import NOW, document, open_store, opened

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import retention, writes
 from tandem_gateway.adapters.sqlite import store as store_module
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened, pending_documents
 
-FEW = writes.Limits(LIMITS.collections, LIMITS.pending_documents, finished_jobs=3)
+FEW = Limits(LIMITS.collections, LIMITS.pending_documents, finished_jobs=3)
 
 
 async def unchanged(store: SqliteStore, name: str, at: float) -> None:

@@ -1,4 +1,7 @@
-"""The store as a whole: collections, jobs, limits, the writer's commits, and reopening."""
+"""SQLite's store: the writer's commits, numbers, and reopening.
+
+The behaviour that all stores share is tested in ``tests/gateway/ports``.
+"""
 
 import asyncio
 import re
@@ -14,14 +17,9 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
-from tandem_gateway.adapters.sqlite.writes import Limits
-from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, Overloaded, StorageUnavailable
+from tandem_gateway.errors import DeadlineExceeded, Overloaded, StorageUnavailable
 from tests.support.fakes import WAIT_SECONDS, eventually
 from tests.support.stores import NOW, claimed, document, dump, embed_pending, ingest, opened, pending_documents
-
-
-async def names(store: SqliteStore) -> list[str]:
-    return [record.name for record in await store.collections()]
 
 
 def sound(data_dir: Path) -> bool:
@@ -35,86 +33,6 @@ def sound(data_dir: Path) -> bool:
 async def queued(store: SqliteStore, count: int) -> None:
     """Return when this number of writes waits in the writer's queue."""
     await eventually(lambda: asyncio.sleep(0, store._writer._queue.qsize()), lambda size: size >= count)
-
-
-async def test_a_new_store_has_the_default_collection_alone(store: SqliteStore):
-    assert await names(store) == ["default"]
-
-
-async def test_the_first_documents_create_a_collection_and_its_deletion_deletes_them_all(
-    store: SqliteStore, tmp_path: Path
-):
-    await ingest(store, [document("a"), document("b")], collection="books")
-    await store.accept("job2", "books", [document("b", "newer"), document("c")], NOW)
-    assert await store.delete_collection("books")
-    assert not await store.delete_collection("books")
-    assert await store.document("books", "a") is None
-    assert await pending_documents(store, 10) == []
-    job = await store.job("job2")
-    assert job is not None
-    assert (job.processed, job.finished_at is not None) == (2, True)
-    assert await names(store) == ["default"]
-    assert sound(tmp_path)
-
-
-async def test_a_collection_that_comes_again_has_another_number_and_may_have_another_model(store: SqliteStore):
-    await ingest(store, [document("a")], collection="books")
-    first = next(record for record in await store.collections() if record.name == "books")
-    await store.delete_collection("books")
-    await store.accept("job2", "books", [document("a")], NOW)
-    await embed_pending(store, fingerprint="another")
-    second = next(record for record in await store.collections() if record.name == "books")
-    assert second.collection_id > first.collection_id
-    assert second.fingerprint == "another"
-
-
-async def test_one_id_in_two_collections_is_two_documents(store: SqliteStore):
-    await ingest(store, [document("a", "one")])
-    await ingest(store, [document("a", "two")], job_id="job2", collection="books")
-    assert await store.delete("default", "a")
-    view = await store.document("books", "a")
-    assert view is not None
-    assert view.text == "two"
-
-
-async def test_more_collections_than_allowed_are_refused_by_name(store: SqliteStore):
-    for number in range(4):
-        await store.accept(f"job{number}", f"c{number}", [document("a")], NOW)
-    with pytest.raises(InvalidRequest, match="TANDEM_MAX_COLLECTIONS") as caught:
-        await store.accept("job9", "one-more", [document("a")], NOW)
-    assert (caught.value.param, caught.value.code) == ("collection", "limit_exceeded")
-    assert await store.job("job9") is None
-    await store.accept("job5", "c0", [document("b")], NOW)
-    assert await names(store) == ["c0", "c1", "c2", "c3", "default"]
-
-
-async def test_more_waiting_documents_than_allowed_are_refused_whole(tmp_path: Path):
-    with opened(tmp_path, Limits(collections=5, pending_documents=3, finished_jobs=10)) as store:
-        await store.accept("job", "default", [document("a"), document("b")], NOW)
-        with pytest.raises(Overloaded, match="TANDEM_MAX_PENDING_DOCUMENTS"):
-            await store.accept("job2", "other", [document("c"), document("d")], NOW)
-        assert await store.job("job2") is None
-        await embed_pending(store)
-        assert (await store.accept("job3", "default", [document("c"), document("d")], NOW)).total == 2
-
-
-async def test_an_unknown_job_is_none(store: SqliteStore):
-    assert await store.job("job_unknown") is None
-
-
-async def test_finished_jobs_are_forgotten_after_their_time_and_others_stay(store: SqliteStore, tmp_path: Path):
-    await store.accept("failed", "default", [document("x")], NOW)
-    (row,) = await pending_documents(store, 1)
-    await store.queue.fail(row.passage_id, "no")
-    await store.accept("running", "default", [document("a")], NOW)
-    finished = (await store.job("failed")).finished_at  # type: ignore[union-attr]
-    assert finished is not None
-    assert await store.forget_jobs(finished) == 0
-    assert await store.forget_jobs(finished + 1) == 1
-    assert await store.job("failed") is None
-    assert await store.job("running") is not None
-    assert sound(tmp_path)
-    assert dump(tmp_path)["failures"] == []
 
 
 async def test_a_failed_write_does_not_affect_its_neighbours(store: SqliteStore, tmp_path: Path):

@@ -5,6 +5,7 @@ from functools import partial
 
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
@@ -13,7 +14,6 @@ from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.sqlite.writer import WriterEvents
-from tandem_gateway.adapters.sqlite.writes import Limits
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.index.builder import Sizes
@@ -101,5 +101,16 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         owner.release()
         raise
     return OpenStore(
-        store, store.queue, index, lexical, SnapshotProcess(data_dir, settings.exact_below), notices, close
+        ingest=store,
+        documents=store,
+        catalogue=store,
+        queue=store.queue,
+        retention=store,
+        scrubbing=store,
+        health=store,
+        index=index,
+        lexical=lexical,
+        snapshots=SnapshotProcess(data_dir, settings.exact_below),
+        notices=notices,
+        close=close,
     )

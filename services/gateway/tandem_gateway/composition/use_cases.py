@@ -76,11 +76,11 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     return UseCases(
         dense_search=dense_search,
         search_pipeline=search_pipeline,
-        ingest=Ingest(storage.store, on_accepted=embedding.notify),
-        documents=Documents(storage.store, on_changed=storage.index.notify),
+        ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
+        documents=Documents(storage.documents, storage.catalogue, on_changed=storage.index.notify),
         embedding=embedding,
         scrubber=Scrubber(
-            storage.store,
+            storage.scrubbing,
             seconds=settings.scrub_seconds,
             events=ScrubEvents(
                 scrubbed=metrics.documents.scrubbed.inc,

@@ -54,8 +54,8 @@ class EmbeddingQueue(Protocol):
         """Store the vectors of a batch, end its leases, and return how many documents went live.
 
         A document goes live when all its passages have vectors. Passages whose document was replaced or deleted since
-        the claim are skipped, and so are passages that have a vector. A
-        worker may therefore complete a batch whose leases ran out.
+        the claim are skipped, and so are passages that have a vector. A worker may therefore complete a batch whose
+        leases ran out. The first vector that is stored pins the collection to its model.
 
         Raises:
             FingerprintMismatch: the collection is pinned to another fingerprint. Nothing is written.

@@ -14,6 +14,6 @@ class PassageReader(Protocol):
 
         Raises:
             TooManyBytes: their texts and metadata take more than ``max_bytes``. Reading stops at that point.
-            StorageUnavailable, StorageCorrupt: as in ``DocumentStore``.
+            StorageUnavailable, StorageCorrupt: the store cannot be read.
         """
         ...

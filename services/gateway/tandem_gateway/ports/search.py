@@ -33,6 +33,6 @@ class LexicalIndex(Protocol):
             InvalidRequest: the documents found exceed the size limit of an answer.
             Overloaded: the search queue is full, or the memory for answers is used up.
             DeadlineExceeded: the search took longer than ``timeout``.
-            StorageUnavailable, StorageCorrupt: as in ``DocumentStore``.
+            StorageUnavailable, StorageCorrupt: the store cannot be read.
         """
         ...

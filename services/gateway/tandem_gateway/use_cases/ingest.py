@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Final
 
 from tandem_gateway.errors import NotFound
-from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.ports.documents import IngestStore
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 
 JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
@@ -21,7 +21,7 @@ class Ingest:
 
     def __init__(
         self,
-        store: DocumentStore,
+        store: IngestStore,
         on_accepted: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tandem_gateway.ports.store import DocumentStore
+from tandem_gateway.ports.scrubbing import Scrubbing
 
 log = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class Scrubber:
     """Runs the scrub; ``damaged`` is how many damaged rows it has found since the start, at most 1,000."""
 
     def __init__(
-        self, store: DocumentStore, *, seconds: float, pace: ScrubPace = _PACE, events: ScrubEvents = _NO_EVENTS
+        self, store: Scrubbing, *, seconds: float, pace: ScrubPace = _PACE, events: ScrubEvents = _NO_EVENTS
     ) -> None:
         """Make the task; ``run`` runs it.
 

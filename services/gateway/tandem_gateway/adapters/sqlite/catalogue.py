@@ -2,9 +2,9 @@
 
 import sqlite3
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import counters, reads
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal, sealed_insert
-from tandem_gateway.errors import InvalidRequest
 
 
 def follower_of(space_id: int) -> str:
@@ -12,22 +12,17 @@ def follower_of(space_id: int) -> str:
     return f"space {space_id}"
 
 
-def collection_id(connection: sqlite3.Connection, name: str, limit: int) -> int:
+def collection_id(connection: sqlite3.Connection, name: str, limits: Limits) -> int:
     """Return a collection's number; create the collection if it is new.
 
     Raises:
-        InvalidRequest: if there are ``limit`` collections already.
+        InvalidRequest: the collection is new and the limit on collections is reached.
     """
     record = reads.collection_by_name(connection, name)
     if record is not None:
         return record.collection_id
     (count,) = connection.execute("SELECT count(*) FROM collections WHERE removed = 0").fetchone()
-    if count >= limit:
-        raise InvalidRequest(
-            f"collection: there are {count} collections already, the limit is {limit} (TANDEM_MAX_COLLECTIONS)",
-            param="collection",
-            code="limit_exceeded",
-        )
+    limits.check_collections(count)
     return create(connection, name)
 
 

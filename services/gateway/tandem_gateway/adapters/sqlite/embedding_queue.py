@@ -198,16 +198,18 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
     if collection is None:
         return 0
     dim = int(batch.vectors.shape[1])
-    if collection.fingerprint is None:
-        catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
-    elif (collection.fingerprint, collection.dim) != (batch.fingerprint, dim):
-        raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
+    pinned = collection.fingerprint
+    if pinned is not None and (pinned, collection.dim) != (batch.fingerprint, dim):
+        raise FingerprintMismatch(collection.name, pinned=pinned, offered=batch.fingerprint)
     done = 0
     little_endian = batch.vectors.astype("<f4", copy=False)
     for position, passage_id in enumerate(batch.passage_ids):
         version = versions.pending_of(connection, passage_id)
         if version is None:
             continue
+        if pinned is None:  # only now: a batch without a pending passage has no vector to store
+            catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
+            pinned = batch.fingerprint
         coverage = batch.coverages[position] if batch.coverages else None
         vector = little_endian[position].tobytes()
         if not versions.add_vector(connection, collection.space_id, version, passage_id, vector, coverage):

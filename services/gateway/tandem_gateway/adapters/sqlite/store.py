@@ -1,4 +1,4 @@
-"""Implements the document store on one SQLite file, with a writer thread and a reader thread."""
+"""Implements the ports of the store on one SQLite file, with a writer thread and a reader thread."""
 
 import asyncio
 import logging
@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import clean_stop, commit_watermark, counters, reads, retention, scrub, writes
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
@@ -43,7 +44,7 @@ _NO_EVENTS = WriterEvents()
 
 
 class SqliteStore:
-    """Implements ``DocumentStore`` and ``FollowerPositions``.
+    """Implements the store's ports: ``IngestStore``, ``DocumentStore``, ``Catalogue``, ``Retention`` and others.
 
     The writer's thread runs the writes, and one other thread the reads.
     """
@@ -53,7 +54,7 @@ class SqliteStore:
         data_dir: Path,
         connection: sqlite3.Connection,
         *,
-        limits: writes.Limits,
+        limits: Limits,
         max_queued_writes: int,
         write_timeout: float,
         batch_bytes: int,
@@ -103,11 +104,11 @@ class SqliteStore:
 
     @property
     def write_failure(self) -> str | None:
-        """Why the last write failed; see ``DocumentStore.write_failure``."""
+        """Why the last write failed; see ``StoreHealth.write_failure``."""
         return self._writer.failure
 
     async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
-        """Store documents and a job; see ``DocumentStore.accept``."""
+        """Store documents and a job; see ``IngestStore.accept``."""
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
@@ -122,11 +123,11 @@ class SqliteStore:
         return await self._write(lambda c: writes.delete(c, collection, doc_id, time.time()))
 
     async def delete_collection(self, collection: str) -> bool:
-        """Delete a collection; see ``DocumentStore.delete_collection``."""
+        """Delete a collection; see ``Catalogue.delete_collection``."""
         return await self._write(lambda c: writes.delete_collection(c, collection, time.time()))
 
     async def forget_jobs(self, before: float) -> int:
-        """Drop old jobs; see ``DocumentStore.forget_jobs``."""
+        """Drop old jobs; see ``Retention.forget_jobs``."""
         forgotten = 0
         while True:
             last = await self._write(lambda c: retention.forget_jobs(c, before, self._limits.finished_jobs))
@@ -135,7 +136,7 @@ class SqliteStore:
                 return forgotten
 
     async def forget_removals(self, space_id: int, upto: int) -> int:
-        """Drop the removals that no index needs any more; see ``DocumentStore.forget_removals``."""
+        """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
         return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
 
     def record_positions(self, follower: str, positions: Mapping[int, int]) -> Future[int]:
@@ -147,11 +148,11 @@ class SqliteStore:
         return await self._read(lambda c: reads.document(c, collection, doc_id))
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``DocumentStore.job``."""
+        """Return a job; see ``IngestStore.job``."""
         return await self._read(lambda c: reads.job(c, job_id))
 
     async def collections(self) -> list[CollectionRecord]:
-        """Return every collection; see ``DocumentStore.collections``."""
+        """Return every collection; see ``Catalogue.collections``."""
         return await self._read(reads.collections)
 
     def close(self) -> None:
@@ -176,7 +177,7 @@ class SqliteStore:
             log.warning("the clean stop could not be recorded", extra={"error": str(error)})
 
     async def scrub(self, limit: int) -> ScrubPage:
-        """Compare rows with their checksums; see ``DocumentStore.scrub``."""
+        """Compare rows with their checksums; see ``Scrubbing.scrub``."""
         page = await self._read(lambda c: scrub.scrub_page(c, self._scrubbed, limit))
         self._damaged = self._damaged or bool(page.damaged)
         return page

@@ -2,21 +2,10 @@
 
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import dataclass
 
+from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
-from tandem_gateway.errors import Overloaded
 from tandem_gateway.records.documents import JobRecord, NewDocument
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Maximum sizes of the store."""
-
-    collections: int
-    pending_documents: int
-    finished_jobs: int
-    """Number of finished jobs to keep; the store may hold a few more until the next cleanup."""
 
 
 def accept(
@@ -27,15 +16,10 @@ def accept(
     now: float,
     limits: Limits,
 ) -> JobRecord:
-    """Store documents and their job; see ``DocumentStore.accept``."""
+    """Store documents and their job; see ``IngestStore.accept``."""
     (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections WHERE removed = 0").fetchone()
-    if pending + len(documents) > limits.pending_documents:
-        raise Overloaded(
-            f"documents: {pending} wait to be embedded and {len(documents)} more would exceed the limit of "
-            f"{limits.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
-            retry_after=30,
-        )
-    collection_id = catalogue.collection_id(connection, collection, limits.collections)
+    limits.check_pending(pending, len(documents))
+    collection_id = catalogue.collection_id(connection, collection, limits)
     connection.execute(
         "INSERT INTO jobs (job_id, collection, total, processed, unchanged, failed, created_at) "
         "VALUES (?, ?, ?, 0, 0, 0, ?)",
@@ -87,7 +71,7 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
-    """Delete a collection; see ``DocumentStore.delete_collection``. The store never reuses its number."""
+    """Delete a collection; see ``Catalogue.delete_collection``. The store never reuses its number."""
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False

@@ -1,49 +1,49 @@
-"""Documents in the store: versions, repetitions, deletion, and the counts of their jobs."""
+"""The behaviour that all stores share for documents: versions, repetitions, deletion, and the counts of their jobs."""
 
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
-from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, JobRecord, NewDocument
+from tests.gateway.ports.backends import Store
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 from tests.support.stores import NOW, claimed, document, embed_pending, ingest, pending_documents
 
 
-async def accept(store: SqliteStore, *documents: NewDocument, job_id: str = "job") -> JobRecord:
+async def accept(store: Store, *documents: NewDocument, job_id: str = "job") -> JobRecord:
     return await store.accept(job_id, "default", documents, NOW)
 
 
-async def counts(store: SqliteStore, name: str = "default") -> tuple[int, int]:
+async def counts(store: Store, name: str = "default") -> tuple[int, int]:
     for record in await store.collections():
         if record.name == name:
             return record.live, record.pending
     return 0, 0
 
 
-async def collection(store: SqliteStore, name: str = "default") -> CollectionRecord:
+async def collection(store: Store, name: str = "default") -> CollectionRecord:
     return next(record for record in await store.collections() if record.name == name)
 
 
-async def job(store: SqliteStore, job_id: str = "job") -> JobRecord:
+async def job(store: Store, job_id: str = "job") -> JobRecord:
     found = await store.job(job_id)
     assert found is not None
     return found
 
 
-async def waiting_texts(store: SqliteStore) -> list[str]:
+async def waiting_texts(store: Store) -> list[str]:
     return [waiting.text for waiting in await pending_documents(store, 100)]
 
 
-async def view(store: SqliteStore, doc_id: str) -> tuple[str, str, bool] | None:
+async def view(store: Store, doc_id: str) -> tuple[str, str, bool] | None:
     found = await store.document("default", doc_id)
     return (found.text, found.metadata, found.embedded) if found else None
 
 
-async def test_a_new_document_waits_and_its_job_runs_from_pending_to_finished(store: SqliteStore):
+async def test_a_new_document_waits_and_its_job_runs_from_pending_to_finished(store: Store):
     accepted = await accept(store, document("a"), document("b"))
     assert (accepted.total, accepted.processed, accepted.created_at) == (2, 0, NOW)
     assert (accepted.started_at, accepted.finished_at) == (None, None)
@@ -60,7 +60,7 @@ async def test_a_new_document_waits_and_its_job_runs_from_pending_to_finished(st
     assert await view(store, "a") == ("text of a", "{}", True)
 
 
-async def test_the_first_vector_pins_the_collections_model(store: SqliteStore):
+async def test_the_first_vector_pins_the_collections_model(store: Store):
     await accept(store, document("a"))
     before = await collection(store)
     assert (before.fingerprint, before.model, before.dim) == (None, None, None)
@@ -69,7 +69,7 @@ async def test_the_first_vector_pins_the_collections_model(store: SqliteStore):
     assert (after.fingerprint, after.model, after.dim) == (FINGERPRINT, MODEL, DIM)
 
 
-async def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_written(store: SqliteStore):
+async def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_written(store: Store):
     await ingest(store, [document("a")])
     await accept(store, document("b"), document("c"), job_id="job2")
     with pytest.raises(FingerprintMismatch, match="default"):
@@ -85,7 +85,7 @@ async def test_vectors_of_another_model_or_length_are_refused_and_nothing_is_wri
     assert await embed_pending(store) == 2
 
 
-async def test_a_new_version_waits_beside_the_old_one_until_it_has_its_vector(store: SqliteStore):
+async def test_a_new_version_waits_beside_the_old_one_until_it_has_its_vector(store: Store):
     await ingest(store, [document("a", "old")])
     await accept(store, document("a", "new"), job_id="job2")
     assert await counts(store) == (1, 1)
@@ -95,7 +95,7 @@ async def test_a_new_version_waits_beside_the_old_one_until_it_has_its_vector(st
     assert await view(store, "a") == ("new", "{}", True)
 
 
-async def test_equal_content_is_counted_as_unchanged_and_not_embedded_again(store: SqliteStore):
+async def test_equal_content_is_counted_as_unchanged_and_not_embedded_again(store: Store):
     await ingest(store, [document("a"), document("b")])
     again = await accept(store, document("a"), document("b"), job_id="job2")
     assert (again.total, again.processed, again.unchanged) == (2, 2, 2)
@@ -104,7 +104,7 @@ async def test_equal_content_is_counted_as_unchanged_and_not_embedded_again(stor
     assert await counts(store) == (2, 0)
 
 
-async def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: SqliteStore):
+async def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: Store):
     await ingest(store, [document("a", "t")])
     changed = await accept(store, document("a", "t", '{"k":1}'), job_id="job2")
     assert (changed.processed, changed.unchanged) == (1, 0)
@@ -124,7 +124,7 @@ async def test_new_metadata_alone_keeps_the_vector_and_is_done_at_once(store: Sq
     ],
 )
 async def test_an_id_sent_twice_in_one_request_ends_with_its_last_content(
-    store: SqliteStore, versions: Sequence[str], waits: list[str], seen: str
+    store: Store, versions: Sequence[str], waits: list[str], seen: str
 ):
     await accept(store, *(document("a", text) for text in versions))
     assert await waiting_texts(store) == waits
@@ -136,7 +136,7 @@ async def test_an_id_sent_twice_in_one_request_ends_with_its_last_content(
     assert await counts(store) == (1, 0)
 
 
-async def test_a_pending_version_that_a_newer_one_replaces_counts_as_done_for_its_job(store: SqliteStore):
+async def test_a_pending_version_that_a_newer_one_replaces_counts_as_done_for_its_job(store: Store):
     await accept(store, document("a", "one"))
     await accept(store, document("a", "two"), job_id="job2")
     assert await waiting_texts(store) == ["two"]
@@ -146,7 +146,7 @@ async def test_a_pending_version_that_a_newer_one_replaces_counts_as_done_for_it
     assert (await job(store, "job2")).processed == 0
 
 
-async def test_a_version_put_back_while_a_newer_one_waited_needs_no_vector(store: SqliteStore):
+async def test_a_version_put_back_while_a_newer_one_waited_needs_no_vector(store: Store):
     await ingest(store, [document("a", "one")])
     await accept(store, document("a", "two"), job_id="job2")
     await accept(store, document("a", "one"), job_id="job3")
@@ -156,7 +156,7 @@ async def test_a_version_put_back_while_a_newer_one_waited_needs_no_vector(store
     assert await counts(store) == (1, 0)
 
 
-async def test_two_jobs_wait_for_one_row_and_finish_together(store: SqliteStore):
+async def test_two_jobs_wait_for_one_row_and_finish_together(store: Store):
     await accept(store, document("a"), document("a"))
     await accept(store, document("a"), document("b"), job_id="job2")
     assert await waiting_texts(store) == ["text of a", "text of b"]
@@ -168,7 +168,7 @@ async def test_two_jobs_wait_for_one_row_and_finish_together(store: SqliteStore)
     assert (await job(store, "job2")).finished_at is not None
 
 
-async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(store: SqliteStore):
+async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(store: Store):
     await accept(store, document("a"), document("b"))
     await accept(store, document("a"), document("a"), job_id="job2")
     (first, *_) = await pending_documents(store, 10)
@@ -183,7 +183,7 @@ async def test_a_document_given_up_fails_in_each_of_its_jobs_with_the_reason(sto
     assert await counts(store) == (0, 1)
 
 
-async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(store: SqliteStore):
+async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(store: Store):
     await accept(store, *(document(f"d{number}") for number in range(103)))
     for waiting in await pending_documents(store, 200):
         await store.queue.fail(waiting.passage_id, "no")
@@ -191,7 +191,7 @@ async def test_only_the_first_hundred_failures_are_kept_and_all_are_counted(stor
     assert (failed.failed, len(failed.failures), failed.failures[99]) == (103, 100, ("d99", "no"))
 
 
-async def test_failing_an_embedded_document_changes_nothing(store: SqliteStore):
+async def test_failing_an_embedded_document_changes_nothing(store: Store):
     await accept(store, document("a"))
     (row,) = await pending_documents(store, 1)
     await embed_pending(store)
@@ -200,7 +200,7 @@ async def test_failing_an_embedded_document_changes_nothing(store: SqliteStore):
     assert await view(store, "a") == ("text of a", "{}", True)
 
 
-async def test_completing_a_replaced_or_deleted_document_is_skipped(store: SqliteStore):
+async def test_completing_a_replaced_or_deleted_document_is_skipped(store: Store):
     await accept(store, document("a", "one"), document("b"), document("c"))
     batch = await claimed(store, 10)
     await accept(store, document("a", "two"), job_id="job2")
@@ -221,7 +221,7 @@ async def test_completing_a_replaced_or_deleted_document_is_skipped(store: Sqlit
     assert (await job(store)).finished_at is not None
 
 
-async def test_all_versions_of_a_deleted_document_are_deleted(store: SqliteStore):
+async def test_all_versions_of_a_deleted_document_are_deleted(store: Store):
     await ingest(store, [document("a", "old"), document("b")])
     await accept(store, document("a", "new"), job_id="job2")
     assert await store.delete("default", "a")
@@ -235,7 +235,7 @@ async def test_all_versions_of_a_deleted_document_are_deleted(store: SqliteStore
     assert await view(store, "a") == ("old", "{}", True)
 
 
-async def test_pending_documents_are_given_in_order_of_one_collection_and_without_those_passed_over(store: SqliteStore):
+async def test_pending_documents_are_given_in_order_of_one_collection_and_without_those_passed_over(store: Store):
     for number in range(6):
         name = "odd" if number % 2 else "even"
         await store.accept(f"job{number}", name, [document(f"d{number}")], NOW)
@@ -253,7 +253,7 @@ async def test_pending_documents_are_given_in_order_of_one_collection_and_withou
     assert await store.queue.claim("test", 10, 60.0, without={even.collection_id, odd.collection_id}) is None
 
 
-async def test_a_job_counts_truncated_documents_even_if_none_is_embedded_again(store: SqliteStore):
+async def test_a_job_counts_truncated_documents_even_if_none_is_embedded_again(store: Store):
     await accept(store, document("a"), document("b"), document("c"))
     batch = await claimed(store, 10)
     rows = [waiting.passage_id for waiting in batch.passages]

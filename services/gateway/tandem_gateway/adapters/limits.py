@@ -1,0 +1,42 @@
+"""The maximum sizes of a store."""
+
+from dataclasses import dataclass
+
+from tandem_gateway.errors import InvalidRequest, Overloaded
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """Maximum sizes of the store."""
+
+    collections: int
+    pending_documents: int
+    finished_jobs: int
+    """Number of finished jobs to keep; the store may hold a few more until the next cleanup."""
+
+    def check_collections(self, existing: int) -> None:
+        """Check that one more collection is allowed.
+
+        Raises:
+            InvalidRequest: if it is not.
+        """
+        if existing >= self.collections:
+            raise InvalidRequest(
+                f"collection: there are {existing} collections already, the limit is {self.collections} "
+                "(TANDEM_MAX_COLLECTIONS)",
+                param="collection",
+                code="limit_exceeded",
+            )
+
+    def check_pending(self, pending: int, more: int) -> None:
+        """Check that ``more`` documents may wait to be embedded, beside ``pending`` others.
+
+        Raises:
+            Overloaded: if they may not.
+        """
+        if pending + more > self.pending_documents:
+            raise Overloaded(
+                f"documents: {pending} wait to be embedded and {more} more would exceed the limit of "
+                f"{self.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
+                retry_after=30,
+            )

@@ -1,0 +1,206 @@
+"""The content of a store in memory, and the steps of which its writes consist.
+
+A document id has at most two versions in a collection. Search finds the live one. The pending one has passages without
+a vector, and will replace the live one.
+"""
+
+import dataclasses
+import secrets
+import threading
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.documents import CollectionRecord, JobRecord, NewDocument
+
+
+@dataclass(slots=True)
+class Passage:
+    """A span of a document's text in characters; ``stop`` is None for a span that reaches the end of the text."""
+
+    passage_id: int
+    start: int = 0
+    stop: int | None = None
+    vector: bytes | None = None
+    """float32, little-endian; None until it is embedded."""
+    coverage: Coverage | None = None
+    change: int | None = None
+    """Change number at which an index gets the vector; None until the document is live."""
+
+
+@dataclass(slots=True)
+class Version:
+    """A version of a document."""
+
+    document: NewDocument
+    passages: list[Passage]
+    jobs: Counter[str] = field(default_factory=Counter)
+    """Job → number of its documents that wait for this version."""
+
+    def coverage(self) -> Coverage | None:
+        """Return whether any passage is truncated and the largest share of unknown tokens; None if not known."""
+        known = [passage.coverage for passage in self.passages if passage.coverage is not None]
+        if not known:
+            return None
+        return Coverage(any(each.truncated for each in known), max(each.unknown for each in known))
+
+
+@dataclass(slots=True)
+class Collection:
+    """A collection and its one space."""
+
+    collection_id: int
+    name: str
+    space_id: int
+    fingerprint: str | None = None
+    model: str | None = None
+    dim: int | None = None
+    live: dict[str, Version] = field(default_factory=dict)
+    """Document id → live version."""
+    pending: dict[str, Version] = field(default_factory=dict)
+    """Document id → pending version, the oldest first."""
+    removals: dict[int, int] = field(default_factory=dict)
+    """Change number → removed passage."""
+    last_change: int = 0
+    followers: dict[str, int] = field(default_factory=dict)
+    """Follower → change number up to which it needs no removals."""
+    removal_floor: int = 0
+    """Removals up to this change number were deleted."""
+
+    def record(self) -> CollectionRecord:
+        """Return the collection as the ports describe it."""
+        return CollectionRecord(
+            self.collection_id,
+            self.name,
+            self.space_id,
+            self.fingerprint,
+            self.model,
+            self.dim,
+            live=len(self.live),
+            pending=len(self.pending),
+        )
+
+    def pending_passage(self, passage_id: int) -> tuple[Version, Passage] | None:
+        """Return a passage of a pending version, with the version."""
+        for version in self.pending.values():
+            for passage in version.passages:
+                if passage.passage_id == passage_id:
+                    return version, passage
+        return None
+
+    def live_passages(self) -> Iterator[tuple[Version, Passage]]:
+        """Return the passages that an index of the space holds, with their versions."""
+        return ((version, passage) for version in self.live.values() for passage in version.passages)
+
+
+class Content:
+    """Everything that a store holds. Hold ``lock`` during each access."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.store_id = secrets.token_hex(16)
+        self.version = 0
+        """Number of writes so far."""
+        self.catalogue = 0
+        """See ``ChangeLog.catalogue``."""
+        self.change = 0
+        """The highest change number."""
+        self.collections: dict[str, Collection] = {}
+        self.jobs: dict[str, JobRecord] = {}
+        self._collections_made = 0
+        self._passages_made = 0
+
+    def create(self, name: str) -> Collection:
+        """Make an empty collection."""
+        self._collections_made += 1
+        self.catalogue += 1
+        made = Collection(self._collections_made, name, space_id=self._collections_made)
+        made.followers[follower_of(made.space_id)] = 0
+        self.collections[name] = made
+        return made
+
+    def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
+        """Return a passage with an id that no passage ever had."""
+        self._passages_made += 1
+        return Passage(self._passages_made, start, stop)
+
+    def make_live(self, collection: Collection, version: Version) -> None:
+        """Make a version live, of which each passage has a vector; it replaces the older live version."""
+        doc_id = version.document.doc_id
+        self.remove(collection, collection.live.get(doc_id))
+        collection.pending.pop(doc_id, None)
+        collection.live[doc_id] = version
+        for passage in version.passages:
+            passage.change = self._next_change(collection)
+
+    def remove(self, collection: Collection, version: Version | None) -> None:
+        """Remove a version, if there is one, and record the removal of each passage."""
+        if version is None:
+            return
+        versions = collection.live if collection.live.get(version.document.doc_id) is version else collection.pending
+        del versions[version.document.doc_id]
+        for passage in version.passages:
+            collection.removals[self._next_change(collection)] = passage.passage_id
+
+    def end_wait(
+        self,
+        version: Version,
+        now: float,
+        *,
+        coverage: Coverage | None = None,
+        failed: bool = False,
+        started_at: float | None = None,
+    ) -> None:
+        """Count a version as processed in every job that waits for it."""
+        for job_id, documents in version.jobs.items():
+            self.count(job_id, documents, now, coverage=coverage, failed=failed, started_at=started_at)
+        version.jobs.clear()
+
+    def count(
+        self,
+        job_id: str,
+        documents: int,
+        now: float,
+        *,
+        coverage: Coverage | None = None,
+        unchanged: bool = False,
+        failed: bool = False,
+        started_at: float | None = None,
+    ) -> None:
+        """Count documents of a job as processed. The first start the job, the last finish it.
+
+        Args:
+            job_id: of the job.
+            documents: how many; 0 finishes a job without documents.
+            now: seconds since the epoch.
+            coverage: of each of them; None if it is not known.
+            unchanged: whether they had the same content already.
+            failed: whether they failed.
+            started_at: when their embedding began, in seconds since the epoch; None if it did not begin.
+        """
+        job = self.jobs[job_id]
+        coverage = coverage or WHOLE
+        if started_at is None and documents:
+            started_at = now
+        processed = job.processed + documents
+        self.jobs[job_id] = dataclasses.replace(
+            job,
+            processed=processed,
+            unchanged=job.unchanged + documents * unchanged,
+            failed=job.failed + documents * failed,
+            truncated=job.truncated + documents * coverage.truncated,
+            unreadable=job.unreadable + documents * coverage.unreadable,
+            started_at=started_at if job.started_at is None else job.started_at,
+            finished_at=now if processed == job.total and job.finished_at is None else job.finished_at,
+        )
+
+    def _next_change(self, collection: Collection) -> int:
+        self.change += 1
+        collection.last_change = self.change
+        return self.change
+
+
+def follower_of(space_id: int) -> str:
+    """Return the name under which the index of a space follows its collection's removals."""
+    return f"space {space_id}"

@@ -1,0 +1,116 @@
+"""Implements the feed of the indexes on a store in memory."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from tandem_gateway.adapters.memory.content import Collection, Content
+from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.index import Changes
+from tandem_gateway.records.search import PassageView
+from tandem_runtime.memory import utf8_bytes
+
+
+class MemoryIndexFeed:
+    """Implements ``IndexFeed``; any thread may use it."""
+
+    def __init__(self, content: Content) -> None:
+        self._content = content
+
+    def version(self) -> int:
+        """Return the number of writes so far."""
+        return self._content.version
+
+    def store_id(self) -> str:
+        """Return the store's random id."""
+        return self._content.store_id
+
+    def collections(self) -> list[CollectionRecord]:
+        """Return every collection."""
+        with self._content.lock:
+            return [each.record() for _, each in sorted(self._content.collections.items())]
+
+    def catalogue(self) -> int:
+        """Return the version of the catalogue; see ``ChangeLog.catalogue``."""
+        return self._content.catalogue
+
+    def last_change(self) -> int:
+        """Return the number of the last change."""
+        return self._content.change
+
+    def changed_spaces(self, after: int) -> list[int]:
+        """Return the spaces that have changed; see ``ChangeLog.changed_spaces``."""
+        with self._content.lock:
+            return [each.space_id for each in self._content.collections.values() if each.last_change > after]
+
+    def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
+        """Return changes; see ``ChangeLog.changes``."""
+        assert collection.dim is not None
+        with self._content.lock:
+            found = self._of_space(collection.space_id) or _GONE
+            if removals_after < found.removal_floor:
+                return None
+            additions = [
+                (passage.change, passage.passage_id, passage.vector)
+                for _, passage in found.live_passages()
+                if passage.change is not None and passage.change > after and passage.vector is not None
+            ]
+            additions = sorted(additions)[:limit]
+            complete = len(additions) < limit
+            upto = self._content.change if complete else additions[-1][0]
+            removed = [gone for change, gone in found.removals.items() if removals_after < change <= upto]
+        vectors = np.frombuffer(b"".join(vector for _, _, vector in additions), dtype="<f4")
+        return Changes(
+            upto=upto,
+            removed=np.array(removed, dtype=np.uint64),
+            added=np.array([passage_id for _, passage_id, _ in additions], dtype=np.uint64),
+            vectors=vectors.reshape(len(additions), collection.dim).astype(np.float32, copy=False),
+            complete=complete,
+        )
+
+    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return vectors; see ``ChangeLog.vectors``."""
+        wanted = set(passage_ids)
+        with self._content.lock:
+            return {
+                passage.passage_id: passage.vector
+                for each in self._content.collections.values()
+                for _, passage in each.live_passages()
+                if passage.passage_id in wanted and passage.vector is not None
+            }
+
+    def passage_ids(self, space_id: int) -> Keys:
+        """Return the ids of the passages in a space's index."""
+        with self._content.lock:
+            found = self._of_space(space_id) or _GONE
+            return np.array([passage.passage_id for _, passage in found.live_passages()], dtype=np.uint64)
+
+    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+        """Return passages with their documents; see ``PassageReader.passages``."""
+        wanted = set(passage_ids)
+        with self._content.lock:
+            found = {
+                passage.passage_id: PassageView(
+                    passage.passage_id, version.document.doc_id, version.document.text, version.document.metadata
+                )
+                for each in self._content.collections.values()
+                for version in (*each.live.values(), *each.pending.values())
+                for passage in version.passages
+                if passage.passage_id in wanted
+            }
+        taken = sum(utf8_bytes(each.text) + utf8_bytes(each.metadata) for each in found.values())
+        if max_bytes is not None and taken > max_bytes:
+            raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
+        return found
+
+    def close(self) -> None:
+        """Do nothing: the feed has no resources of its own."""
+
+    def _of_space(self, space_id: int) -> Collection | None:
+        return next((each for each in self._content.collections.values() if each.space_id == space_id), None)
+
+
+_GONE = Collection(0, "", 0)
+"""Stands for a deleted collection, which has no changes."""

@@ -1,0 +1,167 @@
+"""Implements the ports of the store in memory."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from tandem_contract.client_api import DEFAULT_COLLECTION
+from tandem_gateway.adapters.limits import Limits
+from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
+from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
+from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
+from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord, NewDocument
+
+
+class MemoryStore:
+    """Implements ``IngestStore``, ``DocumentStore``, ``Catalogue`` and ``Retention``."""
+
+    def __init__(self, *, limits: Limits, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+        """Make a store with the default collection, which is empty.
+
+        Args:
+            limits: maximum sizes of the store.
+            batch_bytes: maximum UTF-8 bytes of the texts that a claim of ``queue`` returns; a longer text comes alone.
+            clock: of the queue's leases; returns seconds and never goes back.
+        """
+        self._limits = limits
+        self._content = Content()
+        self._content.create(DEFAULT_COLLECTION)
+        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(self._content, batch_bytes=batch_bytes, clock=clock)
+        """The store's pending documents, for the embedding worker."""
+
+    def open_feed(self) -> IndexFeed:
+        """Return a feed for the thread that owns the indexes."""
+        return MemoryIndexFeed(self._content)
+
+    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+        """Store documents and a job; see ``IngestStore.accept``."""
+        content = self._content
+        with content.lock:
+            assert job_id not in content.jobs, f"there is a job {job_id} already"
+            self._limits.check_pending(sum(len(each.pending) for each in content.collections.values()), len(documents))
+            into = content.collections.get(collection)
+            if into is None:
+                self._limits.check_collections(len(content.collections))
+                into = content.create(collection)
+            self._forget_jobs(0.0)
+            content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
+            content.count(job_id, 0, now)
+            for document in documents:
+                self._accept(job_id, into, document, now)
+            content.version += 1
+            return content.jobs[job_id]
+
+    def _accept(self, job_id: str, collection: Collection, document: NewDocument, now: float) -> None:
+        """Store one document."""
+        content, doc_id = self._content, document.doc_id
+        pending, live = collection.pending.get(doc_id), collection.live.get(doc_id)
+        if pending is not None:
+            if pending.document.content_hash == document.content_hash:
+                pending.jobs[job_id] += 1
+                return
+            # The newer version makes it obsolete.
+            content.end_wait(pending, now)
+            content.remove(collection, pending)
+        elif live is not None and live.document.content_hash == document.content_hash:
+            content.count(job_id, 1, now, coverage=live.coverage(), unchanged=True)
+            return
+        if live is not None and live.document.text == document.text:
+            # Only the metadata is new: the vectors stay valid.
+            content.make_live(collection, self._copy(live, document))
+            content.count(job_id, 1, now, coverage=live.coverage())
+            return
+        made = collection.pending[doc_id] = Version(document, [content.new_passage()])
+        made.jobs[job_id] += 1
+
+    def _copy(self, version: Version, document: NewDocument) -> Version:
+        """Return a version of the same text with the same vectors, under new passage ids."""
+        passages = []
+        for old in version.passages:
+            new = self._content.new_passage(old.start, old.stop)
+            new.vector, new.coverage = old.vector, old.coverage
+            passages.append(new)
+        return Version(document, passages)
+
+    async def job(self, job_id: str) -> JobRecord | None:
+        """Return a job; see ``IngestStore.job``."""
+        with self._content.lock:
+            return self._content.jobs.get(job_id)
+
+    async def document(self, collection: str, doc_id: str) -> DocumentView | None:
+        """Return a document; see ``DocumentStore.document``."""
+        with self._content.lock:
+            found = self._content.collections.get(collection)
+            if found is None:
+                return None
+            newest = found.pending.get(doc_id) or found.live.get(doc_id)
+            if newest is None:
+                return None
+            document, embedded = newest.document, doc_id not in found.pending
+            coverage = newest.coverage() if embedded else None
+            return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
+
+    async def delete(self, collection: str, doc_id: str) -> bool:
+        """Delete a document; see ``DocumentStore.delete``."""
+        content = self._content
+        with content.lock:
+            found = content.collections.get(collection)
+            if found is None:
+                return False
+            pending, live = found.pending.get(doc_id), found.live.get(doc_id)
+            if pending is not None:
+                content.end_wait(pending, time.time())
+            content.remove(found, pending)
+            content.remove(found, live)
+            content.version += 1
+            return pending is not None or live is not None
+
+    async def collections(self) -> list[CollectionRecord]:
+        """Return every collection; see ``Catalogue.collections``."""
+        with self._content.lock:
+            return [each.record() for _, each in sorted(self._content.collections.items())]
+
+    async def delete_collection(self, collection: str) -> bool:
+        """Delete a collection with its content; see ``Catalogue.delete_collection``."""
+        content = self._content
+        with content.lock:
+            found = content.collections.pop(collection, None)
+            if found is None:
+                return False
+            for version in found.pending.values():
+                content.end_wait(version, time.time())
+            content.catalogue += 1
+            content.version += 1
+            return True
+
+    async def forget_removals(self, space_id: int, upto: int) -> int:
+        """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
+        content = self._content
+        with content.lock:
+            for each in content.collections.values():
+                if each.space_id == space_id:
+                    follower = follower_of(space_id)
+                    each.followers[follower] = max(each.followers[follower], upto)
+                    each.removal_floor = min(each.followers.values())
+                    dropped = [change for change in each.removals if change <= each.removal_floor]
+                    for change in dropped:
+                        del each.removals[change]
+                    content.version += 1
+                    return len(dropped)
+            return 0
+
+    async def forget_jobs(self, before: float) -> int:
+        """Drop old jobs; see ``Retention.forget_jobs``."""
+        with self._content.lock:
+            forgotten = self._forget_jobs(before)
+            self._content.version += 1
+            return forgotten
+
+    def _forget_jobs(self, before: float) -> int:
+        jobs = self._content.jobs
+        finished = sorted((job.finished_at, job_id) for job_id, job in jobs.items() if job.finished_at is not None)
+        old = sum(finished_at < before for finished_at, _ in finished)
+        dropped = finished[: max(old, len(finished) - self._limits.finished_jobs)]
+        for _, job_id in dropped:
+            del jobs[job_id]
+        return len(dropped)

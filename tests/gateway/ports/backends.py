@@ -1,0 +1,120 @@
+"""The stores that the conformance tests run on, and what a test does to them that is in no port."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from tandem_gateway.adapters.limits import Limits
+from tandem_gateway.adapters.memory.store import MemoryStore
+from tandem_gateway.adapters.sqlite import versions
+from tandem_gateway.adapters.sqlite.check import find_damage
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
+from tandem_gateway.adapters.sqlite.counters import next_number
+from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
+from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.ports.documents import DocumentStore, IngestStore
+from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.ports.retention import Retention
+from tests.support.fakes import WAIT_SECONDS
+from tests.support.stores import LIMITS, open_store
+
+
+class Store(IngestStore, DocumentStore, Catalogue, Retention, Protocol):
+    """All ports that a store has on each backend."""
+
+    queue: EmbeddingQueue
+
+
+class Backend(Protocol):
+    """Opens stores; ``close`` closes them all."""
+
+    def open(
+        self, limits: Limits = LIMITS, *, batch_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
+    ) -> Store:
+        """Return a new store; ``batch_bytes`` and ``clock`` are those of its queue."""
+        ...
+
+    def feed(self, store: Store) -> IndexFeed:
+        """Return a feed of a store."""
+        ...
+
+    def add_passage(self, store: Store, passage_id: int, at: int) -> None:
+        """Give the document of a pending passage a second one, which begins at character ``at``."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class InMemory:
+    """``MemoryStore``."""
+
+    def __init__(self, folder: Path) -> None:
+        pass
+
+    def open(
+        self, limits: Limits = LIMITS, *, batch_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
+    ) -> MemoryStore:
+        return MemoryStore(limits=limits, batch_bytes=batch_bytes, clock=clock)
+
+    def feed(self, store: MemoryStore) -> IndexFeed:
+        return store.open_feed()
+
+    def add_passage(self, store: MemoryStore, passage_id: int, at: int) -> None:
+        with store._content.lock:
+            for collection in store._content.collections.values():
+                found = collection.pending_passage(passage_id)
+                if found is not None:
+                    version, passage = found
+                    passage.stop = at
+                    version.passages.append(store._content.new_passage(at))
+
+    def close(self) -> None:
+        pass
+
+
+class InSqlite:
+    """``SqliteStore``; ``close`` also checks that each store is sound."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._stores: dict[Path, SqliteStore] = {}
+        self._feeds: list[SqliteIndexFeed] = []
+
+    def open(
+        self, limits: Limits = LIMITS, *, batch_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
+    ) -> SqliteStore:
+        data_dir = self._folder / str(len(self._stores))
+        data_dir.mkdir()
+        store = self._stores[data_dir] = open_store(data_dir, limits)
+        store.queue = SqliteEmbeddingQueue(store._read, store._write, batch_bytes=batch_bytes, clock=clock)
+        return store
+
+    def feed(self, store: SqliteStore) -> IndexFeed:
+        self._feeds.append(SqliteIndexFeed(store._path, lambda: store.commits))
+        return self._feeds[-1]
+
+    def add_passage(self, store: SqliteStore, passage_id: int, at: int) -> None:
+        def add(connection: object) -> None:
+            version = versions.pending_of(connection, passage_id)
+            assert version is not None
+            connection.execute("DELETE FROM passages WHERE passage_id = ?", (passage_id,))
+            versions._insert_passage(connection, passage_id, version.document_id, 0, 0, at)
+            second = next_number(connection, "passage")
+            versions._insert_passage(connection, second, version.document_id, 1, at, None)
+
+        store._writer.submit(add).result(WAIT_SECONDS)
+
+    def close(self) -> None:
+        for feed in self._feeds:
+            feed.close()
+        for data_dir, store in self._stores.items():
+            store.close()
+            connection = connect(data_dir / FILE_NAME, writable=False)
+            try:
+                assert find_damage(connection) == []
+            finally:
+                connection.close()

@@ -1,0 +1,55 @@
+"""The behaviour that all stores share for hydration: passages with their documents."""
+
+import pytest
+
+from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.search import PassageView
+from tests.gateway.ports.backends import Backend, Store
+from tests.gateway.ports.steps import accept_in_two_passages, collection
+from tests.support.stores import NOW, document, ingest, pending_documents
+
+
+async def test_live_and_pending_passages_come_with_their_documents_and_others_are_missing(
+    store: Store, feed: IndexFeed
+):
+    await ingest(store, [document("a", "old", '{"n":1}')])
+    (live,) = feed.passage_ids((await collection(store)).space_id).tolist()
+    await store.accept("job2", "default", [document("a", "new", '{"n":2}')], NOW)
+    (waiting,) = await pending_documents(store)
+    assert feed.passages([live, 999, waiting.passage_id]) == {
+        live: PassageView(live, "a", "old", '{"n":1}'),
+        waiting.passage_id: PassageView(waiting.passage_id, "a", "new", '{"n":2}'),
+    }
+    await store.delete("default", "a")
+    assert feed.passages([live, waiting.passage_id]) == {}
+
+
+async def test_passages_of_several_collections_are_read_together(store: Store, feed: IndexFeed):
+    await ingest(store, [document("a")])
+    await ingest(store, [document("a", "another")], job_id="job2", collection="books")
+    ids = [feed.passage_ids(record.space_id).tolist()[0] for record in await store.collections()]
+    assert sorted(each.text for each in feed.passages(ids).values()) == ["another", "text of a"]
+
+
+async def test_each_passage_of_a_document_comes_with_it(backend: Backend, store: Store, feed: IndexFeed):
+    ids = await accept_in_two_passages(backend, store, "a", "the first ", "the second", job_id="job")
+    assert {each.doc_id for each in feed.passages(ids).values()} == {"a"}
+    assert sorted(feed.passages(ids)) == sorted(ids)
+
+
+async def test_reading_stops_at_the_bytes_that_the_caller_allows(store: Store, feed: IndexFeed):
+    await ingest(store, [document("a", "\U0001f600" * 3), document("b", "12345678")])
+    ids = feed.passage_ids((await collection(store)).space_id).tolist()
+    # Two documents: 12 and 8 bytes of text, and 2 of metadata each.
+    assert len(feed.passages(ids, 24)) == 2
+    with pytest.raises(TooManyBytes, match="23 bytes"):
+        feed.passages(ids, 23)
+    assert len(feed.passages(ids)) == 2
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 3, 5000])
+async def test_any_number_of_passages_is_read(store: Store, feed: IndexFeed, count: int):
+    await ingest(store, [document(f"d{number}") for number in range(min(count, 5))])
+    found = feed.passages(list(range(1, 1 + count)))
+    assert sorted(each.doc_id for each in found.values()) == [f"d{number}" for number in range(min(count, 5))]

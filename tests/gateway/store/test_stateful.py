@@ -69,6 +69,7 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(lexical_follower, "_PAGE_PASSAGES", 2),
             mock.patch.object(lexical_removal, "_PAGE_REMOVED", 2),
             mock.patch.object(lexical_positions, "_REPORT_SECONDS", 0.0),
+            mock.patch.object(lexical_file, "sync"),  # no crash here is a power failure
             mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
             mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),

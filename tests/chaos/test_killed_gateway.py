@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.ingesting import RetryingClients, assert_all_found_once, assert_stored_once, in_batches
 from tests.support.maintenance import assert_sound
-from tests.support.processes import ServiceProcess
+from tests.support.processes import ServiceProcess, helpers_of
 from tests.support.samples import RESTLESS
 from tests.support.stack import Client, gateway_process, service_url, wait_until
 from tests.support.texts import distinct_texts
@@ -58,12 +58,6 @@ def test_ten_kills_during_an_ingest_of_2000_documents(gateway: tuple[ServiceProc
     assert process.terminate() == 0
     assert_stored_once(tmp_path / "data", documents)
     assert_sound(tmp_path / "data")
-
-
-def helpers_of(process: ServiceProcess) -> list[int]:
-    """Return the process ids of the gateway's children: its snapshot helper, if one runs."""
-    tasks = Path(f"/proc/{process.pid}/task").glob("*/children")
-    return [int(child) for task in tasks for child in task.read_text().split()]
 
 
 def test_kills_while_a_snapshot_is_taken(gateway: tuple[ServiceProcess, Client], tmp_path: Path) -> None:

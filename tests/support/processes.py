@@ -10,6 +10,7 @@ with service:  # start, wait_ready; at the end terminate, and fail if that takes
     ...
 """
 
+import contextlib
 import json
 import sys
 from collections.abc import Mapping, Sequence
@@ -74,3 +75,12 @@ class ServiceProcess(Process):
                 self.terminate()
         finally:
             self.close()
+
+
+def helpers_of(process: ServiceProcess) -> list[int]:
+    """Return the process ids of the gateway's children: its snapshot helper, if one runs."""
+    found: list[int] = []
+    for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):  # the thread has ended
+            found += [int(child) for child in task.read_text().split()]
+    return found

@@ -19,7 +19,7 @@ from typing import Any, Self
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_tools.readiness import get
 from tests.support.maintenance import assert_sound
-from tests.support.processes import ServiceProcess
+from tests.support.processes import helpers_of
 from tests.support.stack import gateway_process, wait_until
 from tests.support.storm import earlier
 from tests.support.storm.check import check
@@ -236,12 +236,3 @@ class UpgradeRound:
     def _is_ready(self) -> bool:
         self._process.check()
         return get(f"{self._client.url}/readyz")[0] == 200
-
-
-def helpers_of(process: ServiceProcess) -> list[int]:
-    """Return the process ids of the gateway's children: its snapshot helper, if one runs."""
-    found: list[int] = []
-    for task in Path(f"/proc/{process.pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):  # the thread has ended
-            found += [int(child) for child in task.read_text().split()]
-    return found

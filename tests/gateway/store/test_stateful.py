@@ -1,20 +1,15 @@
 """Store, change feed, both indexes and snapshots against a model, over any history of writes, crashes and restarts."""
 
-import asyncio
-import itertools
 import shutil
 import tempfile
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 from unittest import mock
 
-import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+from hypothesis.stateful import initialize, invariant, precondition, rule
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
@@ -27,45 +22,24 @@ from tandem_gateway.adapters.sqlite.lexical import positions as lexical_position
 from tandem_gateway.adapters.sqlite.lexical import removal as lexical_removal
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import NotFound
-from tandem_gateway.index import builder, catch_up
-from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.index.state import VectorQuery
-from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
-from tandem_gateway.records.search import Hit
+from tandem_gateway.ports.change_log import IndexFeed
 from tests.gateway.store.damage import FILES
+from tests.gateway.store.histories import SMALL, StoreHistory
 from tests.gateway.store.lexical import follow
-from tests.gateway.store.model import Model
-from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
-from tests.support.stores import NOW, document, open_store
+from tests.support.fakes import WAIT_SECONDS, answer_limits
+from tests.support.stores import open_store
 
 pytestmark = pytest.mark.slow
 
-R = TypeVar("R")
 
-SMALL = Sizes(graph=2, second_graph=3)
-
-COLLECTIONS = st.sampled_from(["default", "books"])
-IDS = st.sampled_from(["a", "b", "c", "d", "e"])
-TEXTS = st.sampled_from([f"text {number}" for number in range(6)])
-METADATA = st.sampled_from(["{}", '{"k":1}'])
-DOCUMENTS = st.lists(st.tuples(IDS, st.tuples(TEXTS, METADATA)), min_size=1, max_size=5)
-
-
-class GatewayData(RuleBasedStateMachine):
-    """Every rule is an event in the life of a gateway's data; the invariants hold after each one."""
+class GatewayData(StoreHistory):
+    """The rules are events in the life of a gateway's data directory."""
 
     def __init__(self) -> None:
         super().__init__()
         self.root = Path(tempfile.mkdtemp(prefix="tandem-stateful-"))
-        self.numbers = itertools.count()
-        self.loop = asyncio.new_event_loop()
-        self.model = Model()
-        # Small limits, so that pages end and graphs are rebuilt within a short history.
-        self.patches = [
-            mock.patch.object(catch_up, "_PAGE", 2),
-            mock.patch.object(builder, "_MIN_DEAD", 2),
-            mock.patch.object(builder, "_BLOCK", 2),
+        lexical_patches = [
             mock.patch.object(lexical_follower, "_PAGE_PASSAGES", 2),
             mock.patch.object(lexical_removal, "_PAGE_REMOVED", 2),
             mock.patch.object(lexical_positions, "_REPORT_SECONDS", 0.0),
@@ -74,9 +48,9 @@ class GatewayData(RuleBasedStateMachine):
             mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
             mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
         ]
-        for patch in self.patches:
+        for patch in lexical_patches:
             patch.start()
-        self.running = False
+        self.patches += lexical_patches
 
     @initialize()
     def first_start(self) -> None:
@@ -97,66 +71,14 @@ class GatewayData(RuleBasedStateMachine):
         self.lexical = follow(self.data_dir, self.store)
         self.running = True
 
+    def open_feed(self) -> IndexFeed:
+        return SqliteIndexFeed(self.data_dir / FILE_NAME)
+
     def stop(self) -> None:
         self.running = False
         self.index.close()
         self.lexical.close()
         self.store.close()
-
-    def do(self, work: Coroutine[Any, Any, R]) -> R:
-        return self.loop.run_until_complete(work)
-
-    @rule(collection=COLLECTIONS, documents=DOCUMENTS)
-    def ingest(self, collection: str, documents: list[tuple[str, tuple[str, str]]]) -> None:
-        job_id = f"job{next(self.numbers)}"
-        given = [document(doc_id, *content) for doc_id, content in documents]
-        self.do(self.store.accept(job_id, collection, given, NOW))
-        self.model.accept(job_id, collection, documents)
-
-    @precondition(lambda self: self.model.pending)
-    @rule(collection=COLLECTIONS, limit=st.integers(1, 4))
-    def embed(self, collection: str, limit: int) -> None:
-        keys = self.model.next_batch(collection, limit)
-        batch = self.claim(collection, limit)
-        if batch is None:
-            assert keys == []
-            return
-        texts = [waiting.text for waiting in batch.passages]
-        assert texts == [self.model.pending[key].content[0] for key in keys]
-        rows = [waiting.passage_id for waiting in batch.passages]
-        embedded = EmbeddedBatch(batch.collection_id, rows, vectors_of(texts), MODEL, FINGERPRINT, NOW)
-        assert self.do(self.store.queue.complete(embedded)) == len(keys)
-        self.model.embedded(keys)
-
-    @precondition(lambda self: self.model.pending)
-    @rule()
-    def fail(self) -> None:
-        oldest = next(iter(self.model.pending))
-        batch = self.claim(oldest[0], 1)
-        assert batch is not None
-        (waiting,) = batch.passages
-        self.do(self.store.queue.fail(waiting.passage_id, "it was refused"))
-        self.model.failed(oldest)
-
-    @precondition(lambda self: self.model.pending)
-    @rule(collection=COLLECTIONS, limit=st.integers(1, 4))
-    def give_back(self, collection: str, limit: int) -> None:
-        batch = self.claim(collection, limit)
-        if batch is not None:
-            self.do(self.store.queue.release("worker", [waiting.passage_id for waiting in batch.passages]))
-
-    def claim(self, collection: str, limit: int) -> PendingBatch | None:
-        """Claim documents of this collection alone."""
-        others = {record.collection_id for record in self.do(self.store.collections()) if record.name != collection}
-        return self.do(self.store.queue.claim("worker", limit, 60.0, without=others))
-
-    @rule(collection=COLLECTIONS, doc_id=IDS)
-    def delete(self, collection: str, doc_id: str) -> None:
-        assert self.do(self.store.delete(collection, doc_id)) == self.model.delete((collection, doc_id))
-
-    @rule(collection=COLLECTIONS)
-    def delete_collection(self, collection: str) -> None:
-        assert self.do(self.store.delete_collection(collection)) == self.model.delete_collection(collection)
 
     @rule(forget=st.booleans(), follows=st.booleans(), adopt=st.booleans())
     def snapshot(self, forget: bool, follows: bool, adopt: bool) -> None:
@@ -205,23 +127,6 @@ class GatewayData(RuleBasedStateMachine):
         self.start()
         assert self.notices == []
 
-    @precondition(lambda self: self.running)
-    @invariant()
-    def what_is_live_is_found_and_nothing_else(self) -> None:
-        for collection in ("default", "books"):
-            live = self.model.live_in(collection)
-            texts = sorted({text for text, _ in live.values()}) or ["anything"]
-            queries = [VectorQuery(collection, vector_of(text), FINGERPRINT, 50) for text in texts]
-            for text, answer in zip(texts, answered(self.index, queries), strict=True):
-                if collection not in self.model.collections:
-                    assert isinstance(answer, NotFound)
-                    continue
-                assert isinstance(answer, list)
-                assert {hit.doc_id: (hit.text, hit.metadata) for hit in answer} == live
-                assert len(answer) == len(live)
-                if live:
-                    self.comes_first(text, answer)
-
     @rule()
     def index_words(self) -> None:
         while self.lexical.step():
@@ -246,41 +151,6 @@ class GatewayData(RuleBasedStateMachine):
             assert {hit.doc_id: (hit.text, hit.metadata) for hit in hits} == findable
             assert len(hits) == len(findable)
 
-    def comes_first(self, text: str, hits: list[Hit]) -> None:
-        assert hits[0].text == text
-        assert abs(hits[0].score - 1.0) < 1e-5
-        assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
-
-    @precondition(lambda self: self.running)
-    @invariant()
-    def counts_agree(self) -> None:
-        records = self.do(self.store.collections())
-        assert {record.name: (record.live, record.pending) for record in records} == self.model.counts()
-        for state in self.index.state().result(WAIT_SECONDS):
-            assert state.count == self.model.counts()[state.collection][0]
-
-    @precondition(lambda self: self.running)
-    @invariant()
-    def the_index_has_the_rows_that_are_live(self) -> None:
-        feed = SqliteIndexFeed(self.data_dir / FILE_NAME)
-        for space_id, followed in self.index._indexes._followed.items():
-            assert len(np.setxor1d(followed.index.keys(), feed.passage_ids(space_id))) == 0
-        feed.close()
-
-    @precondition(lambda self: self.running)
-    @invariant()
-    def jobs_agree(self) -> None:
-        for job_id, expected in self.model.jobs.items():
-            job = self.do(self.store.job(job_id))
-            assert job is not None
-            assert (job.total, job.processed, job.unchanged, job.failed) == (
-                expected.total,
-                expected.processed,
-                expected.unchanged,
-                expected.failed,
-            )
-            assert (job.finished_at is not None) == (expected.processed == expected.total)
-
     def teardown(self) -> None:
         said: list[str] = []
         try:
@@ -292,9 +162,7 @@ class GatewayData(RuleBasedStateMachine):
                     or "is missing" in str(said)
                 ), said
         finally:
-            for patch in self.patches:
-                patch.stop()
-            self.loop.close()
+            super().teardown()
             shutil.rmtree(self.root, ignore_errors=True)
 
 

@@ -154,15 +154,16 @@ class Writer:
             following = self._queue.get(timeout=0 if self._purging else self._truncation.seconds_left())
         except queue.Empty:
             return ([self._purge_step()] if self._purging else []), False
-        group: list[_Write] = []
+        group: list[_Write] = [self._purge_step()] if self._purging else []
+        most = _MAX_GROUP + len(group)
         while following is not None:
             group.append(following)
-            if len(group) == _MAX_GROUP:
+            if len(group) == most:
                 return group, False
             try:
                 following = self._queue.get_nowait()
             except queue.Empty:
-                return [*group, *([self._purge_step()] if self._purging else [])], False
+                return group, False
         return group, True
 
     @staticmethod

@@ -133,18 +133,3 @@ def test_a_file_of_another_dim_is_refused(factory: GraphFactory, tmp_path: Path)
     for writable in (True, False):
         with pytest.raises(ValueError, match=str(DIM)):
             factory.load(tmp_path / "graph", DIM + 1, writable=writable)
-
-
-def test_more_effort_finds_everything_that_less_effort_finds():
-    rows = 4000
-    # Random vectors of many dimensions have nearly equal distances: a graph finds them only with effort.
-    vectors = np.random.default_rng(0).standard_normal((rows, 96)).astype(np.float32)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    graph = UsearchGraphFactory().create(96)
-    graph.add(np.arange(rows, dtype=np.uint64), vectors)
-    found = {
-        effort: {key for key, nodes in enumerate(graph.search(vectors, 1, effort)) if key in nodes}
-        for effort in (4, 16, 64)
-    }
-    assert found[4] <= found[16] <= found[64]
-    assert len(found[4]) < rows

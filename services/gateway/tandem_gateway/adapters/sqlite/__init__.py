@@ -1,7 +1,10 @@
-"""The document store in SQLite: one file, one writer, group commits.
+"""The store in SQLite: one file, one writer, group commits.
 
-- ``schema`` defines the tables and upgrades them; ``connection`` opens the file and translates its errors.
-- ``writer`` is the one thread that writes; ``writes``, ``reads`` and ``jobs`` hold the statements.
-- ``check`` verifies the file; ``commit_watermark`` detects a log that lost its end; ``backup`` copies the store.
-- ``store``, ``change_feed`` and ``embedding_queue`` implement the three ports.
+- ``migrations`` has the tables, ``upgrade`` runs the migrations of an earlier store; ``schema`` has the checksums of rows.
+- ``opening`` opens and checks a store, with ``check``, ``commit_watermark`` and ``clean_stop``; ``connection`` opens the
+  file and translates its errors.
+- ``writer`` is the one thread that writes. ``writes``, ``versions``, ``catalogue``, ``jobs``, ``purge`` and ``retention``
+  hold its statements, ``reads`` and ``index_reads`` those of readers.
+- ``scrub`` compares rows with their checksums; ``backup`` copies the store, ``compaction`` rewrites it.
+- ``store``, ``embedding_queue`` and ``index_feed`` implement the ports.
 """

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.adapters.embedder_client import _read
+from tandem_contract.decoding import InvalidMessage
+from tandem_gateway.adapters.embedder_replies import read_embeddings, read_served_model
 from tandem_gateway.adapters.http.connection import Connection
 from tandem_gateway.adapters.http.messages import MAX_HEAD_BYTES, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.errors import (
@@ -41,6 +42,16 @@ ANSWERS = [
 ]
 
 
+DESCRIPTION = {"status": "ready", "model": "m", "fingerprint": "f", "dim": 8, "max_seq_length": 256}
+
+
+@thoroughly
+@given(body=hostile(as_json(DESCRIPTION, ERROR)))
+def test_a_description_of_the_model_is_read_or_refused(body: bytes) -> None:
+    served, error = outcome(lambda: read_served_model(body), InvalidMessage)
+    assert error is not None or served is None or isinstance(served.fingerprint, str)
+
+
 @thoroughly
 @given(
     status=st.sampled_from([200, 200, 200, 400, 422, 429, 500, 502, 503, 504, 301, 999]),
@@ -49,7 +60,7 @@ ANSWERS = [
 )
 def test_an_answer_is_vectors_or_a_declared_error(status: int, body: bytes, retry_after: bytes) -> None:
     response = Response(status, [(b"retry-after", retry_after)], body)
-    found, error = outcome(lambda: _read(response, len(TEXTS)), *REFUSALS)
+    found, error = outcome(lambda: read_embeddings(response, len(TEXTS)), *REFUSALS)
     if error is not None:
         assert 0 <= (getattr(error, "retry_after", None) or 0) <= 120
         return

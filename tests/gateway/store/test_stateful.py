@@ -30,7 +30,8 @@ from tests.gateway.store.lexical import follow
 from tests.support.fakes import WAIT_SECONDS, answer_limits
 from tests.support.stores import open_store
 
-pytestmark = pytest.mark.slow
+# On a busy machine 120 histories with restarts and crashes take longer than the limit of one test.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 class GatewayData(StoreHistory):

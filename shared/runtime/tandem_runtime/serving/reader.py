@@ -106,14 +106,11 @@ class RequestReader:
                 self._head_bytes += len(data)
             elif self.in_body:
                 self._bare_bytes += len(data)
+            offered: int | None = None
             try:
                 self._parser.feed_data(data)
             except httptools.HttpParserUpgrade as upgrade:
-                data = memoryview(data)[upgrade.args[0] :]
-                head = self._head_without_offer()
-                self._parser = _parser(self)
-                self._feed(head)  # has no offer, so the recursion ends here
-                continue
+                offered = upgrade.args[0]
             except httptools.HttpParserCallbackError as error:
                 raised = error.__context__
                 if isinstance(raised, Refusal):
@@ -122,6 +119,13 @@ class RequestReader:
                 raise Refusal(500, "internal", "an unexpected error") from None
             except httptools.HttpParserError:
                 raise Refusal(400, "malformed_body", "the request is not valid HTTP/1.1") from None
+            if offered is not None:
+                # Outside the handler: there, the offer would be the context of an error, in place of a refusal.
+                data = memoryview(data)[offered:]
+                head = self._head_without_offer()
+                self._parser = _parser(self)
+                self._feed(head)  # has no offer, so the recursion ends here
+                continue
             if self._head_bytes is not None:
                 _check_head_bytes(self._head_bytes)
             elif self.in_body and self._bare_bytes > MAX_HEAD_BYTES:

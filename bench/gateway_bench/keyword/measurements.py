@@ -123,7 +123,7 @@ def remove(table: Table, workers: Sequence[Worker], count: int) -> None:
 
 
 def rebuild(table: Table, workers: Sequence[Worker], count: int) -> None:
-    """Build each index anew, with large commits."""
+    """Build each index again from nothing, with large commits."""
     taken = {worker.engine: 0.0 for worker in workers}
     for worker in workers:
         worker.call("open")

@@ -186,7 +186,7 @@ WAITS = {
     "always": lambda claim: True,
     "every second time": lambda claim: claim % 2 == 0,
     "seldom": lambda claim: claim % 5 == 0,
-    "anew each time": lambda claim: True,
+    "created each time": lambda claim: True,
 }
 
 
@@ -197,7 +197,7 @@ WAITS = {
     random=st.randoms(use_true_random=False),
 )
 def test_no_collection_starves_whatever_others_do(calls: int, longest: int, others: list[str], random: Random):
-    """Others wait always or now and then, or are deleted and made anew. One call lasts at most ``longest`` claims."""
+    """Others wait always or now and then, or are deleted and created again; a call lasts at most ``longest`` claims."""
     turns = Turns()
     leases: list[tuple[int, int, int]] = []  # collection, documents, claims until the end
     numbers = dict(enumerate((1, 2, 4, 5, 6)[: len(others)]))
@@ -208,7 +208,7 @@ def test_no_collection_starves_whatever_others_do(calls: int, longest: int, othe
         if len(leases) == calls:
             del leases[0]
         for place, habit in enumerate(others):
-            if habit == "anew each time":
+            if habit == "created each time":
                 numbers[place] = next(fresh)
         waiting = {VICTIM, *(numbers[place] for place, habit in enumerate(others) if WAITS[habit](claim))}
         turns.keep({VICTIM, *numbers.values()})

@@ -1,4 +1,4 @@
-"""Leases on pending documents, in memory, and the order in which collections are served.
+"""Leases on passages that wait for their vectors, in memory, and the order in which collections are served.
 
 The decisions take the clock as an argument and do no I/O. One thread owns a ``LeaseTable``.
 """
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """One document's lease; ``until`` is in seconds of the clock that the caller passes."""
+    """One passage's lease; ``until`` is in seconds of the clock that the caller passes."""
 
     worker: str
     collection_id: int
@@ -17,20 +17,20 @@ class Lease:
 
 
 class LeaseTable:
-    """Who holds which document until when, and how many attempts of a document ended badly."""
+    """Who holds which passage until when, and how many attempts of a passage ended badly."""
 
     def __init__(self) -> None:
         self._leases: dict[int, Lease] = {}
         self._attempts: dict[int, int] = {}
 
     def grant(self, passage_ids: Iterable[int], lease: Lease) -> None:
-        """Lease documents that nobody holds."""
+        """Lease passages that nobody holds."""
         for passage_id in passage_ids:
             assert passage_id not in self._leases, f"{passage_id} is leased to {self._leases[passage_id].worker}"
             self._leases[passage_id] = lease
 
     def expire(self, now: float) -> list[int]:
-        """End the leases that have run out, count an attempt for each document, and return the documents."""
+        """End the leases that have run out, count an attempt for each passage, and return the passages."""
         ended = [passage_id for passage_id, lease in self._leases.items() if lease.until <= now]
         for passage_id in ended:
             del self._leases[passage_id]
@@ -38,14 +38,14 @@ class LeaseTable:
         return ended
 
     def extend(self, worker: str, passage_ids: Iterable[int], now: float, until: float) -> list[int]:
-        """Move the end of a worker's leases to ``until``; return the documents that it still holds at ``now``."""
+        """Move the end of a worker's leases to ``until``; return the passages that it still holds at ``now``."""
         held = [passage_id for passage_id in passage_ids if self.holder(passage_id, now) == worker]
         for passage_id in held:
             self._leases[passage_id] = Lease(worker, self._leases[passage_id].collection_id, until)
         return held
 
     def release(self, worker: str, passage_ids: Iterable[int], *, suspect: bool) -> None:
-        """End a worker's leases on documents; count an attempt for each if they are suspects."""
+        """End a worker's leases on passages; count an attempt for each if they are suspects."""
         for passage_id in passage_ids:
             lease = self._leases.get(passage_id)
             if lease is not None and lease.worker == worker:
@@ -54,22 +54,22 @@ class LeaseTable:
                     self._count(passage_id)
 
     def forget(self, passage_ids: Iterable[int]) -> None:
-        """Forget documents that are no longer pending, whoever holds them."""
+        """Forget passages that have their vector or were removed, leased or not."""
         for passage_id in passage_ids:
             self._leases.pop(passage_id, None)
             self._attempts.pop(passage_id, None)
 
     def holder(self, passage_id: int, now: float) -> str | None:
-        """Return the worker that holds a document at ``now``; None if nobody does."""
+        """Return the worker that holds a passage at ``now``; None if nobody does."""
         lease = self._leases.get(passage_id)
         return lease.worker if lease is not None and now < lease.until else None
 
     def attempts(self) -> dict[int, int]:
-        """Return the number of attempts of each document that has one."""
+        """Return the number of attempts of each passage that has one."""
         return dict(self._attempts)
 
     def held(self) -> dict[int, set[int]]:
-        """Return the leased documents of each collection that has one, whether or not a lease has run out."""
+        """Return the leased passages of each collection that has one, whether or not a lease has run out."""
         found: dict[int, set[int]] = {}
         for passage_id, lease in self._leases.items():
             found.setdefault(lease.collection_id, set()).add(passage_id)
@@ -80,7 +80,7 @@ class LeaseTable:
 
 
 class Turns:
-    """Which collection was served when; decides the order in which a claim looks for documents."""
+    """Which collection was served when; decides the order in which a claim looks for passages."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -115,22 +115,22 @@ class Turns:
 
 
 def service_order(waiting: Iterable[int], leased: Mapping[int, int], served: Mapping[int, int]) -> list[int]:
-    """Return collections in the order in which a claim looks for documents.
+    """Return collections in the order in which a claim looks for passages.
 
-    A collection with few documents under lease comes first, so that a small ingest does not wait behind a large one.
+    A collection with few passages under lease comes first, so that a small ingest does not wait behind a large one.
     Among equals, the collection served least recently comes first. No collection starves: once its leases have ended,
     each other collection is served at most once before it.
 
     Args:
         waiting: collections with pending documents.
-        leased: collection → number of its documents under lease; 0 if missing.
+        leased: collection → number of its passages under lease; 0 if missing.
         served: collection → a number that grows with each claim.
     """
     return sorted(waiting, key=lambda each: (leased.get(each, 0), served[each], each))
 
 
 def batch_alone(passage_ids: Sequence[int], attempts: Mapping[int, int]) -> list[int]:
-    """Return the documents that share a batch: the first suspect alone, or else all of them."""
+    """Return the passages that share a batch: the first suspect alone, or else all of them."""
     suspects = (passage_id for passage_id in passage_ids if passage_id in attempts)
     first = next(suspects, None)
     return list(passage_ids) if first is None else [first]

@@ -1,8 +1,14 @@
-"""The maximum sizes of a store."""
+"""The maximum sizes of a store, whatever its medium."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_gateway.errors import InvalidRequest, Overloaded
+
+MAX_KEPT_FAILURES: Final = 100
+"""Maximum number of failed documents that a job names; it counts all of them."""
+MAX_ERROR_CHARS: Final = 1000
+"""Maximum length of the error of a failed document."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,11 +129,11 @@ class Indexes:
             if (followed := self._followed.get(record.space_id)) is not None
         ]
 
-    def follow(self) -> bool:
-        """Bring every index up to date. Return whether anything was committed since the last call."""
+    def follow(self) -> None:
+        """Bring every index up to date."""
         version = self._feed.version()
         if version == self._seen:
-            return False
+            return
         self._version += 1
         try:
             self._follow()
@@ -141,7 +141,6 @@ class Indexes:
             self._seen = None
             raise
         self._seen = version
-        return True
 
     def _follow(self) -> None:
         """Apply all changes. The cost depends on the spaces that have changed, not on the number of spaces."""
@@ -158,12 +157,9 @@ class Indexes:
             if record is None or followed is None:
                 continue
             followed.position.advance(self._reached)
-            if self._catch_up(followed, record) is None:
+            if catch_up.catch_up(followed.index, followed.position, self._feed, record) is None:
                 self._followed[space_id] = following(self._feed, record, None, None)
         self._catalogue, self._reached = catalogue, last
-
-    def _catch_up(self, followed: FollowedIndex, record: CollectionRecord) -> int | None:
-        return catch_up.catch_up(followed.index, followed.position, self._feed, record)
 
     def unread(self) -> None:
         """Make the next ``follow`` look at the store, even if it has announced no commit."""

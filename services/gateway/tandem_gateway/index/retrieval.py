@@ -137,7 +137,7 @@ class VectorRetrieval:
     def _answer_one_by_one(self, queries: Sequence[VectorQuery], started: float) -> list[Answer]:
         """Answer queries one at a time, because their documents together exceed the limit on bytes."""
         if len(queries) > 1:
-            # Each search begins anew: passages of the common one may have been replaced meanwhile.
+            # Each query is searched for again: passages of the common search may have been replaced meanwhile.
             return [answer for query in queries for answer in self.search([query])]
         self._on_search(time.monotonic() - started, 1)
         return [self._limits.too_large(queries[0].top_k)]

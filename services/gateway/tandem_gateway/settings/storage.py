@@ -60,8 +60,8 @@ class StorageOptions:
         "SCRUB_SECONDS",
         86_400.0,
         seconds(0, 1e9),
-        "Seconds from the begin of one scrub to the next. A scrub reads 200 rows a second and compares them with "
-        "their checksums. Lower it to find decay on the disk sooner; 0 turns the scrub off",
+        "Seconds from the start of one scrub to the start of the next. A scrub reads 200 rows a second and compares "
+        "them with their checksums. Lower it to find decay on the disk sooner; 0 turns the scrub off",
     )
     job_retention: float = setting(
         "JOB_RETENTION_SECONDS",

@@ -63,7 +63,7 @@ class _State:
     """The task's state in memory; a restart may lose it."""
 
     suspects: set[int] = field(default_factory=set)
-    """Rows that failed together with others; that attempt of theirs was not alone."""
+    """Passages that failed together with others; that attempt of theirs was not alone."""
     paused: dict[int, float] = field(default_factory=dict)
     """Collection → time of the next attempt; seconds of the monotonic clock."""
     failures: int = 0
@@ -157,12 +157,12 @@ class EmbeddingWorker:
             del self._state.paused[collection_id]
 
     async def _embed(self, batch: PendingBatch) -> None:
-        passage_ids = [document.passage_id for document in batch.passages]
+        passage_ids = [passage.passage_id for passage in batch.passages]
         started_at = time.time()
         suspect = False
         try:
             embedded = await self._embedder.embed(
-                [document.text for document in batch.passages],
+                [passage.text for passage in batch.passages],
                 kind="document",
                 priority="bulk",
                 timeout=self._timeout,
@@ -195,7 +195,7 @@ class EmbeddingWorker:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
-        self._state.suspects.difference_update(document.passage_id for document in batch.passages)
+        self._state.suspects.difference_update(passage.passage_id for passage in batch.passages)
         self._waits.pop(batch.collection, None)
         self._succeeded_call()
         self._events.embedded(done)
@@ -219,25 +219,25 @@ class EmbeddingWorker:
         state = self._state
         if len(batch.passages) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
-            state.suspects.update(document.passage_id for document in batch.passages)
+            state.suspects.update(passage.passage_id for passage in batch.passages)
             return True
-        (document,) = batch.passages
+        (passage,) = batch.passages
         if isinstance(error, EmbedderBroken):
-            await self._queue.extend(self._name, [document.passage_id], self._lease_seconds)
+            await self._queue.extend(self._name, [passage.passage_id], self._lease_seconds)
             if not await self._answers():
                 self._back_off("EmbedderBroken", str(error))
                 return False
-            if not is_last_attempt(document.attempts, together=document.passage_id in state.suspects):
+            if not is_last_attempt(passage.attempts, together=passage.passage_id in state.suspects):
                 self._back_off("EmbedderBroken", str(error))
                 return True
-        extra = {"collection": batch.collection, "row": document.passage_id, "error": str(error)}
+        extra = {"collection": batch.collection, "row": passage.passage_id, "error": str(error)}
         log.error("a document is given up", extra=extra)
         try:
-            await self._queue.fail(document.passage_id, str(error))
+            await self._queue.fail(passage.passage_id, str(error))
         except (StorageError, Overloaded, DeadlineExceeded) as storage:
             self._back_off(type(storage).__name__, str(storage))
             return True
-        state.suspects.discard(document.passage_id)
+        state.suspects.discard(passage.passage_id)
         self._events.failed(1)
         return False
 

@@ -52,7 +52,7 @@ class Scrubber:
 
         Args:
             store: to scrub.
-            seconds: from the begin of one scrub to the next; 0 turns the task off.
+            seconds: from the start of one scrub to the start of the next; 0 turns the task off.
             pace: see ``ScrubPace``.
             events: see ``ScrubEvents``.
         """
@@ -73,13 +73,13 @@ class Scrubber:
             return
         await asyncio.sleep(self._pace.first)
         while True:
-            begun = time.monotonic()
+            started = time.monotonic()
             complete = False
             while not complete:
                 complete = await self._step()
                 await asyncio.sleep(self._pace.pause)
             self._events.completed()
-            await asyncio.sleep(max(0.0, self._seconds - (time.monotonic() - begun)))
+            await asyncio.sleep(max(0.0, self._seconds - (time.monotonic() - started)))
 
     async def _step(self) -> bool:
         """Read some rows; return whether they were the last."""

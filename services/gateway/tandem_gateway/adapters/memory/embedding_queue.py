@@ -6,13 +6,11 @@ from collections.abc import Callable, Collection, Sequence
 
 from tandem_gateway.adapters.batching import first_within
 from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone
+from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.memory import content as store_content
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_runtime.memory import utf8_bytes
-
-_MAX_KEPT_FAILURES = 100
-_MAX_ERROR_CHARS = 1000
 
 
 class MemoryEmbeddingQueue:
@@ -115,8 +113,8 @@ class MemoryEmbeddingQueue:
         content = self._content
         for job_id in version.jobs:
             job = content.jobs[job_id]
-            if job.failed < _MAX_KEPT_FAILURES:
-                failures = [*job.failures, (version.document.doc_id, error[:_MAX_ERROR_CHARS])]
+            if job.failed < MAX_KEPT_FAILURES:
+                failures = [*job.failures, (version.document.doc_id, error[:MAX_ERROR_CHARS])]
                 content.jobs[job_id] = dataclasses.replace(job, failures=failures)
         content.end_wait(version, time.time(), failed=True)
         content.remove(collection, version)

@@ -12,7 +12,7 @@ from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import check, reads, schema
 from tandem_gateway.adapters.sqlite.commit_watermark import FILE_NAME as MARK_NAME
 from tandem_gateway.adapters.sqlite.commit_watermark import read_mark
-from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, translated
+from tandem_gateway.adapters.sqlite.connection import connect, connect_for_check, remove_database, translated
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.documents import CollectionRecord
 
@@ -57,7 +57,7 @@ def back_up(path: Path, target: Path) -> list[CollectionRecord]:
         partial.rename(target)
         sync(target.parent)
     finally:
-        _remove(partial)
+        remove_database(partial)
     return collections
 
 
@@ -92,13 +92,8 @@ def _remove_abandoned(folder: Path) -> None:
             continue  # it was removed meanwhile, or belongs to another user
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            _remove(partial)
+            remove_database(partial)
         except BlockingIOError:
             pass  # another backup is running
         finally:
             os.close(descriptor)
-
-
-def _remove(partial: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        partial.with_name(f"{partial.name}{suffix}").unlink(missing_ok=True)

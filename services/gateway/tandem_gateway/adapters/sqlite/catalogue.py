@@ -4,7 +4,7 @@ import sqlite3
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import counters, reads
-from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal, sealed_insert
+from tandem_gateway.adapters.sqlite.schema import seal, sealed_insert
 
 
 def follower_of(space_id: int) -> str:
@@ -63,8 +63,5 @@ def pin(connection: sqlite3.Connection, space_id: int, fingerprint: str, model: 
 def note_change(connection: sqlite3.Connection, collection: int) -> None:
     """Record in the collection's spaces that their indexes have changes to follow, up to the latest number."""
     last = counters.value(connection, "change")
-    connection.execute(
-        f"UPDATE spaces SET last_change = :last, checksum = {CHECKSUMS['spaces'].replace('last_change', ':last')} "
-        "WHERE collection_id = :collection",
-        {"last": last, "collection": collection},
-    )
+    connection.execute("UPDATE spaces SET last_change = ? WHERE collection_id = ?", (last, collection))
+    seal(connection, "spaces", "collection_id", collection)

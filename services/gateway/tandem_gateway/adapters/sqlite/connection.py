@@ -141,3 +141,9 @@ def read_transaction(connection: sqlite3.Connection) -> Iterator[None]:
     finally:
         if connection.in_transaction:
             connection.execute("COMMIT")
+
+
+def remove_database(path: Path) -> None:
+    """Remove a database that nobody has open, with its journal or log, if they exist."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        path.with_name(f"{path.name}{suffix}").unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from typing import Protocol, TypeVar
 
 from tandem_gateway.adapters.batching import first_within
 from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone
+from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
 from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.errors import FingerprintMismatch
@@ -21,8 +22,6 @@ from tandem_runtime.memory import utf8_bytes
 
 R = TypeVar("R")
 
-_MAX_KEPT_FAILURES = 100
-_MAX_ERROR_CHARS = 1000
 _PENDING = (
     "SELECT p.passage_id, d.document_id FROM documents d INDEXED BY documents_waiting "
     "JOIN passages p ON p.document_id = d.document_id "
@@ -48,7 +47,7 @@ class SqliteEmbeddingQueue:
     """Implements ``EmbeddingQueue``; one event loop uses it."""
 
     def __init__(self, read: Run, write: Run, *, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
-        """Make a queue in which no document is leased.
+        """Make a queue in which no passage is leased.
 
         Args:
             read: runs a read; one at a time, in the order of the calls.
@@ -66,17 +65,17 @@ class SqliteEmbeddingQueue:
     async def claim(
         self, worker: str, limit: int, lease_seconds: float, without: Collection[int] = ()
     ) -> PendingBatch | None:
-        """Lease documents; see ``EmbeddingQueue.claim``."""
+        """Lease passages; see ``EmbeddingQueue.claim``."""
         async with self._claiming:
             self._leases.expire(self._clock())
-            # Documents that are leased before the read stay excluded: one that is completed during the read may still
-            # be pending in the read's state of the store.
+            # Passages that are leased before the read stay excluded: one that is completed during the read may still be
+            # pending in the read's state of the store.
             held, attempts, passed_over = self._leases.held(), self._leases.attempts(), frozenset(without)
             batch = await self._read(lambda c: self._pending.next_batch(c, limit, passed_over, held, attempts))
             if batch is None:
                 return None
             lease = Lease(worker, batch.collection_id, self._clock() + lease_seconds)
-            self._leases.grant((document.passage_id for document in batch.passages), lease)
+            self._leases.grant((passage.passage_id for passage in batch.passages), lease)
             return batch
 
     async def extend(self, worker: str, passage_ids: Sequence[int], lease_seconds: float) -> list[int]:
@@ -85,11 +84,11 @@ class SqliteEmbeddingQueue:
         return self._leases.extend(worker, passage_ids, now, now + lease_seconds)
 
     async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
-        """Give documents back; see ``EmbeddingQueue.release``."""
+        """Give passages back; see ``EmbeddingQueue.release``."""
         self._leases.release(worker, passage_ids, suspect=suspect)
 
     async def complete(self, batch: EmbeddedBatch) -> int:
-        """Give documents their vectors; see ``EmbeddingQueue.complete``."""
+        """Give passages their vectors; see ``EmbeddingQueue.complete``."""
         done = await self._write(lambda c: complete(c, batch, time.time()))
         self._leases.forget(batch.passage_ids)
         return done
@@ -101,7 +100,7 @@ class SqliteEmbeddingQueue:
 
 
 class PendingPassages:
-    """Finds the documents of the next claim; the thread that reads the store owns it."""
+    """Finds the passages of the next claim; the thread that reads the store owns it."""
 
     def __init__(self, batch_bytes: int) -> None:
         self._batch_bytes = batch_bytes
@@ -117,14 +116,14 @@ class PendingPassages:
         held: Mapping[int, Set[int]],
         attempts: Mapping[int, int],
     ) -> PendingBatch | None:
-        """Return the documents of the next claim; None if every pending document is excluded.
+        """Return the passages of the next claim; None if every pending passage is excluded.
 
         Args:
             connection: in a transaction.
-            limit: maximum number of documents.
+            limit: maximum number of passages.
             without: collections to skip.
-            held: collection → its leased documents, which are excluded.
-            attempts: document → number of attempts that ended badly.
+            held: collection → its leased passages, which are excluded.
+            attempts: passage → number of attempts that ended badly.
 
         Raises:
             StorageCorrupt: a document's checksum is wrong. The collection has had its turn, so that others go on.
@@ -188,7 +187,7 @@ def _texts(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> Iterat
     for passage_id in passage_ids:
         text, start, stop, sound, document_id = connection.execute(_TEXT, (passage_id,)).fetchone()
         if not sound:
-            raise reads.damaged_document(document_id)
+            raise reads.damaged("documents", document_id)
         yield passage_id, text[start:stop]
 
 
@@ -230,10 +229,10 @@ def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float
     waiting = connection.execute("SELECT job_id FROM waiting WHERE document_id = ?", (version.document_id,)).fetchall()
     for (job_id,) in waiting:
         (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if ordinal < _MAX_KEPT_FAILURES:
+        if ordinal < MAX_KEPT_FAILURES:
             connection.execute(
                 sealed_insert("failures"),
-                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:_MAX_ERROR_CHARS]},
+                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:MAX_ERROR_CHARS]},
             )
     jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
     versions.remove(connection, version.collection_id, version.document_id)

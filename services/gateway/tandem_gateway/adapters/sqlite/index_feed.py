@@ -38,11 +38,12 @@ class SqliteIndexFeed:
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Let all calls in the body see one state of the store; see ``TextLog.reading``."""
-        if self._connection.in_transaction:
-            yield
-        else:
-            with translated(self._path), read_transaction(self._connection):
+        with translated(self._path):
+            if self._connection.in_transaction:
                 yield
+            else:
+                with read_transaction(self._connection):
+                    yield
 
     def version(self) -> int:
         """Return a number that differs after each commit."""
@@ -81,7 +82,7 @@ class SqliteIndexFeed:
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
         """Return changes; see ``ChangeLog.changes``."""
         assert collection.dim is not None
-        with translated(self._path), self.reading():
+        with self.reading():
             return index_reads.changes(
                 self._connection, collection.space_id, collection.dim, after, removals_after, limit
             )
@@ -108,12 +109,12 @@ class SqliteIndexFeed:
 
     def texts(self, after: int, *, limit: int, max_chars: int) -> Texts:
         """Return a page of passages with their texts; see ``TextLog.texts``."""
-        with translated(self._path), self.reading():
+        with self.reading():
             return index_reads.texts(self._connection, after, limit, max_chars)
 
     def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
         """Return removals of a collection; see ``TextLog.removals``."""
-        with translated(self._path), self.reading():
+        with self.reading():
             return index_reads.removals(self._connection, collection_id, after, limit)
 
     def findable(self, passage_ids: Sequence[int]) -> set[int]:

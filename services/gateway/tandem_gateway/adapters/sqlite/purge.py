@@ -8,7 +8,7 @@ import json
 import sqlite3
 
 from tandem_gateway.adapters.sqlite import counters, jobs
-from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
+from tandem_gateway.adapters.sqlite.schema import seal
 
 DOCUMENTS_AT_ONCE = 500
 """Maximum number of documents that one step removes: the other writes wait for it."""
@@ -22,10 +22,8 @@ def mark_removed(connection: sqlite3.Connection, collection_id: int) -> None:
         "UPDATE collections SET removed = 1, name = '/' || collection_id WHERE collection_id = ?", (collection_id,)
     )
     seal(connection, "collections", "collection_id", collection_id)
-    retired = CHECKSUMS["spaces"].replace("state", "'retired'")
-    connection.execute(
-        f"UPDATE spaces SET state = 'retired', checksum = {retired} WHERE collection_id = ?", (collection_id,)
-    )
+    connection.execute("UPDATE spaces SET state = 'retired' WHERE collection_id = ?", (collection_id,))
+    seal(connection, "spaces", "collection_id", collection_id)
     counters.next_number(connection, "catalogue")
 
 

@@ -50,13 +50,9 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     """Return a document's pending version and its live version."""
     pending: Version | None = None
     live: Version | None = None
-    # Two terms, so that SQLite looks up two entries of an index.
     rows = connection.execute(
-        "SELECT document_id, text, metadata, content_hash, live FROM documents "
-        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND live = 0 UNION ALL "
-        "SELECT document_id, text, metadata, content_hash, live FROM documents "
-        "WHERE collection_id = :collection_id AND doc_id = :doc_id AND live = 1",
-        {"collection_id": collection_id, "doc_id": doc_id},
+        "SELECT document_id, text, metadata, content_hash, live FROM documents WHERE collection_id = ? AND doc_id = ?",
+        (collection_id, doc_id),
     )
     for columns in rows:
         version = Version(*columns)
@@ -123,11 +119,6 @@ def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> Coll
     """Return the collection with this number, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE c.collection_id = ?", (collection_id,)).fetchone()
     return CollectionRecord(*row) if row else None
-
-
-def damaged_document(document_id: int) -> StorageCorrupt:
-    """Return the error for a document whose checksum is wrong."""
-    return damaged("documents", document_id)
 
 
 def damaged(table: str, row: int) -> StorageCorrupt:

@@ -73,5 +73,5 @@ def register(connection: sqlite3.Connection) -> None:
 
 
 def seal(connection: sqlite3.Connection, table: str, key: str, value: int | str) -> None:
-    """Update the checksum of a changed row."""
+    """Update the checksum of each row whose column ``key`` has this value."""
     connection.execute(f"UPDATE {table} SET checksum = {CHECKSUMS[table]} WHERE {key} = ?", (value,))

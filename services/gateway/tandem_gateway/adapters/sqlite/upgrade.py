@@ -12,6 +12,7 @@ from pathlib import Path
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import check, migrations
+from tandem_gateway.adapters.sqlite.connection import remove_database
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tandem_gateway.records.notices import RoutineNotice
 
@@ -107,7 +108,7 @@ def _migrate(connection: sqlite3.Connection, version: int) -> None:
 def _copy(connection: sqlite3.Connection, target: Path) -> None:
     """Copy the store to ``target``, which appears complete or not at all."""
     partial = target.with_name(f"{target.name}.partial")
-    _remove(partial)
+    remove_database(partial)
     told = time.monotonic()
 
     def report(status: int, left: int, pages: int) -> None:
@@ -117,8 +118,6 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
             log.info("copying the store before its upgrade", extra={"pages": pages - left, "of": pages})
 
     try:
-        # A killed upgrade left it. The store itself still has the earlier version.
-        target.unlink(missing_ok=True)
         partial.touch(mode=0o600)
         with contextlib.closing(sqlite3.connect(partial, isolation_level=None)) as copy:
             connection.backup(copy, pages=_COPY_PAGES, progress=report)
@@ -133,9 +132,4 @@ def _copy(connection: sqlite3.Connection, target: Path) -> None:
             detail=f"{target} cannot be written: {error}; the upgrade needs free space of four times the store's size",
         ) from error
     finally:
-        _remove(partial)
-
-
-def _remove(partial: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        partial.with_name(f"{partial.name}{suffix}").unlink(missing_ok=True)
+        remove_database(partial)

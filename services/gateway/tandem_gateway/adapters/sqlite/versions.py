@@ -18,11 +18,10 @@ _INSERT_VECTOR = sealed_insert("vectors")
 _INSERT_REMOVAL = sealed_insert("removals")
 
 
-def insert(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:
-    """Store a new version with one passage, the whole text; return its document number."""
-    document_id = _insert_document(connection, collection_id, document, live=live)
-    passage_id = next_number(connection, "passage")
-    _insert_passage(connection, passage_id, document_id, 0, 0, None)
+def insert_pending(connection: sqlite3.Connection, collection_id: int, document: NewDocument) -> int:
+    """Store a pending version with one passage, the whole text; return its document number."""
+    document_id = _insert_document(connection, collection_id, document, live=False)
+    _insert_passage(connection, next_number(connection, "passage"), document_id, 0, 0, None)
     return document_id
 
 

@@ -45,7 +45,7 @@ def accept(
             versions.replace_live(connection, collection_id, document, live_version.document_id)
             changed = True
             continue
-        jobs.wait(connection, versions.insert(connection, collection_id, document, live=False), job_id)
+        jobs.wait(connection, versions.insert_pending(connection, collection_id, document), job_id)
     if changed:
         catalogue.note_change(connection, collection_id)
     jobs.advance(connection, job_id, done, now)

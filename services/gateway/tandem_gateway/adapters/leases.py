@@ -3,7 +3,7 @@
 The decisions take the clock as an argument and do no I/O. One thread owns a ``LeaseTable``.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -77,6 +77,24 @@ class LeaseTable:
 
     def _count(self, passage_id: int) -> None:
         self._attempts[passage_id] = self._attempts.get(passage_id, 0) + 1
+
+
+class LeasedQueue:
+    """The part of an ``EmbeddingQueue`` that concerns its leases alone."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin without leases; ``clock`` returns seconds and never goes back."""
+        self._clock = clock
+        self._leases = LeaseTable()
+
+    async def extend(self, worker: str, passage_ids: Sequence[int], lease_seconds: float) -> list[int]:
+        """Extend leases; see ``EmbeddingQueue.extend``."""
+        now = self._clock()
+        return self._leases.extend(worker, passage_ids, now, now + lease_seconds)
+
+    async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
+        """Give passages back; see ``EmbeddingQueue.release``."""
+        self._leases.release(worker, passage_ids, suspect=suspect)
 
 
 class Turns:

@@ -2,10 +2,10 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection
 
 from tandem_gateway.adapters.batching import first_within
-from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone
+from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.memory import content as store_content
 from tandem_gateway.errors import FingerprintMismatch
@@ -13,7 +13,7 @@ from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, Pendin
 from tandem_runtime.memory import utf8_bytes
 
 
-class MemoryEmbeddingQueue:
+class MemoryEmbeddingQueue(LeasedQueue):
     """Implements ``EmbeddingQueue``; one event loop uses it."""
 
     def __init__(
@@ -26,10 +26,9 @@ class MemoryEmbeddingQueue:
             batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
             clock: returns seconds; never goes back.
         """
+        super().__init__(clock)
         self._content = content
         self._batch_bytes = batch_bytes
-        self._clock = clock
-        self._leases = LeaseTable()
         self._turns = Turns()
 
     async def claim(
@@ -55,15 +54,6 @@ class MemoryEmbeddingQueue:
                     passages = [PendingPassage(*each, attempts.get(each[0], 0)) for each in chosen]
                     return PendingBatch(number, collections[number].name, passages, collections[number].fingerprint)
         return None
-
-    async def extend(self, worker: str, passage_ids: Sequence[int], lease_seconds: float) -> list[int]:
-        """Extend leases; see ``EmbeddingQueue.extend``."""
-        now = self._clock()
-        return self._leases.extend(worker, passage_ids, now, now + lease_seconds)
-
-    async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
-        """Give passages back; see ``EmbeddingQueue.release``."""
-        self._leases.release(worker, passage_ids, suspect=suspect)
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""

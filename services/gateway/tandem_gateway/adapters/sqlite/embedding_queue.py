@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from typing import Protocol, TypeVar
 
 from tandem_gateway.adapters.batching import first_within
-from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone
+from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
 from tandem_gateway.adapters.sqlite.schema import sealed_insert
@@ -43,7 +43,7 @@ class Run(Protocol):
         ...
 
 
-class SqliteEmbeddingQueue:
+class SqliteEmbeddingQueue(LeasedQueue):
     """Implements ``EmbeddingQueue``; one event loop uses it."""
 
     def __init__(self, read: Run, write: Run, *, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
@@ -55,10 +55,9 @@ class SqliteEmbeddingQueue:
             batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
             clock: returns seconds; never goes back.
         """
+        super().__init__(clock)
         self._read = read
         self._write = write
-        self._clock = clock
-        self._leases = LeaseTable()
         self._claiming = asyncio.Lock()
         self._pending = PendingPassages(batch_bytes)
 
@@ -77,15 +76,6 @@ class SqliteEmbeddingQueue:
             lease = Lease(worker, batch.collection_id, self._clock() + lease_seconds)
             self._leases.grant((passage.passage_id for passage in batch.passages), lease)
             return batch
-
-    async def extend(self, worker: str, passage_ids: Sequence[int], lease_seconds: float) -> list[int]:
-        """Extend leases; see ``EmbeddingQueue.extend``."""
-        now = self._clock()
-        return self._leases.extend(worker, passage_ids, now, now + lease_seconds)
-
-    async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
-        """Give passages back; see ``EmbeddingQueue.release``."""
-        self._leases.release(worker, passage_ids, suspect=suspect)
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""

@@ -38,13 +38,18 @@ class Watchdog:
         def waited() -> float:
             return int(os.pread(schedule, 100, 0).split()[1]) / 1e9
 
+        queue = waited()
         try:
             while True:
-                wall, process, thread, queue = time.monotonic(), time.process_time(), time.thread_time(), waited()
+                wall, process, thread = time.monotonic(), time.process_time(), time.thread_time()
                 await asyncio.sleep(_BEAT_SECONDS)
                 own = time.thread_time() - thread
                 others = time.process_time() - process - own
-                blocked = time.monotonic() - wall - _BEAT_SECONDS - own - (waited() - queue)
+                late = time.monotonic() - wall - _BEAT_SECONDS
+                # Reading the file releases the interpreter's lock. The wait to get it back is the watchdog's own, so it
+                # lies outside the measured interval.
+                before, queue = queue, waited()
+                blocked = late - own - (queue - before)
                 self.longest = max(self.longest, own + max(0.0, min(blocked, others)))
         finally:
             os.close(schedule)

@@ -19,6 +19,10 @@ COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+# hashlib releases the interpreter's lock for 2,048 bytes and more. The few microseconds of such a hash are too short
+# for another thread to take the lock, and each release restarts that thread's timeout: a thread that hashes many
+# documents would lock the event loop out until it ends.
+_HASHED_AT_ONCE: Final = 2047
 _compact = msgspec.json.Encoder()
 _canonical = msgspec.json.Encoder(order="sorted")
 
@@ -125,7 +129,8 @@ def content_hash(text: str, metadata: bytes) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
     for data in (text.encode(), metadata):
         digest.update(len(data).to_bytes(8, "little"))
-        digest.update(data)
+        for begin in range(0, len(data), _HASHED_AT_ONCE):
+            digest.update(data[begin : begin + _HASHED_AT_ONCE])
     return digest.digest()
 
 

@@ -10,8 +10,12 @@ import msgspec
 DEFAULT_COLLECTION = "default"
 DEFAULT_TOP_K = 5
 
-MetadataValue = str | int | float | bool | None | list[str]
+FlatValue = str | int | float | bool | None | list[str | int | float]
+# The depth is written out: msgspec refuses a deeper object and names its place, and the schema shows the limit.
+MetadataValue = FlatValue | dict[str, FlatValue | dict[str, FlatValue | dict[str, FlatValue]]]
 Metadata = dict[str, MetadataValue]
+"""Field → value. Objects are nested at most ``METADATA_DEPTH`` deep, the metadata itself included."""
+METADATA_DEPTH = 4
 
 SearchMode = Literal["auto", "dense", "lexical"]
 """``dense``: vector search. ``lexical``: keyword search. ``auto``: dense, or lexical while no embedder answers."""

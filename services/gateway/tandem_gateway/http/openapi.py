@@ -189,8 +189,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given = components["DocumentInput"]["properties"]
     given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "null"}], "default": None}
-    given["metadata"]["propertyNames"] = _NO_NUL
-    _forbid_nul(given["metadata"]["additionalProperties"])
+    _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
@@ -198,9 +197,14 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
 
 
 def _forbid_nul(schema: Schema) -> None:
-    """Forbid U+0000 in the strings of an ``anyOf`` schema, including strings in arrays."""
-    for choice in schema["anyOf"]:
-        if choice.get("type") == "string":
-            choice.update(_NO_NUL)
-        elif choice.get("type") == "array":
-            choice["items"].update(_NO_NUL)
+    """Forbid U+0000 in the strings of a schema, including those in arrays and objects, and in the names of fields."""
+    for choice in schema.get("anyOf", ()):
+        _forbid_nul(choice)
+    match schema.get("type"):
+        case "string":
+            schema |= _NO_NUL
+        case "array":
+            _forbid_nul(schema["items"])
+        case "object":
+            schema["propertyNames"] = _NO_NUL
+            _forbid_nul(schema["additionalProperties"])

@@ -5,6 +5,7 @@ in, such as an upload or a compatible API, makes the same command from its own m
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
@@ -28,5 +29,5 @@ class SubmittedDocument(msgspec.Struct, frozen=True):
     doc_id: str | None
     """None asks for a random id."""
     metadata: Metadata
-    exact_metadata: Mapping[str, msgspec.Raw] | None = None
-    """The values of the metadata as JSON, to be stored unchanged; None to encode ``metadata``."""
+    exact_metadata: Mapping[str, Any] | None = None
+    """The metadata with numbers as JSON (``msgspec.Raw``), to be stored with all digits; None to encode ``metadata``."""

@@ -89,6 +89,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--warm-up", type=positive_whole, default=300, metavar="N", help="requests before each load (default: 300)"
     )
+    made.add_argument(
+        "--mode",
+        default="dense",
+        help="search mode to ask for; a server without modes is asked without one (default: %(default)s)",
+    )
     made.add_argument("--allow-empty", action="store_true", help="ingest nothing, and time the empty index")
     made.add_argument(
         "--quick", action="store_true", help="check that everything works: one round, short loads, few documents"
@@ -200,14 +205,21 @@ def _compare(options: argparse.Namespace) -> int:
         _say,
     )
     protocol = Protocol(
-        documents, texts, options.concurrency, options.duration, options.requests, options.warm_up, options.allow_empty
+        documents,
+        texts,
+        options.concurrency,
+        options.duration,
+        options.requests,
+        options.warm_up,
+        options.allow_empty,
+        options.mode,
     )
     findings = Findings()
     workload = Workload(
         corpus=source,
         documents=0 if options.allow_empty else len(documents),
         corpus_sha256=corpus.digest(documents),
-        queries=f"{len(texts)} distinct queries of 5 to 11 words from the corpus",
+        queries=f"{len(texts)} distinct queries of 5 to 11 words from the corpus, in the mode {options.mode}",
         top_k=TOP_K,
         concurrency=options.concurrency,
         rounds=options.rounds,

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gateway_bench import queries
-from gateway_bench.api import document_count, make_empty_collection
+from gateway_bench.api import document_count, make_empty_collection, search_raw
 from gateway_bench.architectures.catalogue import Architecture, Site
 from gateway_bench.architectures.environments import EnvironmentFailed
 from gateway_bench.architectures.running import ArchitectureFailed, Running
@@ -40,6 +40,8 @@ class Protocol:
     warm_up: int
     empty: bool
     """Ingest nothing, and time searches of the empty index."""
+    mode: str
+    """Search mode to ask for; a server without modes is asked without one."""
 
 
 @dataclass
@@ -119,10 +121,17 @@ def _measure(
         with Running(architecture.deploy(site), bench.python, folder, bench.source) as running:
             bench.report(f"  ready after {running.cold_start_seconds:.2f} s")
             try:
-                rate, answer = _fill(bench, running, protocol)
+                rate, answer, mode = _fill(bench, running, protocol)
                 cold_start = running.cold_start_seconds if running.is_started_here else None
                 findings.starts.append(Start(architecture.key, number, cold_start, rate))
-                for clients, summary, usage in _load(bench, running, protocol, texts, answer, findings.ceilings):
+                for clients, summary, usage in _load(
+                    bench,
+                    running,
+                    protocol,
+                    [queries.search_body(text, TOP_K, mode=mode) for text in texts],
+                    answer,
+                    findings.ceilings,
+                ):
                     findings.loads.append(Measured(architecture.key, number, clients, summary, usage))
             except (ApiError, Unreachable):
                 running.check()  # if a process has ended, that is the reason to show
@@ -131,8 +140,12 @@ def _measure(
         shutil.rmtree(folder / "data", ignore_errors=True)
 
 
-def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes]:
-    """Ingest, or create an empty collection; return documents a second and the answer to a search."""
+def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | None, bytes, str | None]:
+    """Ingest, or create an empty collection.
+
+    Returns:
+        Documents a second, the answer to a search, and the mode to ask for; None for a server without modes.
+    """
     with Client(running.url) as api:
         rate = None
         if protocol.empty:
@@ -142,7 +155,15 @@ def _fill(bench: Bench, running: Running, protocol: Protocol) -> tuple[float | N
             bench.report(f"  {len(protocol.documents)} documents ingested, {rate:.0f} a second")
         if not running.is_started_here:  # only a server that the benchmark did not start can hold other documents
             _check_count(api, 0 if protocol.empty else len({document.id for document in protocol.documents}))
-        return rate, check_target(api, queries.search_body(queries.REPEATED, TOP_K), allow_empty=protocol.empty)
+        mode: str | None = protocol.mode
+        try:
+            search_raw(api, queries.search_body(queries.REPEATED, TOP_K, mode=mode))
+        except ApiError as error:
+            if error.status not in (400, 422):
+                raise
+            mode = None  # the server does not know the field
+        probe = queries.search_body(queries.REPEATED, TOP_K, mode=mode)
+        return rate, check_target(api, probe, allow_empty=protocol.empty), mode
 
 
 def _check_count(api: Client, expected: int) -> None:
@@ -158,13 +179,13 @@ def _load(
     bench: Bench,
     running: Running,
     protocol: Protocol,
-    texts: Sequence[str],
+    bodies: Sequence[bytes],
     answer: bytes,
     ceilings: dict[str, float],
 ) -> Iterator[tuple[int, Summary, dict[str, Usage]]]:
     """Yield the figures of each concurrency; measure the ceilings that are still missing."""
     target = Target.of(running.url, SEARCH_PATH)
-    requests = queries.endless_requests(target, [queries.search_body(text, TOP_K) for text in texts])
+    requests = queries.endless_requests(target, bodies)
     run_load(target, requests, Plan(max(protocol.concurrency), count=protocol.warm_up))
     for connections in protocol.concurrency:
         if str(connections) not in ceilings:

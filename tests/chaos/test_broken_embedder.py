@@ -102,7 +102,7 @@ def waits(client: Client, job_id: str) -> Job | None:
 def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: Stack) -> None:
     client = stack.client
     client.ingest_and_wait([{"id": "before", "text": "a document from before"}])
-    assert search(client, "at first", "auto").json()["mode"] == "dense"
+    assert search(client, "at first", "auto").json()["mode"] == "hybrid"
     stack.embedder.kill()
     for _ in range(10):
         assert found_by_words(client, "which documents were there before?") == ["before"]
@@ -125,7 +125,7 @@ def test_without_an_embedder_ingest_is_accepted_and_search_goes_by_words(stack: 
     assert found_by_words(client, "meanwhile") == ["meanwhile"]
     stack.embedder.start().wait_ready()
     assert client.wait_job(job.job_id).status == "completed"
-    wait_until(lambda: search(client, "dense again", "auto").json()["mode"] == "dense", "dense search again")
+    wait_until(lambda: search(client, "hybrid again", "auto").json()["mode"] == "hybrid", "hybrid search again")
     assert client.found("a document from meanwhile", 1) == ["meanwhile"]
     wait_until(lambda: client.health().status == "ok", "a healthy gateway")
     assert client.metric("tandem_gateway_embedder_up") == 1

@@ -6,6 +6,9 @@ from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficC
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
+    FusionInput,
+    FusionWeights,
+    HitScores,
     IngestRequest,
     Job,
     ReceivedSearchHit,
@@ -75,14 +78,20 @@ SAMPLES: dict[str, object] = {
         truncated_documents=1,
         unreadable_documents=1,
     ),
-    "search_request_with_mode.json": SearchRequest(query="what?", top_k=7, collection="books", mode="lexical"),
-    "search_reply_with_warnings.json": ReceivedSearchReply(
+    "search_request_with_fusion.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+    ),
+    "search_reply_with_scores.json": ReceivedSearchReply(
         results=[
-            ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
-            ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
+            ReceivedSearchHit("a/b", 0.75, "a text", {"s": "x", "l": ["p"]}, HitScores(0.5, 7.25)),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(None, 2.5)),
         ],
         took_ms=1.25,
-        mode="lexical",
+        mode="hybrid",
         degraded=True,
         query_truncated=True,
         warnings=["unknown_tokens"],
@@ -105,6 +114,18 @@ OLDER: dict[str, object] = {
         failed_documents=1,
         failures=[DocumentFailure("a/b", "refused")],
         document_ids=["a/b", "c", "d"],
+    ),
+    "search_request_with_mode.json": SearchRequest(query="what?", top_k=7, collection="books", mode="lexical"),
+    "search_reply_with_warnings.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(id="a/b", score=0.75, text="a text", metadata={"s": "x", "l": ["p"]}),
+            ReceivedSearchHit(id="c", score=-0.5, text="another", metadata={}),
+        ],
+        took_ms=1.25,
+        mode="lexical",
+        degraded=True,
+        query_truncated=True,
+        warnings=["unknown_tokens"],
     ),
     "search_reply_with_mode.json": ReceivedSearchReply(
         results=[

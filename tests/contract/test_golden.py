@@ -11,6 +11,7 @@ import pytest
 from tandem_contract.admin_api import Traffic
 from tandem_contract.client_api import (
     DEFAULT_TOP_K,
+    HitScores,
     IngestRequest,
     Job,
     ReceivedSearchReply,
@@ -58,11 +59,11 @@ def test_todays_encoder_writes_the_same_bytes(name: str):
 
 def test_the_services_search_reply_matches_its_reader():
     hits = [
-        SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}')),
-        SearchHit("c", -0.5, "another", msgspec.Raw(b"{}")),
+        SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}'), HitScores(0.5, 7.25)),
+        SearchHit("c", 0.5, "another", msgspec.Raw(b"{}"), HitScores(None, 2.5)),
     ]
-    reply = SearchReply(hits, 1.25, "lexical", True, True, ["unknown_tokens"])
-    assert msgspec.json.encode(reply) == golden("search_reply_with_warnings.json")
+    reply = SearchReply(hits, 1.25, "hybrid", True, True, ["unknown_tokens"])
+    assert msgspec.json.encode(reply) == golden("search_reply_with_scores.json")
 
 
 def test_an_embedder_describes_itself_with_the_bytes_of_the_first_release():
@@ -110,8 +111,8 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
     (tmp_path / "job.json").write_bytes(b"older")
     main()
     assert (tmp_path / "job.json").read_bytes() == b"older"
-    written = (tmp_path / "search_request_with_mode.json").read_bytes()
-    assert written == golden("search_request_with_mode.json")
+    written = (tmp_path / "search_request_with_fusion.json").read_bytes()
+    assert written == golden("search_request_with_fusion.json")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
     assert hits[0]["id"] == "cat"
     assert len(hits) == 2
     assert 1 >= hits[0]["score"] >= hits[1]["score"] >= -1
-    assert hits[0] == {**PETS[0], "score": hits[0]["score"]}
+    assert hits[0] == {**PETS[0], "score": hits[0]["score"], "scores": hits[0]["scores"]}
 
     health = client.health()
     assert health.status == "ok"
@@ -52,12 +52,14 @@ def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
     assert health.model == "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def test_the_score_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
+def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
     client.ingest_and_wait(PETS, collection)
     for document in PETS:
-        best = client.search(str(document["text"]), 1, collection).results[0]
-        assert best.id == document["id"]
-        assert best.score == pytest.approx(1.0, abs=1e-5)
+        for mode in ("dense", "hybrid"):
+            best = client.search(str(document["text"]), 1, collection, mode=mode).results[0]
+            assert best.id == document["id"]
+            assert best.scores is not None
+            assert best.scores.dense == pytest.approx(1.0, abs=1e-5)
 
 
 def test_top_k_is_five_unless_given_and_may_exceed_the_documents(client: Client, collection: str) -> None:

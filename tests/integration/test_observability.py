@@ -126,13 +126,15 @@ def test_metrics_can_be_parsed_and_count(stack: Stack, client: Client) -> None:
 def test_searches_are_counted_by_mode(client: Client, collection: str) -> None:
     client.ingest_and_wait([{"id": "a", "text": "a counted document"}], collection)
     names = ("tandem_gateway_searches_total", "tandem_gateway_lexical_search_duration_seconds_count")
-    dense, lexical = ({"mode": mode} for mode in ("dense", "lexical"))
-    before = (client.metric(names[0], dense), client.metric(names[0], lexical), client.metric(names[1]))
-    client.search("counted", 1, collection)
-    reply = client.http.post("/v1/search", json={"query": "counted", "collection": collection, "mode": "lexical"})
-    assert reply.status_code == 200
-    after = (client.metric(names[0], dense), client.metric(names[0], lexical), client.metric(names[1]))
-    assert after == tuple(value + 1 for value in before)
+    modes = ("hybrid", "dense", "lexical")
+
+    def counted() -> list[float]:
+        return [*(client.metric(names[0], {"mode": mode}) for mode in modes), client.metric(names[1])]
+
+    before = counted()
+    for mode in ("auto", "dense", "lexical"):
+        client.search("counted", 1, collection, mode=mode)
+    assert counted() == [before[0] + 1, before[1] + 1, before[2] + 1, before[3] + 2]
     assert client.metric("tandem_gateway_degraded_searches_total") == 0
 
 

@@ -1,9 +1,10 @@
-"""Dense, lexical and auto searches: the hits and the reported mode of each, with both services up."""
+"""Searches of every mode: the hits and the reported mode of each, with both services up."""
 
 from typing import Any
 
 import pytest
 
+from tandem_contract.client_api import FusionInput, FusionMethod, FusionWeights
 from tests.support.stack import Client
 
 DOCUMENTS = [
@@ -19,12 +20,65 @@ def filled(client: Client, collection: str) -> str:
     return collection
 
 
-@pytest.mark.parametrize("fields", [{}, {"mode": "auto"}, {"mode": "dense"}])
-def test_with_an_embedder_search_is_dense(client: Client, filled: str, fields: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    ("fields", "mode"),
+    [({}, "hybrid"), ({"mode": "auto"}, "hybrid"), ({"mode": "hybrid"}, "hybrid"), ({"mode": "dense"}, "dense")],
+)
+def test_with_an_embedder_search_knows_meanings(client: Client, filled: str, fields: dict[str, Any], mode: str) -> None:
     reply = client.search("a young dog", collection=filled, top_k=1, **fields)
-    assert (reply.mode, reply.degraded) == ("dense", False)
-    assert [hit.id for hit in reply.results] == ["dog"]
-    assert 0 < reply.results[0].score <= 1
+    assert (reply.mode, reply.degraded) == (mode, False)
+    (hit,) = reply.results
+    assert hit.id == "dog"
+    assert 0 < hit.score <= 1
+    assert hit.scores is not None
+    assert hit.scores.dense == pytest.approx(0.5, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "fusion", ["relative", "rrf", "dbsf", FusionInput("rrf", k=10), FusionInput(weights=FusionWeights(1, 2))]
+)
+def test_hybrid_search_tells_both_scores(client: Client, filled: str, fusion: FusionMethod | FusionInput) -> None:
+    reply = client.search("the flux capacitor overheated", collection=filled, fusion=fusion)
+    first = reply.results[0]
+    assert (reply.mode, first.id, len(reply.results)) == ("hybrid", "error", 3)
+    assert first.scores is not None
+    assert 0 < (first.scores.dense or 0) < 1
+    assert (first.scores.lexical or 0) > 0
+    assert all(0 <= hit.score <= 1 for hit in reply.results)
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "told"),
+    [
+        ({"fusion": "best"}, "fusion", "best"),
+        ({"fusion": {"method": "rrf", "k": 0}}, "fusion.k", "1 to 1000"),
+        ({"fusion": {"method": "dbsf", "k": 60}}, "fusion.k", "'rrf'"),
+        ({"fusion": {"weights": {"dense": -1, "lexical": 1}}}, "fusion.weights.dense", "0 to 1000"),
+        ({"fusion": {"weights": {"dense": 1, "lexical": 1e9}}}, "fusion.weights.lexical", "0 to 1000"),
+        ({"fusion": {"weights": {"dense": 0, "lexical": 0}}}, "fusion.weights", "above 0"),
+        ({"fusion": {"weights": {"dense": 1, "lexical": 1, "words": 1}}}, "fusion.weights.words", "unknown field"),
+        ({"fusion": "rrf", "mode": "dense"}, "fusion", "hybrid and auto"),
+        ({"fusion": "rrf", "mode": "lexical"}, "fusion", "hybrid and auto"),
+    ],
+)
+def test_a_wrong_fusion_is_refused_by_name(
+    client: Client, filled: str, fields: dict[str, Any], param: str, told: str
+) -> None:
+    reply = client.http.post("/v1/search", json={"query": "cat", "collection": filled, **fields})
+    error = reply.json()["error"]
+    assert (reply.status_code, error["param"]) == (422, param)
+    assert told in error["message"]
+
+
+def test_each_of_two_hundred_product_codes_finds_its_product_first(client: Client, collection: str) -> None:
+    kinds = ["insulated", "with a wide mouth", "with a straw", "for kids"]
+    products = [
+        {"id": f"SKU-{48200 + n}", "text": f"SKU-{48200 + n} stainless steel water bottle, {kinds[n % 4]}"}
+        for n in range(200)
+    ]
+    client.ingest_and_wait(products, collection)
+    codes = [product["id"] for product in products]
+    assert [client.found(code, 1, collection)[0] for code in codes] == codes
 
 
 def test_lexical_search_finds_words_and_not_meanings(client: Client, filled: str) -> None:

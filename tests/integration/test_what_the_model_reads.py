@@ -53,7 +53,7 @@ def test_a_query_that_the_model_cannot_read_is_answered_by_words(
 
 def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(client: Client, filled: str) -> None:
     reply = client.search("what is served at a birthday 🎉", collection=filled, top_k=2)
-    assert (reply.mode, reply.warnings) == ("dense", ["unknown_tokens"])
+    assert (reply.mode, reply.warnings) == ("hybrid", ["unknown_tokens"])
     assert {hit.id for hit in reply.results} == {"english", "partly"}
     assert client.search("a birthday", collection=filled).warnings == []
 
@@ -61,6 +61,6 @@ def test_a_query_that_is_read_in_part_is_answered_by_meaning_with_a_warning(clie
 def test_a_query_longer_than_the_model_reads_is_reported(client: Client, filled: str) -> None:
     assert client.search("cake", collection=filled).query_truncated is False
     reply = client.search(LONG, collection=filled, top_k=1)
-    assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "dense", "long")
+    assert (reply.query_truncated, reply.mode, reply.results[0].id) == (True, "hybrid", "long")
     known = client.search(LONG, collection=filled, top_k=1)  # the gateway has cached its vector
     assert known.query_truncated is True

@@ -22,11 +22,11 @@ from tandem_gateway.errors import (
     Overloaded,
 )
 from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.index.state import VectorQuery
+from tandem_gateway.index.state import Answer, VectorQuery
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
-from tandem_gateway.records.search import Hit, Hits
+from tandem_gateway.records.search import Hit, Hits, RankedPassage
 from tandem_runtime.memory import MemoryBudget
 
 DIM = 8
@@ -202,7 +202,7 @@ def answer_limits(bytes: int = 1 << 30) -> AnswerLimits:
 
 
 class FakeSearchable:
-    """Returns one hit per query for ``DenseSearch``, named after its collection, or raises the error set for it."""
+    """Returns hits, passages and documents named after the collection, or raises the error set for it."""
 
     def __init__(self) -> None:
         self.batches: list[list[VectorQuery]] = []
@@ -210,33 +210,47 @@ class FakeSearchable:
         self.errors: dict[str, GatewayError] = {}
         self.failure: BaseException | None = None
         self.held = False
-        self.pending: list[asyncio.Future[list[Hits | GatewayError]]] = []
+        self.names: dict[int, str] = {2: "word in books"}
+        self.hydrations: list[list[RankedPassage]] = []
+        self.gone: set[int] = set()
+        """Passages without a document."""
+        self.pending: list[asyncio.Future[list[Answer]]] = []
 
     def fingerprint(self, collection: str) -> str | None:
         return self.pinned.get(collection)
 
-    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
         self.batches.append(list(queries))
-        result: asyncio.Future[list[Hits | GatewayError]] = asyncio.get_running_loop().create_future()
+        result: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()
         if self.failure is not None:
             result.set_exception(self.failure)
         elif self.held:
             self.pending.append(result)
         else:
-            result.set_result(
-                [
-                    self.errors.get(query.collection)
-                    or Hits([Hit(f"in {query.collection}", float(query.vector[0]), "text", "{}")] * query.top_k)
-                    for query in queries
-                ]
-            )
+            result.set_result([self.errors.get(query.collection) or self._found(query) for query in queries])
         return result
 
+    def _found(self, query: VectorQuery) -> Answer:
+        score = float(query.vector[0])
+        if query.hydrated:
+            return Hits([Hit(f"in {query.collection}", score, "text", "{}")] * query.top_k)
+        self.names[1] = f"in {query.collection}"
+        return [RankedPassage(1, score, dense=score)]
 
-def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Hits | GatewayError]:
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+        """Return hits of the passages found by ``search``, and of others by their ids."""
+        self.hydrations.append(list(ranked))
+        return Hits(
+            Hit(self.names[each.passage_id], each.score, "text", "{}", each.dense, each.lexical)
+            for each in ranked
+            if each.passage_id not in self.gone
+        )
+
+
+def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Answer]:
     """Return the index thread's answer, from outside an event loop."""
 
-    async def ask() -> list[Hits | GatewayError]:
+    async def ask() -> list[Answer]:
         async with asyncio.timeout(WAIT_SECONDS):
             return await thread.search(queries)
 

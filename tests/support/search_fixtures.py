@@ -3,12 +3,13 @@
 import asyncio
 
 from tandem_gateway.errors import GatewayError
-from tandem_gateway.records.search import Hit, SearchMode
+from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage, SearchMode
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
+from tandem_gateway.use_cases.hybrid_search import Answer, HybridSearch
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
-from tandem_gateway.use_cases.search_pipeline import Answer, SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FakeEmbedder, FakeSearchable
 
@@ -62,6 +63,9 @@ class FakeLexical:
         self.timeouts: list[float] = []
         self.error: GatewayError | None = None
         self.finds = True
+        self.retrieved: list[tuple[str, str, int]] = []
+        self.waits: asyncio.Event | None = None
+        """Retrievals wait for it, if it is set."""
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         self.asked.append((collection, query, top_k))
@@ -69,6 +73,14 @@ class FakeLexical:
         if self.error is not None:
             raise self.error
         return [Hit(f"word in {collection}", 2.5, "text", "{}")] if self.finds else []
+
+    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+        self.retrieved.append((collection, query, count))
+        if self.waits is not None:
+            await self.waits.wait()
+        if self.error is not None:
+            raise self.error
+        return KeywordCandidates([RankedPassage(2, 2.5, lexical=2.5)] if self.finds else [], 2.5)
 
 
 class PipelineFixture:
@@ -80,14 +92,16 @@ class PipelineFixture:
         self.degraded = 0
         self.truncated = 0
         self.unreadable = 0
+        dense = DenseSearch(
+            QueryEmbedder(self.embedder, coalescing=CoalescingLimits(8, 1), max_queued=100, cached_vectors=kept),
+            self.index,
+            request_limits=LIMITS,
+            timeout=timeout,
+        )
         self.use_case = SearchPipeline(
-            DenseSearch(
-                QueryEmbedder(self.embedder, coalescing=CoalescingLimits(8, 1), max_queued=100, cached_vectors=kept),
-                self.index,
-                request_limits=LIMITS,
-                timeout=timeout,
-            ),
+            dense,
             self.lexical,
+            HybridSearch(dense, self.lexical, self.index),
             request_limits=LIMITS,
             timeout=timeout,
             events=SearchPipelineEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),

@@ -105,7 +105,7 @@ class Fts5File(_Searches):
 
     def search(self, text: str, limit: int) -> list[int]:
         try:
-            return [row for row, _ in self._cache.search(1, text, limit, _NEVER_LATE)]
+            return [row for row, _ in self._cache.search(1, text, limit, _NEVER_LATE).rows]
         except CacheUnusable as error:
             raise Damaged(str(error)) from error
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 
-from tandem_gateway.records.search import Hit, PassageView, ScoredPassage
+from tandem_gateway.records.search import Hit, PassageView, RankedPassage
 
 
-def hits(ranked: Sequence[ScoredPassage], passages: Mapping[int, PassageView]) -> list[Hit]:
+def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -> list[Hit]:
     """Return the hits of ranked passages, in their order; passages that no longer exist are left out."""
     return [
-        Hit(passage.doc_id, score, passage.text, passage.metadata)
-        for passage_id, score in ranked
-        if (passage := passages.get(passage_id)) is not None
+        Hit(passage.doc_id, each.score, passage.text, passage.metadata, each.dense, each.lexical)
+        for each in ranked
+        if (passage := passages.get(each.passage_id)) is not None
     ]

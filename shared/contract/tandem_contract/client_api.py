@@ -17,9 +17,14 @@ Metadata = dict[str, MetadataValue]
 """Field → value. Objects are nested at most ``METADATA_DEPTH`` deep, the metadata itself included."""
 METADATA_DEPTH = 4
 
-SearchMode = Literal["auto", "dense", "lexical"]
-"""``dense``: vector search. ``lexical``: keyword search. ``auto``: dense, or lexical while no embedder answers."""
-AnsweredBy = Literal["dense", "lexical"]
+SearchMode = Literal["auto", "hybrid", "dense", "lexical"]
+"""``dense``: vector search. ``lexical``: keyword search. ``hybrid``: both, fused; it fails if one of them cannot
+answer. ``auto``: hybrid, or one of the two if the other cannot answer."""
+AnsweredBy = Literal["hybrid", "dense", "lexical"]
+
+FusionMethod = Literal["relative", "rrf", "dbsf"]
+"""How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
+rank fusion. ``dbsf``: distribution-based score fusion."""
 
 SearchWarning = Literal["unknown_tokens"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
@@ -77,6 +82,23 @@ class Job(msgspec.Struct, frozen=True):
     """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
 
 
+class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the two rankings, from 0 to 1000; only their ratio matters, and one has to be above 0."""
+
+    dense: float
+    lexical: float
+
+
+class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How hybrid search fuses its two rankings."""
+
+    method: FusionMethod = "relative"
+    weights: FusionWeights | None = None
+    """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
+    k: int | None = None
+    """Constant of ``rrf``, from 1 to 1000: the larger, the less the first ranks stand out; 60 if it is missing."""
+
+
 class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/search``."""
 
@@ -84,16 +106,32 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     top_k: int = DEFAULT_TOP_K
     collection: str = DEFAULT_COLLECTION
     mode: SearchMode = "auto"
+    fusion: FusionMethod | FusionInput | None = None
+    """Only with the modes ``hybrid`` and ``auto``."""
+
+
+class HitScores(msgspec.Struct, frozen=True):
+    """The scores that vector search and keyword search gave a document; null if one did not find it."""
+
+    dense: float | None
+    """Cosine similarity of query and document."""
+    lexical: float | None
+    """BM25 score."""
 
 
 class SearchHit(msgspec.Struct, frozen=True):
-    """One result; ``score`` is the cosine similarity of query and document, or the BM25 score in keyword search."""
+    """One result.
+
+    ``score`` is the cosine similarity of query and document in vector search, the BM25 score in keyword search, and a
+    number from 0 to 1 in hybrid search.
+    """
 
     id: str
     score: float
     text: str
     metadata: msgspec.Raw
     """The metadata as JSON, unchanged from the store."""
+    scores: HitScores | None = None
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -104,7 +142,7 @@ class SearchReply(msgspec.Struct, frozen=True):
     mode: AnsweredBy = "dense"
     """The search that found the hits, and so the meaning of their scores."""
     degraded: bool = False
-    """True if no embedder answered and keyword search replaced vector search."""
+    """True if ``auto`` answered by one search alone, because the other could not answer. ``mode`` names it."""
     query_truncated: bool = False
     """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
@@ -117,6 +155,7 @@ class ReceivedSearchHit(msgspec.Struct, frozen=True):
     score: float
     text: str
     metadata: Metadata = {}
+    scores: HitScores | None = None
 
 
 class ReceivedSearchReply(msgspec.Struct, frozen=True):

@@ -22,6 +22,8 @@ from tandem_contract.client_api import (
     CollectionList,
     Deleted,
     DocumentInput,
+    FusionInput,
+    FusionMethod,
     Health,
     Job,
     ReceivedSearchReply,
@@ -168,9 +170,10 @@ class Client:
         top_k: int | None = None,
         collection: str | None = None,
         mode: SearchMode | None = None,
+        fusion: FusionMethod | FusionInput | None = None,
     ) -> ReceivedSearchReply:
         """Search; the server's default replaces what is None."""
-        fields = {"query": query, "top_k": top_k, "collection": collection, "mode": mode}
+        fields = {"query": query, "top_k": top_k, "collection": collection, "mode": mode, "fusion": fusion}
         return self.call("POST", SEARCH_PATH, ReceivedSearchReply, body=_given(fields))
 
     def collections(self) -> list[Collection]:

@@ -3,16 +3,20 @@
 import itertools
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from tandem_gateway import maintenance
 from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import (
+    DeadlineExceeded,
     FingerprintMismatch,
+    InvalidRequest,
     NotFound,
     NotReady,
     StorageUnavailable,
@@ -37,6 +41,47 @@ async def test_a_document_is_found_right_after_its_commit(store: SqliteStore, th
     for number in range(20):
         await ingest(store, [document(f"d{number}")], job_id=f"job{number}")
         assert hits(thread, f"text of d{number}")[0].doc_id == f"d{number}"
+
+
+async def test_passages_are_retrieved_without_documents_and_hydrated_afterwards(
+    store: SqliteStore, thread: IndexThread
+):
+    await ingest(store, [document("a"), document("b"), document("c")])
+    wanted = query("text of b", 2)
+    (ranked,), (answer,) = ask(thread, [msgspec.structs.replace(wanted, hydrated=False)]), ask(thread, [wanted])
+    assert isinstance(ranked, list)
+    assert isinstance(answer, Hits)
+    assert [(each.score, each.dense) for each in ranked] == [(hit.score, hit.score) for hit in answer]
+    for _ in range(2):  # from the store, and from the cache
+        assert await thread.hydrate(ranked, timeout=WAIT_SECONDS) == answer
+    assert await thread.hydrate([], timeout=WAIT_SECONDS) == []
+
+
+async def test_hydration_leaves_out_a_passage_that_was_replaced(store: SqliteStore, thread: IndexThread):
+    await ingest(store, [document("a"), document("b")])
+    (ranked,) = ask(thread, [msgspec.structs.replace(query("text of a", 2), hydrated=False)])
+    assert isinstance(ranked, list)
+    await ingest(store, [document("a", "another text")], "job2")
+    assert [hit.doc_id for hit in await thread.hydrate(ranked, timeout=WAIT_SECONDS)] == ["b"]
+
+
+async def test_hydration_is_bounded_in_bytes_and_time(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document("a", "x" * 3000), document("b", "x" * 3000)])
+    thread = IndexThread(
+        lambda: SqliteIndexFeed(tmp_path / FILE_NAME), Snapshots(tmp_path), UsearchGraphFactory(), answer_limits(5000)
+    )
+    thread.start().result(WAIT_SECONDS)
+    try:
+        (ranked,) = ask(thread, [msgspec.structs.replace(query("x"), hydrated=False)])
+        assert isinstance(ranked, list)
+        with pytest.raises(InvalidRequest, match="TANDEM_MAX_ANSWER_BYTES"):
+            await thread.hydrate(ranked, timeout=WAIT_SECONDS)
+        with pytest.raises(DeadlineExceeded, match="not read within"):
+            await thread.hydrate(ranked[:1], timeout=0)
+    finally:
+        thread.close()
+    with pytest.raises(NotReady):
+        await thread.hydrate(ranked[:1], timeout=WAIT_SECONDS)
 
 
 async def test_a_pending_document_is_not_found_yet(store: SqliteStore, thread: IndexThread):

@@ -5,7 +5,7 @@ import numpy as np
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.scoring import ranked
-from tandem_gateway.records.search import Hit, PassageView, ScoredPassage
+from tandem_gateway.records.search import Hit, PassageView, RankedPassage
 
 QUERY = np.array([1, 0], np.float32)
 
@@ -15,7 +15,9 @@ def stored(**vectors: tuple[float, float]) -> dict[int, bytes]:
 
 
 def found(candidates: Candidates, vectors: dict[int, bytes], top_k: int = 9) -> list[tuple[int, float]]:
-    return [tuple(each) for each in ranked(QUERY, candidates, vectors, top_k)]
+    passages = ranked(QUERY, candidates, vectors, top_k)
+    assert all(each.dense == each.score and each.lexical is None for each in passages)
+    return [(each.passage_id, each.score) for each in passages]
 
 
 def test_passages_descend_by_cosine_and_ties_are_ordered_by_passage_id():
@@ -48,7 +50,7 @@ def test_candidates_without_vectors_are_left_out():
 
 def test_hits_keep_the_order_and_leave_out_what_no_longer_exists():
     views = {number: PassageView(number, f"d{number}", f"text {number}", "{}") for number in (1, 2)}
-    assert hits([ScoredPassage(2, 0.5), ScoredPassage(7, 0.4), ScoredPassage(1, 0.1)], views) == [
-        Hit("d2", 0.5, "text 2", "{}"),
+    assert hits([RankedPassage(2, 0.5, dense=0.5), RankedPassage(7, 0.4), RankedPassage(1, 0.1)], views) == [
+        Hit("d2", 0.5, "text 2", "{}", dense=0.5),
         Hit("d1", 0.1, "text 1", "{}"),
     ]

@@ -23,26 +23,28 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.use_cases import circuit_breaker, search_pipeline
-from tandem_gateway.use_cases.search_pipeline import Answer, dense_seconds
+from tandem_gateway.use_cases.hybrid_search import Answer
+from tandem_gateway.use_cases.search_pipeline import dense_seconds
 from tests.support.fakes import FINGERPRINT, turns
 from tests.support.search_fixtures import PipelineFixture
 
 
-def dense(answer: Answer) -> bool:
+def by_vectors(answer: Answer) -> bool:
+    """Return whether vector search took part in the answer, and check that the answer is whole."""
     assert answer.hits[0].doc_id == ("in books" if answer.mode == "dense" else "word in books")
-    assert answer.mode == "lexical" or not answer.degraded
-    return answer.mode == "dense"
+    assert answer.degraded == (answer.mode == "lexical")
+    return answer.mode != "lexical"
 
 
 async def test_with_an_embedder_auto_and_dense_ask_it_and_lexical_does_not():
     fixture = PipelineFixture()
-    assert dense(await fixture.ask("a"))
-    assert dense(await fixture.ask("b", "dense"))
+    assert by_vectors(await fixture.ask("a"))
+    assert by_vectors(await fixture.ask("b", "dense"))
     answer = await fixture.ask("c", "lexical")
     assert (answer.mode, answer.degraded) == ("lexical", False)
     assert fixture.embedder.calls == [["a"], ["b"]]
     assert fixture.lexical.asked == [("books", "c", 1)]
-    assert (fixture.modes, fixture.degraded) == (["dense", "dense", "lexical"], 0)
+    assert (fixture.modes, fixture.degraded) == (["hybrid", "dense", "lexical"], 0)
 
 
 @pytest.mark.parametrize("error", [EmbedderUnavailable("away"), EmbedderBroken("nonsense"), DeadlineExceeded("late")])
@@ -51,7 +53,7 @@ async def test_auto_falls_back_when_no_embedder_answers_and_dense_does_not(error
     fixture.embedder.surprise = error
     answer = await fixture.ask()
     assert (answer.mode, answer.degraded) == ("lexical", True)
-    assert not dense(answer)
+    assert not by_vectors(answer)
     with pytest.raises(type(error)):
         await fixture.ask(mode="dense")
     assert (fixture.modes, fixture.degraded) == (["lexical"], 1)
@@ -126,8 +128,8 @@ async def test_an_embedder_that_is_down_is_asked_a_few_times_and_then_by_one_sea
     await fixture.embedder.wait_calls(calls + 1)
     assert (await fixture.ask("meanwhile")).degraded
     fixture.embedder.release()
-    assert dense(await trial)
-    assert dense(await fixture.ask("afterwards"))
+    assert by_vectors(await trial)
+    assert by_vectors(await fixture.ask("afterwards"))
 
 
 async def test_a_search_of_little_patience_does_not_say_that_the_embedder_is_down():
@@ -138,7 +140,7 @@ async def test_a_search_of_little_patience_does_not_say_that_the_embedder_is_dow
     patient = asyncio.create_task(fixture.ask("patient"))
     await turns()
     fixture.embedder.release()
-    assert dense(await patient)
+    assert by_vectors(await patient)
 
 
 async def test_a_query_whose_vector_is_kept_is_dense_without_an_embedder():
@@ -148,7 +150,7 @@ async def test_a_query_whose_vector_is_kept_is_dense_without_an_embedder():
     fixture.embedder.unavailable = True
     for number in range(2 * circuit_breaker.FAILURES):
         await fixture.ask(f"q{number}")
-    assert dense(await fixture.ask("known"))
+    assert by_vectors(await fixture.ask("known"))
     assert (await fixture.ask("unknown")).degraded, "what needed no embedder says nothing about it"
 
 
@@ -165,7 +167,7 @@ def test_the_greater_part_of_the_time_is_the_embedders(seconds: float):
         (1.0, False, "lexical", 0),  # its vector is nearest to other texts that the model cannot read
         (0.6, True, "lexical", 1),
         (0.6, False, "dense", 1),
-        (0.5, True, "dense", 1),
+        (0.5, True, "hybrid", 1),
     ],
 )
 async def test_a_query_that_the_model_hardly_reads_is_answered_by_its_words(
@@ -188,7 +190,7 @@ async def test_if_words_cannot_be_searched_a_query_that_is_hardly_read_gets_its_
     fixture.lexical.error = error
     fixture.embedder.coverage = lambda text: Coverage(unknown=1.0)
     answer = await fixture.ask()
-    assert (answer.mode, answer.coverage.unknown) == ("dense", 1.0)
+    assert (answer.mode, answer.degraded, answer.coverage.unknown) == ("dense", True, 1.0)
 
 
 async def test_a_truncated_query_is_counted_and_reported():

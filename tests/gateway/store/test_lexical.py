@@ -91,6 +91,19 @@ def test_deleted_rows_do_not_push_hits_out(follower: LexicalFollower, store: Sql
     assert found(follower, "zebra", 1) == ["often"]
 
 
+async def test_passages_are_retrieved_in_the_order_of_the_hits(follower: LexicalFollower, store: SqliteStore):
+    until = time.monotonic() + WAIT_SECONDS
+    hits = follower.search("default", "cats or tea", 3, until)
+    candidates = follower.retrieve("default", "cats or tea", 3, until)
+    assert [(each.score, each.lexical, each.dense) for each in candidates.passages] == [
+        (hit.score, hit.score, None) for hit in hits
+    ]
+    assert 0 < candidates.passages[0].score < candidates.weight
+    assert follower.retrieve("default", "zebra", 3, until).passages == []
+    with pytest.raises(NotFound, match="nowhere"):
+        follower.retrieve("nowhere", "cat", 3, until)
+
+
 def test_a_search_ends_at_its_deadline(follower: LexicalFollower):
     finish(follower)
     with pytest.raises(DeadlineExceeded):

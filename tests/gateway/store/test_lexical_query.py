@@ -9,7 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tandem_gateway.adapters.sqlite.lexical.cache import TOKENIZER
-from tandem_gateway.adapters.sqlite.lexical.query import MAX_MATCHES, MAX_TERMS, MAX_WORDS, choose, expression
+from tandem_gateway.adapters.sqlite.lexical.query import (
+    MAX_MATCHES,
+    MAX_TERMS,
+    MAX_WORDS,
+    STEM_WEIGHT,
+    choose,
+    expression,
+    weight,
+)
 from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 
 SYNTAX = ['"', "'", *"*^()+-:{},", "AND", "OR", "NOT", "NEAR", "NEAR(", "exact", "stem", "rank"]
@@ -95,3 +103,25 @@ def test_words_in_most_documents_are_left_out_where_that_saves_something():
     assert choose([(the, 90_000)], 100_000) == [the]
     assert choose([(the, 9), (cat, 2)], 10) == [cat, the]
     assert choose([(QueryTerm("absent", ""), 0)], 10) == []
+
+
+def test_a_passage_with_each_word_once_has_the_weight_of_the_query():
+    texts = ["university campus", "green tea", "old maps", "red cars", "tall trees"]
+    with closing(sqlite3.connect(":memory:")) as connection:
+        connection.execute(f'CREATE VIRTUAL TABLE words USING fts5(exact, stem, tokenize="{TOKENIZER}")')
+        for text in texts:
+            connection.execute("INSERT INTO words VALUES (?, ?)", [" ".join(column) for column in document_terms(text)])
+        terms = query_terms("green tea", MAX_WORDS)
+        (score,) = connection.execute(
+            f"SELECT -rank FROM words WHERE words MATCH ? AND rank MATCH 'bm25(1.0, {STEM_WEIGHT})'",
+            (expression(terms),),
+        ).fetchone()
+    assert weight([(term, 1) for term in terms], len(texts)) == pytest.approx(score, rel=0.05)
+
+
+def test_the_words_that_no_passage_has_weigh_most_and_those_that_all_have_nothing():
+    (term,) = query_terms("tea", MAX_WORDS)
+    weights = [weight([(term, count)], 100) for count in (0, 1, 10, 50, 100)]
+    assert weights == sorted(weights, reverse=True)
+    assert weights[-1] < 1e-5 < weights[2]
+    assert weight([], 100) == 0.0

@@ -8,6 +8,7 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
+from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
@@ -64,6 +65,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
+        HybridSearch(dense_search, storage.lexical, storage.index),
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(

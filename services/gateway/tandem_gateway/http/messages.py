@@ -1,11 +1,16 @@
 """Translates between the contract's messages and the gateway's own types: requests to commands, records to replies."""
 
+from dataclasses import replace
+from typing import Final
+
 import msgspec
 
 from tandem_contract.client_api import (
     Collection,
     CollectionList,
     DocumentFailure,
+    FusionInput,
+    FusionMethod,
     Health,
     Job,
     JobStatus,
@@ -13,15 +18,62 @@ from tandem_contract.client_api import (
     StoredDocument,
 )
 from tandem_gateway import __version__
+from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, Fusion
+
+_MAX_K: Final = 1000
+_MAX_WEIGHT: Final = 1000
+_ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
 def search_command(request: SearchRequest) -> SearchCommand:
-    """Return the command of a search; the use case validates it."""
-    return SearchCommand(request.query, request.top_k, request.collection, request.mode)
+    """Return the command of a search; the use case validates the rest.
+
+    Raises:
+        InvalidRequest: ``fusion`` is not valid.
+    """
+    if request.fusion is None:
+        return SearchCommand(request.query, request.top_k, request.collection, request.mode)
+    if request.mode not in ("hybrid", "auto"):
+        raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
+    return SearchCommand(request.query, request.top_k, request.collection, request.mode, _fusion(request.fusion))
+
+
+def _fusion(asked: FusionMethod | FusionInput) -> Fusion:
+    """Return the fusion that a client asks for.
+
+    Raises:
+        InvalidRequest: a number is out of its range, or does not belong to the method.
+    """
+    if isinstance(asked, str):
+        asked = FusionInput(asked)
+    if asked.k is not None and asked.method != "rrf":
+        raise InvalidRequest(f"fusion.k: only the method 'rrf' has it, not {asked.method!r}", param="fusion.k")
+    k = asked.k if asked.k is not None else DEFAULT_K
+    if not 1 <= k <= _MAX_K:
+        raise InvalidRequest(
+            f"fusion.k: a whole number from 1 to {_MAX_K} was expected, not {k}",
+            param="fusion.k",
+            code="limit_exceeded",
+        )
+    if asked.weights is None:
+        default = DEFAULT_FUSION if asked.method == DEFAULT_FUSION.method else _ALIKE
+        return replace(default, method=asked.method, k=k)
+    weights = {"dense": asked.weights.dense, "lexical": asked.weights.lexical}
+    for name, weight in weights.items():
+        if not 0 <= weight <= _MAX_WEIGHT:
+            raise InvalidRequest(
+                f"fusion.weights.{name}: a number from 0 to {_MAX_WEIGHT} was expected, not {weight:g}",
+                param=f"fusion.weights.{name}",
+                code="limit_exceeded",
+            )
+    if not any(weights.values()):
+        raise InvalidRequest("fusion.weights: one weight above 0 was expected", param="fusion.weights")
+    return Fusion(asked.method, weights["dense"], weights["lexical"], k)
 
 
 def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:

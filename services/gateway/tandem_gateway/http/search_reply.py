@@ -5,11 +5,11 @@ from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import SearchHit, SearchReply
+from tandem_contract.client_api import HitScores, SearchHit, SearchReply
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import Hit
-from tandem_gateway.use_cases.search_pipeline import Answer
+from tandem_gateway.use_cases.hybrid_search import Answer
 from tandem_runtime.http import Reply
 from tandem_runtime.memory import MemoryBudget
 
@@ -79,4 +79,5 @@ def _encode_hits(hits: list[Hit], max_bytes: int) -> bytes:
 
 
 def _hit(hit: Hit) -> SearchHit:
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()))
+    scores = HitScores(hit.dense, hit.lexical)
+    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores)

@@ -23,7 +23,7 @@ from functools import partial
 from typing import TypeVar
 
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, NotReady, for_log
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, for_log
 from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
@@ -34,6 +34,8 @@ from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.records.search import Hits, RankedPassage
+from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -108,6 +110,17 @@ class IndexThread:
 
         self._tasks.put(partial(self._answer, loop, answer, queries, found))
         return answer
+
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+        """Return the hits of passages, in their order; see ``Hydrator.hydrate``."""
+        found = self._hydrate_at_once(ranked)
+        if found is not None:
+            return found
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(self._call(lambda: self._hydrate(ranked)))
+        except TimeoutError:
+            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
 
     def fingerprint(self, collection: str) -> str | None:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
@@ -209,6 +222,21 @@ class IndexThread:
             return (self._retrieval.answer_in_memory(queries, found), found) if found is not None else (None, None)
         except Exception:
             return None, None  # the thread meets the same error and reports it
+        finally:
+            self._touching.release()
+
+    def _hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
+        """Read the documents of passages; runs in the thread."""
+        self._loaded()
+        assert self._retrieval is not None
+        return self._retrieval.hydrate(ranked)
+
+    def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
+        """Return the hits in the event loop, if the thread is idle and all their documents are cached."""
+        if self._closed or self._retrieval is None or not self._touching.acquire(blocking=False):
+            return None
+        try:
+            return self._retrieval.hydrate_in_memory(ranked)
         finally:
             self._touching.release()
 

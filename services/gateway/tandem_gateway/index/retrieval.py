@@ -15,12 +15,9 @@ from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
 from tandem_gateway.index.scoring import ranked
-from tandem_gateway.index.state import Answer, Found, VectorQuery
+from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.search import Hit, PassageView, ScoredPassage
-
-Ranked = list[ScoredPassage] | GatewayError
-"""The passages nearest to a query, or the error that concerns it alone."""
+from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 
 # Number of attempts before a search leaves out passages that were replaced during the search.
 _MAX_REPEATS = 3
@@ -71,7 +68,7 @@ class VectorRetrieval:
             else:
                 candidates = self._indexes.candidates(queries)
             results, complete = self._ranked(queries, candidates)
-            wanted = _wanted(results)
+            wanted = _wanted(queries, results)
             try:
                 passages = self._passages.get(wanted, self._feed, self._limits.bytes)
             except TooManyBytes:
@@ -104,8 +101,22 @@ class VectorRetrieval:
         if missing:
             return None
         results = _rank_all(queries, found.candidates, vectors)
-        passages = self._passages.kept(_wanted(results))
+        passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
+
+    def hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
+        """Return the hits of passages; see ``Hydrator.hydrate``."""
+        wanted = [each.passage_id for each in ranked]
+        try:
+            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes))
+        except TooManyBytes:
+            raise self._limits.too_large(len(ranked)) from None
+        return self._limits.held(found, len(ranked))
+
+    def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
+        """Return the hits of passages if all of them are in the cache, else None."""
+        passages = self._passages.kept(each.passage_id for each in ranked)
+        return None if passages is None else self._limits.held(hits(ranked, passages), len(ranked))
 
     def _ranked(
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
@@ -128,7 +139,7 @@ class VectorRetrieval:
     ) -> list[Answer]:
         """Hydrate the results of each query, and report the batch, which began at ``started``."""
         answers: list[Answer] = [
-            each if isinstance(each, GatewayError) else self._held(hits(each, passages), query)
+            self._held(hits(each, passages), query) if query.hydrated and not isinstance(each, GatewayError) else each
             for query, each in zip(queries, results, strict=True)
         ]
         self._on_search(time.monotonic() - started, len(queries))
@@ -168,6 +179,11 @@ def _without_vectors(candidates: Sequence[Candidates | GatewayError]) -> set[int
     }
 
 
-def _wanted(results: Sequence[Ranked]) -> set[int]:
+def _wanted(queries: Sequence[VectorQuery], results: Sequence[Ranked]) -> set[int]:
     """Return the passages to hydrate."""
-    return {passage_id for each in results if not isinstance(each, GatewayError) for passage_id, _ in each}
+    return {
+        passage.passage_id
+        for query, each in zip(queries, results, strict=True)
+        if query.hydrated and not isinstance(each, GatewayError)
+        for passage in each
+    }

@@ -7,12 +7,12 @@ import numpy as np
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.overlay import exact_scores
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.search import ScoredPassage
+from tandem_gateway.records.search import RankedPassage
 
 _FLOAT32 = np.dtype("<f4")
 
 
-def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes], top_k: int) -> list[ScoredPassage]:
+def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes], top_k: int) -> list[RankedPassage]:
     """Return the nearest passages by descending score. Ties are ordered by passage id, the order of insertion.
 
     The order does not depend on ``top_k``: a shorter list is a prefix of a longer one.
@@ -37,4 +37,4 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
         if key in scores and first in scores:
             scores[key] = scores[first]
     order = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
-    return [ScoredPassage(key, score) for key, score in order[:top_k]]
+    return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]

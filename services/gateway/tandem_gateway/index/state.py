@@ -7,10 +7,13 @@ import msgspec
 from tandem_gateway.errors import GatewayError
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.records.arrays import Vectors
-from tandem_gateway.records.search import Hits
+from tandem_gateway.records.search import Hits, RankedPassage
 
-Answer = Hits | GatewayError
-"""A query's hits by descending score, or the error that concerns it alone."""
+Ranked = list[RankedPassage] | GatewayError
+"""The passages nearest to a query, by descending score, or the error that concerns it alone."""
+
+Answer = Hits | Ranked
+"""A query's hits, or the passages if it does not want their documents; or the error that concerns it alone."""
 
 
 class VectorQuery(msgspec.Struct, frozen=True):
@@ -20,6 +23,8 @@ class VectorQuery(msgspec.Struct, frozen=True):
     vector: Vectors
     fingerprint: str
     top_k: int
+    hydrated: bool = True
+    """Whether the answer is hits, with documents; otherwise it is ranked passages."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """Searches: how they were answered, and what each step took."""
 
+from typing import get_args
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from tandem_gateway.metrics.buckets import SECONDS, SIZES
@@ -29,14 +31,14 @@ class SearchMetrics:
         )
         searches = Counter(
             "tandem_gateway_searches",
-            "Searches answered, by the index that answered: dense or lexical.",
+            "Searches answered, by the search that answered: hybrid, dense or lexical.",
             ["mode"],
             registry=registry,
         )
-        self._searches: dict[AnsweredBy, Counter] = {mode: searches.labels(mode) for mode in ("dense", "lexical")}
+        self._searches: dict[AnsweredBy, Counter] = {mode: searches.labels(mode) for mode in get_args(AnsweredBy)}
         self.degraded = Counter(
             "tandem_gateway_degraded_searches",
-            "Searches answered by keywords because no embedder answered.",
+            "Searches that vector search or keyword search answered alone because the other could not answer.",
             registry=registry,
         )
         self.lexical_duration = Histogram(

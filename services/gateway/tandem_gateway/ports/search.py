@@ -1,8 +1,9 @@
-"""Port for keyword search."""
+"""Ports of search: the keyword index, and the documents of passages that both indexes found."""
 
+from collections.abc import Sequence
 from typing import Protocol
 
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import Hit, Hits, KeywordCandidates, RankedPassage
 
 
 class LexicalIndex(Protocol):
@@ -34,5 +35,31 @@ class LexicalIndex(Protocol):
             Overloaded: the search queue is full, or the memory for answers is used up.
             DeadlineExceeded: the search took longer than ``timeout``.
             StorageUnavailable, StorageCorrupt: the store cannot be read.
+        """
+        ...
+
+    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+        """Return the passages of the ``count`` documents that ``search`` would return, without reading them.
+
+        Raises:
+            As ``search``, but for the errors that concern the memory of hits.
+        """
+        ...
+
+
+class Hydrator(Protocol):
+    """Reads the documents of ranked passages."""
+
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+        """Return the hits of passages, in their order; passages that no longer exist are left out.
+
+        A passage ceases to exist when its document is deleted or replaced. A caller that misses a hit must therefore
+        search again, to find the document's new version.
+
+        Raises:
+            InvalidRequest: the documents exceed the size limit of an answer.
+            Overloaded: the memory for answers is used up.
+            DeadlineExceeded: reading took longer than ``timeout``.
+            NotReady, StorageUnavailable, StorageCorrupt: the store cannot be read.
         """
         ...

@@ -1,6 +1,6 @@
 """Commands: the requests that the use cases take.
 
-A command has no defaults and knows no encoding. The HTTP layer makes it from a message of the client API; another way
+A command knows no encoding. The HTTP layer makes it from a message of the client API; another way
 in, such as an upload or a compatible API, makes the same command from its own messages. The use cases validate it.
 """
 
@@ -11,6 +11,7 @@ import msgspec
 
 from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.records.search import SearchMode
+from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
 
 
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
@@ -20,6 +21,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     top_k: int
     collection: str
     mode: SearchMode
+    fusion: Fusion = DEFAULT_FUSION
+    """How hybrid search fuses its two rankings."""
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

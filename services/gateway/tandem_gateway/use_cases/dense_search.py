@@ -11,10 +11,10 @@ from typing import Protocol
 import msgspec
 
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError
-from tandem_gateway.index.state import VectorQuery
+from tandem_gateway.index.state import Answer, VectorQuery
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
-from tandem_gateway.records.search import Hits
+from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
@@ -25,8 +25,8 @@ from tandem_runtime.durations import duration
 class Searchable(Protocol):
     """Answers queries whose vectors are known; the index thread implements it."""
 
-    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Hits | GatewayError]]":
-        """Return for each query its hits, or the error of that query alone."""
+    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
+        """Return for each query its hits or passages, or the error of that query alone."""
         ...
 
     def fingerprint(self, collection: str) -> str | None:
@@ -49,8 +49,17 @@ class DenseAnswer(msgspec.Struct, frozen=True):
     coverage: Coverage = WHOLE
 
 
+class DenseCandidates(msgspec.Struct, frozen=True):
+    """The passages nearest to a query, by descending similarity, and how much of the query its vector represents."""
+
+    passages: list[RankedPassage]
+    coverage: Coverage = WHOLE
+
+
 class _Search(Query, eq=False):
-    command: SearchCommand
+    collection: str
+    count: int
+    hydrated: bool
 
 
 class DenseSearch:
@@ -101,13 +110,38 @@ class DenseSearch:
             DeadlineExceeded: the search was not answered in time.
         """
         check_search(command, self._request_limits)
+        answer = await self._find(command, command.top_k, True, timeout)
+        assert isinstance(answer, DenseAnswer)
+        return answer
+
+    async def retrieve(self, command: SearchCommand, count: int, timeout: float | None = None) -> DenseCandidates:
+        """Return the ``count`` nearest passages of a valid search, without their documents.
+
+        Raises:
+            As ``search``, but for the errors that concern documents.
+        """
+        answer = await self._find(command, count, False, timeout)
+        assert isinstance(answer, DenseCandidates)
+        return answer
+
+    async def _find(
+        self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None
+    ) -> DenseAnswer | DenseCandidates:
         self._embedder.check_room(others=len(self._known))
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[DenseAnswer] = loop.create_future()
+        answer: asyncio.Future[DenseAnswer | DenseCandidates] = loop.create_future()
         wanted = self._index.fingerprint(command.collection)
         search = _Search(
-            answer, command.query, wanted, self._deliver, logs.request_id.get(), trace.current.get(), command
+            answer,
+            command.query,
+            wanted,
+            self._deliver,
+            logs.request_id.get(),
+            trace.current.get(),
+            command.collection,
+            count,
+            hydrated,
         )
         known = self._embedder.cached(wanted, command.query)
         waiting = None
@@ -158,7 +192,7 @@ class DenseSearch:
         try:
             answers = await self._index.search(
                 [
-                    VectorQuery(search.command.collection, found.vector, found.fingerprint, search.command.top_k)
+                    VectorQuery(search.collection, found.vector, found.fingerprint, search.count, search.hydrated)
                     for search, found in zip(searches, vectors, strict=True)
                 ]
             )
@@ -171,7 +205,10 @@ class DenseSearch:
                     self._events.mismatched()
                 fail(search, answer)
             elif search.answer is not None and not search.answer.done():
-                search.answer.set_result(DenseAnswer(answer, found.coverage))
+                coverage = found.coverage
+                search.answer.set_result(
+                    DenseAnswer(answer, coverage) if isinstance(answer, Hits) else DenseCandidates(answer, coverage)
+                )
 
 
 def _expire(search: _Search, seconds: float) -> None:

@@ -1,43 +1,37 @@
-"""Chooses how to answer a search: by vector search, by keyword search, or by keyword search as a fallback.
+"""Chooses how to answer a search: by vector search, by keyword search, or by both.
 
-``auto`` gives the embedder most of the search's time. It falls back to keyword search if the embedder cannot be
-reached, is not ready, sends an invalid reply or does not answer in time. It does not fall back if the embedder answers
-with an error: its queue is full, it refuses the query, or its model is another. Such an error is for the caller or the
-operator to handle.
+``hybrid`` needs both. ``auto`` is ``hybrid`` that degrades: if one of the two cannot answer, the other answers alone.
+
+``auto`` gives the embedder most of the search's time. It goes without vector search if the embedder cannot be reached,
+is not ready, sends an invalid reply or does not answer in time. It does not if the embedder answers with an error: its
+queue is full, it refuses the query, or its model is another. Such an error is for the caller or the operator to handle.
 
 If the model does not know most of a query's tokens, the query's vector says nothing: all such texts have nearly the
-same vector. ``auto`` answers such a query by keyword search. It returns the vector's hits instead if keyword search
-finds no document and the model knows at least a part of the query.
+same vector. ``auto`` and ``hybrid`` answer such a query by keyword search. They return the vector's hits instead if
+keyword search finds no document and the model knows at least a part of the query.
 """
 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import msgspec
-
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
     EmbedderUnavailable,
     GatewayError,
-    NotReady,
-    Overloaded,
-    StorageUnavailable,
 )
 from tandem_gateway.ports.search import LexicalIndex
-from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.search import AnsweredBy, Hit
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.dense_search import DenseAnswer, DenseSearch
+from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, Answer, HybridSearch
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A timeout counts against the embedder only if the search waited at least this many seconds.
 _PATIENT_SECONDS = 1.0
 _CLOSED = Breaker()
-# Errors with which the keyword index says that it cannot answer now.
-_KEYWORD_ERRORS = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 _RESERVED_SHARE = 0.2
 _MAX_RESERVED = 1.0
 
@@ -45,16 +39,6 @@ _MAX_RESERVED = 1.0
 def dense_seconds(seconds: float) -> float:
     """Return how many of a search's ``seconds`` it waits for the embedder: all but 20 %, or all but 1 s if less."""
     return seconds - min(seconds * _RESERVED_SHARE, _MAX_RESERVED)
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """Hits by descending score; ``degraded`` is true if ``auto`` fell back to keyword search."""
-
-    hits: list[Hit]
-    mode: AnsweredBy
-    degraded: bool = False
-    coverage: Coverage = WHOLE
-    """How much of the query the model read; ``WHOLE`` if the model was not used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +60,7 @@ class SearchPipeline:
         self,
         search: DenseSearch,
         lexical: LexicalIndex,
+        hybrid: HybridSearch,
         *,
         request_limits: RequestLimits,
         timeout: float,
@@ -86,12 +71,14 @@ class SearchPipeline:
         Args:
             search: vector search.
             lexical: keyword search.
+            hybrid: both, fused.
             request_limits: limits of a request.
             timeout: maximum seconds per search.
             events: see ``SearchPipelineEvents``.
         """
         self._search = search
         self._lexical = lexical
+        self._hybrid = hybrid
         self._request_limits = request_limits
         self._timeout = timeout
         self._events = events or SearchPipelineEvents()
@@ -115,15 +102,17 @@ class SearchPipeline:
             NotReady: the keyword index is being built.
             DeadlineExceeded: the search was not answered in time.
         """
+        check_search(command, self._request_limits)
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         if command.mode == "dense":
-            dense = await self._search.search(command, timeout)
+            dense = await self._search.search(command, seconds)
             answer = Answer(dense.hits, "dense", coverage=dense.coverage)
+        elif command.mode == "lexical":
+            answer = Answer(await self._by_keywords(command, seconds), "lexical")
+        elif command.mode == "hybrid":
+            answer = await self._hybrid.search(command, seconds, seconds, degrades=False)
         else:
-            seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-            if command.mode == "lexical":
-                answer = Answer(await self._by_keywords(command, seconds), "lexical")
-            else:
-                answer = await self._answer_auto(command, seconds)
+            answer = await self._answer_auto(command, seconds)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()
@@ -143,37 +132,29 @@ class SearchPipeline:
             if trial:
                 self._breaker = trying(self._breaker, started)
             patience = dense_seconds(seconds)
-            try:
-                dense = await self._search.search(command, patience)
+            answered = False
+
+            def on_vectors() -> None:
+                nonlocal answered
+                answered = True
                 if needed:
                     self._breaker = _CLOSED
-                if dense.coverage.unreadable:
-                    return await self._by_keywords_if_any(command, dense, seconds - (time.monotonic() - started))
-                return Answer(dense.hits, "dense", coverage=dense.coverage)
+
+            try:
+                return await self._hybrid.search(command, seconds, patience, degrades=True, on_vectors=on_vectors)
             except (EmbedderUnavailable, EmbedderBroken, DeadlineExceeded) as error:
+                if answered:
+                    raise
                 cause = error
                 if not isinstance(error, DeadlineExceeded) or patience >= _PATIENT_SECONDS:
                     self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
         try:
             remaining = seconds - (time.monotonic() - started)
             return Answer(await self._by_keywords(command, remaining), "lexical", degraded=True)
-        except _KEYWORD_ERRORS as error:
+        except KEYWORD_ERRORS as error:
             raise cause from error
         finally:
             del cause  # breaks the reference cycle: error, traceback, this frame, error
 
-    async def _by_keywords_if_any(self, command: SearchCommand, dense: DenseAnswer, seconds: float) -> Answer:
-        """Answer a query of which the model does not know most tokens."""
-        by_vector = Answer(dense.hits, "dense", coverage=dense.coverage)
-        try:
-            hits = await self._by_keywords(command, seconds)
-        except _KEYWORD_ERRORS:
-            return by_vector
-        # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
-        if hits or dense.coverage.unknown == 1.0:
-            return Answer(hits, "lexical", coverage=Coverage(unknown=dense.coverage.unknown))  # not truncated
-        return by_vector
-
     async def _by_keywords(self, command: SearchCommand, seconds: float) -> list[Hit]:
-        check_search(command, self._request_limits)
         return await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)

@@ -12,6 +12,7 @@ import sqlite3
 from collections.abc import Callable, Sequence, Set
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,13 +31,21 @@ from tandem_gateway.records.texts import PassageText, RemovedPassage
 # named here, and non-ASCII characters, which the tokenizer counts as parts of words.
 TOKENIZER = "ascii tokenchars '_+#.-'"
 
-# BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
-_RANK = "bm25(1.0, 0.5)"
+_RANK = f"bm25(1.0, {query.STEM_WEIGHT})"
 # Pages of the file that one step of a merge writes. A search waits for the current step.
 _MERGE_PAGES = 200
 _PROGRESS_STEPS = 5000
 # Merges and dropped collections are rare, so the log is truncated at once.
 _DELAYS = Delays(quiet=0.0, latest=0.0)
+
+
+class Matches(NamedTuple):
+    """Passages that match a query."""
+
+    rows: list[tuple[int, float]]
+    """(passage id, BM25 score): the best first, ties by passage id."""
+    weight: float
+    """See ``query.weight``."""
 
 
 class LexicalCache:
@@ -238,32 +247,33 @@ class LexicalCache:
         if dropped:
             self._truncate_log()
 
-    def search(
-        self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]
-    ) -> list[tuple[int, float]]:
-        """Return (passage id, BM25 score) of at most ``limit`` passages: the best first, ties by passage id.
+    def search(self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]) -> Matches:
+        """Return at most ``limit`` passages that match a query.
 
         Raises:
             DeadlineExceeded: if ``out_of_time`` returns true.
             CacheUnusable, StorageUnavailable: as the constructor does.
         """
         if collection_id not in self._counts:
-            return []
+            return Matches([], 0.0)
         with translated(self._path):
             self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
             try:
                 count = self._counts[collection_id]
-                terms = query.choose(self._frequencies.of_query(collection_id, text, count), count)
+                frequencies = self._frequencies.of_query(collection_id, text, count)
+                terms = query.choose(frequencies, count)
+                weight = query.weight(frequencies, count)
                 if not terms:
-                    return []
+                    return Matches([], weight)
                 if out_of_time():
                     raise DeadlineExceeded(TOO_LATE)
                 # rank is bm25(); smaller is better.
-                return self._connection.execute(
+                rows = self._connection.execute(
                     f"SELECT rowid, -rank FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
                     "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?",
                     (query.expression(terms), _RANK, limit),
                 ).fetchall()
+                return Matches(rows, weight)
             finally:
                 self._connection.set_progress_handler(None, 0)
 

@@ -13,7 +13,7 @@ A search finds the documents that vector search can find, and new documents with
 import contextlib
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
@@ -27,7 +27,7 @@ from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.records.search import Hit, ScoredPassage
+from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
 
 log = logging.getLogger(__name__)
 
@@ -136,30 +136,15 @@ class LexicalFollower:
         Raises:
             TooManyBytes: if the hits take more; reading stops there.
         """
-        try:
-            with self._feed.reading():
-                record = self._feed.collection(collection)
-                if record is None:
-                    raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
-                cache = self._cache()
-                self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
-                with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted passages
-                    self._removal.remove_of(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
-                # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
-                gone = max(0, cache.count(record.collection_id) - record.live)
-                ranked: list[ScoredPassage] = []
-                for spare in sorted({min(gone, top_k + _SPARE_HITS), gone}):
-                    found = cache.search(
-                        record.collection_id, query, top_k + spare, lambda: time.monotonic() >= deadline
-                    )
-                    ranked = self._ranked(found, top_k)
-                    if len(ranked) == top_k or len(found) < top_k + spare:
-                        break
-                # In the same state of the store, so that every ranked passage still exists.
-                return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
-        except CacheUnusable as error:
-            self._start_over(error)
-            raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
+        with self._one_state():
+            ranked = self._retrieve(collection, query, top_k, deadline).passages
+            # In the same state of the store, so that every ranked passage still exists.
+            return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+
+    def retrieve(self, collection: str, query: str, count: int, deadline: float) -> KeywordCandidates:
+        """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``."""
+        with self._one_state():
+            return self._retrieve(collection, query, count, deadline)
 
     def close(self) -> None:
         """Close the index and the feed."""
@@ -167,15 +152,46 @@ class LexicalFollower:
             self._current.close()
         self._feed.close()
 
-    def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[ScoredPassage]:
+    @contextlib.contextmanager
+    def _one_state(self) -> Iterator[None]:
+        """Read the store in one state; rebuild an index that proves to be damaged."""
+        try:
+            with self._feed.reading():
+                yield
+        except CacheUnusable as error:
+            self._start_over(error)
+            raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
+
+    def _retrieve(self, collection: str, query: str, count: int, deadline: float) -> KeywordCandidates:
+        record = self._feed.collection(collection)
+        if record is None:
+            raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
+        cache = self._cache()
+        self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
+        with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted passages
+            self._removal.remove_of(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
+        # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
+        gone = max(0, cache.count(record.collection_id) - record.live)
+        ranked: list[RankedPassage] = []
+        weight = 0.0
+        for spare in sorted({min(gone, count + _SPARE_HITS), gone}):
+            found, weight = cache.search(
+                record.collection_id, query, count + spare, lambda: time.monotonic() >= deadline
+            )
+            ranked = self._ranked(found, count)
+            if len(ranked) == count or len(found) < count + spare:
+                break
+        return KeywordCandidates(ranked, weight)
+
+    def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[RankedPassage]:
         """Return the first ``top_k`` passages that keyword search may show."""
-        ranked: list[ScoredPassage] = []
+        ranked: list[RankedPassage] = []
         start = 0
         while start < len(found) and len(ranked) < top_k:
             page = found[start : start + top_k - len(ranked)]
             start += len(page)
             shown = self._feed.findable([passage_id for passage_id, _ in page])
-            ranked += [ScoredPassage(*each) for each in page if each[0] in shown]
+            ranked += [RankedPassage(key, score, lexical=score) for key, score in page if key in shown]
         return ranked
 
     def _catch_up(self, cache: LexicalCache, until: float) -> None:

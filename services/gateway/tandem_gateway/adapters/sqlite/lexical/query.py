@@ -4,6 +4,7 @@ The expression is an OR of quoted terms, which BM25 ranks. FTS5 reads no syntax 
 contains a quotation mark.
 """
 
+import math
 from collections.abc import Sequence
 
 from tandem_gateway.analysis.terms import QueryTerm
@@ -15,6 +16,12 @@ MAX_TERMS = 64
 MAX_MATCHES = 100_000
 """Maximum sum of the documents that the terms of one expression match; each costs about 1.7 microseconds."""
 
+# BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
+STEM_WEIGHT = 0.5
+_K1 = 1.2
+# What a term contributes that occurs once, as itself and as its stem, in units of its inverse document frequency.
+_ONCE_BOTH = 1.0 + STEM_WEIGHT * (_K1 + 1) / (STEM_WEIGHT + _K1)
+_LEAST_FREQUENCY = 1e-6
 # Up to this many matches, a term is cheap enough to keep, however common it is.
 _FEW = 1000
 
@@ -40,6 +47,24 @@ def choose(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> list
             break
         chosen.append(term)
     return chosen
+
+
+def weight(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> float:
+    """Return the BM25 score of a passage of average length that has each of the query's terms once.
+
+    Terms that no passage has count as well, and most: a passage that lacks the telling terms of a query gets a small
+    share of this score. FTS5 computes BM25 with k1 = 1.2 and b = 0.75, and an inverse document frequency of at least
+    a millionth (https://www.sqlite.org/fts5.html, "The bm25() function").
+
+    Args:
+        frequencies: as in ``choose``.
+        documents: number of documents in the collection.
+    """
+    return sum(
+        max(math.log((documents - count + 0.5) / (count + 0.5)), _LEAST_FREQUENCY) * (_ONCE_BOTH if term.stem else 1.0)
+        for term, count in frequencies
+        if count <= documents
+    )
 
 
 def expression(terms: Sequence[QueryTerm]) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.lexical.positions import Record
@@ -17,13 +18,15 @@ from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.ports.text_log import TextFeed
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import Hit, KeywordCandidates
 from tandem_runtime.durations import duration
 
 # After this long without a task, the thread checks for due work, such as a merge.
 _IDLE_SECONDS = 60.0
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 
 class LexicalThread:
@@ -89,6 +92,24 @@ class LexicalThread:
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that match the query's words; see ``LexicalIndex.search``."""
+
+        def hits(follower: LexicalFollower, deadline: float) -> list[Hit]:
+            try:
+                found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
+            except TooManyBytes:
+                raise self._limits.too_large(top_k) from None
+            return self._limits.held(found, top_k)
+
+        return await self._ask(hits, timeout)
+
+    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+        """Return the passages that match the query's words; see ``LexicalIndex.retrieve``."""
+        return await self._ask(
+            lambda follower, deadline: follower.retrieve(collection, query, count, deadline), timeout
+        )
+
+    async def _ask(self, search: Callable[[LexicalFollower, float], R], timeout: float) -> R:
+        """Run a search in the thread; it gets its deadline, in seconds of the monotonic clock."""
         if self._closed:
             raise NotReady("the gateway is shutting down")
         if self._queued >= self._max_queued:
@@ -97,11 +118,11 @@ class LexicalThread:
                 "(TANDEM_MAX_QUEUED_QUERIES)"
             )
         loop = asyncio.get_running_loop()
-        answer: asyncio.Future[list[Hit]] = loop.create_future()
+        answer: asyncio.Future[R] = loop.create_future()
         deadline = time.monotonic() + timeout
 
         self._queued += 1
-        self._tasks.put(partial(self._answer, loop, answer, deadline, (collection, query, top_k)))
+        self._tasks.put(partial(self._answer, loop, answer, deadline, search))
         try:
             async with asyncio.timeout(timeout):
                 return await answer
@@ -115,29 +136,24 @@ class LexicalThread:
     def _answer(
         self,
         loop: asyncio.AbstractEventLoop,
-        answer: "asyncio.Future[list[Hit]]",
+        answer: "asyncio.Future[R]",
         deadline: float,
-        asked: tuple[str, str, int],
+        search: Callable[[LexicalFollower, float], R],
     ) -> None:
         if answer.done() or time.monotonic() >= deadline:
             return  # no caller waits
-        collection, query, top_k = asked
-        found: list[Hit] = []
+        found: R | None = None
         failure: BaseException | None = None
         started = time.monotonic()
         try:
-            follower = self._require_follower()
-            found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
-            found = self._limits.held(found, top_k)
-        except TooManyBytes:
-            failure = self._limits.too_large(top_k)
+            found = search(self._require_follower(), deadline)
         except BaseException as error:  # of any kind: otherwise the caller would wait for ever
             failure = error
         self._on_search(time.monotonic() - started)
         with contextlib.suppress(RuntimeError):  # the loop is closed, so no caller waits
             loop.call_soon_threadsafe(_settle, answer, found, failure)
-        # As in ``search``: the traceback refers to this frame.
-        del failure, answer
+        # As in ``_ask``: the traceback refers to this frame.
+        del failure, answer, found
 
     def notify(self) -> None:
         """Make the index catch up soon; any thread may call it."""
@@ -189,10 +205,11 @@ class LexicalThread:
             self.notify()  # queued behind the waiting searches
 
 
-def _settle(answer: "asyncio.Future[list[Hit]]", found: list[Hit], failure: BaseException | None) -> None:
+def _settle(answer: "asyncio.Future[R]", found: R | None, failure: BaseException | None) -> None:
     if answer.done():
         return
     if failure is None:
+        assert found is not None  # a search returns a list
         answer.set_result(found)
     else:
         answer.set_exception(failure if isinstance(failure, Exception) else RuntimeError(repr(failure)))

@@ -1,0 +1,95 @@
+"""Fusion: one ranking from the rankings of vector search and keyword search. Pure functions.
+
+A fused score lies between 0 and 1. It is the weighted mean of a passage's contributions from both rankings. A passage
+that a ranking does not have gets nothing from it.
+
+- ``relative``: cosines from the lowest (0) to the highest (1) candidate; BM25 scores as a share of what a passage with
+  every word of the query gets. A passage that has only "the" and "with" of a query gets a small share, even if no other
+  passage has more. A passage that has the whole query, such as a product's code, gets the whole share. Weights that
+  favour keyword search put it first.
+- ``rrf``: reciprocal rank fusion (Cormack, Clarke and Büttcher, SIGIR 2009), scaled so that first in both is 1.
+- ``dbsf``: distribution-based score fusion: each ranking's scores from three standard deviations below their mean (0)
+  to three above it (1).
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from tandem_gateway.records.search import KeywordCandidates, RankedPassage
+
+FusionMethod = Literal["relative", "rrf", "dbsf"]
+
+DEFAULT_K: Final = 60
+_DEVIATIONS: Final = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Fusion:
+    """How to fuse two rankings."""
+
+    method: FusionMethod = "relative"
+    dense: float = 0.4
+    """Weight of vector search, at least 0; only the ratio of the two weights matters."""
+    lexical: float = 0.6
+    """Weight of keyword search, at least 0."""
+    k: int = DEFAULT_K
+    """Constant of ``rrf``: the larger, the less the first ranks stand out."""
+
+
+DEFAULT_FUSION: Final = Fusion()
+
+
+def fuse(
+    dense: Sequence[RankedPassage], lexical: KeywordCandidates, fusion: Fusion = DEFAULT_FUSION
+) -> list[RankedPassage]:
+    """Return the passages of both rankings by descending fused score. Ties are ordered by passage id.
+
+    Args:
+        dense: by descending cosine similarity.
+        lexical: by descending BM25 score; every score is above 0.
+        fusion: method and weights; not both weights may be 0.
+    """
+    total = fusion.dense + fusion.lexical
+    cosines = {each.passage_id: each.score for each in dense}
+    words = {each.passage_id: each.score for each in lexical.passages}
+    by_vector, by_words = list(cosines.values()), list(words.values())
+    if fusion.method == "rrf":
+        parts = _reciprocal_ranks(len(by_vector), fusion.k), _reciprocal_ranks(len(by_words), fusion.k)
+    elif fusion.method == "dbsf":
+        parts = _distribution(by_vector), _distribution(by_words)
+    else:
+        parts = _range(by_vector), _shares(by_words, lexical.weight)
+    scores = {passage_id: part * fusion.dense / total for passage_id, part in zip(cosines, parts[0], strict=True)}
+    for passage_id, part in zip(words, parts[1], strict=True):
+        scores[passage_id] = scores.get(passage_id, 0.0) + part * fusion.lexical / total
+    return [
+        RankedPassage(passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id))
+        for passage_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    ]
+
+
+def _range(scores: Sequence[float]) -> list[float]:
+    """Return scores, which descend, from 0 for the lowest to 1 for the highest."""
+    if not scores or scores[0] <= scores[-1]:
+        return [1.0] * len(scores)
+    return [(score - scores[-1]) / (scores[0] - scores[-1]) for score in scores]
+
+
+def _shares(scores: Sequence[float], whole: float) -> list[float]:
+    return [min(1.0, score / whole) if whole > 0 else 0.0 for score in scores]
+
+
+def _reciprocal_ranks(count: int, k: int) -> list[float]:
+    return [(k + 1) / (k + rank) for rank in range(1, count + 1)]
+
+
+def _distribution(scores: Sequence[float]) -> list[float]:
+    if not scores:
+        return []
+    mean = math.fsum(scores) / len(scores)
+    deviation = math.sqrt(math.fsum((score - mean) ** 2 for score in scores) / len(scores))
+    if deviation <= 1e-9 * max(1.0, abs(mean)):
+        return [0.5] * len(scores)
+    return [min(1.0, max(0.0, ((score - mean) / deviation + _DEVIATIONS) / (2 * _DEVIATIONS))) for score in scores]

@@ -1,0 +1,148 @@
+"""Hybrid search: vector search and keyword search at the same time, fused into one ranking.
+
+Both retrievers return passages without their documents: a fused ranking needs more passages than an answer has hits.
+The documents of the answer are read afterwards, once.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import msgspec
+
+from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
+from tandem_gateway.ports.search import Hydrator, LexicalIndex
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.search import AnsweredBy, Hit, KeywordCandidates, RankedPassage
+from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
+from tandem_gateway.use_cases.fusion import Fusion, fuse
+
+KEYWORD_ERRORS: Final = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
+"""Errors with which the keyword index says that it cannot answer now."""
+
+_CANDIDATES: Final = 100
+"""Passages that each retriever returns. The fused order depends on this number; a constant keeps it independent of
+``top_k``."""
+_MAX_REPEATS: Final = 3
+"""Attempts to answer from one state of the store."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Hits by descending score; ``degraded`` is true if vector search or keyword search should have answered too."""
+
+    hits: list[Hit]
+    mode: AnsweredBy
+    degraded: bool = False
+    coverage: Coverage = WHOLE
+    """How much of the query the model read; ``WHOLE`` if the model was not used."""
+
+
+class HybridSearch:
+    """Answers searches by both indexes; see the module."""
+
+    def __init__(self, dense: DenseSearch, lexical: LexicalIndex, hydrator: Hydrator) -> None:
+        """Make the use case.
+
+        Args:
+            dense: finds passages by their vectors.
+            lexical: finds passages by their words.
+            hydrator: reads the documents of passages.
+        """
+        self._dense = dense
+        self._lexical = lexical
+        self._hydrator = hydrator
+
+    async def search(
+        self,
+        command: SearchCommand,
+        seconds: float,
+        patience: float,
+        *,
+        degrades: bool,
+        on_vectors: Callable[[], None] = lambda: None,
+    ) -> Answer:
+        """Return the hits of a valid search.
+
+        Args:
+            command: the search.
+            seconds: maximum seconds for the search.
+            patience: maximum seconds for each of the two retrievals.
+            degrades: whether vector search answers alone if keyword search cannot answer.
+            on_vectors: called when vector search has answered.
+
+        Raises:
+            NotFound: the collection does not exist.
+            InvalidRequest: the documents found exceed the size limit of an answer.
+            EmbedderError, FingerprintMismatch, StorageError, Overloaded: vector search cannot answer, or keyword search
+                cannot and ``degrades`` is false.
+            DeadlineExceeded: as above, or the documents were not read in time.
+        """
+        deadline = time.monotonic() + seconds
+        retrieved_by = time.monotonic() + patience
+        count = max(_CANDIDATES, command.top_k)
+        repeats = 0
+        while True:
+            dense, lexical = await self._retrieve(command, count, retrieved_by, degrades, on_vectors)
+            ranked, answered_by = rank(dense, lexical, command.fusion)
+            ranked = ranked[: command.top_k]
+            hits: list[Hit] = await self._hydrator.hydrate(ranked, timeout=deadline - time.monotonic())
+            repeats += 1
+            if is_one_state(hits, ranked) or repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
+                break
+        coverage = dense.coverage
+        if answered_by == "lexical":
+            coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
+        return Answer(hits, answered_by, lexical is None, coverage)
+
+    async def _retrieve(
+        self, command: SearchCommand, count: int, until: float, degrades: bool, on_vectors: Callable[[], None]
+    ) -> tuple[DenseCandidates, KeywordCandidates | None]:
+        """Return the passages of both indexes; None for keyword search if it cannot answer and ``degrades`` is true."""
+        left = until - time.monotonic()
+        words = asyncio.create_task(
+            self._lexical.retrieve(command.collection, command.query, count, timeout=left), name="keyword search"
+        )
+        try:
+            dense = await self._dense.retrieve(command, count, left)
+            on_vectors()
+            try:
+                return dense, await words
+            except KEYWORD_ERRORS:
+                if not degrades:
+                    raise
+                return dense, None
+        finally:
+            words.cancel()
+            await asyncio.gather(words, return_exceptions=True)
+            del words  # it refers to its error, whose traceback refers to this frame
+
+
+def rank(
+    dense: DenseCandidates, lexical: KeywordCandidates | None, fusion: Fusion
+) -> tuple[list[RankedPassage], AnsweredBy]:
+    """Return the ranking that answers a search, and the search that made it.
+
+    Args:
+        dense: the passages of vector search.
+        lexical: the passages of keyword search; None if it cannot answer.
+        fusion: how to fuse the two rankings.
+    """
+    if lexical is None:
+        return dense.passages, "dense"
+    if not dense.coverage.unreadable:
+        return fuse(dense.passages, lexical, fusion), "hybrid"
+    # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
+    if lexical.passages or dense.coverage.unknown == 1.0:
+        return lexical.passages, "lexical"
+    return dense.passages, "dense"
+
+
+def is_one_state(hits: Sequence[Hit], ranked: Sequence[RankedPassage]) -> bool:
+    """Return whether the hits of a ranking can be of one state of the store.
+
+    They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
+    document any more, or a document occurs in an old and a new version.
+    """
+    return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

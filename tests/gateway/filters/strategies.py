@@ -95,7 +95,9 @@ def _one(found: list[Any], operator: str, operand: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    return {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}.get(type(value), "other")
+    return {bool: "boolean", int: "number", float: "number", str: "string", type(None): "null"}.get(
+        type(value), "other"
+    )
 
 
 def _same(value: Any, other: Any) -> bool:

@@ -67,7 +67,7 @@ def test_a_filter_becomes_a_tree():
         ('{"a": 1, "a": 2}', "filter", "invalid_field"),
         ('{"a": {"$gt": 1, "$gt": 2}}', "filter", "invalid_field"),
         ("x" * (MAX_BYTES + 1), "filter", "limit_exceeded"),
-        (json.dumps({"a" * (MAX_FIELD_CHARS + 1): 1}), "filter." + "a" * 200 + "... (513 characters)", "limit_exceeded"),
+        (json.dumps({"a" * (MAX_FIELD_CHARS + 1): 1}), f"filter.{'a' * 200}... (513 characters)", "limit_exceeded"),
         (json.dumps({"a": {"$in": [1] * (MAX_LISTED + 1)}}), "filter.a.$in", "limit_exceeded"),
         (json.dumps({"$or": [{}] * (MAX_LISTED + 1)}), "filter.$or", "limit_exceeded"),
         (json.dumps({"$or": [{"a": n} for n in range(MAX_CONDITIONS + 1)]}), "filter", "limit_exceeded"),
@@ -107,19 +107,20 @@ def test_the_depth_has_a_limit(operator: str):
         parse_filter({"a": inside})
 
 
+numbers = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+names = st.sampled_from(["a", "$and", "$or", "$not", "$in", "$gt", "$exists", "$eq", "a.b"])
 anything = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["a", "$and", "$or", "$not", "$in", "$gt", "$exists", "$eq", "a.b"]), inner, max_size=3),
+    st.none() | st.booleans() | numbers | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=3),
     max_leaves=12,
-)  # fmt: skip
+)
 
 
 @given(anything)
 def test_any_json_is_a_filter_or_is_refused_with_a_place_inside_it(body: Any):
+    place = ""
     try:
-        parsed = read_filter(json.dumps(body).encode())
+        read_filter(json.dumps(body).encode())
     except InvalidRequest as refused:
-        assert refused.param.startswith("filter")
-    else:
-        assert hash(parsed) == hash(read_filter(json.dumps(body).encode()))
+        place = refused.param
+    assert place == "" or place.startswith("filter")

@@ -193,8 +193,8 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("a blank text", {"text": " "}),
         ("an id with a dot segment", {"text": "x", "id": "../x"}),
         ("an id that is a number", {"text": "x", "id": 5}),
-        ("nested metadata", {"text": "x", "metadata": {"a": {"b": 1}}}),
-        ("a list in metadata", {"text": "x", "metadata": {"a": [1]}}),
+        ("metadata nested too deeply", {"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}),
+        ("a list of booleans in metadata", {"text": "x", "metadata": {"a": [True]}}),
         ("metadata that is null", {"text": "x", "metadata": None}),
         ("no text", {"id": "x"}),
     ):

@@ -63,7 +63,11 @@ def test_documents_are_read(pad: str) -> None:
             "documents[0].metadata.field_27[1]",
         ),
         ([{"text": "x", "metadata": {"a": {"b": [[]]}}}], "invalid_field", "documents[0].metadata.a.b[0]"),
-        ([{"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}], "limit_exceeded", "documents[0].metadata.a.b.c.d"),
+        (
+            [{"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}],
+            "limit_exceeded",
+            "documents[0].metadata.a.b.c.d",
+        ),
         ([{"text": "x", "metadata": {"k": "x" * 20_000}}], "limit_exceeded", "documents[0].metadata"),
     ],
 )

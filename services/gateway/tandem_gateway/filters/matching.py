@@ -7,7 +7,19 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_gateway.filters.tree import Both, Contains, Either, Equals, Exists, Filter, Not, Number, Ordered, key_of
+from tandem_gateway.filters.tree import (
+    Both,
+    Contains,
+    Either,
+    Equals,
+    Exists,
+    Filter,
+    Leaf,
+    Not,
+    Number,
+    Ordered,
+    key_of,
+)
 
 _MISSING: Final = object()
 _COMPARE: Final[dict[str, Callable[[Any, Any], bool]]] = {
@@ -44,8 +56,10 @@ def matches(condition: Filter, metadata: Mapping[str, Any]) -> bool:
         case Not(part):
             return not matches(part, metadata)
     value = value_at(metadata, condition.field)
-    if value is _MISSING:
-        return False
+    return value is not _MISSING and _holds(condition, value)
+
+
+def _holds(condition: Leaf, value: Any) -> bool:
     match condition:
         case Exists():
             return True

@@ -15,9 +15,9 @@ from tandem_gateway.filters.tree import (
     Exists,
     Filter,
     Key,
+    Leaf,
     Not,
     Number,
-    Order,
     Ordered,
     key_of,
 )
@@ -119,29 +119,31 @@ class _Parser:
         self._conditions += 1
         if self._conditions > MAX_CONDITIONS:
             _refuse(self._at, f"at most {MAX_CONDITIONS} conditions are allowed, and there are more", "limit_exceeded")
-        match operator:
-            case "$eq":
-                return Equals(field, frozenset([_scalar(operand, place)]))
-            case "$ne":
-                return Not(Equals(field, frozenset([_scalar(operand, place)])))
-            case "$in":
-                return Equals(field, _scalars(operand, place))
-            case "$nin":
-                return Not(Equals(field, _scalars(operand, place)))
-            case "$contains":
-                return Contains(field, _scalar(operand, place))
-            case "$exists":
-                if not isinstance(operand, bool):
-                    _refuse(place, "true or false was expected")
-                return Exists(field) if operand else Not(Exists(field))
-            case "$gt" | "$gte" | "$lt" | "$lte":
-                return Ordered(field, cast(Order, operator), _bound(operand, place))
-        nested = '; a dot reaches a nested field, as in "a.b"' if not operator.startswith("$") else ""
-        _refuse(place, f"one of {', '.join(OPERATORS)} was expected{nested}", "unknown_field")
+        leaf = _leaf(field, operator, operand, place)
+        return Not(leaf) if operator in ("$ne", "$nin") or (operator == "$exists" and not operand) else leaf
 
     def _check_depth(self, place: str, depth: int) -> None:
         if depth == 0:
             _refuse(place, f"at most {MAX_DEPTH} of $and, $or and $not may be inside each other", "limit_exceeded")
+
+
+def _leaf(field: str, operator: str, operand: Any, place: str) -> Leaf:
+    """Return the leaf of an operator or, if that is negative, of the operator that it negates."""
+    match operator:
+        case "$eq" | "$ne":
+            return Equals(field, frozenset([_scalar(operand, place)]))
+        case "$in" | "$nin":
+            return Equals(field, _scalars(operand, place))
+        case "$contains":
+            return Contains(field, _scalar(operand, place))
+        case "$gt" | "$gte" | "$lt" | "$lte":
+            return Ordered(field, operator, _bound(operand, place))
+        case "$exists":
+            if not isinstance(operand, bool):
+                _refuse(place, "true or false was expected")
+            return Exists(field)
+    nested = '; a dot reaches a nested field, as in "a.b"' if not operator.startswith("$") else ""
+    _refuse(place, f"one of {', '.join(OPERATORS)} was expected{nested}", "unknown_field")
 
 
 def _scalar(value: Any, place: str) -> Key:

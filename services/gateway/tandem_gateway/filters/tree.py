@@ -69,7 +69,8 @@ class Not:
     part: "Filter"
 
 
-Filter = Equals | Ordered | Contains | Exists | Both | Either | Not
+Leaf = Equals | Ordered | Contains | Exists
+Filter = Leaf | Both | Either | Not
 
 
 def key_of(value: object) -> Key | None:

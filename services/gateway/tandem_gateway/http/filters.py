@@ -37,7 +37,7 @@ def _check_keys(pairs: list[tuple[str, Any]]) -> None:
     for key, _ in pairs:
         if key in seen:
             raise InvalidRequest(
-                f"{_AT}: the key {cut(key)!r} is there more than once in an object; use one object of operators, or $and",
+                f"{_AT}: the key {cut(key)!r} is there more than once; use one object of operators, or $and",
                 param=_AT,
             )
         seen.add(key)

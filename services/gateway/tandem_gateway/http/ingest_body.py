@@ -155,7 +155,7 @@ def _read_metadata(raw: bytes, place: str) -> Metadata:
 
 
 def _find_invalid(raw: bytes, place: str, depth: int) -> None:
-    """Raise the error for the first value of an object that is not valid; ``depth`` objects may be inside each other."""
+    """Raise the error for the first invalid value of an object; ``depth`` objects may be inside each other."""
     for key, value in decode_json(raw, _values, at=place).items():
         here, content = f"{place}.{cut(key)}", bytes(value)
         if not content.startswith(b"{"):

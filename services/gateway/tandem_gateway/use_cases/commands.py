@@ -33,4 +33,4 @@ class SubmittedDocument(msgspec.Struct, frozen=True):
     """None asks for a random id."""
     metadata: Metadata
     exact_metadata: Mapping[str, Any] | None = None
-    """The metadata with numbers as JSON (``msgspec.Raw``), to be stored with all digits; None to encode ``metadata``."""
+    """The metadata with numbers as JSON (``msgspec.Raw``), which keeps all digits; None to encode ``metadata``."""

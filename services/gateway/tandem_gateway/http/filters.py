@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_contract.decoding import Body, cut, decode_json
+from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.filters.matching import exact_number
 from tandem_gateway.filters.parsing import MAX_BYTES, parse_filter
@@ -19,14 +19,18 @@ def read_filter(given: Body) -> Filter:
     """Return the tree of a filter.
 
     Raises:
-        InvalidMessage: it is not JSON or not UTF-8.
-        InvalidRequest: it is not a filter, or is over a limit; the error names the place, such as ``filter.year.$gte``.
+        InvalidRequest: it is not JSON or not a filter, or is over a limit; the error names the place, such as
+            ``filter.year.$gte``.
     """
     if len(given) > MAX_BYTES:
         raise InvalidRequest(
             f"{_AT}: at most {MAX_BYTES} bytes of JSON are allowed, not {len(given)}", param=_AT, code="limit_exceeded"
         )
-    parsed = parse_filter(decode_json(given, _decoder, at=_AT))
+    try:
+        content = decode_json(given, _decoder, at=_AT)
+    except InvalidMessage as error:
+        raise InvalidRequest(error.message, param=error.param or _AT) from None
+    parsed = parse_filter(content)
     # msgspec keeps the last of two equal keys. A filter that loses a condition matches too much, and may delete it.
     json.loads(given, object_pairs_hook=_check_keys)
     return parsed

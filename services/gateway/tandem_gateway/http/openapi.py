@@ -26,6 +26,9 @@ from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.filters import parsing as filters
+from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
+from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
@@ -45,16 +48,21 @@ _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 """Schema of the id of a new document, or of a document in a path."""
+_IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): _COLLECTION,
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
+    ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
+    ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
+    ("query", "cursor"): {"type": "string", "maxLength": 4096},
 }
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.IngestRequest, api.Job, api.CollectionList, api.Deleted,
-    api.StoredDocument, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
+    api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments, api.DocumentDeletion,
+    api.DeletedDocuments, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
 
@@ -78,6 +86,11 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
+DELETION_EXAMPLES: Final[Examples] = {
+    "ids": ("Two documents", {"ids": ["mat", "tea"]}),
+    "filter": ("All that match a filter", {"filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}}),
 }
 
 
@@ -123,6 +136,26 @@ class DocumentByQuery(Operation):
         self.parameters = [*(self.parameters or []), by_id]
 
 
+@dataclass
+class DocumentsByQuery(Operation):
+    """An operation on one document or on a page of documents, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        described = {
+            "id": "Id of the document to return; without it the reply is a page. It excludes the other parameters.",
+            "filter": "The documents of the pages match this filter, a JSON object as in DocumentDeletion.",
+            "limit": "Maximum number of documents on the page.",
+            "cursor": "The `next_cursor` of the page before.",
+        }
+        string = LitestarSchema(type=OpenAPIType.STRING)
+        more = [
+            Parameter(name=name, param_in="query", required=False, description=description, schema=string)
+            for name, description in described.items()
+        ]
+        self.parameters = [*(self.parameters or []), *more]
+
+
 def openapi_config() -> OpenAPIConfig:
     """Return Litestar's configuration; ``docs`` serves the document and its page, not Litestar."""
     return OpenAPIConfig(
@@ -153,6 +186,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     described = app.openapi_schema.to_schema()
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
+    schemas |= FILTER_SCHEMAS
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():
@@ -191,6 +225,15 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "null"}], "default": None}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    components["DocumentIds"]["properties"]["ids"] |= _IDS
+    filtered = {"$ref": _REFERENCE.format(name="Filter")}
+    components["DocumentDeletion"] |= {
+        "properties": {"ids": {}, "filter": {}},
+        "oneOf": [
+            {"properties": {"ids": _IDS, "filter": {"type": "null"}}, "required": ["ids"]},
+            {"properties": {"filter": filtered, "ids": {"type": "null"}}, "required": ["filter"]},
+        ],
+    }
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}

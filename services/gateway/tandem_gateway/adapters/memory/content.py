@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.documents import CollectionRecord, JobRecord, NewDocument
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord, NewDocument
 
 
 @dataclass(slots=True)
@@ -80,6 +80,15 @@ class Collection:
             live=len(self.live),
             pending=len(self.pending),
         )
+
+    def view(self, doc_id: str) -> DocumentView | None:
+        """Return a document's newest version."""
+        newest = self.pending.get(doc_id) or self.live.get(doc_id)
+        if newest is None:
+            return None
+        document, embedded = newest.document, doc_id not in self.pending
+        coverage = newest.coverage() if embedded else None
+        return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
 
     def pending_passage(self, passage_id: int) -> tuple[Version, Passage] | None:
         """Return a passage of a pending version, with the version."""

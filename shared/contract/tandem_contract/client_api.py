@@ -91,7 +91,7 @@ class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: FusionMethod = "relative"
     weights: FusionWeights | None = None
     """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
-    k: int | None = None
+    k: int | msgspec.UnsetType = msgspec.UNSET
     """Constant of ``rrf``, from 1 to 1000: the larger, the less the first ranks stand out; 60 if it is missing."""
 
 

@@ -26,6 +26,7 @@ from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
@@ -183,6 +184,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
+    _set_fusion_limits(components)
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION
@@ -195,6 +197,24 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _set_fusion_limits(components: dict[str, Any]) -> None:
+    null = {"type": "null"}
+    components["SearchRequest"]["anyOf"] = [
+        {"properties": {"fusion": null}},
+        {"properties": {"mode": {"enum": list(FUSING_MODES)}}},
+    ]
+    fusion = components["FusionInput"]
+    fusion["properties"]["k"] |= {"minimum": 1, "maximum": MAX_K}
+    fusion["anyOf"] = [
+        {"not": {"required": ["k"]}},
+        {"required": ["method"], "properties": {"method": {"const": "rrf"}}},
+    ]
+    weights = components["FusionWeights"]
+    for weight in weights["properties"].values():
+        weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
+    weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
 
 
 def _forbid_nul(schema: Schema) -> None:

@@ -104,6 +104,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: SearchMode = "auto"
     fusion: FusionMethod | FusionInput | None = None
     """Only with the modes ``hybrid`` and ``auto``."""
+    offset: int = 0
+    """Number of hits to skip: the hits of a search are the first ``top_k`` after these."""
+    min_score: float | None = None
+    """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
 
 
 class HitScores(msgspec.Struct, frozen=True):

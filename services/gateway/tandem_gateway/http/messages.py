@@ -34,11 +34,14 @@ def search_command(request: SearchRequest) -> SearchCommand:
     Raises:
         InvalidRequest: ``fusion`` is not valid.
     """
-    if request.fusion is None:
-        return SearchCommand(request.query, request.top_k, request.collection, request.mode)
-    if request.mode not in FUSING_MODES:
-        raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
-    return SearchCommand(request.query, request.top_k, request.collection, request.mode, _fusion(request.fusion))
+    fusion = DEFAULT_FUSION
+    if request.fusion is not None:
+        if request.mode not in FUSING_MODES:
+            raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
+        fusion = _fusion(request.fusion)
+    return SearchCommand(
+        request.query, request.top_k, request.collection, request.mode, fusion, request.offset, request.min_score
+    )
 
 
 def _fusion(asked: FusionMethod | FusionInput) -> Fusion:

@@ -184,7 +184,12 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
-    _set_fusion_limits(components)
+    search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
+    search["min_score"] = {
+        "anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, {"type": "null"}],
+        "default": None,
+    }
+    _set_rules_of_modes(components)
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION
@@ -199,11 +204,11 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
 
-def _set_fusion_limits(components: dict[str, Any]) -> None:
+def _set_rules_of_modes(components: dict[str, Any]) -> None:
     null = {"type": "null"}
-    components["SearchRequest"]["anyOf"] = [
-        {"properties": {"fusion": null}},
-        {"properties": {"mode": {"enum": list(FUSING_MODES)}}},
+    components["SearchRequest"]["allOf"] = [
+        {"anyOf": [{"properties": {"fusion": null}}, {"properties": {"mode": {"enum": list(FUSING_MODES)}}}]},
+        {"anyOf": [{"properties": {"min_score": null}}, {"properties": {"mode": {"not": {"const": "lexical"}}}}]},
     ]
     fusion = components["FusionInput"]
     fusion["properties"]["k"] |= {"minimum": 1, "maximum": MAX_K}

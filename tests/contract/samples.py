@@ -84,6 +84,8 @@ SAMPLES: dict[str, object] = {
         collection="books",
         mode="hybrid",
         fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
     ),
     "search_reply_with_scores.json": ReceivedSearchReply(
         results=[

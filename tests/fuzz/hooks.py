@@ -4,13 +4,16 @@ from typing import Any
 
 import schemathesis
 
-_INTEGERS = ("top_k", "canary_weight", "shadow_percent")
+_INTEGERS = ("top_k", "offset", "k", "canary_weight", "shadow_percent")
 
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip an integer written as 5.0: JSON Schema accepts it, the API refuses it and names the field."""
-    return not (isinstance(body, dict) and any(isinstance(body.get(name), float) for name in _INTEGERS))
+    if not isinstance(body, dict):
+        return True
+    objects = [body, *(value for value in body.values() if isinstance(value, dict))]
+    return not any(isinstance(each.get(name), float) for each in objects for name in _INTEGERS)
 
 
 @schemathesis.hook

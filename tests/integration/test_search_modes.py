@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tandem_contract.client_api import FusionInput, FusionMethod, FusionWeights
+from tandem_contract.client_api import FusionInput, FusionMethod, FusionWeights, SearchMode
 from tests.support.stack import Client
 
 DOCUMENTS = [
@@ -79,6 +79,43 @@ def test_each_of_two_hundred_product_codes_finds_its_product_first(client: Clien
     client.ingest_and_wait(products, collection)
     codes = [product["id"] for product in products]
     assert [client.found(code, 1, collection)[0] for code in codes] == codes
+
+
+@pytest.mark.parametrize("mode", ["dense", "lexical", "hybrid"])
+def test_pages_together_are_the_whole_list(client: Client, collection: str, mode: SearchMode) -> None:
+    client.ingest_and_wait(
+        [{"id": f"d{n}", "text": f"a note on topic {n} of {n % 7} and {n % 5}"} for n in range(150)], collection
+    )
+    query = "topic 3 and a note"
+    whole = [hit.id for hit in client.search(query, 150, collection, mode).results]
+    pages = [hit.id for n in range(0, 160, 40) for hit in client.search(query, 40, collection, mode, offset=n).results]
+    assert len(set(whole)) == len(whole) == 150
+    assert pages == whole
+    assert client.search(query, 5, collection, mode, offset=1000).results == []
+
+
+@pytest.mark.parametrize("mode", ["dense", "hybrid", "auto"])
+def test_hits_below_the_least_cosine_are_left_out(client: Client, filled: str, mode: SearchMode) -> None:
+    cosines = {hit.id: hit.scores for hit in client.search("a young dog", 9, filled, mode).results}
+    found = [hit.id for hit in client.search("a young dog", 9, filled, mode, min_score=0.3).results]
+    assert (
+        found == [key for key, scores in cosines.items() if scores and scores.dense and scores.dense >= 0.3] == ["dog"]
+    )
+    assert client.search("a young dog", 9, filled, mode, min_score=1).results == []
+
+
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [
+        ({"offset": -1}, "offset"),
+        ({"offset": 1001}, "offset"),
+        ({"min_score": 1.5}, "min_score"),
+        ({"min_score": 0.5, "mode": "lexical"}, "min_score"),
+    ],
+)
+def test_a_wrong_page_is_refused_by_name(client: Client, filled: str, fields: dict[str, Any], param: str) -> None:
+    reply = client.http.post("/v1/search", json={"query": "cat", "collection": filled, **fields})
+    assert (reply.status_code, reply.json()["error"]["param"]) == (422, param)
 
 
 def test_lexical_search_finds_words_and_not_meanings(client: Client, filled: str) -> None:

@@ -98,7 +98,7 @@ class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     method: FusionMethod = "relative"
     weights: FusionWeights | None = None
     """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
-    k: int | None = None
+    k: int | msgspec.UnsetType = msgspec.UNSET
     """Constant of ``rrf``, from 1 to 1000: the larger, the less the first ranks stand out; 60 if it is missing."""
 
 
@@ -111,6 +111,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: SearchMode = "auto"
     fusion: FusionMethod | FusionInput | None = None
     """Only with the modes ``hybrid`` and ``auto``."""
+    offset: int = 0
+    """Number of hits to skip: the hits of a search are the first ``top_k`` after these."""
+    min_score: float | None = None
+    """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
 
 
 class HitScores(msgspec.Struct, frozen=True):

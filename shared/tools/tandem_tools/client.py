@@ -171,9 +171,19 @@ class Client:
         collection: str | None = None,
         mode: SearchMode | None = None,
         fusion: FusionMethod | FusionInput | None = None,
+        offset: int | None = None,
+        min_score: float | None = None,
     ) -> ReceivedSearchReply:
         """Search; the server's default replaces what is None."""
-        fields = {"query": query, "top_k": top_k, "collection": collection, "mode": mode, "fusion": fusion}
+        fields = {
+            "query": query,
+            "top_k": top_k,
+            "collection": collection,
+            "mode": mode,
+            "fusion": fusion,
+            "offset": offset,
+            "min_score": min_score,
+        }
         return self.call("POST", SEARCH_PATH, ReceivedSearchReply, body=_given(fields))
 
     def collections(self) -> list[Collection]:

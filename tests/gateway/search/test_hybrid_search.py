@@ -3,11 +3,15 @@
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderUnavailable,
     GatewayError,
+    InvalidRequest,
     NotFound,
     NotReady,
     Overloaded,
@@ -17,10 +21,9 @@ from tandem_gateway.errors import (
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.dense_search import DenseCandidates
-from tandem_gateway.use_cases.fusion import DEFAULT_FUSION
-from tandem_gateway.use_cases.hybrid_search import is_one_state, rank
+from tandem_gateway.use_cases.hybrid_search import CANDIDATES, is_one_state, page, rank
 from tests.support.fakes import turns
-from tests.support.search_fixtures import PipelineFixture
+from tests.support.search_fixtures import PipelineFixture, command
 
 
 async def test_both_retrievers_are_asked_for_candidates_and_the_fused_ones_are_read_once():
@@ -88,6 +91,53 @@ async def test_a_search_repeats_while_a_document_found_is_replaced_and_ends():
     assert len(fixture.index.hydrations) == len(fixture.lexical.retrieved) == 3
 
 
+def ranking(*passage_ids: int) -> list[RankedPassage]:
+    """Return passages by descending cosine."""
+    return [RankedPassage(number, 1 - place / 1000, dense=1 - place / 1000) for place, number in enumerate(passage_ids)]
+
+
+def words(*passage_ids: int) -> KeywordCandidates:
+    passages = [RankedPassage(n, 500.0 - place, lexical=500.0 - place) for place, n in enumerate(passage_ids)]
+    return KeywordCandidates(passages, 500.0)
+
+
+@given(
+    st.permutations(range(1, 260)), st.permutations(range(1, 260)), st.integers(0, 259), st.integers(0, 259),
+    st.integers(CANDIDATES, 259),
+)  # fmt: skip
+def test_a_shorter_ranking_is_the_beginning_of_a_longer_one(
+    by_vector: list[int], by_words: list[int], vectors: int, keywords: int, depth: int
+):
+    dense, lexical = ranking(*by_vector[:vectors]), words(*by_words[:keywords])
+    whole, _ = rank(DenseCandidates(dense), lexical, command("q"))
+    cut = KeywordCandidates(lexical.passages[:depth], lexical.weight)
+    shorter, _ = rank(DenseCandidates(dense[:depth]), cut, command("q"))
+    assert [each.passage_id for each in whole[: len(shorter)]] == [each.passage_id for each in shorter]
+    assert len({each.passage_id for each in whole}) == len(whole) == len({*by_vector[:vectors], *by_words[:keywords]})
+    assert [each.score for each in whole] == sorted((each.score for each in whole), reverse=True)
+
+
+def test_a_page_skips_the_offset_and_leaves_out_what_is_too_far():
+    ranked = [*ranking(5, 6, 7, 8), RankedPassage(9, 0.1, lexical=3.0)]
+    asked = replace(command("q", top_k=2), offset=1)
+    assert [each.passage_id for each in page(ranked, asked)] == [6, 7]
+    asked = replace(command("q", top_k=9), min_score=0.998)
+    assert [each.passage_id for each in page(ranked, asked)] == [5, 6, 7]
+    assert page(ranked, replace(command("q"), offset=5)) == []
+
+
+async def test_a_least_cosine_needs_vectors():
+    fixture = PipelineFixture()
+    asked = replace(command("q", collection="books"), min_score=0.5)
+    fixture.embedder.coverage = lambda text: Coverage(unknown=0.7)
+    assert (await fixture.use_case.answer(asked)).mode == "dense"
+    fixture.embedder.surprise = EmbedderUnavailable("away")
+    with pytest.raises(EmbedderUnavailable):
+        await fixture.use_case.answer(asked)
+    with pytest.raises(InvalidRequest, match="min_score"):
+        await fixture.use_case.answer(replace(asked, mode="lexical"))
+
+
 def hit(doc_id: str) -> Hit:
     return Hit(doc_id, 1.0, "text", "{}")
 
@@ -117,5 +167,5 @@ def test_what_the_model_and_the_index_know_decides_the_ranking(
     lexical = None
     if words is not None:
         lexical = KeywordCandidates([RankedPassage(number, 2.0, lexical=2.0) for number in words], 2.0)
-    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, DEFAULT_FUSION)
+    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q"))
     assert (mode, [each.passage_id for each in ranked]) == (answered_by, passages)

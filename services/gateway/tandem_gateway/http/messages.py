@@ -23,10 +23,8 @@ from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, Fusion
+from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 
-_MAX_K: Final = 1000
-_MAX_WEIGHT: Final = 1000
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
@@ -36,11 +34,14 @@ def search_command(request: SearchRequest) -> SearchCommand:
     Raises:
         InvalidRequest: ``fusion`` is not valid.
     """
-    if request.fusion is None:
-        return SearchCommand(request.query, request.top_k, request.collection, request.mode)
-    if request.mode not in ("hybrid", "auto"):
-        raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
-    return SearchCommand(request.query, request.top_k, request.collection, request.mode, _fusion(request.fusion))
+    fusion = DEFAULT_FUSION
+    if request.fusion is not None:
+        if request.mode not in FUSING_MODES:
+            raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
+        fusion = _fusion(request.fusion)
+    return SearchCommand(
+        request.query, request.top_k, request.collection, request.mode, fusion, request.offset, request.min_score
+    )
 
 
 def _fusion(asked: FusionMethod | FusionInput) -> Fusion:
@@ -51,12 +52,12 @@ def _fusion(asked: FusionMethod | FusionInput) -> Fusion:
     """
     if isinstance(asked, str):
         asked = FusionInput(asked)
-    if asked.k is not None and asked.method != "rrf":
+    if asked.k is not msgspec.UNSET and asked.method != "rrf":
         raise InvalidRequest(f"fusion.k: only the method 'rrf' has it, not {asked.method!r}", param="fusion.k")
-    k = asked.k if asked.k is not None else DEFAULT_K
-    if not 1 <= k <= _MAX_K:
+    k = DEFAULT_K if asked.k is msgspec.UNSET else asked.k
+    if not 1 <= k <= MAX_K:
         raise InvalidRequest(
-            f"fusion.k: a whole number from 1 to {_MAX_K} was expected, not {k}",
+            f"fusion.k: a whole number from 1 to {MAX_K} was expected, not {k}",
             param="fusion.k",
             code="limit_exceeded",
         )
@@ -65,9 +66,9 @@ def _fusion(asked: FusionMethod | FusionInput) -> Fusion:
         return replace(default, method=asked.method, k=k)
     weights = {"dense": asked.weights.dense, "lexical": asked.weights.lexical}
     for name, weight in weights.items():
-        if not 0 <= weight <= _MAX_WEIGHT:
+        if not 0 <= weight <= MAX_WEIGHT:
             raise InvalidRequest(
-                f"fusion.weights.{name}: a number from 0 to {_MAX_WEIGHT} was expected, not {weight:g}",
+                f"fusion.weights.{name}: a number from 0 to {MAX_WEIGHT} was expected, not {weight:g}",
                 param=f"fusion.weights.{name}",
                 code="limit_exceeded",
             )

@@ -29,6 +29,7 @@ from tandem_gateway import __version__
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
@@ -217,6 +218,12 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
+    search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
+    search["min_score"] = {
+        "anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, {"type": "null"}],
+        "default": None,
+    }
+    _set_rules_of_modes(components)
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION
@@ -237,6 +244,24 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _set_rules_of_modes(components: dict[str, Any]) -> None:
+    null = {"type": "null"}
+    components["SearchRequest"]["allOf"] = [
+        {"anyOf": [{"properties": {"fusion": null}}, {"properties": {"mode": {"enum": list(FUSING_MODES)}}}]},
+        {"anyOf": [{"properties": {"min_score": null}}, {"properties": {"mode": {"not": {"const": "lexical"}}}}]},
+    ]
+    fusion = components["FusionInput"]
+    fusion["properties"]["k"] |= {"minimum": 1, "maximum": MAX_K}
+    fusion["anyOf"] = [
+        {"not": {"required": ["k"]}},
+        {"required": ["method"], "properties": {"method": {"const": "rrf"}}},
+    ]
+    weights = components["FusionWeights"]
+    for weight in weights["properties"].values():
+        weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
+    weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
 
 
 def _forbid_nul(schema: Schema) -> None:

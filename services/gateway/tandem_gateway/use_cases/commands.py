@@ -15,7 +15,7 @@ from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
 
 
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
-    """A search in one collection for at most ``top_k`` documents."""
+    """A search in one collection for at most ``top_k`` documents after the first ``offset``."""
 
     query: str
     top_k: int
@@ -23,6 +23,20 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     mode: SearchMode
     fusion: Fusion = DEFAULT_FUSION
     """How hybrid search fuses its two rankings."""
+    offset: int = 0
+    """Number of hits to skip."""
+    min_score: float | None = None
+    """Lowest cosine similarity of a hit."""
+
+    @property
+    def depth(self) -> int:
+        """Number of hits up to the end of the page."""
+        return self.offset + self.top_k
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the answer is the first hits of a ranking as they are."""
+        return not self.offset and self.min_score is None
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

@@ -17,11 +17,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from tandem_gateway.records.search import KeywordCandidates, RankedPassage
+from tandem_gateway.records.search import KeywordCandidates, RankedPassage, SearchMode
 
 FusionMethod = Literal["relative", "rrf", "dbsf"]
 
+FUSING_MODES: Final[tuple[SearchMode, ...]] = ("auto", "hybrid")
 DEFAULT_K: Final = 60
+MAX_K: Final = 1000
+MAX_WEIGHT: Final = 1000
 _DEVIATIONS: Final = 3.0
 
 

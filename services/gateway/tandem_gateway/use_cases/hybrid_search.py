@@ -6,7 +6,8 @@ The documents of the answer are read afterwards, once.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -17,14 +18,13 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.search import AnsweredBy, Hit, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
-from tandem_gateway.use_cases.fusion import Fusion, fuse
+from tandem_gateway.use_cases.fusion import fuse
 
 KEYWORD_ERRORS: Final = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 """Errors with which the keyword index says that it cannot answer now."""
 
-_CANDIDATES: Final = 100
-"""Passages that each retriever returns. The fused order depends on this number; a constant keeps it independent of
-``top_k``."""
+CANDIDATES: Final = 100
+"""Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
 _MAX_REPEATS: Final = 3
 """Attempts to answer from one state of the store."""
 
@@ -39,8 +39,18 @@ class Answer(msgspec.Struct, frozen=True):
     """How much of the query the model read; ``WHOLE`` if the model was not used."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """The passages of a search, before their documents are read; see ``Answer``."""
+
+    ranked: list[RankedPassage]
+    answered_by: AnsweredBy
+    degraded: bool
+    coverage: Coverage
+
+
 class HybridSearch:
-    """Answers searches by both indexes; see the module."""
+    """Answers searches by both indexes, and pages of each; see the module."""
 
     def __init__(self, dense: DenseSearch, lexical: LexicalIndex, hydrator: Hydrator) -> None:
         """Make the use case.
@@ -79,22 +89,54 @@ class HybridSearch:
                 cannot and ``degrades`` is false.
             DeadlineExceeded: as above, or the documents were not read in time.
         """
+
+        async def retrieve(count: int, until: float) -> _Found:
+            dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors)
+            ranked, answered_by = rank(dense, lexical, command)
+            coverage = dense.coverage
+            if answered_by == "lexical":
+                coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
+            return _Found(ranked, answered_by, lexical is None, coverage)
+
+        return await self._answer(command, seconds, patience, retrieve)
+
+    async def dense(self, command: SearchCommand, seconds: float) -> Answer:
+        """Return a page of a valid vector search; raises as ``search``."""
+
+        async def retrieve(count: int, until: float) -> _Found:
+            found = await self._dense.retrieve(command, count, until - time.monotonic())
+            return _Found(found.passages, "dense", False, found.coverage)
+
+        return await self._answer(command, seconds, seconds, retrieve)
+
+    async def lexical(self, command: SearchCommand, seconds: float) -> Answer:
+        """Return a page of a valid keyword search; raises as ``LexicalIndex.search``."""
+
+        async def retrieve(count: int, until: float) -> _Found:
+            left = until - time.monotonic()
+            found = await self._lexical.retrieve(command.collection, command.query, count, timeout=left)
+            return _Found(found.passages, "lexical", False, WHOLE)
+
+        return await self._answer(command, seconds, seconds, retrieve)
+
+    async def _answer(
+        self,
+        command: SearchCommand,
+        seconds: float,
+        patience: float,
+        retrieve: Callable[[int, float], Awaitable[_Found]],
+    ) -> Answer:
+        """Retrieve, and read the documents of the page; again if the store has changed in between."""
         deadline = time.monotonic() + seconds
         retrieved_by = time.monotonic() + patience
-        count = max(_CANDIDATES, command.top_k)
         repeats = 0
         while True:
-            dense, lexical = await self._retrieve(command, count, retrieved_by, degrades, on_vectors)
-            ranked, answered_by = rank(dense, lexical, command.fusion)
-            ranked = ranked[: command.top_k]
+            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by)
+            ranked = page(found.ranked, command)
             hits: list[Hit] = await self._hydrator.hydrate(ranked, timeout=deadline - time.monotonic())
             repeats += 1
             if is_one_state(hits, ranked) or repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
-                break
-        coverage = dense.coverage
-        if answered_by == "lexical":
-            coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-        return Answer(hits, answered_by, lexical is None, coverage)
+                return Answer(hits, found.answered_by, found.degraded, found.coverage)
 
     async def _retrieve(
         self, command: SearchCommand, count: int, until: float, degrades: bool, on_vectors: Callable[[], None]
@@ -120,23 +162,50 @@ class HybridSearch:
 
 
 def rank(
-    dense: DenseCandidates, lexical: KeywordCandidates | None, fusion: Fusion
+    dense: DenseCandidates, lexical: KeywordCandidates | None, command: SearchCommand
 ) -> tuple[list[RankedPassage], AnsweredBy]:
     """Return the ranking that answers a search, and the search that made it.
+
+    The first ``CANDIDATES`` of both retrievers are fused. The others follow with the score 0, in the order in which the
+    retrievers have them. So a longer ranking begins with the shorter one.
 
     Args:
         dense: the passages of vector search.
         lexical: the passages of keyword search; None if it cannot answer.
-        fusion: how to fuse the two rankings.
+        command: the search; tells how to fuse the rankings, and whether only passages with a cosine count.
     """
     if lexical is None:
         return dense.passages, "dense"
     if not dense.coverage.unreadable:
-        return fuse(dense.passages, lexical, fusion), "hybrid"
+        first = KeywordCandidates(lexical.passages[:CANDIDATES], lexical.weight)
+        fused = fuse(dense.passages[:CANDIDATES], first, command.fusion)
+        return fused + _rest(dense.passages, lexical.passages, {each.passage_id for each in fused}), "hybrid"
+    if command.min_score is not None:
+        return dense.passages, "dense"
     # The vector of a wholly unknown query is nearest to other wholly unknown texts: no hits are better than those.
     if lexical.passages or dense.coverage.unknown == 1.0:
         return lexical.passages, "lexical"
     return dense.passages, "dense"
+
+
+def _rest(
+    dense: Sequence[RankedPassage], lexical: Sequence[RankedPassage], ranked: Collection[int]
+) -> list[RankedPassage]:
+    """Return the passages beyond the fused ones, alternately from both retrievers."""
+    rest: dict[int, RankedPassage] = {}
+    for place in range(CANDIDATES, max(len(dense), len(lexical))):
+        for each in (*dense[place : place + 1], *lexical[place : place + 1]):
+            if each.passage_id not in ranked:
+                rest.setdefault(each.passage_id, each._replace(score=0.0))
+    return list(rest.values())
+
+
+def page(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:
+    """Return the passages of a ranking that the search asks for."""
+    if command.min_score is not None:
+        least = command.min_score
+        ranked = [each for each in ranked if each.dense is not None and each.dense >= least]
+    return list(ranked[command.offset : command.depth])
 
 
 def is_one_state(hits: Sequence[Hit], ranked: Sequence[RankedPassage]) -> bool:

@@ -15,6 +15,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -22,7 +24,7 @@ from tandem_gateway.errors import (
     GatewayError,
 )
 from tandem_gateway.ports.search import LexicalIndex
-from tandem_gateway.records.search import AnsweredBy, Hit
+from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
@@ -104,11 +106,13 @@ class SearchPipeline:
         """
         check_search(command, self._request_limits)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        if command.mode == "dense":
+        if command.mode == "dense" and command.is_plain:
             dense = await self._search.search(command, seconds)
             answer = Answer(dense.hits, "dense", coverage=dense.coverage)
+        elif command.mode == "dense":
+            answer = await self._hybrid.dense(command, seconds)
         elif command.mode == "lexical":
-            answer = Answer(await self._by_keywords(command, seconds), "lexical")
+            answer = await self._by_keywords(command, seconds)
         elif command.mode == "hybrid":
             answer = await self._hybrid.search(command, seconds, seconds, degrades=False)
         else:
@@ -148,13 +152,19 @@ class SearchPipeline:
                 cause = error
                 if not isinstance(error, DeadlineExceeded) or patience >= _PATIENT_SECONDS:
                     self._breaker = failed(self._breaker, time.monotonic(), trial=trial)
+        if command.min_score is not None:
+            raise cause  # keyword search has no cosine to compare with it
         try:
             remaining = seconds - (time.monotonic() - started)
-            return Answer(await self._by_keywords(command, remaining), "lexical", degraded=True)
+            answer = await self._by_keywords(command, remaining)
+            return msgspec.structs.replace(answer, degraded=True)
         except KEYWORD_ERRORS as error:
             raise cause from error
         finally:
             del cause  # breaks the reference cycle: error, traceback, this frame, error
 
-    async def _by_keywords(self, command: SearchCommand, seconds: float) -> list[Hit]:
-        return await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)
+    async def _by_keywords(self, command: SearchCommand, seconds: float) -> Answer:
+        if not command.is_plain:
+            return await self._hybrid.lexical(command, seconds)
+        hits = await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)
+        return Answer(hits, "lexical")

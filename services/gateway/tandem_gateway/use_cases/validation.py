@@ -104,6 +104,23 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
             param="top_k",
             code="limit_exceeded",
         )
+    if not 0 <= command.offset <= limits.top_k:
+        raise InvalidRequest(
+            f"offset: a whole number from 0 to {limits.top_k} was expected, not {command.offset}",
+            param="offset",
+            code="limit_exceeded",
+        )
+    if command.min_score is not None:
+        if not -1 <= command.min_score <= 1:
+            raise InvalidRequest(
+                f"min_score: a number from -1 to 1 was expected, not {command.min_score:g}",
+                param="min_score",
+                code="limit_exceeded",
+            )
+        if command.mode == "lexical":
+            raise InvalidRequest(
+                "min_score: the mode 'lexical' has no cosine similarity; hybrid, dense and auto do", param="min_score"
+            )
     check_collection(command.collection)
 
 

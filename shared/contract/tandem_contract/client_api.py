@@ -115,6 +115,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of hits to skip: the hits of a search are the first ``top_k`` after these."""
     min_score: float | None = None
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
+    filter: Filter | None = None
+    """Conditions on the metadata of the hits."""
 
 
 class HitScores(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
-        HybridSearch(dense_search, storage.lexical, storage.index),
+        HybridSearch(dense_search, storage.lexical, storage.index, storage.filters),
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(

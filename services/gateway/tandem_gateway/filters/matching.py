@@ -41,9 +41,14 @@ def exact_number(text: str) -> Decimal:
 _metadata = msgspec.json.Decoder(dict[str, Any], float_hook=exact_number)
 
 
+def decode_metadata(metadata: str) -> dict[str, Any]:
+    """Return metadata from JSON text; numbers are integers and decimals."""
+    return _metadata.decode(metadata)
+
+
 def matches_json(condition: Filter, metadata: str) -> bool:
     """Return whether a filter matches metadata as the store keeps it, JSON text."""
-    return matches(condition, _metadata.decode(metadata))
+    return matches(condition, decode_metadata(metadata))
 
 
 def matches(condition: Filter, metadata: Mapping[str, Any]) -> bool:

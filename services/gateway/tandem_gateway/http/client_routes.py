@@ -25,7 +25,7 @@ from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.messages import collection_list, job_reply, search_command, stored_document
+from tandem_gateway.http.messages import ReceivedSearch, collection_list, job_reply, search_command, stored_document
 from tandem_gateway.http.openapi import (
     INGEST_EXAMPLES,
     SEARCH_EXAMPLES,
@@ -68,7 +68,7 @@ _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
     responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
 )
 async def search(
-    data: JSONBody[SearchRequest],
+    data: JSONBody[ReceivedSearch],
     request: Request[Any, Any, Any],
     gateway: NamedDependency[Gateway],
     bodies: NamedDependency[BodyLimits],

@@ -20,6 +20,7 @@ from tandem_contract.client_api import (
 from tandem_gateway import __version__
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import rfc3339
+from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.commands import SearchCommand
@@ -28,19 +29,33 @@ from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MO
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
-def search_command(request: SearchRequest) -> SearchCommand:
+class ReceivedSearch(SearchRequest, frozen=True, forbid_unknown_fields=True):
+    """``SearchRequest`` with its filter still as JSON, so that numbers keep all digits."""
+
+    filter: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
+
+
+def search_command(request: ReceivedSearch) -> SearchCommand:
     """Return the command of a search; the use case validates the rest.
 
     Raises:
-        InvalidRequest: ``fusion`` is not valid.
+        InvalidRequest: ``fusion`` or ``filter`` is not valid.
     """
+    given = bytes(request.filter)
     fusion = DEFAULT_FUSION
     if request.fusion is not None:
         if request.mode not in FUSING_MODES:
             raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
         fusion = _fusion(request.fusion)
     return SearchCommand(
-        request.query, request.top_k, request.collection, request.mode, fusion, request.offset, request.min_score
+        request.query,
+        request.top_k,
+        request.collection,
+        request.mode,
+        fusion,
+        request.offset,
+        request.min_score,
+        None if given == b"null" else read_filter(given),
     )
 
 

@@ -75,6 +75,10 @@ Examples = Mapping[str, tuple[str, Mapping[str, Any]]]
 
 SEARCH_EXAMPLES: Final[Examples] = {
     "nearest": ("Five documents", {"query": "a pet on a rug", "top_k": 5}),
+    "filtered": (
+        "Among the documents that match a filter",
+        {"query": "a pet on a rug", "filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}},
+    ),
     "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
 }
 INGEST_EXAMPLES: Final[Examples] = {
@@ -218,6 +222,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
+    search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
     search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
     search["min_score"] = {
         "anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, {"type": "null"}],

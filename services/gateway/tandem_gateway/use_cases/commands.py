@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.records.search import SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
@@ -27,6 +28,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Number of hits to skip."""
     min_score: float | None = None
     """Lowest cosine similarity of a hit."""
+    filter: Filter | None = None
+    """The conditions that the hits match; None for all documents."""
 
     @property
     def depth(self) -> int:
@@ -36,7 +39,7 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return not self.offset and self.min_score is None
+        return not self.offset and self.min_score is None and self.filter is None
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

@@ -118,7 +118,7 @@ class Content:
         self.collections: dict[str, Collection] = {}
         self.jobs: dict[str, JobRecord] = {}
         self._collections_made = 0
-        self._passages_made = 0
+        self.passages_made = 0
 
     def create(self, name: str) -> Collection:
         """Make an empty collection."""
@@ -131,8 +131,8 @@ class Content:
 
     def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
         """Return a passage with an id that no passage ever had."""
-        self._passages_made += 1
-        return Passage(self._passages_made, start, stop)
+        self.passages_made += 1
+        return Passage(self.passages_made, start, stop)
 
     def make_live(self, collection: Collection, version: Version) -> None:
         """Make a version live, of which each passage has a vector; it replaces the older live version."""

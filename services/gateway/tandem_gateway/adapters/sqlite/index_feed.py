@@ -18,7 +18,7 @@ _PAGE_KIB = 500
 
 
 class SqliteIndexFeed:
-    """Implements ``IndexFeed`` and ``TextFeed``. Only one thread may use it."""
+    """Implements ``IndexFeed``, ``TextFeed`` and ``MetadataLog``. Only one thread may use it."""
 
     def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
         """Open the store at ``path``, which must exist.
@@ -111,6 +111,11 @@ class SqliteIndexFeed:
         """Return a page of passages with their texts; see ``TextLog.texts``."""
         with self.reading():
             return index_reads.texts(self._connection, after, limit, max_chars)
+
+    def metadata(self, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
+        """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+        with self.reading():
+            return index_reads.metadata(self._connection, collection_id, after, upto)
 
     def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
         """Return removals of a collection; see ``TextLog.removals``."""

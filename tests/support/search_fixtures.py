@@ -68,6 +68,7 @@ class FakeLexical:
         self.error: GatewayError | None = None
         self.finds = True
         self.retrieved: list[tuple[str, str, int]] = []
+        self.among: list[Keys | None] = []
         self.waits: asyncio.Event | None = None
         """Retrievals wait for it, if it is set."""
 
@@ -82,6 +83,7 @@ class FakeLexical:
         self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
     ) -> KeywordCandidates:
         self.retrieved.append((collection, query, count))
+        self.among.append(among)
         if self.waits is not None:
             await self.waits.wait()
         if self.error is not None:

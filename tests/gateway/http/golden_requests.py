@@ -181,6 +181,9 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("top_k 1.0", b'{"query": "x", "top_k": 1.0}', ()),
         ("top_k over 64 bits", b'{"query": "x", "top_k": 1000000000000000000000}', ()),
         ("a mode that is none", b'{"query": "x", "mode": "fuzzy"}', ()),
+        ("a filter that is none", b'{"query": "x", "filter": [1]}', ()),
+        ("a filter with a wrong value", b'{"query": "x", "filter": {"year": {"$gte": null}}}', ()),
+        ("a filter with a key twice", b'{"query": "x", "filter": {"year": {"$gte": 1, "$gte": 2}}}', ()),
         ("a blank query", b'{"query": " \\n"}', ()),
         ("an absent collection", b'{"query": "x", "collection": "nowhere"}', ()),
         ("a deadline that is none", b'{"query": "x"}', (("x-request-timeout-ms", "soon"),)),
@@ -333,6 +336,13 @@ def _good() -> Iterator[tuple[str, Case]]:
     """Requests that succeed; those that change something come last, in this order."""
     found = {"query": DOCUMENTS[3]["text"], "collection": "books", "top_k": 2}
     yield "a search", post(SEARCH, found)
+    yield "a filtered search", post(SEARCH, {**found, "filter": {"n": {"$in": [3, 5.0]}}})
+    yield "a filtered search by words", post(SEARCH, {**found, "mode": "lexical", "filter": {"n": {"$ne": 3}}})
+    yield (
+        "a filtered search by vectors",
+        post(SEARCH, {**found, "mode": "dense", "filter": {"tags": {"$contains": "y"}}}),
+    )
+    yield "a filtered search without hits", post(SEARCH, {**found, "filter": {"n": {"$lt": 0}}})
     yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})
     yield "a search in UTF-8 with a mark", post(SEARCH, b"\xef\xbb\xbf" + json.dumps(found).encode())
     yield "a search in chunks", post(SEARCH, found, chunked=True)

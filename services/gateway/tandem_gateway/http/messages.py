@@ -29,10 +29,14 @@ from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MO
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
+_NULL: Final = msgspec.Raw(b"null")
+
+
 class ReceivedSearch(SearchRequest, frozen=True, forbid_unknown_fields=True):
     """``SearchRequest`` with its filter still as JSON, so that numbers keep all digits."""
 
-    filter: msgspec.Raw = msgspec.Raw(b"null")  # type: ignore[assignment]
+    # Not a plain default: Litestar looks for defaults in a set, and this one has no hash.
+    filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
 
 
 def search_command(request: ReceivedSearch) -> SearchCommand:

@@ -14,9 +14,9 @@ from tandem_gateway.index.base import Base
 from tandem_gateway.records.arrays import Keys, Vectors
 
 # Comparing a row costs about as much as finding this many nodes in a graph.
-_NODES_A_ROW: Final = 0.5
-# Rows that are always few: the scan takes a few milliseconds, and it is exact.
-_FEW_ROWS: Final = 2000
+_NODES_A_ROW: Final = 1.0
+# Rows that are always few: the scan of so many is cheap, and it is exact.
+_FEW_ROWS: Final = 500
 # The rows that match are not spread evenly: nodes requested for each node that is needed on average.
 _SLACK: Final = 1.5
 _BLOCK_ROWS: Final = 4096

@@ -65,6 +65,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/documents",
         "/v1/collections/{collection}/documents/{document_id:path}",
         "/v1/admin/traffic",
+        "/v1/search/batch",
         "/healthz",
         "/livez",
         "/readyz",

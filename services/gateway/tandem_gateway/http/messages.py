@@ -14,6 +14,7 @@ from tandem_contract.client_api import (
     Health,
     Job,
     JobStatus,
+    SearchBatch,
     SearchRequest,
     StoredDocument,
 )
@@ -22,6 +23,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
+from tandem_gateway.use_cases.batch_search import of_search
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 
@@ -42,6 +44,21 @@ def search_command(request: SearchRequest) -> SearchCommand:
     return SearchCommand(
         request.query, request.top_k, request.collection, request.mode, fusion, request.offset, request.min_score
     )
+
+
+def search_commands(batch: SearchBatch) -> list[SearchCommand]:
+    """Return the commands of a batch of searches.
+
+    Raises:
+        InvalidRequest: ``fusion`` of a search is not valid; the error names the search.
+    """
+    commands = []
+    for place, request in enumerate(batch.searches):
+        try:
+            commands.append(search_command(request))
+        except InvalidRequest as error:
+            raise of_search(error, place) from None
+    return commands
 
 
 def _fusion(asked: FusionMethod | FusionInput) -> Fusion:

@@ -26,6 +26,7 @@ from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
@@ -54,7 +55,8 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "id"): _DOCUMENT_ID,
 }
 _MESSAGES: Final = (
-    ErrorReply, api.SearchRequest, api.SearchReply, api.IngestRequest, api.Job, api.CollectionList, api.Deleted,
+    ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    api.CollectionList, api.Deleted,
     api.StoredDocument, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
@@ -68,6 +70,9 @@ Examples = Mapping[str, tuple[str, Mapping[str, Any]]]
 SEARCH_EXAMPLES: Final[Examples] = {
     "nearest": ("Five documents", {"query": "a pet on a rug", "top_k": 5}),
     "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
+}
+BATCH_EXAMPLES: Final[Examples] = {
+    "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
 }
 INGEST_EXAMPLES: Final[Examples] = {
     "two": (
@@ -190,6 +195,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         "default": None,
     }
     _set_rules_of_modes(components)
+    components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION

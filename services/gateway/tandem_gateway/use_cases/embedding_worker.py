@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 # After this many attempts alone, a document on which the embedder breaks is marked as failed.
 _MAX_ATTEMPTS_ALONE = 5
+_MAX_SUSPECTS = 10_000
 _HARMLESS = "a harmless text"
 _DAMAGED = "the stored document is damaged: ingest it again"
 # Seconds until the task retries a collection whose model is not the embedder's.
@@ -227,6 +228,8 @@ class EmbeddingWorker:
         state = self._state
         if len(batch.passages) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
+            if len(state.suspects) > _MAX_SUSPECTS:
+                state.suspects.clear()  # most of them were deleted; the others have one attempt less
             state.suspects.update(passage.passage_id for passage in batch.passages)
             return True
         (passage,) = batch.passages

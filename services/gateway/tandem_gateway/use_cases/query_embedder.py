@@ -23,6 +23,7 @@ from tandem_gateway.records.embedders import Embeddings, QueryVector
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
+from tandem_runtime.durations import duration
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -204,7 +205,7 @@ class QueryEmbedder:
             async with asyncio.timeout(timeout):
                 await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the texts were not embedded within {timeout:g} s") from None
+            raise DeadlineExceeded(f"the texts were not embedded within {duration(timeout)}") from None
         finally:
             for place in places:
                 place.query.answer = None

@@ -10,10 +10,14 @@ _INTEGERS = ("top_k", "offset", "k", "canary_weight", "shadow_percent")
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip an integer written as 5.0: JSON Schema accepts it, the API refuses it and names the field."""
+    if isinstance(body, list):
+        return all(filter_body(context, each) for each in body)
     if not isinstance(body, dict):
         return True
-    objects = [body, *(value for value in body.values() if isinstance(value, dict))]
-    return not any(isinstance(each.get(name), float) for each in objects for name in _INTEGERS)
+    return all(
+        filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
+        for name, value in body.items()
+    )
 
 
 @schemathesis.hook

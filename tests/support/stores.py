@@ -14,7 +14,7 @@ from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.records.documents import EmbeddedBatch, NewDocument, PendingBatch, PendingPassage
 from tandem_gateway.use_cases.validation import content_hash
-from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
+from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, vectors_of
 
 NOW = 1_700_000_000.0
 LIMITS = Limits(collections=5, pending_documents=1000, finished_jobs=1000)
@@ -111,3 +111,10 @@ def dump(data_dir: Path) -> dict[str, list[tuple[Any, ...]]]:
 
 def digest(data_dir: Path) -> str:
     return hashlib.sha256(repr(dump(data_dir)).encode()).hexdigest()
+
+
+def damage(store: SqliteStore, doc_id: str) -> None:
+    """Change a document's text behind the store's back."""
+    store._writer.submit(
+        lambda connection: connection.execute("UPDATE documents SET text = 'x' WHERE doc_id = ?", (doc_id,))
+    ).result(WAIT_SECONDS)

@@ -22,6 +22,7 @@ from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
@@ -66,6 +67,7 @@ class UseCases:
 
     dense_search: DenseSearch
     search_pipeline: SearchPipeline
+    batch_search: BatchSearch
     ingest: Ingest
     documents: Documents
     embedding: EmbeddingWorker

@@ -157,6 +157,19 @@ class SearchReply(msgspec.Struct, frozen=True):
     warnings: list[SearchWarning] = []
 
 
+class SearchBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search/batch``."""
+
+    searches: list[SearchRequest]
+
+
+class SearchBatchReply(msgspec.Struct, frozen=True):
+    """The reply to each search, in order, and the milliseconds that the gateway took for all of them."""
+
+    replies: list[SearchReply]
+    took_ms: float
+
+
 class ReceivedSearchHit(msgspec.Struct, frozen=True):
     """The reader's view of ``SearchHit``."""
 

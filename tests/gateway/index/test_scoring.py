@@ -1,7 +1,9 @@
 """Passages are ranked by their exact cosine; ties by the order of insertion."""
 
 import numpy as np
+import pytest
 
+from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.scoring import ranked
@@ -42,6 +44,12 @@ def test_vectors_that_are_equal_but_for_noise_are_ties():
 def test_no_cosine_is_beyond_one():
     vectors = stored(p1=(1.0000001, 0.0), p2=(-1.0000001, 0.0))
     assert [each[1] for each in found(Candidates([1, 2], {}), vectors)] == [1.0, -1.0]
+
+
+def test_a_stored_vector_of_another_length_is_reported_with_its_passage():
+    vectors = {**stored(p1=(1.0, 0.0)), 7: b"\0" * 12}
+    with pytest.raises(StorageCorrupt, match="passage 7 has 12 bytes, not 8"):
+        found(Candidates([1, 7], {}), vectors)
 
 
 def test_candidates_without_vectors_are_left_out():

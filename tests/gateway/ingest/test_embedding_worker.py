@@ -8,7 +8,7 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.use_cases import embedding_worker
 from tests.gateway.ingest.work import Scenario
 from tests.support.fakes import eventually
-from tests.support.stores import NOW, document
+from tests.support.stores import NOW, damage, document
 
 
 async def test_everything_that_waits_is_embedded_in_batches(scenario: Scenario):
@@ -170,6 +170,35 @@ async def test_another_model_blocks_only_that_collection_and_reports_it(scenario
         assert "e" * 32 in reason
         assert work.task.blocked_reason("new") is None
         assert (await work.job("job1")).failed == 0
+
+
+async def test_a_new_collection_does_not_wait_for_the_reason_of_a_deleted_one_with_its_name(scenario: Scenario):
+    async with scenario() as work:
+        await work.accept("old", "a", collection="books")
+        await work.finished("old")
+        work.embedder.fingerprint = "e" * 32
+        await work.accept("job1", "b", collection="books")
+        await eventually(lambda: asyncio.sleep(0, work.task.blocked_reason("books")), bool)
+        await work.store.delete_collection("books")
+        work.embedder.unavailable = True
+        await work.accept("job2", "c", collection="books")
+        await eventually(
+            lambda: asyncio.sleep(0, work.task.blocked_reason("books")), lambda reason: reason == "no embedder answers"
+        )
+
+
+async def test_a_damaged_document_fails_with_its_reason_and_the_others_are_embedded(scenario: Scenario):
+    async with scenario() as work:
+        work.embedder.unavailable = True
+        await work.accept("job", "a", "b", "c")
+        damage(work.store, "b")
+        work.embedder.unavailable = False
+        job = await work.finished("job")
+        assert (job.processed, job.failed) == (3, 1)
+        assert job.failures == [("b", "the stored document is damaged: ingest it again")]
+        assert (await work.count("default"), work.failed) == ((2, 0), 1)
+        await work.accept("again", "b")
+        assert (await work.finished("again")).failed == 0
 
 
 async def test_a_collection_that_was_stopped_goes_on_with_its_model(

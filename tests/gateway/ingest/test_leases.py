@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
+from tandem_gateway.adapters import leases
 from tandem_gateway.adapters.leases import Lease, LeaseTable, Turns, batch_alone, service_order
 
 
@@ -221,3 +222,12 @@ def test_no_collection_starves_whatever_others_do(calls: int, longest: int, othe
         since = 0 if chosen == VICTIM else since + 1
         # Its own call has to end; then each other collection that is ahead of it is served once.
         assert since <= longest + 1 + len(others)
+
+
+def test_the_attempts_of_a_limited_number_of_passages_are_known(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leases, "MAX_KNOWN_ATTEMPTS", 3)
+    table = LeaseTable()
+    for passage_id in (1, 2, 3, 1, 4):  # the first one is tried again, so the second was counted longest ago
+        table.grant([passage_id], Lease("w", 1, 10.0))
+        table.release("w", [passage_id], suspect=True)
+    assert table.attempts() == {3: 1, 1: 2, 4: 1}

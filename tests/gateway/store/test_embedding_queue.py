@@ -12,10 +12,9 @@ from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import embedding_queue
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.store import SqliteStore
-from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.records.documents import PendingBatch
 from tests.support.fakes import FINGERPRINT
-from tests.support.stores import NOW, claimed, complete, document, ingest, opened
+from tests.support.stores import NOW, claimed, complete, damage, document, ingest, opened
 
 LARGE = Limits(collections=400, pending_documents=10**6, finished_jobs=1000)
 
@@ -141,21 +140,31 @@ async def test_a_document_completed_during_a_claims_read_is_not_in_the_claim(
     assert [waiting.text for waiting in batch.passages] == ["text of c-000002"]
 
 
+async def test_a_damaged_document_comes_alone_and_without_its_text(store: SqliteStore):
+    await accept(store, "a", 4)
+    damage(store, "a-000001")
+    batches = [await claimed(store, 10) for _ in range(3)]
+    assert [[(each.text, each.damaged) for each in batch.passages] for batch in batches] == [
+        [("text of a-000000", False)],
+        [("", True)],
+        [("text of a-000002", False), ("text of a-000003", False)],
+    ]
+
+
 async def test_a_damaged_document_takes_no_turn_from_other_collections(store: SqliteStore):
-    await accept(store, "a", 1)
+    await accept(store, "a", 2)
     await accept(store, "b", 2)
-    store._writer.submit(
-        lambda connection: connection.execute("UPDATE documents SET text = 'x' WHERE doc_id = 'a-000000'")
-    ).result(20)
-    outcomes: list[str] = []
+    damage(store, "a-000000")
+    outcomes: list[tuple[str, bool]] = []
     for _ in range(4):
-        try:
-            batch = await claimed(store, 1)
-            outcomes.append(batch.collection)
+        batch = await claimed(store, 1)
+        (passage,) = batch.passages
+        outcomes.append((batch.collection, passage.damaged))
+        if passage.damaged:
+            await store.queue.fail(passage.passage_id, "damaged")
+        else:
             await complete(store, batch)
-        except StorageCorrupt:
-            outcomes.append("damaged")
-    assert outcomes == ["damaged", "b", "damaged", "b"]
+    assert outcomes == [("a", True), ("b", False), ("a", False), ("b", False)]
 
 
 async def test_a_restart_frees_every_lease_and_forgets_the_attempts(tmp_path: Path):

@@ -83,6 +83,24 @@ async def test_a_step_removes_few_long_documents(store: SqliteStore, monkeypatch
     assert left == [4, 3, 2, 0]
 
 
+async def test_a_step_forgets_few_removals(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(purge, "REMOVALS_AT_ONCE", 4)
+    await ingest(store, [document(f"b{number}") for number in range(10)], collection="books")
+    for number in range(10):
+        await store.delete("books", f"b{number}")
+    left: list[int] = []
+    step = purge.step
+
+    def counting(connection: sqlite3.Connection, now: float) -> None:
+        step(connection, now)
+        left.append(connection.execute("SELECT count(*) FROM removals").fetchone()[0])
+
+    monkeypatch.setattr(purge, "step", counting)
+    await store.delete_collection("books")
+    await purged(store)
+    assert left == [6, 2, 0]
+
+
 async def test_its_name_is_free_and_its_numbers_are_not(store: SqliteStore):
     await fill(store)
     (old, _) = await store.collections()

@@ -5,6 +5,11 @@ The decisions take the clock as an argument and do no I/O. One thread owns a ``L
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
+
+MAX_KNOWN_ATTEMPTS: Final = 10_000
+"""Passages whose attempts are known at most. The one counted longest ago is forgotten: it may have been deleted, and if
+it is still pending, it is only tried more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,9 @@ class LeaseTable:
         return found
 
     def _count(self, passage_id: int) -> None:
-        self._attempts[passage_id] = self._attempts.get(passage_id, 0) + 1
+        self._attempts[passage_id] = self._attempts.pop(passage_id, 0) + 1
+        if len(self._attempts) > MAX_KNOWN_ATTEMPTS:
+            del self._attempts[next(iter(self._attempts))]
 
 
 class LeasedQueue:

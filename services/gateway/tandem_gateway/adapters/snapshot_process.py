@@ -13,6 +13,7 @@ import msgspec
 
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.index import Saved
+from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ class SnapshotProcess:
             async with asyncio.timeout(self._timeout):
                 output, errors = await process.communicate()
         except TimeoutError:
-            raise StorageUnavailable(f"the snapshot took longer than {self._timeout:g} s") from None
+            raise StorageUnavailable(f"the snapshot took longer than {duration(self._timeout)}") from None
         finally:
             if process.returncode is None:
                 process.kill()

@@ -4,6 +4,7 @@ from tandem_gateway.lifecycle import OpenStore, UseCases
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
@@ -78,6 +79,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     return UseCases(
         dense_search=dense_search,
         search_pipeline=search_pipeline,
+        batch_search=BatchSearch(search_pipeline, query_embedder),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
         documents=Documents(
             storage.documents,

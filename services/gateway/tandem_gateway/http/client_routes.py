@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Final
 
-from litestar import Request, Response, delete, get, post
+from litestar import Request, delete, get, post
 from litestar.di import NamedDependency
-from litestar.params import JSONBody, PathParameter
+from litestar.params import PathParameter
 
 from tandem_contract.client_api import (
     CollectionList,
@@ -12,32 +12,25 @@ from tandem_contract.client_api import (
     DocumentList,
     IngestRequest,
     Job,
-    SearchReply,
-    SearchRequest,
     StoredDocument,
 )
 from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
-from tandem_gateway.http.clock import now
+from tandem_gateway.http.body import query_parameters, read_body_of
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
-from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.messages import ReceivedSearch, collection_list, job_reply, search_command, stored_document
+from tandem_gateway.http.messages import collection_list, job_reply, stored_document
 from tandem_gateway.http.openapi import (
     INGEST_EXAMPLES,
-    SEARCH_EXAMPLES,
     DocumentByQuery,
     DocumentsByQuery,
     refusals,
     with_body,
 )
-from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.validation import has_dot_segment
-from tandem_runtime.body import cancel_on_disconnect
 
 # Share of the memory budget that ingests may use; the rest is reserved for searches and their answers.
 _INGEST_SHARE: Final = 0.75
@@ -56,28 +49,6 @@ DocumentId = Annotated[
 ]
 _DOCUMENTS: Final = "/v1/collections/{collection:str}/documents"
 _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
-
-
-@post(
-    "/v1/search",
-    status_code=200,
-    operation_id="search",
-    operation_class=with_body(SearchRequest, SEARCH_EXAMPLES),
-    summary="Find the documents nearest to a query.",
-    response_description="The hits, by descending score.",
-    responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
-)
-async def search(
-    data: JSONBody[ReceivedSearch],
-    request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
-    bodies: NamedDependency[BodyLimits],
-) -> Response[SearchReply]:
-    """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
-    started = now()
-    work = gateway.ready().search_pipeline.answer(search_command(data), caller_timeout(scope_of(request)))
-    answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
-    return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
 
 
 @post(

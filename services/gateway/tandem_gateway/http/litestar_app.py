@@ -12,7 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
-from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job, search
+from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
@@ -21,6 +21,7 @@ from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
+from tandem_gateway.http.search_routes import SEARCH_ROUTES
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -49,7 +50,7 @@ def make_litestar(
         lifespan: starts and stops the gateway.
     """
     routers = [
-        Router("/", route_handlers=[search], request_max_body_size=bodies.search, tags=["search"]),
+        Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
         Router("/", route_handlers=[ingest, job], request_max_body_size=bodies.ingest, tags=["ingest"]),
         Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
         Router("/", route_handlers=PROBES, tags=["service"]),

@@ -14,6 +14,7 @@ from tandem_contract.client_api import (
     Health,
     Job,
     JobStatus,
+    SearchBatch,
     SearchRequest,
     StoredDocument,
 )
@@ -23,6 +24,7 @@ from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
+from tandem_gateway.use_cases.batch_search import of_search
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 
@@ -37,6 +39,12 @@ class ReceivedSearch(SearchRequest, frozen=True, forbid_unknown_fields=True):
 
     # Not a plain default: Litestar looks for defaults in a set, and this one has no hash.
     filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
+
+
+class ReceivedSearchBatch(SearchBatch, frozen=True, forbid_unknown_fields=True):
+    """``SearchBatch`` of such searches."""
+
+    searches: list[ReceivedSearch]  # type: ignore[assignment]
 
 
 def search_command(request: ReceivedSearch) -> SearchCommand:
@@ -61,6 +69,21 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.min_score,
         None if given == b"null" else read_filter(given),
     )
+
+
+def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
+    """Return the commands of a batch of searches.
+
+    Raises:
+        InvalidRequest: ``fusion`` or ``filter`` of a search is not valid; the error names the search.
+    """
+    commands = []
+    for place, request in enumerate(batch.searches):
+        try:
+            commands.append(search_command(request))
+        except InvalidRequest as error:
+            raise of_search(error, place) from None
+    return commands
 
 
 def _fusion(asked: FusionMethod | FusionInput) -> Fusion:

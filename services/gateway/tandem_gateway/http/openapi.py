@@ -28,6 +28,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
+from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
@@ -61,7 +62,8 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
 }
 _MESSAGES: Final = (
-    ErrorReply, api.SearchRequest, api.SearchReply, api.IngestRequest, api.Job, api.CollectionList, api.Deleted,
+    ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    api.CollectionList, api.Deleted,
     api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments, api.DocumentDeletion,
     api.DeletedDocuments, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -80,6 +82,9 @@ SEARCH_EXAMPLES: Final[Examples] = {
         {"query": "a pet on a rug", "filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}},
     ),
     "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
+}
+BATCH_EXAMPLES: Final[Examples] = {
+    "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
 }
 INGEST_EXAMPLES: Final[Examples] = {
     "two": (
@@ -229,6 +234,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         "default": None,
     }
     _set_rules_of_modes(components)
+    components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]
     ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
     ingest["collection"] |= _COLLECTION

@@ -1,4 +1,4 @@
-"""The hot route, which is served before Litestar; ``client_routes.search`` is the same route in Litestar."""
+"""The hot route, which is served before Litestar; ``search_routes.search`` is the same route in Litestar."""
 
 import msgspec
 

@@ -1,6 +1,7 @@
 """Encodes the answer to a search: a small answer in the event loop, a large one in a thread."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -42,6 +43,32 @@ async def write_search_reply(answer: Answer, started: float, max_bytes: int, mem
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
     return Reply(200, empty.replace(_RESULTS, b'"results":[' + hits_json + b"]"), lease=lease)
+
+
+async def write_batch_reply(answers: Sequence[Answer], started: float, max_bytes: int, memory: MemoryBudget) -> Reply:
+    """Return the answers to a batch of searches as one reply; see ``write_search_reply``.
+
+    Raises:
+        InvalidRequest: the reply is larger than ``max_bytes``.
+        OverBudget: the requests in progress use up the memory budget.
+    """
+    lease = memory.lease()
+    parts: list[bytes] = []
+    size = 0
+    for answer in answers:
+        reply = await write_search_reply(answer, started, max_bytes, memory)
+        size += len(reply.body) + 1
+        if size > max_bytes:
+            raise InvalidRequest(
+                f"searches: the {len(answers)} replies have more than {max_bytes} bytes, the limit of an answer "
+                "(TANDEM_MAX_ANSWER_BYTES); ask for fewer hits",
+                param="searches",
+                code="limit_exceeded",
+            )
+        parts.append(reply.body)
+        lease.hold(size)
+    took = _encoder.encode(milliseconds_since(started))
+    return Reply(200, b'{"replies":[' + b",".join(parts) + b'],"took_ms":' + took + b"}", lease=lease)
 
 
 def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply:

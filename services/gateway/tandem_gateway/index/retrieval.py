@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, TooManyBytes
+from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, StorageCorrupt, TooManyBytes
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
@@ -167,9 +167,18 @@ def _rank_all(
     queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], vectors: dict[int, bytes]
 ) -> list[Ranked]:
     return [
-        each if isinstance(each, GatewayError) else ranked(query.vector, each, vectors, query.top_k)
+        each if isinstance(each, GatewayError) else _rank(query, each, vectors)
         for query, each in zip(queries, candidates, strict=True)
     ]
+
+
+def _rank(query: VectorQuery, candidates: Candidates, vectors: dict[int, bytes]) -> Ranked:
+    try:
+        return ranked(query.vector, candidates, vectors, query.top_k)
+    except StorageCorrupt as error:
+        return error.with_traceback(
+            None
+        )  # concerns the queries alone that have the damaged vector among their candidates
 
 
 def _without_vectors(candidates: Sequence[Candidates | GatewayError]) -> set[int]:

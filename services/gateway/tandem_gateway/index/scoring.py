@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.overlay import exact_scores
 from tandem_gateway.records.arrays import Vectors
@@ -23,6 +24,9 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
         vectors: of the passages, float32, little-endian, of unit length; not needed if ``candidates`` has them.
             Passages without a vector are left out.
         top_k: maximum number of passages.
+
+    Raises:
+        StorageCorrupt: a stored vector has another length than the query's.
     """
     keys = candidates.keys if candidates.vectors is not None else [key for key in candidates.keys if key in vectors]
     if not keys:
@@ -30,6 +34,12 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
     if candidates.vectors is not None:
         matrix = candidates.vectors
     else:
+        for key in keys:
+            if len(vectors[key]) != query.nbytes:
+                raise StorageCorrupt(
+                    f"vectors: the vector of passage {key} has {len(vectors[key])} bytes, not {query.nbytes}; "
+                    "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
+                )
         matrix = np.frombuffer(b"".join([vectors[key] for key in keys]), _FLOAT32).reshape(len(keys), -1)
     scores = dict(zip(keys, exact_scores(matrix, query).tolist(), strict=True))
     for key, first in candidates.alike.items():

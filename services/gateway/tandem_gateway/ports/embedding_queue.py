@@ -28,6 +28,8 @@ class EmbeddingQueue(Protocol):
         The batch is smaller than ``limit`` if its texts would exceed the body size that an embedder accepts. The leases
         of a cancelled claim run out like any others.
 
+        A passage of a damaged document comes alone and without its text. The worker can only ``fail`` it.
+
         Args:
             worker: name of the worker; no other worker may use it.
             limit: maximum number of passages.

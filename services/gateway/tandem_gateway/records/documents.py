@@ -36,6 +36,8 @@ class PendingPassage:
     text: str
     attempts: int = 0
     """Number of earlier attempts that ended badly; see ``EmbeddingQueue``."""
+    damaged: bool = False
+    """Whether the stored document is not what was accepted; the text is then empty."""
 
 
 @dataclass(frozen=True, slots=True)

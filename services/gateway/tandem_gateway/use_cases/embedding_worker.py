@@ -39,7 +39,9 @@ log = logging.getLogger(__name__)
 
 # After this many attempts alone, a document on which the embedder breaks is marked as failed.
 _MAX_ATTEMPTS_ALONE = 5
+_MAX_SUSPECTS = 10_000
 _HARMLESS = "a harmless text"
+_DAMAGED = "the stored document is damaged: ingest it again"
 # Seconds until the task retries a collection whose model is not the embedder's.
 _MISMATCH_PAUSE = 10.0
 # Seconds of a lease beyond the deadline of a call: time to store the vectors, which may wait for the disk.
@@ -105,7 +107,8 @@ class EmbeddingWorker:
         self._events = events or EmbeddingEvents()
         self._state = _State()
         self._news = asyncio.Event()
-        self._waits: dict[str, str] = {}
+        self._waits: dict[str, tuple[int, str]] = {}
+        """Name of a collection → its id and why it waits; a new collection may have a deleted one's name."""
         self._waits_for_embedder: str | None = None
 
     def notify(self) -> None:
@@ -114,7 +117,8 @@ class EmbeddingWorker:
 
     def blocked_reason(self, collection: str) -> str | None:
         """Return why a collection's documents are not being embedded; None if nothing blocks them."""
-        return self._waits.get(collection) or self._waits_for_embedder
+        waits = self._waits.get(collection)
+        return waits[1] if waits is not None else self._waits_for_embedder
 
     async def run(self) -> None:
         """Embed pending documents until cancelled; then give back those in calls."""
@@ -160,7 +164,12 @@ class EmbeddingWorker:
         passage_ids = [passage.passage_id for passage in batch.passages]
         started_at = time.time()
         suspect = False
+        if self._waits.get(batch.collection, (batch.collection_id,))[0] != batch.collection_id:
+            del self._waits[batch.collection]
         try:
+            if batch.passages[0].damaged:
+                suspect = await self._give_up(batch, _DAMAGED)
+                return
             embedded = await self._embedder.embed(
                 [passage.text for passage in batch.passages],
                 kind="document",
@@ -183,7 +192,7 @@ class EmbeddingWorker:
             self._count(embedded.coverages)
         except FingerprintMismatch as error:
             self._state.paused[batch.collection_id] = time.monotonic() + _MISMATCH_PAUSE
-            self._waits[batch.collection] = str(error)
+            self._waits[batch.collection] = batch.collection_id, str(error)
             self._events.mismatched()
             log.error("documents wait: wrong model", extra={"collection": batch.collection, "error": str(error)})
             self._succeeded_call()
@@ -219,6 +228,8 @@ class EmbeddingWorker:
         state = self._state
         if len(batch.passages) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
+            if len(state.suspects) > _MAX_SUSPECTS:
+                state.suspects.clear()  # most of them were deleted; the others have one attempt less
             state.suspects.update(passage.passage_id for passage in batch.passages)
             return True
         (passage,) = batch.passages
@@ -230,14 +241,19 @@ class EmbeddingWorker:
             if not is_last_attempt(passage.attempts, together=passage.passage_id in state.suspects):
                 self._back_off("EmbedderBroken", str(error))
                 return True
-        extra = {"collection": batch.collection, "row": passage.passage_id, "error": str(error)}
+        return await self._give_up(batch, str(error))
+
+    async def _give_up(self, batch: PendingBatch, reason: str) -> bool:
+        """Fail the document of a batch of one; return whether it is still pending, and the batch had an attempt."""
+        (passage,) = batch.passages
+        extra = {"collection": batch.collection, "row": passage.passage_id, "error": reason}
         log.error("a document is given up", extra=extra)
         try:
-            await self._queue.fail(passage.passage_id, str(error))
+            await self._queue.fail(passage.passage_id, reason)
         except (StorageError, Overloaded, DeadlineExceeded) as storage:
             self._back_off(type(storage).__name__, str(storage))
             return True
-        state.suspects.discard(passage.passage_id)
+        self._state.suspects.discard(passage.passage_id)
         self._events.failed(1)
         return False
 

@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,7 @@ from tandem_gateway.records.embedders import Embeddings, QueryVector
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
+from tandem_runtime.durations import duration
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ class QueryEmbedder:
         self._events = events or QueryEmbedderEvents()
         self._vectors = QueryVectorCache(cached_vectors)
         self._queue: deque[Waiting[Query]] = deque()
+        self._held = 0
         self._calls: dict[asyncio.Task[None], int] = {}
         self._timer: asyncio.TimerHandle | None = None
 
@@ -155,8 +157,19 @@ class QueryEmbedder:
         now = time.monotonic()
         waiting = Waiting(query, now, now + seconds)
         self._queue.append(waiting)
-        self._send_what_may_go()
+        if not self._held:
+            self._send_what_may_go()
         return waiting
+
+    @contextlib.contextmanager
+    def together(self) -> Iterator[None]:
+        """Send the queries that are submitted while the block runs together; keep the block short."""
+        self._held += 1
+        try:
+            yield
+        finally:
+            self._held -= 1
+            self._send_what_may_go()
 
     def withdraw(self, waiting: Waiting[Query]) -> None:
         """Remove a query from the queue, if it is still there: a caller that has given up must not keep its place."""
@@ -192,7 +205,7 @@ class QueryEmbedder:
             async with asyncio.timeout(timeout):
                 await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the texts were not embedded within {timeout:g} s") from None
+            raise DeadlineExceeded(f"the texts were not embedded within {duration(timeout)}") from None
         finally:
             for place in places:
                 place.query.answer = None

@@ -91,6 +91,14 @@ class SearchPipeline:
         """Record the result of the last readiness probe."""
         self._embedder_ready = ready
 
+    def check(self, command: SearchCommand) -> None:
+        """Check a search.
+
+        Raises:
+            InvalidRequest: a field is not valid; the error names the field and the limit.
+        """
+        check_search(command, self._request_limits)
+
     async def answer(self, command: SearchCommand, timeout: float | None = None) -> Answer:
         """Return the answer to a search.
 
@@ -104,7 +112,7 @@ class SearchPipeline:
             NotReady: the keyword index is being built.
             DeadlineExceeded: the search was not answered in time.
         """
-        check_search(command, self._request_limits)
+        self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         if command.mode == "dense" and command.is_plain:
             dense = await self._search.search(command, seconds)

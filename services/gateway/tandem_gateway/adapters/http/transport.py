@@ -19,6 +19,7 @@ from tandem_gateway.adapters.http.messages import (
     encode_request,
 )
 from tandem_gateway.adapters.http.tls import Tls
+from tandem_runtime.durations import duration
 
 
 class Http1Transport:
@@ -192,7 +193,7 @@ class Http1Transport:
                     server_hostname=None if self._tls is None else self._host,
                 )
         except TimeoutError as error:
-            raise ConnectTimedOut(f"no connection within {limit:g} s") from error
+            raise ConnectTimedOut(f"no connection within {duration(limit)}") from error
         except ssl.SSLCertVerificationError as error:
             raise ConnectFailed(f"its certificate is refused: {error.verify_message or error}") from error
         except OSError as error:

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 
 from tandem_gateway.adapters.pool.addresses import Address, Origin, addresses, of_one_family
+from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ class Names:
             lookup = self._lookups[origin] = asyncio.ensure_future(self._resolve(origin.host, origin.port))
         done, _ = await asyncio.wait({lookup}, timeout=self._seconds)
         if not done:
-            self._failed(origin, f"no answer within {self._seconds:g} s")
+            self._failed(origin, f"no answer within {duration(self._seconds)}")
             return
         del self._lookups[origin]
         try:

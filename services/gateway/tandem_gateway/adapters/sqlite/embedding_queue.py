@@ -6,6 +6,7 @@ frees every lease and forgets the attempts. The documents themselves stay pendin
 """
 
 import asyncio
+import itertools
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
@@ -30,7 +31,7 @@ _PENDING = (
     "ORDER BY d.document_id, p.ordinal LIMIT :count"
 )
 _TEXT = (
-    f"SELECT d.text, p.start, p.stop, d.checksum IS {reads.DOCUMENT_CHECKSUM}, d.document_id "
+    f"SELECT d.text, p.start, p.stop, d.checksum IS {reads.DOCUMENT_CHECKSUM} "
     "FROM passages p JOIN documents d ON d.document_id = p.document_id WHERE p.passage_id = ?"
 )
 
@@ -114,9 +115,6 @@ class PendingPassages:
             without: collections to skip.
             held: collection → its leased passages, which are excluded.
             attempts: passage → number of attempts that ended badly.
-
-        Raises:
-            StorageCorrupt: a document's checksum is wrong. The collection has had its turn, so that others go on.
         """
         records = {record.collection_id: record for record in reads.collections(connection)}
         self._turns.keep(records.keys())
@@ -146,9 +144,12 @@ class PendingPassages:
         passage_ids: Sequence[int],
         attempts: Mapping[int, int],
     ) -> PendingBatch:
-        texts = first_within(_texts(connection, passage_ids), lambda each: utf8_bytes(each[1]), self._batch_bytes)
-        passages = [PendingPassage(passage_id, text, attempts.get(passage_id, 0)) for passage_id, text in texts]
-        return PendingBatch(record.collection_id, record.name, passages, record.fingerprint)
+        found = first_within(
+            _passages(connection, passage_ids, attempts), lambda each: utf8_bytes(each.text), self._batch_bytes
+        )
+        # A damaged one comes alone, so that the others get their vectors.
+        sound = list(itertools.takewhile(lambda each: not each.damaged, found))
+        return PendingBatch(record.collection_id, record.name, sound or found[:1], record.fingerprint)
 
 
 def pending_passages(
@@ -168,17 +169,18 @@ def pending_passages(
     return connection.execute(_PENDING, values).fetchall()
 
 
-def _texts(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> Iterator[tuple[int, str]]:
-    """Return the texts of passages, one by one.
-
-    Raises:
-        StorageCorrupt: a document's checksum is wrong. A vector outlives what it was made of, so this is checked.
-    """
+def _passages(
+    connection: sqlite3.Connection, passage_ids: Sequence[int], attempts: Mapping[int, int]
+) -> Iterator[PendingPassage]:
+    """Return passages with their texts, one by one. A vector outlives what it was made of, so checksums are checked."""
     for passage_id in passage_ids:
-        text, start, stop, sound, document_id = connection.execute(_TEXT, (passage_id,)).fetchone()
-        if not sound:
-            raise reads.damaged("documents", document_id)
-        yield passage_id, text[start:stop]
+        text, start, stop, sound = connection.execute(_TEXT, (passage_id,)).fetchone()
+        tried = attempts.get(passage_id, 0)
+        yield (
+            PendingPassage(passage_id, text[start:stop], tried)
+            if sound
+            else PendingPassage(passage_id, "", tried, True)
+        )
 
 
 def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:

@@ -10,6 +10,8 @@ import sqlite3
 from tandem_gateway.adapters.sqlite import counters, jobs
 from tandem_gateway.adapters.sqlite.schema import seal
 
+REMOVALS_AT_ONCE = 20_000
+"""Maximum number of removals that one step forgets."""
 DOCUMENTS_AT_ONCE = 500
 """Maximum number of documents that one step removes: the other writes wait for it."""
 CHARACTERS_AT_ONCE = 1_000_000
@@ -56,7 +58,7 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     )
     for table in ("passages", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
-    if last:
+    if last and _forget_removals(connection, collection_id):
         _remove(connection, collection_id)
 
 
@@ -79,7 +81,17 @@ def _next_documents(connection: sqlite3.Connection, collection_id: int) -> tuple
     return found, True
 
 
+def _forget_removals(connection: sqlite3.Connection, collection_id: int) -> bool:
+    """Forget some removals of a collection without documents; return whether they were the last."""
+    forgotten = connection.execute(
+        "DELETE FROM removals WHERE collection_id = :id AND change IN "
+        "(SELECT change FROM removals WHERE collection_id = :id ORDER BY change LIMIT :count)",
+        {"id": collection_id, "count": REMOVALS_AT_ONCE},
+    ).rowcount
+    return forgotten < REMOVALS_AT_ONCE
+
+
 def _remove(connection: sqlite3.Connection, collection_id: int) -> None:
-    """Remove a collection without documents."""
-    for table in ("removals", "followers", "spaces", "collections"):
+    """Remove a collection without documents and removals."""
+    for table in ("followers", "spaces", "collections"):
         connection.execute(f"DELETE FROM {table} WHERE collection_id = ?", (collection_id,))

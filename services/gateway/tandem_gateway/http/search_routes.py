@@ -1,0 +1,68 @@
+"""The handlers of searches. ``routes.hot_endpoints`` serves ``/v1/search`` before them, and faster."""
+
+from typing import Any, Final
+
+from litestar import Request, Response, post
+from litestar.di import NamedDependency
+from litestar.params import JSONBody
+
+from tandem_contract.client_api import SearchBatch, SearchBatchReply, SearchReply, SearchRequest
+from tandem_gateway.http.asgi_types import receive_of, scope_of
+from tandem_gateway.http.body import caller_timeout
+from tandem_gateway.http.clock import now
+from tandem_gateway.http.exceptions import Sent
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.messages import ReceivedSearch, ReceivedSearchBatch, search_command, search_commands
+from tandem_gateway.http.openapi import BATCH_EXAMPLES, SEARCH_EXAMPLES, refusals, with_body
+from tandem_gateway.http.search_reply import write_batch_reply, write_search_reply
+from tandem_gateway.lifecycle import Gateway
+from tandem_runtime.body import cancel_on_disconnect
+
+_ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+
+
+@post(
+    "/v1/search",
+    status_code=200,
+    operation_id="search",
+    operation_class=with_body(SearchRequest, SEARCH_EXAMPLES),
+    summary="Find the documents that answer a query.",
+    response_description="The hits, by descending score.",
+    responses=refusals(*_ERRORS),
+)
+async def search(
+    data: JSONBody[ReceivedSearch],
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> Response[SearchReply]:
+    """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
+    started = now()
+    work = gateway.ready().search_pipeline.answer(search_command(data), caller_timeout(scope_of(request)))
+    answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
+    return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
+
+
+@post(
+    "/v1/search/batch",
+    status_code=200,
+    operation_id="search_batch",
+    operation_class=with_body(SearchBatch, BATCH_EXAMPLES),
+    summary="Answer several searches at once.",
+    response_description="The reply to each search, in order.",
+    responses=refusals(*_ERRORS),
+)
+async def search_batch(
+    data: JSONBody[ReceivedSearchBatch],
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> Response[SearchBatchReply]:
+    """Answer several searches. If one fails, none is answered."""
+    started = now()
+    work = gateway.ready().batch_search.answer(search_commands(data), caller_timeout(scope_of(request)))
+    answers = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
+    return Sent(await write_batch_reply(answers, started, bodies.answer, bodies.memory))
+
+
+SEARCH_ROUTES: Final = (search, search_batch)

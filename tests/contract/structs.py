@@ -36,6 +36,9 @@ REPLIES = [
     admin_api.RollBack,
 ]
 
+WIDENED = {"dict[str, str | int | float | bool | None | list[str]]": str(client_api.Metadata)}
+"""Older type of a request's field → newer type that takes all its values as well."""
+
 Listing = dict[str, dict[str, dict[str, object]]]
 
 
@@ -85,6 +88,8 @@ def breaches(older: Listing, newer: Listing) -> list[str]:
 
 
 def _without_growth(older: object, newer: object) -> object:
+    if isinstance(older, str) and WIDENED.get(older) == newer:
+        return older
     if isinstance(older, list) and isinstance(newer, list) and set(older) <= set(newer):
         return older
     return newer

@@ -85,7 +85,7 @@ def test_a_wrong_field_is_named_with_its_place(body: bytes, code: str, param: st
 
 
 def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
-    error = refusal(b'{"documents": [{"text": "a", "metadata": {"k": {"nested": 1}}}]}')
+    error = refusal(b'{"documents": [{"text": "a", "metadata": {"k": {"nested": [true]}}}]}')
     assert error.code == "invalid_field"
     assert error.param is not None
     assert error.param.startswith("documents[0].metadata")

@@ -261,8 +261,8 @@ class Facet(msgspec.Struct, frozen=True):
     """The most frequent values of a field."""
 
     values: list[FacetValue]
-    other_documents: int
-    """How often a value occurs that is not in ``values``."""
+    other_count: int
+    """Sum of the counts of the values that are not in ``values``."""
 
 
 class FacetsReply(msgspec.Struct, frozen=True):

@@ -26,6 +26,7 @@ from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
+from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
@@ -70,6 +71,7 @@ class UseCases:
     batch_search: BatchSearch
     ingest: Ingest
     documents: Documents
+    facets: Facets
     embedding: EmbeddingWorker
     scrubber: Scrubber
 

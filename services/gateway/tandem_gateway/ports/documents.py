@@ -4,7 +4,15 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from tandem_gateway.filters.tree import Filter
-from tandem_gateway.records.documents import Deletions, DocumentPage, DocumentView, IdPage, JobRecord, NewDocument
+from tandem_gateway.records.documents import (
+    Deletions,
+    DocumentPage,
+    DocumentView,
+    IdPage,
+    JobRecord,
+    MetadataPage,
+    NewDocument,
+)
 
 
 class IngestStore(Protocol):
@@ -79,6 +87,14 @@ class DocumentStore(Protocol):
             after: return documents with greater ids only.
             limit: maximum number of documents, at least 1.
             condition: that the documents match.
+
+        Returns:
+            The page; None if the collection does not exist.
+        """
+        ...
+
+    async def metadata(self, collection: str, after: str) -> MetadataPage | None:
+        """Return the metadata of documents' newest versions; the pages are as those of ``page``.
 
         Returns:
             The page; None if the collection does not exist.

@@ -57,7 +57,7 @@ def test_each_example_works_on_an_empty_gateway(client: Client) -> None:
 
     for value in examples("/v1/ingest"):
         assert client.http.post("/v1/ingest", json=value).status_code == 202
-    assert len(examples("/v1/search")) == 2
+    assert len(examples("/v1/search")) == 3
     for value in examples("/v1/search"):
         wait_until(lambda value=value: client.http.post("/v1/search", json=value).json().get("results"), "a hit", 60)
 

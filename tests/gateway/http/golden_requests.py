@@ -20,6 +20,7 @@ INGEST = "/v1/ingest"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
 JSON = ("content-type", "application/json")
+KEY = ("idempotency-key", "nightly-2026-11-21")
 BEARER = ("authorization", f"Bearer {TOKEN}")
 
 # Ids that a router could change: repeated slashes, slashes at either end, percent signs, dots, reserved characters.
@@ -199,6 +200,9 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("no text", {"id": "x"}),
     ):
         yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
+    one = {"documents": [{"text": "x"}]}
+    yield f"{INGEST} with two keys", post(INGEST, one, JSON, KEY, KEY)
+    yield f"{INGEST} with a key that is not valid", post(INGEST, one, JSON, ("idempotency-key", "a b"))
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
 
 
@@ -321,6 +325,10 @@ def _good() -> Iterator[tuple[str, Case]]:
             INGEST, {"documents": [{"id": f"l{n}", "text": "large " * 60} for n in range(200)], "collection": "others"}
         ),
     )
+    once = {"documents": [{"id": "o", "text": "once"}, {"id": "p", "text": "once more"}], "collection": "others"}
+    yield "an ingest with a key", post(INGEST, once, JSON, KEY)
+    yield "an ingest with a key again", post(INGEST, once, JSON, KEY)
+    yield "another ingest with that key", post(INGEST, {"documents": [{"text": "x"}]}, JSON, KEY)
     yield "a document deleted", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "a document deleted again", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "another document left alone", get(f"{IN_BOOKS}/a/b")

@@ -31,7 +31,7 @@ def leaves(kind: type[errors.GatewayError] = errors.GatewayError) -> Iterator[ty
 def made(kind: type[errors.GatewayError]) -> errors.GatewayError:
     if kind is errors.FingerprintMismatch:
         return errors.FingerprintMismatch("books", pinned="a", offered="b")
-    if kind in (errors.InvalidRequest, errors.NotFound):
+    if kind in (errors.InvalidRequest, errors.NotFound, errors.Conflict):
         return kind("what is wrong", param="the.field")  # type: ignore[call-arg]
     return kind("what is wrong")
 

@@ -19,6 +19,7 @@ _CONTENT_ENCODING = b"content-encoding"
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _JSON = headers.JSON.encode()
 _TIMEOUT = headers.TIMEOUT_MS.encode()
+_IDEMPOTENCY_KEY = headers.IDEMPOTENCY_KEY.encode()
 _MAX_TIMEOUT_MS = 600_000
 _MAX_DIGITS = 9
 _MAX_PARAMETERS = 20
@@ -101,6 +102,18 @@ def caller_timeout(scope: Scope) -> float | None:
             f"{headers.TIMEOUT_MS}: a whole number from 1 to {_MAX_TIMEOUT_MS} was expected", param=headers.TIMEOUT_MS
         )
     return int(given) / 1000
+
+
+def idempotency_key_of(scope: Scope) -> str | None:
+    """Return the request's idempotency key, which the use case checks; None without the header.
+
+    Raises:
+        InvalidRequest: the header is there more than once.
+    """
+    given = [value for name, value in scope["headers"] if name == _IDEMPOTENCY_KEY]
+    if len(given) > 1:
+        raise InvalidRequest(f"{headers.IDEMPOTENCY_KEY}: is there more than once", param=headers.IDEMPOTENCY_KEY)
+    return given[0].decode("latin-1") if given else None
 
 
 def query_parameters(scope: Scope, *names: str) -> dict[str, str]:

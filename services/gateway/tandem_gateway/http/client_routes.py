@@ -16,11 +16,12 @@ from tandem_contract.client_api import (
 from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import query_parameters, read_body_of
+from tandem_gateway.http.body import idempotency_key_of, query_parameters, read_body_of
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import collection_list, job_reply, stored_document
 from tandem_gateway.http.openapi import (
+    IDEMPOTENCY_KEY,
     INGEST_EXAMPLES,
     DocumentByQuery,
     refusals,
@@ -52,10 +53,10 @@ _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
     "/v1/ingest",
     status_code=202,
     operation_id="ingest",
-    operation_class=with_body(IngestRequest, INGEST_EXAMPLES),
+    operation_class=with_body(IngestRequest, INGEST_EXAMPLES, [IDEMPOTENCY_KEY]),
     summary="Store documents; a job embeds them. The reply means that they are on disk.",
     response_description="The job. The documents are on disk and wait for embedding.",
-    responses=refusals(400, 403, 408, 413, 415, 422, 429, 500, 503, 504),
+    responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 500, 503, 504),
 )
 async def ingest(
     request: Request[Any, Any, Any],
@@ -65,11 +66,12 @@ async def ingest(
 ) -> Job:
     """Store documents. It reads the body itself: a lease holds the bytes of its body and of its documents."""
     ready = gateway.ready()
+    key = idempotency_key_of(scope_of(request))
     lease = bodies.memory.lease(_INGEST_SHARE)
     body = await read_body_of(scope_of(request), receive_of(request), bodies.ingest, lease)
     collection, documents = await reader.read(body, lease)
     del body, lease  # frees the body; the documents hold the lease for as long as they exist
-    record, ids = await ready.ingest.accept(collection, documents)
+    record, ids = await ready.ingest.accept(collection, documents, key)
     return job_reply(record, None, ids)
 
 

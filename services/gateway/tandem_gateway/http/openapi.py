@@ -1,6 +1,6 @@
 """The gateway's OpenAPI document: Litestar's description of the handlers, with the limits of the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
+from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
@@ -53,6 +54,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "collection"): _COLLECTION,
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
+    ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
@@ -61,6 +63,14 @@ _MESSAGES: Final = (
 )  # fmt: skip
 
 
+IDEMPOTENCY_KEY: Final = Parameter(
+    name=headers.IDEMPOTENCY_KEY,
+    param_in="header",
+    required=False,
+    description="The client's name for this ingest. The same documents with the same key are stored once in 24 hours: "
+    "a repeated request gets the job of the first one, other documents get 409.",
+    schema=LitestarSchema(type=OpenAPIType.STRING),
+)
 OPERATOR: Final = "operator"
 """Name of the security scheme of the operators' routes."""
 
@@ -99,7 +109,9 @@ def _error_codes(status: int) -> str:
     return "Error: " + ", ".join(f"`{code}`" for code, of_code in STATUS.items() if of_code == status)
 
 
-def with_body(kind: type[msgspec.Struct], examples: Examples | None = None) -> type[Operation]:
+def with_body(
+    kind: type[msgspec.Struct], examples: Examples | None = None, parameters: Sequence[Parameter] = ()
+) -> type[Operation]:
     """Return the class of an operation whose request's body is a ``kind``; also for a handler that reads it itself."""
     shown = {name: Example(summary=summary, value=value) for name, (summary, value) in (examples or {}).items()}
 
@@ -108,6 +120,7 @@ def with_body(kind: type[msgspec.Struct], examples: Examples | None = None) -> t
         def __post_init__(self) -> None:
             schema = Reference(ref=_REFERENCE.format(name=kind.__name__))
             content = OpenAPIMediaType(schema=schema, examples={**shown} or None)
+            self.parameters = [*(self.parameters or []), *parameters] or None
             self.request_body = RequestBody(content={headers.JSON: content}, required=True)
 
     return WithBody

@@ -17,6 +17,8 @@ class NewDocument:
     metadata: str
     content_hash: bytes
     """Hash of text and metadata. The store uses it to skip unchanged documents."""
+    given_id: bool = True
+    """Whether the client gave the id; a random one otherwise."""
 
 
 class NewDocuments(list[NewDocument]):
@@ -26,6 +28,15 @@ class NewDocuments(list[NewDocument]):
         super().__init__(documents)
         # The lease lives as long as the documents: a write may outlast the request that waited for it.
         self._lease = lease
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's name for one ingest, so that the ingest can be sent again without a second effect."""
+
+    key: str
+    request_hash: bytes
+    """Hash of what the client sent; the same key with another hash is a conflict."""
 
 
 @dataclass(frozen=True, slots=True)

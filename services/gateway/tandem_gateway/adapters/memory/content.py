@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.documents import CollectionRecord, JobRecord, NewDocument
+from tandem_gateway.records.documents import CollectionRecord, IdempotencyKey, JobRecord, NewDocument
 
 
 @dataclass(slots=True)
@@ -108,6 +108,8 @@ class Content:
         """The highest change number."""
         self.collections: dict[str, Collection] = {}
         self.jobs: dict[str, JobRecord] = {}
+        self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
+        """Idempotency key → the last job that was accepted with it."""
         self._collections_made = 0
         self._passages_made = 0
 

@@ -4,13 +4,14 @@ import time
 from collections.abc import Callable, Sequence
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.limits import Limits
+from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.ports.documents import KEY_SECONDS
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord, NewDocument
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
 
 
 class MemoryStore:
@@ -34,11 +35,21 @@ class MemoryStore:
         """Return a feed for the thread that owns the indexes."""
         return MemoryIndexFeed(self._content)
 
-    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+    async def accept(
+        self,
+        job_id: str,
+        collection: str,
+        documents: Sequence[NewDocument],
+        now: float,
+        key: IdempotencyKey | None = None,
+    ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
         content = self._content
         with content.lock:
             assert job_id not in content.jobs, f"there is a job {job_id} already"
+            accepted = self._accepted_with(key, now) if key is not None else None
+            if accepted is not None:
+                return accepted
             self._limits.check_pending(sum(len(each.pending) for each in content.collections.values()), len(documents))
             into = content.collections.get(collection)
             if into is None:
@@ -46,11 +57,22 @@ class MemoryStore:
                 into = content.create(collection)
             self._forget_jobs(0.0)
             content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
+            if key is not None:
+                content.keys[key.key] = job_id, key
             content.count(job_id, 0, now)
             for document in documents:
                 self._accept(job_id, into, document, now)
             content.version += 1
             return content.jobs[job_id]
+
+    def _accepted_with(self, key: IdempotencyKey, now: float) -> JobRecord | None:
+        """Return the job that was accepted with a key that has not expired."""
+        job_id, given = self._content.keys.get(key.key, ("", key))
+        job = self._content.jobs.get(job_id)
+        if job is None or job.created_at <= now - KEY_SECONDS:
+            return None
+        check_key(key, given.request_hash)
+        return job
 
     def _accept(self, job_id: str, collection: Collection, document: NewDocument, now: float) -> None:
         """Store one document."""
@@ -164,4 +186,7 @@ class MemoryStore:
         dropped = finished[: max(old, len(finished) - self._limits.finished_jobs)]
         for _, job_id in dropped:
             del jobs[job_id]
+        keys = self._content.keys
+        for key in [key for key, (job_id, _) in keys.items() if job_id not in jobs]:
+            del keys[key]
         return len(dropped)

@@ -4,8 +4,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Self
 
+from tandem_gateway.adapters.limits import check_key
+from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.schema import seal
+from tandem_gateway.ports.documents import KEY_SECONDS
 from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import IdempotencyKey, JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +47,26 @@ class Progress:
             self.truncated * count,
             self.unreadable * count,
         )
+
+
+def accepted_with(connection: sqlite3.Connection, key: IdempotencyKey, now: float) -> JobRecord | None:
+    """Return the job that was accepted with a key that has not expired; else free the key and return None.
+
+    Raises:
+        Conflict: the job was accepted for another request.
+    """
+    found = connection.execute(
+        "SELECT job_id, created_at, request_hash FROM jobs WHERE idempotency_key = ?", (key.key,)
+    ).fetchone()
+    if found is None:
+        return None
+    job_id, created_at, request_hash = found
+    if created_at <= now - KEY_SECONDS:
+        connection.execute("UPDATE jobs SET idempotency_key = NULL, request_hash = NULL WHERE job_id = ?", (job_id,))
+        seal(connection, "jobs", "job_id", job_id)
+        return None
+    check_key(key, request_hash)
+    return reads.job(connection, job_id)
 
 
 def wait(connection: sqlite3.Connection, document_id: int, job_id: str) -> None:

@@ -26,6 +26,7 @@ from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
+    IdempotencyKey,
     JobRecord,
     NewDocument,
 )
@@ -107,14 +108,21 @@ class SqliteStore:
         """Why the last write failed; see ``StoreHealth.write_failure``."""
         return self._writer.failure
 
-    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+    async def accept(
+        self,
+        job_id: str,
+        collection: str,
+        documents: Sequence[NewDocument],
+        now: float,
+        key: IdempotencyKey | None = None,
+    ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
             if self._accepted % _JOBS_BETWEEN_CLEANUPS == 0:
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
-            return writes.accept(connection, job_id, collection, documents, now, self._limits)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits, key)
 
         return await self._write(accept)
 

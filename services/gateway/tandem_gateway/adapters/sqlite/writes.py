@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
-from tandem_gateway.records.documents import JobRecord, NewDocument
+from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocument
 
 
 def accept(
@@ -15,15 +15,20 @@ def accept(
     documents: Sequence[NewDocument],
     now: float,
     limits: Limits,
+    key: IdempotencyKey | None = None,
 ) -> JobRecord:
     """Store documents and their job; see ``IngestStore.accept``."""
+    accepted = jobs.accepted_with(connection, key, now) if key is not None else None
+    if accepted is not None:
+        return accepted
     (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections WHERE removed = 0").fetchone()
     limits.check_pending(pending, len(documents))
     collection_id = catalogue.collection_id(connection, collection, limits)
     connection.execute(
-        "INSERT INTO jobs (job_id, collection, total, processed, unchanged, failed, created_at) "
-        "VALUES (?, ?, ?, 0, 0, 0, ?)",
-        (job_id, collection, len(documents), now),
+        "INSERT INTO jobs "
+        "(job_id, collection, total, processed, unchanged, failed, created_at, idempotency_key, request_hash) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?)",
+        (job_id, collection, len(documents), now, *((key.key, key.request_hash) if key else (None, None))),
     )
     done = jobs.Progress()
     changed = False

@@ -22,6 +22,7 @@ REPLIES = [
     errors.ErrorReply,
     errors.ErrorBody,
     client_api.Job,
+    client_api.JobList,
     client_api.DocumentFailure,
     client_api.SearchReply,
     client_api.SearchHit,

@@ -15,6 +15,7 @@ from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
@@ -26,6 +27,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
@@ -45,6 +47,7 @@ class OpenStore:
     """An open data directory, port by port; ``close`` blocks until the queued writes are done."""
 
     ingest: IngestStore
+    jobs: JobStore
     documents: DocumentStore
     catalogue: Catalogue
     queue: EmbeddingQueue
@@ -67,6 +70,7 @@ class UseCases:
     search_pipeline: SearchPipeline
     batch_search: BatchSearch
     ingest: Ingest
+    jobs: Jobs
     documents: Documents
     embedding: EmbeddingWorker
     scrubber: Scrubber
@@ -173,6 +177,12 @@ class Gateway:
             for state in self._index_states:
                 self._metrics.index.set(state)
         return self._metrics.exposition()
+
+    def drain(self) -> None:
+        """Note that the service takes no new work, and let the requests go that wait for jobs."""
+        self.draining = True
+        if self._use_cases is not None:
+            self._use_cases.jobs.release()
 
     async def stop(self) -> None:
         """Cancel the background tasks, wait for the searches in progress, and close the data directory."""

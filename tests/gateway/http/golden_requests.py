@@ -17,6 +17,7 @@ JOB = "{job}"
 
 SEARCH = "/v1/search"
 INGEST = "/v1/ingest"
+JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
 JSON = ("content-type", "application/json")
@@ -88,8 +89,8 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
     return Case(gateway, "PUT", TRAFFIC, headers, content)
 
 
-FIXED = (SEARCH, INGEST, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
-TEMPLATES = (f"/v1/jobs/{JOB}", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
+FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+TEMPLATES = (f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
@@ -204,6 +205,20 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     yield f"{INGEST} with two keys", post(INGEST, one, JSON, KEY, KEY)
     yield f"{INGEST} with a key that is not valid", post(INGEST, one, JSON, ("idempotency-key", "a b"))
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
+
+
+def _jobs() -> Iterator[tuple[str, Case]]:
+    """The gateway ``serving`` has one job when these come."""
+    for query in (
+        "status=completed&collection=books&limit=1", "status=running", "status=done", "collection=nowhere",
+        "collection=../x", "limit=0", "limit=1001", "limit=x", "limit=", "cursor=x", "cursor=MHgxIGpvYg==",
+        "cursor=MHgxLjAgam9iXzAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5YWJjZGVm", "cursor=%ff", "x=1", "limit=1&limit=2",
+    ):  # fmt: skip
+        yield f"{JOBS}?{query}", get(f"{JOBS}?{query}")
+    for query in ("wait_seconds=60", "wait_seconds=0", "wait_seconds=61", "wait_seconds=1.5", "wait_seconds=-1", "x=1"):
+        yield f"{JOBS}/{JOB}?{query}", get(f"{JOBS}/{JOB}?{query}")
+    for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
+        yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
 
 
 def _limits() -> Iterator[tuple[str, Case]]:
@@ -339,6 +354,6 @@ def _good() -> Iterator[tuple[str, Case]]:
 
 CASES: dict[str, Case] = {
     name: case
-    for group in (_every_method, _paths, _documents, _bodies, _limits, _operators, _states, _origins, _good)
+    for group in (_every_method, _paths, _documents, _jobs, _bodies, _limits, _operators, _states, _origins, _good)
     for name, case in group()
 }

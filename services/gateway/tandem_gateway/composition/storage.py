@@ -102,6 +102,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         raise
     return OpenStore(
         ingest=store,
+        jobs=store,
         documents=store,
         catalogue=store,
         queue=store.queue,

@@ -1,5 +1,6 @@
 """Reads requests: the body within its size limit, the query parameters and the headers."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -114,6 +115,26 @@ def idempotency_key_of(scope: Scope) -> str | None:
     if len(given) > 1:
         raise InvalidRequest(f"{headers.IDEMPOTENCY_KEY}: is there more than once", param=headers.IDEMPOTENCY_KEY)
     return given[0].decode("latin-1") if given else None
+
+
+def whole_number(parameters: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    """Return a query parameter that is a whole number.
+
+    Raises:
+        InvalidRequest: it is no whole number from ``low`` to ``high``.
+    """
+    given = parameters.get(name)
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdigit()):
+        raise InvalidRequest(f"{name}: a whole number from {low} to {high} was expected, not {cut(given)}", param=name)
+    if len(given) > _MAX_DIGITS or not low <= int(given) <= high:
+        raise InvalidRequest(
+            f"{name}: a whole number from {low} to {high} was expected, not {cut(given)}",
+            param=name,
+            code="limit_exceeded",
+        )
+    return int(given)
 
 
 def query_parameters(scope: Scope, *names: str) -> dict[str, str]:

@@ -76,22 +76,6 @@ async def ingest(
 
 
 @get(
-    "/v1/jobs/{job_id:str}",
-    operation_id="get_job",
-    summary="Return the progress of an ingest.",
-    response_description="The job.",
-    responses=refusals(403, 404, 500, 503, 504),
-)
-async def job(
-    job_id: Annotated[str, PathParameter(description="Id of the job.")], gateway: NamedDependency[Gateway]
-) -> Job:
-    """Return a job."""
-    use_cases = gateway.ready()
-    record = await use_cases.ingest.job(job_id)
-    return job_reply(record, use_cases.embedding.blocked_reason(record.collection))
-
-
-@get(
     "/v1/collections",
     operation_id="list_collections",
     summary="List the collections.",

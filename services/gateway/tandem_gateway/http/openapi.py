@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from litestar import Litestar, Router
@@ -29,7 +29,7 @@ from tandem_gateway import __version__
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
-from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
+from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_PAGE, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -54,10 +54,16 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "collection"): _COLLECTION,
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
+    ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
+    ("query", "collection"): _COLLECTION,
+    ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
+    ("query", "cursor"): {"type": "string", "maxLength": 4096},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    api.JobList,
     api.CollectionList, api.Deleted,
     api.StoredDocument, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -140,6 +146,35 @@ class DocumentByQuery(Operation):
             schema=LitestarSchema(type=OpenAPIType.STRING),
         )
         self.parameters = [*(self.parameters or []), by_id]
+
+
+@dataclass
+class JobByQuery(Operation):
+    """An operation on one job, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        wait = _optional("wait_seconds", "Seconds to wait for the end of the job before the reply.")
+        self.parameters = [*(self.parameters or []), wait]
+
+
+@dataclass
+class JobsByQuery(Operation):
+    """An operation on a page of jobs, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        self.parameters = [
+            _optional("status", "Only jobs with this status."),
+            _optional("collection", "Only jobs of this collection."),
+            _optional("limit", "Maximum number of jobs on the page."),
+            _optional("cursor", "The `next_cursor` of the page before."),
+        ]
+
+
+def _optional(name: str, description: str) -> Parameter:
+    schema = LitestarSchema(type=OpenAPIType.STRING)
+    return Parameter(name=name, param_in="query", required=False, description=description, schema=schema)
 
 
 def openapi_config() -> OpenAPIConfig:

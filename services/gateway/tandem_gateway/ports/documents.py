@@ -45,10 +45,6 @@ class IngestStore(Protocol):
         """
         ...
 
-    async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; None if there is none."""
-        ...
-
 
 class DocumentStore(Protocol):
     """Reads and deletes documents by id. A deletion is on disk when ``delete`` returns.

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime.memory import Lease
+
+JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
+JobPosition = tuple[float, str]
+"""Creation time of a job, in seconds since the epoch, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,3 +130,40 @@ class JobRecord:
     """Documents for which ``Coverage.unreadable`` is true."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Pairs of document id and error; at most the first 100."""
+    cancelled: int = 0
+    """Documents that left unembedded because the job was cancelled."""
+
+    @property
+    def state(self) -> JobState:
+        """What the job does, or how it ended."""
+        if self.finished_at is None:
+            return "pending" if self.started_at is None else "running"
+        if self.failed:
+            return "failed"
+        return "cancelled" if self.cancelled else "completed"
+
+    @property
+    def position(self) -> JobPosition:
+        """Place of the job in the list of all jobs."""
+        return self.created_at, self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list has; None for any."""
+
+    state: JobState | None = None
+    collection: str | None = None
+
+    def matches(self, job: JobRecord) -> bool:
+        """Return whether a job belongs to the list."""
+        return self.state in (None, job.state) and self.collection in (None, job.collection)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs, the newest first."""
+
+    jobs: list[JobRecord]
+    before: JobPosition | None
+    """The position at which the next page goes on; None on the last page."""

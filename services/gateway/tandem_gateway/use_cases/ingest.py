@@ -1,20 +1,12 @@
-"""Accept documents, and report the progress of their jobs."""
+"""Accept documents."""
 
-import re
 import secrets
 import time
 from collections.abc import Callable
-from typing import Final
 
-from tandem_gateway.errors import NotFound
 from tandem_gateway.ports.documents import IngestStore
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
-
-JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
-"""Pattern of a job id, in the syntax of JSON Schema."""
-
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
 
 
 class Ingest:
@@ -60,16 +52,3 @@ class Ingest:
                 documents[:] = with_ids_of(job.job_id, documents)
         self._on_accepted()
         return job, [document.doc_id for document in documents]
-
-    async def job(self, job_id: str) -> JobRecord:
-        """Return a job.
-
-        Raises:
-            NotFound: no job has this id, or the id is not a valid job id.
-        """
-        if not _JOB_ID.match(job_id):
-            raise NotFound(f"job_id: {job_id[:80]!r} is no job id ('job_' and 32 hexadecimal digits)", param="job_id")
-        job = await self._store.job(job_id)
-        if job is None:
-            raise NotFound(f"job_id: there is no job {job_id!r}", param="job_id")
-        return job

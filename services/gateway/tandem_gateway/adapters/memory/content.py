@@ -168,6 +168,7 @@ class Content:
         coverage: Coverage | None = None,
         unchanged: bool = False,
         failed: bool = False,
+        cancelled: bool = False,
         started_at: float | None = None,
     ) -> None:
         """Count documents of a job as processed. The first start the job, the last finish it.
@@ -179,6 +180,7 @@ class Content:
             coverage: of each of them; None if it is not known.
             unchanged: whether they had the same content already.
             failed: whether they failed.
+            cancelled: whether they were cancelled.
             started_at: when their embedding began, in seconds since the epoch; None if it did not begin.
         """
         job = self.jobs[job_id]
@@ -191,6 +193,7 @@ class Content:
             processed=processed,
             unchanged=job.unchanged + documents * unchanged,
             failed=job.failed + documents * failed,
+            cancelled=job.cancelled + documents * cancelled,
             truncated=job.truncated + documents * coverage.truncated,
             unreadable=job.unreadable + documents * coverage.unreadable,
             started_at=started_at if job.started_at is None else job.started_at,

@@ -1,9 +1,11 @@
 """Implements the ports of the store in memory."""
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
+from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
@@ -11,7 +13,17 @@ from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import KEY_SECONDS
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
+from tandem_gateway.records.documents import (
+    CollectionRecord,
+    DocumentView,
+    IdempotencyKey,
+    JobFilter,
+    JobPage,
+    JobPosition,
+    JobRecord,
+    NewDocument,
+)
 
 
 class MemoryStore:
@@ -106,9 +118,39 @@ class MemoryStore:
         return Version(document, passages)
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``IngestStore.job``."""
+        """Return a job; see ``JobStore.job``."""
         with self._content.lock:
             return self._content.jobs.get(job_id)
+
+    async def jobs(self, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
+        """Return a page of jobs; see ``JobStore.jobs``."""
+        with self._content.lock:
+            there = sorted(self._content.jobs.values(), key=lambda job: job.position, reverse=True)
+        found = [dataclasses.replace(job, failures=[]) for job in there if before is None or job.position < before]
+        return job_page(found[:JOBS_SCANNED], limit, condition, more=len(found) > JOBS_SCANNED)
+
+    async def unfinished(self, job_ids: Iterable[str]) -> set[str]:
+        """Return the jobs that have not ended; see ``JobStore.unfinished``."""
+        with self._content.lock:
+            there = self._content.jobs
+            return {job_id for job_id in job_ids if job_id in there and there[job_id].finished_at is None}
+
+    async def cancel(self, job_id: str, now: float) -> JobRecord | None:
+        """Cancel documents of a job; see ``JobStore.cancel``."""
+        content = self._content
+        with content.lock:
+            waiting = [
+                (collection, version)
+                for collection in content.collections.values()
+                for version in collection.pending.values()
+                if job_id in version.jobs
+            ]
+            for collection, version in waiting[:CANCELLED_AT_ONCE]:
+                content.count(job_id, version.jobs.pop(job_id), now, cancelled=True)
+                if not version.jobs:
+                    content.remove(collection, version)
+            content.version += 1
+            return content.jobs.get(job_id)
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""

@@ -21,6 +21,7 @@ class Progress:
     failed: int = 0
     truncated: int = 0
     unreadable: int = 0
+    cancelled: int = 0
 
     @classmethod
     def of(cls, coverage: Coverage | None, *, unchanged: int = 0) -> Self:
@@ -36,6 +37,7 @@ class Progress:
             self.failed + other.failed,
             self.truncated + other.truncated,
             self.unreadable + other.unreadable,
+            self.cancelled + other.cancelled,
         )
 
     def __mul__(self, count: int) -> "Progress":
@@ -46,6 +48,7 @@ class Progress:
             self.failed * count,
             self.truncated * count,
             self.unreadable * count,
+            self.cancelled * count,
         )
 
 
@@ -107,6 +110,7 @@ def advance(
     connection.execute(
         "UPDATE jobs SET processed = processed + :processed, unchanged = unchanged + :unchanged, "
         "failed = failed + :failed, truncated = truncated + :truncated, unreadable = unreadable + :unreadable, "
+        "cancelled = cancelled + :cancelled, "
         "started_at = coalesce(started_at, :started_at), "
         "finished_at = CASE WHEN processed + :processed = total AND finished_at IS NULL THEN :now ELSE finished_at END "
         "WHERE job_id = :job_id",
@@ -116,6 +120,7 @@ def advance(
             "failed": progress.failed,
             "truncated": progress.truncated,
             "unreadable": progress.unreadable,
+            "cancelled": progress.cancelled,
             "started_at": started_at if started_at is not None else (now if progress.processed else None),
             "now": now,
             "job_id": job_id,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +27,9 @@ from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
     IdempotencyKey,
+    JobFilter,
+    JobPage,
+    JobPosition,
     JobRecord,
     NewDocument,
 )
@@ -156,8 +159,20 @@ class SqliteStore:
         return await self._read(lambda c: reads.document(c, collection, doc_id))
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``IngestStore.job``."""
+        """Return a job; see ``JobStore.job``."""
         return await self._read(lambda c: reads.job(c, job_id))
+
+    async def jobs(self, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
+        """Return a page of jobs; see ``JobStore.jobs``."""
+        return await self._read(lambda c: reads.jobs(c, before, limit, condition))
+
+    async def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """Return the jobs that have not ended; see ``JobStore.unfinished``."""
+        return await self._read(lambda c: reads.unfinished_jobs(c, job_ids))
+
+    async def cancel(self, job_id: str, now: float) -> JobRecord | None:
+        """Cancel documents of a job; see ``JobStore.cancel``."""
+        return await self._write(lambda c: writes.cancel(c, job_id, now))
 
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""

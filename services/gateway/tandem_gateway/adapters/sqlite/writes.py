@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
+from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
 from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocument
 
 
@@ -73,6 +74,23 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
         return False
     catalogue.note_change(connection, record.collection_id)
     return True
+
+
+def cancel(connection: sqlite3.Connection, job_id: str, now: float) -> JobRecord | None:
+    """Cancel some of a job's documents that wait; see ``JobStore.cancel``."""
+    waiting: list[tuple[int, int, int]] = connection.execute(
+        "SELECT document_id, collection_id, documents FROM waiting JOIN documents USING (document_id) "
+        "WHERE job_id = ? LIMIT ?",
+        (job_id, CANCELLED_AT_ONCE),
+    ).fetchall()
+    for document_id, collection_id, documents in waiting:
+        connection.execute("DELETE FROM waiting WHERE document_id = ? AND job_id = ?", (document_id, job_id))
+        jobs.advance(connection, job_id, jobs.Progress(processed=1, cancelled=1) * documents, now)
+        if connection.execute("SELECT 1 FROM waiting WHERE document_id = ?", (document_id,)).fetchone() is None:
+            versions.remove(connection, collection_id, document_id)
+    for collection_id in {collection_id for _, collection_id, _ in waiting}:
+        catalogue.note_change(connection, collection_id)
+    return reads.job(connection, job_id)
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:

@@ -1,5 +1,6 @@
 """The life of a document from a client's view: ingest, job, search, change, delete."""
 
+import gzip
 import json
 import math
 import re
@@ -73,6 +74,18 @@ def test_a_job_is_waited_for_listed_and_sent_again_without_a_second_effect(clien
     assert pages == [other.job_id, job["job_id"]]
     cancelled = client.http.post(f"/v1/jobs/{job['job_id']}/cancel").json()
     assert (cancelled["status"], cancelled["cancelled_documents"]) == ("completed", 0)
+
+
+def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, collection: str) -> None:
+    lines = "".join(json.dumps({"id": n, "text": f"line number {n}"}) + "\n" for n in range(500))
+    headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+    reply = client.http.post(
+        "/v1/ingest", params={"collection": collection}, content=gzip.compress(lines.encode()), headers=headers
+    )
+    assert reply.status_code == 202, reply.text
+    assert reply.json()["document_ids"] == [str(n) for n in range(500)]
+    assert client.wait_job(reply.json()["job_id"]).processed_documents == 500
+    assert client.found("line number 77", 1, collection) == ["77"]
 
 
 def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:

@@ -33,7 +33,8 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document as a client sends it; the gateway makes an id if there is none."""
 
     text: str
-    id: str | None = None
+    id: str | int | None = None
+    """A whole number stands for its text: 1 is the document "1"."""
     metadata: Metadata = {}
 
 

@@ -14,4 +14,5 @@ TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 MSGPACK = "application/msgpack"

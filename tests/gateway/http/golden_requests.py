@@ -21,6 +21,7 @@ JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
 JSON = ("content-type", "application/json")
+LINES = ("content-type", "application/x-ndjson")
 KEY = ("idempotency-key", "nightly-2026-11-21")
 BEARER = ("authorization", f"Bearer {TOKEN}")
 
@@ -159,7 +160,11 @@ def _bodies() -> Iterator[tuple[str, Case]]:
             ("of JSON lines", text, (("content-type", "application/jsonl"),)),
             ("of an empty type", text, (("content-type", ""),)),
             ("in Latin-1", text, (("content-type", "application/json; charset=latin-1"),)),
-            ("compressed", gzip.compress(text, mtime=0), (JSON, ("content-encoding", "gzip"))),
+            (
+                "compressed",
+                gzip.compress(text, mtime=0),
+                (JSON, ("content-encoding", "gzip" if target == SEARCH else "br")),
+            ),
             ("nested deeply", b"[" * 3000, (JSON,)),
             ("nested deeply in a field", text[:-1] + b', "x": ' + b"[" * 1500 + b"]" * 1500 + b"}", (JSON,)),
             ("not UTF-8", text.replace(b"x" if target == INGEST else b"wings", b"\xff"), (JSON,)),
@@ -194,7 +199,7 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("a text that is a list", {"text": ["x"]}),
         ("a blank text", {"text": " "}),
         ("an id with a dot segment", {"text": "x", "id": "../x"}),
-        ("an id that is a number", {"text": "x", "id": 5}),
+        ("an id that is a fraction", {"text": "x", "id": 1.5}),
         ("nested metadata", {"text": "x", "metadata": {"a": {"b": 1}}}),
         ("a list in metadata", {"text": "x", "metadata": {"a": [1]}}),
         ("metadata that is null", {"text": "x", "metadata": None}),
@@ -202,6 +207,12 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     ):
         yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
     one = {"documents": [{"text": "x"}]}
+    yield f"{INGEST} with a collection in the query", post(f"{INGEST}?collection=books", one)
+    yield f"{INGEST} of lines with a bad collection", post(f"{INGEST}?collection=../x", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines with an unknown parameter", post(f"{INGEST}?x=1", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines with a bad one", post(INGEST, b'{"text": "x"}\n{"text": 1}\n', LINES)
+    yield f"{INGEST} of no lines", post(INGEST, b"\n \n", LINES)
+    yield f"{INGEST} not compressed as it says", post(INGEST, one, JSON, ("content-encoding", "gzip"))
     yield f"{INGEST} with two keys", post(INGEST, one, JSON, KEY, KEY)
     yield f"{INGEST} with a key that is not valid", post(INGEST, one, JSON, ("idempotency-key", "a b"))
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
@@ -232,6 +243,11 @@ def _limits() -> Iterator[tuple[str, Case]]:
         yield f"{target} at the limit", post(target, exact, gateway="small")
         yield f"{target} at the limit in chunks", post(target, exact, gateway="small", chunked=True)
     yield f"{TRAFFIC} over the limit", put(b" " * 4097, BEARER, JSON, gateway="serving")
+    bomb = gzip.compress(b" " * 1025)
+    yield (
+        f"{INGEST} over the limit decompressed",
+        post(INGEST, bomb, JSON, ("content-encoding", "gzip"), gateway="small"),
+    )
     many = {"documents": [{"text": "x"}] * 4}
     yield f"{INGEST} of too many documents", post(INGEST, many, gateway="small")
     yield f"{SEARCH} too long", post(SEARCH, {"query": "x" * 31}, gateway="small")
@@ -340,6 +356,11 @@ def _good() -> Iterator[tuple[str, Case]]:
             INGEST, {"documents": [{"id": f"l{n}", "text": "large " * 60} for n in range(200)], "collection": "others"}
         ),
     )
+    lines = b'{"id": 1, "text": "one"}\n\n{"id": "two", "text": "two"}'
+    zipped = ("content-encoding", "gzip")
+    yield "an ingest of JSON lines", post(f"{INGEST}?collection=others", lines, LINES)
+    yield "an ingest of compressed lines", post(f"{INGEST}?collection=others", gzip.compress(lines), LINES, zipped)
+    yield "its document with a number for an id", get("/v1/collections/others/documents?id=1")
     once = {"documents": [{"id": "o", "text": "once"}, {"id": "p", "text": "once more"}], "collection": "others"}
     yield "an ingest with a key", post(INGEST, once, JSON, KEY)
     yield "an ingest with a key again", post(INGEST, once, JSON, KEY)

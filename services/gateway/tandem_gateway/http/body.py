@@ -51,9 +51,7 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
         OverBudget: the requests in progress use up the memory budget.
         ClientGone: the client closed the connection before the end of the body.
     """
-    content_type = header(scope, _CONTENT_TYPE)
-    if content_type != _JSON:
-        _check_content_type(content_type)
+    media_type_of(scope, headers.JSON)
     coding = header(scope, _CONTENT_ENCODING)
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
         raise InvalidMessage(
@@ -64,15 +62,22 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
     return await read_body(scope, receive, limit, lease=lease)
 
 
-def _check_content_type(content_type: bytes | None) -> None:
-    """Check that a content type is JSON in UTF-8.
+def media_type_of(scope: Scope, *accepted: str) -> str:
+    """Return the media type of a body, one of those that the route accepts, in UTF-8.
 
     The header is required as a defence against cross-site requests: a browser lets a web page send a request without
-    it to any server, but sends a preflight request before JSON.
+    it to any server, but sends a preflight request before these types.
+
+    Raises:
+        InvalidMessage: there is no content type, it is another one, or has another charset.
     """
+    content_type = header(scope, _CONTENT_TYPE)
+    if content_type == _JSON and headers.JSON in accepted:
+        return headers.JSON
+    expected = " or ".join(accepted)
     if content_type is None:
         raise InvalidMessage(
-            f"content-type: {headers.JSON} was expected, and there is none",
+            f"content-type: {expected} was expected, and there is none",
             code="unsupported_media_type",
             param="content-type",
         )
@@ -80,13 +85,14 @@ def _check_content_type(content_type: bytes | None) -> None:
     charsets = [
         value.strip(' "') for name, _, value in (p.partition("=") for p in parameters) if name.strip() == "charset"
     ]
-    if media_type.strip() != headers.JSON or any(charset not in _CHARSETS for charset in charsets):
+    if media_type.strip() not in accepted or any(charset not in _CHARSETS for charset in charsets):
         shown = cut(ascii(content_type.decode("latin-1")))
         raise InvalidMessage(
-            f"content-type: {headers.JSON} in UTF-8 was expected, not {shown}",
+            f"content-type: {expected} in UTF-8 was expected, not {shown}",
             code="unsupported_media_type",
             param="content-type",
         )
+    return media_type.strip()
 
 
 def caller_timeout(scope: Scope) -> float | None:

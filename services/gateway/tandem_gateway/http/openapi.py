@@ -69,7 +69,9 @@ _MESSAGES: Final = (
 )  # fmt: skip
 
 
-IDEMPOTENCY_KEY: Final = Parameter(
+_NO_TYPES: Final[Mapping[str, OpenAPIMediaType]] = {}
+_LINES: Final = '{"id": "mat", "text": "The cat sat on the mat."}\n{"text": "Steep the leaves for three minutes."}\n'
+_IDEMPOTENCY_KEY: Final = Parameter(
     name=headers.IDEMPOTENCY_KEY,
     param_in="header",
     required=False,
@@ -77,6 +79,22 @@ IDEMPOTENCY_KEY: Final = Parameter(
     "a repeated request gets the job of the first one, other documents get 409.",
     schema=LitestarSchema(type=OpenAPIType.STRING),
 )
+INGEST_PARAMETERS: Final = (
+    _IDEMPOTENCY_KEY,
+    Parameter(
+        name="collection",
+        param_in="query",
+        required=False,
+        description=f"Name of the collection, for {headers.NDJSON} only.",
+        schema=LitestarSchema(type=OpenAPIType.STRING),
+    ),
+)
+INGEST_LINES: Final = {
+    headers.NDJSON: OpenAPIMediaType(
+        schema=LitestarSchema(type=OpenAPIType.STRING, description="One DocumentInput a line."),
+        examples={"two": Example(summary="Two documents", value=_LINES)},
+    )
+}
 OPERATOR: Final = "operator"
 """Name of the security scheme of the operators' routes."""
 
@@ -116,7 +134,10 @@ def _error_codes(status: int) -> str:
 
 
 def with_body(
-    kind: type[msgspec.Struct], examples: Examples | None = None, parameters: Sequence[Parameter] = ()
+    kind: type[msgspec.Struct],
+    examples: Examples | None = None,
+    parameters: Sequence[Parameter] = (),
+    others: Mapping[str, OpenAPIMediaType] = _NO_TYPES,
 ) -> type[Operation]:
     """Return the class of an operation whose request's body is a ``kind``; also for a handler that reads it itself."""
     shown = {name: Example(summary=summary, value=value) for name, (summary, value) in (examples or {}).items()}
@@ -127,7 +148,7 @@ def with_body(
             schema = Reference(ref=_REFERENCE.format(name=kind.__name__))
             content = OpenAPIMediaType(schema=schema, examples={**shown} or None)
             self.parameters = [*(self.parameters or []), *parameters] or None
-            self.request_body = RequestBody(content={headers.JSON: content}, required=True)
+            self.request_body = RequestBody(content={headers.JSON: content, **others}, required=True)
 
     return WithBody
 
@@ -249,7 +270,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     ingest["collection"] |= _COLLECTION
     given = components["DocumentInput"]["properties"]
     given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
-    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "null"}], "default": None}
+    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
     given["metadata"]["propertyNames"] = _NO_NUL
     _forbid_nul(given["metadata"]["additionalProperties"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."

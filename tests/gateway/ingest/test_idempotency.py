@@ -56,7 +56,12 @@ def test_a_key_that_is_not_valid_is_refused(key: str):
     assert re.search(KEY_PATTERN.replace("$", r"\Z"), key) is None
 
 
-async def test_a_repeated_request_gets_the_same_job_and_ids_also_after_a_restart(tmp_path: Path):
+@pytest.mark.parametrize("in_the_loop", [1000, 1])
+async def test_a_repeated_request_gets_the_same_job_and_ids_also_after_a_restart(
+    tmp_path: Path, in_the_loop: int, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("tandem_gateway.use_cases.ingest._IN_THE_LOOP", in_the_loop)
+
     def request() -> NewDocuments:
         return NewDocuments([document("mine"), dataclasses.replace(without_id, doc_id=request.__name__)])
 

@@ -1,6 +1,5 @@
 """Idempotency keys: which requests are the same, and which ids the documents of a repeated one have."""
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +13,7 @@ KEY_PATTERN: Final = "^[!-~]{1,255}$"
 
 _KEY: Final = re.compile(r"[!-~]{1,255}\Z")
 _HASH_BYTES: Final = 32
-_ID_BYTES: Final = 16
+_OF_JOB_BYTES: Final = 12
 
 
 def idempotency_key(key: str, collection: str, documents: Iterable[NewDocument]) -> IdempotencyKey:
@@ -40,11 +39,12 @@ def with_ids_of(job_id: str, documents: Sequence[NewDocument]) -> list[NewDocume
 
     A repeated request gets the ids of the first one, which nothing else stores.
     """
+    of_job = hashlib.blake2b(job_id.encode(), digest_size=_OF_JOB_BYTES).hexdigest()
     return [
-        document if document.given_id else dataclasses.replace(document, doc_id=_id_at(job_id, place))
+        document
+        if document.given_id
+        else NewDocument(
+            f"{of_job}{place:08x}", document.text, document.metadata, document.content_hash, given_id=False
+        )
         for place, document in enumerate(documents)
     ]
-
-
-def _id_at(job_id: str, place: int) -> str:
-    return hashlib.blake2b(f"{job_id}/{place}".encode(), digest_size=_ID_BYTES).hexdigest()

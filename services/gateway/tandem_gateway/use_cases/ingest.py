@@ -1,12 +1,17 @@
 """Accept documents."""
 
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
+from typing import Final
 
 from tandem_gateway.ports.documents import IngestStore
-from tandem_gateway.records.documents import JobRecord, NewDocuments
+from tandem_gateway.records.documents import JobRecord, NewDocument, NewDocuments
 from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
+
+_IN_THE_LOOP: Final = 1_000
+"""Documents whose ids are made in the event loop."""
 
 
 class Ingest:
@@ -46,9 +51,16 @@ class Ingest:
             job = await self._store.accept(job_id, collection, documents, self._clock())
         else:
             named = idempotency_key(key, collection, documents)
-            documents[:] = with_ids_of(job_id, documents)
+            documents[:] = await _with_ids_of(job_id, documents)
             job = await self._store.accept(job_id, collection, documents, self._clock(), named)
             if job.job_id != job_id:
-                documents[:] = with_ids_of(job.job_id, documents)
+                documents[:] = await _with_ids_of(job.job_id, documents)
         self._on_accepted()
         return job, [document.doc_id for document in documents]
+
+
+async def _with_ids_of(job_id: str, documents: NewDocuments) -> list[NewDocument]:
+    """Return ``with_ids_of``; a thread makes many ids, which take up to ten microseconds each on a busy machine."""
+    if len(documents) <= _IN_THE_LOOP:
+        return with_ids_of(job_id, documents)
+    return await asyncio.to_thread(with_ids_of, job_id, documents)

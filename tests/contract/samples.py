@@ -89,6 +89,7 @@ SAMPLES: dict[str, object] = {
         fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
         offset=10,
         min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
     "search_reply_with_scores.json": ReceivedSearchReply(
         results=[

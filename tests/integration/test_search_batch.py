@@ -45,6 +45,13 @@ def test_new_queries_of_a_batch_share_calls_to_the_embedder(client: Client, fill
     assert 1 <= client.metric(calls) - before[0] <= Settings().query_calls
 
 
+def test_a_batch_may_be_larger_than_a_single_search(client: Client, filled: str) -> None:
+    body = {"searches": [{"query": "cat " * 2048, "collection": filled}] * 64}
+    assert client.http.post("/v1/search/batch", json=body).status_code == 200
+    large = client.http.post("/v1/search/batch", json={"searches": [{"query": "\x01" * 8192}] * 64})
+    assert (large.status_code, large.json()["error"]["code"]) == (413, "body_too_large")
+
+
 @pytest.mark.parametrize(
     ("searches", "status", "param"),
     [

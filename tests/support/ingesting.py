@@ -92,7 +92,7 @@ def assert_all_found_once(client: Client, documents: list[Document]) -> None:
     """Search for every document by its own text: it is the first hit, unchanged and only once."""
 
     def look(document: Document) -> None:
-        hits = client.search(document["text"], 5).results
+        hits = client.search(document["text"], 5, mode="dense").results
         assert {key: getattr(hits[0], key) for key in ("id", "text", "metadata")} == document, (document, hits)
         assert hits[0].score > 0.9999, hits[0]
         assert [hit.id for hit in hits].count(document["id"]) == 1, hits

@@ -2,7 +2,11 @@
 
 import asyncio
 
+import numpy as np
+
 from tandem_gateway.errors import GatewayError
+from tandem_gateway.filters.tree import Filter
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage, SearchMode
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.commands import SearchCommand
@@ -64,6 +68,7 @@ class FakeLexical:
         self.error: GatewayError | None = None
         self.finds = True
         self.retrieved: list[tuple[str, str, int]] = []
+        self.among: list[Keys | None] = []
         self.waits: asyncio.Event | None = None
         """Retrievals wait for it, if it is set."""
 
@@ -74,8 +79,11 @@ class FakeLexical:
             raise self.error
         return [Hit(f"word in {collection}", 2.5, "text", "{}")] if self.finds else []
 
-    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+    async def retrieve(
+        self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
+    ) -> KeywordCandidates:
         self.retrieved.append((collection, query, count))
+        self.among.append(among)
         if self.waits is not None:
             await self.waits.wait()
         if self.error is not None:
@@ -83,11 +91,27 @@ class FakeLexical:
         return KeywordCandidates([RankedPassage(2, 2.5, lexical=2.5)] if self.finds else [], 2.5)
 
 
+class FakeFilters:
+    """Answers each filter with the next of its answers, or raises ``error``."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, Filter]] = []
+        self.answers: list[Keys] = [np.array([1], np.uint64)]
+        self.error: GatewayError | None = None
+
+    async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
+        self.asked.append((collection, condition))
+        if self.error is not None:
+            raise self.error
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+
 class PipelineFixture:
     """``SearchPipeline`` over fakes, and the events that it reported."""
 
     def __init__(self, *, timeout: float = 30.0, kept: int = 0) -> None:
         self.embedder, self.index, self.lexical = FakeEmbedder(), FakeSearchable(), FakeLexical()
+        self.filters = FakeFilters()
         self.modes: list[str] = []
         self.degraded = 0
         self.truncated = 0
@@ -101,7 +125,7 @@ class PipelineFixture:
         self.use_case = SearchPipeline(
             dense,
             self.lexical,
-            HybridSearch(dense, self.lexical, self.index),
+            HybridSearch(dense, self.lexical, self.index, self.filters),
             request_limits=LIMITS,
             timeout=timeout,
             events=SearchPipelineEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),

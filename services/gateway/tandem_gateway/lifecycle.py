@@ -14,6 +14,7 @@ from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.retention import Retention
@@ -56,6 +57,7 @@ class OpenStore:
     health: StoreHealth
     index: IndexThread
     lexical: LexicalIndex
+    filters: FilterIndex
     snapshots: SnapshotHelper
     notices: list[str]
     """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""

@@ -3,15 +3,22 @@
 Requests refuse unknown fields and name them, so that a typo does not pass silently.
 """
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
 DEFAULT_COLLECTION = "default"
 DEFAULT_TOP_K = 5
 
-MetadataValue = str | int | float | bool | None | list[str]
+FlatValue = str | int | float | bool | None | list[str | int | float]
+# The depth is written out: msgspec refuses a deeper object and names its place, and the schema shows the limit.
+MetadataValue = FlatValue | dict[str, FlatValue | dict[str, FlatValue | dict[str, FlatValue]]]
 Metadata = dict[str, MetadataValue]
+"""Field → value. Objects are nested at most ``METADATA_DEPTH`` deep, the metadata itself included."""
+METADATA_DEPTH = 4
+
+Filter = dict[str, Any]
+"""Conditions on metadata, such as ``{"year": {"$gte": 1960}, "lang": "en"}``; docs/api.md has the language."""
 
 SearchMode = Literal["auto", "hybrid", "dense", "lexical"]
 """``dense``: vector search. ``lexical``: keyword search. ``hybrid``: both, fused; it fails if one of them cannot
@@ -123,6 +130,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Number of hits to skip: the hits of a search are the first ``top_k`` after these."""
     min_score: float | None = None
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
+    filter: Filter | None = None
+    """Conditions on the metadata of the hits."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -210,6 +219,40 @@ class StoredDocument(msgspec.Struct, frozen=True):
     """Whether the text is longer than the model's limit; null without a vector, or if the embedder did not say."""
     unknown: float | None = None
     """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
+
+
+class DocumentList(msgspec.Struct, frozen=True):
+    """``GET /v1/collections/{collection}/documents``: documents in the order of their ids."""
+
+    documents: list[StoredDocument]
+    next_cursor: str | None = None
+    """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""
+
+
+class DocumentIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/documents/get``."""
+
+    ids: list[str]
+
+
+class FoundDocuments(msgspec.Struct, frozen=True):
+    """The documents with the ids asked for, in that order, and the ids that no document has."""
+
+    documents: list[StoredDocument]
+    missing: list[str]
+
+
+class DocumentDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/documents/delete``; it takes either ``ids`` or ``filter``."""
+
+    ids: list[str] | None = None
+    filter: Filter | None = None
+
+
+class DeletedDocuments(msgspec.Struct, frozen=True):
+    """How many documents were deleted."""
+
+    deleted_documents: int
 
 
 class Collection(msgspec.Struct, frozen=True):

@@ -188,6 +188,9 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("top_k 1.0", b'{"query": "x", "top_k": 1.0}', ()),
         ("top_k over 64 bits", b'{"query": "x", "top_k": 1000000000000000000000}', ()),
         ("a mode that is none", b'{"query": "x", "mode": "fuzzy"}', ()),
+        ("a filter that is none", b'{"query": "x", "filter": [1]}', ()),
+        ("a filter with a wrong value", b'{"query": "x", "filter": {"year": {"$gte": null}}}', ()),
+        ("a filter with a key twice", b'{"query": "x", "filter": {"year": {"$gte": 1, "$gte": 2}}}', ()),
         ("a blank query", b'{"query": " \\n"}', ()),
         ("an absent collection", b'{"query": "x", "collection": "nowhere"}', ()),
         ("a deadline that is none", b'{"query": "x"}', (("x-request-timeout-ms", "soon"),)),
@@ -200,8 +203,8 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("a blank text", {"text": " "}),
         ("an id with a dot segment", {"text": "x", "id": "../x"}),
         ("an id that is a fraction", {"text": "x", "id": 1.5}),
-        ("nested metadata", {"text": "x", "metadata": {"a": {"b": 1}}}),
-        ("a list in metadata", {"text": "x", "metadata": {"a": [1]}}),
+        ("metadata nested too deeply", {"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}),
+        ("a list of booleans in metadata", {"text": "x", "metadata": {"a": [True]}}),
         ("metadata that is null", {"text": "x", "metadata": None}),
         ("no text", {"id": "x"}),
     ):
@@ -230,6 +233,41 @@ def _jobs() -> Iterator[tuple[str, Case]]:
         yield f"{JOBS}/{JOB}?{query}", get(f"{JOBS}/{JOB}?{query}")
     for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
+
+
+def _many_documents() -> Iterator[tuple[str, Case]]:
+    """Requests for many documents; those that succeed leave the documents of the other cases alone."""
+    for query in (
+        "limit=2", "limit=2&filter=%7B%22n%22%3A%7B%22%24gte%22%3A5%7D%7D", "limit=1&cursor=YQ==", "cursor=~",
+        "limit=0", "limit=1001", "limit=x", "limit=", "filter=", "filter=%5B%5D",
+        "filter=%7B%22n%22%3A%7B%22%24gt%22%3Atrue%7D%7D", "filter=%7B", "id=a&limit=1", "filter=%7B%22n%22%3A-1%7D",
+        "cursor=_w==",
+    ):  # fmt: skip
+        yield f"a page of documents {query}", get(f"{IN_BOOKS}?{query}")
+    yield "a page of an absent collection", get("/v1/collections/nowhere/documents")
+    for name, body in (
+        ("ids", {"ids": ["a b", "absent", "a b", "é"]}),
+        ("no ids", {"ids": []}),
+        ("too many ids", {"ids": ["a"] * 1001}),
+        ("an invalid id", {"ids": ["a", ""]}),
+        ("ids that are none", {"ids": "a"}),
+        ("nothing", {}),
+        ("another field", {"ids": ["a"], "x": 1}),
+    ):
+        yield f"documents by {name}", post(f"{IN_BOOKS}/get", body)
+        if name != "ids":
+            yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", body)
+    yield "documents of an absent collection", post("/v1/collections/nowhere/documents/get", {"ids": ["a"]})
+    for name, filtered in (
+        ("ids and a filter", {"ids": ["a"], "filter": {"n": 1}}),
+        ("nulls", {"ids": None, "filter": None}),
+        ("a filter that is none", {"filter": []}),
+        ("a filter with an unknown operator", {"filter": {"n": {"$near": 1}}}),
+        ("a filter with a wrong value", {"filter": {"$or": [{"n": {"$in": 5}}]}}),
+        ("a filter that nothing matches", {"filter": {"n": -1}}),
+    ):
+        yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", filtered)
+    yield "documents deleted in an absent collection", post("/v1/collections/nowhere/documents/delete", {"filter": {}})
 
 
 def _limits() -> Iterator[tuple[str, Case]]:
@@ -333,6 +371,13 @@ def _good() -> Iterator[tuple[str, Case]]:
     """Requests that succeed; those that change something come last, in this order."""
     found = {"query": DOCUMENTS[3]["text"], "collection": "books", "top_k": 2}
     yield "a search", post(SEARCH, found)
+    yield "a filtered search", post(SEARCH, {**found, "filter": {"n": {"$in": [3, 5.0]}}})
+    yield "a filtered search by words", post(SEARCH, {**found, "mode": "lexical", "filter": {"n": {"$ne": 3}}})
+    yield (
+        "a filtered search by vectors",
+        post(SEARCH, {**found, "mode": "dense", "filter": {"tags": {"$contains": "y"}}}),
+    )
+    yield "a filtered search without hits", post(SEARCH, {**found, "filter": {"n": {"$lt": 0}}})
     yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})
     yield "a search in UTF-8 with a mark", post(SEARCH, b"\xef\xbb\xbf" + json.dumps(found).encode())
     yield "a search in chunks", post(SEARCH, found, chunked=True)
@@ -369,12 +414,14 @@ def _good() -> Iterator[tuple[str, Case]]:
     yield "a document deleted again", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "another document left alone", get(f"{IN_BOOKS}/a/b")
     yield "a document deleted by query", get(f"{IN_BOOKS}?id=a%2F", method="DELETE")
+    yield "documents deleted by ids", post(f"{IN_BOOKS}/delete", {"ids": ["...", "absent", "..."]})
+    yield "documents deleted by a filter", post(f"{IN_BOOKS}/delete", {"filter": {"n": {"$gte": 21}}})
+    yield "documents after the deletions", get(f"{IN_BOOKS}?limit=4")
     yield "a collection deleted", get("/v1/collections/others", method="DELETE")
     yield "a collection deleted again", get("/v1/collections/others", method="DELETE")
 
 
-CASES: dict[str, Case] = {
-    name: case
-    for group in (_every_method, _paths, _documents, _jobs, _bodies, _limits, _operators, _states, _origins, _good)
-    for name, case in group()
-}
+_GROUPS = (
+    _every_method, _paths, _documents, _jobs, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
+)  # fmt: skip
+CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

@@ -58,11 +58,16 @@ def test_documents_are_read(pad: str) -> None:
         ([{"text": "x"}, {"text": ""}], "invalid_field", "documents[1].text"),
         ([{"text": "x", "metadata": []}], "invalid_field", "documents[0].metadata"),
         (
-            [{"text": "x", "metadata": {"a": 1, "field_27": [1, 2]}}],
+            [{"text": "x", "metadata": {"a": 1, "field_27": [1, True]}}],
             "invalid_field",
-            "documents[0].metadata.field_27[0]",
+            "documents[0].metadata.field_27[1]",
         ),
-        ([{"text": "x", "metadata": {"a": {"b": 1}}}], "invalid_field", "documents[0].metadata.a"),
+        ([{"text": "x", "metadata": {"a": {"b": [[]]}}}], "invalid_field", "documents[0].metadata.a.b[0]"),
+        (
+            [{"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}],
+            "limit_exceeded",
+            "documents[0].metadata.a.b.c.d",
+        ),
         ([{"text": "x", "metadata": {"k": "x" * 20_000}}], "limit_exceeded", "documents[0].metadata"),
     ],
 )
@@ -156,14 +161,9 @@ def test_content_with_more_digits_is_other_content() -> None:
 
 
 plain = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=8)
-values = (
-    plain
-    | st.integers()
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.booleans()
-    | st.none()
-    | st.lists(plain, max_size=3)
-)
+numbers = st.integers(-(10**30), 10**30) | st.floats(allow_nan=False, allow_infinity=False)
+flat = plain | numbers | st.booleans() | st.none() | st.lists(plain | numbers, max_size=3)
+values = flat | st.dictionaries(plain, flat | st.dictionaries(plain, flat, max_size=2), max_size=2)
 documents = st.lists(
     st.fixed_dictionaries(
         {"text": plain.filter(lambda text: bool(text.strip()))},
@@ -256,3 +256,15 @@ def test_a_byte_order_mark_within_the_body_is_no_json(pad: str) -> None:
     body = b'{"documents": [\xef\xbb\xbf{"text": "x"}]}' + pad.encode()
     assert refusal(body).code == "malformed_body"
     assert read_ingest(b"\xef\xbb\xbf" + body_of([{"text": "x"}], pad), LIMITS)[1][0].text == "x"
+
+
+@pytest.mark.parametrize("pad", ["", PADDING], ids=["whole", "in parts"])
+def test_nested_metadata_keeps_every_digit_and_the_order_of_keys(pad: str) -> None:
+    metadata = '{"z":{"n":0.10000000000000000001,"a":[1.5,"x",12345678901234567890.125],"e":{"f":1E5}},"a":null}'
+    body = f'{{"documents": [{{"text": "x", "metadata": {metadata}}}]}}{pad}'.encode()
+    assert read_ingest(body, LIMITS)[1][0].metadata == metadata
+
+
+def test_nested_metadata_of_the_greatest_depth_is_taken() -> None:
+    (document,) = read_ingest(body_of([{"text": "x", "metadata": {"a": {"b": {"c": {"d": 1}}}}}]), LIMITS)[1]
+    assert document.metadata == '{"a":{"b":{"c":{"d":1}}}}'

@@ -156,7 +156,9 @@ def test_metadata_over_its_bytes_is_refused():
     assert refused(submitted("t", metadata={"k": "ü" * 20})).code == "limit_exceeded"
 
 
-METADATA_WITH_NUL: list[Metadata] = [{"k": "a\x00"}, {"k\x00": 1}, {"k": ["\x00"]}, {"k": "\\\x00"}]
+METADATA_WITH_NUL: list[Metadata] = [
+    {"k": "a\x00"}, {"k\x00": 1}, {"k": ["\x00"]}, {"k": "\\\x00"}, {"k": {"n": ["\x00"]}}, {"k": {"n": {"\x00": 1}}},
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("metadata", METADATA_WITH_NUL)

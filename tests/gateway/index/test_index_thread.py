@@ -43,6 +43,24 @@ async def test_a_document_is_found_right_after_its_commit(store: SqliteStore, th
         assert hits(thread, f"text of d{number}")[0].doc_id == f"d{number}"
 
 
+async def test_a_commit_is_found_as_soon_as_any_reader_can_see_it(
+    store: SqliteStore, thread: IndexThread, monkeypatch: pytest.MonkeyPatch
+):
+    await ingest(store, [document("a")])
+    assert len(hits(thread, "text of b")) == 1
+    found: list[list[str]] = []
+    check = store._writer._presence.check
+
+    def search_before_the_commit_is_announced() -> None:
+        found.append([hit.doc_id for hit in hits(thread, "text of b", 1)])
+        check()
+
+    await store.accept("job2", "default", [document("b")], 0.0)
+    monkeypatch.setattr(store._writer._presence, "check", search_before_the_commit_is_announced)
+    await embed_pending(store)
+    assert found[-1] == ["b"]
+
+
 async def test_passages_are_retrieved_without_documents_and_hydrated_afterwards(
     store: SqliteStore, thread: IndexThread
 ):

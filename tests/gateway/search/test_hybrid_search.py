@@ -2,6 +2,7 @@
 
 import asyncio
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -18,8 +19,9 @@ from tandem_gateway.errors import (
     StorageCorrupt,
     StorageUnavailable,
 )
+from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
+from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage, SearchMode
 from tandem_gateway.use_cases.dense_search import DenseCandidates
 from tandem_gateway.use_cases.hybrid_search import CANDIDATES, is_one_state, page, rank
 from tests.support.fakes import turns
@@ -169,3 +171,46 @@ def test_what_the_model_and_the_index_know_decides_the_ranking(
         lexical = KeywordCandidates([RankedPassage(number, 2.0, lexical=2.0) for number in words], 2.0)
     ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q"))
     assert (mode, [each.passage_id for each in ranked]) == (answered_by, passages)
+
+
+FILTERED = read_filter(b'{"lang": "en"}')
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical", "auto"])
+async def test_a_filtered_search_of_any_mode_searches_among_the_passages_that_match(mode: SearchMode):
+    fixture = PipelineFixture()
+    answer = await fixture.use_case.answer(replace(command("q", collection="books", mode=mode), filter=FILTERED))
+    assert (answer.mode, answer.degraded) == ("hybrid" if mode == "auto" else mode, False)
+    (among,) = fixture.filters.answers
+    assert fixture.filters.asked == [("books", FILTERED)] * 2
+    assert [query.among is among for batch in fixture.index.batches for query in batch] == [True] * (mode != "lexical")
+    assert [each is among for each in fixture.lexical.among] == [True] * (mode != "dense")
+
+
+async def test_a_filtered_search_repeats_if_the_passages_that_match_have_changed():
+    fixture = PipelineFixture()
+    first, second = np.array([1], np.uint64), np.array([1, 2], np.uint64)
+    fixture.filters.answers = [first, second, second]
+    await fixture.use_case.answer(replace(command("q", mode="hybrid"), filter=FILTERED))
+    assert [each is first for each in fixture.lexical.among] == [True, False]
+    fixture.filters.answers = [np.array([number], np.uint64) for number in range(20)]
+    await fixture.use_case.answer(replace(command("q", mode="hybrid"), filter=FILTERED))
+    assert len(fixture.lexical.among) == 5
+
+
+async def test_a_filter_index_that_is_not_ready_fails_the_search_and_blames_no_embedder():
+    fixture = PipelineFixture()
+    fixture.filters.error = NotReady("being read")
+    for _ in range(3):
+        with pytest.raises(NotReady):
+            await fixture.use_case.answer(replace(command("q"), filter=FILTERED))
+    fixture.filters.error = None
+    assert (await fixture.use_case.answer(replace(command("q"), filter=FILTERED))).mode == "hybrid"
+
+
+async def test_without_an_embedder_auto_answers_a_filtered_search_by_words():
+    fixture = PipelineFixture()
+    fixture.embedder.surprise = EmbedderUnavailable("away")
+    answer = await fixture.use_case.answer(replace(command("q"), filter=FILTERED))
+    assert (answer.mode, answer.degraded) == ("lexical", True)
+    assert all(each is not None for each in fixture.lexical.among)

@@ -17,6 +17,7 @@ from tandem_gateway.adapters.sqlite.writer import WriterEvents
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.index.builder import Sizes
+from tandem_gateway.index.filter_index import FilterThread
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
@@ -62,6 +63,10 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
 
+        filters = FilterThread(
+            lambda: SqliteIndexFeed(data_dir / FILE_NAME, lambda: store.commits), max_queued=settings.max_queued_queries
+        )
+
         def on_commit(seconds: float, writes: int) -> None:
             metrics.documents.commit_duration.observe(seconds)
             metrics.documents.writes_per_commit.observe(writes)
@@ -81,6 +86,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         def close() -> None:
             index.close()
             lexical.close()
+            filters.close()
             store.close()
             store.record_clean_stop()
             owner.release()
@@ -111,6 +117,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         health=store,
         index=index,
         lexical=lexical,
+        filters=filters,
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
         close=close,

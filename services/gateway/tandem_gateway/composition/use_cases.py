@@ -74,7 +74,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
-        HybridSearch(dense_search, storage.lexical, storage.index),
+        HybridSearch(dense_search, storage.lexical, storage.index, storage.filters),
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(
@@ -90,7 +90,13 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         batch_search=BatchSearch(search_pipeline, query_embedder),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
-        documents=Documents(storage.documents, storage.catalogue, on_changed=storage.index.notify),
+        documents=Documents(
+            storage.documents,
+            storage.catalogue,
+            on_changed=storage.index.notify,
+            answer_bytes=settings.max_answer_bytes,
+            timeout=settings.write_timeout,
+        ),
         embedding=embedding,
         scrubber=Scrubber(
             storage.scrubbing,

@@ -9,6 +9,7 @@ from litestar.params import PathParameter
 from tandem_contract.client_api import (
     CollectionList,
     Deleted,
+    DocumentList,
     IngestRequest,
     Job,
     StoredDocument,
@@ -17,6 +18,7 @@ from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import idempotency_key_of, query_parameters
+from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import BodyLimits
@@ -26,6 +28,7 @@ from tandem_gateway.http.openapi import (
     INGEST_LINES,
     INGEST_PARAMETERS,
     DocumentByQuery,
+    DocumentsByQuery,
     refusals,
     with_body,
 )
@@ -107,16 +110,25 @@ async def delete_collection(collection: InCollection, gateway: NamedDependency[G
 @get(
     _DOCUMENTS,
     operation_id="get_document",
-    operation_class=DocumentByQuery,
-    summary="Return the newest version of a document.",
-    response_description="The document.",
-    responses=refusals(*_GET_ERRORS),
+    operation_class=DocumentsByQuery,
+    summary="Return the newest version of a document, or a page of the documents that match a filter.",
+    response_description="With id the document, else the page.",
+    responses=refusals(*_GET_ERRORS, 429),
 )
 async def document(
-    collection: InCollection, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
-) -> StoredDocument:
-    """Return the document whose id is in the query, which clients and proxies do not change."""
-    return await _read(gateway, collection, _id_in_query(request))
+    collection: InCollection,
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> StoredDocument | DocumentList:
+    """Return the document whose id is in the query, which clients and proxies do not change; without id a page."""
+    parameters = query_parameters(scope_of(request), "id", "filter", "limit", "cursor")
+    if "id" not in parameters:
+        return await list_documents(collection, parameters, gateway, bodies)
+    for other in parameters:
+        if other != "id":
+            raise InvalidRequest(f"{other}: is for a list of documents, and there is an id", param=other)
+    return await _read(gateway, collection, parameters["id"])
 
 
 @delete(
@@ -167,7 +179,8 @@ async def delete_document_by_path(
 
 
 COLLECTION_ROUTES: Final = (
-    collections, delete_collection, document, delete_document, document_by_path, delete_document_by_path,
+    collections, delete_collection, document, delete_document, *DOCUMENT_ROUTES, document_by_path,
+    delete_document_by_path,
 )  # fmt: skip
 
 

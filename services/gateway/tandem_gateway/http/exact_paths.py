@@ -85,16 +85,24 @@ class ExactPaths:
         for _, route in self._patterns:
             yield route
 
-    def find(self, path: str) -> tuple[ExactRoute, dict[str, str]] | None:
-        """Return the route of a path and its parameters, or None."""
+    def find(self, path: str, method: str) -> tuple[ExactRoute, dict[str, str]] | None:
+        """Return the route of a path and its parameters, or None.
+
+        Several routes may match, as ``/documents/get`` and a document of this id. The first that has the method counts,
+        or the first of all if none has it.
+        """
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, {}
+        found = None
         for pattern, route in self._patterns:
             matched = pattern.fullmatch(path)
             if matched is not None:
-                return route, matched.groupdict()
-        return None
+                each = route, matched.groupdict()
+                if method in route.methods or (method == "HEAD" and "GET" in route.methods):
+                    return each
+                found = found or each
+        return found
 
 
 class ExactParameters(ASGIMiddleware):

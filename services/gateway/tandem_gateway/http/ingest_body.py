@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_contract.client_api import DEFAULT_COLLECTION, Metadata, MetadataValue
+from tandem_contract.client_api import DEFAULT_COLLECTION, METADATA_DEPTH, FlatValue, Metadata
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
@@ -57,7 +57,8 @@ _ingest = msgspec.json.Decoder(_Ingest)
 _document = msgspec.json.Decoder(_Document)
 _metadata = msgspec.json.Decoder(Metadata)
 _values = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_value = msgspec.json.Decoder(MetadataValue)
+_flat = msgspec.json.Decoder(FlatValue)
+_exact = msgspec.json.Decoder(dict[str, Any], float_hook=lambda text: msgspec.Raw(text.encode()))
 
 Hold = Callable[[int], None]
 """Called with the number of bytes that the documents read so far take; may raise OverBudget."""
@@ -199,7 +200,7 @@ def _new_document(document: _Document, place: str, limits: RequestLimits) -> New
     doc_id = str(document.id) if isinstance(document.id, int) else document.id
     raw = bytes(document.metadata)
     metadata = _read_metadata(raw, f"{place}.metadata")
-    exact = _values.decode(raw) if _loses_digits(raw, metadata) else None
+    exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
     return new_document(SubmittedDocument(document.text, doc_id, metadata, exact), place, limits)
 
 
@@ -208,14 +209,29 @@ def _read_metadata(raw: bytes, place: str) -> Metadata:
         return decode_json(raw, _metadata, at=place)
     except InvalidMessage:
         # msgspec does not name the key of an invalid value. Decode each value by itself to find it.
-        for key, value in decode_json(raw, _values, at=place).items():
-            decode_json(bytes(value), _value, at=f"{place}.{cut(key)}")
+        _find_invalid(raw, place, METADATA_DEPTH)
         raise
+
+
+def _find_invalid(raw: bytes, place: str, depth: int) -> None:
+    """Raise the error for the first invalid value of an object; ``depth`` objects may be inside each other."""
+    for key, value in decode_json(raw, _values, at=place).items():
+        here, content = f"{place}.{cut(key)}", bytes(value)
+        if not content.startswith(b"{"):
+            decode_json(content, _flat, at=here)
+        elif depth == 1:
+            raise InvalidMessage(
+                f"{here}: at most {METADATA_DEPTH} objects inside each other are allowed",
+                code="limit_exceeded",
+                param=here,
+            )
+        else:
+            _find_invalid(content, here, depth - 1)
 
 
 def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
     """Return whether a float would lose digits, because it has more than a double can hold."""
-    if not any(isinstance(value, float) for value in metadata.values()):
+    if not _has_float(metadata):
         return False
     lossy = False
 
@@ -230,6 +246,17 @@ def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
 
     msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)
     return lossy
+
+
+def _has_float(value: object) -> bool:
+    match value:
+        case float():
+            return True
+        case dict():
+            return any(map(_has_float, value.values()))
+        case list():
+            return any(map(_has_float, value))
+    return False
 
 
 def _bytes_of(document: NewDocument) -> int:

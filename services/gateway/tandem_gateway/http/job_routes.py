@@ -18,7 +18,8 @@ from tandem_gateway.http.messages import job_reply
 from tandem_gateway.http.openapi import JobByQuery, JobsByQuery, refusals
 from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.records.documents import JobFilter, JobPosition, JobRecord
-from tandem_gateway.use_cases.jobs import MAX_PAGE, MAX_WAIT_SECONDS, is_job_id
+from tandem_gateway.use_cases.documents import MAX_PAGE
+from tandem_gateway.use_cases.jobs import MAX_WAIT_SECONDS, is_job_id
 from tandem_runtime.body import cancel_on_disconnect
 
 DEFAULT_PAGE: Final = 100

@@ -108,15 +108,15 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         if scope["type"] != "http":
             await litestar(scope, receive, send)
             return
-        found = paths.find(scope["path"])
+        method = scope["method"]
+        asked = "GET" if method == "HEAD" else method
+        found = paths.find(scope["path"], asked)
         if found is None:
             message = f"there is nothing at {cut(scope['path'])}; GET /docs shows the routes"
             await refusal("not_found", message, "path").send(scope, send)
             return
         route, parameters = found
         scope[ROUTE] = route.template
-        method = scope["method"]
-        asked = "GET" if method == "HEAD" else method
         if asked not in route.methods:
             await method_not_allowed(scope, route.allow).send(scope, send)
             return

@@ -21,6 +21,7 @@ from tandem_contract.client_api import (
 from tandem_gateway import __version__
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import rfc3339
+from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.batch_search import of_search
@@ -31,27 +32,51 @@ from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
-def search_command(request: SearchRequest) -> SearchCommand:
+_NULL: Final = msgspec.Raw(b"null")
+
+
+class ReceivedSearch(SearchRequest, frozen=True, forbid_unknown_fields=True):
+    """``SearchRequest`` with its filter still as JSON, so that numbers keep all digits."""
+
+    # Not a plain default: Litestar looks for defaults in a set, and this one has no hash.
+    filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
+
+
+class ReceivedSearchBatch(SearchBatch, frozen=True, forbid_unknown_fields=True):
+    """``SearchBatch`` of such searches."""
+
+    searches: list[ReceivedSearch]  # type: ignore[assignment]
+
+
+def search_command(request: ReceivedSearch) -> SearchCommand:
     """Return the command of a search; the use case validates the rest.
 
     Raises:
-        InvalidRequest: ``fusion`` is not valid.
+        InvalidRequest: ``fusion`` or ``filter`` is not valid.
     """
+    given = bytes(request.filter)
     fusion = DEFAULT_FUSION
     if request.fusion is not None:
         if request.mode not in FUSING_MODES:
             raise InvalidRequest(f"fusion: mode {request.mode!r} does not fuse; hybrid and auto do", param="fusion")
         fusion = _fusion(request.fusion)
     return SearchCommand(
-        request.query, request.top_k, request.collection, request.mode, fusion, request.offset, request.min_score
+        request.query,
+        request.top_k,
+        request.collection,
+        request.mode,
+        fusion,
+        request.offset,
+        request.min_score,
+        None if given == b"null" else read_filter(given),
     )
 
 
-def search_commands(batch: SearchBatch) -> list[SearchCommand]:
+def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
     """Return the commands of a batch of searches.
 
     Raises:
-        InvalidRequest: ``fusion`` of a search is not valid; the error names the search.
+        InvalidRequest: ``fusion`` or ``filter`` of a search is not valid; the error names the search.
     """
     commands = []
     for place, request in enumerate(batch.searches):

@@ -26,10 +26,13 @@ from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.filters import parsing as filters
+from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
+from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
-from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_PAGE, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -48,12 +51,14 @@ _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 """Schema of the id of a new document, or of a document in a path."""
+_IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): _COLLECTION,
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
+    ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
@@ -65,7 +70,8 @@ _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList,
     api.CollectionList, api.Deleted,
-    api.StoredDocument, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
+    api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments, api.DocumentDeletion,
+    api.DeletedDocuments, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
 
@@ -103,6 +109,10 @@ Examples = Mapping[str, tuple[str, Mapping[str, Any]]]
 
 SEARCH_EXAMPLES: Final[Examples] = {
     "nearest": ("Five documents", {"query": "a pet on a rug", "top_k": 5}),
+    "filtered": (
+        "Among the documents that match a filter",
+        {"query": "a pet on a rug", "filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}},
+    ),
     "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
 }
 BATCH_EXAMPLES: Final[Examples] = {
@@ -118,6 +128,11 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
+DELETION_EXAMPLES: Final[Examples] = {
+    "ids": ("Two documents", {"ids": ["mat", "tea"]}),
+    "filter": ("All that match a filter", {"filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}}),
 }
 
 
@@ -167,6 +182,26 @@ class DocumentByQuery(Operation):
             schema=LitestarSchema(type=OpenAPIType.STRING),
         )
         self.parameters = [*(self.parameters or []), by_id]
+
+
+@dataclass
+class DocumentsByQuery(Operation):
+    """An operation on one document or on a page of documents, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        described = {
+            "id": "Id of the document to return; without it the reply is a page. It excludes the other parameters.",
+            "filter": "The documents of the pages match this filter, a JSON object as in DocumentDeletion.",
+            "limit": "Maximum number of documents on the page.",
+            "cursor": "The `next_cursor` of the page before.",
+        }
+        string = LitestarSchema(type=OpenAPIType.STRING)
+        more = [
+            Parameter(name=name, param_in="query", required=False, description=description, schema=string)
+            for name, description in described.items()
+        ]
+        self.parameters = [*(self.parameters or []), *more]
 
 
 @dataclass
@@ -228,6 +263,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     described = app.openapi_schema.to_schema()
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
+    schemas |= FILTER_SCHEMAS
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():
@@ -258,6 +294,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
     search["collection"] |= _COLLECTION
+    search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
     search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
     search["min_score"] = {
         "anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, {"type": "null"}],
@@ -271,9 +308,17 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given = components["DocumentInput"]["properties"]
     given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
-    given["metadata"]["propertyNames"] = _NO_NUL
-    _forbid_nul(given["metadata"]["additionalProperties"])
+    _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    components["DocumentIds"]["properties"]["ids"] |= _IDS
+    filtered = {"$ref": _REFERENCE.format(name="Filter")}
+    components["DocumentDeletion"] |= {
+        "properties": {"ids": {}, "filter": {}},
+        "oneOf": [
+            {"properties": {"ids": _IDS, "filter": {"type": "null"}}, "required": ["ids"]},
+            {"properties": {"filter": filtered, "ids": {"type": "null"}}, "required": ["filter"]},
+        ],
+    }
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
@@ -298,9 +343,14 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
 
 
 def _forbid_nul(schema: Schema) -> None:
-    """Forbid U+0000 in the strings of an ``anyOf`` schema, including strings in arrays."""
-    for choice in schema["anyOf"]:
-        if choice.get("type") == "string":
-            choice.update(_NO_NUL)
-        elif choice.get("type") == "array":
-            choice["items"].update(_NO_NUL)
+    """Forbid U+0000 in the strings of a schema, including those in arrays and objects, and in the names of fields."""
+    for choice in schema.get("anyOf", ()):
+        _forbid_nul(choice)
+    match schema.get("type"):
+        case "string":
+            schema |= _NO_NUL
+        case "array":
+            _forbid_nul(schema["items"])
+        case "object":
+            schema["propertyNames"] = _NO_NUL
+            _forbid_nul(schema["additionalProperties"])

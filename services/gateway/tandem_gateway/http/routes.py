@@ -2,19 +2,18 @@
 
 import msgspec
 
-from tandem_contract.client_api import SearchRequest
 from tandem_gateway.http.body import caller_timeout, read_json
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.messages import search_command
+from tandem_gateway.http.messages import ReceivedSearch, search_command
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.http import Endpoint, Reply
 from tandem_runtime.request_id import Receive, Scope
 
-_search_decoder = msgspec.json.Decoder(SearchRequest)
+_search_decoder = msgspec.json.Decoder(ReceivedSearch)
 
 
 def hot_endpoints(gateway: Gateway, bodies: BodyLimits) -> list[Endpoint]:

@@ -2,21 +2,27 @@
 
 from typing import Any, Final
 
+import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 from litestar.params import JSONBody
 
 from tandem_contract.client_api import SearchBatch, SearchBatchReply, SearchReply, SearchRequest
+from tandem_contract.decoding import decode_json
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import caller_timeout
+from tandem_gateway.http.body import caller_timeout, read_body_of
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.messages import search_command, search_commands
+from tandem_gateway.http.messages import ReceivedSearch, ReceivedSearchBatch, search_command, search_commands
 from tandem_gateway.http.openapi import BATCH_EXAMPLES, SEARCH_EXAMPLES, refusals, with_body
 from tandem_gateway.http.search_reply import write_batch_reply, write_search_reply
 from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
+
+# A batch may have as many bytes as this number of single searches.
+_BODIES_OF_BATCH: Final = 16
+_batch_decoder = msgspec.json.Decoder(ReceivedSearchBatch)
 
 _ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
@@ -31,7 +37,7 @@ _ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
     responses=refusals(*_ERRORS),
 )
 async def search(
-    data: JSONBody[SearchRequest],
+    data: JSONBody[ReceivedSearch],
     request: Request[Any, Any, Any],
     gateway: NamedDependency[Gateway],
     bodies: NamedDependency[BodyLimits],
@@ -53,14 +59,18 @@ async def search(
     responses=refusals(*_ERRORS),
 )
 async def search_batch(
-    data: JSONBody[SearchBatch],
     request: Request[Any, Any, Any],
     gateway: NamedDependency[Gateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchBatchReply]:
-    """Answer several searches. If one fails, none is answered."""
+    """Answer several searches. It reads the body itself, because it allows a larger one than a single search."""
     started = now()
-    work = gateway.ready().batch_search.answer(search_commands(data), caller_timeout(scope_of(request)))
+    ready = gateway.ready()
+    lease = bodies.memory.lease()
+    body = await read_body_of(scope_of(request), receive_of(request), _BODIES_OF_BATCH * bodies.search, lease)
+    commands = search_commands(decode_json(body, _batch_decoder))
+    del body, lease
+    work = ready.batch_search.answer(commands, caller_timeout(scope_of(request)))
     answers = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
     return Sent(await write_batch_reply(answers, started, bodies.answer, bodies.memory))
 

@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from tandem_gateway.index.base import SEARCH_EFFORT, SECOND_EFFORT, Base
+from tandem_gateway.index.filtered import are_among, nodes_to_find, scanned, wider
 from tandem_gateway.index.overlay import ExactOverlay
 from tandem_gateway.ports.index import Graph
 from tandem_gateway.records.arrays import Keys, Vectors
@@ -142,6 +143,58 @@ class FindableIndex:
             for place, (keys, scores) in enumerate(exact)
         ]
 
+    def search_among(self, query: Vectors, top_k: int, among: Keys) -> Candidates:
+        """Return candidates of a query among given rows; they include the nearest ``top_k`` of these rows.
+
+        Args:
+            query: ``(dim,) float32`` of unit length.
+            top_k: at least 1.
+            among: rows, ``(n,) uint64``, ascending; those that the index does not hold are skipped.
+        """
+        exact_keys = self._overlay.keys()
+        exact_keys = exact_keys[are_among(exact_keys, among)]
+        vectors = self._overlay.vectors(exact_keys.tolist())
+        if self._base is None or not self._base.live:
+            return Candidates(exact_keys.tolist(), {}, vectors)
+        exact = dict(zip(exact_keys.tolist(), (vectors @ query).tolist(), strict=True))
+        found = self._nodes_among(self._base, query, top_k, among)
+        if found is None:
+            found = [scanned(self._base, query, among)]
+        return self._merge(found, exact, top_k, among)
+
+    def _nodes_among(self, base: Base, query: Vectors, top_k: int, among: Keys) -> list[dict[int, float]] | None:
+        """Return the nearest nodes that have a live row among others, from each graph; None if a scan is better."""
+        wanted = top_k + _SPARE_NODES
+        nodes = nodes_to_find(len(among), len(self), wanted)
+        while nodes is not None:
+            found = []
+            for graph, effort in zip(base.graphs, (SEARCH_EFFORT, SECOND_EFFORT), strict=False):
+                count = min(nodes, len(graph))
+                (near,) = graph.search(query[None], count, max(effort, count))
+                found.append(self._nodes_with_rows(near, among))
+            if len(found[0]) >= wanted:
+                return found
+            nodes = wider(nodes, len(found[0]), wanted, len(among))
+        return None
+
+    def _nodes_with_rows(self, nodes: dict[int, float], among: Keys) -> dict[int, float]:
+        """Return the nodes that have a live row among others."""
+        assert self._base is not None
+        groups, dead = self._base.groups, self._base.dead
+        held = are_among(np.fromiter(nodes, np.uint64, len(nodes)), among).tolist()
+        return {
+            node: score
+            for (node, score), is_held in zip(nodes.items(), held, strict=True)
+            if (self._rows_among(node, 1, among) if node in groups else is_held and node not in dead)
+        }
+
+    def _rows_among(self, node: int, most: int, among: Keys) -> list[int]:
+        """Return the live rows of a node that are among others, ascending, at most ``most`` of them."""
+        assert self._base is not None
+        rows = self._base.live_rows(node)
+        kept = are_among(np.array(rows, np.uint64), among)
+        return [row for row, held in zip(rows, kept.tolist(), strict=True) if held][:most]
+
     def _nodes(self, graph: Graph, queries: Vectors, top_k: int, effort: int) -> list[dict[int, float]]:
         """Return each query's nearest nodes that have a live row, with their scores."""
         assert self._base is not None
@@ -163,7 +216,14 @@ class FindableIndex:
             return nodes
         return {node: score for node, score in nodes.items() if self._base.live_rows(node, 1)}
 
-    def _merge(self, graphs: Sequence[dict[int, float]], exact: dict[int, float], top_k: int) -> Candidates:
+    def _merge(
+        self,
+        graphs: Sequence[dict[int, float]],
+        exact: dict[int, float],
+        top_k: int,
+        among: Keys | None = None,
+    ) -> Candidates:
+        """Return the candidates of nodes and exact rows, with their scores; only rows ``among`` others if given."""
         assert self._base is not None
         nodes = {node: score for found in graphs for node, score in found.items() if node not in exact}
         scores = sorted([*nodes.values(), *exact.values()], reverse=True)
@@ -173,7 +233,7 @@ class FindableIndex:
         for node, score in nodes.items():
             if score < least:
                 continue
-            rows = self._base.live_rows(node, top_k)
+            rows = self._base.live_rows(node, top_k) if among is None else self._rows_among(node, top_k, among)
             keys.update(dict.fromkeys(rows))
             for row in rows[1:]:
                 alike[row] = rows[0]

@@ -192,6 +192,10 @@ class Indexes:
                 found[place] = NotFound(message, param="collection")
             elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
+                    if query.among is not None:
+                        index = self._followed[record.space_id].index
+                        found[place] = index.search_among(query.vector, query.top_k, query.among)
+                        continue
                     together.setdefault((query.collection, query.top_k), []).append(place)
                 else:
                     found[place] = FingerprintMismatch(

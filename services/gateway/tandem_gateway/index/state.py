@@ -6,7 +6,7 @@ import msgspec
 
 from tandem_gateway.errors import GatewayError
 from tandem_gateway.index.findable import Candidates
-from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.search import Hits, RankedPassage
 
 Ranked = list[RankedPassage] | GatewayError
@@ -25,6 +25,8 @@ class VectorQuery(msgspec.Struct, frozen=True):
     top_k: int
     hydrated: bool = True
     """Whether the answer is hits, with documents; otherwise it is ranked passages."""
+    among: Keys | None = None
+    """The passages that may be in the answer, ascending; None for all."""
 
 
 @dataclass(frozen=True, slots=True)

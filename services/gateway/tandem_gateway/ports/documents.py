@@ -3,7 +3,16 @@
 from collections.abc import Sequence
 from typing import Final, Protocol
 
-from tandem_gateway.records.documents import DocumentView, IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.filters.tree import Filter
+from tandem_gateway.records.documents import (
+    Deletions,
+    DocumentPage,
+    DocumentView,
+    IdempotencyKey,
+    IdPage,
+    JobRecord,
+    NewDocument,
+)
 
 KEY_SECONDS: Final = 86_400.0
 """Seconds for which an idempotency key names its job. The job may be forgotten earlier; see ``Retention``."""
@@ -46,17 +55,68 @@ class IngestStore(Protocol):
         ...
 
 
-class DocumentStore(Protocol):
-    """Reads and deletes documents by id. A deletion is on disk when ``delete`` returns.
+PAGE_SCANNED: Final = 1000
+"""Maximum number of documents that one call for a page looks at."""
+PAGE_BYTES: Final = 1 << 20
+"""Size of the texts and metadata after which a page ends; its first document may be larger."""
+DELETED_AT_ONCE: Final = 200
+"""Maximum number of documents that one call of ``delete_some`` deletes: the other writes wait for it."""
 
-    Every method may raise StorageUnavailable and StorageCorrupt. ``delete`` may also raise Overloaded and
-    DeadlineExceeded; after DeadlineExceeded the deletion may still take effect.
+
+class DocumentStore(Protocol):
+    """Reads and deletes documents. A deletion is on disk when its method returns.
+
+    Every method may raise StorageUnavailable and StorageCorrupt. ``delete`` and ``delete_some`` may also raise
+    Overloaded and DeadlineExceeded; after DeadlineExceeded the deletion may still take effect.
+
+    A filter looks at the metadata of a document's newest version, which is the one that ``document`` returns.
     """
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return the newest version of a document; None if there is none."""
         ...
 
+    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+        """Return the newest versions of documents, in the order of the ids; absent ones are left out.
+
+        Raises:
+            TooManyBytes: their texts and metadata have more than ``most_bytes`` bytes.
+        """
+        ...
+
+    async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
+        """Return the newest versions of documents that match, in the order of their ids by code points.
+
+        The page ends early after ``PAGE_SCANNED`` documents, matching or not, and after ``PAGE_BYTES`` of documents or
+        of metadata looked at. It may be empty. Following the pages from ``after=""`` finds each document once that
+        exists, and matches, all the while.
+
+        Args:
+            collection: name of the collection.
+            after: return documents with greater ids only.
+            limit: maximum number of documents, at least 1.
+            condition: that the documents match.
+
+        Returns:
+            The page; None if the collection does not exist.
+        """
+        ...
+
+    async def matching(self, collection: str, after: str, condition: Filter) -> IdPage:
+        """Return the ids of documents that match; the pages are as those of ``page``.
+
+        A page has at most ``DELETED_AT_ONCE`` ids. A collection that does not exist has no documents.
+        """
+        ...
+
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete all versions of a document, and return whether it existed."""
+        ...
+
+    async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
+        """Delete all versions of the first of these documents, if the newest matches; call it again for the rest.
+
+        One call deletes at most ``DELETED_AT_ONCE`` documents, and one at least if ``doc_ids`` has any that exists
+        and matches. It takes one commit.
+        """
         ...

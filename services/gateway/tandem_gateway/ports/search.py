@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Protocol
 
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, Hits, KeywordCandidates, RankedPassage
 
 
@@ -38,8 +39,12 @@ class LexicalIndex(Protocol):
         """
         ...
 
-    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+    async def retrieve(
+        self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
+    ) -> KeywordCandidates:
         """Return the passages of the ``count`` documents that ``search`` would return, without reading them.
+
+        With ``among``, passage ids in ascending order, it returns the best of these passages only.
 
         Raises:
             As ``search``, but for the errors that concern the memory of hits.

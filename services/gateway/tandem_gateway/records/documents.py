@@ -95,6 +95,33 @@ class DocumentView:
 
 
 @dataclass(frozen=True, slots=True)
+class DocumentPage:
+    """Some documents of a collection in the order of their ids; ``after`` is None at the end of the collection.
+
+    Otherwise the next page begins after the id ``after``, which need not be one of these documents.
+    """
+
+    documents: list[DocumentView]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class IdPage:
+    """The ids of some documents of a collection, in order; ``after`` as in ``DocumentPage``."""
+
+    ids: list[str]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deletions:
+    """How many of the ids given were dealt with, from the first, and how many documents were deleted."""
+
+    done: int
+    deleted: int
+
+
+@dataclass(frozen=True, slots=True)
 class CollectionRecord:
     """A collection and the space that it serves from.
 

@@ -5,9 +5,11 @@ in, such as an upload or a compatible API, makes the same command from its own m
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.records.search import SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
@@ -26,6 +28,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Number of hits to skip."""
     min_score: float | None = None
     """Lowest cosine similarity of a hit."""
+    filter: Filter | None = None
+    """The conditions that the hits match; None for all documents."""
 
     @property
     def depth(self) -> int:
@@ -35,7 +39,7 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return not self.offset and self.min_score is None
+        return not self.offset and self.min_score is None and self.filter is None
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):
@@ -45,5 +49,5 @@ class SubmittedDocument(msgspec.Struct, frozen=True):
     doc_id: str | None
     """None asks for a random id."""
     metadata: Metadata
-    exact_metadata: Mapping[str, msgspec.Raw] | None = None
-    """The values of the metadata as JSON, to be stored unchanged; None to encode ``metadata``."""
+    exact_metadata: Mapping[str, Any] | None = None
+    """The metadata with numbers as JSON (``msgspec.Raw``), which keeps all digits; None to encode ``metadata``."""

@@ -12,6 +12,7 @@ import msgspec
 
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError
 from tandem_gateway.index.state import Answer, VectorQuery
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hits, RankedPassage
@@ -60,6 +61,7 @@ class _Search(Query, eq=False):
     collection: str
     count: int
     hydrated: bool
+    among: Keys | None = None
 
 
 class DenseSearch:
@@ -114,18 +116,26 @@ class DenseSearch:
         assert isinstance(answer, DenseAnswer)
         return answer
 
-    async def retrieve(self, command: SearchCommand, count: int, timeout: float | None = None) -> DenseCandidates:
+    async def retrieve(
+        self, command: SearchCommand, count: int, timeout: float | None = None, among: Keys | None = None
+    ) -> DenseCandidates:
         """Return the ``count`` nearest passages of a valid search, without their documents.
+
+        Args:
+            command: the search.
+            count: maximum number of passages.
+            timeout: as in ``search``.
+            among: the passages that may be in the answer, ascending; None for all.
 
         Raises:
             As ``search``, but for the errors that concern documents.
         """
-        answer = await self._find(command, count, False, timeout)
+        answer = await self._find(command, count, False, timeout, among)
         assert isinstance(answer, DenseCandidates)
         return answer
 
     async def _find(
-        self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None
+        self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None, among: Keys | None = None
     ) -> DenseAnswer | DenseCandidates:
         self._embedder.check_room(others=len(self._known))
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
@@ -142,6 +152,7 @@ class DenseSearch:
             command.collection,
             count,
             hydrated,
+            among,
         )
         known = self._embedder.cached(wanted, command.query)
         waiting = None
@@ -192,7 +203,9 @@ class DenseSearch:
         try:
             answers = await self._index.search(
                 [
-                    VectorQuery(search.collection, found.vector, found.fingerprint, search.count, search.hydrated)
+                    VectorQuery(
+                        search.collection, found.vector, found.fingerprint, search.count, search.hydrated, search.among
+                    )
                     for search, found in zip(searches, vectors, strict=True)
                 ]
             )

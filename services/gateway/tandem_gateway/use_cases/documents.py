@@ -1,21 +1,55 @@
 """Read and delete stored documents and collections."""
 
+import time
 from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
 
-from tandem_gateway.errors import NotFound
+from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, NotFound, TooManyBytes
+from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.catalogue import Catalogue
-from tandem_gateway.ports.documents import DocumentStore
-from tandem_gateway.records.documents import CollectionRecord, DocumentView
+from tandem_gateway.ports.documents import PAGE_BYTES, DocumentStore
+from tandem_gateway.records.documents import CollectionRecord, DocumentPage, DocumentView
 from tandem_gateway.use_cases.validation import check_collection, check_document_id
+from tandem_runtime.durations import duration
+
+MAX_IDS: Final = 1000
+"""Maximum number of ids in one request."""
+MAX_PAGE: Final = 1000
+"""Maximum number of documents on a page of a listing."""
+# Seconds after which a page ends that a filter leaves nearly empty.
+_PAGE_SECONDS: Final = 1.0
 
 
 class Documents:
-    """Access to documents by id and to collections by name; calls ``on_changed`` after each deletion."""
+    """Access to documents and to collections by name; calls ``on_changed`` after each deletion."""
 
-    def __init__(self, documents: DocumentStore, catalogue: Catalogue, on_changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        documents: DocumentStore,
+        catalogue: Catalogue,
+        on_changed: Callable[[], None],
+        *,
+        answer_bytes: int,
+        timeout: float,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            documents: the documents.
+            catalogue: the collections.
+            on_changed: called after each deletion.
+            answer_bytes: maximum size of the documents of an answer.
+            timeout: maximum seconds of a deletion.
+            clock: returns seconds and never goes back.
+        """
         self._documents = documents
         self._catalogue = catalogue
         self._on_changed = on_changed
+        self._answer_bytes = answer_bytes
+        self._timeout = timeout
+        self._clock = clock
 
     async def document(self, collection: str, doc_id: str) -> DocumentView:
         """Return the newest version of a document.
@@ -43,6 +77,105 @@ class Documents:
         self._on_changed()
         return deleted
 
+    async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage:
+        """Return documents that match, in the order of their ids; see ``DocumentStore.page``.
+
+        A page has fewer documents than ``limit``, perhaps none, if they are large or if few match. Only ``after`` says
+        whether it is the last.
+
+        Raises:
+            InvalidRequest: the name or the limit is not valid.
+            NotFound: the collection does not exist.
+        """
+        check_collection(collection)
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidRequest(
+                f"limit: a whole number from 1 to {MAX_PAGE} was expected, not {limit}",
+                param="limit",
+                code="limit_exceeded",
+            )
+        end = self._clock() + _PAGE_SECONDS
+        found: list[DocumentView] = []
+        while True:
+            page = await self._documents.page(collection, after, limit - len(found), condition)
+            if page is None:
+                raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
+            found += page.documents
+            size = sum(len(view.text) + len(view.metadata) for view in found)
+            if page.after is None or len(found) == limit or size >= PAGE_BYTES or self._clock() >= end:
+                return DocumentPage(found, page.after)
+            after = page.after
+
+    async def documents(self, collection: str, doc_ids: list[str]) -> list[DocumentView]:
+        """Return the newest versions of documents, each once, in the order of the ids; absent ones are left out.
+
+        Raises:
+            InvalidRequest: the name or an id is not valid, or the documents are over the limit of an answer.
+            NotFound: the collection does not exist.
+        """
+        check_collection(collection)
+        _check_ids(doc_ids)
+        try:
+            found = await self._documents.documents(collection, list(dict.fromkeys(doc_ids)), self._answer_bytes)
+        except TooManyBytes:
+            raise InvalidRequest(
+                f"ids: the documents have more than {self._answer_bytes} bytes, which is the limit of an answer "
+                "(TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+                param="ids",
+                code="limit_exceeded",
+            ) from None
+        if not found and all(record.name != collection for record in await self._catalogue.collections()):
+            raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
+        return found
+
+    async def delete_all(self, collection: str, doc_ids: list[str]) -> int:
+        """Delete documents by id, and return how many existed.
+
+        Raises:
+            InvalidRequest: the name or an id is not valid.
+            DeadlineExceeded: as in ``delete_matching``.
+        """
+        check_collection(collection)
+        _check_ids(doc_ids)
+        deleting = _Deleting(self._clock() + self._timeout)
+        await self._delete_some(deleting, collection, list(dict.fromkeys(doc_ids)), EVERYTHING)
+        return deleting.deleted
+
+    async def delete_matching(self, collection: str, condition: Filter) -> int:
+        """Delete the documents whose newest version matches, and return how many.
+
+        The deletion takes many commits. It deletes every document that exists, and matches, all the while. Documents
+        that other requests write meanwhile may be missed.
+
+        Raises:
+            InvalidRequest: the name is not valid.
+            DeadlineExceeded: it took too long. The message says how many are deleted; a repetition goes on.
+        """
+        check_collection(collection)
+        deleting = _Deleting(self._clock() + self._timeout)
+        after: str | None = ""
+        while after is not None:
+            self._check_time(deleting)
+            page = await self._documents.matching(collection, after, condition)
+            await self._delete_some(deleting, collection, page.ids, condition)
+            after = page.after
+        return deleting.deleted
+
+    async def _delete_some(self, deleting: "_Deleting", collection: str, doc_ids: list[str], condition: Filter) -> None:
+        while doc_ids:
+            self._check_time(deleting)
+            try:
+                step = await self._documents.delete_some(collection, doc_ids, condition)
+            except DeadlineExceeded as error:
+                raise DeadlineExceeded(f"{error}; {deleting.progress()}") from None
+            deleting.deleted += step.deleted
+            doc_ids = doc_ids[step.done :]
+            self._on_changed()
+
+    def _check_time(self, deleting: "_Deleting") -> None:
+        if self._clock() >= deleting.end:
+            raise DeadlineExceeded(f"the deletion took longer than {duration(self._timeout)}; {deleting.progress()}")
+
     async def collections(self) -> list[CollectionRecord]:
         """Return all collections, ordered by name."""
         return await self._catalogue.collections()
@@ -57,3 +190,25 @@ class Documents:
         deleted = await self._catalogue.delete_collection(collection)
         self._on_changed()
         return deleted
+
+
+@dataclass(slots=True)
+class _Deleting:
+    """A deletion in steps: when it must end, and what it has done."""
+
+    end: float
+    deleted: int = 0
+
+    def progress(self) -> str:
+        return f"{self.deleted} documents are deleted, and others may be left: send the request again to go on"
+
+
+def _check_ids(doc_ids: list[str]) -> None:
+    if not 1 <= len(doc_ids) <= MAX_IDS:
+        raise InvalidRequest(
+            f"ids: 1 to {MAX_IDS} ids were expected, not {len(doc_ids)}",
+            param="ids",
+            code="limit_exceeded" if doc_ids else "invalid_field",
+        )
+    for place, doc_id in enumerate(doc_ids):
+        check_document_id(doc_id, f"ids[{place}]")

@@ -13,7 +13,9 @@ from typing import Final
 import msgspec
 
 from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
+from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator, LexicalIndex
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.search import AnsweredBy, Hit, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
@@ -47,19 +49,23 @@ class _Found:
     answered_by: AnsweredBy
     degraded: bool
     coverage: Coverage
+    among: Keys | None
+    """The passages that the search's filter left; None without a filter."""
 
 
 class HybridSearch:
-    """Answers searches by both indexes, and pages of each; see the module."""
+    """Answers searches by both indexes, and pages and filtered searches of each; see the module."""
 
-    def __init__(self, dense: DenseSearch, lexical: LexicalIndex, hydrator: Hydrator) -> None:
+    def __init__(self, dense: DenseSearch, lexical: LexicalIndex, hydrator: Hydrator, filters: FilterIndex) -> None:
         """Make the use case.
 
         Args:
             dense: finds passages by their vectors.
             lexical: finds passages by their words.
             hydrator: reads the documents of passages.
+            filters: finds the passages that match a filter.
         """
+        self._filters = filters
         self._dense = dense
         self._lexical = lexical
         self._hydrator = hydrator
@@ -91,12 +97,13 @@ class HybridSearch:
         """
 
         async def retrieve(count: int, until: float) -> _Found:
-            dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors)
+            among = await self._among(command, until)
+            dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors, among)
             ranked, answered_by = rank(dense, lexical, command)
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-            return _Found(ranked, answered_by, lexical is None, coverage)
+            return _Found(ranked, answered_by, lexical is None, coverage, among)
 
         return await self._answer(command, seconds, patience, retrieve)
 
@@ -104,8 +111,9 @@ class HybridSearch:
         """Return a page of a valid vector search; raises as ``search``."""
 
         async def retrieve(count: int, until: float) -> _Found:
-            found = await self._dense.retrieve(command, count, until - time.monotonic())
-            return _Found(found.passages, "dense", False, found.coverage)
+            among = await self._among(command, until)
+            found = await self._dense.retrieve(command, count, until - time.monotonic(), among)
+            return _Found(found.passages, "dense", False, found.coverage, among)
 
         return await self._answer(command, seconds, seconds, retrieve)
 
@@ -113,9 +121,10 @@ class HybridSearch:
         """Return a page of a valid keyword search; raises as ``LexicalIndex.search``."""
 
         async def retrieve(count: int, until: float) -> _Found:
+            among = await self._among(command, until)
             left = until - time.monotonic()
-            found = await self._lexical.retrieve(command.collection, command.query, count, timeout=left)
-            return _Found(found.passages, "lexical", False, WHOLE)
+            found = await self._lexical.retrieve(command.collection, command.query, count, timeout=left, among=among)
+            return _Found(found.passages, "lexical", False, WHOLE, among)
 
         return await self._answer(command, seconds, seconds, retrieve)
 
@@ -135,19 +144,40 @@ class HybridSearch:
             ranked = page(found.ranked, command)
             hits: list[Hit] = await self._hydrator.hydrate(ranked, timeout=deadline - time.monotonic())
             repeats += 1
-            if is_one_state(hits, ranked) or repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
-                return Answer(hits, found.answered_by, found.degraded, found.coverage)
+            if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
+                break
+            if is_one_state(hits, ranked) and await self._among(command, retrieved_by) is found.among:
+                break
+        return Answer(hits, found.answered_by, found.degraded, found.coverage)
+
+    async def _among(self, command: SearchCommand, until: float) -> Keys | None:
+        """Return the passages that match the search's filter; the same object while none of them has changed.
+
+        A document that is replaced during the search has new passages. The search then begins again: the passages of
+        the earlier answer would leave the document out.
+        """
+        if command.filter is None:
+            return None
+        timeout = until - time.monotonic()
+        return await self._filters.matching(command.collection, command.filter, timeout=timeout)
 
     async def _retrieve(
-        self, command: SearchCommand, count: int, until: float, degrades: bool, on_vectors: Callable[[], None]
+        self,
+        command: SearchCommand,
+        count: int,
+        until: float,
+        degrades: bool,
+        on_vectors: Callable[[], None],
+        among: Keys | None,
     ) -> tuple[DenseCandidates, KeywordCandidates | None]:
         """Return the passages of both indexes; None for keyword search if it cannot answer and ``degrades`` is true."""
         left = until - time.monotonic()
         words = asyncio.create_task(
-            self._lexical.retrieve(command.collection, command.query, count, timeout=left), name="keyword search"
+            self._lexical.retrieve(command.collection, command.query, count, timeout=left, among=among),
+            name="keyword search",
         )
         try:
-            dense = await self._dense.retrieve(command, count, left)
+            dense = await self._dense.retrieve(command, count, left, among)
             on_vectors()
             try:
                 return dense, await words

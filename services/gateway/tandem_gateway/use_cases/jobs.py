@@ -8,13 +8,12 @@ from typing import Final
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.use_cases.documents import MAX_PAGE
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.validation import check_collection
 
 JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
 """Pattern of a job id, in the syntax of JSON Schema."""
-MAX_PAGE: Final = 1000
-"""Maximum number of jobs on a page of a list."""
 MAX_WAIT_SECONDS: Final = 60
 """Maximum number of seconds that a request waits for the end of a job."""
 

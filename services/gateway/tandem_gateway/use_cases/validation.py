@@ -9,7 +9,6 @@ import msgspec
 
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.records.documents import NewDocument
-from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
 from tandem_gateway.use_cases.document_ids import new_document_id
 
@@ -184,13 +183,16 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
     )
 
 
-def _has_nul(metadata: Metadata) -> bool:
-    return any(
-        "\0" in text
-        for key, value in metadata.items()
-        for text in (key, *(value if isinstance(value, list) else [value]))
-        if isinstance(text, str)
-    )
+def _has_nul(value: object) -> bool:
+    """Return whether a text in the value, or a key of an object in it, has a NUL character."""
+    match value:
+        case str():
+            return "\0" in value
+        case dict():
+            return any("\0" in key or _has_nul(each) for key, each in value.items())
+        case list():
+            return any(map(_has_nul, value))
+    return False
 
 
 def _check_text(text: str, param: str, limit: int) -> None:

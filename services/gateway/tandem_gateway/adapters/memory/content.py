@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.documents import CollectionRecord, IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
 
 
 @dataclass(slots=True)
@@ -81,6 +81,15 @@ class Collection:
             pending=len(self.pending),
         )
 
+    def view(self, doc_id: str) -> DocumentView | None:
+        """Return a document's newest version."""
+        newest = self.pending.get(doc_id) or self.live.get(doc_id)
+        if newest is None:
+            return None
+        document, embedded = newest.document, doc_id not in self.pending
+        coverage = newest.coverage() if embedded else None
+        return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
+
     def pending_passage(self, passage_id: int) -> tuple[Version, Passage] | None:
         """Return a passage of a pending version, with the version."""
         for version in self.pending.values():
@@ -111,7 +120,7 @@ class Content:
         self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
         """Idempotency key → the last job that was accepted with it."""
         self._collections_made = 0
-        self._passages_made = 0
+        self.passages_made = 0
 
     def create(self, name: str) -> Collection:
         """Make an empty collection."""
@@ -124,8 +133,8 @@ class Content:
 
     def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
         """Return a passage with an id that no passage ever had."""
-        self._passages_made += 1
-        return Passage(self._passages_made, start, stop)
+        self.passages_made += 1
+        return Passage(self.passages_made, start, stop)
 
     def make_live(self, collection: Collection, version: Version) -> None:
         """Make a version live, of which each passage has a vector; it replaces the older live version."""

@@ -1,6 +1,8 @@
 """Implements the feed of the indexes on a store in memory."""
 
+import contextlib
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import numpy as np
 
@@ -10,11 +12,12 @@ from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes
 from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.texts import Removals, RemovedPassage
 from tandem_runtime.memory import utf8_bytes
 
 
 class MemoryIndexFeed:
-    """Implements ``IndexFeed``; any thread may use it."""
+    """Implements ``IndexFeed`` and ``MetadataLog``; any thread may use it."""
 
     def __init__(self, content: Content) -> None:
         self._content = content
@@ -104,6 +107,41 @@ class MemoryIndexFeed:
         if max_bytes is not None and taken > max_bytes:
             raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
         return found
+
+    def reading(self) -> AbstractContextManager[None]:
+        """Return a context for several calls; see ``MetadataLog.reading``. A test writes nothing between them."""
+        return contextlib.nullcontext()
+
+    def collection(self, name: str) -> CollectionRecord | None:
+        """Return the collection with this name, if there is one."""
+        with self._content.lock:
+            found = self._content.collections.get(name)
+            return found.record() if found is not None else None
+
+    def last_passage(self) -> int:
+        """Return the highest passage id that was ever given."""
+        return self._content.passages_made
+
+    def metadata(self, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
+        """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+        with self._content.lock:
+            return sorted(
+                (passage.passage_id, version.document.metadata)
+                for each in self._content.collections.values()
+                if each.collection_id == collection_id
+                for version in (*each.live.values(), *each.pending.values())
+                for passage in version.passages
+                if after < passage.passage_id <= upto
+            )
+
+    def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
+        """Return the removals of a collection; see ``MetadataLog.removals``."""
+        with self._content.lock:
+            found = next(
+                (each for each in self._content.collections.values() if each.collection_id == collection_id), _GONE
+            )
+            later = sorted((change, gone) for change, gone in found.removals.items() if change > after)[:limit]
+            return Removals([RemovedPassage(gone, change) for change, gone in later], after >= found.removal_floor)
 
     def close(self) -> None:
         """Do nothing: the feed has no resources of its own."""

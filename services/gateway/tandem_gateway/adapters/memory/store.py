@@ -10,14 +10,20 @@ from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
+from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.filters.matching import matches_json
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.ports.documents import KEY_SECONDS
+from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.records.documents import (
     CollectionRecord,
+    Deletions,
+    DocumentPage,
     DocumentView,
     IdempotencyKey,
+    IdPage,
     JobFilter,
     JobPage,
     JobPosition,
@@ -156,14 +162,39 @@ class MemoryStore:
         """Return a document; see ``DocumentStore.document``."""
         with self._content.lock:
             found = self._content.collections.get(collection)
+            return None if found is None else found.view(doc_id)
+
+    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+        """Return documents; see ``DocumentStore.documents``."""
+        views = [view for doc_id in doc_ids if (view := await self.document(collection, doc_id)) is not None]
+        if sum(map(_bytes_of, views)) > most_bytes:
+            raise TooManyBytes
+        return views
+
+    async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
+        """Return documents that match; see ``DocumentStore.page``."""
+        with self._content.lock:
+            found = self._content.collections.get(collection)
             if found is None:
                 return None
-            newest = found.pending.get(doc_id) or found.live.get(doc_id)
-            if newest is None:
-                return None
-            document, embedded = newest.document, doc_id not in found.pending
-            coverage = newest.coverage() if embedded else None
-            return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
+            doc_ids = sorted(doc_id for doc_id in {*found.pending, *found.live} if doc_id > after)
+            views: list[DocumentView] = []
+            size, last = 0, after
+            for doc_id in doc_ids[:PAGE_SCANNED]:
+                view = found.view(doc_id)
+                assert view is not None
+                if matches_json(condition, view.metadata):
+                    size += _bytes_of(view)
+                    if len(views) == limit or (views and size > PAGE_BYTES):
+                        return DocumentPage(views, last)
+                    views.append(view)
+                last = doc_id
+            return DocumentPage(views, last if len(doc_ids) > PAGE_SCANNED else None)
+
+    async def matching(self, collection: str, after: str, condition: Filter) -> IdPage:
+        """Return the ids of documents that match; see ``DocumentStore.matching``."""
+        found = await self.page(collection, after, DELETED_AT_ONCE, condition)
+        return IdPage([], None) if found is None else IdPage([view.doc_id for view in found.documents], found.after)
 
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``DocumentStore.delete``."""
@@ -179,6 +210,18 @@ class MemoryStore:
             content.remove(found, live)
             content.version += 1
             return pending is not None or live is not None
+
+    async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
+        """Delete documents that match; see ``DocumentStore.delete_some``."""
+        done = deleted = 0
+        for doc_id in doc_ids:
+            if deleted == DELETED_AT_ONCE:
+                break
+            done += 1
+            view = await self.document(collection, doc_id)
+            if view is not None and matches_json(condition, view.metadata):
+                deleted += await self.delete(collection, doc_id)
+        return Deletions(done, deleted)
 
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""
@@ -232,3 +275,7 @@ class MemoryStore:
         for key in [key for key, (job_id, _) in keys.items() if job_id not in jobs]:
             del keys[key]
         return len(dropped)
+
+
+def _bytes_of(view: DocumentView) -> int:
+    return len(view.text.encode()) + len(view.metadata.encode())

@@ -18,22 +18,22 @@ _PAGE_KIB = 500
 
 
 class SqliteIndexFeed:
-    """Implements ``IndexFeed`` and ``TextFeed``. Only one thread may use it."""
+    """Implements ``IndexFeed``, ``TextFeed`` and ``MetadataLog``. Only one thread may use it."""
 
-    def __init__(self, path: Path, version: Callable[[], int] | None = None) -> None:
+    def __init__(self, path: Path, commits: Callable[[], int] | None = None) -> None:
         """Open the store at ``path``, which must exist.
 
         Args:
             path: of the database.
-            version: returns a new number after each commit, before the commit is acknowledged. Without it, the feed
-                asks SQLite. If this process is the only writer, its own number is a hundred times faster.
+            commits: of the store, if this process is its only writer; see ``SqliteStore.commits``. Without it, the feed
+                asks SQLite, which takes a hundred times as long.
 
         Raises:
             StorageError: if the store cannot be read.
         """
         self._path = path
         self._connection: sqlite3.Connection = connect(path, writable=False, page_kib=_PAGE_KIB)
-        self._version = version or self._data_version
+        self._commits = commits
 
     @contextmanager
     def reading(self) -> Iterator[None]:
@@ -47,7 +47,11 @@ class SqliteIndexFeed:
 
     def version(self) -> int:
         """Return a number that differs after each commit."""
-        return self._version()
+        if self._commits is not None and (commits := self._commits()) % 2 == 0:
+            return commits
+        # Another reader may see a commit before the writer has announced it, and tell a client, for example that a job
+        # is done. SQLite knows it already.
+        return -self._data_version() - 1
 
     def store_id(self) -> str:
         """Return the store's random id."""
@@ -111,6 +115,11 @@ class SqliteIndexFeed:
         """Return a page of passages with their texts; see ``TextLog.texts``."""
         with self.reading():
             return index_reads.texts(self._connection, after, limit, max_chars)
+
+    def metadata(self, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
+        """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+        with self.reading():
+            return index_reads.metadata(self._connection, collection_id, after, upto)
 
     def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
         """Return removals of a collection; see ``TextLog.removals``."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.counters import value
-from tandem_gateway.adapters.sqlite.reads import damaged
+from tandem_gateway.adapters.sqlite.reads import DOCUMENT_CHECKSUM, damaged
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
@@ -115,6 +115,22 @@ def texts(connection: sqlite3.Connection, after: int, limit: int, max_chars: int
             break
     complete = len(page) < limit and chars < max_chars
     return Texts(page, value(connection, "passage") if complete else page[-1].passage_id)
+
+
+def metadata(connection: sqlite3.Connection, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
+    """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+    rows = connection.execute(
+        f"SELECT p.passage_id, d.metadata, d.document_id, d.checksum IS {DOCUMENT_CHECKSUM} "
+        "FROM passages p CROSS JOIN documents d ON d.document_id = p.document_id "
+        "WHERE p.passage_id > ? AND p.passage_id <= ? AND d.collection_id = ? ORDER BY p.passage_id",
+        (after, upto, collection_id),
+    )
+    found: list[tuple[int, str]] = []
+    for passage_id, of_document, document_id, sound in rows:
+        if not sound:
+            raise damaged("documents", document_id)
+        found.append((passage_id, of_document))
+    return found
 
 
 def removals(connection: sqlite3.Connection, collection_id: int, after: int, limit: int) -> Removals:

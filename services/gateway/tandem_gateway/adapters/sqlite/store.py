@@ -10,7 +10,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from tandem_gateway.adapters.limits import Limits
-from tandem_gateway.adapters.sqlite import clean_stop, commit_watermark, counters, reads, retention, scrub, writes
+from tandem_gateway.adapters.sqlite import (
+    clean_stop,
+    commit_watermark,
+    counters,
+    listing,
+    reads,
+    retention,
+    scrub,
+    writes,
+)
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.connection import (
     FILE_NAME,
@@ -23,10 +32,14 @@ from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.documents import (
     CollectionRecord,
+    Deletions,
+    DocumentPage,
     DocumentView,
     IdempotencyKey,
+    IdPage,
     JobFilter,
     JobPage,
     JobPosition,
@@ -103,7 +116,7 @@ class SqliteStore:
 
     @property
     def commits(self) -> int:
-        """Commits since the start; any thread may read it."""
+        """Number that grows with each commit, and is odd while one is under way; any thread may read it."""
         return self._writer.commits
 
     @property
@@ -133,6 +146,10 @@ class SqliteStore:
         """Delete a document; see ``DocumentStore.delete``."""
         return await self._write(lambda c: writes.delete(c, collection, doc_id, time.time()))
 
+    async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
+        """Delete documents that match; see ``DocumentStore.delete_some``."""
+        return await self._write(lambda c: writes.delete_some(c, collection, doc_ids, condition, time.time()))
+
     async def delete_collection(self, collection: str) -> bool:
         """Delete a collection; see ``Catalogue.delete_collection``."""
         return await self._write(lambda c: writes.delete_collection(c, collection, time.time()))
@@ -157,6 +174,18 @@ class SqliteStore:
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""
         return await self._read(lambda c: reads.document(c, collection, doc_id))
+
+    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+        """Return documents; see ``DocumentStore.documents``."""
+        return await self._read(lambda c: listing.documents(c, collection, doc_ids, most_bytes))
+
+    async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
+        """Return documents that match; see ``DocumentStore.page``."""
+        return await self._read(lambda c: listing.page(c, collection, after, limit, condition))
+
+    async def matching(self, collection: str, after: str, condition: Filter) -> IdPage:
+        """Return the ids of documents that match; see ``DocumentStore.matching``."""
+        return await self._read(lambda c: listing.matching(c, collection, after, condition))
 
     async def job(self, job_id: str) -> JobRecord | None:
         """Return a job; see ``JobStore.job``."""

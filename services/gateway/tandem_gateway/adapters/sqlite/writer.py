@@ -99,7 +99,7 @@ class Writer:
         self._purging = purge.is_due(connection)
         self._on_commit = on_commit
         self.commits = 0
-        """Commits so far; any thread may read it."""
+        """Grows with each commit; odd from before a commit until it is announced, while readers may see it or not."""
         self.failure: str | None = None
         """Why the last write failed, in words for clients; None if it succeeded. Any thread may read it."""
         self._queue: queue.Queue[_Write | None] = queue.Queue(max_queued)
@@ -179,13 +179,14 @@ class Writer:
             commit = counters.next_number(self._connection, "commit")
             deleted_documents = reads.deleted_documents(self._connection)
             purging = purge.is_due(self._connection)
+            self.commits += 1
             self._connection.execute("COMMIT")
             self._presence.check()
         except BaseException as error:  # of any kind: otherwise the callers would wait for ever
             self._roll_back()
             self._purging = False  # until a commit succeeds
             # The commit may have taken effect, so the followers have to check the store.
-            self.commits += 1
+            self.commits += 2 - self.commits % 2
             self._fail(group, explain(error, self._path) if isinstance(error, sqlite3.Error) else error)
             return
         # Before the acknowledgement: a later search has to find the commit; see ``SqliteIndexFeed``.

@@ -4,9 +4,11 @@ import sqlite3
 from collections.abc import Sequence
 
 from tandem_gateway.adapters.limits import Limits
-from tandem_gateway.adapters.sqlite import catalogue, jobs, purge, reads, versions
+from tandem_gateway.adapters.sqlite import catalogue, jobs, listing, purge, reads, versions
+from tandem_gateway.filters.tree import EVERYTHING, Filter
+from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
-from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.records.documents import Deletions, IdempotencyKey, JobRecord, NewDocument
 
 
 def accept(
@@ -66,12 +68,9 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     if record is None:
         return False
     pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
-    if pending_version is not None:
-        _drop_pending(connection, record.collection_id, pending_version.document_id, now)
-    if live_version is not None:
-        versions.remove(connection, record.collection_id, live_version.document_id)
     if pending_version is None and live_version is None:
         return False
+    _delete_versions(connection, record.collection_id, pending_version, live_version, now)
     catalogue.note_change(connection, record.collection_id)
     return True
 
@@ -93,6 +92,50 @@ def cancel(connection: sqlite3.Connection, job_id: str, now: float) -> JobRecord
     return reads.job(connection, job_id)
 
 
+def delete_some(
+    connection: sqlite3.Connection, collection: str, doc_ids: Sequence[str], condition: Filter, now: float
+) -> Deletions:
+    """Delete documents that match; see ``DocumentStore.delete_some``."""
+    record = reads.collection_by_name(connection, collection)
+    if record is None:
+        return Deletions(len(doc_ids), 0)
+    done = deleted = characters = 0
+    for doc_id in doc_ids:
+        if deleted == DELETED_AT_ONCE or characters > purge.CHARACTERS_AT_ONCE:
+            break
+        done += 1
+        pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
+        newest = pending_version or live_version
+        if newest is None or not _matches(connection, newest, condition):
+            continue
+        for version in (pending_version, live_version):
+            if version is not None:
+                characters += len(version.text) + len(version.metadata)
+        _delete_versions(connection, record.collection_id, pending_version, live_version, now)
+        deleted += 1
+    if deleted:
+        catalogue.note_change(connection, record.collection_id)
+    return Deletions(done, deleted)
+
+
+def _matches(connection: sqlite3.Connection, version: reads.Version, condition: Filter) -> bool:
+    """Return whether a version matches. A damaged row must not decide what is deleted.
+
+    Raises:
+        StorageCorrupt: the version matches, and its checksum is wrong.
+    """
+    if not listing.fits(condition, version.document_id, version.metadata):
+        return False
+    if condition != EVERYTHING:
+        (sound,) = connection.execute(
+            f"SELECT checksum = {reads.DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?",
+            (version.document_id,),
+        ).fetchone()
+        if not sound:
+            raise reads.damaged("documents", version.document_id)
+    return True
+
+
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:
     """Delete a collection; see ``Catalogue.delete_collection``. The store never reuses its number."""
     record = reads.collection_by_name(connection, collection)
@@ -101,6 +144,19 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     purge.mark_removed(connection, record.collection_id)
     purge.step(connection, now)  # the whole of a small collection
     return True
+
+
+def _delete_versions(
+    connection: sqlite3.Connection,
+    collection_id: int,
+    pending_version: reads.Version | None,
+    live_version: reads.Version | None,
+    now: float,
+) -> None:
+    if pending_version is not None:
+        _drop_pending(connection, collection_id, pending_version.document_id, now)
+    if live_version is not None:
+        versions.remove(connection, collection_id, live_version.document_id)
 
 
 def _drop_pending(connection: sqlite3.Connection, collection_id: int, document_id: int, now: float) -> None:

@@ -16,6 +16,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
 from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
@@ -25,6 +27,7 @@ from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
@@ -141,10 +144,12 @@ class LexicalFollower:
             # In the same state of the store, so that every ranked passage still exists.
             return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
 
-    def retrieve(self, collection: str, query: str, count: int, deadline: float) -> KeywordCandidates:
+    def retrieve(
+        self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
+    ) -> KeywordCandidates:
         """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``."""
         with self._one_state():
-            return self._retrieve(collection, query, count, deadline)
+            return self._retrieve(collection, query, count, deadline, among)
 
     def close(self) -> None:
         """Close the index and the feed."""
@@ -162,7 +167,9 @@ class LexicalFollower:
             self._start_over(error)
             raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
 
-    def _retrieve(self, collection: str, query: str, count: int, deadline: float) -> KeywordCandidates:
+    def _retrieve(
+        self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
+    ) -> KeywordCandidates:
         record = self._feed.collection(collection)
         if record is None:
             raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
@@ -174,10 +181,14 @@ class LexicalFollower:
         gone = max(0, cache.count(record.collection_id) - record.live)
         ranked: list[RankedPassage] = []
         weight = 0.0
-        for spare in sorted({min(gone, count + _SPARE_HITS), gone}):
+        # FTS5 scores all matches in any case: with a filter, it returns all of them.
+        spares = {min(gone, count + _SPARE_HITS), gone} if among is None else {cache.count(record.collection_id)}
+        for spare in sorted(spares):
             found, weight = cache.search(
                 record.collection_id, query, count + spare, lambda: time.monotonic() >= deadline
             )
+            if among is not None:
+                found = _kept(found, among)
             ranked = self._ranked(found, count)
             if len(ranked) == count or len(found) < count + spare:
                 break
@@ -272,3 +283,12 @@ class LexicalFollower:
         self._removal.start_over()
         self._unmerged_since.clear()
         remove(self._path)
+
+
+def _kept(found: list[tuple[int, float]], among: Keys) -> list[tuple[int, float]]:
+    """Return the passages that are among others, which are ascending."""
+    if not found or not len(among):
+        return []
+    keys = np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found))
+    places = np.minimum(np.searchsorted(among, keys), len(among) - 1)
+    return [each for each, kept in zip(found, (among[places] == keys).tolist(), strict=True) if kept]

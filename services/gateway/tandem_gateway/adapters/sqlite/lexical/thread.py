@@ -18,6 +18,7 @@ from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
 from tandem_gateway.ports.text_log import TextFeed
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, KeywordCandidates
 from tandem_runtime.durations import duration
 
@@ -102,10 +103,12 @@ class LexicalThread:
 
         return await self._ask(hits, timeout)
 
-    async def retrieve(self, collection: str, query: str, count: int, *, timeout: float) -> KeywordCandidates:
+    async def retrieve(
+        self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
+    ) -> KeywordCandidates:
         """Return the passages that match the query's words; see ``LexicalIndex.retrieve``."""
         return await self._ask(
-            lambda follower, deadline: follower.retrieve(collection, query, count, deadline), timeout
+            lambda follower, deadline: follower.retrieve(collection, query, count, deadline, among), timeout
         )
 
     async def _ask(self, search: Callable[[LexicalFollower, float], R], timeout: float) -> R:

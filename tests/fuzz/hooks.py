@@ -4,7 +4,7 @@ from typing import Any
 
 import schemathesis
 
-_INTEGERS = ("top_k", "offset", "k", "canary_weight", "shadow_percent")
+_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent")
 
 
 @schemathesis.hook

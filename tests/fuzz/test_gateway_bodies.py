@@ -9,13 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.client_api import SearchRequest
 from tandem_contract.decoding import InvalidMessage, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
 from tandem_gateway.http.ingest_body import read_ingest
-from tandem_gateway.http.messages import search_command
+from tandem_gateway.http.messages import ReceivedSearch, search_command
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
@@ -131,11 +130,18 @@ def same_number(one: str, other: str) -> bool:
 
 
 @thoroughly
-@given(body=hostile(as_json({"query": "a café", "top_k": 3, "collection": "books", "mode": "lexical"}, {"query": "x"})))
+@given(
+    body=hostile(
+        as_json(
+            {"query": "a café", "top_k": 3, "collection": "books", "mode": "lexical"},
+            {"query": "x", "filter": {"a.b": {"$in": [1.5, "é"]}}},
+        )
+    )
+)
 def test_a_search_is_read_or_refused_by_name(body: bytes) -> None:
-    decoder = msgspec.json.Decoder(SearchRequest)
+    decoder = msgspec.json.Decoder(ReceivedSearch)
 
-    def read() -> SearchRequest:
+    def read() -> ReceivedSearch:
         request = decode_json(body, decoder)
         check_search(search_command(request), LIMITS)
         return request

@@ -43,6 +43,8 @@ def test_the_gateway_keeps_to_its_document(client: Client, tmp_path: Path) -> No
         "run",
         f"{client.url}/openapi.json",
         "--checks=all",
+        # It takes a list of documents for the document that a DELETE with ``id`` to the same path deleted.
+        "--exclude-checks=use_after_free",
         f"--max-examples={EXAMPLES}",
         f"--seed={SEED}",
         f"--header=Authorization:Bearer {TOKEN}",

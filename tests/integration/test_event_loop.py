@@ -83,6 +83,39 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }
+FILTER = {"$or": [{f"key{n}": {"$in": list(range(100))}} for n in range(30)]}
+OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
+    "64 of the longest searches": (
+        "/v1/search/batch",
+        lambda: json.dumps({"searches": [{"query": "word " * 1638, "mode": "lexical"}] * 64}).encode(),
+    ),
+    "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
+    "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
+    "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),
+    "a search with a filter": (
+        "/v1/search",
+        lambda: json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode(),
+    ),
+    "a filter of brackets": ("/v1/search", lambda: b'{"query":"x","filter":' + b'{"$not":' * 8_000),
+    "a filter of many parts": (
+        "/v1/search",
+        lambda: filled(SEARCH_LIMIT, b"{}", b'{"query":"x","filter":{"$or":[%s]}}'),
+    ),
+    "a thousand ids to read": (
+        "/v1/collections/default/documents/get",
+        lambda: json.dumps({"ids": [f"{n:0256}" for n in range(1000)]}).encode(),
+    ),
+    "ids to delete": ("/v1/collections/default/documents/delete", lambda: filled(1 << 20, b'"x"', b'{"ids":[%s]}')),
+    "a filter to delete": (
+        "/v1/collections/default/documents/delete",
+        lambda: json.dumps({"filter": FILTER}).encode(),
+    ),
+    "facets": (
+        "/v1/collections/default/facets",
+        lambda: json.dumps({"fields": [f"key{n}" for n in range(10)], "filter": FILTER}).encode(),
+    ),
+    "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
+}
 EMBEDS: dict[str, Callable[[], bytes]] = {
     "64 texts": lambda: json.dumps({"texts": ["some words, " * 8_333] * 64}).encode(),
     "a million texts": lambda: filled(8 << 20, b'""', b'{"texts":[%s]}'),
@@ -152,6 +185,17 @@ async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], by
     async with gateway(tmp_path) as url:
         status, seconds = await held(f"{url}/v1/search", make())
         assert status in (200, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize(("path", "make"), OTHERS.values(), ids=OTHERS.keys())
+async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        metadata = [{f"key{n}": n + place for n in range(100)} for place in range(200)]
+        stored = json.dumps({"documents": [{"text": "word", "metadata": each} for each in metadata]}).encode()
+        assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
+        status, seconds = await held(url + path, make())
+        assert status in (200, 400, 413, 422, 503), status
         assert seconds < HELD_SECONDS
 
 

@@ -27,6 +27,7 @@ from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
+from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.scrubbing import Scrubber
@@ -74,6 +75,7 @@ class UseCases:
     ingest: Ingest
     jobs: Jobs
     documents: Documents
+    facets: Facets
     embedding: EmbeddingWorker
     scrubber: Scrubber
 

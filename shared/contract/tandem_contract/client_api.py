@@ -255,6 +255,38 @@ class DeletedDocuments(msgspec.Struct, frozen=True):
     deleted_documents: int
 
 
+class FacetsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/facets``."""
+
+    fields: list[str]
+    filter: Filter | None = None
+    """Only documents that match count."""
+    limit: int = 10
+    """Maximum number of values of a field."""
+
+
+class FacetValue(msgspec.Struct, frozen=True):
+    """A value, with the number of documents that have it."""
+
+    value: str | int | float | bool | None
+    count: int
+
+
+class Facet(msgspec.Struct, frozen=True):
+    """The most frequent values of a field."""
+
+    values: list[FacetValue]
+    other_count: int
+    """Sum of the counts of the values that are not in ``values``."""
+
+
+class FacetsReply(msgspec.Struct, frozen=True):
+    """How many documents match, and the facet of each field."""
+
+    documents: int
+    facets: dict[str, Facet]
+
+
 class Collection(msgspec.Struct, frozen=True):
     """A collection; ``fingerprint``, ``model`` and ``dim`` are null until its first vector pins them."""
 

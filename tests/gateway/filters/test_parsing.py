@@ -68,8 +68,8 @@ def test_a_filter_becomes_a_tree():
         ("x" * (MAX_BYTES + 1), "filter", "limit_exceeded"),
         (json.dumps({"a" * (MAX_FIELD_CHARS + 1): 1}), f"filter.{'a' * 200}... (513 characters)", "limit_exceeded"),
         (json.dumps({"a": {"$in": [1] * (MAX_LISTED + 1)}}), "filter.a.$in", "limit_exceeded"),
-        (json.dumps({"$or": [{}] * (MAX_LISTED + 1)}), "filter.$or", "limit_exceeded"),
-        (json.dumps({"$or": [{"a": n} for n in range(MAX_CONDITIONS + 1)]}), "filter", "limit_exceeded"),
+        (json.dumps({"$or": [{}] * (MAX_CONDITIONS + 1)}), "filter.$or", "limit_exceeded"),
+        (json.dumps({f"f{n}": n for n in range(MAX_CONDITIONS + 1)}), "filter", "limit_exceeded"),
     ],
 )  # fmt: skip
 def test_what_is_no_filter_is_refused_with_its_place(body: str, param: str, code: str):

@@ -258,6 +258,19 @@ def _many_documents() -> Iterator[tuple[str, Case]]:
         if name != "ids":
             yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", body)
     yield "documents of an absent collection", post("/v1/collections/nowhere/documents/get", {"ids": ["a"]})
+    in_facets = "/v1/collections/books/facets"
+    for name, asked in (
+        ("two fields", {"fields": ["tags", "n", "big", "absent"], "limit": 2}),
+        ("a filter", {"fields": ["n"], "filter": {"n": {"$lt": 3}}}),
+        ("no fields", {"fields": []}),
+        ("too many fields", {"fields": ["a"] * 21}),
+        ("a long field", {"fields": ["a", "x" * 513]}),
+        ("too many values", {"fields": ["a"], "limit": 1001}),
+        ("a filter that is none", {"fields": ["a"], "filter": 1}),
+        ("nothing", {}),
+    ):
+        yield f"facets of {name}", post(in_facets, asked)
+    yield "facets of an absent collection", post("/v1/collections/nowhere/facets", {"fields": ["a"]})
     for name, filtered in (
         ("ids and a filter", {"ids": ["a"], "filter": {"n": 1}}),
         ("nulls", {"ids": None, "filter": None}),

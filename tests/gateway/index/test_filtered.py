@@ -93,6 +93,22 @@ def test_rows_that_no_graph_finds_are_found_among_others():
     assert found(without, vectors, vectors[3], among, 1) == [3]
 
 
+@pytest.mark.parametrize("every", [1, 3, 200])
+@pytest.mark.parametrize("top_k", [1, 10, 5000])
+def test_the_nearest_rows_without_a_graph_are_found_exactly(vectors: Vectors, every: int, top_k: int):
+    index = FindableIndex(DIM)
+    index.add(numbered(2000), vectors[:2000])
+    index.remove(np.arange(0, 2000, 7, dtype=np.uint64))
+    among = np.arange(1, 2000, every, dtype=np.uint64)
+    for query in (*some(5, seed=5), vectors[100]):
+        right = nearest(vectors, query, among, top_k)
+        got = found(index, vectors, query, among, top_k)
+        assert len(got) == len(right)
+        assert [float(vectors[row] @ query) for row in got] == pytest.approx(
+            [float(vectors[row] @ query) for row in right], abs=1e-5
+        )
+
+
 def test_the_graph_goes_on_until_enough_nodes_match(monkeypatch: pytest.MonkeyPatch, vectors: Vectors):
     index = FindableIndex(DIM, built(UsearchGraphFactory(), vectors))
     query = vectors[1]

@@ -127,6 +127,27 @@ async def test_a_page_ends_early_after_its_bytes_but_has_one_document(store: Sto
     assert sizes == [["a"], ["b"], ["c", "d"]]
 
 
+async def test_the_metadata_of_all_documents_comes_in_pages(store: Store):
+    await ingest(store, [document("b", metadata='{"n":2}'), document("a", metadata='{"n":1}')])
+    await store.accept("job2", "default", [document("b", "newer", '{"n":3}')], NOW)
+    page = await store.metadata("default", "")
+    assert page is not None
+    assert (page.metadata, page.after) == (['{"n":1}', '{"n":3}'], None)
+    assert await store.metadata("nowhere", "") is None
+    for start in range(0, PAGE_SCANNED + 50, 525):
+        await store.accept(f"more{start}", "books", numbered(PAGE_SCANNED + 50)[start : start + 525], NOW)
+        while await embed_pending(store):
+            pass
+    found: list[str] = []
+    after: str | None = ""
+    while after is not None:
+        page = await store.metadata("books", after)
+        assert page is not None
+        assert len(page.metadata) <= PAGE_SCANNED
+        found, after = found + page.metadata, page.after
+    assert found == [each.metadata for each in numbered(PAGE_SCANNED + 50)]
+
+
 async def test_documents_are_returned_in_the_order_of_their_ids_in_the_call(store: Store):
     await ingest(store, [document("a"), document("b")])
     await store.accept("job2", "default", [document("a", "newer")], NOW)

@@ -9,6 +9,7 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
+from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.job_waiting import JobWaiting
@@ -90,6 +91,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         batch_search=BatchSearch(search_pipeline, query_embedder),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        facets=Facets(storage.documents, timeout=settings.search_timeout),
         documents=Documents(
             storage.documents,
             storage.catalogue,

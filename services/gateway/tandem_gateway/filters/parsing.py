@@ -27,9 +27,9 @@ MAX_BYTES: Final = 16_384
 MAX_DEPTH: Final = 10
 """Maximum number of ``$and``, ``$or`` and ``$not`` inside each other."""
 MAX_CONDITIONS: Final = 100
-"""Maximum number of operators on fields."""
+"""Maximum number of operators on fields, and of parts of one ``$and`` or ``$or``."""
 MAX_LISTED: Final = 1000
-"""Maximum number of values of ``$in`` or ``$nin``, and of parts of ``$and`` or ``$or``."""
+"""Maximum number of values of ``$in`` or ``$nin``."""
 MAX_FIELD_CHARS: Final = 512
 """Maximum length of a field's name with its dots."""
 
@@ -91,7 +91,7 @@ class _Parser:
             return Not(self.filter(value, place, depth - 1))
         if not isinstance(value, list) or not value:
             _refuse(place, "a list of at least one filter was expected")
-        _check_length(value, place)
+        _check_length(value, place, MAX_CONDITIONS)
         parts = tuple(self.filter(part, f"{place}[{index}]", depth - 1) for index, part in enumerate(value))
         return Both(parts) if name == "$and" else Either(parts)
 
@@ -157,7 +157,7 @@ def _scalar(value: Any, place: str) -> Key:
 def _scalars(values: Any, place: str) -> frozenset[Key]:
     if not isinstance(values, list):
         _refuse(place, "a list was expected")
-    _check_length(values, place)
+    _check_length(values, place, MAX_LISTED)
     return frozenset(_scalar(value, f"{place}[{index}]") for index, value in enumerate(values))
 
 
@@ -173,6 +173,6 @@ def _check_range(value: Any, place: str) -> None:
         _refuse(place, "the number is out of range")
 
 
-def _check_length(values: list[Any], place: str) -> None:
-    if len(values) > MAX_LISTED:
-        _refuse(place, f"at most {MAX_LISTED} values are allowed, not {len(values)}", "limit_exceeded")
+def _check_length(values: list[Any], place: str, most: int) -> None:
+    if len(values) > most:
+        _refuse(place, f"at most {most} values are allowed, not {len(values)}", "limit_exceeded")

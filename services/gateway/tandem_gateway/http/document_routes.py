@@ -4,6 +4,7 @@ import asyncio
 import base64
 import binascii
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -16,6 +17,10 @@ from tandem_contract.client_api import (
     DocumentDeletion,
     DocumentIds,
     DocumentList,
+    Facet,
+    FacetsReply,
+    FacetsRequest,
+    FacetValue,
     FoundDocuments,
 )
 from tandem_contract.decoding import decode_json
@@ -27,10 +32,11 @@ from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import stored_document
-from tandem_gateway.http.openapi import DELETION_EXAMPLES, IDS_EXAMPLES, refusals, with_body
+from tandem_gateway.http.openapi import DELETION_EXAMPLES, FACETS_EXAMPLES, IDS_EXAMPLES, refusals, with_body
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.ports.documents import PAGE_BYTES
 from tandem_gateway.records.documents import DocumentView
+from tandem_gateway.use_cases.facets import Facet as Counted
 from tandem_runtime.http import Reply
 
 DEFAULT_PAGE: Final = 100
@@ -48,6 +54,14 @@ _DOCUMENTS: Final = "/v1/collections/{collection:str}/documents"
 _InCollection = Annotated[str, PathParameter(description="Name of the collection.")]
 
 
+class _Facets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``FacetsRequest`` with its filter still as JSON."""
+
+    fields: list[str]
+    filter: msgspec.Raw = msgspec.Raw(b"null")
+    limit: int = 10
+
+
 class _Deletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``DocumentDeletion`` with its filter still as JSON, so that numbers keep all digits."""
 
@@ -56,6 +70,7 @@ class _Deletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _ids = msgspec.json.Decoder(DocumentIds)
+_facets = msgspec.json.Decoder(_Facets)
 _deletion = msgspec.json.Decoder(_Deletion)
 _encoder = msgspec.json.Encoder()
 
@@ -122,6 +137,41 @@ async def delete_documents(
     return DeletedDocuments(await documents.delete_matching(collection, read_filter(bytes(message.filter))))
 
 
+@post(
+    "/v1/collections/{collection:str}/facets",
+    status_code=200,
+    operation_id="count_facets",
+    operation_class=with_body(FacetsRequest, FACETS_EXAMPLES),
+    summary="Count documents by the values of fields.",
+    response_description="The most frequent values of each field, with their documents.",
+    responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
+)
+async def count_facets(
+    collection: _InCollection,
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> FacetsReply:
+    """Count documents."""
+    facets = gateway.ready().facets
+    lease = bodies.memory.lease()
+    body = await read_body_of(scope_of(request), receive_of(request), _BODY_BYTES, lease)
+    message = decode_json(body, _facets)
+    given = bytes(message.filter)
+    condition = EVERYTHING if given == b"null" else read_filter(given)
+    documents, found = await facets.count(collection, message.fields, condition, message.limit)
+    return FacetsReply(documents, {field: _facet(each) for field, each in found.items()})
+
+
+def _facet(counted: Counted) -> Facet:
+    """Return a facet as clients see it; decimals are written with all their digits."""
+    values = [
+        FacetValue(msgspec.Raw(str(value).encode()) if isinstance(value, Decimal) else value, count)  # type: ignore[arg-type]
+        for value, count in counted.values
+    ]
+    return Facet(values, counted.others)
+
+
 async def list_documents(
     collection: str, parameters: dict[str, str], gateway: Gateway, bodies: BodyLimits
 ) -> DocumentList:
@@ -169,4 +219,4 @@ def _read_limit(limit: str | None) -> int:
     return int(limit)
 
 
-DOCUMENT_ROUTES: Final = (get_documents, delete_documents)
+DOCUMENT_ROUTES: Final = (get_documents, delete_documents, count_facets)

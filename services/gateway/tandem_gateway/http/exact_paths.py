@@ -89,20 +89,21 @@ class ExactPaths:
         """Return the route of a path and its parameters, or None.
 
         Several routes may match, as ``/documents/get`` and a document of this id. The first that has the method counts,
-        or the first of all if none has it.
+        or the first if none has it.
         """
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, {}
-        found = None
+        first = None
         for pattern, route in self._patterns:
             matched = pattern.fullmatch(path)
-            if matched is not None:
-                each = route, matched.groupdict()
-                if method in route.methods or (method == "HEAD" and "GET" in route.methods):
-                    return each
-                found = found or each
-        return found
+            if matched is None:
+                continue
+            found = route, matched.groupdict()
+            if method in route.methods or (method == "HEAD" and "GET" in route.methods):
+                return found
+            first = first or found
+        return first
 
 
 class ExactParameters(ASGIMiddleware):

@@ -9,7 +9,7 @@ _ORDERED: Final = {"type": ["string", "number"]}
 _SCALARS: Final = {"type": "array", "items": _SCALAR}
 _FILTER: Final = {"$ref": "#/components/schemas/Filter"}
 _OPERATORS: Final = {"$ref": "#/components/schemas/FilterOperators"}
-_PARTS: Final = {"type": "array", "items": _FILTER, "minItems": 1}
+_PARTS: Final = {"type": "array", "items": _FILTER, "minItems": 1, "maxItems": MAX_CONDITIONS}
 
 FILTER_SCHEMAS: Final[dict[str, Any]] = {
     "Filter": {

@@ -30,6 +30,7 @@ from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
@@ -69,9 +70,9 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList,
-    api.CollectionList, api.Deleted,
-    api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments, api.DocumentDeletion,
-    api.DeletedDocuments, api.About, api.Health, api.Probe, admin_api.Traffic, admin_api.TrafficChange,
+    api.CollectionList, api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
+    api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
+    admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
 
@@ -130,6 +131,7 @@ INGEST_EXAMPLES: Final[Examples] = {
     ),
 }
 IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
+FACETS_EXAMPLES: Final[Examples] = {"two": ("Two fields", {"fields": ["page", "tags"], "limit": 5})}
 DELETION_EXAMPLES: Final[Examples] = {
     "ids": ("Two documents", {"ids": ["mat", "tea"]}),
     "filter": ("All that match a filter", {"filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}}),
@@ -319,6 +321,11 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
             {"properties": {"filter": filtered, "ids": {"type": "null"}}, "required": ["filter"]},
         ],
     }
+    facets = components["FacetsRequest"]["properties"]
+    facets["fields"] |= {"minItems": 1, "maxItems": MAX_FIELDS}
+    facets["fields"]["items"] |= {"maxLength": filters.MAX_FIELD_CHARS}
+    facets["filter"] = {"anyOf": [filtered, {"type": "null"}], "default": None}
+    facets["limit"] |= {"minimum": 1, "maximum": MAX_VALUES}
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}

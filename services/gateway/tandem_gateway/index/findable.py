@@ -151,12 +151,10 @@ class FindableIndex:
             top_k: at least 1.
             among: rows, ``(n,) uint64``, ascending; those that the index does not hold are skipped.
         """
-        exact_keys = self._overlay.keys()
-        exact_keys = exact_keys[are_among(exact_keys, among)]
-        vectors = self._overlay.vectors(exact_keys.tolist())
+        keys, scores = self._overlay.search_some(query, top_k, are_among(self._overlay.keys(), among))
         if self._base is None or not self._base.live:
-            return Candidates(exact_keys.tolist(), {}, vectors)
-        exact = dict(zip(exact_keys.tolist(), (vectors @ query).tolist(), strict=True))
+            return Candidates(keys.tolist(), {}, self._overlay.vectors(keys.tolist()))
+        exact = dict(zip(keys.tolist(), scores.tolist(), strict=True))
         found = self._nodes_among(self._base, query, top_k, among)
         if found is None:
             found = [scanned(self._base, query, among)]

@@ -148,6 +148,24 @@ class ExactOverlay:
             found.append(self._found(query, near, row[near], count))
         return found
 
+    def search_some(self, query: Vectors, count: int, held: npt.NDArray[np.bool_]) -> tuple[Keys, Vectors]:
+        """Return keys as ``search`` does, for one query and among some of the keys.
+
+        Args:
+            query: ``(dim,) float32`` of unit length.
+            count: at least 1.
+            held: which of ``keys()`` to compare, ``(n,) bool``.
+        """
+        places = held.nonzero()[0]
+        if 2 * len(places) > self._count:  # comparing all rows is faster than copying most of them
+            products = (self._vectors[: self._count] @ query)[places]
+        else:
+            products = self._vectors[places] @ query
+        if len(places) > count:
+            near = _nearest_places(products, count, _FLOAT32_MARGIN)
+            places, products = places[near], products[near]
+        return self._found(query, places, products, count)
+
     def _search_one(self, query: Vectors, count: int) -> tuple[Keys, Vectors]:
         """Search for one query; ``count`` is less than the number of vectors."""
         half = query.astype(np.float16)[None]

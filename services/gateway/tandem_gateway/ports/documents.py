@@ -11,6 +11,7 @@ from tandem_gateway.records.documents import (
     IdempotencyKey,
     IdPage,
     JobRecord,
+    MetadataPage,
     NewDocument,
 )
 
@@ -96,6 +97,14 @@ class DocumentStore(Protocol):
             after: return documents with greater ids only.
             limit: maximum number of documents, at least 1.
             condition: that the documents match.
+
+        Returns:
+            The page; None if the collection does not exist.
+        """
+        ...
+
+    async def metadata(self, collection: str, after: str) -> MetadataPage | None:
+        """Return the metadata of documents' newest versions; the pages are as those of ``page``.
 
         Returns:
             The page; None if the collection does not exist.

@@ -106,6 +106,14 @@ class DocumentPage:
 
 
 @dataclass(frozen=True, slots=True)
+class MetadataPage:
+    """The metadata of some documents of a collection, JSON text, in the order of their ids; ``after`` as above."""
+
+    metadata: list[str]
+    after: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class IdPage:
     """The ids of some documents of a collection, in order; ``after`` as in ``DocumentPage``."""
 

@@ -12,7 +12,7 @@ from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
-from tandem_gateway.filters.tree import Filter
+from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
@@ -28,6 +28,7 @@ from tandem_gateway.records.documents import (
     JobPage,
     JobPosition,
     JobRecord,
+    MetadataPage,
     NewDocument,
 )
 
@@ -190,6 +191,11 @@ class MemoryStore:
                     views.append(view)
                 last = doc_id
             return DocumentPage(views, last if len(doc_ids) > PAGE_SCANNED else None)
+
+    async def metadata(self, collection: str, after: str) -> MetadataPage | None:
+        """Return the metadata of documents; see ``DocumentStore.metadata``."""
+        found = await self.page(collection, after, PAGE_SCANNED, EVERYTHING)
+        return None if found is None else MetadataPage([view.metadata for view in found.documents], found.after)
 
     async def matching(self, collection: str, after: str, condition: Filter) -> IdPage:
         """Return the ids of documents that match; see ``DocumentStore.matching``."""

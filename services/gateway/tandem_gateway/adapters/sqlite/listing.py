@@ -14,7 +14,7 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, PAGE_BYTES, PAGE_SCANNED
-from tandem_gateway.records.documents import DocumentPage, DocumentView, IdPage
+from tandem_gateway.records.documents import DocumentPage, DocumentView, IdPage, MetadataPage
 
 # Row of a newest version: document_id, doc_id, metadata, live.
 _Row = tuple[int, str, str, int]
@@ -45,6 +45,23 @@ def page(
             found.append(DocumentView(doc_id, text, metadata, embedded=bool(live), coverage=covered))
         last = doc_id
     return DocumentPage(found, None)
+
+
+def metadata(connection: sqlite3.Connection, collection: str, after: str) -> MetadataPage | None:
+    """Return the metadata of documents; see ``DocumentStore.metadata``."""
+    record = reads.collection_by_name(connection, collection)
+    if record is None:
+        return None
+    found: list[str] = []
+    looked_at = 0
+    last = after
+    for _, doc_id, of_document, _ in _newest(connection, record.collection_id, after):
+        if len(found) == PAGE_SCANNED or looked_at >= PAGE_BYTES:
+            return MetadataPage(found, last)
+        looked_at += len(of_document)
+        found.append(of_document)
+        last = doc_id
+    return MetadataPage(found, None)
 
 
 def matching(connection: sqlite3.Connection, collection: str, after: str, condition: Filter) -> IdPage:

@@ -44,6 +44,7 @@ from tandem_gateway.records.documents import (
     JobPage,
     JobPosition,
     JobRecord,
+    MetadataPage,
     NewDocument,
 )
 from tandem_gateway.records.scrubbing import ScrubPage
@@ -182,6 +183,10 @@ class SqliteStore:
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
         """Return documents that match; see ``DocumentStore.page``."""
         return await self._read(lambda c: listing.page(c, collection, after, limit, condition))
+
+    async def metadata(self, collection: str, after: str) -> MetadataPage | None:
+        """Return the metadata of documents; see ``DocumentStore.metadata``."""
+        return await self._read(lambda c: listing.metadata(c, collection, after))
 
     async def matching(self, collection: str, after: str, condition: Filter) -> IdPage:
         """Return the ids of documents that match; see ``DocumentStore.matching``."""

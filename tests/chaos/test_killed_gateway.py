@@ -103,3 +103,25 @@ def test_a_killed_snapshot_helper_is_noticed_and_replaced(
     )
     assert process.terminate() == 0
     assert_sound(tmp_path / "data")
+
+
+def test_an_ingest_with_a_key_that_is_sent_again_after_kills_is_stored_once(
+    gateway: tuple[ServiceProcess, Client], tmp_path: Path
+) -> None:
+    process, client = gateway
+    body = {"documents": [{"text": text} for text in distinct_texts(50, seed=3)]}
+    replies = []
+    for number in range(4):
+        process.start().wait_ready()
+        replies += [
+            (key, client.http.post("/v1/ingest", json=body, headers={"idempotency-key": key}).json())
+            for key in ("first", "second")[: number + 1]
+        ]
+        process.kill()
+    process.start().wait_ready()
+    assert len({(key, reply["job_id"], *reply["document_ids"]) for key, reply in replies}) == 2
+    for _, reply in replies:
+        assert client.wait_job(reply["job_id"]).status == "completed"
+    assert client.health().document_count == 100
+    assert process.terminate() == 0
+    assert_sound(tmp_path / "data")

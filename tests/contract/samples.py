@@ -61,12 +61,12 @@ SAMPLES: dict[str, object] = {
         ],
         collection="books",
     ),
-    "job_with_coverage.json": Job(
+    "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",
-        total_documents=3,
-        processed_documents=3,
-        error="1 of 3 documents could not be embedded",
+        total_documents=4,
+        processed_documents=4,
+        error="1 of 4 documents could not be embedded",
         started_at="2026-01-01T00:00:00.001Z",
         finished_at="2026-01-01T00:00:01.000Z",
         created_at="2026-01-01T00:00:00.000Z",
@@ -77,6 +77,9 @@ SAMPLES: dict[str, object] = {
         document_ids=["a/b", "c", "d"],
         truncated_documents=1,
         unreadable_documents=1,
+        cancelled_documents=1,
+        documents_per_second=1.5,
+        seconds_left=0.5,
     ),
     "search_request_with_fusion.json": SearchRequest(
         query="what?",
@@ -103,6 +106,23 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "job_with_coverage.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="failed",
+        total_documents=3,
+        processed_documents=3,
+        error="1 of 3 documents could not be embedded",
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at="2026-01-01T00:00:01.000Z",
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        unchanged_documents=1,
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        document_ids=["a/b", "c", "d"],
+        truncated_documents=1,
+        unreadable_documents=1,
+    ),
     "job.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

@@ -69,7 +69,7 @@ def test_invalid_utf8_is_reported_as_such(body: bytes):
         (b"null", "invalid_field", None),
         (b'{"documents": {}}', "invalid_field", "documents"),
         (b'{"documents": [{"text": "a"}, {"text": 1}]}', "invalid_field", "documents[1].text"),
-        (b'{"documents": [{"text": "a", "id": 7}]}', "invalid_field", "documents[0].id"),
+        (b'{"documents": [{"text": "a", "id": [7]}]}', "invalid_field", "documents[0].id"),
         (b'{"documents": [{"text": "a", "metadata": []}]}', "invalid_field", "documents[0].metadata"),
         (b'{"documents": [], "collection": null}', "invalid_field", "collection"),
         (b'{"docs": []}', "unknown_field", "docs"),
@@ -95,7 +95,10 @@ def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
     ("body", "message"),
     [
         (b'{"documents": [{"text": 1}]}', "documents[0].text: expected `string`, got `integer`"),
-        (b'{"documents": [{"text": "a", "id": 1.5}]}', "documents[0].id: expected `string | null`, got `number`"),
+        (
+            b'{"documents": [{"text": "a", "id": 1.5}]}',
+            "documents[0].id: expected `integer | string | null`, got `number`",
+        ),
         (b'{"documents": [{"text": true}]}', "documents[0].text: expected `string`, got `boolean`"),
         (b'{"documents": "a"}', "documents: expected `array`, got `string`"),
         (b'{"docs": []}', "unknown field: docs; the fields are documents, collection"),

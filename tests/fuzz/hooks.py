@@ -4,12 +4,16 @@ from typing import Any
 
 import schemathesis
 
+from tandem_gateway.filters.parsing import MAX_CONDITIONS
+
 _INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent")
 
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """Skip an integer written as 5.0: JSON Schema accepts it, the API refuses it and names the field."""
+    """Skip an integer written as 5.0, which JSON Schema accepts, and a filter of more conditions than are allowed."""
+    if isinstance(body, dict) and _conditions(body.get("filter")) > MAX_CONDITIONS:
+        return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
     if not isinstance(body, dict):
@@ -18,3 +22,25 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
         filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
         for name, value in body.items()
     )
+
+
+def _conditions(value: Any) -> int:
+    """Return how many names the objects of a filter have; a filter has no more conditions than these."""
+    if isinstance(value, list):
+        return sum(map(_conditions, value))
+    return sum(1 + _conditions(each) for each in value.values()) if isinstance(value, dict) else 0
+
+
+@schemathesis.serializer("application/x-ndjson")
+def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> bytes:
+    """Return the text as it is; ``filter_case`` skips it."""
+    return value.encode()
+
+
+@schemathesis.hook
+def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
+    """Skip what no schema can say: what a cursor or a filter as text is, and which parameters exclude each other."""
+    names = (case.query or {}).keys()
+    if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema
+        return "collection" not in names and case.media_type != "application/x-ndjson"
+    return len(names & {"id", "limit"}) <= 1 and not names & {"filter", "cursor"}

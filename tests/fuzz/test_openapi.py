@@ -39,7 +39,6 @@ def client(tmp_path: Path) -> Iterator[Client]:
 def test_the_gateway_keeps_to_its_document(client: Client, tmp_path: Path) -> None:
     command = [
         tool("schemathesis"),
-        f"--config-file={Path(__file__).parent / 'schemathesis.toml'}",
         "run",
         f"{client.url}/openapi.json",
         "--checks=all",

@@ -1,5 +1,6 @@
 """The life of a document from a client's view: ingest, job, search, change, delete."""
 
+import gzip
 import json
 import math
 import re
@@ -50,6 +51,41 @@ def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
     assert health.document_count == documents_before + 3
     assert health.pending_documents == 0
     assert health.model == "sentence-transformers/all-MiniLM-L6-v2"
+
+
+def test_a_job_is_waited_for_listed_and_sent_again_without_a_second_effect(client: Client, collection: str) -> None:
+    body = {"documents": [*PETS, {"text": "a document without an id"}], "collection": collection}
+    accepted = client.http.post("/v1/ingest", json=body, headers={"idempotency-key": collection}).json()
+    job = client.http.get(f"/v1/jobs/{accepted['job_id']}", params={"wait_seconds": 60}).json()
+    assert (job["status"], job["processed_documents"], job["seconds_left"]) == ("completed", 4, None)
+    assert job["documents_per_second"] > 0
+    again = client.http.post("/v1/ingest", json=body, headers={"idempotency-key": collection}).json()
+    assert (again["job_id"], again["status"]) == (job["job_id"], "completed")
+    assert again["document_ids"] == accepted["document_ids"]
+    conflict = client.http.post("/v1/ingest", json={"documents": PETS}, headers={"idempotency-key": collection})
+    assert (conflict.status_code, conflict.json()["error"]["code"]) == (409, "conflict")
+    other = client.ingest_and_wait([{"text": "another"}], collection)
+    pages, cursor = [], None
+    for _ in range(2):
+        given = {"collection": collection, "limit": 1, **({"cursor": cursor} if cursor else {})}
+        page = client.http.get("/v1/jobs", params=given).json()
+        pages += [each["job_id"] for each in page["jobs"]]
+        cursor = page["next_cursor"]
+    assert pages == [other.job_id, job["job_id"]]
+    cancelled = client.http.post(f"/v1/jobs/{job['job_id']}/cancel").json()
+    assert (cancelled["status"], cancelled["cancelled_documents"]) == ("completed", 0)
+
+
+def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, collection: str) -> None:
+    lines = "".join(json.dumps({"id": n, "text": f"line number {n}"}) + "\n" for n in range(500))
+    headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
+    reply = client.http.post(
+        "/v1/ingest", params={"collection": collection}, content=gzip.compress(lines.encode()), headers=headers
+    )
+    assert reply.status_code == 202, reply.text
+    assert reply.json()["document_ids"] == [str(n) for n in range(500)]
+    assert client.wait_job(reply.json()["job_id"]).processed_documents == 500
+    assert client.found("line number 77", 1, collection) == ["77"]
 
 
 def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:

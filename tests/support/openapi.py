@@ -17,7 +17,9 @@ from tandem_runtime.memory import MemoryBudget
 def described_app(limits: RequestLimits) -> Litestar:
     bodies = BodyLimits(1 << 20, 1 << 16, 1 << 20, MemoryBudget(1 << 20, "A_SETTING"))
     operators = (cast(CanaryRouter, None), "")
-    return make_litestar(cast(Gateway, None), limits, bodies, IngestReader(limits, timeout=1.0), operators)
+    return make_litestar(
+        cast(Gateway, None), limits, bodies, IngestReader(limits, max_bytes=1 << 20, timeout=1.0), operators
+    )
 
 
 def document(limits: RequestLimits) -> dict[str, Any]:

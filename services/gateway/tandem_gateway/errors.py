@@ -5,6 +5,7 @@
     GatewayError
     ├── InvalidRequest          the client must change the request; names the field
     ├── NotFound                the job, collection or document does not exist
+    ├── Conflict                the request contradicts an earlier one
     ├── Unauthorized            the request has no valid operator token
     ├── Overloaded              a limit is reached; retry later
     ├── DeadlineExceeded        the caller's deadline has passed
@@ -52,6 +53,14 @@ class InvalidRequest(GatewayError):
 
 class NotFound(GatewayError):
     """The requested resource does not exist; ``param`` names the field that identifies it."""
+
+    def __init__(self, message: str, *, param: str) -> None:
+        super().__init__(message)
+        self.param = param
+
+
+class Conflict(GatewayError):
+    """The request contradicts an earlier one; ``param`` names the field or header."""
 
     def __init__(self, message: str, *, param: str) -> None:
         super().__init__(message)

@@ -16,6 +16,7 @@ from tandem_gateway.ports.embedder import Embedder, EmbedderPool
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
@@ -28,6 +29,7 @@ from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
@@ -47,6 +49,7 @@ class OpenStore:
     """An open data directory, port by port; ``close`` blocks until the queued writes are done."""
 
     ingest: IngestStore
+    jobs: JobStore
     documents: DocumentStore
     catalogue: Catalogue
     queue: EmbeddingQueue
@@ -70,6 +73,7 @@ class UseCases:
     search_pipeline: SearchPipeline
     batch_search: BatchSearch
     ingest: Ingest
+    jobs: Jobs
     documents: Documents
     facets: Facets
     embedding: EmbeddingWorker
@@ -177,6 +181,12 @@ class Gateway:
             for state in self._index_states:
                 self._metrics.index.set(state)
         return self._metrics.exposition()
+
+    def drain(self) -> None:
+        """Note that the service takes no new work, and let the requests go that wait for jobs."""
+        self.draining = True
+        if self._use_cases is not None:
+            self._use_cases.jobs.release()
 
     async def stop(self) -> None:
         """Cancel the background tasks, wait for the searches in progress, and close the data directory."""

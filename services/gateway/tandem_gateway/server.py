@@ -20,15 +20,12 @@ def serve(settings: Settings) -> int:
 
     app, gateway = make_app(settings, end)
 
-    def drain() -> None:
-        gateway.draining = True
-
     server = DrainingServer(
         app,
         host=settings.host,
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,
-        on_signal=drain,
+        on_signal=gateway.drain,
         connections=ConnectionLimit(settings.max_connections, "TANDEM_MAX_CONNECTIONS"),
     )
     with contextlib.suppress(SystemExit):  # uvicorn raises it if it cannot listen, and logs why

@@ -33,14 +33,15 @@ SearchWarning = Literal["unknown_tokens"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
 search."""
 
-JobStatus = Literal["pending", "running", "completed", "failed"]
+JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document as a client sends it; the gateway makes an id if there is none."""
 
     text: str
-    id: str | None = None
+    id: str | int | None = None
+    """A whole number stands for its text: 1 is the document "1"."""
     metadata: Metadata = {}
 
 
@@ -65,7 +66,7 @@ class Job(msgspec.Struct, frozen=True):
     status: JobStatus
     total_documents: int
     processed_documents: int
-    """Documents that need no more work: embedded, unchanged, superseded or failed."""
+    """Documents that need no more work: embedded, unchanged, superseded, failed or cancelled."""
     error: str | None
     """The reason for a failure or, while the job runs, for a delay; null if there is none."""
     started_at: str | None
@@ -83,6 +84,20 @@ class Job(msgspec.Struct, frozen=True):
     """Documents longer than the model's limit: vector search knows only their beginning."""
     unreadable_documents: int = 0
     """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
+    cancelled_documents: int = 0
+    """Documents that left unembedded because the job was cancelled."""
+    documents_per_second: float | None = None
+    """Documents embedded a second, from the start of the job until now or its end; null before the first."""
+    seconds_left: float | None = None
+    """Estimated seconds until the end, at that speed; null if it is unknown, the job waits or has ended."""
+
+
+class JobList(msgspec.Struct, frozen=True):
+    """``GET /v1/jobs``: jobs, the newest first, without their failures."""
+
+    jobs: list[Job]
+    next_cursor: str | None = None
+    """The ``cursor`` of the next page; null on the last one. A page may have few jobs and not be the last."""
 
 
 class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

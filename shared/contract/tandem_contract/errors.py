@@ -29,6 +29,7 @@ ErrorCode = Literal[
     "not_acceptable",
     "not_found",
     "method_not_allowed",
+    "conflict",
     "overloaded",
     # 5xx
     "deadline_exceeded",

@@ -6,9 +6,13 @@ REQUEST_ID = "x-request-id"
 TIMEOUT_MS = "x-request-timeout-ms"
 """The caller's timeout in milliseconds, from the request's arrival; the service drops the work after it."""
 
+IDEMPOTENCY_KEY = "idempotency-key"
+"""The client's name for an ingest; the same ingest with the same key is done once."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""
 
 JSON = "application/json"
+NDJSON = "application/x-ndjson"
 MSGPACK = "application/msgpack"

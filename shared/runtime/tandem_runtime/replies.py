@@ -24,6 +24,7 @@ STATUS: dict[ErrorCode, int] = {
     "not_acceptable": 406,
     "not_found": 404,
     "method_not_allowed": 405,
+    "conflict": 409,
     "overloaded": 429,
     "deadline_exceeded": 504,
     "embedder_unavailable": 503,

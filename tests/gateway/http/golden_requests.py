@@ -17,9 +17,12 @@ JOB = "{job}"
 
 SEARCH = "/v1/search"
 INGEST = "/v1/ingest"
+JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
 JSON = ("content-type", "application/json")
+LINES = ("content-type", "application/x-ndjson")
+KEY = ("idempotency-key", "nightly-2026-11-21")
 BEARER = ("authorization", f"Bearer {TOKEN}")
 
 # Ids that a router could change: repeated slashes, slashes at either end, percent signs, dots, reserved characters.
@@ -87,8 +90,8 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
     return Case(gateway, "PUT", TRAFFIC, headers, content)
 
 
-FIXED = (SEARCH, INGEST, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
-TEMPLATES = (f"/v1/jobs/{JOB}", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
+FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+TEMPLATES = (f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
@@ -157,7 +160,11 @@ def _bodies() -> Iterator[tuple[str, Case]]:
             ("of JSON lines", text, (("content-type", "application/jsonl"),)),
             ("of an empty type", text, (("content-type", ""),)),
             ("in Latin-1", text, (("content-type", "application/json; charset=latin-1"),)),
-            ("compressed", gzip.compress(text, mtime=0), (JSON, ("content-encoding", "gzip"))),
+            (
+                "compressed",
+                gzip.compress(text, mtime=0),
+                (JSON, ("content-encoding", "gzip" if target == SEARCH else "br")),
+            ),
             ("nested deeply", b"[" * 3000, (JSON,)),
             ("nested deeply in a field", text[:-1] + b', "x": ' + b"[" * 1500 + b"]" * 1500 + b"}", (JSON,)),
             ("not UTF-8", text.replace(b"x" if target == INGEST else b"wings", b"\xff"), (JSON,)),
@@ -195,14 +202,37 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("a text that is a list", {"text": ["x"]}),
         ("a blank text", {"text": " "}),
         ("an id with a dot segment", {"text": "x", "id": "../x"}),
-        ("an id that is a number", {"text": "x", "id": 5}),
+        ("an id that is a fraction", {"text": "x", "id": 1.5}),
         ("metadata nested too deeply", {"text": "x", "metadata": {"a": {"b": {"c": {"d": {}}}}}}),
         ("a list of booleans in metadata", {"text": "x", "metadata": {"a": [True]}}),
         ("metadata that is null", {"text": "x", "metadata": None}),
         ("no text", {"id": "x"}),
     ):
         yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
+    one = {"documents": [{"text": "x"}]}
+    yield f"{INGEST} with a collection in the query", post(f"{INGEST}?collection=books", one)
+    yield f"{INGEST} of lines with a bad collection", post(f"{INGEST}?collection=../x", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines with an unknown parameter", post(f"{INGEST}?x=1", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines with a bad one", post(INGEST, b'{"text": "x"}\n{"text": 1}\n', LINES)
+    yield f"{INGEST} of no lines", post(INGEST, b"\n \n", LINES)
+    yield f"{INGEST} not compressed as it says", post(INGEST, one, JSON, ("content-encoding", "gzip"))
+    yield f"{INGEST} with two keys", post(INGEST, one, JSON, KEY, KEY)
+    yield f"{INGEST} with a key that is not valid", post(INGEST, one, JSON, ("idempotency-key", "a b"))
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
+
+
+def _jobs() -> Iterator[tuple[str, Case]]:
+    """The gateway ``serving`` has one job when these come."""
+    for query in (
+        "status=completed&collection=books&limit=1", "status=running", "status=done", "collection=nowhere",
+        "collection=../x", "limit=0", "limit=1001", "limit=x", "limit=", "cursor=x", "cursor=MHgxIGpvYg==",
+        "cursor=MHgxLjAgam9iXzAxMjM0NTY3ODlhYmNkZWYwMTIzNDU2Nzg5YWJjZGVm", "cursor=%ff", "x=1", "limit=1&limit=2",
+    ):  # fmt: skip
+        yield f"{JOBS}?{query}", get(f"{JOBS}?{query}")
+    for query in ("wait_seconds=60", "wait_seconds=0", "wait_seconds=61", "wait_seconds=1.5", "wait_seconds=-1", "x=1"):
+        yield f"{JOBS}/{JOB}?{query}", get(f"{JOBS}/{JOB}?{query}")
+    for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
+        yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
 
 
 def _many_documents() -> Iterator[tuple[str, Case]]:
@@ -264,6 +294,11 @@ def _limits() -> Iterator[tuple[str, Case]]:
         yield f"{target} at the limit", post(target, exact, gateway="small")
         yield f"{target} at the limit in chunks", post(target, exact, gateway="small", chunked=True)
     yield f"{TRAFFIC} over the limit", put(b" " * 4097, BEARER, JSON, gateway="serving")
+    bomb = gzip.compress(b" " * 1025)
+    yield (
+        f"{INGEST} over the limit decompressed",
+        post(INGEST, bomb, JSON, ("content-encoding", "gzip"), gateway="small"),
+    )
     many = {"documents": [{"text": "x"}] * 4}
     yield f"{INGEST} of too many documents", post(INGEST, many, gateway="small")
     yield f"{SEARCH} too long", post(SEARCH, {"query": "x" * 31}, gateway="small")
@@ -379,6 +414,15 @@ def _good() -> Iterator[tuple[str, Case]]:
             INGEST, {"documents": [{"id": f"l{n}", "text": "large " * 60} for n in range(200)], "collection": "others"}
         ),
     )
+    lines = b'{"id": 1, "text": "one"}\n\n{"id": "two", "text": "two"}'
+    zipped = ("content-encoding", "gzip")
+    yield "an ingest of JSON lines", post(f"{INGEST}?collection=others", lines, LINES)
+    yield "an ingest of compressed lines", post(f"{INGEST}?collection=others", gzip.compress(lines), LINES, zipped)
+    yield "its document with a number for an id", get("/v1/collections/others/documents?id=1")
+    once = {"documents": [{"id": "o", "text": "once"}, {"id": "p", "text": "once more"}], "collection": "others"}
+    yield "an ingest with a key", post(INGEST, once, JSON, KEY)
+    yield "an ingest with a key again", post(INGEST, once, JSON, KEY)
+    yield "another ingest with that key", post(INGEST, {"documents": [{"text": "x"}]}, JSON, KEY)
     yield "a document deleted", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "a document deleted again", get(f"{IN_BOOKS}/a//b", method="DELETE")
     yield "another document left alone", get(f"{IN_BOOKS}/a/b")
@@ -391,6 +435,6 @@ def _good() -> Iterator[tuple[str, Case]]:
 
 
 _GROUPS = (
-    _every_method, _paths, _documents, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
+    _every_method, _paths, _documents, _jobs, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

@@ -18,12 +18,13 @@ from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.retention import Retention
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.stores import LIMITS, open_store
 
 
-class Store(IngestStore, DocumentStore, Catalogue, Retention, Protocol):
+class Store(IngestStore, JobStore, DocumentStore, Catalogue, Retention, Protocol):
     """All ports that a store has on each backend."""
 
     queue: EmbeddingQueue

@@ -10,13 +10,13 @@ import numpy as np
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from tandem_gateway.errors import NotFound
+from tandem_gateway.errors import Conflict, NotFound
 from tandem_gateway.index import builder, catch_up
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
+from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, PendingBatch
 from tandem_gateway.records.search import Hit
 from tests.gateway.ports.backends import Store
 from tests.gateway.store.model import Model
@@ -74,8 +74,29 @@ class StoreHistory(RuleBasedStateMachine):
     def ingest(self, collection: str, documents: list[tuple[str, tuple[str, str]]]) -> None:
         job_id = f"job{next(self.numbers)}"
         given = [document(doc_id, *content) for doc_id, content in documents]
-        self.do(self.store.accept(job_id, collection, given, NOW))
+        self.do(self.store.accept(job_id, collection, given, NOW, IdempotencyKey(job_id, b"hash")))
         self.model.accept(job_id, collection, documents)
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data(), documents=DOCUMENTS, same=st.booleans())
+    def send_again(self, data: st.DataObject, documents: list[tuple[str, tuple[str, str]]], same: bool) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.model.jobs)))
+        given = [document(doc_id, *content) for doc_id, content in documents]
+        key = IdempotencyKey(job_id, b"hash" if same else b"another")
+        try:
+            job = self.do(self.store.accept("never", "books", given, NOW, key))
+        except Conflict:
+            assert not same
+        else:
+            assert same
+            assert job.job_id == job_id
+
+    @precondition(lambda self: self.model.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.model.jobs)))
+        self.do(self.store.cancel(job_id, NOW))
+        self.model.cancel(job_id)
 
     @precondition(lambda self: self.model.pending)
     @rule(collection=COLLECTIONS, limit=st.integers(1, 4))
@@ -166,10 +187,11 @@ class StoreHistory(RuleBasedStateMachine):
         for job_id, expected in self.model.jobs.items():
             job = self.do(self.store.job(job_id))
             assert job is not None
-            assert (job.total, job.processed, job.unchanged, job.failed) == (
+            assert (job.total, job.processed, job.unchanged, job.failed, job.cancelled) == (
                 expected.total,
                 expected.processed,
                 expected.unchanged,
                 expected.failed,
+                expected.cancelled,
             )
             assert (job.finished_at is not None) == (expected.processed == expected.total)

@@ -15,6 +15,7 @@ class Job:
     processed: int = 0
     unchanged: int = 0
     failed: int = 0
+    cancelled: int = 0
 
 
 @dataclass
@@ -62,6 +63,14 @@ class Model:
 
     def failed(self, key: Key) -> None:
         self._release(key, failed=True)
+
+    def cancel(self, job_id: str) -> None:
+        for key, waiting in list(self.pending.items()):
+            documents = waiting.jobs.pop(job_id, 0)
+            self.jobs[job_id].processed += documents
+            self.jobs[job_id].cancelled += documents
+            if not waiting.jobs:
+                del self.pending[key]
 
     def delete(self, key: Key) -> bool:
         there = key in self.pending or key in self.live

@@ -10,9 +10,10 @@ import pytest
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite import check, migrations, upgrade
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
+from tandem_gateway.adapters.sqlite.earlier_schemas import CHECKSUMS_OF
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.opening import open_checked
-from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, register
+from tandem_gateway.adapters.sqlite.schema import register
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tandem_gateway.index import catch_up
@@ -22,9 +23,9 @@ from tests.gateway.store.lexical import follow
 from tests.support.stores import document, dump, embed_pending, opened
 
 DATA = Path(__file__).parent / "data"
-# Both have live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
+# Each has live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
 # a keyword index. Each was written by the last release with its schema version.
-VERSIONS = [1, 2]
+VERSIONS = [1, 2, 3]
 
 
 def copy_of(version: int, folder: Path) -> Path:
@@ -136,7 +137,7 @@ async def test_a_keyword_index_of_schema_2_that_missed_a_removal_is_built_again(
             pending = "(SELECT min(row_id) FROM documents WHERE change IS NULL)"
             connection.execute(statement.format(pending))
         connection.execute("UPDATE jobs SET processed = processed + 1 WHERE finished_at IS NULL")
-        connection.execute(f"UPDATE jobs SET checksum = {CHECKSUMS['jobs']}")
+        connection.execute(f"UPDATE jobs SET checksum = {CHECKSUMS_OF[1]['jobs']}")
         connection.commit()
     with opened(older):
         follower = follow(older)

@@ -1,9 +1,10 @@
-"""The maximum sizes of a store, whatever its medium."""
+"""The rules of a store, whatever its medium: its maximum sizes, and what an idempotency key allows."""
 
 from dataclasses import dataclass
 from typing import Final
 
-from tandem_gateway.errors import InvalidRequest, Overloaded
+from tandem_gateway.errors import Conflict, InvalidRequest, Overloaded
+from tandem_gateway.records.documents import IdempotencyKey
 
 MAX_KEPT_FAILURES: Final = 100
 """Maximum number of failed documents that a job names; it counts all of them."""
@@ -46,3 +47,16 @@ class Limits:
                 f"{self.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
                 retry_after=30,
             )
+
+
+def check_key(key: IdempotencyKey, request_hash: bytes) -> None:
+    """Check that a request is the one that was accepted with the same key.
+
+    Raises:
+        Conflict: if it is not.
+    """
+    if key.request_hash != request_hash:
+        raise Conflict(
+            "idempotency-key: an ingest of other documents has this key; use a new key for each new ingest",
+            param="idempotency-key",
+        )

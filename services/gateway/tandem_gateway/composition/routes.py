@@ -51,7 +51,7 @@ def build_routes(
     """
     limits = request_limits(settings)
     bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
-    reader = IngestReader(limits, timeout=settings.write_timeout)
+    reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
     operators = None if traffic is None else (traffic, settings.admin_token)
     litestar = make_litestar(gateway, limits, bodies, reader, operators, lifespan)
     return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))

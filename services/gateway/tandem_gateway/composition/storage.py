@@ -108,6 +108,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         raise
     return OpenStore(
         ingest=store,
+        jobs=store,
         documents=store,
         catalogue=store,
         queue=store.queue,

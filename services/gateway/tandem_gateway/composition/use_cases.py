@@ -12,6 +12,8 @@ from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, Embedding
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.job_waiting import JobWaiting
+from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
@@ -32,6 +34,12 @@ def request_limits(settings: Settings) -> RequestLimits:
 def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
     """Build the use cases."""
     limits = request_limits(settings)
+    waiting = JobWaiting(storage.jobs.unfinished)
+
+    def embedded(count: int) -> None:
+        metrics.documents.embedded.inc(count)
+        waiting.notify()
+
     embedding = EmbeddingWorker(
         storage.queue,
         embedder,
@@ -39,7 +47,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         events=EmbeddingEvents(
-            embedded=metrics.documents.embedded.inc,
+            embedded=embedded,
             truncated=metrics.documents.truncated.inc,
             unreadable=metrics.documents.unreadable.inc,
             failed=metrics.documents.failed.inc,
@@ -82,6 +90,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         search_pipeline=search_pipeline,
         batch_search=BatchSearch(search_pipeline, query_embedder),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
+        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         documents=Documents(
             storage.documents,

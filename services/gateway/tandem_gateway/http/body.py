@@ -1,5 +1,6 @@
 """Reads requests: the body within its size limit, the query parameters and the headers."""
 
+from collections.abc import Mapping
 from typing import TypeVar
 from urllib.parse import parse_qsl
 
@@ -19,6 +20,7 @@ _CONTENT_ENCODING = b"content-encoding"
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _JSON = headers.JSON.encode()
 _TIMEOUT = headers.TIMEOUT_MS.encode()
+_IDEMPOTENCY_KEY = headers.IDEMPOTENCY_KEY.encode()
 _MAX_TIMEOUT_MS = 600_000
 _MAX_DIGITS = 9
 _MAX_PARAMETERS = 20
@@ -49,9 +51,7 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
         OverBudget: the requests in progress use up the memory budget.
         ClientGone: the client closed the connection before the end of the body.
     """
-    content_type = header(scope, _CONTENT_TYPE)
-    if content_type != _JSON:
-        _check_content_type(content_type)
+    media_type_of(scope, headers.JSON)
     coding = header(scope, _CONTENT_ENCODING)
     if coding is not None and coding.strip().lower() not in (b"", b"identity"):
         raise InvalidMessage(
@@ -62,15 +62,22 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
     return await read_body(scope, receive, limit, lease=lease)
 
 
-def _check_content_type(content_type: bytes | None) -> None:
-    """Check that a content type is JSON in UTF-8.
+def media_type_of(scope: Scope, *accepted: str) -> str:
+    """Return the media type of a body, one of those that the route accepts, in UTF-8.
 
     The header is required as a defence against cross-site requests: a browser lets a web page send a request without
-    it to any server, but sends a preflight request before JSON.
+    it to any server, but sends a preflight request before these types.
+
+    Raises:
+        InvalidMessage: there is no content type, it is another one, or has another charset.
     """
+    content_type = header(scope, _CONTENT_TYPE)
+    if content_type == _JSON and headers.JSON in accepted:
+        return headers.JSON
+    expected = " or ".join(accepted)
     if content_type is None:
         raise InvalidMessage(
-            f"content-type: {headers.JSON} was expected, and there is none",
+            f"content-type: {expected} was expected, and there is none",
             code="unsupported_media_type",
             param="content-type",
         )
@@ -78,13 +85,14 @@ def _check_content_type(content_type: bytes | None) -> None:
     charsets = [
         value.strip(' "') for name, _, value in (p.partition("=") for p in parameters) if name.strip() == "charset"
     ]
-    if media_type.strip() != headers.JSON or any(charset not in _CHARSETS for charset in charsets):
+    if media_type.strip() not in accepted or any(charset not in _CHARSETS for charset in charsets):
         shown = cut(ascii(content_type.decode("latin-1")))
         raise InvalidMessage(
-            f"content-type: {headers.JSON} in UTF-8 was expected, not {shown}",
+            f"content-type: {expected} in UTF-8 was expected, not {shown}",
             code="unsupported_media_type",
             param="content-type",
         )
+    return media_type.strip()
 
 
 def caller_timeout(scope: Scope) -> float | None:
@@ -101,6 +109,38 @@ def caller_timeout(scope: Scope) -> float | None:
             f"{headers.TIMEOUT_MS}: a whole number from 1 to {_MAX_TIMEOUT_MS} was expected", param=headers.TIMEOUT_MS
         )
     return int(given) / 1000
+
+
+def idempotency_key_of(scope: Scope) -> str | None:
+    """Return the request's idempotency key, which the use case checks; None without the header.
+
+    Raises:
+        InvalidRequest: the header is there more than once.
+    """
+    given = [value for name, value in scope["headers"] if name == _IDEMPOTENCY_KEY]
+    if len(given) > 1:
+        raise InvalidRequest(f"{headers.IDEMPOTENCY_KEY}: is there more than once", param=headers.IDEMPOTENCY_KEY)
+    return given[0].decode("latin-1") if given else None
+
+
+def whole_number(parameters: Mapping[str, str], name: str, default: int, low: int, high: int) -> int:
+    """Return a query parameter that is a whole number.
+
+    Raises:
+        InvalidRequest: it is no whole number from ``low`` to ``high``.
+    """
+    given = parameters.get(name)
+    if given is None:
+        return default
+    if not (given.isascii() and given.isdigit()):
+        raise InvalidRequest(f"{name}: a whole number from {low} to {high} was expected, not {cut(given)}", param=name)
+    if len(given) > _MAX_DIGITS or not low <= int(given) <= high:
+        raise InvalidRequest(
+            f"{name}: a whole number from {low} to {high} was expected, not {cut(given)}",
+            param=name,
+            code="limit_exceeded",
+        )
+    return int(given)
 
 
 def query_parameters(scope: Scope, *names: str) -> dict[str, str]:

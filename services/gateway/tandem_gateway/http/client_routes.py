@@ -17,13 +17,16 @@ from tandem_contract.client_api import (
 from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import query_parameters, read_body_of
+from tandem_gateway.http.body import idempotency_key_of, query_parameters
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import collection_list, job_reply, stored_document
 from tandem_gateway.http.openapi import (
     INGEST_EXAMPLES,
+    INGEST_LINES,
+    INGEST_PARAMETERS,
     DocumentByQuery,
     DocumentsByQuery,
     refusals,
@@ -31,6 +34,7 @@ from tandem_gateway.http.openapi import (
 )
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.validation import has_dot_segment
+from tandem_runtime.body import read_body
 
 # Share of the memory budget that ingests may use; the rest is reserved for searches and their answers.
 _INGEST_SHARE: Final = 0.75
@@ -55,10 +59,10 @@ _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
     "/v1/ingest",
     status_code=202,
     operation_id="ingest",
-    operation_class=with_body(IngestRequest, INGEST_EXAMPLES),
+    operation_class=with_body(IngestRequest, INGEST_EXAMPLES, INGEST_PARAMETERS, INGEST_LINES),
     summary="Store documents; a job embeds them. The reply means that they are on disk.",
     response_description="The job. The documents are on disk and wait for embedding.",
-    responses=refusals(400, 403, 408, 413, 415, 422, 429, 500, 503, 504),
+    responses=refusals(400, 403, 408, 409, 413, 415, 422, 429, 500, 503, 504),
 )
 async def ingest(
     request: Request[Any, Any, Any],
@@ -68,28 +72,14 @@ async def ingest(
 ) -> Job:
     """Store documents. It reads the body itself: a lease holds the bytes of its body and of its documents."""
     ready = gateway.ready()
+    key = idempotency_key_of(scope_of(request))
     lease = bodies.memory.lease(_INGEST_SHARE)
-    body = await read_body_of(scope_of(request), receive_of(request), bodies.ingest, lease)
-    collection, documents = await reader.read(body, lease)
+    content = content_of(scope_of(request))
+    body = await read_body(scope_of(request), receive_of(request), bodies.ingest, lease=lease)
+    collection, documents = await reader.read(body, lease, content)
     del body, lease  # frees the body; the documents hold the lease for as long as they exist
-    record, ids = await ready.ingest.accept(collection, documents)
+    record, ids = await ready.ingest.accept(collection, documents, key)
     return job_reply(record, None, ids)
-
-
-@get(
-    "/v1/jobs/{job_id:str}",
-    operation_id="get_job",
-    summary="Return the progress of an ingest.",
-    response_description="The job.",
-    responses=refusals(403, 404, 500, 503, 504),
-)
-async def job(
-    job_id: Annotated[str, PathParameter(description="Id of the job.")], gateway: NamedDependency[Gateway]
-) -> Job:
-    """Return a job."""
-    use_cases = gateway.ready()
-    record = await use_cases.ingest.job(job_id)
-    return job_reply(record, use_cases.embedding.blocked_reason(record.collection))
 
 
 @get(

@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.NotFound: "not_found",
+    errors.Conflict: "conflict",
     errors.Unauthorized: "unauthorized",
     errors.Overloaded: "overloaded",
     errors.DeadlineExceeded: "deadline_exceeded",

@@ -1,12 +1,14 @@
-"""Reads the body of an ingest: JSON in, validated documents out.
+"""Reads the body of an ingest: JSON or JSON lines in, validated documents out.
 
 The event loop decodes a small body as a whole. A thread reads a large body document by document. msgspec holds the GIL
 while it decodes, so one call for 16 MiB would block the event loop for its whole duration.
 """
 
 import asyncio
+import re
 from collections.abc import Callable
 from decimal import Decimal, InvalidOperation
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -14,6 +16,7 @@ import msgspec
 from tandem_contract.client_api import DEFAULT_COLLECTION, METADATA_DEPTH, FlatValue, Metadata
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
+from tandem_gateway.http.ingest_content import Content, decompressed
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.commands import SubmittedDocument
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
@@ -31,13 +34,17 @@ _OVERHEAD_BYTES: Final = 16 << 10
 # Estimated size of the Python objects around a document's values.
 _OBJECT_BYTES: Final = 500
 _HOLD_EVERY: Final = 64
+_NOT_BLANK: Final = re.compile(rb"[^ \t\r\n]")
+_BLANK_BLOCK: Final = 64 << 10
+_BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+_PLAIN: Final = Content()
 
 
 class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``DocumentInput`` with its metadata still as JSON, so that numbers can be stored exactly as sent."""
 
     text: str
-    id: str | None = None
+    id: str | int | None = None
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
 
 
@@ -60,42 +67,53 @@ Hold = Callable[[int], None]
 class IngestReader:
     """Reads bodies, at most one large body at a time; one event loop owns it."""
 
-    def __init__(self, limits: RequestLimits, *, timeout: float) -> None:
+    def __init__(self, limits: RequestLimits, *, max_bytes: int, timeout: float) -> None:
         """Make the reader.
 
         Args:
             limits: limits of a request.
+            max_bytes: maximum size of a decompressed body.
             timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
         self._limits = limits
+        self._max_bytes = max_bytes
         self._timeout = timeout
         self._one_at_a_time = asyncio.Lock()
 
-    async def read(self, body: Body, lease: Lease) -> tuple[str, NewDocuments]:
+    async def read(self, body: Body, lease: Lease, content: Content = _PLAIN) -> tuple[str, NewDocuments]:
         """Return the collection and the documents of an ingest.
 
         Args:
-            body: the body, which must be JSON.
+            body: the body as it was sent.
             lease: holds the body's bytes. When this returns, it holds the size of the documents and belongs to them.
+            content: how to read the body.
 
         Raises:
             InvalidMessage, InvalidRequest: the body is not valid; the error names the document, field and limit.
             OverBudget: the documents take more memory than the budget has left.
             DeadlineExceeded: reading the body took too long.
         """
-        if len(body) <= WHOLE_BYTES:
-            collection, documents = read_ingest(body, self._limits)
+        if len(body) <= WHOLE_BYTES and not content.gzip:
+            collection, documents = self._read(body, content, lambda held: None)
         else:
             size = len(body)
             try:
                 async with asyncio.timeout(self._timeout), self._one_at_a_time:
                     collection, documents = await asyncio.to_thread(
-                        read_ingest, body, self._limits, lambda held: lease.hold(size + held)
+                        self._read, body, content, lambda held: lease.hold(size + held)
                     )
             except TimeoutError:
                 raise DeadlineExceeded(f"the body was not read within {duration(self._timeout)}") from None
         lease.hold(sum(map(_bytes_of, documents)))
         return collection, NewDocuments(documents, lease)
+
+    def _read(self, body: Body, content: Content, hold: Hold) -> tuple[str, list[NewDocument]]:
+        if content.gzip:
+            body = decompressed(body, self._max_bytes, hold)
+            hold = partial(_hold_more, hold, len(body))
+        if content.collection is None:
+            return read_ingest(body, self._limits, hold)
+        return content.collection, read_lines(body, content.collection, self._limits, hold)
 
 
 def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: None) -> tuple[str, list[NewDocument]]:
@@ -116,33 +134,74 @@ def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: Non
     return message.collection, _read_documents(body, slices, limits, hold)
 
 
+def read_lines(body: Body, collection: str, limits: RequestLimits, hold: Hold = lambda held: None) -> list[NewDocument]:
+    """Return the documents of JSON lines, one a line; blank lines are skipped.
+
+    Errors call the first document ``documents[0]``. Raises the same errors as ``IngestReader.read``.
+    """
+    check_collection(collection)
+    reading = _Reading(limits, hold)
+    position = len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0
+    while position < len(body):
+        # In blocks: the search holds the interpreter's lock, and a body may be one large blank.
+        found = _NOT_BLANK.search(body, position, position + _BLANK_BLOCK)
+        if found is None:
+            position += _BLANK_BLOCK
+            continue
+        end = body.find(b"\n", found.start())
+        end = len(body) if end < 0 else end
+        if len(reading.documents) == limits.documents:
+            check_count(limits.documents + 1, limits)
+        reading.add(body[found.start() : end])
+        position = end + 1
+    check_count(len(reading.documents), limits)
+    return reading.documents
+
+
+def _hold_more(hold: Hold, size: int, held: int) -> None:
+    hold(size + held)
+
+
 def _read_documents(body: Body, slices: ArraySlices, limits: RequestLimits, hold: Hold) -> list[NewDocument]:
-    most = _BYTES_PER_CHARACTER * (limits.text_chars + MAX_ID_CHARS + limits.metadata_bytes) + _OVERHEAD_BYTES
-    found: list[NewDocument] = []
-    held = 0
+    reading = _Reading(limits, hold)
     for index in range(slices.count(body)):
-        place = f"documents[{index}]"
-        element = slices.element(body, index)
-        if len(element) > most:
+        reading.add(slices.element(body, index))
+    return reading.documents
+
+
+class _Reading:
+    """Reads documents one by one, each from its own JSON."""
+
+    def __init__(self, limits: RequestLimits, hold: Hold) -> None:
+        self._limits = limits
+        self._hold = hold
+        self._held = 0
+        self._most = _BYTES_PER_CHARACTER * (limits.text_chars + MAX_ID_CHARS + limits.metadata_bytes) + _OVERHEAD_BYTES
+        self.documents: list[NewDocument] = []
+
+    def add(self, element: Body) -> None:
+        """Read the next document."""
+        place = f"documents[{len(self.documents)}]"
+        if len(element) > self._most:
             raise InvalidRequest(
-                f"{place}: has {len(element)} bytes of JSON, at most {most} are allowed, for at most "
-                f"{limits.text_chars} characters of text and {limits.metadata_bytes} bytes of metadata",
+                f"{place}: has {len(element)} bytes of JSON, at most {self._most} are allowed, for at most "
+                f"{self._limits.text_chars} characters of text and {self._limits.metadata_bytes} bytes of metadata",
                 param=place,
                 code="limit_exceeded",
             )
-        document = _new_document(decode_json(element, _document, at=place), place, limits)
-        found.append(document)
-        held += _bytes_of(document)
-        if index % _HOLD_EVERY == 0:
-            hold(held)
-    return found
+        document = _new_document(decode_json(element, _document, at=place), place, self._limits)
+        if len(self.documents) % _HOLD_EVERY == 0:
+            self._hold(self._held + _bytes_of(document))
+        self.documents.append(document)
+        self._held += _bytes_of(document)
 
 
 def _new_document(document: _Document, place: str, limits: RequestLimits) -> NewDocument:
+    doc_id = str(document.id) if isinstance(document.id, int) else document.id
     raw = bytes(document.metadata)
     metadata = _read_metadata(raw, f"{place}.metadata")
     exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
-    return new_document(SubmittedDocument(document.text, document.id, metadata, exact), place, limits)
+    return new_document(SubmittedDocument(document.text, doc_id, metadata, exact), place, limits)
 
 
 def _read_metadata(raw: bytes, place: str) -> Metadata:

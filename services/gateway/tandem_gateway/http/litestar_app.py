@@ -12,11 +12,12 @@ from litestar.types import ControllerRouterHandler
 
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
-from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest, job
+from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.job_routes import JOB_ROUTES
 from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
@@ -51,7 +52,7 @@ def make_litestar(
     """
     routers = [
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
-        Router("/", route_handlers=[ingest, job], request_max_body_size=bodies.ingest, tags=["ingest"]),
+        Router("/", route_handlers=[ingest, *JOB_ROUTES], request_max_body_size=bodies.ingest, tags=["ingest"]),
         Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),

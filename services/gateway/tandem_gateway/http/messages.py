@@ -1,5 +1,6 @@
 """Translates between the contract's messages and the gateway's own types: requests to commands, records to replies."""
 
+import time
 from dataclasses import replace
 from typing import Final
 
@@ -13,7 +14,6 @@ from tandem_contract.client_api import (
     FusionMethod,
     Health,
     Job,
-    JobStatus,
     SearchBatch,
     SearchRequest,
     StoredDocument,
@@ -27,6 +27,7 @@ from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.batch_search import of_search
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
+from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
@@ -127,18 +128,15 @@ def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | No
         blocked_reason: why its documents are not being embedded; None if nothing blocks them.
         ids: ids of its documents, for the reply to the ingest that began the job.
     """
-    status: JobStatus
     error: str | None = None
-    if record.finished_at is not None:
-        status = "failed" if record.failed else "completed"
-        if record.failed:
-            error = f"{record.failed} of {record.total} documents could not be embedded"
-    else:
-        status = "running" if record.started_at is not None else "pending"
-        error = f"waiting: {blocked_reason}" if blocked_reason else None
+    if record.state == "failed":
+        error = f"{record.failed} of {record.total} documents could not be embedded"
+    elif record.finished_at is None and blocked_reason:
+        error = f"waiting: {blocked_reason}"
+    now = time.time()
     return Job(
         job_id=record.job_id,
-        status=status,
+        status=record.state,
         total_documents=record.total,
         processed_documents=record.processed,
         error=error,
@@ -152,7 +150,14 @@ def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | No
         unreadable_documents=record.unreadable,
         failures=[DocumentFailure(doc_id, reason) for doc_id, reason in record.failures],
         document_ids=ids,
+        cancelled_documents=record.cancelled,
+        documents_per_second=_rounded(documents_per_second(record, now)),
+        seconds_left=None if error else _rounded(seconds_left(record, now)),
     )
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 1)
 
 
 def collection_list(records: list[CollectionRecord]) -> CollectionList:

@@ -1,8 +1,8 @@
 """The gateway's OpenAPI document: Litestar's description of the handlers, with the limits of the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import msgspec
 from litestar import Litestar, Router
@@ -32,7 +32,8 @@ from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
-from tandem_gateway.use_cases.ingest import JOB_ID_PATTERN
+from tandem_gateway.use_cases.idempotency import KEY_PATTERN
+from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -59,17 +60,48 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
+    ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
+    ("query", "collection"): _COLLECTION,
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
+    ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    api.JobList,
     api.CollectionList, api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
 
+_NO_TYPES: Final[Mapping[str, OpenAPIMediaType]] = {}
+_LINES: Final = '{"id": "mat", "text": "The cat sat on the mat."}\n{"text": "Steep the leaves for three minutes."}\n'
+_IDEMPOTENCY_KEY: Final = Parameter(
+    name=headers.IDEMPOTENCY_KEY,
+    param_in="header",
+    required=False,
+    description="The client's name for this ingest. The same documents with the same key are stored once in 24 hours: "
+    "a repeated request gets the job of the first one, other documents get 409.",
+    schema=LitestarSchema(type=OpenAPIType.STRING),
+)
+INGEST_PARAMETERS: Final = (
+    _IDEMPOTENCY_KEY,
+    Parameter(
+        name="collection",
+        param_in="query",
+        required=False,
+        description=f"Name of the collection, for {headers.NDJSON} only.",
+        schema=LitestarSchema(type=OpenAPIType.STRING),
+    ),
+)
+INGEST_LINES: Final = {
+    headers.NDJSON: OpenAPIMediaType(
+        schema=LitestarSchema(type=OpenAPIType.STRING, description="One DocumentInput a line."),
+        examples={"two": Example(summary="Two documents", value=_LINES)},
+    )
+}
 OPERATOR: Final = "operator"
 """Name of the security scheme of the operators' routes."""
 
@@ -118,7 +150,12 @@ def _error_codes(status: int) -> str:
     return "Error: " + ", ".join(f"`{code}`" for code, of_code in STATUS.items() if of_code == status)
 
 
-def with_body(kind: type[msgspec.Struct], examples: Examples | None = None) -> type[Operation]:
+def with_body(
+    kind: type[msgspec.Struct],
+    examples: Examples | None = None,
+    parameters: Sequence[Parameter] = (),
+    others: Mapping[str, OpenAPIMediaType] = _NO_TYPES,
+) -> type[Operation]:
     """Return the class of an operation whose request's body is a ``kind``; also for a handler that reads it itself."""
     shown = {name: Example(summary=summary, value=value) for name, (summary, value) in (examples or {}).items()}
 
@@ -127,7 +164,8 @@ def with_body(kind: type[msgspec.Struct], examples: Examples | None = None) -> t
         def __post_init__(self) -> None:
             schema = Reference(ref=_REFERENCE.format(name=kind.__name__))
             content = OpenAPIMediaType(schema=schema, examples={**shown} or None)
-            self.request_body = RequestBody(content={headers.JSON: content}, required=True)
+            self.parameters = [*(self.parameters or []), *parameters] or None
+            self.request_body = RequestBody(content={headers.JSON: content, **others}, required=True)
 
     return WithBody
 
@@ -166,6 +204,35 @@ class DocumentsByQuery(Operation):
             for name, description in described.items()
         ]
         self.parameters = [*(self.parameters or []), *more]
+
+
+@dataclass
+class JobByQuery(Operation):
+    """An operation on one job, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        wait = _optional("wait_seconds", "Seconds to wait for the end of the job before the reply.")
+        self.parameters = [*(self.parameters or []), wait]
+
+
+@dataclass
+class JobsByQuery(Operation):
+    """An operation on a page of jobs, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        self.parameters = [
+            _optional("status", "Only jobs with this status."),
+            _optional("collection", "Only jobs of this collection."),
+            _optional("limit", "Maximum number of jobs on the page."),
+            _optional("cursor", "The `next_cursor` of the page before."),
+        ]
+
+
+def _optional(name: str, description: str) -> Parameter:
+    schema = LitestarSchema(type=OpenAPIType.STRING)
+    return Parameter(name=name, param_in="query", required=False, description=description, schema=schema)
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -242,7 +309,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     ingest["collection"] |= _COLLECTION
     given = components["DocumentInput"]["properties"]
     given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
-    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "null"}], "default": None}
+    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     components["DocumentIds"]["properties"]["ids"] |= _IDS

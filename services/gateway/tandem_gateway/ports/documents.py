@@ -8,11 +8,15 @@ from tandem_gateway.records.documents import (
     Deletions,
     DocumentPage,
     DocumentView,
+    IdempotencyKey,
     IdPage,
     JobRecord,
     MetadataPage,
     NewDocument,
 )
+
+KEY_SECONDS: Final = 86_400.0
+"""Seconds for which an idempotency key names its job. The job may be forgotten earlier; see ``Retention``."""
 
 
 class IngestStore(Protocol):
@@ -21,7 +25,14 @@ class IngestStore(Protocol):
     Every method may raise StorageUnavailable and StorageCorrupt.
     """
 
-    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+    async def accept(
+        self,
+        job_id: str,
+        collection: str,
+        documents: Sequence[NewDocument],
+        now: float,
+        key: IdempotencyKey | None = None,
+    ) -> JobRecord:
         """Store documents to be embedded, and a job that counts them; create the collection if it is new.
 
         A document whose newest version has the same content counts as unchanged at once. A document of which only the
@@ -33,16 +44,15 @@ class IngestStore(Protocol):
             collection: name of the collection.
             documents: to store, in order.
             now: seconds since the epoch.
+            key: if a job that was accepted with this key less than ``KEY_SECONDS`` ago is still kept, the store returns
+                that job as it is now, and stores nothing.
 
         Raises:
+            Conflict: the job with the same key has another request hash.
             InvalidRequest: the collection is new and the limit on collections is reached.
             Overloaded: too many documents wait to be embedded, or too many writes wait.
             DeadlineExceeded: the write took too long; it may still take effect.
         """
-        ...
-
-    async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; None if there is none."""
         ...
 
 

@@ -2,10 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime.memory import Lease
+
+JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
+JobPosition = tuple[float, str]
+"""Creation time of a job, in seconds since the epoch, and its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +22,8 @@ class NewDocument:
     metadata: str
     content_hash: bytes
     """Hash of text and metadata. The store uses it to skip unchanged documents."""
+    given_id: bool = True
+    """Whether the client gave the id; a random one otherwise."""
 
 
 class NewDocuments(list[NewDocument]):
@@ -26,6 +33,15 @@ class NewDocuments(list[NewDocument]):
         super().__init__(documents)
         # The lease lives as long as the documents: a write may outlast the request that waited for it.
         self._lease = lease
+
+
+@dataclass(frozen=True, slots=True)
+class IdempotencyKey:
+    """A client's name for one ingest, so that the ingest can be sent again without a second effect."""
+
+    key: str
+    request_hash: bytes
+    """Hash of what the client sent; the same key with another hash is a conflict."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,3 +165,40 @@ class JobRecord:
     """Documents for which ``Coverage.unreadable`` is true."""
     failures: list[tuple[str, str]] = field(default_factory=list)
     """Pairs of document id and error; at most the first 100."""
+    cancelled: int = 0
+    """Documents that left unembedded because the job was cancelled."""
+
+    @property
+    def state(self) -> JobState:
+        """What the job does, or how it ended."""
+        if self.finished_at is None:
+            return "pending" if self.started_at is None else "running"
+        if self.failed:
+            return "failed"
+        return "cancelled" if self.cancelled else "completed"
+
+    @property
+    def position(self) -> JobPosition:
+        """Place of the job in the list of all jobs."""
+        return self.created_at, self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobFilter:
+    """Which jobs a list has; None for any."""
+
+    state: JobState | None = None
+    collection: str | None = None
+
+    def matches(self, job: JobRecord) -> bool:
+        """Return whether a job belongs to the list."""
+        return self.state in (None, job.state) and self.collection in (None, job.collection)
+
+
+@dataclass(frozen=True, slots=True)
+class JobPage:
+    """Jobs, the newest first."""
+
+    jobs: list[JobRecord]
+    before: JobPosition | None
+    """The position at which the next page goes on; None on the last page."""

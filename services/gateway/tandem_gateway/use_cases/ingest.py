@@ -1,19 +1,17 @@
-"""Accept documents, and report the progress of their jobs."""
+"""Accept documents."""
 
-import re
+import asyncio
 import secrets
 import time
 from collections.abc import Callable
 from typing import Final
 
-from tandem_gateway.errors import NotFound
 from tandem_gateway.ports.documents import IngestStore
-from tandem_gateway.records.documents import JobRecord, NewDocuments
+from tandem_gateway.records.documents import JobRecord, NewDocument, NewDocuments
+from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
 
-JOB_ID_PATTERN: Final = "^job_[0-9a-f]{32}$"
-"""Pattern of a job id, in the syntax of JSON Schema."""
-
-_JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
+_IN_THE_LOOP: Final = 1_000
+"""Documents whose ids are made in the event loop."""
 
 
 class Ingest:
@@ -29,30 +27,40 @@ class Ingest:
         self._on_accepted = on_accepted
         self._clock = clock
 
-    async def accept(self, collection: str, documents: NewDocuments) -> tuple[JobRecord, list[str]]:
+    async def accept(
+        self, collection: str, documents: NewDocuments, key: str | None = None
+    ) -> tuple[JobRecord, list[str]]:
         """Store validated documents; they are on disk when this returns.
+
+        Args:
+            collection: name of the collection.
+            documents: to store.
+            key: the client's idempotency key. A repeated request with the same key stores nothing, and gets the job of
+                the first one.
 
         Returns:
             The job that counts the documents, and their ids in the order sent.
 
         Raises:
-            InvalidRequest: the collection is new and the limit on collections is reached.
+            Conflict: the key was given for another ingest.
+            InvalidRequest: the key is not valid, or the collection is new and the limit on collections is reached.
             Overloaded, DeadlineExceeded, StorageError: nothing was stored, or it is unknown whether it was.
         """
         job_id = f"job_{secrets.token_hex(16)}"
-        job = await self._store.accept(job_id, collection, documents, self._clock())
+        if key is None:
+            job = await self._store.accept(job_id, collection, documents, self._clock())
+        else:
+            named = idempotency_key(key, collection, documents)
+            documents[:] = await _with_ids_of(job_id, documents)
+            job = await self._store.accept(job_id, collection, documents, self._clock(), named)
+            if job.job_id != job_id:
+                documents[:] = await _with_ids_of(job.job_id, documents)
         self._on_accepted()
         return job, [document.doc_id for document in documents]
 
-    async def job(self, job_id: str) -> JobRecord:
-        """Return a job.
 
-        Raises:
-            NotFound: no job has this id, or the id is not a valid job id.
-        """
-        if not _JOB_ID.match(job_id):
-            raise NotFound(f"job_id: {job_id[:80]!r} is no job id ('job_' and 32 hexadecimal digits)", param="job_id")
-        job = await self._store.job(job_id)
-        if job is None:
-            raise NotFound(f"job_id: there is no job {job_id!r}", param="job_id")
-        return job
+async def _with_ids_of(job_id: str, documents: NewDocuments) -> list[NewDocument]:
+    """Return ``with_ids_of``; a thread makes many ids, which take up to ten microseconds each on a busy machine."""
+    if len(documents) <= _IN_THE_LOOP:
+        return with_ids_of(job_id, documents)
+    return await asyncio.to_thread(with_ids_of, job_id, documents)

@@ -179,6 +179,7 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
         text=document.text,
         metadata=metadata.decode(),
         content_hash=content_hash(document.text, _canonical.encode(stored)),
+        given_id=document.doc_id is not None,
     )
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord, NewDocument
+from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
 
 
 @dataclass(slots=True)
@@ -117,6 +117,8 @@ class Content:
         """The highest change number."""
         self.collections: dict[str, Collection] = {}
         self.jobs: dict[str, JobRecord] = {}
+        self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
+        """Idempotency key → the last job that was accepted with it."""
         self._collections_made = 0
         self.passages_made = 0
 
@@ -175,6 +177,7 @@ class Content:
         coverage: Coverage | None = None,
         unchanged: bool = False,
         failed: bool = False,
+        cancelled: bool = False,
         started_at: float | None = None,
     ) -> None:
         """Count documents of a job as processed. The first start the job, the last finish it.
@@ -186,6 +189,7 @@ class Content:
             coverage: of each of them; None if it is not known.
             unchanged: whether they had the same content already.
             failed: whether they failed.
+            cancelled: whether they were cancelled.
             started_at: when their embedding began, in seconds since the epoch; None if it did not begin.
         """
         job = self.jobs[job_id]
@@ -198,6 +202,7 @@ class Content:
             processed=processed,
             unchanged=job.unchanged + documents * unchanged,
             failed=job.failed + documents * failed,
+            cancelled=job.cancelled + documents * cancelled,
             truncated=job.truncated + documents * coverage.truncated,
             unreadable=job.unreadable + documents * coverage.unreadable,
             started_at=started_at if job.started_at is None else job.started_at,

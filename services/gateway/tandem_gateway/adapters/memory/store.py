@@ -1,10 +1,12 @@
 """Implements the ports of the store in memory."""
 
+import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.limits import Limits
+from tandem_gateway.adapters.job_pages import job_page
+from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -12,14 +14,19 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.ports.documents import DELETED_AT_ONCE, PAGE_BYTES, PAGE_SCANNED
+from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.records.documents import (
     CollectionRecord,
     Deletions,
     DocumentPage,
     DocumentView,
+    IdempotencyKey,
     IdPage,
+    JobFilter,
+    JobPage,
+    JobPosition,
     JobRecord,
     MetadataPage,
     NewDocument,
@@ -47,11 +54,21 @@ class MemoryStore:
         """Return a feed for the thread that owns the indexes."""
         return MemoryIndexFeed(self._content)
 
-    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+    async def accept(
+        self,
+        job_id: str,
+        collection: str,
+        documents: Sequence[NewDocument],
+        now: float,
+        key: IdempotencyKey | None = None,
+    ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
         content = self._content
         with content.lock:
             assert job_id not in content.jobs, f"there is a job {job_id} already"
+            accepted = self._accepted_with(key, now) if key is not None else None
+            if accepted is not None:
+                return accepted
             self._limits.check_pending(sum(len(each.pending) for each in content.collections.values()), len(documents))
             into = content.collections.get(collection)
             if into is None:
@@ -59,11 +76,22 @@ class MemoryStore:
                 into = content.create(collection)
             self._forget_jobs(0.0)
             content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
+            if key is not None:
+                content.keys[key.key] = job_id, key
             content.count(job_id, 0, now)
             for document in documents:
                 self._accept(job_id, into, document, now)
             content.version += 1
             return content.jobs[job_id]
+
+    def _accepted_with(self, key: IdempotencyKey, now: float) -> JobRecord | None:
+        """Return the job that was accepted with a key that has not expired."""
+        job_id, given = self._content.keys.get(key.key, ("", key))
+        job = self._content.jobs.get(job_id)
+        if job is None or job.created_at <= now - KEY_SECONDS:
+            return None
+        check_key(key, given.request_hash)
+        return job
 
     def _accept(self, job_id: str, collection: Collection, document: NewDocument, now: float) -> None:
         """Store one document."""
@@ -97,9 +125,39 @@ class MemoryStore:
         return Version(document, passages)
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``IngestStore.job``."""
+        """Return a job; see ``JobStore.job``."""
         with self._content.lock:
             return self._content.jobs.get(job_id)
+
+    async def jobs(self, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
+        """Return a page of jobs; see ``JobStore.jobs``."""
+        with self._content.lock:
+            there = sorted(self._content.jobs.values(), key=lambda job: job.position, reverse=True)
+        found = [dataclasses.replace(job, failures=[]) for job in there if before is None or job.position < before]
+        return job_page(found[:JOBS_SCANNED], limit, condition, more=len(found) > JOBS_SCANNED)
+
+    async def unfinished(self, job_ids: Iterable[str]) -> set[str]:
+        """Return the jobs that have not ended; see ``JobStore.unfinished``."""
+        with self._content.lock:
+            there = self._content.jobs
+            return {job_id for job_id in job_ids if job_id in there and there[job_id].finished_at is None}
+
+    async def cancel(self, job_id: str, now: float) -> JobRecord | None:
+        """Cancel documents of a job; see ``JobStore.cancel``."""
+        content = self._content
+        with content.lock:
+            waiting = [
+                (collection, version)
+                for collection in content.collections.values()
+                for version in collection.pending.values()
+                if job_id in version.jobs
+            ]
+            for collection, version in waiting[:CANCELLED_AT_ONCE]:
+                content.count(job_id, version.jobs.pop(job_id), now, cancelled=True)
+                if not version.jobs:
+                    content.remove(collection, version)
+            content.version += 1
+            return content.jobs.get(job_id)
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""
@@ -219,6 +277,9 @@ class MemoryStore:
         dropped = finished[: max(old, len(finished) - self._limits.finished_jobs)]
         for _, job_id in dropped:
             del jobs[job_id]
+        keys = self._content.keys
+        for key in [key for key, (job_id, _) in keys.items() if job_id not in jobs]:
+            del keys[key]
         return len(dropped)
 
 

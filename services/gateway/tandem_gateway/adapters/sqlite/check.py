@@ -153,7 +153,8 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
         f"{table}: row {row} refers to a row of {parent} that is not there"
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(3)
     )
-    for meaning, query in (earlier_schemas.INVARIANTS if earlier else _INVARIANTS).items():
+    first = version <= earlier_schemas.LAST_OF_FIRST
+    for meaning, query in (earlier_schemas.FIRST_INVARIANTS if first else _INVARIANTS).items():
         rows = connection.execute(query).fetchmany(3)
         if rows:
             found.append(f"{meaning}: {', '.join(str(row[0]) for row in rows)}")

@@ -1,5 +1,7 @@
 """What a store of an earlier schema version has to fulfil before it is upgraded: its checksums and invariants."""
 
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
+
 _FIRST_CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
@@ -21,10 +23,15 @@ _SECOND_CHECKSUMS = {
     "finished_at, truncated, unreadable)",
 }
 
-CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS)
+_THIRD_CHECKSUMS = {**CHECKSUMS, "jobs": _SECOND_CHECKSUMS["jobs"]}
+
+CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS)
 """See ``schema.CHECKSUMS``; of each earlier version, from version 1."""
 
-INVARIANTS = {
+LAST_OF_FIRST = 2
+"""Last version with ``FIRST_INVARIANTS``."""
+
+FIRST_INVARIANTS = {
     "a collection's counts are not those of its documents": """
         SELECT c.name FROM collections c
         LEFT JOIN (SELECT collection_id, count(change) AS live, sum(change IS NULL) AS pending
@@ -50,4 +57,4 @@ INVARIANTS = {
         (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM tombstones)) OR
         (name = 'collection' AND value < (SELECT coalesce(max(collection_id), 0) FROM collections))""",
 }
-"""Meaning → query whose rows violate the invariant; the same in all earlier versions."""
+"""Meaning → query whose rows violate the invariant; of versions 1 and 2. Version 3 has those of this release."""

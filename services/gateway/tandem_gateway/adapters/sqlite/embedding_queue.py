@@ -47,7 +47,15 @@ class Run(Protocol):
 class SqliteEmbeddingQueue(LeasedQueue):
     """Implements ``EmbeddingQueue``; one event loop uses it."""
 
-    def __init__(self, read: Run, write: Run, *, batch_bytes: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        read: Run,
+        write: Run,
+        *,
+        batch_bytes: int,
+        clock: Callable[[], float] = time.monotonic,
+        on_damage: Callable[[], None] = lambda: None,
+    ) -> None:
         """Make a queue in which no passage is leased.
 
         Args:
@@ -55,10 +63,12 @@ class SqliteEmbeddingQueue(LeasedQueue):
             write: runs a write; returns once it is on disk.
             batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
             clock: returns seconds; never goes back.
+            on_damage: called when a claim finds a damaged document.
         """
         super().__init__(clock)
         self._read = read
         self._write = write
+        self._on_damage = on_damage
         self._claiming = asyncio.Lock()
         self._pending = PendingPassages(batch_bytes)
 
@@ -74,6 +84,8 @@ class SqliteEmbeddingQueue(LeasedQueue):
             batch = await self._read(lambda c: self._pending.next_batch(c, limit, passed_over, held, attempts))
             if batch is None:
                 return None
+            if batch.passages[0].damaged:
+                self._on_damage()
             lease = Lease(worker, batch.collection_id, self._clock() + lease_seconds)
             self._leases.grant((passage.passage_id for passage in batch.passages), lease)
             return batch

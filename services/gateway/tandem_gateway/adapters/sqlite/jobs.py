@@ -4,8 +4,12 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Self
 
+from tandem_gateway.adapters.limits import check_key
+from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.schema import seal
+from tandem_gateway.ports.documents import KEY_SECONDS
 from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import IdempotencyKey, JobRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +21,7 @@ class Progress:
     failed: int = 0
     truncated: int = 0
     unreadable: int = 0
+    cancelled: int = 0
 
     @classmethod
     def of(cls, coverage: Coverage | None, *, unchanged: int = 0) -> Self:
@@ -32,6 +37,7 @@ class Progress:
             self.failed + other.failed,
             self.truncated + other.truncated,
             self.unreadable + other.unreadable,
+            self.cancelled + other.cancelled,
         )
 
     def __mul__(self, count: int) -> "Progress":
@@ -42,7 +48,28 @@ class Progress:
             self.failed * count,
             self.truncated * count,
             self.unreadable * count,
+            self.cancelled * count,
         )
+
+
+def accepted_with(connection: sqlite3.Connection, key: IdempotencyKey, now: float) -> JobRecord | None:
+    """Return the job that was accepted with a key that has not expired; else free the key and return None.
+
+    Raises:
+        Conflict: the job was accepted for another request.
+    """
+    found = connection.execute(
+        "SELECT job_id, created_at, request_hash FROM jobs WHERE idempotency_key = ?", (key.key,)
+    ).fetchone()
+    if found is None:
+        return None
+    job_id, created_at, request_hash = found
+    if created_at <= now - KEY_SECONDS:
+        connection.execute("UPDATE jobs SET idempotency_key = NULL, request_hash = NULL WHERE job_id = ?", (job_id,))
+        seal(connection, "jobs", "job_id", job_id)
+        return None
+    check_key(key, request_hash)
+    return reads.job(connection, job_id)
 
 
 def wait(connection: sqlite3.Connection, document_id: int, job_id: str) -> None:
@@ -83,6 +110,7 @@ def advance(
     connection.execute(
         "UPDATE jobs SET processed = processed + :processed, unchanged = unchanged + :unchanged, "
         "failed = failed + :failed, truncated = truncated + :truncated, unreadable = unreadable + :unreadable, "
+        "cancelled = cancelled + :cancelled, "
         "started_at = coalesce(started_at, :started_at), "
         "finished_at = CASE WHEN processed + :processed = total AND finished_at IS NULL THEN :now ELSE finished_at END "
         "WHERE job_id = :job_id",
@@ -92,6 +120,7 @@ def advance(
             "failed": progress.failed,
             "truncated": progress.truncated,
             "unreadable": progress.unreadable,
+            "cancelled": progress.cancelled,
             "started_at": started_at if started_at is not None else (now if progress.processed else None),
             "now": now,
             "job_id": job_id,

@@ -1,22 +1,36 @@
 """The statements that read the store's counters, collections, documents and jobs."""
 
 import dataclasses
+import json
+import math
 import sqlite3
+from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
+from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.ports.jobs import JOBS_SCANNED
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import (
     CollectionRecord,
     DocumentView,
+    JobFilter,
+    JobPage,
+    JobPosition,
     JobRecord,
 )
 
 _COLLECTION = (
     "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending "
     "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
+)
+
+_JOB = (
+    "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
+    "unreadable, cancelled FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -91,17 +105,36 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
     """Return a job with its first failures."""
-    found = connection.execute(
-        "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, "
-        "truncated, unreadable FROM jobs WHERE job_id = ?",
-        (job_id,),
-    ).fetchone()
+    found = connection.execute(f"{_JOB} WHERE job_id = ?", (job_id,)).fetchone()
     if found is None:
         return None
     failures: list[tuple[str, str]] = connection.execute(
         "SELECT doc_id, error FROM failures WHERE job_id = ? ORDER BY ordinal", (job_id,)
     ).fetchall()
-    return dataclasses.replace(JobRecord(*found), failures=failures)
+    return dataclasses.replace(_job_record(*found), failures=failures)
+
+
+def jobs(connection: sqlite3.Connection, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
+    """Return jobs that match, the newest first; see ``JobStore.jobs``."""
+    rows = connection.execute(
+        f"{_JOB} WHERE (created_at, job_id) < (?, ?) ORDER BY created_at DESC, job_id DESC LIMIT ?",
+        (*(before or (math.inf, "")), JOBS_SCANNED + 1),
+    ).fetchall()
+    found = [_job_record(*row) for row in rows[:JOBS_SCANNED]]
+    return job_page(found, limit, condition, more=len(rows) > JOBS_SCANNED)
+
+
+def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) -> set[str]:
+    """Return the jobs among these that exist and have not ended."""
+    rows = connection.execute(
+        "SELECT job_id FROM jobs WHERE job_id IN (SELECT value FROM json_each(?)) AND finished_at IS NULL",
+        (json.dumps(list(job_ids)),),
+    )
+    return {job_id for (job_id,) in rows}
+
+
+def _job_record(*columns: Any) -> JobRecord:
+    return dataclasses.replace(JobRecord(*columns[:-1]), cancelled=columns[-1])
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:

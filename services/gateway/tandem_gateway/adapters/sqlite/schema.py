@@ -37,7 +37,7 @@ CHECKSUMS = {
     "removals": "row_checksum(collection_id, change, passage_id)",
     "followers": "row_checksum(collection_id, follower, position)",
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
-    "finished_at, truncated, unreadable)",
+    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled)",
     "waiting": "row_checksum(document_id, job_id, documents)",
     "failures": "row_checksum(job_id, ordinal, doc_id, error)",
 }

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
@@ -38,7 +38,11 @@ from tandem_gateway.records.documents import (
     Deletions,
     DocumentPage,
     DocumentView,
+    IdempotencyKey,
     IdPage,
+    JobFilter,
+    JobPage,
+    JobPosition,
     JobRecord,
     MetadataPage,
     NewDocument,
@@ -108,8 +112,13 @@ class SqliteStore:
             max_queued=max_queued_writes,
             on_commit=events.committed,
         )
-        self.queue = SqliteEmbeddingQueue(self._read, self._write, batch_bytes=batch_bytes)
+        self.queue = SqliteEmbeddingQueue(
+            self._read, self._write, batch_bytes=batch_bytes, on_damage=self._found_damage
+        )
         """The store's pending documents, for the embedding worker."""
+
+    def _found_damage(self) -> None:
+        self._damaged = True
 
     @property
     def commits(self) -> int:
@@ -121,14 +130,21 @@ class SqliteStore:
         """Why the last write failed; see ``StoreHealth.write_failure``."""
         return self._writer.failure
 
-    async def accept(self, job_id: str, collection: str, documents: Sequence[NewDocument], now: float) -> JobRecord:
+    async def accept(
+        self,
+        job_id: str,
+        collection: str,
+        documents: Sequence[NewDocument],
+        now: float,
+        key: IdempotencyKey | None = None,
+    ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
             self._accepted += 1
             if self._accepted % _JOBS_BETWEEN_CLEANUPS == 0:
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
-            return writes.accept(connection, job_id, collection, documents, now, self._limits)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits, key)
 
         return await self._write(accept)
 
@@ -182,8 +198,20 @@ class SqliteStore:
         return await self._read(lambda c: listing.matching(c, collection, after, condition))
 
     async def job(self, job_id: str) -> JobRecord | None:
-        """Return a job; see ``IngestStore.job``."""
+        """Return a job; see ``JobStore.job``."""
         return await self._read(lambda c: reads.job(c, job_id))
+
+    async def jobs(self, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
+        """Return a page of jobs; see ``JobStore.jobs``."""
+        return await self._read(lambda c: reads.jobs(c, before, limit, condition))
+
+    async def unfinished(self, job_ids: Collection[str]) -> set[str]:
+        """Return the jobs that have not ended; see ``JobStore.unfinished``."""
+        return await self._read(lambda c: reads.unfinished_jobs(c, job_ids))
+
+    async def cancel(self, job_id: str, now: float) -> JobRecord | None:
+        """Cancel documents of a job; see ``JobStore.cancel``."""
+        return await self._write(lambda c: writes.cancel(c, job_id, now))
 
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""

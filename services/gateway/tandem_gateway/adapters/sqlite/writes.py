@@ -7,7 +7,8 @@ from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, jobs, listing, purge, reads, versions
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE
-from tandem_gateway.records.documents import Deletions, JobRecord, NewDocument
+from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
+from tandem_gateway.records.documents import Deletions, IdempotencyKey, JobRecord, NewDocument
 
 
 def accept(
@@ -17,15 +18,20 @@ def accept(
     documents: Sequence[NewDocument],
     now: float,
     limits: Limits,
+    key: IdempotencyKey | None = None,
 ) -> JobRecord:
     """Store documents and their job; see ``IngestStore.accept``."""
+    accepted = jobs.accepted_with(connection, key, now) if key is not None else None
+    if accepted is not None:
+        return accepted
     (pending,) = connection.execute("SELECT coalesce(sum(pending), 0) FROM collections WHERE removed = 0").fetchone()
     limits.check_pending(pending, len(documents))
     collection_id = catalogue.collection_id(connection, collection, limits)
     connection.execute(
-        "INSERT INTO jobs (job_id, collection, total, processed, unchanged, failed, created_at) "
-        "VALUES (?, ?, ?, 0, 0, 0, ?)",
-        (job_id, collection, len(documents), now),
+        "INSERT INTO jobs "
+        "(job_id, collection, total, processed, unchanged, failed, created_at, idempotency_key, request_hash) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?)",
+        (job_id, collection, len(documents), now, *((key.key, key.request_hash) if key else (None, None))),
     )
     done = jobs.Progress()
     changed = False
@@ -67,6 +73,23 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     _delete_versions(connection, record.collection_id, pending_version, live_version, now)
     catalogue.note_change(connection, record.collection_id)
     return True
+
+
+def cancel(connection: sqlite3.Connection, job_id: str, now: float) -> JobRecord | None:
+    """Cancel some of a job's documents that wait; see ``JobStore.cancel``."""
+    waiting: list[tuple[int, int, int]] = connection.execute(
+        "SELECT document_id, collection_id, documents FROM waiting JOIN documents USING (document_id) "
+        "WHERE job_id = ? LIMIT ?",
+        (job_id, CANCELLED_AT_ONCE),
+    ).fetchall()
+    for document_id, collection_id, documents in waiting:
+        connection.execute("DELETE FROM waiting WHERE document_id = ? AND job_id = ?", (document_id, job_id))
+        jobs.advance(connection, job_id, jobs.Progress(processed=1, cancelled=1) * documents, now)
+        if connection.execute("SELECT 1 FROM waiting WHERE document_id = ?", (document_id,)).fetchone() is None:
+            versions.remove(connection, collection_id, document_id)
+    for collection_id in {collection_id for _, collection_id, _ in waiting}:
+        catalogue.note_change(connection, collection_id)
+    return reads.job(connection, job_id)
 
 
 def delete_some(

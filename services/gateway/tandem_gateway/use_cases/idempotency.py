@@ -1,0 +1,50 @@
+"""Idempotency keys: which requests are the same, and which ids the documents of a repeated one have."""
+
+import hashlib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Final
+
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.records.documents import IdempotencyKey, NewDocument
+
+KEY_PATTERN: Final = "^[!-~]{1,255}$"
+"""Pattern of an idempotency key, in the syntax of JSON Schema."""
+
+_KEY: Final = re.compile(r"[!-~]{1,255}\Z")
+_HASH_BYTES: Final = 32
+_OF_JOB_BYTES: Final = 12
+
+
+def idempotency_key(key: str, collection: str, documents: Iterable[NewDocument]) -> IdempotencyKey:
+    """Return the key of an ingest, with the hash of its collection, its documents and the ids that the client gave.
+
+    Raises:
+        InvalidRequest: the key is not valid.
+    """
+    if not _KEY.match(key):
+        raise InvalidRequest(
+            "idempotency-key: 1 to 255 visible ASCII characters were expected", param="idempotency-key"
+        )
+    digest = hashlib.blake2b(digest_size=_HASH_BYTES)
+    digest.update(collection.encode() + b"\0")
+    for document in documents:
+        # No id that a client can give has a NUL character, so different requests never hash the same bytes.
+        digest.update((document.doc_id.encode() if document.given_id else b"") + b"\0" + document.content_hash)
+    return IdempotencyKey(key, digest.digest())
+
+
+def with_ids_of(job_id: str, documents: Sequence[NewDocument]) -> list[NewDocument]:
+    """Return the documents; those without a client's id get one that follows from the job and the place.
+
+    A repeated request gets the ids of the first one, which nothing else stores.
+    """
+    of_job = hashlib.blake2b(job_id.encode(), digest_size=_OF_JOB_BYTES).hexdigest()
+    return [
+        document
+        if document.given_id
+        else NewDocument(
+            f"{of_job}{place:08x}", document.text, document.metadata, document.content_hash, given_id=False
+        )
+        for place, document in enumerate(documents)
+    ]

@@ -89,8 +89,12 @@ CASES: dict[str, Bad] = {
         INGEST, b"{}", 415, "unsupported_media_type", "content-type", "UTF-8", "POST",
         {"content-type": "application/json; charset=utf-16"},
     ),
-    "gzip": Bad(
-        INGEST, gzip.compress(b"{}"), 415, "unsupported_media_type", "content-encoding", "gzip", "POST",
+    "another content coding": Bad(
+        INGEST, b"{}", 415, "unsupported_media_type", "content-encoding", "send gzip", "POST",
+        {"content-encoding": "br"},
+    ),
+    "gzip of a search": Bad(
+        SEARCH, gzip.compress(b"{}"), 415, "unsupported_media_type", "content-encoding", "gzip", "POST",
         {"content-encoding": "gzip"},
     ),
     "a foreign host": Bad(SEARCH, b"{}", 403, "forbidden", "host", "evil.example", "POST", {"host": "evil.example"}),
@@ -158,7 +162,7 @@ CASES: dict[str, Bad] = {
     "document field unknown": document(422, "unknown_field", "documents[1].txt", "txt", txt="x"),
     "id empty": document(422, "invalid_field", "documents[1].id", "1 to 256", id=""),
     "id too long": document(422, "limit_exceeded", "documents[1].id", "1 to 256", id="x" * 257),
-    "id a number": document(422, "invalid_field", "documents[1].id", "str", id=5),
+    "id a fraction": document(422, "invalid_field", "documents[1].id", "integer", id=5.5),
     "id with a line end": document(422, "invalid_field", "documents[1].id", "control", id="a\nb"),
     "id with a dot segment": document(422, "invalid_field", "documents[1].id", "'..'", id="../../victim"),
     "id with NUL": document(422, "invalid_field", "documents[1].id", "control", id="a\0b"),

@@ -95,7 +95,8 @@ def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[
     """Return the passages that keyword search may show: those of live documents, and of new pending ones."""
     found: set[int] = set()
     for part in _padded(passage_ids):
-        found.update(passage_id for (passage_id,) in connection.execute(_findable_statement(len(part)), part))
+        (shown,) = connection.execute(_findable_statement(len(part)), part).fetchone()
+        found.update(map(int, shown.split(",")) if shown else ())
     return found
 
 
@@ -187,8 +188,9 @@ def _passages_statement(count: int) -> str:
 
 
 def _findable_statement(count: int) -> str:
+    # One row, as in ``LexicalCache.search``.
     return (
-        "SELECT p.passage_id FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        "SELECT group_concat(p.passage_id) FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)}) AND (d.live = 1 OR NOT EXISTS ("
         "SELECT 1 FROM documents AS l WHERE l.collection_id = d.collection_id AND l.doc_id = d.doc_id AND l.live = 1))"
     )

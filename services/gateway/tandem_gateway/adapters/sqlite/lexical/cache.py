@@ -267,13 +267,16 @@ class LexicalCache:
                     return Matches([], weight)
                 if out_of_time():
                     raise DeadlineExceeded(TOO_LATE)
-                # rank is bm25(); smaller is better.
-                rows = self._connection.execute(
-                    f"SELECT rowid, -rank FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
-                    "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?",
+                # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
+                # for each row, and may wait milliseconds for it while the event loop is busy.
+                (found,) = self._connection.execute(
+                    "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
+                    f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
+                    "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
                     (query.expression(terms), _RANK, limit),
-                ).fetchall()
-                return Matches(rows, weight)
+                ).fetchone()
+                pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
+                return Matches([(int(row), float(score)) for row, score in pairs], weight)
             finally:
                 self._connection.set_progress_handler(None, 0)
 

@@ -1,6 +1,8 @@
 """Counts how many documents have a query's terms, and caches the counts that cost the most."""
 
+import json
 import sqlite3
+from collections.abc import Sequence
 
 from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.analysis.terms import QueryTerm, query_terms
@@ -37,26 +39,25 @@ class TermFrequencies:
             f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
             f"USING fts5vocab(main, words_{collection_id}, col)"
         )
-        found: list[tuple[QueryTerm, int]] = []
-        for term in query_terms(text, query.MAX_WORDS):
-            frequency = known.get(term)
-            if frequency is None:
-                frequency = max(
-                    self._count(collection_id, term.exact, "exact"),
-                    self._count(collection_id, term.stem, "stem") if term.stem else 0,
-                )
-                if frequency >= _WORTH_KEEPING:
-                    known[term] = frequency
-            found.append((term, frequency))
-        return found
+        terms = query_terms(text, query.MAX_WORDS)
+        unknown = [term for term in terms if term not in known]
+        counted = dict(zip(unknown, self._count(collection_id, unknown), strict=True)) if unknown else {}
+        known.update({term: frequency for term, frequency in counted.items() if frequency >= _WORTH_KEEPING})
+        return [(term, counted[term] if term in counted else known[term]) for term in terms]
 
     def drop(self, collection_id: int) -> None:
         """Forget a collection; call this in the transaction that drops its tables."""
         self._connection.execute(f"DROP TABLE IF EXISTS temp.terms_{collection_id}")
         self._known.pop(collection_id, None)
 
-    def _count(self, collection_id: int, term: str, column: str) -> int:
-        row = self._connection.execute(
-            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = ? AND col = ?", (term, column)
+    def _count(self, collection_id: int, terms: Sequence[QueryTerm]) -> list[int]:
+        """Return how many documents have each term or its stem, with one row for all; see ``LexicalCache.search``."""
+        of_term = (
+            f"SELECT doc FROM temp.terms_{collection_id} WHERE term = json_extract(asked.value, '$[%d]') AND col = '%s'"
+        )
+        exact, stem = (f"coalesce(({of_term % column}), 0)" for column in ((0, "exact"), (1, "stem")))
+        given = json.dumps([(term.exact, term.stem) for term in terms])
+        (counts,) = self._connection.execute(
+            f"SELECT json_group_array(max({exact}, {stem})) FROM json_each(?) AS asked", (given,)
         ).fetchone()
-        return int(row[0]) if row else 0
+        return [int(count) for count in json.loads(counts)]

@@ -8,6 +8,7 @@ from tandem_contract.client_api import (
     DocumentInput,
     FusionInput,
     FusionWeights,
+    HitPassage,
     HitScores,
     IngestRequest,
     Job,
@@ -15,7 +16,15 @@ from tandem_contract.client_api import (
     ReceivedSearchReply,
     SearchRequest,
 )
-from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply, ReadyReply, ReceivedReadyReply
+from tandem_contract.embed import (
+    Chunking,
+    EmbedReply,
+    EmbedRequest,
+    PackedEmbedReply,
+    Passage,
+    ReadyReply,
+    ReceivedReadyReply,
+)
 from tandem_contract.errors import ErrorBody, ErrorReply
 
 VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
@@ -24,6 +33,30 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 SAMPLES: dict[str, object] = {
     "embed_request.msgpack": EmbedRequest(
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
+    ),
+    "embed_request_with_chunking.msgpack": EmbedRequest(
+        texts=["a text"], priority="bulk", chunking=Chunking(128, 12, "markdown")
+    ),
+    "embed_request_with_chunking.json": EmbedRequest(texts=["a text"], chunking=Chunking(128, 12, "markdown")),
+    "packed_embed_reply_with_passages.msgpack": PackedEmbedReply(
+        embeddings=VECTORS.tobytes(),
+        dim=3,
+        model="m",
+        fingerprint="0" * 64,
+        tokens=[4, 256],
+        truncated=[False, True],
+        unknown=[0.0, 0.25],
+        passages=[Passage(0, 0, 6, 4), Passage(0, 7, 300, 256)],
+    ),
+    "embed_reply_with_passages.json": EmbedReply(
+        embeddings=[[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]],
+        dim=3,
+        model="m",
+        fingerprint="0" * 64,
+        tokens=[4, 256],
+        truncated=[False, True],
+        unknown=[0.0, 0.25],
+        passages=[Passage(0, 0, 6, 4), Passage(0, 7, 300, 256)],
     ),
     "embed_request.json": EmbedRequest(texts=["a text"], kind="query", truncate=False, priority="bulk"),
     "packed_embed_reply_with_unknown.msgpack": PackedEmbedReply(
@@ -50,16 +83,30 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "ingest_request.json": IngestRequest(
+    "ingest_request_with_format.json": IngestRequest(
         documents=[
             DocumentInput(
-                text="a text",
+                text="# A text",
                 id="a/b",
                 metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
+                format="markdown",
             ),
             DocumentInput(text="another"),
         ],
         collection="books",
+    ),
+    "search_reply_with_passage.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(
+                "a/b", 0.75, "a text", {"s": "x", "l": ["p"]}, HitScores(0.5, 7.25), HitPassage("text", 2, 6, 1)
+            ),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(None, 2.5), HitPassage("another", 0, 7, 0)),
+        ],
+        took_ms=1.25,
+        mode="hybrid",
+        degraded=True,
+        query_truncated=True,
+        warnings=["unknown_tokens"],
     ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
@@ -91,6 +138,21 @@ SAMPLES: dict[str, object] = {
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
+}
+
+# Messages of older services and clients; missing fields get their defaults.
+OLDER: dict[str, object] = {
+    "ingest_request.json": IngestRequest(
+        documents=[
+            DocumentInput(
+                text="a text",
+                id="a/b",
+                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
+            ),
+            DocumentInput(text="another"),
+        ],
+        collection="books",
+    ),
     "search_reply_with_scores.json": ReceivedSearchReply(
         results=[
             ReceivedSearchHit("a/b", 0.75, "a text", {"s": "x", "l": ["p"]}, HitScores(0.5, 7.25)),
@@ -102,10 +164,6 @@ SAMPLES: dict[str, object] = {
         query_truncated=True,
         warnings=["unknown_tokens"],
     ),
-}
-
-# Messages of older services and clients; missing fields get their defaults.
-OLDER: dict[str, object] = {
     "job_with_coverage.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

@@ -10,6 +10,7 @@ SCHEMA_FILE = "schema.json"
 
 REQUESTS = [
     embed.EmbedRequest,
+    embed.Chunking,
     client_api.IngestRequest,
     client_api.DocumentInput,
     client_api.SearchRequest,
@@ -18,6 +19,7 @@ REQUESTS = [
 REPLIES = [
     embed.EmbedReply,
     embed.PackedEmbedReply,
+    embed.Passage,
     embed.ReadyReply,
     errors.ErrorReply,
     errors.ErrorBody,
@@ -26,6 +28,7 @@ REPLIES = [
     client_api.DocumentFailure,
     client_api.SearchReply,
     client_api.SearchHit,
+    client_api.HitPassage,
     client_api.StoredDocument,
     client_api.Collection,
     client_api.CollectionList,
@@ -56,9 +59,8 @@ def fields_of(kind: type[msgspec.Struct]) -> dict[str, dict[str, object]]:
     for field in msgspec.structs.fields(kind):
         entry: dict[str, object] = {"type": type_name(field.type), "required": field.required}
         if not field.required:
-            entry["default"] = (
-                field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
-            )
+            default = field.default if field.default is not msgspec.NODEFAULT else field.default_factory()  # type: ignore[operator]
+            entry["default"] = "absent" if default is msgspec.UNSET else default
         listing[field.encode_name] = entry
     return listing
 

@@ -11,6 +11,7 @@ import pytest
 from tandem_contract.admin_api import Traffic
 from tandem_contract.client_api import (
     DEFAULT_TOP_K,
+    HitPassage,
     HitScores,
     IngestRequest,
     Job,
@@ -59,11 +60,18 @@ def test_todays_encoder_writes_the_same_bytes(name: str):
 
 def test_the_services_search_reply_matches_its_reader():
     hits = [
-        SearchHit("a/b", 0.75, "a text", msgspec.Raw(b'{"s":"x","l":["p"]}'), HitScores(0.5, 7.25)),
-        SearchHit("c", 0.5, "another", msgspec.Raw(b"{}"), HitScores(None, 2.5)),
+        SearchHit(
+            "a/b",
+            0.75,
+            "a text",
+            msgspec.Raw(b'{"s":"x","l":["p"]}'),
+            HitScores(0.5, 7.25),
+            HitPassage("text", 2, 6, 1),
+        ),
+        SearchHit("c", 0.5, "another", msgspec.Raw(b"{}"), HitScores(None, 2.5), HitPassage("another", 0, 7, 0)),
     ]
     reply = SearchReply(hits, 1.25, "hybrid", True, True, ["unknown_tokens"])
-    assert msgspec.json.encode(reply) == golden("search_reply_with_scores.json")
+    assert msgspec.json.encode(reply) == golden("search_reply_with_passage.json")
 
 
 def test_an_embedder_describes_itself_with_the_bytes_of_the_first_release():

@@ -7,6 +7,8 @@ from typing import Any, Literal
 
 import msgspec
 
+from tandem_contract.embed import TextFormat
+
 DEFAULT_COLLECTION = "default"
 DEFAULT_TOP_K = 5
 
@@ -43,6 +45,8 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str | int | None = None
     """A whole number stands for its text: 1 is the document "1"."""
     metadata: Metadata = {}
+    format: TextFormat = "text"
+    """``markdown``: headings and blocks decide where passages begin."""
 
 
 class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -143,6 +147,18 @@ class HitScores(msgspec.Struct, frozen=True):
     """BM25 score."""
 
 
+class HitPassage(msgspec.Struct, frozen=True):
+    """The passage of a document that matches a search best."""
+
+    text: str
+    start: int
+    """Offset of its first character in the document's text, in code points."""
+    end: int
+    """Offset after its last character."""
+    index: int
+    """Its position among the document's passages, from 0."""
+
+
 class SearchHit(msgspec.Struct, frozen=True):
     """One result.
 
@@ -156,6 +172,7 @@ class SearchHit(msgspec.Struct, frozen=True):
     metadata: msgspec.Raw
     """The metadata as JSON, unchanged from the store."""
     scores: HitScores | None = None
+    passage: HitPassage | None = None
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -193,6 +210,7 @@ class ReceivedSearchHit(msgspec.Struct, frozen=True):
     text: str
     metadata: Metadata = {}
     scores: HitScores | None = None
+    passage: HitPassage | None = None
 
 
 class ReceivedSearchReply(msgspec.Struct, frozen=True):

@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -24,6 +25,7 @@ from tandem_gateway.errors import (
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import Answer, VectorQuery
 from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.chunking import Span, Split
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.records.search import Hit, Hits, RankedPassage
@@ -48,6 +50,11 @@ def vectors_of(texts: Sequence[str], dim: int = DIM) -> Vectors:
     return np.stack([vector_of(text, dim) for text in texts]).astype(np.float32)
 
 
+def paragraphs(text: str) -> list[Span]:
+    """Return the parts of a text between blank lines."""
+    return [Span(*part.span()) for part in re.finditer(r"\S(?:.*?\S)?(?=\s*\n\s*\n|\s*\Z)", text, re.DOTALL)]
+
+
 class FakeEmbedder:
     """Implements ``Embedder``: returns ``vector_of`` each text, unless a test sets an error.
 
@@ -64,6 +71,7 @@ class FakeEmbedder:
         self.wanted: list[str | None] = []
         """The requested fingerprint of each call."""
         self.replicas = 1
+        self.model_tokens: int | None = 256
         self.unavailable = False
         self.overloaded = False
         self.late = False
@@ -71,6 +79,9 @@ class FakeEmbedder:
         """Texts for which the embedder returns an invalid answer."""
         self.rejected: Callable[[str], bool] = lambda text: False
         """Texts that the embedder refuses."""
+        self.can_split = True
+        self.splits: list[Split | None] = []
+        """How each call that was answered was to split its texts: at blank lines, if at all."""
         self.surprise: BaseException | None = None
         """Raised unchanged."""
         self._gate = asyncio.Event()
@@ -84,7 +95,14 @@ class FakeEmbedder:
         self._gate.set()
 
     async def embed(
-        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        kind: Kind,
+        priority: Priority,
+        timeout: float,
+        fingerprint: str | None = None,
+        split: Split | None = None,
     ) -> Embeddings:
         async with self._called:
             self.wanted.append(fingerprint)
@@ -106,9 +124,17 @@ class FakeEmbedder:
                 raise EmbedderRejected(f"the embedder refuses {text!r}")
             if self.broken(text):
                 raise EmbedderBroken("the embedder sent nonsense")
+        self.splits.append(split)
+        if split is None or not self.can_split:
+            return self._embedded(texts, None)
+        spans = [paragraphs(text) for text in texts]
+        passages = [text[start:stop] for text, of_text in zip(texts, spans, strict=True) for start, stop in of_text]
+        return self._embedded(passages, spans)
+
+    def _embedded(self, texts: Sequence[str], spans: Sequence[Sequence[Span]] | None) -> Embeddings:
         coverages = [self.coverage(text) for text in texts]
         tokens = [len(text) for text in texts]
-        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint, coverages, tokens)
+        return Embeddings(vectors_of(texts, self.dim), MODEL, self.fingerprint, coverages, tokens, spans)
 
     async def ready(self, *, timeout: float) -> bool:
         return not self.unavailable
@@ -218,6 +244,9 @@ class FakeSearchable:
 
     def fingerprint(self, collection: str) -> str | None:
         return self.pinned.get(collection)
+
+    def splits(self, collection: str) -> bool:
+        return True
 
     def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
         self.batches.append(list(queries))

@@ -12,6 +12,7 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import EmbeddedBatch, NewDocument, PendingBatch, PendingPassage
 from tandem_gateway.use_cases.validation import content_hash
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, vectors_of
@@ -39,9 +40,12 @@ def opened(data_dir: Path, limits: Limits = LIMITS, **options: Any) -> Iterator[
         store.close()
 
 
-def document(doc_id: str, text: str | None = None, metadata: str = "{}") -> NewDocument:
+def document(
+    doc_id: str, text: str | None = None, metadata: str = "{}", text_format: TextFormat = "text"
+) -> NewDocument:
     text = f"text of {doc_id}" if text is None else text
-    return NewDocument(doc_id, text, metadata, content_hash(text, metadata.encode()))
+    content = content_hash(text, metadata.encode(), text_format)
+    return NewDocument(doc_id, text, metadata, content, format=text_format)
 
 
 async def claimed(store: SqliteStore, limit: int = 1000) -> PendingBatch:

@@ -39,6 +39,7 @@ from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.lifecycle import Gateway
@@ -54,11 +55,19 @@ class InProcessEmbedder:
     def __init__(self, service: Service) -> None:
         self._service = service
         self.replicas = 1
+        self.model_tokens = None
 
     async def embed(
-        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        kind: Kind,
+        priority: Priority,
+        timeout: float,
+        fingerprint: str | None = None,
+        split: Split | None = None,
     ) -> Embeddings:
-        """Return one vector for each text; the errors are those of the HTTP adapter."""
+        """Return one vector for each text, split or not; the errors are those of the HTTP adapter."""
         request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
         try:
             embedded = await self._service.embed(request, timeout)

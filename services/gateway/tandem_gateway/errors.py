@@ -96,7 +96,17 @@ class EmbedderUnavailable(EmbedderError):
 
 
 class EmbedderRejected(EmbedderError):
-    """The embedder refuses these texts with a 4xx status, and would refuse them again."""
+    """The embedder refuses these texts with a 4xx status, and would refuse them again.
+
+    Attributes:
+        code: the embedder's error code; None if it sent none.
+        param: field of the call that the embedder refuses; None if it named none.
+    """
+
+    def __init__(self, message: str, *, code: str | None = None, param: str | None = None) -> None:
+        super().__init__(message)
+        self.code = code
+        self.param = param
 
 
 class EmbedderBroken(EmbedderError):

@@ -2,13 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 
-from tandem_gateway.records.search import Hit, PassageView, RankedPassage
+from tandem_gateway.records.search import Hit, HitPassage, PassageView, RankedPassage
 
 
 def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -> list[Hit]:
-    """Return the hits of ranked passages, in their order; passages that no longer exist are left out."""
+    """Return the hits of ranked passages, in their order; documents that no longer exist are left out."""
     return [
-        Hit(passage.doc_id, each.score, passage.text, passage.metadata, each.dense, each.lexical)
+        Hit(
+            document.doc_id,
+            each.score,
+            document.text,
+            document.metadata,
+            each.dense,
+            each.lexical,
+            _passage(document, each),
+            document.passages,
+        )
         for each in ranked
-        if (passage := passages.get(each.passage_id)) is not None
+        if (document := passages.get(each.passage_id)) is not None
     ]
+
+
+def _passage(document: PassageView, ranked: RankedPassage) -> HitPassage | None:
+    """Return the passage that vector search found, or the only one; None if keyword search alone found one of many."""
+    if ranked.nearest is not None:
+        return document.passage(ranked.nearest)
+    return None if document.passages is not None else document.passage(document.passage_id)

@@ -24,6 +24,7 @@ from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.use_cases.batch_search import BatchSearch
+from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
@@ -75,6 +76,7 @@ class UseCases:
     ingest: Ingest
     jobs: Jobs
     documents: Documents
+    collections: Collections
     facets: Facets
     embedding: EmbeddingWorker
     scrubber: Scrubber

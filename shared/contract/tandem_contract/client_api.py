@@ -305,6 +305,22 @@ class FacetsReply(msgspec.Struct, frozen=True):
     facets: dict[str, Facet]
 
 
+class ChunkingSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long texts are split into passages, which are embedded one by one; see ``tandem_contract.embed.Chunking``."""
+
+    max_tokens: int | None = None
+    """Maximum length of a passage in tokens, from 32 to the model's limit; null for the model's limit."""
+    overlap_tokens: int | None = None
+    """Tokens that a passage may repeat of the one before, at most half of ``max_tokens``; null for a tenth of it."""
+
+
+class CollectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PUT /v1/collections/{collection}``; a setting that is missing stays as it is, or gets its default."""
+
+    chunking: ChunkingSetting | msgspec.UnsetType | None = msgspec.UNSET
+    """Null to embed each text as a whole, cut at the model's limit. It can change only while there are no documents."""
+
+
 class Collection(msgspec.Struct, frozen=True):
     """A collection; ``fingerprint``, ``model`` and ``dim`` are null until its first vector pins them."""
 
@@ -316,6 +332,8 @@ class Collection(msgspec.Struct, frozen=True):
     fingerprint: str | None
     model: str | None
     dim: int | None
+    chunking: ChunkingSetting | None = None
+    """Null if each text is embedded as a whole."""
 
 
 class CollectionList(msgspec.Struct, frozen=True):

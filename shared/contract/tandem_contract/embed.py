@@ -4,8 +4,8 @@ JSON is for any client, MessagePack for the gateway; Content-Type and Accept sel
 ``embeddings`` is one ``bin`` of little-endian float32, row-major ``(n, dim)``. It takes a fifth of JSON's bytes, and
 the reader parses no floats.
 
-With ``chunking``, the embedder splits each text into passages, and the reply has one row for each passage instead of one
-for each text. An embedder that is older than the field refuses it with ``unknown_field``.
+With ``chunking``, the embedder splits each text into passages, and the reply has one row for each passage instead of
+one for each text. An embedder that is older than the field refuses it with ``unknown_field``.
 """
 
 from typing import Annotated, Final, Literal
@@ -74,7 +74,7 @@ class EmbedRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Cut a text at the model's limit and report it; if false, the embedder refuses a longer text with 422."""
     priority: Priority = "interactive"
     """Lane of the embedder's queue: interactive has precedence over bulk."""
-    chunking: Chunking | None | msgspec.UnsetType = msgspec.UNSET
+    chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
     """Split the texts into passages; without it, a text is one row of the reply."""
 
 

@@ -45,7 +45,7 @@ class FakePool(FakeEmbedder):
     async def follow_names(self) -> None:
         return
 
-    async def embed(self, texts, *, kind, priority, timeout, fingerprint=None):
+    async def embed(self, texts, *, kind, priority, timeout, fingerprint=None, split=None):
         found = await super().embed(texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint)
         if self.error is not None:
             raise self.error

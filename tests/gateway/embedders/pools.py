@@ -10,6 +10,7 @@ from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.health import Probe
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.pool.replica import ProbeResult
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tests.support.fakes import FINGERPRINT, MODEL, eventually, vectors_of
 
@@ -41,7 +42,9 @@ class ReplicaConnection:
     def release(self) -> None:
         self._gate.set()
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, split: Split | None = None
+    ) -> Embeddings:
         self.calls.append(list(texts))
         self.timeouts.append(timeout)
         await self._gate.wait()

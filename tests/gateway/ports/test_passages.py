@@ -4,7 +4,7 @@ import pytest
 
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import HitPassage, PassageView
 from tests.gateway.ports.backends import Backend, Store
 from tests.gateway.ports.steps import accept_in_two_passages, collection
 from tests.support.stores import NOW, document, ingest, pending_documents
@@ -19,7 +19,7 @@ async def test_live_and_pending_passages_come_with_their_documents_and_others_ar
     (waiting,) = await pending_documents(store)
     assert feed.passages([live, 999, waiting.passage_id]) == {
         live: PassageView(live, "a", "old", '{"n":1}'),
-        waiting.passage_id: PassageView(waiting.passage_id, "a", "new", '{"n":2}'),
+        waiting.passage_id: PassageView(waiting.passage_id, "a", "new", '{"n":2}', live=0),
     }
     await store.delete("default", "a")
     assert feed.passages([live, waiting.passage_id]) == {}
@@ -34,8 +34,11 @@ async def test_passages_of_several_collections_are_read_together(store: Store, f
 
 async def test_each_passage_of_a_document_comes_with_it(backend: Backend, store: Store, feed: IndexFeed):
     ids = await accept_in_two_passages(backend, store, "a", "the first ", "the second", job_id="job")
-    assert {each.doc_id for each in feed.passages(ids).values()} == {"a"}
-    assert sorted(feed.passages(ids)) == sorted(ids)
+    found = feed.passages(ids)
+    assert {each.doc_id for each in found.values()} == {"a"}
+    assert sorted(found) == sorted(ids)
+    view = found[ids[0]]
+    assert [view.passage(each) for each in (*ids, 999)] == [HitPassage(0, 0, 10), HitPassage(1, 10, 20), None]
 
 
 async def test_reading_stops_at_the_bytes_that_the_caller_allows(store: Store, feed: IndexFeed):

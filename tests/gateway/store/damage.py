@@ -20,7 +20,8 @@ def fill(store: SqliteStore) -> None:
 
     async def filling() -> None:
         await ingest(store, [document(f"d{number}", f"text {number} " * 20) for number in range(25)], job_id="one")
-        await ingest(store, [document(f"b{number}") for number in range(3)], job_id="two", collection="books")
+        books = [document(f"b{number}") for number in range(3)] + [document("b3", text_format="markdown")]
+        await ingest(store, books, job_id="two", collection="books")
         for number in range(3):
             await store.delete("default", f"d{number}")
         await store.accept("three", "default", [document("bad"), document("d5", "newer"), document("late")], NOW)

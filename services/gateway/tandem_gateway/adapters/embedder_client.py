@@ -9,8 +9,15 @@ import msgspec
 
 from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage
-from tandem_contract.embed import MAX_DIM, READY_PATH, EmbedRequest, Kind, Priority
-from tandem_gateway.adapters.embedder_replies import cut_message, read_embeddings, read_served_model
+from tandem_contract.embed import READY_PATH, Chunking, EmbedRequest, Kind, Priority
+from tandem_gateway.adapters.embedder_replies import (
+    cut_message,
+    max_reply_bytes,
+    max_split_reply_bytes,
+    read_embeddings,
+    read_passages,
+    read_served_model,
+)
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken, Response, ResponseTooLarge
 from tandem_gateway.adapters.pool.replica import ProbeResult
 from tandem_gateway.errors import (
@@ -20,6 +27,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tandem_runtime import trace
 from tandem_runtime.durations import duration
@@ -30,9 +38,6 @@ log = logging.getLogger(__name__)
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
 _UNREACHABLE: Final = "an embedder cannot be reached"
 _UNREADABLE: Final = "an embedder's description of its model cannot be read and is ignored"
-
-# Maximum number of bytes in a reply besides its vectors.
-_REST_BYTES: Final = 64 << 10
 
 _encoder = msgspec.msgpack.Encoder()
 
@@ -80,14 +85,22 @@ class HttpEmbedder:
         self._client = client
         self._on_call = on_call
         self._told: str | None = None
+        self._told_whole = False
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
-        """Return one vector per text; see ``Embedder.embed``."""
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, split: Split | None = None
+    ) -> Embeddings:
+        """Return the vectors of texts; see ``Embedder.embed``."""
         started = time.monotonic()
         outcome = "error"
         try:
-            body = _encoder.encode(EmbedRequest(texts=list(texts), kind=kind, priority=priority))
-            embeddings = read_embeddings(await self._send(body, len(texts), started + timeout), len(texts))
+            request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
+            embeddings = None
+            if split is not None:
+                embeddings = await self._embed_passages(request, split, started + timeout)
+            if embeddings is None:
+                reply = await self._send(request, max_reply_bytes(len(texts)), started + timeout)
+                embeddings = read_embeddings(reply, len(texts))
             outcome = "ok"
             return embeddings
         except (EmbedderUnavailable, EmbedderRejected, EmbedderBroken, Overloaded, DeadlineExceeded) as error:
@@ -95,6 +108,24 @@ class HttpEmbedder:
             raise
         finally:
             self._on_call(outcome, time.monotonic() - started)
+
+    async def _embed_passages(self, request: EmbedRequest, split: Split, deadline: float) -> Embeddings | None:
+        """Return the vectors of the texts' passages; None if the embedder's release does not split texts."""
+        chunking = Chunking(split.chunking.max_tokens, split.chunking.overlap_tokens, split.format)
+        splitting = msgspec.structs.replace(request, chunking=chunking)
+        try:
+            reply = await self._send(splitting, max_split_reply_bytes(request.texts), deadline)
+            return read_passages(reply, request.texts)
+        except EmbedderRejected as error:
+            if (error.code, error.param) != ("unknown_field", "chunking"):
+                raise
+        if not self._told_whole:
+            self._told_whole = True
+            log.warning(
+                "an embedder of an earlier release does not split texts: long ones are truncated",
+                extra={"replica": self._url},
+            )
+        return None
 
     async def probe(self, *, timeout: float) -> ProbeResult:
         """Ask the embedder whether it is ready and which model it serves.
@@ -143,7 +174,8 @@ class HttpEmbedder:
             self._told = reason
             log.warning(what, extra={"replica": self._url, "error": why})
 
-    async def _send(self, body: bytes, count: int, deadline: float) -> Response:
+    async def _send(self, request: EmbedRequest, max_bytes: int, deadline: float) -> Response:
+        body = _encoder.encode(request)
         for last in (False, True):
             remaining = deadline - time.monotonic()
             if remaining <= 0:
@@ -156,7 +188,7 @@ class HttpEmbedder:
                     body,
                     timeout=remaining,
                     fresh=last,
-                    max_bytes=count * MAX_DIM * 4 + _REST_BYTES,
+                    max_bytes=max_bytes,
                 )
             except TimeoutError as error:
                 raise DeadlineExceeded(f"the embedder did not answer within {duration(remaining)}") from error

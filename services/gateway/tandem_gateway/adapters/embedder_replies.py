@@ -1,13 +1,22 @@
 """Reads an embedder's responses: validates them, and maps them to records and domain errors. Pure functions."""
 
+from collections.abc import Sequence
 from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 
 from tandem_contract.decoding import InvalidMessage, cut, decode_json, decode_msgpack
-from tandem_contract.embed import MAX_DIM, MAX_NAME_CHARS, MAX_READY_BYTES, READY_PATH, ReceivedReadyReply
-from tandem_contract.errors import ReceivedErrorReply
+from tandem_contract.embed import (
+    MAX_DIM,
+    MAX_NAME_CHARS,
+    MAX_PASSAGES,
+    MAX_READY_BYTES,
+    READY_PATH,
+    Passage,
+    ReceivedReadyReply,
+)
+from tandem_contract.errors import ReceivedErrorBody, ReceivedErrorReply
 from tandem_gateway.adapters.http.messages import Response
 from tandem_gateway.errors import (
     DeadlineExceeded,
@@ -16,6 +25,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     Overloaded,
 )
+from tandem_gateway.records.chunking import Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings, ServedModel
 
@@ -26,6 +36,14 @@ _MAX_MESSAGE_CHARS: Final = 300
 
 # Limits memory: an element takes one byte of the reply and up to 32 bytes of memory. No request has more texts.
 _AtMostTexts = msgspec.Meta(max_length=100_000)
+_AtMostPassages = msgspec.Meta(max_length=MAX_PASSAGES)
+# Maximum number of bytes in a reply besides its vectors, and for each passage.
+_REST_BYTES: Final = 64 << 10
+_PASSAGE_BYTES: Final = 64
+# Maximum number of bytes in a reply with passages: the vectors of MAX_PASSAGES passages with 1,024 dimensions.
+_MAX_SPLIT_BYTES: Final = 64 << 20
+# A passage of the fewest tokens that a collection may ask for has more characters than this, on average.
+_LEAST_PASSAGE_CHARS: Final = 2
 _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
@@ -40,6 +58,7 @@ class _Reply(msgspec.Struct):
     truncated: Annotated[list[bool], _AtMostTexts]
     tokens: Annotated[list[_Count], _AtMostTexts] = []
     unknown: Annotated[list[float], _AtMostTexts] = []
+    passages: Annotated[list[Passage], _AtMostPassages] | None = None
 
 
 _reply_decoder = msgspec.msgpack.Decoder(_Reply)
@@ -63,18 +82,80 @@ def read_served_model(body: bytes) -> ServedModel | None:
     return ServedModel(reply.fingerprint, reply.model, reply.dim, reply.max_seq_length, reply.precision)
 
 
+def max_reply_bytes(count: int) -> int:
+    """Return the maximum size of a reply with the vectors of ``count`` texts."""
+    return count * MAX_DIM * 4 + _REST_BYTES
+
+
+def max_split_reply_bytes(texts: Sequence[str]) -> int:
+    """Return the maximum size of a reply with the vectors of these texts' passages."""
+    passages = min(MAX_PASSAGES, len(texts) + sum(map(len, texts)) // _LEAST_PASSAGE_CHARS)
+    return min(passages * MAX_DIM * 4, _MAX_SPLIT_BYTES) + passages * _PASSAGE_BYTES + _REST_BYTES
+
+
 def read_embeddings(response: Response, count: int) -> Embeddings:
     """Check a response against the contract, and return its vectors.
 
     Raises:
         EmbedderError, Overloaded, DeadlineExceeded: the status is not 200, or the reply violates the contract.
     """
+    return _embeddings(_decoded(response), count)
+
+
+def read_passages(response: Response, texts: Sequence[str]) -> Embeddings:
+    """Check a response to a request with ``chunking``, and return the vectors and spans of the texts' passages.
+
+    Raises:
+        EmbedderError, Overloaded, DeadlineExceeded: as ``read_embeddings``; also if the passages leave out a part of a
+            text that is not white space.
+    """
+    reply = _decoded(response)
+    if reply.passages is None:
+        raise EmbedderBroken("the embedder was asked for passages and sent none")
+    spans = _spans(reply.passages, texts)
+    return msgspec.structs.replace(_embeddings(reply, len(reply.passages)), spans=spans)
+
+
+def _spans(passages: Sequence[Passage], texts: Sequence[str]) -> list[list[Span]]:
+    """Return the passages of each text, once they are known to be complete and in order."""
+    spans: list[list[Span]] = [[] for _ in texts]
+    last = 0
+    for passage in passages:
+        if not last <= passage.text < len(texts):
+            raise EmbedderBroken(f"the embedder sent a passage of text {passage.text} after one of text {last}")
+        last = passage.text
+        spans[last].append(Span(passage.start, passage.end))
+    for place, (text, found) in enumerate(zip(texts, spans, strict=True)):
+        if not is_whole(text, found):
+            raise EmbedderBroken(
+                f"the passages that the embedder sent of text {place} are not in order, or leave some out"
+            )
+    return spans
+
+
+def is_whole(text: str, spans: Sequence[Span]) -> bool:
+    """Return whether passages are in order, within the text, and leave out nothing but white space."""
+    covered, start = 0, -1
+    for span in spans:
+        gap = text[covered : span.start]
+        if not start < span.start < span.stop <= len(text) or span.stop <= covered or (gap and not gap.isspace()):
+            return False
+        start, covered = span
+    rest = text[covered:]
+    return bool(spans) and (not rest or rest.isspace())
+
+
+def _decoded(response: Response) -> _Reply:
     if response.status != 200:
         raise _refusal(response)
     try:
-        reply = decode_msgpack(response.body, _reply_decoder)
+        return decode_msgpack(response.body, _reply_decoder)
     except InvalidMessage as error:
         raise EmbedderBroken(f"the embedder's answer cannot be read: {cut_message(error.message)}") from error
+
+
+def _embeddings(reply: _Reply, count: int) -> Embeddings:
+    """Return the vectors of a reply, of ``count`` rows."""
     expected = count * reply.dim * 4
     if len(reply.embeddings) != expected:
         raise EmbedderBroken(
@@ -111,9 +192,10 @@ def _refusal(
 ) -> EmbedderUnavailable | EmbedderRejected | EmbedderBroken | Overloaded | DeadlineExceeded:
     status = response.status
     try:
-        message = decode_json(response.body, _error_decoder).error.message
+        error = decode_json(response.body, _error_decoder).error
     except InvalidMessage:
-        message = ascii(response.body[:200])
+        error = ReceivedErrorBody(ascii(response.body[:200]))
+    message = error.message
     said = f"the embedder answered {status}: {cut_message(message)}"
     if status == 429:
         return Overloaded(said, retry_after=_retry_after(response))
@@ -122,7 +204,7 @@ def _refusal(
     if status == 504:
         return DeadlineExceeded(said)
     if status in (413, 422, 400):
-        return EmbedderRejected(said)
+        return EmbedderRejected(said, code=error.code, param=error.param)
     return EmbedderBroken(said)
 
 

@@ -6,6 +6,7 @@ from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
+from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
@@ -92,6 +93,11 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
+        collections=Collections(
+            storage.catalogue,
+            on_changed=storage.index.notify,
+            model_tokens=lambda: embedder.model_tokens,
+        ),
         documents=Documents(
             storage.documents,
             storage.catalogue,

@@ -2,12 +2,15 @@
 
 from typing import Annotated, Any, Final
 
-from litestar import Request, delete, get, post
+from litestar import Request, delete, get, post, put
 from litestar.di import NamedDependency
-from litestar.params import PathParameter
+from litestar.params import JSONBody, PathParameter
 
 from tandem_contract.client_api import (
+    ChunkingSetting,
+    Collection,
     CollectionList,
+    CollectionSettings,
     Deleted,
     DocumentList,
     IngestRequest,
@@ -22,8 +25,9 @@ from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.messages import collection_list, job_reply, stored_document
+from tandem_gateway.http.messages import collection_list, collection_reply, job_reply, stored_document
 from tandem_gateway.http.openapi import (
+    COLLECTION_EXAMPLES,
     INGEST_EXAMPLES,
     INGEST_LINES,
     INGEST_PARAMETERS,
@@ -33,6 +37,8 @@ from tandem_gateway.http.openapi import (
     with_body,
 )
 from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.records.chunking import Chunking
+from tandem_gateway.records.documents import CollectionChange
 from tandem_gateway.use_cases.validation import has_dot_segment
 from tandem_runtime.body import read_body
 
@@ -51,6 +57,7 @@ DocumentId = Annotated[
         "clients remove them."
     ),
 ]
+_SETTINGS_BYTES: Final = 64 << 10
 _DOCUMENTS: Final = "/v1/collections/{collection:str}/documents"
 _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
 
@@ -92,6 +99,39 @@ async def ingest(
 async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
     """Return all collections."""
     return collection_list(await gateway.ready().documents.collections())
+
+
+@get(
+    "/v1/collections/{collection:str}",
+    operation_id="get_collection",
+    summary="Return a collection with its settings.",
+    response_description="The collection.",
+    responses=refusals(*_GET_ERRORS),
+)
+async def collection_by_name(collection: InCollection, gateway: NamedDependency[Gateway]) -> Collection:
+    """Return a collection."""
+    return collection_reply(await gateway.ready().collections.collection(collection))
+
+
+@put(
+    "/v1/collections/{collection:str}",
+    operation_id="put_collection",
+    operation_class=with_body(CollectionSettings, COLLECTION_EXAMPLES),
+    request_max_body_size=_SETTINGS_BYTES,
+    summary="Create a collection, or change its settings.",
+    response_description="The collection.",
+    responses=refusals(400, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
+)
+async def put_collection(
+    collection: InCollection, data: JSONBody[CollectionSettings], gateway: NamedDependency[Gateway]
+) -> Collection:
+    """Create or change a collection."""
+    chunking = data.chunking
+    if isinstance(chunking, ChunkingSetting):
+        change = CollectionChange(Chunking(chunking.max_tokens, chunking.overlap_tokens))
+    else:
+        change = CollectionChange(chunking)
+    return collection_reply(await gateway.ready().collections.put(collection, change))
 
 
 @delete(
@@ -179,8 +219,8 @@ async def delete_document_by_path(
 
 
 COLLECTION_ROUTES: Final = (
-    collections, delete_collection, document, delete_document, *DOCUMENT_ROUTES, document_by_path,
-    delete_document_by_path,
+    collections, collection_by_name, put_collection, delete_collection, document, delete_document, *DOCUMENT_ROUTES,
+    document_by_path, delete_document_by_path,
 )  # fmt: skip
 
 

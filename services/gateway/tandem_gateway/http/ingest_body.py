@@ -15,6 +15,7 @@ import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION, METADATA_DEPTH, FlatValue, Metadata
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
+from tandem_contract.embed import TextFormat
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
 from tandem_gateway.records.documents import NewDocument, NewDocuments
@@ -46,6 +47,7 @@ class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     text: str
     id: str | int | None = None
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
+    format: TextFormat = "text"
 
 
 class _Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -201,7 +203,7 @@ def _new_document(document: _Document, place: str, limits: RequestLimits) -> New
     raw = bytes(document.metadata)
     metadata = _read_metadata(raw, f"{place}.metadata")
     exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
-    return new_document(SubmittedDocument(document.text, doc_id, metadata, exact), place, limits)
+    return new_document(SubmittedDocument(document.text, doc_id, metadata, exact, document.format), place, limits)
 
 
 def _read_metadata(raw: bytes, place: str) -> Metadata:

@@ -7,6 +7,7 @@ from typing import Final
 import msgspec
 
 from tandem_contract.client_api import (
+    ChunkingSetting,
     Collection,
     CollectionList,
     DocumentFailure,
@@ -162,7 +163,21 @@ def _rounded(value: float | None) -> float | None:
 
 def collection_list(records: list[CollectionRecord]) -> CollectionList:
     """Return the collections as clients see them."""
-    return CollectionList([Collection(r.name, r.live, r.pending, r.fingerprint, r.model, r.dim) for r in records])
+    return CollectionList([collection_reply(record) for record in records])
+
+
+def collection_reply(record: CollectionRecord) -> Collection:
+    """Return a collection as clients see it."""
+    chunking = record.chunking
+    return Collection(
+        record.name,
+        record.live,
+        record.pending,
+        record.fingerprint,
+        record.model,
+        record.dim,
+        ChunkingSetting(chunking.max_tokens, chunking.overlap_tokens) if chunking is not None else None,
+    )
 
 
 def stored_document(view: DocumentView, collection: str) -> StoredDocument:

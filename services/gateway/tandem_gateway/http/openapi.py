@@ -24,11 +24,13 @@ from litestar.openapi.spec.enums import OpenAPIType
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
+from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
+from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
@@ -70,7 +72,8 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList,
-    api.CollectionList, api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
+    api.CollectionList, api.Collection, api.CollectionSettings,
+    api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -115,6 +118,13 @@ SEARCH_EXAMPLES: Final[Examples] = {
         {"query": "a pet on a rug", "filter": {"page": {"$lt": 5}, "tags": {"$contains": "pets"}}},
     ),
     "keywords": ("By keywords, in one collection", {"query": "leaves", "mode": "lexical", "collection": "default"}),
+}
+COLLECTION_EXAMPLES: Final[Examples] = {
+    "passages": (
+        "Split texts into passages of at most 128 tokens",
+        {"chunking": {"max_tokens": 128, "overlap_tokens": 16}},
+    ),
+    "whole": ("Embed each text as a whole, cut at the model's limit", {"chunking": None}),
 }
 BATCH_EXAMPLES: Final[Examples] = {
     "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
@@ -290,6 +300,11 @@ def _complete(operation: dict[str, Any]) -> None:
         del operation["responses"]["400"]
 
 
+def _or_null(kind: str, minimum: int, maximum: int) -> Schema:
+    number = {"type": kind, "minimum": minimum, "maximum": maximum}
+    return {"anyOf": [number, {"type": "null"}], "default": None}
+
+
 def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     """Add the rules that the types do not express: the configured limits, and the patterns of names and texts."""
     search = components["SearchRequest"]["properties"]
@@ -298,10 +313,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["collection"] |= _COLLECTION
     search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
     search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
-    search["min_score"] = {
-        "anyOf": [{"type": "number", "minimum": -1, "maximum": 1}, {"type": "null"}],
-        "default": None,
-    }
+    search["min_score"] = _or_null("number", -1, 1)
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]
@@ -312,6 +324,9 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    chunking = components["ChunkingSetting"]["properties"]
+    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
+    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": _REFERENCE.format(name="Filter")}
     components["DocumentDeletion"] |= {

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import HitScores, SearchHit, SearchReply
+from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import Hit
@@ -34,11 +34,11 @@ async def write_search_reply(answer: Answer, started: float, max_bytes: int, mem
         InvalidRequest: the reply is larger than ``max_bytes``.
         OverBudget: the requests in progress use up the memory budget.
     """
-    if sum(len(hit.text) for hit in answer.hits) <= _LARGE_CHARS:
-        hits = [_hit(hit) for hit in answer.hits]
+    if sum(map(_chars, answer.hits)) <= _LARGE_CHARS:
+        hits = [_hit(hit, answer.passages) for hit in answer.hits]
         return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
-    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes)
+    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes, answer.passages)
     lease.hold(len(hits_json))
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
@@ -83,7 +83,7 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
     )
 
 
-def _encode_hits(hits: list[Hit], max_bytes: int) -> bytes:
+def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
     """Return the hits as JSON, separated by commas.
 
     Raises:
@@ -92,7 +92,7 @@ def _encode_hits(hits: list[Hit], max_bytes: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     for hit in hits:
-        part = _encoder.encode(_hit(hit))
+        part = _encoder.encode(_hit(hit, passages))
         size += len(part) + 1
         if size > max_bytes:
             raise InvalidRequest(
@@ -105,6 +105,13 @@ def _encode_hits(hits: list[Hit], max_bytes: int) -> bytes:
     return b",".join(parts)
 
 
-def _hit(hit: Hit) -> SearchHit:
+def _chars(hit: Hit) -> int:
+    """Return the number of characters of text that the reply has for a hit."""
+    return len(hit.text) + (hit.passage.stop - hit.passage.start if hit.passage is not None else 0)
+
+
+def _hit(hit: Hit, passages: bool) -> SearchHit:
     scores = HitScores(hit.dense, hit.lexical)
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores)
+    found = hit.passage if passages else None
+    passage = HitPassage(hit.text[found.start : found.stop], found.start, found.stop, found.index) if found else None
+    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores, passage)

@@ -6,6 +6,7 @@ from typing import Protocol
 from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.index import base_arrays
 from tandem_gateway.index.base import Base
+from tandem_gateway.index.first_passages import FirstPassages
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.records.arrays import Keys, Vectors
@@ -97,8 +98,14 @@ def load(snapshots: SnapshotStore, factory: GraphFactory, manifest: SnapshotMani
     return base
 
 
-def catch_up(following: Following, position: Position, feed: IndexFeed, collection: CollectionRecord) -> int | None:
-    """Apply every change after a position and advance the position.
+def catch_up(
+    following: Following,
+    position: Position,
+    feed: IndexFeed,
+    collection: CollectionRecord,
+    firsts: FirstPassages | None = None,
+) -> int | None:
+    """Apply every change after a position, to the passages' documents too if given, and advance the position.
 
     Returns:
         The number of changes. None if the store no longer knows all removals since the position: the caller has to
@@ -111,6 +118,9 @@ def catch_up(following: Following, position: Position, feed: IndexFeed, collecti
             return None
         following.remove(changes.removed)
         following.add(changes.added, changes.vectors)
+        if firsts is not None:
+            firsts.remove(changes.removed)
+            firsts.add(changes.added, changes.firsts)
         position.added = changes.upto
         position.removed = max(position.removed, changes.upto)
         applied += len(changes.removed) + len(changes.added)

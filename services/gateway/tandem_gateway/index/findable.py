@@ -29,11 +29,13 @@ class Candidates(NamedTuple):
         keys: of the rows, in no particular order.
         alike: row → the first candidate with an equal vector, for rows that have one. The two rows tie.
         vectors: of the rows, ``(n, dim) float32``; None if the index holds some of them only approximately.
+        requested: the candidates include so many of the nearest rows, or all rows if there are fewer.
     """
 
     keys: list[int]
     alike: dict[int, int]
     vectors: Vectors | None = None
+    requested: int = 0
 
 
 class FindableIndex:
@@ -130,7 +132,8 @@ class FindableIndex:
             return []
         exact = self._overlay.search(queries, top_k)
         if self._base is None or not self._base.live:
-            return [Candidates(rows, {}, self._overlay.vectors(rows)) for rows in (keys.tolist() for keys, _ in exact)]
+            lists = [keys.tolist() for keys, _ in exact]
+            return [Candidates(rows, {}, self._overlay.vectors(rows), top_k) for rows in lists]
         efforts = (effort, min(effort, SECOND_EFFORT))
         found = [
             self._nodes(graph, queries, top_k, effort)
@@ -153,7 +156,7 @@ class FindableIndex:
         """
         keys, scores = self._overlay.search_some(query, top_k, are_among(self._overlay.keys(), among))
         if self._base is None or not self._base.live:
-            return Candidates(keys.tolist(), {}, self._overlay.vectors(keys.tolist()))
+            return Candidates(keys.tolist(), {}, self._overlay.vectors(keys.tolist()), top_k)
         exact = dict(zip(keys.tolist(), scores.tolist(), strict=True))
         found = self._nodes_among(self._base, query, top_k, among)
         if found is None:
@@ -235,7 +238,7 @@ class FindableIndex:
             keys.update(dict.fromkeys(rows))
             for row in rows[1:]:
                 alike[row] = rows[0]
-        return Candidates(list(keys), alike)
+        return Candidates(list(keys), alike, None, top_k)
 
 
 def check_vectors(keys: Keys, vectors: Vectors, dim: int) -> None:

@@ -8,6 +8,7 @@ from tandem_gateway.index import catch_up, snapshot_update
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import FindableIndex
+from tandem_gateway.index.first_passages import FirstPassages
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.documents import CollectionRecord
@@ -26,6 +27,7 @@ class FollowedIndex:
 
     index: FindableIndex
     position: Position
+    firsts: FirstPassages
     saved: int = 0
 
 
@@ -45,7 +47,7 @@ def restored_base(
     try:
         manifest = places.snapshots.manifest(record.space_id)
         catch_up.check_manifest(manifest, places.feed, record)
-        if record.live - manifest.count <= _MAX_NEW_AT_START:
+        if places.feed.vectors_after(record.space_id, manifest.position) <= _MAX_NEW_AT_START:
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
             return base, Position(manifest.position, manifest.position), "snapshot"
     except NoSnapshotYet:
@@ -53,7 +55,7 @@ def restored_base(
     except SnapshotUnusable as reason:
         line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
         notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
-    if record.live <= _MAX_NEW_AT_START:
+    if places.feed.vectors_after(record.space_id, 0) <= _MAX_NEW_AT_START:
         return None, None, "store"
     return (*_build(places, record), "store")
 
@@ -78,7 +80,13 @@ def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Posit
     )
 
 
-def following(feed: IndexFeed, record: CollectionRecord, base: Base | None, position: Position | None) -> FollowedIndex:
+def following(
+    feed: IndexFeed,
+    record: CollectionRecord,
+    base: Base | None,
+    position: Position | None,
+    firsts: FirstPassages | None = None,
+) -> FollowedIndex:
     """Return an index that has caught up with the store.
 
     Args:
@@ -86,13 +94,15 @@ def following(feed: IndexFeed, record: CollectionRecord, base: Base | None, posi
         record: the collection; it has a dimension.
         base: the base of the index; None for an exact index.
         position: the base's position in the store's changes.
+        firsts: of all passages of the base; None to read them from the store.
     """
     assert record.dim is not None
     while True:
         if base is None or position is None:
-            followed = FollowedIndex(FindableIndex(record.dim), catch_up.beginning(feed))
+            followed = FollowedIndex(FindableIndex(record.dim), catch_up.beginning(feed), FirstPassages())
         else:
-            followed = FollowedIndex(FindableIndex(record.dim, base), position, position.added)
-        if catch_up.catch_up(followed.index, followed.position, feed, record) is not None:
+            firsts = firsts or FirstPassages(*feed.later_passages(record.space_id))
+            followed = FollowedIndex(FindableIndex(record.dim, base), position, firsts, position.added)
+        if catch_up.catch_up(followed.index, followed.position, feed, record, followed.firsts) is not None:
             return followed
         base = None

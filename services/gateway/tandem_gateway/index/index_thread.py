@@ -126,6 +126,10 @@ class IndexThread:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
         return self._indexes.fingerprint(collection) if self._indexes is not None else None
 
+    def splits(self, collection: str) -> bool:
+        """Return whether a collection's texts are split into passages; callable from any thread."""
+        return self._indexes is None or self._indexes.splits(collection)
+
     def state(self) -> Future[list[IndexState]]:
         """Return the state of each index."""
         return self._call(lambda: self._loaded().state())

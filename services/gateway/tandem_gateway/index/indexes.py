@@ -18,6 +18,7 @@ from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.first_passages import FirstPassages, passages_to_find
 from tandem_gateway.index.followed import FollowedIndex, following, restored_base
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
@@ -59,6 +60,11 @@ class Indexes:
         """Return the fingerprint that a collection is pinned to, None if it is not known. Thread-safe."""
         record = self._records.get(collection)
         return record.fingerprint if record is not None else None
+
+    def splits(self, collection: str) -> bool:
+        """Return whether a collection's texts are split into passages; true if it is not known. Thread-safe."""
+        record = self._records.get(collection)
+        return record is None or record.chunking is not None
 
     def load(self) -> list[str]:
         """Load every index. Return a log line for each repair."""
@@ -108,7 +114,9 @@ class Indexes:
                 catch_up.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
                 self._version += 1
-                self._followed[space_id] = following(self._feed, record, base, position)
+                known = self._followed.get(space_id)
+                firsts = known.firsts if known is not None else None
+                self._followed[space_id] = following(self._feed, record, base, position, firsts)
 
     def state(self) -> list[IndexState]:
         """Return the state of each index."""
@@ -157,7 +165,7 @@ class Indexes:
             if record is None or followed is None:
                 continue
             followed.position.advance(self._reached)
-            if catch_up.catch_up(followed.index, followed.position, self._feed, record) is None:
+            if catch_up.catch_up(followed.index, followed.position, self._feed, record, followed.firsts) is None:
                 self._followed[space_id] = following(self._feed, record, None, None)
         self._catalogue, self._reached = catalogue, last
 
@@ -181,8 +189,19 @@ class Indexes:
         followed = self._followed.get(record.space_id) if record is not None else None
         return len(followed.index) if followed is not None else 0
 
-    def candidates(self, queries: Sequence[VectorQuery]) -> list[Candidates | GatewayError]:
-        """Return each query's candidates. One call to an index searches all queries of its collection."""
+    def firsts(self, collection: str) -> FirstPassages | None:
+        """Return the first passages of the documents that have several; None if no document has."""
+        record = self._records.get(collection)
+        followed = self._followed.get(record.space_id) if record is not None else None
+        return followed.firsts if followed is not None and len(followed.firsts) else None
+
+    def candidates(self, queries: Sequence[VectorQuery], widening: int = 1) -> list[Candidates | GatewayError]:
+        """Return each query's candidates. One call to an index searches all queries of its collection.
+
+        Args:
+            queries: see ``VectorQuery``.
+            widening: where documents have several passages, how many times as many passages to find as at first.
+        """
         found: list[Candidates | GatewayError] = [_NONE] * len(queries)
         together: dict[tuple[str, int], list[int]] = {}
         for place, query in enumerate(queries):
@@ -192,19 +211,23 @@ class Indexes:
                 found[place] = NotFound(message, param="collection")
             elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
+                    followed = self._followed[record.space_id]
+                    count = query.top_k
+                    if len(followed.firsts):
+                        count = passages_to_find(count, len(followed.index), len(followed.firsts), widening)
                     if query.among is not None:
-                        index = self._followed[record.space_id].index
-                        found[place] = index.search_among(query.vector, query.top_k, query.among)
+                        among = followed.firsts.passages_of(query.among)
+                        found[place] = followed.index.search_among(query.vector, count, among)
                         continue
-                    together.setdefault((query.collection, query.top_k), []).append(place)
+                    together.setdefault((query.collection, count), []).append(place)
                 else:
                     found[place] = FingerprintMismatch(
                         record.name, pinned=str(record.fingerprint), offered=query.fingerprint
                     )
-        for (collection, top_k), places in together.items():
+        for (collection, count), places in together.items():
             index = self._followed[self._records[collection].space_id].index
             vectors = np.array([queries[place].vector for place in places])
-            for place, candidates in zip(places, index.search(vectors, top_k), strict=True):
+            for place, candidates in zip(places, index.search(vectors, count), strict=True):
                 found[place] = candidates
         return found
 

@@ -40,10 +40,12 @@ class PassageCache:
             taken = sum(utf8_bytes(passage.text) + utf8_bytes(passage.metadata) for passage in found.values())
             for passage_id, passage in reader.passages(sorted(missing), max_bytes - taken).items():
                 found[passage_id] = passage
-                self._cache.keep(passage_id, passage)
+                if passage.live:
+                    self._cache.keep(passage_id, passage)
         return found
 
 
 def bytes_of(passage: PassageView) -> int:
     """Return the approximate memory of a passage in bytes; always the same for one passage."""
-    return memory_bytes(passage.text) + memory_bytes(passage.metadata) + _OVERHEAD_BYTES
+    places = 8 * len(passage.passages) if passage.passages is not None else 0
+    return memory_bytes(passage.text) + memory_bytes(passage.metadata) + places + _OVERHEAD_BYTES

@@ -14,13 +14,15 @@ from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
-from tandem_gateway.index.scoring import ranked
+from tandem_gateway.index.scoring import by_document, ranked
 from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 
 # Number of attempts before a search leaves out passages that were replaced during the search.
 _MAX_REPEATS = 3
+# If the passages found belong to too few documents, the search requests so many times as many.
+_WIDEN = 4
 # Size of the caches of recent passages and vectors. A cached one costs a tenth of one that is read and checksummed.
 _PASSAGE_BYTES = 3 << 20
 _VECTOR_BYTES = 1 << 20
@@ -100,7 +102,9 @@ class VectorRetrieval:
         vectors, missing = self._vectors.look_up(_without_vectors(found.candidates))
         if missing:
             return None
-        results = _rank_all(queries, found.candidates, vectors)
+        results = [each for each in self._rank_all(queries, found.candidates, vectors) if each is not None]
+        if len(results) < len(queries):
+            return None
         passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
 
@@ -121,14 +125,57 @@ class VectorRetrieval:
     def _ranked(
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
     ) -> tuple[list[Ranked], bool]:
-        """Rank the candidates of each query; return whether the store had all their vectors, too."""
+        """Rank the candidates of each query; return whether the store had all their vectors, too.
+
+        If the passages of a query belong to too few documents, search for more passages.
+        """
+        results, complete = self._ranked_once(queries, candidates)
+        widening = 1
+        while short := [place for place, each in enumerate(results) if each is None]:
+            widening *= _WIDEN
+            again = [queries[place] for place in short]
+            found, all_read = self._ranked_once(again, self._indexes.candidates(again, widening))
+            complete = complete and all_read
+            for place, each in zip(short, found, strict=True):
+                results[place] = each
+        return [each for each in results if each is not None], complete
+
+    def _ranked_once(
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
+    ) -> tuple[list[Ranked | None], bool]:
+        """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
         wanted = _without_vectors(candidates)
         vectors, missing = self._vectors.look_up(wanted)
         if missing:
             for passage_id, vector in self._feed.vectors(sorted(missing)).items():
                 vectors[passage_id] = vector
                 self._vectors.keep(passage_id, vector)
-        return _rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+
+    def _rank_all(
+        self,
+        queries: Sequence[VectorQuery],
+        candidates: Sequence[Candidates | GatewayError],
+        vectors: dict[int, bytes],
+    ) -> list[Ranked | None]:
+        return [
+            each if isinstance(each, GatewayError) else self._rank(query, each, vectors)
+            for query, each in zip(queries, candidates, strict=True)
+        ]
+
+    def _rank(self, query: VectorQuery, candidates: Candidates, vectors: dict[int, bytes]) -> Ranked | None:
+        """Return the documents nearest to a query; None if the candidates belong to too few."""
+        firsts = self._indexes.firsts(query.collection)
+        try:
+            if firsts is None:
+                return ranked(query.vector, candidates, vectors, query.top_k)
+            passages = ranked(query.vector, candidates, vectors, candidates.requested)
+        except StorageCorrupt as error:
+            # It concerns the queries alone that have the damaged vector among their candidates.
+            return error.with_traceback(None)
+        documents = by_document(passages, firsts, query.top_k)
+        # Fewer candidates than requested are all there are.
+        return documents if len(documents) == query.top_k or len(candidates.keys) < candidates.requested else None
 
     def _answers(
         self,
@@ -161,24 +208,6 @@ class VectorRetrieval:
             # The traceback refers to the hits and, through the frames before this one, to all answers of the batch and
             # so to the error. Their leases would wait for the garbage collector.
             return error.with_traceback(None)
-
-
-def _rank_all(
-    queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], vectors: dict[int, bytes]
-) -> list[Ranked]:
-    return [
-        each if isinstance(each, GatewayError) else _rank(query, each, vectors)
-        for query, each in zip(queries, candidates, strict=True)
-    ]
-
-
-def _rank(query: VectorQuery, candidates: Candidates, vectors: dict[int, bytes]) -> Ranked:
-    try:
-        return ranked(query.vector, candidates, vectors, query.top_k)
-    except StorageCorrupt as error:
-        return error.with_traceback(
-            None
-        )  # concerns the queries alone that have the damaged vector among their candidates
 
 
 def _without_vectors(candidates: Sequence[Candidates | GatewayError]) -> set[int]:

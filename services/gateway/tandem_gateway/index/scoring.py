@@ -1,11 +1,12 @@
 """Scores the candidates of a query exactly, by the float32 vectors of the index or the store."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.index.findable import Candidates
+from tandem_gateway.index.first_passages import FirstPassages
 from tandem_gateway.index.overlay import exact_scores
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.search import RankedPassage
@@ -48,3 +49,20 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
             scores[key] = scores[first]
     order = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
     return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]
+
+
+def by_document(passages: Sequence[RankedPassage], firsts: FirstPassages, top_k: int) -> list[RankedPassage]:
+    """Return the documents of ranked passages, each with its nearest passage, in the order of these passages.
+
+    Documents tie in the order of their first passages, which is the order of insertion.
+
+    Args:
+        passages: by descending score.
+        firsts: tells the document of each passage.
+        top_k: maximum number of documents.
+    """
+    found: dict[int, RankedPassage] = {}
+    for each, first in zip(passages, firsts.of([each.passage_id for each in passages]), strict=True):
+        if first not in found:
+            found[first] = each._replace(passage_id=first, nearest=each.passage_id)
+    return sorted(found.values(), key=lambda each: (-each.score, each.passage_id))[:top_k]

@@ -64,7 +64,7 @@ def update_snapshot(
     manifest = None if rebuild else _usable_manifest(places, record, report)
     if manifest is not None and not _has_work(places.feed, record, manifest):
         return None, None
-    if manifest is None and record.live < places.sizes.graph and not rebuild:
+    if manifest is None and not rebuild and places.feed.vectors_after(record.space_id, 0) < places.sizes.graph:
         places.snapshots.remove(record.space_id)  # it is unusable, if there is one
         # There is no graph, and a start reads all vectors from the store: the store need not remember removals.
         return Saved(record.space_id, places.feed.last_change(), graph=False), None
@@ -117,7 +117,7 @@ def _built(
             report(f"collection {record.name}: too much was removed since its graph was built; rebuilt")
     while True:
         builder, position = _builder(places, record, None), catch_up.beginning(places.feed)
-        if catch_up.catch_up(_Telling(builder, record, report), position, places.feed, record) is not None:
+        if catch_up.catch_up(_Telling(builder, places, record, report), position, places.feed, record) is not None:
             return builder, position
 
 
@@ -136,8 +136,9 @@ def _builder(places: Places, record: CollectionRecord, base: Base | None) -> Bas
 class _Telling:
     """Passes changes to a builder and reports progress now and then."""
 
-    def __init__(self, builder: BaseBuilder, record: CollectionRecord, report: Print) -> None:
+    def __init__(self, builder: BaseBuilder, places: Places, record: CollectionRecord, report: Print) -> None:
         self._builder = builder
+        self._total = places.feed.vectors_after(record.space_id, 0)
         self._record = record
         self._say = report
         self._told = 0
@@ -147,7 +148,7 @@ class _Telling:
         self._builder.add(keys, vectors)
         if len(self._builder) >= self._told + _TELL_EVERY:
             self._told = len(self._builder)
-            self._say(f"collection {self._record.name}: {self._told} of {self._record.live} vectors added to its graph")
+            self._say(f"collection {self._record.name}: {self._told} of {self._total} vectors added to its graph")
 
 
 def _manifest_of(base: Base, position: Position, places: Places, record: CollectionRecord) -> SnapshotManifest:

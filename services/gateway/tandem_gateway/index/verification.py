@@ -89,7 +89,7 @@ def _lost(index: FindableIndex, places: Places, record: CollectionRecord, report
         if changes.complete:
             return lost
         if done % _TELL_EVERY == 0:
-            report(f"collection {record.name}: searched for {done} of {record.live} vectors")
+            report(f"collection {record.name}: searched for {done} of {len(index)} vectors")
 
 
 def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vectors, effort: int) -> list[int]:

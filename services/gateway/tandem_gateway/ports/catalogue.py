@@ -2,18 +2,27 @@
 
 from typing import Protocol
 
-from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.documents import CollectionChange, CollectionRecord
 
 
 class Catalogue(Protocol):
-    """Lists and deletes collections. ``IngestStore.accept`` creates them.
+    """Lists, creates, changes and deletes collections. ``IngestStore.accept`` creates them, too.
 
-    Every method may raise StorageUnavailable and StorageCorrupt. ``delete_collection`` may also raise Overloaded and
-    DeadlineExceeded; after DeadlineExceeded the deletion may still take effect.
+    Every method may raise StorageUnavailable and StorageCorrupt. ``put_collection`` and ``delete_collection`` may also
+    raise Overloaded and DeadlineExceeded; after DeadlineExceeded the write may still take effect.
     """
 
     async def collections(self) -> list[CollectionRecord]:
         """Return all collections, ordered by name."""
+        ...
+
+    async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
+        """Create a collection or change its settings, and return it.
+
+        Raises:
+            Conflict: the collection cannot have these settings; see ``CollectionChange.check``.
+            InvalidRequest: the collection is new and the limit on collections is reached.
+        """
         ...
 
     async def delete_collection(self, collection: str) -> bool:

@@ -60,6 +60,20 @@ class ChangeLog(Protocol):
         """
         ...
 
+    def vectors_after(self, space_id: int, change: int) -> int:
+        """Return how many vectors the index of a space gets with changes after a change number."""
+        ...
+
+    def later_passages(self, space_id: int) -> tuple[Keys, Keys]:
+        """Return the passages of a space's collection that are not the first of their document, in no order.
+
+        Pending documents are among them.
+
+        Returns:
+            The ids of the passages, and for each the first passage of its document: twice ``(n,) uint64``.
+        """
+        ...
+
     def passage_ids(self, space_id: int) -> Keys:
         """Return the ids of the passages that the index of a space has to hold."""
         ...

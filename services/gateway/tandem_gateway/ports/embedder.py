@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from tandem_contract.embed import Kind, Priority
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings, PoolState
 
 
@@ -15,10 +16,22 @@ class Embedder(Protocol):
         """Number of embedders in rotation, at least 1. Multiply a per-embedder concurrency limit by it."""
         ...
 
+    @property
+    def model_tokens(self) -> int | None:
+        """Number of tokens, with special tokens, that the model reads of a text; None if no embedder has said it."""
+        ...
+
     async def embed(
-        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        kind: Kind,
+        priority: Priority,
+        timeout: float,
+        fingerprint: str | None = None,
+        split: Split | None = None,
     ) -> Embeddings:
-        """Return one vector per text, in order.
+        """Return one vector per text, in order; with ``split``, one per passage.
 
         Args:
             texts: at least one.
@@ -27,6 +40,8 @@ class Embedder(Protocol):
             timeout: deadline of the whole call, in seconds.
             fingerprint: preferred model, if the caller knows one. Only a routing hint: check
                 ``Embeddings.fingerprint`` for the model that answered.
+            split: how to split the texts into passages; None for one vector per text. An embedder of an earlier release
+                does not split texts: the reply then has no ``spans``.
 
         Raises:
             EmbedderError: the embedder is unavailable, rejected the texts or is broken; see

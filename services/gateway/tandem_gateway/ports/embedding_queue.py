@@ -25,7 +25,8 @@ class EmbeddingQueue(Protocol):
         """Lease pending passages of one collection, the oldest first; None if every pending passage is leased.
 
         The collection is the one with the fewest passages under lease; among equals, the one served least recently.
-        The batch is smaller than ``limit`` if its texts would exceed the body size that an embedder accepts. The leases
+        The batch is smaller than ``limit`` if its texts would exceed the body size that an embedder accepts, or are
+        many to split. The leases
         of a cancelled claim run out like any others.
 
         A passage of a damaged document comes alone and without its text. The worker can only ``fail`` it.
@@ -55,9 +56,10 @@ class EmbeddingQueue(Protocol):
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Store the vectors of a batch, end its leases, and return how many documents went live.
 
-        A document goes live when all its passages have vectors. Passages whose document was replaced or deleted since
-        the claim are skipped, and so are passages that have a vector. A worker may therefore complete a batch whose
-        leases ran out. The first vector that is stored pins the collection to its model.
+        A text that was split becomes the passages of ``batch.spans``: the passage that was claimed is the first of
+        them. A document goes live when all its passages have vectors. Passages whose document was replaced or deleted
+        since the claim are skipped, and so are passages that have a vector. A worker may therefore complete a batch
+        whose leases ran out. The first vector that is stored pins the collection to its model.
 
         Raises:
             FingerprintMismatch: the collection is pinned to another fingerprint. Nothing is written.

@@ -14,14 +14,14 @@ class FilterIndex(Protocol):
     """Finds the passages whose documents match a filter. It is a cache derived from the store, which it follows."""
 
     async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
-        """Return the ids of the passages that match, ascending, ``(n,) uint64``; do not change the array.
+        """Return the documents that match, as the ids of their first passages, ascending, ``(n,) uint64``.
 
-        The answer includes everything that was committed before the call. It has passages of documents that still wait
-        for their vectors, too. Two calls return the same object if nothing has changed in between.
+        Do not change the array. The answer includes everything that was committed before the call. It has documents
+        that still wait for their vectors, too. Two calls return the same object if nothing has changed in between.
 
         Args:
             collection: name of the collection.
-            condition: the filter; it looks at the metadata of the document's version that the passage belongs to.
+            condition: the filter; it looks at the metadata of each version of a document.
             timeout: deadline, in seconds.
 
         Raises:
@@ -34,9 +34,10 @@ class FilterIndex(Protocol):
 
 
 class MetadataLog(Protocol):
-    """The passages of the store with their documents' metadata, and their removals. Its calls block.
+    """The metadata of the store's documents, and their removals. Its calls block.
 
-    Passage ids only grow, and a passage's metadata never changes.
+    The first passage of a document's version stands for it. Passage ids only grow, and a version's metadata never
+    changes.
 
     Every method may raise StorageUnavailable and StorageCorrupt.
     """
@@ -66,9 +67,9 @@ class MetadataLog(Protocol):
         ...
 
     def metadata(self, collection_id: int, after: int, upto: int) -> Sequence[tuple[int, str]]:
-        """Return the collection's passages with an id above ``after`` and up to ``upto``, with metadata, in order.
+        """Return the collection's documents whose first passage has an id above ``after`` and up to ``upto``, in order.
 
-        Passages of pending documents are among them.
+        A document is the id of its first passage, and its metadata. Pending documents are among them.
 
         Raises:
             StorageCorrupt: the checksum of a document is wrong.

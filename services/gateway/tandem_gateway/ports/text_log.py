@@ -15,10 +15,11 @@ KEYWORDS = "keywords"
 
 
 class TextLog(Protocol):
-    """The passages of the store with their texts, and their removals. Its calls block.
+    """The texts of the store, and their removals. Its calls block.
 
-    Passage ids only grow, and a passage's text never changes. The passages after an id and the removals after a change
-    are therefore all that is new.
+    The first passage of a document stands for its whole text; the other passages are no texts of the log. Passage ids
+    only grow, and a text never changes. The texts after an id and the removals after a change are therefore all that
+    is new.
 
     Every method may raise StorageUnavailable and StorageCorrupt.
     """
@@ -52,17 +53,19 @@ class TextLog(Protocol):
         ...
 
     def texts(self, after: int, *, limit: int, max_chars: int) -> Texts:
-        """Return passages of all collections with a higher id than ``after``, including pending ones, in order.
+        """Return the texts of all collections with a higher id than ``after``, including pending ones, in order.
 
         Args:
             after: a passage id, or 0.
-            limit: maximum number of passages.
-            max_chars: the page ends with the passage that brings its texts to this many characters.
+            limit: maximum number of passages to read, texts or not.
+            max_chars: the page ends with the text that brings it to this many characters.
         """
         ...
 
     def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
         """Return the removals of a collection with a higher change number than ``after``, in order.
+
+        Removals of passages that are no texts are among them.
 
         Args:
             collection_id: of an existing collection.
@@ -72,15 +75,15 @@ class TextLog(Protocol):
         ...
 
     def findable(self, passage_ids: Sequence[int]) -> set[int]:
-        """Return the passages that keyword search may show: those of live documents, and of new pending ones."""
+        """Return the texts that keyword search may show: those of live documents, and of new pending ones."""
         ...
 
     def passage_count(self, collection_id: int) -> int:
-        """Return how many passages a collection has, including pending ones. Reads all of them in an index."""
+        """Return how many texts a collection has, including pending ones. Reads all of them in an index."""
         ...
 
     def text_ids(self, collection_id: int) -> Keys:
-        """Return the ids of a collection's passages, including pending ones, ``(n,) uint64``."""
+        """Return the ids of a collection's texts, including pending ones, ``(n,) uint64``."""
         ...
 
     def close(self) -> None:

@@ -1,5 +1,7 @@
 """How much of a text its vector represents."""
 
+from collections.abc import Iterable
+
 import msgspec
 
 
@@ -22,3 +24,9 @@ _UNREADABLE_SHARE = 0.5
 
 WHOLE = Coverage()
 """The model read the whole text and knew every token."""
+
+
+def most(coverages: Iterable[Coverage]) -> Coverage:
+    """Return the coverage of a text with these passages: any truncated, and the largest share of unknown tokens."""
+    found = list(coverages)
+    return Coverage(any(each.truncated for each in found), max(each.unknown for each in found))

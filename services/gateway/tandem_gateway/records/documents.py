@@ -1,10 +1,14 @@
 """Documents, collections and jobs, as they go into the store and come out of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+import msgspec
+
+from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime.memory import Lease
 
@@ -21,9 +25,10 @@ class NewDocument:
     text: str
     metadata: str
     content_hash: bytes
-    """Hash of text and metadata. The store uses it to skip unchanged documents."""
+    """Hash of text, metadata and format. The store uses it to skip unchanged documents."""
     given_id: bool = True
     """Whether the client gave the id; a random one otherwise."""
+    format: TextFormat = "text"
 
 
 class NewDocuments(list[NewDocument]):
@@ -58,18 +63,25 @@ class PendingPassage:
 
 @dataclass(frozen=True, slots=True)
 class PendingBatch:
-    """Passages of one collection, to be embedded in one call; at least one."""
+    """Passages of one collection, to be embedded in one call; at least one.
+
+    With ``split``, each of them is a whole text that is to be split. Otherwise each is embedded as it is.
+    """
 
     collection_id: int
     collection: str
     passages: list[PendingPassage]
     fingerprint: str | None = None
     """Model that the collection is pinned to; None before its first vector."""
+    split: Split | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class EmbeddedBatch:
-    """The vectors of a pending batch: row i of ``vectors`` belongs to ``passage_ids[i]``."""
+    """The vectors of a pending batch: row i of ``vectors`` belongs to ``passage_ids[i]``.
+
+    If the texts were split, each has as many rows as spans, one after the other.
+    """
 
     collection_id: int
     passage_ids: list[int]
@@ -80,6 +92,17 @@ class EmbeddedBatch:
     """When the gateway sent the batch to the embedder; seconds since the epoch."""
     coverages: Sequence[Coverage] = ()
     """One per row; empty if the embedder does not report coverage."""
+    spans: Sequence[Sequence[Span]] | None = None
+    """For each of ``passage_ids`` the passages into which the text was split, at least one; None if none was split."""
+
+    def texts(self) -> Iterator[tuple[int, Sequence[Span], range]]:
+        """Return for each passage its id, its spans (none if no text was split) and its rows."""
+        row = 0
+        for place, passage_id in enumerate(self.passage_ids):
+            spans = self.spans[place] if self.spans is not None else ()
+            rows = range(row, row + (len(spans) or 1))
+            row = rows.stop
+            yield passage_id, spans, rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +167,27 @@ class CollectionRecord:
     dim: int | None
     live: int
     pending: int
+    chunking: Chunking | None = None
+    """How texts are split into passages; None if each text is one passage."""
+
+
+class CollectionChange(msgspec.Struct, frozen=True):
+    """Settings of a collection to be set; those that are UNSET stay as they are, or get their default."""
+
+    chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
+
+    def check(self, record: CollectionRecord) -> None:
+        """Check that a collection may get these settings.
+
+        Raises:
+            Conflict: it has documents that were split in another way.
+        """
+        if self.chunking not in (msgspec.UNSET, record.chunking) and record.live + record.pending:
+            raise Conflict(
+                f"chunking: collection {record.name!r} has documents that were split by its present setting; "
+                "delete them first, or use another collection",
+                param="chunking",
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,19 +7,22 @@ from typing import Literal
 import msgspec
 
 from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.chunking import Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 
 
 class Embeddings(msgspec.Struct, frozen=True):
-    """An embedder's reply: one row of ``vectors`` per text."""
+    """An embedder's reply: one row of ``vectors`` per text or, if it split the texts, per passage."""
 
     vectors: Vectors
     model: str
     fingerprint: str
     coverages: Sequence[Coverage] = ()
-    """One per text; empty if the embedder does not report coverage."""
+    """One per row; empty if the embedder does not report coverage."""
     tokens: Sequence[int] = ()
-    """Number of tokens of each text that the model read; empty if the embedder does not report it."""
+    """Number of tokens of each row that the model read; empty if the embedder does not report it."""
+    spans: Sequence[Sequence[Span]] | None = None
+    """For each text its passages, at least one, whose vectors follow each other; None if it did not split them."""
 
 
 class QueryVector(msgspec.Struct, frozen=True):

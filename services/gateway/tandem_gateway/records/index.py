@@ -20,6 +20,8 @@ class Changes:
     upto: int
     removed: Keys
     added: Keys
+    firsts: Keys
+    """Of each added passage, the first passage of its document."""
     vectors: Vectors
     complete: bool
     """False if more changes follow ``upto``."""

@@ -1,5 +1,6 @@
 """What retrievers find, and the search results that are made of it."""
 
+from array import array
 from collections.abc import Iterable
 from typing import Literal, NamedTuple
 
@@ -16,9 +17,9 @@ SearchMode = Literal["auto", AnsweredBy]
 
 
 class RankedPassage(NamedTuple):
-    """A passage that a search found: its score in that search, and its score from each retriever that found it.
+    """A document that a search found, with its score in that search and from each retriever that found it.
 
-    The scores of one search are comparable with each other only.
+    The first passage of the document stands for it. The scores of one search are comparable with each other only.
     """
 
     passage_id: int
@@ -27,6 +28,8 @@ class RankedPassage(NamedTuple):
     """Cosine similarity; None if vector search did not find the passage."""
     lexical: float | None = None
     """BM25; None if keyword search did not find the passage."""
+    nearest: int | None = None
+    """The passage of the document that is nearest to the query; None if vector search did not find the document."""
 
 
 class KeywordCandidates(NamedTuple):
@@ -39,12 +42,34 @@ class KeywordCandidates(NamedTuple):
 
 
 class PassageView(msgspec.Struct, frozen=True, gc=False):
-    """A passage of a document that search may show, with its document; ``metadata`` is JSON text."""
+    """A document that search may show, under the id of its first passage; ``metadata`` is JSON text."""
 
     passage_id: int
     doc_id: str
     text: str
     metadata: str
+    live: int = 1
+    """0 while the document waits for vectors: then it may be divided into more passages yet."""
+    passages: "array[int] | None" = None
+    """Id, start and stop of each passage, one after the other; None if the text is one passage."""
+
+    def passage(self, passage_id: int) -> "HitPassage | None":
+        """Return a passage of the document; None if it has no such passage."""
+        if self.passages is None:
+            return HitPassage(0, 0, len(self.text)) if passage_id == self.passage_id else None
+        for index in range(len(self.passages) // 3):
+            number, start, stop = self.passages[3 * index : 3 * index + 3]
+            if number == passage_id:
+                return HitPassage(index, start, stop)
+        return None
+
+
+class HitPassage(msgspec.Struct, frozen=True, gc=False):
+    """A passage of a hit: its position in the document, and its offsets in characters, ``stop`` excluded."""
+
+    index: int
+    start: int
+    stop: int
 
 
 class Hit(msgspec.Struct, frozen=True, gc=False):
@@ -56,6 +81,10 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     metadata: str
     dense: float | None = None
     lexical: float | None = None
+    passage: HitPassage | None = None
+    """The passage that matches best; None if it is still to be chosen among ``passages``."""
+    passages: "array[int] | None" = None
+    """As in ``PassageView``."""
 
 
 class Hits(list[Hit]):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 
 class PassageText(NamedTuple):
-    """A passage with its text."""
+    """The first passage of a document, with the document's whole text."""
 
     passage_id: int
     collection_id: int
@@ -30,7 +30,7 @@ class Removals:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """A page of passages, in the order of their ids."""
+    """A page of texts, in the order of their passages' ids."""
 
     passages: list[PassageText]
     upto: int

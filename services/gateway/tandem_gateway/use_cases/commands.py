@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from tandem_gateway.filters.tree import Filter
+from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.records.search import SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
@@ -51,3 +52,4 @@ class SubmittedDocument(msgspec.Struct, frozen=True):
     metadata: Metadata
     exact_metadata: Mapping[str, Any] | None = None
     """The metadata with numbers as JSON (``msgspec.Raw``), which keeps all digits; None to encode ``metadata``."""
+    format: TextFormat = "text"

@@ -34,6 +34,10 @@ class Searchable(Protocol):
         """Return the fingerprint that a collection is pinned to; None if it has none or does not exist."""
         ...
 
+    def splits(self, collection: str) -> bool:
+        """Return whether a collection's texts are split into passages; true if it is not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DenseSearchEvents:
@@ -171,6 +175,10 @@ class DenseSearch:
         finally:
             deadline.cancel()
             del answer  # breaks the reference cycle: error, traceback, this frame, error
+
+    def splits(self, collection: str) -> bool:
+        """Return whether a collection's texts are split into passages."""
+        return self._index.splits(collection)
 
     def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""

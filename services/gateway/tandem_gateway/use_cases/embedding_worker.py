@@ -12,6 +12,7 @@ Each kind of failure has its own response:
 """
 
 import asyncio
+import itertools
 import logging
 import random
 import secrets
@@ -31,8 +32,9 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
-from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.coverage import Coverage, most
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
+from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases.backoff import delay
 
 log = logging.getLogger(__name__)
@@ -176,6 +178,7 @@ class EmbeddingWorker:
                 priority="bulk",
                 timeout=self._timeout,
                 fingerprint=batch.fingerprint,
+                split=batch.split,
             )
             done = await self._queue.complete(
                 EmbeddedBatch(
@@ -186,10 +189,11 @@ class EmbeddingWorker:
                     embedded.fingerprint,
                     started_at,
                     embedded.coverages,
+                    embedded.spans,
                 )
             )
             self._succeeded(batch, done)
-            self._count(embedded.coverages)
+            self._count(of_documents(embedded))
         except FingerprintMismatch as error:
             self._state.paused[batch.collection_id] = time.monotonic() + _MISMATCH_PAUSE
             self._waits[batch.collection] = batch.collection_id, str(error)
@@ -290,6 +294,14 @@ class EmbeddingWorker:
                 await self._news.wait()
         except TimeoutError:
             return
+
+
+def of_documents(embedded: Embeddings) -> Sequence[Coverage]:
+    """Return the coverage of each text: whether any passage is truncated, and the largest share of unknown tokens."""
+    if embedded.spans is None or not embedded.coverages:
+        return embedded.coverages
+    rows = iter(embedded.coverages)
+    return [most(itertools.islice(rows, len(spans))) for spans in embedded.spans]
 
 
 def is_last_attempt(attempts: int, *, together: bool) -> bool:

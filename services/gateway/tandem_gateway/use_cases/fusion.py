@@ -67,8 +67,11 @@ def fuse(
     scores = {passage_id: part * fusion.dense / total for passage_id, part in zip(cosines, parts[0], strict=True)}
     for passage_id, part in zip(words, parts[1], strict=True):
         scores[passage_id] = scores.get(passage_id, 0.0) + part * fusion.lexical / total
+    nearest = {each.passage_id: each.nearest for each in dense} if dense and dense[0].nearest is not None else {}
     return [
-        RankedPassage(passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id))
+        RankedPassage(
+            passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id), nearest.get(passage_id)
+        )
         for passage_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     ]
 

@@ -39,6 +39,8 @@ class Answer(msgspec.Struct, frozen=True):
     degraded: bool = False
     coverage: Coverage = WHOLE
     """How much of the query the model read; ``WHOLE`` if the model was not used."""
+    passages: bool = True
+    """Whether the hits have passages to show: the collection's texts are split."""
 
 
 @dataclass(frozen=True, slots=True)

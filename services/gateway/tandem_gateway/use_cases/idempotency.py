@@ -44,7 +44,12 @@ def with_ids_of(job_id: str, documents: Sequence[NewDocument]) -> list[NewDocume
         document
         if document.given_id
         else NewDocument(
-            f"{of_job}{place:08x}", document.text, document.metadata, document.content_hash, given_id=False
+            f"{of_job}{place:08x}",
+            document.text,
+            document.metadata,
+            document.content_hash,
+            given_id=False,
+            format=document.format,
         )
         for place, document in enumerate(documents)
     ]

@@ -25,6 +25,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.search import AnsweredBy
+from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
@@ -125,6 +126,10 @@ class SearchPipeline:
             answer = await self._hybrid.search(command, seconds, seconds, degrades=False)
         else:
             answer = await self._answer_auto(command, seconds)
+        if self._search.splits(command.collection):
+            await choose_passages(answer.hits, command.query)
+        else:
+            answer = msgspec.structs.replace(answer, passages=False)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()

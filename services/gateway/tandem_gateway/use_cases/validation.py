@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
 from tandem_gateway.use_cases.document_ids import new_document_id
@@ -140,10 +141,13 @@ def check_count(count: int, limits: RequestLimits) -> None:
         raise InvalidRequest(f"documents: 1 to {limits.documents} documents were expected, not 0", param="documents")
 
 
-def content_hash(text: str, metadata: bytes) -> bytes:
-    """Return the hash that identifies unchanged content: 16 bytes of BLAKE2b over text and canonical metadata."""
+def content_hash(text: str, metadata: bytes, text_format: TextFormat = "text") -> bytes:
+    """Return the hash that identifies unchanged content: 16 bytes of BLAKE2b.
+
+    It is over the text, the canonical metadata and, unless it is plain text, the format.
+    """
     digest = hashlib.blake2b(digest_size=16)
-    for data in (text.encode(), metadata):
+    for data in (text.encode(), metadata) if text_format == "text" else (text.encode(), metadata, text_format.encode()):
         digest.update(len(data).to_bytes(8, "little"))
         for begin in range(0, len(data), _HASHED_AT_ONCE):
             digest.update(data[begin : begin + _HASHED_AT_ONCE])
@@ -178,8 +182,9 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
         doc_id=document.doc_id if document.doc_id is not None else new_document_id(),
         text=document.text,
         metadata=metadata.decode(),
-        content_hash=content_hash(document.text, _canonical.encode(stored)),
+        content_hash=content_hash(document.text, _canonical.encode(stored), document.format),
         given_id=document.doc_id is not None,
+        format=document.format,
     )
 
 

@@ -8,9 +8,10 @@ import dataclasses
 import secrets
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking, Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
 
@@ -67,6 +68,7 @@ class Collection:
     """Follower → change number up to which it needs no removals."""
     removal_floor: int = 0
     """Removals up to this change number were deleted."""
+    chunking: Chunking | None = DEFAULT_CHUNKING
 
     def record(self) -> CollectionRecord:
         """Return the collection as the ports describe it."""
@@ -79,6 +81,7 @@ class Collection:
             self.dim,
             live=len(self.live),
             pending=len(self.pending),
+            chunking=self.chunking,
         )
 
     def view(self, doc_id: str) -> DocumentView | None:
@@ -135,6 +138,13 @@ class Content:
         """Return a passage with an id that no passage ever had."""
         self.passages_made += 1
         return Passage(self.passages_made, start, stop)
+
+    def split(self, version: Version, passage: Passage, spans: Sequence[Span]) -> list[Passage]:
+        """Divide a pending version, which is one passage, into several; return them, in order."""
+        if len(spans) > 1:
+            passage.start, passage.stop = spans[0]
+            version.passages += [self.new_passage(*span) for span in spans[1:]]
+        return version.passages
 
     def make_live(self, collection: Collection, version: Version) -> None:
         """Make a version live, of which each passage has a vector; it replaces the older live version."""

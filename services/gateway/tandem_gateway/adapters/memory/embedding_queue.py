@@ -3,14 +3,14 @@
 import dataclasses
 import time
 from collections.abc import Callable, Collection
+from functools import partial
 
-from tandem_gateway.adapters.batching import first_within
+from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.memory import content as store_content
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
-from tandem_runtime.memory import utf8_bytes
 
 
 class MemoryEmbeddingQueue(LeasedQueue):
@@ -47,12 +47,13 @@ class MemoryEmbeddingQueue(LeasedQueue):
                 free = [passage_id for passage_id in texts if passage_id not in held.get(number, ())][:limit]
                 if free:
                     self._turns.serve(number)
-                    alone = [(passage_id, texts[passage_id]) for passage_id in batch_alone(free, attempts)]
-                    chosen = first_within(alone, lambda each: utf8_bytes(each[1]), self._batch_bytes)
+                    alone = [
+                        texts[passage_id](attempts.get(passage_id, 0)) for passage_id in batch_alone(free, attempts)
+                    ]
+                    batch = pending_batch(collections[number].record(), alone, self._batch_bytes)
                     lease = Lease(worker, number, now + lease_seconds)
-                    self._leases.grant((passage_id for passage_id, _ in chosen), lease)
-                    passages = [PendingPassage(*each, attempts.get(each[0], 0)) for each in chosen]
-                    return PendingBatch(number, collections[number].name, passages, collections[number].fingerprint)
+                    self._leases.grant((passage.passage_id for passage in batch.passages), lease)
+                    return batch
         return None
 
     async def complete(self, batch: EmbeddedBatch) -> int:
@@ -73,7 +74,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
         if collection.fingerprint is not None and (collection.fingerprint, collection.dim) != offered:
             raise FingerprintMismatch(collection.name, pinned=collection.fingerprint, offered=batch.fingerprint)
         done = 0
-        for place, passage_id in enumerate(batch.passage_ids):
+        for passage_id, spans, rows in batch.texts():
             found = collection.pending_passage(passage_id)
             if found is None or found[1].vector is not None:
                 continue
@@ -81,9 +82,11 @@ class MemoryEmbeddingQueue(LeasedQueue):
                 collection.fingerprint, collection.dim = offered
                 collection.model = batch.model
                 content.catalogue += 1
-            version, passage = found
-            passage.vector = batch.vectors[place].astype("<f4").tobytes()
-            passage.coverage = batch.coverages[place] if batch.coverages else None
+            version, first = found
+            passages = content.split(version, first, spans) if spans else [first]
+            for passage, row in zip(passages, rows, strict=True):
+                passage.vector = batch.vectors[row].astype("<f4").tobytes()
+                passage.coverage = batch.coverages[row] if batch.coverages else None
             if all(each.vector is not None for each in version.passages):
                 content.make_live(collection, version)
                 content.end_wait(version, time.time(), coverage=version.coverage(), started_at=batch.started_at)
@@ -111,11 +114,20 @@ class MemoryEmbeddingQueue(LeasedQueue):
         content.version += 1
 
 
-def _texts_without_vector(collection: store_content.Collection) -> dict[int, str]:
-    """Return the texts of a collection's passages that wait for a vector, by passage id, the oldest first."""
+def _texts_without_vector(collection: store_content.Collection) -> dict[int, Callable[[int], PendingText]]:
+    """Return a collection's passages that wait for a vector, by passage id, the oldest first.
+
+    Each is a function of the passage's attempts.
+    """
     return {
-        passage.passage_id: version.document.text[passage.start : passage.stop]
+        passage.passage_id: partial(_pending_text, version, passage)
         for version in collection.pending.values()
         for passage in version.passages
         if passage.vector is None
     }
+
+
+def _pending_text(version: store_content.Version, passage: store_content.Passage, attempts: int) -> PendingText:
+    text = version.document.text[passage.start : passage.stop]
+    whole = passage is version.passages[0] and passage.stop is None
+    return PendingText(PendingPassage(passage.passage_id, text, attempts), whole, version.document.format)

@@ -1,12 +1,13 @@
 """Implements the feed of the indexes on a store in memory."""
 
 import contextlib
+from array import array
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 
 import numpy as np
 
-from tandem_gateway.adapters.memory.content import Collection, Content
+from tandem_gateway.adapters.memory.content import Collection, Content, Version
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
@@ -56,19 +57,20 @@ class MemoryIndexFeed:
             if removals_after < found.removal_floor:
                 return None
             additions = [
-                (passage.change, passage.passage_id, passage.vector)
-                for _, passage in found.live_passages()
+                (passage.change, passage.passage_id, version.passages[0].passage_id, passage.vector)
+                for version, passage in found.live_passages()
                 if passage.change is not None and passage.change > after and passage.vector is not None
             ]
             additions = sorted(additions)[:limit]
             complete = len(additions) < limit
             upto = self._content.change if complete else additions[-1][0]
             removed = [gone for change, gone in found.removals.items() if removals_after < change <= upto]
-        vectors = np.frombuffer(b"".join(vector for _, _, vector in additions), dtype="<f4")
+        vectors = np.frombuffer(b"".join(vector for *_, vector in additions), dtype="<f4")
         return Changes(
             upto=upto,
             removed=np.array(removed, dtype=np.uint64),
-            added=np.array([passage_id for _, passage_id, _ in additions], dtype=np.uint64),
+            added=np.array([passage_id for _, passage_id, *_ in additions], dtype=np.uint64),
+            firsts=np.array([first for _, _, first, _ in additions], dtype=np.uint64),
             vectors=vectors.reshape(len(additions), collection.dim).astype(np.float32, copy=False),
             complete=complete,
         )
@@ -84,6 +86,24 @@ class MemoryIndexFeed:
                 if passage.passage_id in wanted and passage.vector is not None
             }
 
+    def vectors_after(self, space_id: int, change: int) -> int:
+        """Return how many vectors have a higher change number; see ``ChangeLog.vectors_after``."""
+        with self._content.lock:
+            found = self._of_space(space_id) or _GONE
+            return sum(passage.change is not None and passage.change > change for _, passage in found.live_passages())
+
+    def later_passages(self, space_id: int) -> tuple[Keys, Keys]:
+        """Return the passages after the first of their document; see ``ChangeLog.later_passages``."""
+        with self._content.lock:
+            found = self._of_space(space_id) or _GONE
+            pairs = [
+                (passage.passage_id, version.passages[0].passage_id)
+                for version in (*found.live.values(), *found.pending.values())
+                for passage in version.passages[1:]
+            ]
+        both = np.array(pairs, dtype=np.uint64).reshape(-1, 2)
+        return both[:, 0], both[:, 1]
+
     def passage_ids(self, space_id: int) -> Keys:
         """Return the ids of the passages in a space's index."""
         with self._content.lock:
@@ -96,7 +116,12 @@ class MemoryIndexFeed:
         with self._content.lock:
             found = {
                 passage.passage_id: PassageView(
-                    passage.passage_id, version.document.doc_id, version.document.text, version.document.metadata
+                    passage.passage_id,
+                    version.document.doc_id,
+                    version.document.text,
+                    version.document.metadata,
+                    int(each.live.get(version.document.doc_id) is version),
+                    _passages_of(version),
                 )
                 for each in self._content.collections.values()
                 for version in (*each.live.values(), *each.pending.values())
@@ -123,15 +148,14 @@ class MemoryIndexFeed:
         return self._content.passages_made
 
     def metadata(self, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
-        """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+        """Return a collection's documents with their metadata; see ``MetadataLog.metadata``."""
         with self._content.lock:
             return sorted(
-                (passage.passage_id, version.document.metadata)
+                (version.passages[0].passage_id, version.document.metadata)
                 for each in self._content.collections.values()
                 if each.collection_id == collection_id
                 for version in (*each.live.values(), *each.pending.values())
-                for passage in version.passages
-                if after < passage.passage_id <= upto
+                if after < version.passages[0].passage_id <= upto
             )
 
     def removals(self, collection_id: int, *, after: int, limit: int) -> Removals:
@@ -148,6 +172,21 @@ class MemoryIndexFeed:
 
     def _of_space(self, space_id: int) -> Collection | None:
         return next((each for each in self._content.collections.values() if each.space_id == space_id), None)
+
+
+def _passages_of(version: Version) -> "array[int] | None":
+    """Return passages as ``PassageView.passages`` has them."""
+    if version.passages[0].stop is None:
+        return None
+    length = len(version.document.text)
+    return array(
+        "Q",
+        (
+            number
+            for each in version.passages
+            for number in (each.passage_id, each.start, length if each.stop is None else each.stop)
+        ),
+    )
 
 
 _GONE = Collection(0, "", 0)

@@ -4,6 +4,8 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 
+import msgspec
+
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.limits import Limits, check_key
@@ -18,6 +20,7 @@ from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BY
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.records.documents import (
+    CollectionChange,
     CollectionRecord,
     Deletions,
     DocumentPage,
@@ -233,6 +236,21 @@ class MemoryStore:
         """Return every collection; see ``Catalogue.collections``."""
         with self._content.lock:
             return [each.record() for _, each in sorted(self._content.collections.items())]
+
+    async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
+        """Create or change a collection; see ``Catalogue.put_collection``."""
+        content = self._content
+        with content.lock:
+            found = content.collections.get(collection)
+            if found is None:
+                self._limits.check_collections(len(content.collections))
+                found = content.create(collection)
+            change.check(found.record())
+            if change.chunking is not msgspec.UNSET and change.chunking != found.chunking:
+                found.chunking = change.chunking
+                content.catalogue += 1
+            content.version += 1
+            return found.record()
 
     async def delete_collection(self, collection: str) -> bool:
         """Delete a collection with its content; see ``Catalogue.delete_collection``."""

@@ -31,6 +31,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
 )
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings, PoolState, ServedModel
 
 log = logging.getLogger(__name__)
@@ -80,7 +81,14 @@ class EmbedderPool:
         self._members.update(self._names.addresses())
 
     async def embed(
-        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        kind: Kind,
+        priority: Priority,
+        timeout: float,
+        fingerprint: str | None = None,
+        split: Split | None = None,
     ) -> Embeddings:
         """Return one vector per text; see ``Embedder.embed``."""
         now = self._clock()
@@ -96,7 +104,7 @@ class EmbedderPool:
         found: Embeddings | None = None
         try:
             limit = self._limit(deadline - now, priority, now)
-            found = await self._ask(first, texts, kind, priority, limit)
+            found = await self._ask(first, texts, kind, priority, limit, split)
             if fingerprint is None or found.fingerprint == fingerprint:
                 return found
         except (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded) as failure:
@@ -115,7 +123,7 @@ class EmbedderPool:
                 error = None
         self._events.retried("fingerprint" if error is None else type(error).__name__)
         error = None  # as above, because the second call may fail as well
-        return await self._ask(second, texts, kind, priority, deadline - now)
+        return await self._ask(second, texts, kind, priority, deadline - now, split)
 
     async def ready(self, *, timeout: float) -> bool:
         """Probe every replica, return ready ones to rotation, and return whether any is ready."""
@@ -137,6 +145,14 @@ class EmbedderPool:
     def replicas(self) -> int:
         """Number of replicas in rotation, at least 1, because the pool calls an ejected replica if none serves."""
         return max(1, len(self._members.serving))
+
+    @property
+    def model_tokens(self) -> int | None:
+        """The fewest tokens that the model of a replica reads; None if no replica has said it."""
+        served = (replica.served for replica in self._members.serving)
+        return min(
+            (each.max_tokens for each in served if each is not None and each.max_tokens is not None), default=None
+        )
 
     @property
     def up(self) -> bool:
@@ -189,7 +205,13 @@ class EmbedderPool:
     # calls
 
     async def _ask(
-        self, replica: Replica, texts: Sequence[str], kind: Kind, priority: Priority, limit: float
+        self,
+        replica: Replica,
+        texts: Sequence[str],
+        kind: Kind,
+        priority: Priority,
+        limit: float,
+        split: Split | None,
     ) -> Embeddings:
         started = self._clock()
         if priority == "interactive":
@@ -197,7 +219,7 @@ class EmbedderPool:
         else:
             replica.documents += 1
         try:
-            found = await replica.channel.embed(texts, kind=kind, priority=priority, timeout=limit)
+            found = await replica.channel.embed(texts, kind=kind, priority=priority, timeout=limit, split=split)
         except EmbedderUnavailable as error:
             self._failed(replica, "unavailable", started, str(error))
             raise

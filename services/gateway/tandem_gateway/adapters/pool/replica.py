@@ -8,6 +8,7 @@ import msgspec
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.health import Health, Probe
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings, ServedModel
 
 FINGERPRINT_SECONDS = 10.0
@@ -24,8 +25,10 @@ class ProbeResult(msgspec.Struct, frozen=True):
 class ReplicaConnection(Protocol):
     """Carries the calls to one embedder."""
 
-    async def embed(self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float) -> Embeddings:
-        """Return one vector per text; raises the same errors as ``Embedder.embed``."""
+    async def embed(
+        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, split: Split | None = None
+    ) -> Embeddings:
+        """Return the vectors of texts; as ``Embedder.embed``."""
         ...
 
     async def probe(self, *, timeout: float) -> ProbeResult:

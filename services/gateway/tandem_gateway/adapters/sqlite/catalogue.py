@@ -1,10 +1,14 @@
 """The statements that create, pin and remove collections and their spaces, inside the writer's transaction."""
 
+import dataclasses
 import sqlite3
+
+import msgspec
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import counters, reads
 from tandem_gateway.adapters.sqlite.schema import seal, sealed_insert
+from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking
 
 
 def follower_of(space_id: int) -> str:
@@ -26,11 +30,18 @@ def collection_id(connection: sqlite3.Connection, name: str, limits: Limits) -> 
     return create(connection, name)
 
 
-def create(connection: sqlite3.Connection, name: str) -> int:
+def create(connection: sqlite3.Connection, name: str, chunking: Chunking | None = DEFAULT_CHUNKING) -> int:
     """Make an empty collection with one space, which its first vector pins to a model; return its number."""
     number = counters.next_number(connection, "collection")
     connection.execute(
-        sealed_insert("collections"), {"collection_id": number, "name": name, "removal_floor": 0, "removed": 0}
+        sealed_insert("collections"),
+        {
+            "collection_id": number,
+            "name": name,
+            "removal_floor": 0,
+            "removed": 0,
+            "chunking": chunking_column(chunking),
+        },
     )
     space_id = counters.next_number(connection, "space")
     connection.execute(
@@ -49,6 +60,22 @@ def create(connection: sqlite3.Connection, name: str) -> int:
     connection.execute(sealed_insert("followers"), follower)
     counters.next_number(connection, "catalogue")
     return number
+
+
+def chunking_column(chunking: Chunking | None) -> str | None:
+    """Return the value of the column ``collections.chunking``; ``reads.chunking_of`` reads it."""
+    if chunking is None:
+        return None
+    given = {name: value for name, value in dataclasses.asdict(chunking).items() if value is not None}
+    return msgspec.json.encode(given).decode()
+
+
+def set_chunking(connection: sqlite3.Connection, collection: int, chunking: Chunking | None) -> None:
+    """Change how the collection's texts are split from now on."""
+    column = chunking_column(chunking)
+    connection.execute("UPDATE collections SET chunking = ? WHERE collection_id = ?", (column, collection))
+    seal(connection, "collections", "collection_id", collection)
+    counters.next_number(connection, "catalogue")
 
 
 def pin(connection: sqlite3.Connection, space_id: int, fingerprint: str, model: str, dim: int) -> None:

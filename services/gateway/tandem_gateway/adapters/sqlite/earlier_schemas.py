@@ -23,9 +23,14 @@ _SECOND_CHECKSUMS = {
     "finished_at, truncated, unreadable)",
 }
 
-_THIRD_CHECKSUMS = {**CHECKSUMS, "jobs": _SECOND_CHECKSUMS["jobs"]}
+_FOURTH_CHECKSUMS = {
+    **{table: checksum for table, checksum in CHECKSUMS.items() if table != "document_formats"},
+    "collections": "row_checksum(collection_id, name, removal_floor, removed)",
+}
 
-CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS)
+_THIRD_CHECKSUMS = {**_FOURTH_CHECKSUMS, "jobs": _SECOND_CHECKSUMS["jobs"]}
+
+CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS, _FOURTH_CHECKSUMS)
 """See ``schema.CHECKSUMS``; of each earlier version, from version 1."""
 
 LAST_OF_FIRST = 2
@@ -57,4 +62,4 @@ FIRST_INVARIANTS = {
         (name = 'change' AND value < (SELECT coalesce(max(change), 0) FROM tombstones)) OR
         (name = 'collection' AND value < (SELECT coalesce(max(collection_id), 0) FROM collections))""",
 }
-"""Meaning → query whose rows violate the invariant; of versions 1 and 2. Version 3 has those of this release."""
+"""Meaning → query whose rows violate the invariant; of versions 1 and 2. Later versions have those of this release."""

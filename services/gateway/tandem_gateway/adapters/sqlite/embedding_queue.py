@@ -6,20 +6,18 @@ frees every lease and forgets the attempts. The documents themselves stay pendin
 """
 
 import asyncio
-import itertools
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
 from typing import Protocol, TypeVar
 
-from tandem_gateway.adapters.batching import first_within
+from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
 from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
-from tandem_runtime.memory import utf8_bytes
 
 R = TypeVar("R")
 
@@ -31,8 +29,9 @@ _PENDING = (
     "ORDER BY d.document_id, p.ordinal LIMIT :count"
 )
 _TEXT = (
-    f"SELECT d.text, p.start, p.stop, d.checksum IS {reads.DOCUMENT_CHECKSUM} "
-    "FROM passages p JOIN documents d ON d.document_id = p.document_id WHERE p.passage_id = ?"
+    f"SELECT d.text, p.start, p.stop, p.ordinal, f.format, d.checksum IS {reads.DOCUMENT_CHECKSUM} "
+    "FROM passages p JOIN documents d ON d.document_id = p.document_id "
+    "LEFT JOIN document_formats f ON f.document_id = d.document_id WHERE p.passage_id = ?"
 )
 
 
@@ -156,12 +155,8 @@ class PendingPassages:
         passage_ids: Sequence[int],
         attempts: Mapping[int, int],
     ) -> PendingBatch:
-        found = first_within(
-            _passages(connection, passage_ids, attempts), lambda each: utf8_bytes(each.text), self._batch_bytes
-        )
-        # A damaged one comes alone, so that the others get their vectors.
-        sound = list(itertools.takewhile(lambda each: not each.damaged, found))
-        return PendingBatch(record.collection_id, record.name, sound or found[:1], record.fingerprint)
+        texts = _texts(connection, passage_ids, attempts)
+        return pending_batch(record, texts, self._batch_bytes)
 
 
 def pending_passages(
@@ -181,18 +176,19 @@ def pending_passages(
     return connection.execute(_PENDING, values).fetchall()
 
 
-def _passages(
+def _texts(
     connection: sqlite3.Connection, passage_ids: Sequence[int], attempts: Mapping[int, int]
-) -> Iterator[PendingPassage]:
+) -> Iterator[PendingText]:
     """Return passages with their texts, one by one. A vector outlives what it was made of, so checksums are checked."""
     for passage_id in passage_ids:
-        text, start, stop, sound = connection.execute(_TEXT, (passage_id,)).fetchone()
+        text, start, stop, ordinal, text_format, sound = connection.execute(_TEXT, (passage_id,)).fetchone()
         tried = attempts.get(passage_id, 0)
-        yield (
+        passage = (
             PendingPassage(passage_id, text[start:stop], tried)
             if sound
             else PendingPassage(passage_id, "", tried, True)
         )
+        yield PendingText(passage, whole=ordinal == 0 and stop is None, format=text_format or "text")
 
 
 def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -> int:
@@ -206,16 +202,19 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
         raise FingerprintMismatch(collection.name, pinned=pinned, offered=batch.fingerprint)
     done = 0
     little_endian = batch.vectors.astype("<f4", copy=False)
-    for position, passage_id in enumerate(batch.passage_ids):
+    for passage_id, spans, rows in batch.texts():
         version = versions.pending_of(connection, passage_id)
         if version is None:
             continue
         if pinned is None:  # only now: a batch without a pending passage has no vector to store
             catalogue.pin(connection, collection.space_id, batch.fingerprint, batch.model, dim)
             pinned = batch.fingerprint
-        coverage = batch.coverages[position] if batch.coverages else None
-        vector = little_endian[position].tobytes()
-        if not versions.add_vector(connection, collection.space_id, version, passage_id, vector, coverage):
+        passage_ids = versions.split(connection, version, passage_id, spans) if spans else [passage_id]
+        vectors = [
+            versions.NewVector(number, little_endian[row].tobytes(), batch.coverages[row] if batch.coverages else None)
+            for number, row in zip(passage_ids, rows, strict=True)
+        ]
+        if not versions.add_vectors(connection, collection.space_id, version, vectors):
             continue
         progress = jobs.Progress.of(reads.coverage(connection, version.document_id))
         jobs.release(connection, version.document_id, progress, now, batch.started_at)

@@ -101,6 +101,16 @@ class SqliteIndexFeed:
         with translated(self._path):
             return index_reads.passages(self._connection, passage_ids, max_bytes)
 
+    def vectors_after(self, space_id: int, change: int) -> int:
+        """Return how many vectors have a higher change number; see ``ChangeLog.vectors_after``."""
+        with translated(self._path):
+            return index_reads.vectors_after(self._connection, space_id, change)
+
+    def later_passages(self, space_id: int) -> tuple[Keys, Keys]:
+        """Return the passages after the first of their document; see ``ChangeLog.later_passages``."""
+        with translated(self._path):
+            return index_reads.later_passages(self._connection, space_id)
+
     def passage_ids(self, space_id: int) -> Keys:
         """Return the ids of the passages in a space's index."""
         with translated(self._path):
@@ -112,12 +122,12 @@ class SqliteIndexFeed:
             return counters.value(self._connection, "passage")
 
     def texts(self, after: int, *, limit: int, max_chars: int) -> Texts:
-        """Return a page of passages with their texts; see ``TextLog.texts``."""
+        """Return a page of texts; see ``TextLog.texts``."""
         with self.reading():
             return index_reads.texts(self._connection, after, limit, max_chars)
 
     def metadata(self, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
-        """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+        """Return a collection's documents with their metadata; see ``MetadataLog.metadata``."""
         with self.reading():
             return index_reads.metadata(self._connection, collection_id, after, upto)
 
@@ -132,12 +142,12 @@ class SqliteIndexFeed:
             return index_reads.findable(self._connection, passage_ids)
 
     def passage_count(self, collection_id: int) -> int:
-        """Return how many passages a collection has; see ``TextLog.passage_count``."""
+        """Return how many texts a collection has; see ``TextLog.passage_count``."""
         with translated(self._path):
             return index_reads.passage_count(self._connection, collection_id)
 
     def text_ids(self, collection_id: int) -> Keys:
-        """Return the ids of a collection's passages, including pending ones."""
+        """Return the ids of a collection's texts, including pending ones."""
         with translated(self._path):
             return index_reads.all_passage_ids(self._connection, collection_id)
 

@@ -1,8 +1,11 @@
 """The statements with which the indexes follow the store and look up the rows of hits."""
 
+import itertools
 import sqlite3
+from array import array
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.counters import value
@@ -16,7 +19,12 @@ from tandem_gateway.records.texts import PassageText, Removals, RemovedPassage, 
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
-_ALL_PASSAGE_IDS = "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ?"
+_FIRST_PASSAGES = (
+    "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ? AND ordinal = 0"
+)
+_VECTOR_CHECKSUM = CHECKSUMS["vectors"].replace("(", "(v.").replace(", ", ", v.")
+# Of the passage "p".
+_FIRST_OF_DOCUMENT = "SELECT f.passage_id FROM passages f WHERE f.document_id = p.document_id AND f.ordinal = 0"
 
 
 def changes(
@@ -33,11 +41,13 @@ def changes(
         return None
     upto = value(connection, "change")
     added = connection.execute(
-        f"SELECT passage_id, vector, change, checksum IS {CHECKSUMS['vectors']} FROM vectors "
-        "WHERE space_id = ? AND change > ? ORDER BY change LIMIT ?",
+        f"SELECT v.passage_id, v.vector, v.change, v.checksum IS {_VECTOR_CHECKSUM}, "
+        f"CASE p.ordinal WHEN 0 THEN p.passage_id ELSE ({_FIRST_OF_DOCUMENT}) END "
+        "FROM vectors v JOIN passages p ON p.passage_id = v.passage_id "
+        "WHERE v.space_id = ? AND v.change > ? ORDER BY v.change LIMIT ?",
         (space_id, after, limit),
     ).fetchall()
-    for passage_id, vector, _, sound in added:
+    for passage_id, vector, _, sound, _ in added:
         if not sound or len(vector) != dim * 4:
             raise damaged("vectors", passage_id)
     complete = len(added) < limit
@@ -55,9 +65,30 @@ def changes(
         upto=upto,
         removed=np.array(removed, dtype=np.uint64),
         added=np.array([row[0] for row in added], dtype=np.uint64),
+        firsts=np.array([row[4] for row in added], dtype=np.uint64),
         vectors=vectors.astype(np.float32, copy=False),
         complete=complete,
     )
+
+
+def vectors_after(connection: sqlite3.Connection, space_id: int, change: int) -> int:
+    """Return how many vectors of a space have a higher change number than ``change``."""
+    (count,) = connection.execute(
+        "SELECT count(*) FROM vectors WHERE space_id = ? AND change > ?", (space_id, change)
+    ).fetchone()
+    return int(count)
+
+
+def later_passages(connection: sqlite3.Connection, space_id: int) -> tuple[Keys, Keys]:
+    """Return passages that are not the first of their document, and those that are; see ``ChangeLog``."""
+    rows = connection.execute(
+        f"SELECT p.passage_id, ({_FIRST_OF_DOCUMENT}) FROM passages p INDEXED BY passages_later "
+        "JOIN documents d ON d.document_id = p.document_id JOIN spaces s ON s.collection_id = d.collection_id "
+        "WHERE p.ordinal > 0 AND s.space_id = ?",
+        (space_id,),
+    )
+    found = np.fromiter((number for row in rows for number in row), dtype=np.uint64).reshape(-1, 2)
+    return found[:, 0], found[:, 1]
 
 
 def changed_spaces(connection: sqlite3.Connection, after: int) -> list[int]:
@@ -81,8 +112,11 @@ def passages(
     found: dict[int, PassageView] = {}
     taken = 0
     for part in _padded(passage_ids):
-        for columns in connection.execute(_passages_statement(len(part)), part):
-            passage = PassageView(*columns)
+        for passage_id, doc_id, text, of_document, live, spans in connection.execute(
+            _passages_statement(len(part)), part
+        ):
+            several = _passages_of(spans) if spans is not None else None
+            passage = PassageView(passage_id, doc_id, text, of_document, live, several)
             found[passage.passage_id] = passage
             if max_bytes is not None:
                 taken += utf8_bytes(passage.text) + utf8_bytes(passage.metadata)
@@ -103,27 +137,29 @@ def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[
 def texts(connection: sqlite3.Connection, after: int, limit: int, max_chars: int) -> Texts:
     """Return a page of passages with their texts; see ``TextLog.texts``. Call this in a read transaction."""
     rows = connection.execute(
-        "SELECT p.passage_id, d.collection_id, d.text, p.start, p.stop FROM passages p JOIN documents d "
+        "SELECT p.passage_id, d.collection_id, iif(p.ordinal = 0, d.text, NULL) FROM passages p JOIN documents d "
         "ON d.document_id = p.document_id WHERE p.passage_id > ? ORDER BY p.passage_id LIMIT ?",
         (after, limit),
     )
     page: list[PassageText] = []
-    chars = 0
-    for passage_id, collection_id, text, start, stop in rows:
-        page.append(PassageText(passage_id, collection_id, text[start:stop]))
-        chars += len(page[-1].text)
+    chars = read = last = 0
+    for last, collection_id, text in rows:
+        read += 1
+        if text is not None:
+            page.append(PassageText(last, collection_id, text))
+            chars += len(text)
         if chars >= max_chars:
             break
-    complete = len(page) < limit and chars < max_chars
-    return Texts(page, value(connection, "passage") if complete else page[-1].passage_id)
+    complete = read < limit and chars < max_chars
+    return Texts(page, value(connection, "passage") if complete else last)
 
 
 def metadata(connection: sqlite3.Connection, collection_id: int, after: int, upto: int) -> list[tuple[int, str]]:
-    """Return a collection's passages with their metadata; see ``MetadataLog.metadata``."""
+    """Return a collection's documents with their metadata; see ``MetadataLog.metadata``."""
     rows = connection.execute(
         f"SELECT p.passage_id, d.metadata, d.document_id, d.checksum IS {DOCUMENT_CHECKSUM} "
         "FROM passages p CROSS JOIN documents d ON d.document_id = p.document_id "
-        "WHERE p.passage_id > ? AND p.passage_id <= ? AND d.collection_id = ? ORDER BY p.passage_id",
+        "WHERE p.passage_id > ? AND p.passage_id <= ? AND p.ordinal = 0 AND d.collection_id = ? ORDER BY p.passage_id",
         (after, upto, collection_id),
     )
     found: list[tuple[int, str]] = []
@@ -147,14 +183,14 @@ def removals(connection: sqlite3.Connection, collection_id: int, after: int, lim
 
 
 def all_passage_ids(connection: sqlite3.Connection, collection_id: int) -> Keys:
-    """Return the ids of a collection's passages, including pending ones, ``(n,) uint64``."""
-    rows = connection.execute(_ALL_PASSAGE_IDS, (collection_id,))
+    """Return the ids of a collection's texts, including pending ones, ``(n,) uint64``."""
+    rows = connection.execute(_FIRST_PASSAGES, (collection_id,))
     return np.fromiter((row[0] for row in rows), dtype=np.uint64)
 
 
 def passage_count(connection: sqlite3.Connection, collection_id: int) -> int:
-    """Return how many passages a collection has, including pending ones."""
-    (count,) = connection.execute(f"SELECT count(*) FROM ({_ALL_PASSAGE_IDS})", (collection_id,)).fetchone()
+    """Return how many texts a collection has, including pending ones."""
+    (count,) = connection.execute(f"SELECT count(*) FROM ({_FIRST_PASSAGES})", (collection_id,)).fetchone()
     return int(count)
 
 
@@ -179,10 +215,18 @@ def _vectors_statement(count: int) -> str:
     )
 
 
+def _passages_of(spans: str) -> "array[int]":
+    """Return passages as ``PassageView.passages`` has them."""
+    rows: list[list[int]] = sorted(msgspec.json.decode(spans), key=lambda row: row[1])
+    return array("Q", itertools.chain.from_iterable(rows))
+
+
 def _passages_statement(count: int) -> str:
+    # A text of one passage has its whole length, which "stop" does not say.
     return (
-        "SELECT p.passage_id, d.doc_id, d.text, d.metadata "
-        "FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, CASE WHEN p.stop IS NOT NULL THEN "
+        "(SELECT json_group_array(json_array(q.passage_id, q.start, coalesce(q.stop, length(d.text)))) FROM passages q "
+        "WHERE q.document_id = p.document_id) END FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )
 

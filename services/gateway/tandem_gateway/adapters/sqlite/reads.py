@@ -8,11 +8,14 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.ports.jobs import JOBS_SCANNED
+from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import (
     CollectionRecord,
@@ -24,7 +27,7 @@ from tandem_gateway.records.documents import (
 )
 
 _COLLECTION = (
-    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending "
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.chunking "
     "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
 )
 
@@ -139,19 +142,28 @@ def _job_record(*columns: Any) -> JobRecord:
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
     """Return every collection, by name."""
-    return [CollectionRecord(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY c.name")]
+    return [_collection_record(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY c.name")]
 
 
 def collection_by_name(connection: sqlite3.Connection, name: str) -> CollectionRecord | None:
     """Return the collection with this name, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE c.name = ?", (name,)).fetchone()
-    return CollectionRecord(*row) if row else None
+    return _collection_record(*row) if row else None
 
 
 def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> CollectionRecord | None:
     """Return the collection with this number, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE c.collection_id = ?", (collection_id,)).fetchone()
-    return CollectionRecord(*row) if row else None
+    return _collection_record(*row) if row else None
+
+
+def _collection_record(*columns: Any) -> CollectionRecord:
+    return dataclasses.replace(CollectionRecord(*columns[:-1]), chunking=chunking_of(columns[-1]))
+
+
+def chunking_of(column: str | None) -> Chunking | None:
+    """Return the value of the column ``collections.chunking``."""
+    return msgspec.json.decode(column, type=Chunking) if column is not None else None
 
 
 def damaged(table: str, row: int) -> StorageCorrupt:

@@ -4,7 +4,8 @@
 
 - A version of a document is a row of ``documents``. A document id has at most two rows. Search finds the live row. The
   pending row has passages without a vector, and will replace the live row.
-- A passage is a span of a document version. Its id is its key in every index and is never reused.
+- A passage is a span of a document version. Its id is its key in the index of vectors and is never reused. The first
+  passage of a version also stands for the whole version: in the keyword index, in the filter index and in rankings.
 - A vector belongs to a passage and a space. A space holds the vectors of one collection by one model.
 
 The store has one sequence of change numbers. ``vectors.change`` is the number at which an index gets a vector. A
@@ -27,11 +28,12 @@ CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
     # Without live and pending, which are derived values; ``check`` recounts them.
-    "collections": "row_checksum(collection_id, name, removal_floor, removed)",
+    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking)",
     "spaces": "row_checksum(space_id, collection_id, state, fingerprint, model, dim, last_change)",
     # Without live, so that the checksum stays valid when a document goes live. An index repeats it, and SQLite's
     # integrity check compares them.
     "documents": "row_checksum(document_id, collection_id, doc_id, text, metadata, content_hash)",
+    "document_formats": "row_checksum(document_id, format)",
     "passages": "row_checksum(passage_id, document_id, ordinal, start, stop)",
     "vectors": "row_checksum(passage_id, space_id, change, vector, truncated, unknown)",
     "removals": "row_checksum(collection_id, change, passage_id)",

@@ -34,6 +34,7 @@ from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.documents import (
+    CollectionChange,
     CollectionRecord,
     Deletions,
     DocumentPage,
@@ -155,6 +156,10 @@ class SqliteStore:
     async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
         """Delete documents that match; see ``DocumentStore.delete_some``."""
         return await self._write(lambda c: writes.delete_some(c, collection, doc_ids, condition, time.time()))
+
+    async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
+        """Create or change a collection; see ``Catalogue.put_collection``."""
+        return await self._write(lambda c: writes.put_collection(c, collection, change, self._limits))
 
     async def delete_collection(self, collection: str) -> bool:
         """Delete a collection; see ``Catalogue.delete_collection``."""

@@ -5,14 +5,18 @@ caller then calls ``catalogue.note_change`` once.
 """
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tandem_gateway.adapters.sqlite.counters import next_number
 from tandem_gateway.adapters.sqlite.schema import sealed_insert
+from tandem_gateway.records.chunking import Span
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import NewDocument
 
 _INSERT_DOCUMENT = sealed_insert("documents", "live")
+_INSERT_FORMAT = sealed_insert("document_formats")
 _INSERT_PASSAGE = sealed_insert("passages")
 _INSERT_VECTOR = sealed_insert("vectors")
 _INSERT_REMOVAL = sealed_insert("removals")
@@ -78,39 +82,62 @@ def pending_of(connection: sqlite3.Connection, passage_id: int) -> PendingVersio
     return PendingVersion(*found) if found else None
 
 
-def add_vector(
-    connection: sqlite3.Connection,
-    space_id: int,
-    version: PendingVersion,
-    passage_id: int,
-    vector: bytes,
-    coverage: Coverage | None,
-) -> bool:
-    """Store the vector of a passage; make the version live if it was the last. A second vector is ignored.
+class NewVector(NamedTuple):
+    """The vector of a passage: float32, little-endian; and how much of the passage it stands for, None if unknown."""
 
-    A version that goes live replaces the older live version. All its vectors get change numbers at once.
+    passage_id: int
+    vector: bytes
+    coverage: Coverage | None
+
+
+def split(
+    connection: sqlite3.Connection, version: PendingVersion, first_passage: int, spans: Sequence[Span]
+) -> list[int]:
+    """Divide a pending version, which is one passage, into several; return their ids, in order.
+
+    A version of one span stays as it is, so that its passage keeps the white space around the text.
 
     Args:
         connection: the writer's.
-        space_id: of the space that the collection serves from.
-        version: that the passage belongs to.
-        passage_id: of the passage.
-        vector: float32, little-endian.
-        coverage: how much of the passage the vector stands for; None if that is not known.
+        version: the version.
+        first_passage: its passage, which becomes the first of them.
+        spans: at least one.
+    """
+    if len(spans) == 1:
+        return [first_passage]
+    connection.execute(
+        "UPDATE passages SET start = :start, stop = :stop, "
+        "checksum = row_checksum(passage_id, document_id, ordinal, :start, :stop) WHERE passage_id = :passage_id",
+        {"start": spans[0].start, "stop": spans[0].stop, "passage_id": first_passage},
+    )
+    passage_ids = [first_passage]
+    for ordinal, span in enumerate(spans[1:], start=1):
+        passage_ids.append(next_number(connection, "passage"))
+        _insert_passage(connection, passage_ids[-1], version.document_id, ordinal, span.start, span.stop)
+    return passage_ids
+
+
+def add_vectors(
+    connection: sqlite3.Connection, space_id: int, version: PendingVersion, vectors: Sequence[NewVector]
+) -> bool:
+    """Store vectors of a version's passages; make the version live if they were the last. A second vector is ignored.
+
+    A version that goes live replaces the older live version. All its vectors get change numbers at once.
 
     Returns:
         Whether the version is live now.
     """
-    passages: dict[int, int | None] = dict(
+    rows: dict[int, int | None] = dict(
         connection.execute(
             "SELECT p.passage_id, v.rowid FROM passages p "
             "LEFT JOIN vectors v ON v.passage_id = p.passage_id AND v.space_id = ? WHERE p.document_id = ?",
             (space_id, version.document_id),
         ).fetchall()
     )
-    if passages.pop(passage_id) is not None:
+    new = {each.passage_id: each for each in vectors if rows[each.passage_id] is None}
+    if not new:
         return False
-    whole = None not in passages.values()
+    whole = all(row is not None or passage_id in new for passage_id, row in rows.items())
     if whole:
         old = connection.execute(
             "SELECT document_id FROM documents WHERE collection_id = ? AND doc_id = ? AND live = 1",
@@ -118,25 +145,27 @@ def add_vector(
         ).fetchone()
         if old is not None:
             remove(connection, version.collection_id, old[0])
-    connection.execute(
-        _INSERT_VECTOR,
-        {
-            "passage_id": passage_id,
-            "space_id": space_id,
-            "change": next_number(connection, "change") if whole else None,
-            "vector": vector,
-            "truncated": coverage.truncated if coverage else None,
-            "unknown": coverage.unknown if coverage else None,
-        },
-    )
+    for each in new.values():
+        connection.execute(
+            _INSERT_VECTOR,
+            {
+                "passage_id": each.passage_id,
+                "space_id": space_id,
+                "change": next_number(connection, "change") if whole else None,
+                "vector": each.vector,
+                "truncated": each.coverage.truncated if each.coverage else None,
+                "unknown": each.coverage.unknown if each.coverage else None,
+            },
+        )
     if not whole:
         return False
-    for row in passages.values():
-        connection.execute(
-            "UPDATE vectors SET change = :change, "
-            "checksum = row_checksum(passage_id, space_id, :change, vector, truncated, unknown) WHERE rowid = :row",
-            {"change": next_number(connection, "change"), "row": row},
-        )
+    for row in rows.values():
+        if row is not None:
+            connection.execute(
+                "UPDATE vectors SET change = :change, "
+                "checksum = row_checksum(passage_id, space_id, :change, vector, truncated, unknown) WHERE rowid = :row",
+                {"change": next_number(connection, "change"), "row": row},
+            )
     connection.execute("UPDATE documents SET live = 1 WHERE document_id = ?", (version.document_id,))
     return True
 
@@ -151,6 +180,7 @@ def remove(connection: sqlite3.Connection, collection_id: int, document_id: int)
             _INSERT_REMOVAL,
             {"collection_id": collection_id, "change": next_number(connection, "change"), "passage_id": passage_id},
         )
+    connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
 
 
@@ -168,6 +198,8 @@ def _insert_document(connection: sqlite3.Connection, collection_id: int, documen
             "live": int(live),
         },
     )
+    if document.format != "text":
+        connection.execute(_INSERT_FORMAT, {"document_id": document_id, "format": document.format})
     return document_id
 
 

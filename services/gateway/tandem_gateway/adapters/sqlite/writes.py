@@ -3,12 +3,21 @@
 import sqlite3
 from collections.abc import Sequence
 
+import msgspec
+
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, jobs, listing, purge, reads, versions
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
-from tandem_gateway.records.documents import Deletions, IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.records.documents import (
+    CollectionChange,
+    CollectionRecord,
+    Deletions,
+    IdempotencyKey,
+    JobRecord,
+    NewDocument,
+)
 
 
 def accept(
@@ -134,6 +143,21 @@ def _matches(connection: sqlite3.Connection, version: reads.Version, condition: 
         if not sound:
             raise reads.damaged("documents", version.document_id)
     return True
+
+
+def put_collection(
+    connection: sqlite3.Connection, collection: str, change: CollectionChange, limits: Limits
+) -> CollectionRecord:
+    """Create or change a collection; see ``Catalogue.put_collection``."""
+    number = catalogue.collection_id(connection, collection, limits)
+    record = reads.collection_by_id(connection, number)
+    assert record is not None
+    change.check(record)
+    if change.chunking is not msgspec.UNSET and change.chunking != record.chunking:
+        catalogue.set_chunking(connection, number, change.chunking)
+    found = reads.collection_by_id(connection, number)
+    assert found is not None
+    return found
 
 
 def delete_collection(connection: sqlite3.Connection, collection: str, now: float) -> bool:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.errors import DeadlineExceeded, EmbedderBroken, EmbedderUnavailable, Overloaded
 from tandem_gateway.ports.embedder import EmbedderPool
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings
 
 FAILURES = (EmbedderUnavailable, EmbedderBroken, Overloaded, DeadlineExceeded)
@@ -20,9 +21,15 @@ class Call:
     kind: Kind
     priority: Priority
     fingerprint: str | None
+    split: Split | None = None
 
     async def send(self, pool: EmbedderPool, timeout: float) -> Embeddings:
         """Return the pool's answer; see ``Embedder.embed``."""
         return await pool.embed(
-            self.texts, kind=self.kind, priority=self.priority, timeout=timeout, fingerprint=self.fingerprint
+            self.texts,
+            kind=self.kind,
+            priority=self.priority,
+            timeout=timeout,
+            fingerprint=self.fingerprint,
+            split=self.split,
         )

@@ -20,6 +20,7 @@ from collections.abc import Callable, Sequence
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.ports.embedder import EmbedderPool
+from tandem_gateway.records.chunking import Split
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases.canary.calls import FAILURES, Call
 from tandem_gateway.use_cases.canary.evaluation import Breach
@@ -80,17 +81,29 @@ class CanaryRouter:
             return self._stable.replicas
         return capacity(self._stable.replicas, self._canary.replicas, self._weight)
 
+    @property
+    def model_tokens(self) -> int | None:
+        """See ``Embedder.model_tokens``; of stable."""
+        return self._stable.model_tokens
+
     async def embed(
-        self, texts: Sequence[str], *, kind: Kind, priority: Priority, timeout: float, fingerprint: str | None = None
+        self,
+        texts: Sequence[str],
+        *,
+        kind: Kind,
+        priority: Priority,
+        timeout: float,
+        fingerprint: str | None = None,
+        split: Split | None = None,
     ) -> Embeddings:
         """Return one vector per text; see ``Embedder.embed``."""
         if self._canary is None:
             found = await self._stable.embed(
-                texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint
+                texts, kind=kind, priority=priority, timeout=timeout, fingerprint=fingerprint, split=split
             )
             self._events.answered("stable")
             return found
-        call = Call(texts, kind, priority, fingerprint)
+        call = Call(texts, kind, priority, fingerprint, split)
         if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
             answer = await self._by_canary(self._canary, call, timeout)

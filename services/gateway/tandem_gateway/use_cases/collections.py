@@ -1,0 +1,84 @@
+"""Read, create and change collections."""
+
+from collections.abc import Callable
+from typing import Final
+
+from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.errors import InvalidRequest, NotFound
+from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.records.chunking import Chunking
+from tandem_gateway.records.documents import CollectionChange, CollectionRecord
+from tandem_gateway.use_cases.validation import check_collection
+
+MAX_PASSAGE_TOKENS: Final = 65_536
+"""Highest ``chunking.max_tokens``, whatever the model."""
+
+
+class Collections:
+    """Access to collections by name; calls ``on_changed`` after each change."""
+
+    def __init__(
+        self, catalogue: Catalogue, on_changed: Callable[[], None], *, model_tokens: Callable[[], int | None]
+    ) -> None:
+        """Make the use case.
+
+        Args:
+            catalogue: the collections.
+            on_changed: called after each change.
+            model_tokens: returns how many tokens the embedders' model reads of a text; None if that is not known.
+        """
+        self._catalogue = catalogue
+        self._on_changed = on_changed
+        self._model_tokens = model_tokens
+
+    async def collection(self, name: str) -> CollectionRecord:
+        """Return a collection.
+
+        Raises:
+            InvalidRequest: the name is not valid.
+            NotFound: there is no such collection.
+        """
+        check_collection(name)
+        for record in await self._catalogue.collections():
+            if record.name == name:
+                return record
+        raise NotFound(f"collection: there is no collection {name!r}", param="collection")
+
+    async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
+        """Create a collection or change its settings, and return it.
+
+        Raises:
+            InvalidRequest: the name or a setting is not valid, or the limit on collections is reached.
+            Conflict: the collection has documents, and cannot have these settings.
+        """
+        check_collection(name)
+        if isinstance(change.chunking, Chunking):
+            check_chunking(change.chunking, self._model_tokens())
+        record = await self._catalogue.put_collection(name, change)
+        self._on_changed()
+        return record
+
+
+def check_chunking(chunking: Chunking, model_tokens: int | None) -> None:
+    """Check how texts are to be split.
+
+    Args:
+        chunking: the setting.
+        model_tokens: how many tokens the model reads of a text; None if that is not known.
+
+    Raises:
+        InvalidRequest: a number is beyond its limit.
+    """
+    limit = min(MAX_PASSAGE_TOKENS, model_tokens) if model_tokens is not None else MAX_PASSAGE_TOKENS
+    _check_number("max_tokens", chunking.max_tokens, MIN_PASSAGE_TOKENS, limit)
+    _check_number("overlap_tokens", chunking.overlap_tokens, 0, (chunking.max_tokens or limit) // 2)
+
+
+def _check_number(name: str, value: int | None, least: int, most: int) -> None:
+    if value is not None and not least <= value <= most:
+        param = f"chunking.{name}"
+        raise InvalidRequest(
+            f"{param}: a whole number from {least} to {most} was expected, not {value}",
+            param=param,
+            code="limit_exceeded",
+        )

@@ -19,7 +19,7 @@ from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
 from tandem_gateway.settings import Settings
-from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
+from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
 from tests.support.serving import serving
@@ -149,7 +149,7 @@ async def embedder() -> AsyncIterator[str]:
     loading: Future[LoadedModel] = Future()
     settings = EmbedderSettings(workers=1)
     service = Service(settings, MANIFEST, loading)
-    loading.set_result(LoadedModel(FakeTokenizer(), FakeModel(), "int8", 1.0, {}))
+    loading.set_result(LoadedModel(FakeTokenizer(), FakeSplitter(), FakeModel(), "int8", 1.0, {}))
     async with serving(embedder_app.make_app(service, settings), lifespan=True) as port:
         yield f"http://127.0.0.1:{port}"
 

@@ -1,25 +1,23 @@
 """The use case: turn texts into vectors, within the limits and the caller's deadline.
 
-Steps: validate → admit → tokenise → queue → wait for the vectors. However a request ends, its admission is released
-and its queued texts are dropped.
+Steps: validate → admit → tokenise → queue → wait for the vectors. With ``chunking``, ``embed_passages`` takes the steps
+after the admission. However a request ends, its admission is released and its queued texts are dropped.
 """
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import get_args
 
-import msgspec
-
-from tandem_contract.embed import EmbedRequest, Kind
+from tandem_contract.embed import Chunking, EmbedRequest
 from tandem_embedder.batching.admission import Admission, Grant, estimate_tokens
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
+from tandem_embedder.embed_passages import EmbedPassages, HoldRows
+from tandem_embedder.embedded import Embedded, ModelFacts, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, InvalidText, LimitExceeded
-from tandem_embedder.model.prepared_model import Manifest
-from tandem_embedder.ports import TokenizedText, Tokenizer, Vectors
+from tandem_embedder.ports import TokenizedText
 from tandem_embedder.readiness import Readiness
 from tandem_runtime.durations import duration
 
@@ -33,60 +31,50 @@ class RequestLimits:
     timeout_seconds: float
 
 
-class Embedded(msgspec.Struct, frozen=True):
-    """Vectors of a request, in the order of its texts, and the time of each stage."""
-
-    vectors: Vectors
-    """``(n, dim) float32``; each row has unit length."""
-    tokens: list[int]
-    truncated: list[bool]
-    unknown: list[float]
-    """See ``EmbedReply.unknown``."""
-    tokenize_seconds: float
-    queue_seconds: float
-
-
 class EmbedTexts:
     """Embeds the texts of requests. The event loop's thread owns this object and its collaborators.
 
     Args:
-        manifest: manifest of the served model.
+        model: facts of the served model.
         limits: limits of one request.
         readiness: checked before anything else.
         admission: bounds the queued work.
         tokenizer: tokenizer of the model.
         scheduler: scheduler of the model.
-        overhead: for each kind of text, the number of prompt and special tokens that the embedder adds.
+        passages: serves the requests with ``chunking``.
         clock: monotonic clock in seconds; must be the scheduler's.
     """
 
     def __init__(
         self,
-        manifest: Manifest,
+        model: ModelFacts,
         limits: RequestLimits,
         readiness: Readiness,
         admission: Admission,
         tokenizer: LaneTokenizer,
         scheduler: Scheduler,
+        passages: EmbedPassages,
         *,
-        overhead: Mapping[Kind, int],
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._manifest = manifest
+        self._model = model
         self._limits = limits
         self._readiness = readiness
         self._admission = admission
         self._tokenizer = tokenizer
-        self._overhead = overhead
         self._scheduler = scheduler
+        self._passages = passages
         self._clock = clock
 
-    async def __call__(self, request: EmbedRequest, timeout: float | None = None) -> Embedded:
-        """Return the vectors of the request's texts.
+    async def __call__(
+        self, request: EmbedRequest, timeout: float | None = None, hold_rows: HoldRows = lambda rows: None
+    ) -> Embedded:
+        """Return the vectors of the request's texts or, with ``chunking``, of their passages.
 
         Args:
             request: the texts to embed.
             timeout: the caller's timeout in seconds; None for the limit's. The shorter of the two applies.
+            hold_rows: holds memory for the rows of passages; see ``EmbedPassages``.
 
         Raises:
             EmbedderError: if the request cannot be served; see ``errors``.
@@ -97,14 +85,18 @@ class EmbedTexts:
         if seconds <= 0:
             raise DeadlineExceeded("the request's time was up when it came")
         deadline = self._clock() + seconds
-        longest = self._manifest.max_seq_length
+        longest = self._model.max_seq_length
+        chunking = request.chunking
+        work = self._passages.prepare(request, chunking) if isinstance(chunking, Chunking) else None
         grant = self._admission.admit(
             request.priority,
-            tokens=sum(estimate_tokens(text, longest) for text in request.texts),
+            tokens=sum(estimate_tokens(text, longest) for text in request.texts) if work is None else work.tokens,
             chars=sum(map(len, request.texts)),
         )
         try:
             async with asyncio.timeout(seconds):
+                if work is not None:
+                    return await self._passages(work, grant, deadline, hold_rows)
                 return await self._embed(request, grant, deadline)
         except TimeoutError:
             raise DeadlineExceeded(f"the texts were not embedded within {duration(seconds)}") from None
@@ -116,7 +108,7 @@ class EmbedTexts:
         tokenized = await self._tokenizer.tokenize(request.priority, self._prompted(request))
         tokenize_seconds = self._clock() - started
         if not request.truncate:
-            check_lengths(tokenized, self._manifest.max_seq_length)
+            check_lengths(tokenized, self._model.max_seq_length)
         tokens = [len(text.ids) for text in tokenized]
         self._admission.tokenized(grant, tokens)
         ticket = self._scheduler.submit(
@@ -137,30 +129,14 @@ class EmbedTexts:
             vectors=vectors,
             tokens=tokens,
             truncated=[text.truncated for text in tokenized],
-            unknown=[unknown_share(text, self._overhead[request.kind]) for text in tokenized],
+            unknown=[unknown_share(text, self._model.overhead[request.kind]) for text in tokenized],
             tokenize_seconds=tokenize_seconds,
             queue_seconds=queue_seconds,
         )
 
     def _prompted(self, request: EmbedRequest) -> list[str]:
-        prompt = prompt_of(self._manifest, request.kind)
+        prompt = self._model.prompts[request.kind]
         return [prompt + text for text in request.texts] if prompt else request.texts
-
-
-def prompt_of(manifest: Manifest, kind: Kind) -> str:
-    """Return the model's prompt for a text of this kind; empty if the model has none."""
-    return manifest.prompts.query if kind == "query" else manifest.prompts.document
-
-
-def overhead_of(manifest: Manifest, tokenizer: Tokenizer) -> dict[Kind, int]:
-    """Return, for each kind of text, the number of prompt and special tokens that the embedder adds."""
-    return {kind: len(tokenizer.tokenize([prompt_of(manifest, kind)])[0].ids) for kind in get_args(Kind)}
-
-
-def unknown_share(text: TokenizedText, overhead: int) -> float:
-    """Return the share of unknown tokens among a text's own tokens; 1 if the text has no token of its own."""
-    own = len(text.ids) - overhead
-    return text.unknown / own if own > 0 else 1.0
 
 
 def check_texts(texts: Sequence[str], limits: RequestLimits) -> None:

@@ -4,6 +4,7 @@
 
     EmbedderError
     ├── InvalidText        the text itself cannot be embedded: change it
+    ├── InvalidChunking    the texts cannot be split like this with this model: change ``chunking``
     ├── LimitExceeded      the request exceeds a limit of this embedder: send less
     ├── InvalidDeadline    the caller's deadline is malformed
     ├── Overloaded         the queue is full: retry after ``retry_after_seconds``
@@ -33,6 +34,10 @@ class EmbedderError(Exception):
 
 class InvalidText(EmbedderError):
     """A text is empty or blank, or contains a character that no tokenizer keeps."""
+
+
+class InvalidChunking(EmbedderError):
+    """A field of ``chunking`` is out of its range, which depends on the model."""
 
 
 class LimitExceeded(EmbedderError):

@@ -9,7 +9,9 @@ from tandem_embedder.batching.admission import Admission, DrainRate
 from tandem_embedder.batching.lanes import LANES
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
-from tandem_embedder.embed_texts import Embedded, EmbedTexts, RequestLimits, overhead_of
+from tandem_embedder.embed_passages import EmbedPassages, HoldRows
+from tandem_embedder.embed_texts import EmbedTexts, RequestLimits
+from tandem_embedder.embedded import Embedded, facts_of
 from tandem_embedder.metrics import Metrics
 from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
@@ -70,11 +72,13 @@ class Service:
             log.error("what was accepted was not done in time")
         self.drained = await self._scheduler.close()
 
-    async def embed(self, request: EmbedRequest, timeout: float | None) -> Embedded:
+    async def embed(
+        self, request: EmbedRequest, timeout: float | None, hold_rows: HoldRows = lambda rows: None
+    ) -> Embedded:
         """Return the vectors of a request; see ``EmbedTexts``."""
         self.readiness.require()
         assert self._embed is not None, "ready, and nothing to serve with"
-        return await self._embed(request, timeout)
+        return await self._embed(request, timeout, hold_rows)
 
     def describe(self) -> ReadyReply:
         """Return the description of the served model. Call it only while the embedder is ready."""
@@ -113,14 +117,15 @@ class Service:
             self.readiness.dead,
             settings.workers,
         )
+        model = facts_of(self._manifest, loaded.tokenizer)
         self._embed = EmbedTexts(
-            self._manifest,
+            model,
             RequestLimits(settings.max_client_batch_size, settings.max_text_chars, settings.embed_timeout),
             self.readiness,
             self._admission,
             self._tokenizer,
             self._scheduler,
-            overhead=overhead_of(self._manifest, loaded.tokenizer),
+            EmbedPassages(model, self._admission, self._tokenizer, loaded.splitter, self._scheduler),
         )
         self._scheduler.start()
         gc_tuning.freeze()

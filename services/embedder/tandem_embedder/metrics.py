@@ -9,7 +9,7 @@ import prometheus_client as prometheus
 from prometheus_client.process_collector import ProcessCollector
 
 from tandem_embedder.batching.lanes import LANES, Lane
-from tandem_embedder.embed_texts import Embedded
+from tandem_embedder.embedded import Embedded
 from tandem_embedder.ports import BatchReport
 from tandem_runtime.memory import MemoryBudget
 
@@ -38,8 +38,13 @@ class Metrics:
         self._requests = self._counter("requests", "Requests to POST /embed by HTTP status.", "code")
         self._requests_by_code: dict[int, prometheus.Counter] = {}
         self._texts = self._counter("texts", "Texts embedded.")
-        self._truncated = self._counter("truncated_texts", "Texts that were truncated to the model's limit.")
-        self._unknown = self._counter("unknown_texts", "Texts with tokens that the model's vocabulary lacks.")
+        self._passages = self._counter("passages", "Passages embedded of texts that a request with chunking had.")
+        self._truncated = self._counter(
+            "truncated_texts", "Texts, or with chunking passages, that were truncated to the model's limit."
+        )
+        self._unknown = self._counter(
+            "unknown_texts", "Texts, or with chunking passages, with tokens that the model's vocabulary lacks."
+        )
         rejected = self._counter("rejected", "Requests refused before they were queued, by error code.", "reason")
         self._rejected = rejected
         self._rejected_by_reason: dict[str, prometheus.Counter] = {}
@@ -51,7 +56,9 @@ class Metrics:
             "request_duration_seconds", "Time of a request to POST /embed.", _SECONDS
         )
         self._tokenize_seconds = self._histogram(
-            "tokenize_duration_seconds", "Time to tokenize a request, including the wait for the thread.", _FINE_SECONDS
+            "tokenize_duration_seconds",
+            "Time to split and tokenize a request, including the wait for the thread.",
+            _FINE_SECONDS,
         )
         self._queue_seconds = self._by_lane(
             self._histogram("queue_duration_seconds", "Time that a text waited for the model.", _FINE_SECONDS, "lane")
@@ -108,7 +115,12 @@ class Metrics:
 
     def embedded(self, result: Embedded) -> None:
         """Count the texts of a request that was answered with vectors."""
-        self._texts.inc(len(result.tokens))
+        rows = len(result.tokens)
+        if result.texts is None:
+            self._texts.inc(rows)
+        else:
+            self._texts.inc(result.texts)
+            self._passages.inc(rows)
         if any(result.truncated):
             self._truncated.inc(sum(result.truncated))
         if any(result.unknown):

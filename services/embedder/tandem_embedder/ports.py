@@ -1,13 +1,14 @@
 """Ports of the use case and the scheduler. Adapters and test doubles implement these protocols."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from tandem_embedder.batching.lanes import Lane
+from tandem_embedder.passages.shape import PassageShape
 
 Ids = NDArray[np.int32]
 Vectors = NDArray[np.float32]
@@ -27,6 +28,23 @@ class Tokenizer(Protocol):
 
     def tokenize(self, texts: Sequence[str]) -> list[TokenizedText]:
         """Return one result for each text, in order."""
+
+
+class Span(NamedTuple):
+    """Part of a text: offsets of its first character and after its last, in code points."""
+
+    start: int
+    end: int
+
+
+class Splitter(Protocol):
+    """Text → passages. Thread-safe."""
+
+    def split(self, text: str, shape: PassageShape) -> list[Span]:
+        """Return the passages of a text of one window, in order; none for white space.
+
+        Every character that is not white space is in a passage. The time may grow with the square of the text's length.
+        """
 
 
 class Model(Protocol):

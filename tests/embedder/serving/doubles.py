@@ -1,13 +1,15 @@
 """Fakes of the model and its tokenizer that a test can hold, break and inspect."""
 
 import asyncio
+import re
 import threading
 from collections.abc import Sequence
 
 import numpy as np
 
 from tandem_embedder.batching.lanes import Lane
-from tandem_embedder.ports import BatchReport, Ids, TokenizedText, Vectors
+from tandem_embedder.passages.shape import PassageShape
+from tandem_embedder.ports import BatchReport, Ids, Span, TokenizedText, Vectors
 
 DIM = 4
 WAIT_SECONDS = 20.0
@@ -69,6 +71,26 @@ class FakeTokenizer:
             unknown = sum(not word.isascii() for word in kept)
             result.append(TokenizedText(ids, truncated=len(kept) < len(words), unknown=unknown))
         return result
+
+
+class FakeSplitter:
+    """Passages of ``capacity`` words, the last ``overlap`` of which start the next passage."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+        self.threads: set[str] = set()
+
+    def split(self, text: str, shape: PassageShape) -> list[Span]:
+        self.calls.append(text)
+        self.threads.add(threading.current_thread().name)
+        words = [found.span() for found in re.finditer(r"\S+", text)]
+        spans: list[Span] = []
+        for first in range(0, len(words), shape.capacity - shape.overlap):
+            if spans and spans[-1].end == words[-1][1]:
+                break
+            part = words[first : first + shape.capacity]
+            spans.append(Span(part[0][0], part[-1][1]))
+        return spans
 
 
 class Recorder:

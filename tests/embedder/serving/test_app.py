@@ -18,7 +18,7 @@ from tandem_embedder.model.prepared_model import PreparedModelError
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tandem_runtime.memory import FREE_BYTES
-from tests.embedder.serving.doubles import FakeModel, FakeTokenizer
+from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
 
@@ -35,7 +35,7 @@ class AppFixture:
     tokenizer: FakeTokenizer
 
     async def become_ready(self, precision: str = "int8") -> None:
-        self.loading.set_result(LoadedModel(self.tokenizer, self.model, precision, 1.0, {}))
+        self.loading.set_result(LoadedModel(self.tokenizer, FakeSplitter(), self.model, precision, 1.0, {}))
         await self.starting
         assert (await self.client.get("/readyz")).status_code == 200
 

@@ -2,81 +2,22 @@
 
 import asyncio
 import weakref
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 import numpy as np
 import pytest
 
 from tandem_contract.embed import EmbedRequest, Kind
-from tandem_embedder.batching.admission import Admission, DrainRate
-from tandem_embedder.batching.batch_queue import BatchLimits
-from tandem_embedder.batching.scheduler import Scheduler
-from tandem_embedder.batching.tokenize_stage import AT_ONCE_CHARS, LaneTokenizer, slices
+from tandem_embedder.batching.tokenize_stage import AT_ONCE_CHARS, slices
 from tandem_embedder.batching.worker_threads import WorkerThreads
-from tandem_embedder.embed_texts import Embedded, EmbedTexts, RequestLimits, overhead_of, unknown_share
+from tandem_embedder.embedded import Embedded, unknown_share
 from tandem_embedder.errors import DeadlineExceeded, EmbedderError, InvalidText, LimitExceeded, NotReady, Overloaded
 from tandem_embedder.model.prepared_model import Prompts
 from tandem_embedder.model.tokenizer import unknown_id
 from tandem_embedder.ports import TokenizedText
-from tandem_embedder.readiness import Readiness
-from tests.embedder.serving.doubles import FakeModel, FakeTokenizer, Recorder, ids_of, vector_of
-from tests.embedder.serving.manifests import MANIFEST
+from tests.embedder.serving.doubles import ids_of, vector_of
+from tests.embedder.serving.embedding import embedding
 from tests.support.freed import Batch, assert_gone, failure_of, no_collector
-
-
-@dataclass
-class EmbedFixture:
-    """The use case and its collaborators."""
-
-    embed: EmbedTexts
-    model: FakeModel
-    tokenizer: FakeTokenizer
-    admission: Admission
-    readiness: Readiness
-    recorder: Recorder
-
-    def assert_nothing_kept(self) -> None:
-        assert (self.admission.queued_tokens, self.admission.pending_chars) == (0, 0)
-
-
-@asynccontextmanager
-async def embedding(
-    *, held: bool = False, queued: int = 1000, prompts: Prompts | None = None
-) -> AsyncIterator[EmbedFixture]:
-    model, tokenizer, recorder, readiness = FakeModel(held=held), FakeTokenizer(), Recorder(), Readiness()
-    readiness.ready()
-    admission = Admission(queued, 20_000, DrainRate())
-    scheduler = Scheduler(model, BatchLimits(), recorder, DrainRate(), readiness.dead)
-    scheduler.start()
-    lanes = LaneTokenizer(tokenizer)
-    manifest = msgspec.structs.replace(MANIFEST, max_seq_length=16, prompts=prompts or Prompts())
-    limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
-    try:
-        yield EmbedFixture(
-            EmbedTexts(
-                manifest,
-                limits,
-                readiness,
-                admission,
-                lanes,
-                scheduler,
-                overhead=overhead_of(manifest, FakeTokenizer()),
-            ),
-            model,
-            tokenizer,
-            admission,
-            readiness,
-            recorder,
-        )
-    finally:
-        model.gate.set()
-        tokenizer.gate.set()
-        await scheduler.close()
-        lanes.close()
 
 
 async def test_vectors_tokens_and_flags_come_in_the_order_of_the_texts():

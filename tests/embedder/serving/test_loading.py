@@ -19,7 +19,7 @@ from tandem_embedder.model.verified_load import (
     prove,
     read_known_answers,
 )
-from tests.embedder.serving.doubles import DIM, FakeModel, FakeTokenizer, vector_of
+from tests.embedder.serving.doubles import DIM, FakeModel, FakeSplitter, FakeTokenizer, vector_of
 from tests.embedder.serving.manifests import MANIFEST
 
 TEXTS = ["one", "two three", "four five six"]
@@ -70,7 +70,13 @@ def artefact(folder: Path, *precisions: str) -> Manifest:
 def load_with(folder: Path, manifest: Manifest, precision: str, models: dict[str, FakeModel]) -> LoadedModel:
     """Load with fakes: one of ``models`` for each requested precision; no other may be loaded."""
     return load_or_fall_back(
-        folder, manifest, precision, 1, lambda path, limit: FakeTokenizer(), lambda path, *_: models[path.parent.name]
+        folder,
+        manifest,
+        precision,
+        1,
+        lambda path, limit: FakeTokenizer(),
+        lambda path: FakeSplitter(),
+        lambda path, *_: models[path.parent.name],
     )
 
 

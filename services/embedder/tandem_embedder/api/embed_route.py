@@ -13,14 +13,16 @@ import msgspec
 
 from tandem_contract import headers
 from tandem_contract.decoding import Body, InvalidMessage, decode_json, decode_msgpack
-from tandem_contract.embed import EmbedReply, EmbedRequest, PackedEmbedReply
+from tandem_contract.embed import Chunking, EmbedRequest
+from tandem_embedder.api.embed_replies import EmbedReplies
 from tandem_embedder.api.negotiation import Syntax, reply_syntax, request_syntax
 from tandem_embedder.api.replies import internal, of_error
-from tandem_embedder.embed_texts import Embedded
+from tandem_embedder.embed_passages import HoldRows
+from tandem_embedder.embedded import Embedded
 from tandem_embedder.errors import InvalidDeadline
 from tandem_embedder.metrics import Metrics
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
-from tandem_runtime.http import CLIENT_GONE, MSGPACK, Reply, refusal, shutting_down
+from tandem_runtime.http import CLIENT_GONE, Reply, refusal, shutting_down
 from tandem_runtime.json_slices import find_array
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget, memory_bytes
 from tandem_runtime.request_id import Receive, Scope, Send
@@ -55,8 +57,10 @@ class EmbedUseCase(Protocol):
     fingerprint: str
     dim: int
 
-    async def embed(self, request: EmbedRequest, timeout: float | None) -> Embedded:
+    async def embed(self, request: EmbedRequest, timeout: float | None, hold_rows: HoldRows) -> Embedded:
         """Return the vectors of the request; ``timeout`` is in seconds.
+
+        With ``chunking``, ``hold_rows`` holds memory for the number of rows that it gets.
 
         Raises:
             EmbedderError: if the request cannot be served.
@@ -72,8 +76,7 @@ class EmbedRoute:
         self._limits = limits
         self._json_in = msgspec.json.Decoder(_BoundedRequest)
         self._msgpack_in = msgspec.msgpack.Decoder(_BoundedRequest)
-        self._json_out = msgspec.json.Encoder()
-        self._msgpack_out = msgspec.msgpack.Encoder()
+        self._replies = EmbedReplies(service)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -118,9 +121,21 @@ class EmbedRoute:
         del body
         if timeout is not None:
             timeout -= time.perf_counter() - started  # the timeout starts when the request arrives
-        embedded = await cancel_on_disconnect(scope, receive, self._service.embed(request, timeout))
+        texts_bytes = lease.held
+        row_bytes = self._replies.row_bytes(wanted)
+
+        def hold_rows(rows: int) -> None:
+            lease.hold(texts_bytes + rows * row_bytes)
+
+        embedded = await cancel_on_disconnect(scope, receive, self._service.embed(request, timeout, hold_rows))
         self._metrics.embedded(embedded)
-        return self._write(embedded, wanted)
+        if not isinstance(request.chunking, Chunking):
+            return self._replies.write(embedded, wanted)
+        del request
+        # A reply can have megabytes: the lease holds them until they are sent.
+        reply = await asyncio.to_thread(self._replies.write_passages, embedded, wanted)
+        lease.hold(len(reply.body))
+        return msgspec.structs.replace(reply, lease=lease)
 
     def _read(self, body: Body, syntax: Syntax) -> EmbedRequest:
         """Decode a request's body. Rejects too many texts before it decodes them.
@@ -139,31 +154,6 @@ class EmbedRoute:
                     f"texts: at most {MAX_TEXTS} texts are taken in one request", code="limit_exceeded", param="texts"
                 )
         return decode_json(body, self._json_in)
-
-    def _write(self, embedded: Embedded, syntax: Syntax) -> Reply:
-        service = self._service
-        if syntax is Syntax.MSGPACK:
-            packed = PackedEmbedReply(
-                # astype copies only on a big-endian machine.
-                embeddings=embedded.vectors.astype("<f4", copy=False).tobytes(),
-                dim=service.dim,
-                model=service.model,
-                fingerprint=service.fingerprint,
-                tokens=embedded.tokens,
-                truncated=embedded.truncated,
-                unknown=embedded.unknown,
-            )
-            return Reply(200, self._msgpack_out.encode(packed), MSGPACK)
-        reply = EmbedReply(
-            embeddings=embedded.vectors.tolist(),
-            dim=service.dim,
-            model=service.model,
-            fingerprint=service.fingerprint,
-            tokens=embedded.tokens,
-            truncated=embedded.truncated,
-            unknown=embedded.unknown,
-        )
-        return Reply(200, self._json_out.encode(reply))
 
 
 def timeout_seconds(value: bytes | None) -> float | None:

@@ -10,6 +10,7 @@ from tandem_runtime.memory import RETRY_SECONDS, OverBudget
 
 CODES: Final[dict[type[errors.EmbedderError], ErrorCode]] = {
     errors.InvalidText: "invalid_field",
+    errors.InvalidChunking: "invalid_field",
     errors.LimitExceeded: "limit_exceeded",
     errors.InvalidDeadline: "invalid_field",
     errors.Overloaded: "overloaded",

@@ -18,6 +18,8 @@ from tandem_embedder.errors import LimitExceeded, Overloaded
 BULK_PART: Final = 0.75
 CHARS_PER_TOKEN: Final = 4  # English prose has 4 to 5; code and other scripts have fewer, corrected after tokenisation
 SPECIAL_TOKENS: Final = 2
+WAVE_TOKENS: Final = 8_192  # a second or two of the model's work
+WAVES_IN_BOUND: Final = 3  # so many large requests fit in a lane's bound
 _MEMORY: Final = 0.9  # decay of the drain rate per batch: roughly the last ten batches count
 _DEFAULT_RATE: Final = 5_000.0  # tokens per second, until the first batch is measured
 
@@ -25,6 +27,11 @@ _DEFAULT_RATE: Final = 5_000.0  # tokens per second, until the first batch is me
 def estimate_tokens(text: str, max_seq_length: int) -> int:
     """Return an estimate of the tokens that the model will compute for ``text``."""
     return min(max_seq_length, len(text) // CHARS_PER_TOKEN + SPECIAL_TOKENS)
+
+
+def wave_tokens(bound: int) -> int:
+    """Return how many tokens of a request with ``chunking`` may be in flight, for the bound of its lane."""
+    return min(WAVE_TOKENS, bound // WAVES_IN_BOUND)
 
 
 class DrainRate:
@@ -120,6 +127,10 @@ class Admission:
         self._chars += chars
         return Grant(lane, tokens, chars)
 
+    def bound(self, lane: Lane) -> int:
+        """Return the maximum number of queued tokens with which a request of this lane is admitted."""
+        return self._bounds[lane]
+
     def tokenized(self, grant: Grant, lengths: Sequence[int]) -> None:
         """Replace the estimate by the real token counts, and release the characters."""
         actual = sum(lengths)
@@ -133,6 +144,17 @@ class Admission:
         tokens = min(tokens, grant.tokens)
         self._tokens[grant.lane] -= tokens
         grant.tokens -= tokens
+
+    def read(self, grant: Grant, chars: int) -> None:
+        """Release characters that were tokenised."""
+        chars = min(chars, grant.chars)
+        self._chars -= chars
+        grant.chars -= chars
+
+    def hold(self, grant: Grant, tokens: int) -> None:
+        """Set the tokens that a grant holds, more or fewer than before."""
+        self._tokens[grant.lane] += tokens - grant.tokens
+        grant.tokens = tokens
 
     def close(self, grant: Grant) -> None:
         """Release everything that the grant still holds. Idempotent."""

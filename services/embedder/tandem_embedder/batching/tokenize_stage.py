@@ -6,15 +6,18 @@ second; with slices, neither queries nor other ingest requests wait for all of i
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
+from typing import Final, TypeVar
 
 from tandem_embedder.batching.lanes import LANES, Lane
+from tandem_embedder.errors import NotReady
 from tandem_embedder.ports import TokenizedText, Tokenizer
 
 AT_ONCE_CHARS: Final = 1_000  # at most 0.3 ms on the loop
 SLICE_CHARS: Final = 50_000  # about 20 ms
+
+T = TypeVar("T")
 
 
 class LaneTokenizer:
@@ -33,6 +36,19 @@ class LaneTokenizer:
         for part in slices(texts, SLICE_CHARS):
             done += await loop.run_in_executor(self._executors[lane], self._tokenizer.tokenize, part)
         return done
+
+    async def run(self, lane: Lane, step: Callable[[Tokenizer], T]) -> T:
+        """Return the result of ``step``, which a lane's thread calls with the tokenizer.
+
+        Raises:
+            NotReady: if the threads have stopped.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            running = loop.run_in_executor(self._executors[lane], step, self._tokenizer)
+        except RuntimeError:
+            raise NotReady("the embedder is shutting down", retry_after_seconds=1.0) from None
+        return await running
 
     def close(self) -> None:
         """Stop the threads after their current slice; does not wait for them."""

@@ -25,7 +25,7 @@ from tandem_embedder.model.prepared_model import (
     Variant,
     verify_file,
 )
-from tandem_embedder.ports import Model, Tokenizer, Vectors
+from tandem_embedder.ports import Model, Splitter, Tokenizer, Vectors
 
 KNOWN_ANSWERS_NAME = "known_answers.json"
 TOKENIZER_NAME = "tokenizer.json"
@@ -33,6 +33,7 @@ FALLBACK: Precision = "fp32"
 """Precision that every CPU computes correctly."""
 
 TokenizerFactory = Callable[[Path, int], Tokenizer]
+SplitterFactory = Callable[[Path], Splitter]
 ModelFactory = Callable[[Path, int, int], Model]
 
 _answers_decoder = msgspec.json.Decoder(KnownAnswers)
@@ -49,6 +50,7 @@ class LoadedModel:
     """A model that has passed its self-test, and the duration of each loading step."""
 
     tokenizer: Tokenizer
+    splitter: Splitter
     model: Model
     precision: str
     """Loaded precision. May differ from the requested one; see ``load_or_fall_back``."""
@@ -64,6 +66,7 @@ def load_or_fall_back(
     precision: str,
     threads: int,
     make_tokenizer: TokenizerFactory,
+    make_splitter: SplitterFactory,
     make_model: ModelFactory,
 ) -> LoadedModel:
     """Load the model of ``folder`` in ``precision``; fall back to fp32 if ``precision`` fails its self-test.
@@ -73,7 +76,7 @@ def load_or_fall_back(
         PreparedModelError, ModelError: as ``load``.
     """
     try:
-        return load(folder, manifest, precision, threads, make_tokenizer, make_model)
+        return load(folder, manifest, precision, threads, make_tokenizer, make_splitter, make_model)
     except WrongAnswersError as error:
         if precision == FALLBACK:
             raise
@@ -90,7 +93,7 @@ def load_or_fall_back(
         extra={"reason": refused},
     )
     try:
-        return load(folder, manifest, FALLBACK, threads, make_tokenizer, make_model)
+        return load(folder, manifest, FALLBACK, threads, make_tokenizer, make_splitter, make_model)
     except Exception as error:
         raise WrongAnswersError(f"{refused}; nor can {FALLBACK} be served: {error}") from error
 
@@ -101,6 +104,7 @@ def load(
     precision: str,
     threads: int,
     make_tokenizer: TokenizerFactory,
+    make_splitter: SplitterFactory,
     make_model: ModelFactory,
 ) -> LoadedModel:
     """Verify the files of ``folder``, load the model and run its self-test.
@@ -124,7 +128,8 @@ def load(
     least = prove(tokenizer, model, read_known_answers(folder, manifest.dim), variant, precision)
     marks.append(("warm_up", time.perf_counter()))
     seconds = {name: round(end - start, 4) for (_, start), (name, end) in itertools.pairwise(marks)}
-    return LoadedModel(tokenizer, model, precision, least, seconds)
+    splitter = make_splitter(folder / TOKENIZER_NAME)
+    return LoadedModel(tokenizer, splitter, model, precision, least, seconds)
 
 
 def read_known_answers(folder: Path, dim: int) -> KnownAnswers:

@@ -7,7 +7,7 @@ holds as many from its admission to its last part, so that the queue has room fo
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 import msgspec
@@ -21,7 +21,7 @@ from tandem_embedder.embedded import Embedded, ModelFacts, unknown_share
 from tandem_embedder.errors import LimitExceeded
 from tandem_embedder.passages.shape import PassageShape, shape_of
 from tandem_embedder.passages.slices import PassageRow, PassageSlices, Slice
-from tandem_embedder.ports import Splitter, Vectors
+from tandem_embedder.ports import Splitter, Tokenizer, Vectors
 
 PARTS_OF_WAVE: Final = 4
 """Number of parts in flight, so that the model does not wait between two."""
@@ -103,9 +103,10 @@ class EmbedPassages:
         source = _Source(work, self._model, self._tokenizer, self._splitter, self._clock)
         flight = _Flight(self._admission, grant, work.tokens)
         tickets: deque[Ticket] = deque()
+        waiting: deque[PassageRow] = deque()
         reply = _Rows(self._model.overhead[request.kind], work.rows, hold_rows)
         try:
-            while part := await self._next_part(source, grant, work, reply):
+            while part := await self._next_part(source, grant, work, reply, waiting):
                 tokens = sum(len(row.tokenized.ids) for row in part)
                 while tickets and flight.tokens + tokens > work.wave:
                     await reply.collect(tickets)
@@ -125,19 +126,26 @@ class EmbedPassages:
         return reply.embedded(len(request.texts), source.seconds)
 
     async def _next_part(
-        self, source: "_Source", grant: Grant, work: PassageRequest, reply: "_Rows"
+        self, source: "_Source", grant: Grant, work: PassageRequest, reply: "_Rows", waiting: deque[PassageRow]
     ) -> Sequence[PassageRow]:
-        """Return the next passages, about a quarter of a wave; empty after the last."""
+        """Return the next passages, about a quarter of a wave; empty after the last.
+
+        ``waiting`` keeps the passages of the last slice that did not fit.
+        """
+        most = work.wave // PARTS_OF_WAVE
         part: list[PassageRow] = []
         tokens = 0
-        while tokens < work.wave // PARTS_OF_WAVE and (found := await source.next_slice()) is not None:
+        while True:
+            while waiting and (not part or tokens + len(waiting[0].tokenized.ids) <= most):
+                part.append(waiting.popleft())
+                tokens += len(part[-1].tokenized.ids)
+            if waiting or tokens >= most or (found := await source.next_slice()) is None:
+                return part
             self._admission.read(grant, found.chars)
             if not work.request.truncate:
                 _check_lengths(found.rows, self._model.max_seq_length)
             reply.add(found.rows)
-            part += found.rows
-            tokens += sum(len(row.tokenized.ids) for row in found.rows)
-        return part
+            waiting.extend(found.rows)
 
 
 class _Source:
@@ -152,13 +160,14 @@ class _Source:
         clock: Callable[[], float],
     ) -> None:
         request = work.request
-        self._slices = PassageSlices(
+        self._passages = PassageSlices(
             request.texts,
             model.prompts[request.kind],
             work.shape,
             max_tokens=work.max_tokens,
             splitter=splitter,
         )
+        self._slices: Iterator[Slice] | None = None
         self._lane = request.priority
         self._tokenizer = tokenizer
         self._clock = clock
@@ -168,9 +177,14 @@ class _Source:
     async def next_slice(self) -> Slice | None:
         """Return the next slice; None after the last. Cancellation takes effect between slices."""
         started = self._clock()
-        found = await self._tokenizer.run(self._lane, self._slices.step)
+        found = await self._tokenizer.run(self._lane, self._step)
         self.seconds += self._clock() - started
         return found
+
+    def _step(self, tokenizer: Tokenizer) -> Slice | None:
+        if self._slices is None:
+            self._slices = self._passages.run(tokenizer)
+        return next(self._slices, None)
 
 
 class _Flight:

@@ -69,7 +69,7 @@ def rows_of(
 ) -> list[PassageRow]:
     slices = PassageSlices(texts, "", shape, max_tokens=shape.capacity + SPECIAL, splitter=splitter)
     rows: list[PassageRow] = []
-    while (found := slices.step(tokenizer)) is not None:
+    for found in slices.run(tokenizer):
         rows += found.rows
     return rows
 

@@ -11,6 +11,7 @@ from tandem_contract.embed import Chunking, EmbedRequest, Passage
 from tandem_embedder.embedded import Embedded
 from tandem_embedder.errors import DeadlineExceeded, InvalidChunking, InvalidText, LimitExceeded, NotReady, Overloaded
 from tandem_embedder.model.prepared_model import Prompts
+from tandem_embedder.ports import Span
 from tests.embedder.passages.properties import assert_covers
 from tests.embedder.serving.doubles import vector_of
 from tests.embedder.serving.embedding import embedding
@@ -84,7 +85,7 @@ async def test_a_text_with_more_tokens_than_the_queue_holds_is_embedded_in_waves
         fixture.admission.hold = watch  # type: ignore[method-assign]
         done = await fixture.embed(EmbedRequest([LONG[:4_999]], priority="bulk", chunking=WHOLE))
         assert sum(done.tokens) > 1_000
-        assert_covers(LONG[:4_999], [(p.start, p.end) for p in passages_of(done)])  # type: ignore[misc]
+        assert_covers(LONG[:4_999], [Span(passage.start, passage.end) for passage in passages_of(done)])
         assert 0 < most <= 150 // 3
         assert fixture.splitter.threads == {"tokenizer-bulk_0"}
         fixture.assert_nothing_kept()

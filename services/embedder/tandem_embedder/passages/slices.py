@@ -30,7 +30,7 @@ class Slice(msgspec.Struct, frozen=True):
 
 
 class PassageSlices:
-    """The passages of a request, by text and by position in it. One thread at a time may use it.
+    """The passages of a request, by text and by position in it.
 
     A text that fits in one passage needs no splitter. Most texts do, and tokenising is much faster than splitting.
 
@@ -51,15 +51,9 @@ class PassageSlices:
         self._max_tokens = max_tokens
         self._splitter = splitter
         self._window = window_chars(shape.capacity)
-        self._slices: Iterator[Slice] | None = None
 
-    def step(self, tokenizer: Tokenizer) -> Slice | None:
-        """Return the next slice; None after the last. ``tokenizer`` must be the same in each step."""
-        if self._slices is None:
-            self._slices = self._run(tokenizer)
-        return next(self._slices, None)
-
-    def _run(self, tokenizer: Tokenizer) -> Iterator[Slice]:
+    def run(self, tokenizer: Tokenizer) -> Iterator[Slice]:
+        """Yield the slices. One thread at a time may take the next one."""
         first = 0
         for part in slices(self._texts, SLICE_CHARS):
             numbers = range(first, first + len(part))

@@ -66,7 +66,7 @@ def _after(text: str, before: Span, piece: Span) -> Span | None:
 
     The library gives such pieces, except that an overlap can make no progress. None if the piece adds nothing.
     """
-    if piece.end <= before.end:
+    if piece.end <= before.end or piece.end <= piece.start:
         return None
     if piece.start <= before.start or not _is_blank(text, before.end, piece.start):
         return _stripped(text, before.end, piece.end)

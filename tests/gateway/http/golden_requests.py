@@ -459,6 +459,7 @@ def _settings() -> Iterator[tuple[str, Case]]:
 
 
 _GROUPS = (
-    _every_method, _paths, _documents, _jobs, _bodies, _many_documents, _limits, _operators, _states, _origins, _good, _settings,
+    _every_method, _paths, _documents, _jobs, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
+    _settings,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

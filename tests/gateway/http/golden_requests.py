@@ -17,6 +17,7 @@ JOB = "{job}"
 
 SEARCH = "/v1/search"
 INGEST = "/v1/ingest"
+FILES = "/v1/ingest/files"
 JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
@@ -90,7 +91,19 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
     return Case(gateway, "PUT", TRAFFIC, headers, content)
 
 
-FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+FIXED = (
+    SEARCH,
+    INGEST,
+    FILES,
+    JOBS,
+    "/v1/collections",
+    TRAFFIC,
+    "/healthz",
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/openapi.json",
+)
 TEMPLATES = (f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.

@@ -106,7 +106,7 @@ class IngestReader:
                     )
             except TimeoutError:
                 raise DeadlineExceeded(f"the body was not read within {duration(self._timeout)}") from None
-        lease.hold(sum(map(_bytes_of, documents)))
+        lease.hold(sum(map(bytes_of, documents)))
         return collection, NewDocuments(documents, lease)
 
     def _read(self, body: Body, content: Content, hold: Hold) -> tuple[str, list[NewDocument]]:
@@ -191,22 +191,28 @@ class _Reading:
                 param=place,
                 code="limit_exceeded",
             )
-        document = _new_document(decode_json(element, _document, at=place), place, self._limits)
+        document = read_document(element, place, self._limits)
         if len(self.documents) % _HOLD_EVERY == 0:
-            self._hold(self._held + _bytes_of(document))
+            self._hold(self._held + bytes_of(document))
         self.documents.append(document)
-        self._held += _bytes_of(document)
+        self._held += bytes_of(document)
+
+
+def read_document(element: Body, place: str, limits: RequestLimits) -> NewDocument:
+    """Return a document from its JSON; ``place`` is its path in errors, which are those of ``IngestReader.read``."""
+    return _new_document(decode_json(element, _document, at=place), place, limits)
 
 
 def _new_document(document: _Document, place: str, limits: RequestLimits) -> NewDocument:
     doc_id = str(document.id) if isinstance(document.id, int) else document.id
     raw = bytes(document.metadata)
-    metadata = _read_metadata(raw, f"{place}.metadata")
+    metadata = read_metadata(raw, f"{place}.metadata")
     exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
     return new_document(SubmittedDocument(document.text, doc_id, metadata, exact, document.format), place, limits)
 
 
-def _read_metadata(raw: bytes, place: str) -> Metadata:
+def read_metadata(raw: bytes, place: str) -> Metadata:
+    """Return metadata from its JSON; raises InvalidMessage, which names the field after ``place``."""
     try:
         return decode_json(raw, _metadata, at=place)
     except InvalidMessage:
@@ -261,5 +267,6 @@ def _has_float(value: object) -> bool:
     return False
 
 
-def _bytes_of(document: NewDocument) -> int:
+def bytes_of(document: NewDocument) -> int:
+    """Return the maximum memory of a document, in bytes."""
     return memory_bytes(document.text) + memory_bytes(document.metadata) + _OBJECT_BYTES

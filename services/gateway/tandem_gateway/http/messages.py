@@ -11,9 +11,11 @@ from tandem_contract.client_api import (
     Collection,
     CollectionList,
     DocumentFailure,
+    FilesJob,
     FusionInput,
     FusionMethod,
     Health,
+    IngestedFile,
     Job,
     SearchBatch,
     SearchRequest,
@@ -155,6 +157,11 @@ def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | No
         documents_per_second=_rounded(documents_per_second(record, now)),
         seconds_left=None if error else _rounded(seconds_left(record, now)),
     )
+
+
+def files_job_reply(record: JobRecord, ids: list[str], files: list[IngestedFile]) -> FilesJob:
+    """Return the reply to an ingest of files."""
+    return FilesJob(**msgspec.structs.asdict(job_reply(record, None, ids)), files=files)
 
 
 def _rounded(value: float | None) -> float | None:

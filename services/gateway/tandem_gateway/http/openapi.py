@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    Encoding,
     Example,
     OpenAPIMediaType,
     Operation,
@@ -27,7 +28,9 @@ from tandem_contract import client_api as api
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.extraction.formats import FORMATS
 from tandem_gateway.filters import parsing as filters
+from tandem_gateway.http.file_documents import RESERVED
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -69,9 +72,10 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
+_FORM: Final = "FilesForm"
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList,
+    api.JobList, api.FilesJob,
     api.CollectionList, api.Collection, api.CollectionSettings,
     api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
@@ -181,6 +185,21 @@ def with_body(
 
 
 @dataclass
+class FilesByForm(Operation):
+    """An operation whose body is a form of files, which its handler reads as it arrives."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter and the body."""
+        self.parameters = [*(self.parameters or []), _IDEMPOTENCY_KEY]
+        form = OpenAPIMediaType(
+            schema=Reference(ref=_REFERENCE.format(name=_FORM)),
+            # The gateway reads no type of a part.
+            encoding={"metadata": Encoding(content_type=headers.JSON)},
+        )
+        self.request_body = RequestBody(content={headers.FORM: form}, required=True)
+
+
+@dataclass
 class DocumentByQuery(Operation):
     """An operation on the document whose id is the query parameter ``id``, which its handler reads strictly."""
 
@@ -276,6 +295,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
     schemas |= FILTER_SCHEMAS
+    schemas[_FORM] = _form_schema(schemas, limits)
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():
@@ -362,6 +382,25 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def _form_schema(components: dict[str, Any], limits: RequestLimits) -> Schema:
+    file = {"type": "string", "format": "binary", "description": "Its filename ends in one of " + ", ".join(FORMATS)}
+    return {
+        "title": _FORM,
+        "type": "object",
+        "properties": {
+            "files": {"type": "array", "items": file, "minItems": 1, "maxItems": limits.files},
+            "collection": {**_COLLECTION, "default": api.DEFAULT_COLLECTION},
+            "metadata": {
+                **components["DocumentInput"]["properties"]["metadata"],
+                "not": {"anyOf": [{"required": [name]} for name in RESERVED]},
+                "description": f"JSON: metadata of all documents. {', '.join(RESERVED)} are the gateway's.",
+            },
+        },
+        "required": ["files"],
+        "additionalProperties": False,
+    }
 
 
 def _forbid_nul(schema: Schema) -> None:

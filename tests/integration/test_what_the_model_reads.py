@@ -21,6 +21,7 @@ def filled(client: Client, collection: str) -> str:
 
 
 def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collection: str) -> None:
+    client.http.put(f"/v1/collections/{collection}", json={"chunking": None}).raise_for_status()
     job = client.ingest_and_wait(DOCUMENTS, collection)
     assert (job.status, job.error) == ("completed", None)
     assert (job.truncated_documents, job.unreadable_documents) == (1, 2)
@@ -37,6 +38,11 @@ def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collect
     metrics = client.http.get("/metrics").text
     for name in ("truncated", "unreadable"):
         assert f"tandem_gateway_documents_{name}_total 0.0" not in metrics
+
+
+def test_a_document_that_is_split_is_not_truncated(client: Client, collection: str) -> None:
+    job = client.ingest_and_wait(DOCUMENTS, collection)
+    assert (job.truncated_documents, job.unreadable_documents) == (0, 2)
 
 
 @pytest.mark.parametrize(("query", "expected"), [("🎉", {"emoji", "partly"}), ("ข้าวผัด", {"thai"}), ("🦖", set())])

@@ -85,7 +85,7 @@ class Job(msgspec.Struct, frozen=True):
     document_ids: list[str] | None = None
     """Only in the reply to an ingest: each document's id, in the order of the request."""
     truncated_documents: int = 0
-    """Documents longer than the model's limit: vector search knows only their beginning."""
+    """Documents with a part that was not embedded: without chunking, texts longer than the model's limit."""
     unreadable_documents: int = 0
     """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
     cancelled_documents: int = 0

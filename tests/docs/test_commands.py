@@ -11,7 +11,7 @@ import pytest
 from tests.docs.pages import DOCS, README, commands, name, pages
 from tests.support.stack import Stack
 
-# Minimum number of replies that the pages show: the ingest, the job, its documents, the search, the deletion, the error.
+# Minimum number of replies that the pages show: ingest, job, documents of the job, search, deletion, error.
 SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 6}
 
 

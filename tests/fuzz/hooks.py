@@ -6,22 +6,34 @@ import schemathesis
 
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
-_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent")
+_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens")
 
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """Skip an integer written as 5.0, which JSON Schema accepts, and a filter of more conditions than are allowed."""
+    """Skip what no schema can say.
+
+    An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
+    more than half a passage.
+    """
     if isinstance(body, dict) and _conditions(body.get("filter")) > MAX_CONDITIONS:
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
     if not isinstance(body, dict):
         return True
+    if not _fits(body.get("max_tokens"), body.get("overlap_tokens")):
+        return False
     return all(
         filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
         for name, value in body.items()
     )
+
+
+def _fits(max_tokens: Any, overlap_tokens: Any) -> bool:
+    if not isinstance(max_tokens, int) or not isinstance(overlap_tokens, int):
+        return True
+    return overlap_tokens <= max_tokens // 2
 
 
 def _conditions(value: Any) -> int:

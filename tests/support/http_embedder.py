@@ -1,4 +1,4 @@
-"""An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``."""
+"""An embedder over HTTP without a model: vectors are ``fakes.vector_of``, and passages are paragraphs."""
 
 import ssl
 import sys
@@ -10,8 +10,8 @@ from typing import Any, Self
 import msgspec
 
 from tandem_contract import embed, headers
-from tandem_contract.embed import EmbedRequest, PackedEmbedReply
-from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
+from tandem_contract.embed import Chunking, EmbedRequest, PackedEmbedReply, Passage
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, paragraphs, vectors_of
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -23,12 +23,20 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert self.path == embed.PATH
         body = self.rfile.read(int(self.headers["content-length"]))
-        texts = msgspec.msgpack.decode(body, type=EmbedRequest).texts
+        request = msgspec.msgpack.decode(body, type=EmbedRequest)
+        passages: list[Passage] | msgspec.UnsetType = msgspec.UNSET
+        texts = request.texts
+        if isinstance(request.chunking, Chunking):
+            passages = [
+                Passage(number, start, end, 3)
+                for number, text in enumerate(request.texts)
+                for start, end in paragraphs(text)
+            ]
+            texts = [request.texts[passage.text][passage.start : passage.end] for passage in passages]
         vectors = vectors_of(texts).astype("<f4").tobytes()
         count = len(texts)
-        self._reply(
-            msgspec.msgpack.encode(PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count))
-        )
+        reply = PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count, passages=passages)
+        self._reply(msgspec.msgpack.encode(reply))
 
     def _reply(self, body: bytes) -> None:
         self.send_response(200)

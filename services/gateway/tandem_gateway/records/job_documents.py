@@ -49,7 +49,7 @@ def embedded_status(coverage: Coverage | None) -> DocumentStatus:
 
 def coverage_reason(coverage: Coverage | None) -> str | None:
     """Return how a document's vectors fall short of it; None if they do not, or if it is unknown."""
-    if coverage is None:
+    if coverage is None or not (coverage.truncated or coverage.unknown):
         return None
     reasons = [_TRUNCATED] * coverage.truncated + [_UNREADABLE] * coverage.unreadable
     return "; ".join(reasons) or None

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,19 @@ async def test_a_program_that_cannot_start_is_an_overload(monkeypatch: pytest.Mo
     monkeypatch.setattr(file_extraction.sys, "executable", "/nowhere")
     with pytest.raises(Overloaded, match="could not be started"):
         await read("a.txt", b"x")
+
+
+def test_the_process_limits_itself() -> None:
+    program = (
+        "import resource, sys; from tandem_gateway.extraction.process import limit_process; limit_process(1 << 28, 7);"
+        "names = ('AS', 'CPU', 'CORE', 'FSIZE', 'NPROC', 'NOFILE');"
+        "print([resource.getrlimit(getattr(resource, 'RLIMIT_' + name)) for name in names]);"
+        "print(open('/proc/self/oom_score_adj').read())"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    limits, score = done.stdout.split("\n", 1)
+    assert limits == f"[({1 << 28}, {1 << 28}), (7, 8), (0, 0), (0, 0), (0, 0), (64, 64)]"
+    assert int(score) == 1000
 
 
 async def test_a_format_without_its_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,12 +1,17 @@
 """Files → documents over HTTP, with the real processes, store and server."""
 
+import asyncio
 import json
+import subprocess
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tandem_gateway.adapters import file_extraction
 from tests.gateway.files.gateways import PATH, gateway, send
 from tests.gateway.files.samples import docx, page, pdf
+from tests.support.fakes import eventually
 
 ROWS = b"text,id,year\nA cat sat.,cat,1999\nA dog ran.,,\n"
 
@@ -150,6 +155,38 @@ async def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
             assert (reply.status_code, reply.json()["error"]["param"]) == expected, body
         reply = await client.post(PATH, content=part + b"\r\n--b--", headers={**form, "sec-fetch-site": "same-origin"})
         assert reply.status_code == 202
+
+
+async def test_a_client_that_leaves_ends_the_reading_of_its_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "endless"
+    program.write_text("#!/bin/sh\nexec sleep 1000\n")
+    program.chmod(0o700)
+    started: list[subprocess.Popen[bytes]] = []
+
+    class Recorded(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    async def count() -> int:
+        return len(started)
+
+    async def ended() -> bool:
+        return all(process.returncode is not None for process in started)
+
+    async with gateway(tmp_path / "data", file_processes=1) as client:
+        monkeypatch.setattr(file_extraction.sys, "executable", str(program))
+        monkeypatch.setattr(file_extraction.subprocess, "Popen", Recorded)
+        task = asyncio.create_task(send(client, [("a.txt", b"a"), ("b.txt", b"b")]))
+        await eventually(count, bool)
+        task.cancel()
+        await asyncio.wait([task])
+        assert await eventually(ended, bool)
+        monkeypatch.undo()
+        assert (await send(client, [("a.txt", b"a")]))[0] == 202
+    assert len(started) == 1
 
 
 async def test_files_beyond_the_memory_budget_get_429(tmp_path: Path) -> None:

@@ -9,6 +9,8 @@ import importlib
 import resource
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import msgspec
@@ -23,6 +25,7 @@ OUT_OF_MEMORY: Final = 4
 
 _MAX_ERROR_CHARS: Final = 300
 _OPEN_FILES: Final = 64
+_OOM_SCORE: Final = Path("/proc/self/oom_score_adj")
 
 _MODULES: Final = {
     "text": ("plain", "text"),
@@ -79,7 +82,12 @@ def main() -> NoReturn:
 
 
 def limit_process(memory: int, cpu_seconds: int) -> None:
-    """Limit this process: address space in bytes, CPU in seconds, no core, no file that grows, no child."""
+    """Limit this process: address space in bytes, CPU in seconds, no core, no file that grows, no child.
+
+    If the container is out of memory, the kernel ends this process before the gateway.
+    """
+    with suppress(OSError):  # /proc may be hidden
+        _OOM_SCORE.write_text("1000")
     # Its own signal, SIGXCPU, ends a process at the soft limit, so that the gateway knows the reason.
     _, most_cpu = resource.getrlimit(resource.RLIMIT_CPU)
     if most_cpu == resource.RLIM_INFINITY or most_cpu > cpu_seconds:

@@ -136,6 +136,8 @@ def read_files(
                         hold(held)
                     if len(documents) > limits.documents:
                         break
+                if len(documents) == first:
+                    error = "has no documents"
             except (InvalidRequest, InvalidMessage) as refused:
                 error, error_code = str(refused), refused.code
         if len(documents) > limits.documents:
@@ -165,5 +167,5 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 
 def _document(line: bytes, name: str, limits: RequestLimits) -> NewDocument:
-    doc_id = _id.decode(line).id
+    doc_id = decode_json(line, _id, at=name).id
     return read_document(line, cut(doc_id) or name, limits)

@@ -82,6 +82,7 @@ class FakeEmbedder:
         self.can_split = True
         self.splits: list[Split | None] = []
         """How each call that was answered was to split its texts: at blank lines, if at all."""
+        self.slow: Callable[[str], bool] = lambda text: False
         self.surprise: BaseException | None = None
         """Raised unchanged."""
         self._gate = asyncio.Event()
@@ -120,6 +121,8 @@ class FakeEmbedder:
         if self.late:
             raise DeadlineExceeded("the embedder took too long")
         for text in texts:
+            if self.slow(text):
+                raise DeadlineExceeded("the embedder took too long for the text")
             if self.rejected(text):
                 raise EmbedderRejected(f"the embedder refuses {text!r}")
             if self.broken(text):

@@ -103,6 +103,14 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "/v1/search/batch",
         lambda: json.dumps({"searches": [{"query": "word " * 1638, "mode": "lexical"}] * 64}).encode(),
     ),
+    "64 searches of signs": (
+        "/v1/search/batch",
+        lambda: json.dumps({"searches": [{"query": "-a* " * 2047, "mode": "lexical"}] * 64}).encode(),
+    ),
+    "64 searches of phrases": (
+        "/v1/search/batch",
+        lambda: json.dumps({"searches": [{"query": '"a" ' * 2047, "mode": "lexical"}] * 64}).encode(),
+    ),
     "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
     "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
     "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),

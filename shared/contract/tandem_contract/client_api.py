@@ -31,9 +31,9 @@ FusionMethod = Literal["relative", "rrf", "dbsf"]
 """How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
 rank fusion. ``dbsf``: distribution-based score fusion."""
 
-SearchWarning = Literal["unknown_tokens"]
+SearchWarning = Literal["unknown_tokens", "only_exclusions"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
-search."""
+search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match."""
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 JobDocumentStatus = Literal[

@@ -17,6 +17,7 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     SearchRequest,
+    SkippedDocument,
 )
 from tandem_contract.embed import (
     Chunking,
@@ -85,17 +86,24 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "ingest_request_with_format.json": IngestRequest(
-        documents=[
-            DocumentInput(
-                text="# A text",
-                id="a/b",
-                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
-                format="markdown",
-            ),
-            DocumentInput(text="another"),
+    "ingest_request_with_on_error.json": IngestRequest(
+        documents=[DocumentInput(text="a text", format="markdown")], collection="books", on_error="skip"
+    ),
+    "job_with_skipped.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="pending",
+        total_documents=1,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        document_ids=["d"],
+        skipped_documents=2,
+        skipped=[
+            SkippedDocument(0, "a/b", "documents[0].text", "documents[0].text: a text was expected"),
+            SkippedDocument(2, None, "documents[2]", "documents[2]: an object was expected"),
         ],
-        collection="books",
     ),
     "search_reply_with_passage.json": ReceivedSearchReply(
         results=[
@@ -109,6 +117,35 @@ SAMPLES: dict[str, object] = {
         degraded=True,
         query_truncated=True,
         warnings=["unknown_tokens"],
+    ),
+    "job_documents.json": JobDocumentList(
+        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
+    ),
+    "search_request_with_fusion.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
+    ),
+}
+
+# Messages of older services and clients; missing fields get their defaults.
+OLDER: dict[str, object] = {
+    "ingest_request_with_format.json": IngestRequest(
+        documents=[
+            DocumentInput(
+                text="# A text",
+                id="a/b",
+                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
+                format="markdown",
+            ),
+            DocumentInput(text="another"),
+        ],
+        collection="books",
     ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
@@ -130,23 +167,6 @@ SAMPLES: dict[str, object] = {
         documents_per_second=1.5,
         seconds_left=0.5,
     ),
-    "job_documents.json": JobDocumentList(
-        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
-    ),
-    "search_request_with_fusion.json": SearchRequest(
-        query="what?",
-        top_k=7,
-        collection="books",
-        mode="hybrid",
-        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
-        offset=10,
-        min_score=0.25,
-        filter={"year": {"$gte": 1960}, "lang": "en"},
-    ),
-}
-
-# Messages of older services and clients; missing fields get their defaults.
-OLDER: dict[str, object] = {
     "ingest_request.json": IngestRequest(
         documents=[
             DocumentInput(

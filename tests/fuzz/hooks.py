@@ -54,5 +54,5 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
     """Skip what no schema can say: what a cursor or a filter as text is, and which parameters exclude each other."""
     names = (case.query or {}).keys()
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema
-        return "collection" not in names and case.media_type != "application/x-ndjson"
+        return not names & {"collection", "on_error"} and case.media_type != "application/x-ndjson"
     return len(names & {"id", "limit"}) <= 1 and not names & {"filter", "cursor"}

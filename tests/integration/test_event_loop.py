@@ -50,6 +50,20 @@ INGESTS: dict[str, Callable[[], bytes]] = {
     "10,000 documents with lists": lambda: documents(3_500, {"text": "x", "metadata": LISTS}),
     "documents of the longest text": lambda: documents(160, {"text": "x, " * 33_333}),
     "documents of escapes": lambda: documents(27, {"text": "\x01" * 99_990}),
+    # the most that are not valid, and are skipped
+    "10,000 that are skipped": lambda: json.dumps(
+        {"documents": [{"text": "x"}, *[{"id": "a", "text": "x", "metadata": {"k": [[]]}}] * 9_999], "on_error": "skip"}
+    ).encode(),
+    "a small body that is skipped": lambda: b'{"on_error":"skip","documents":[{"text":"x"},' + b"0," * 9_000 + b"0]}",
+    "large ones that are skipped": lambda: filled(
+        LIMIT, b'{"id":"a","text":"' + b"x" * 1_000_000 + b'"}', b'{"on_error":"skip","documents":[{"text":"x"},%s]}'
+    ),
+    "skipped with a lone surrogate": lambda: json.dumps(
+        {"on_error": "skip", "documents": [{"text": "x"}, *[{"text": "\ud800" + "x" * 1_500}] * 9_999]}
+    ).encode(),
+    "a large one of brackets that is skipped": lambda: (
+        b'{"on_error":"skip","documents":[{"text":"x"},' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"]}"
+    ),
     # all of it is invalid
     "a million documents": lambda: filled(LIMIT, b'{"text":"x"}'),
     "zeros": lambda: filled(LIMIT, b"0"),

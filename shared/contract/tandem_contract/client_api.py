@@ -37,10 +37,22 @@ search. ``only_exclusions``: the query says only what to leave out (``-word``), 
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 JobDocumentStatus = Literal[
-    "pending", "embedded", "truncated", "unreadable", "unchanged", "failed", "cancelled", "replaced", "deleted"
+    "pending",
+    "embedded",
+    "truncated",
+    "unreadable",
+    "unchanged",
+    "failed",
+    "cancelled",
+    "replaced",
+    "deleted",
+    "skipped",
 ]
 """What became of a document of a job. ``truncated`` and ``unreadable``: it is embedded, and counts as such in the job.
-``replaced``, ``deleted``: another request did that before it was embedded."""
+``replaced``, ``deleted``: another request did that before it was embedded. ``skipped``: it was not valid."""
+OnError = Literal["reject", "skip"]
+"""What an ingest does with documents that are not valid. ``reject``: it is refused as a whole. ``skip``: it leaves them
+out, and is refused only if no document is valid."""
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +71,7 @@ class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     documents: list[DocumentInput]
     collection: str = DEFAULT_COLLECTION
+    on_error: OnError = "reject"
 
 
 class DocumentFailure(msgspec.Struct, frozen=True):
@@ -66,6 +79,18 @@ class DocumentFailure(msgspec.Struct, frozen=True):
 
     id: str
     error: str
+
+
+class SkippedDocument(msgspec.Struct, frozen=True):
+    """A document of an ingest that was left out because it is not valid."""
+
+    index: int
+    """Its position in the request, from 0."""
+    id: str | None
+    """Null if it has none that is valid."""
+    param: str
+    """Path of the field that is not valid, such as ``documents[3].text``."""
+    message: str
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -88,7 +113,7 @@ class Job(msgspec.Struct, frozen=True):
     failures: list[DocumentFailure] = []
     """The first failures, at most 100."""
     document_ids: list[str] | None = None
-    """Only in the reply to an ingest: each document's id, in the order of the request."""
+    """Only in the reply to an ingest: each document's id, in the order of the request, without those skipped."""
     truncated_documents: int = 0
     """Documents with a part that was not embedded: without chunking, texts longer than the model's limit."""
     unreadable_documents: int = 0
@@ -99,6 +124,10 @@ class Job(msgspec.Struct, frozen=True):
     """Documents embedded a second, from the start of the job until now or its end; null before the first."""
     seconds_left: float | None = None
     """Estimated seconds until the end, at that speed; null if it is unknown, the job waits or has ended."""
+    skipped_documents: int = 0
+    """Documents that were left out because they are not valid; ``total_documents`` does not count them."""
+    skipped: list[SkippedDocument] | None = None
+    """Only in the reply to an ingest with ``on_error`` ``skip``: the first of these documents, at most 100."""
 
 
 class JobList(msgspec.Struct, frozen=True):
@@ -112,10 +141,11 @@ class JobList(msgspec.Struct, frozen=True):
 class JobDocument(msgspec.Struct, frozen=True):
     """A document of a job."""
 
-    id: str
+    id: str | None
+    """Null for a skipped document that has no valid id."""
     status: JobDocumentStatus
     reason: str | None = None
-    """Why it failed, or why search finds it only in part; null if there is nothing to say."""
+    """Why it failed or was skipped, or why search finds it only in part; null if there is nothing to say."""
 
 
 class JobDocumentList(msgspec.Struct, frozen=True):

@@ -213,6 +213,12 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     ):
         yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
     one = {"documents": [{"text": "x"}]}
+    yield f"{INGEST} with another on_error", post(INGEST, {**one, "on_error": "ignore"})
+    yield f"{INGEST} of which all are skipped", post(INGEST, {"documents": [{"text": " "}, 7], "on_error": "skip"})
+    yield f"{INGEST} that skips and is cut off", post(INGEST, b'{"on_error":"skip","documents":[{"text":"x"}')
+    yield f"{INGEST} with on_error in the query", post(f"{INGEST}?on_error=skip", one)
+    yield f"{INGEST} of lines with another on_error", post(f"{INGEST}?on_error=x", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines of which all are skipped", post(f"{INGEST}?on_error=skip", b'{"text": 1}\nx\n', LINES)
     yield f"{INGEST} with a collection in the query", post(f"{INGEST}?collection=books", one)
     yield f"{INGEST} of lines with a bad collection", post(f"{INGEST}?collection=../x", b'{"text": "x"}', LINES)
     yield f"{INGEST} of lines with an unknown parameter", post(f"{INGEST}?x=1", b'{"text": "x"}', LINES)

@@ -90,7 +90,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         dense_search=dense_search,
         search_pipeline=search_pipeline,
         batch_search=BatchSearch(search_pipeline, query_embedder),
-        ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
+        ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(

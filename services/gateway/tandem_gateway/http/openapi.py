@@ -65,6 +65,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
+    ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
@@ -100,6 +101,13 @@ INGEST_PARAMETERS: Final = (
         param_in="query",
         required=False,
         description=f"Name of the collection, for {headers.NDJSON} only.",
+        schema=LitestarSchema(type=OpenAPIType.STRING),
+    ),
+    Parameter(
+        name="on_error",
+        param_in="query",
+        required=False,
+        description=f"What to do with documents that are not valid, for {headers.NDJSON} only.",
         schema=LitestarSchema(type=OpenAPIType.STRING),
     ),
 )

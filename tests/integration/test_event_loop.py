@@ -234,6 +234,17 @@ async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:
             assert (status, seconds < HELD_SECONDS) == (200, True), (status, seconds)
 
 
+async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        sent = {"documents": [{"id": f"{n:05}" + "\N{GRINNING FACE}" * 251, "text": "x"} for n in range(6_000)]}
+        job_id = (await client.post(f"{url}/v1/ingest", json=sent)).json()["job_id"]
+        async with Watchdog() as watchdog:
+            for query in ("limit=1000", "limit=1000&status=failed"):
+                reply = await client.get(f"{url}/v1/jobs/{job_id}/documents?{query}")
+                assert (reply.status_code, reply.json()["next_cursor"] is not None) == (200, True)
+        assert watchdog.longest < HELD_SECONDS
+
+
 @pytest.mark.parametrize(
     "path",
     [

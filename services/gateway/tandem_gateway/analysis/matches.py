@@ -117,7 +117,7 @@ def _of_block(text: str, wanted: Wanted, on_slice: Callable[[], None]) -> Iterat
             folded.span(begin + start, begin + stop) for start, stop in _spans(part, folded.lower[begin:end], wanted)
         ]
         if pair and pair in wanted.exact:
-            *_, last = SEQUENCE.finditer(part.casefold())
+            *_, last = SEQUENCE.finditer(folded.lower[begin:end])
             found.append(folded.span(begin + last.start(), begin + last.start() + len(pair)))
         yield from sorted(found)
         begin = end

@@ -29,7 +29,7 @@ class FoldedText(NamedTuple):
     """A folded text; ``text`` and ``lower`` have the same length."""
 
     text: str
-    """With its case, except where the other case has another number of letters."""
+    """With its case. A letter is repeated if it is several in lower case, as ``ß``."""
     lower: str
     starts: "array[int] | range"
     """Offset of each character in the original, then the length of the original."""
@@ -48,22 +48,24 @@ def fold_with_offsets(text: str) -> FoldedText:
         return FoldedText(text, text.lower(), range(len(text) + 1))
     parts: list[str] = []
     starts = array("L")
-    known: dict[str, str] = {}
+    lowers: list[str] = []
+    known: dict[str, tuple[str, str]] = {}
     for cluster in _CLUSTER.finditer(text):
         written, start = cluster[0], cluster.start()
         if cluster[1]:  # ASCII and common ideographs: folding changes none of them
             parts.append(written)
+            lowers.append(written.lower())
             starts.extend(range(start, start + len(written)))
             continue
-        folded = known.get(written)
-        if folded is None:
+        folded, lower = known.get(written) or ("", "")
+        if written not in known:
             folded = fold(written)
             lower = folded.casefold()
-            if len(lower) != len(folded):
-                folded = lower
-            known[written] = folded
+            # One letter may become several: the letter is repeated.
+            folded = folded.ljust(len(lower), folded[-1:] or " ")
+            known[written] = folded, lower
         parts.append(folded)
-        starts.extend([start] * len(folded))
+        lowers.append(lower)
+        starts.extend([start] * len(lower))
     starts.append(len(text))
-    whole = "".join(parts)
-    return FoldedText(whole, whole.casefold(), starts)
+    return FoldedText("".join(parts), "".join(lowers), starts)

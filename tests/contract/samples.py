@@ -121,7 +121,7 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "search_request_with_fusion.json": SearchRequest(
+    "search_request_with_highlight.json": SearchRequest(
         query="what?",
         top_k=7,
         collection="books",
@@ -130,6 +130,23 @@ SAMPLES: dict[str, object] = {
         offset=10,
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
+        highlight=True,
+    ),
+    "search_reply_with_highlights.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(
+                "a/b",
+                0.75,
+                "a text",
+                {},
+                HitScores(0.5, 7.25),
+                HitPassage("text", 2, 6, 1, [(0, 4)]),
+                [(0, 1), (2, 6)],
+            ),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, []),
+        ],
+        took_ms=1.25,
+        warnings=["only_exclusions"],
     ),
 }
 
@@ -166,6 +183,16 @@ OLDER: dict[str, object] = {
         cancelled_documents=1,
         documents_per_second=1.5,
         seconds_left=0.5,
+    ),
+    "search_request_with_fusion.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
     "ingest_request.json": IngestRequest(
         documents=[

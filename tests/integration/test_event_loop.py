@@ -229,10 +229,23 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
                 {"documents": [{"id": f"{number}-{n}", "text": texts[n % 2]} for n in range(10)]}
             ).encode()
             assert (await held(f"{url}/v1/ingest", body))[0] == 202
-        for top_k in (100, 12):
-            query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
+        for top_k, more in ((100, {}), (12, {}), (12, {"highlight": True})):
+            query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical", **more}).encode()
             status, seconds = await held(f"{url}/v1/search", query)
             assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+
+
+async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url:
+        texts = [
+            "needle " + unit * (99_000 // len(unit)) for unit in ("a_", "数据库", "e\u0301", "🎉", "needle ", "문서를")
+        ]
+        body = json.dumps({"documents": [{"id": f"{n}", "text": text} for n, text in enumerate(texts)]}).encode()
+        assert (await held(f"{url}/v1/ingest", body))[0] == 202
+        query = {"query": "needle 数据 문서 🎉 " + "word " * 1600, "top_k": 6, "mode": "lexical", "highlight": True}
+        for path, asked in (("", query), ("/batch", {"searches": [query] * 4})):
+            status, seconds = await held(f"{url}/v1/search{path}", json.dumps(asked).encode())
+            assert (status, seconds < HELD_SECONDS) == (200, True), (status, seconds)
 
 
 async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> None:

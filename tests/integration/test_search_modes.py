@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from tandem_contract.client_api import FusionInput, FusionMethod, FusionWeights, SearchMode
 from tests.support.stack import Client
@@ -180,3 +181,32 @@ def test_signs_hold_for_every_hit(
 
 def test_in_dense_mode_signs_mean_nothing(client: Client, filled: str) -> None:
     assert len(client.search("cat -mat", 9, filled, "dense").results) == 3
+
+
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "lexical", "dense"])
+def test_the_words_of_the_query_are_highlighted_if_asked(client: Client, filled: str, mode: SearchMode) -> None:
+    reply = client.search("capacitors -puppy C++", 1, filled, mode, highlight=True)
+    (hit,) = reply.results
+    assert hit.id == "error"
+    assert isinstance(hit.highlights, list)
+    expected = ["capacitor", "C++"]
+    assert [hit.text[start:end] for start, end in hit.highlights] == expected
+    assert hit.passage is not None
+    assert isinstance(hit.passage.highlights, list)
+    assert [hit.passage.text[start:end] for start, end in hit.passage.highlights] == expected
+    (hit,) = client.search("capacitor", 1, filled, mode).results
+    assert hit.highlights is UNSET
+    reply = client.http.post("/v1/search", json={"query": "capacitor", "collection": filled})
+    assert "highlights" not in reply.text
+
+
+def test_the_passage_of_a_long_text_has_its_own_highlights(client: Client, collection: str) -> None:
+    text = "A plain sentence about nothing in particular. " * 60 + "The needle 🎉 is here: needles."
+    client.ingest_and_wait([{"id": "long", "text": text}], collection)
+    (hit,) = client.search("needle", 1, collection, "lexical", highlight=True).results
+    assert hit.passage is not None
+    assert isinstance(hit.highlights, list)
+    assert isinstance(hit.passage.highlights, list)
+    assert [text[start:end] for start, end in hit.highlights] == ["needle", "needles"]
+    assert [hit.passage.text[start:end] for start, end in hit.passage.highlights] == ["needle", "needles"]
+    assert hit.passage.highlights != hit.highlights

@@ -35,6 +35,9 @@ SearchWarning = Literal["unknown_tokens", "only_exclusions"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
 search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match."""
 
+Highlights = list[tuple[int, int]]
+"""Start and end of each matched word."""
+
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 JobDocumentStatus = Literal[
     "pending",
@@ -188,6 +191,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
     filter: Filter | None = None
     """Conditions on the metadata of the hits."""
+    highlight: bool = False
+    """Whether each hit tells where the words of the query are; see ``SearchHit.highlights``."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -209,6 +214,8 @@ class HitPassage(msgspec.Struct, frozen=True):
     """Offset after its last character."""
     index: int
     """Its position among the document's passages, from 0."""
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """As in ``SearchHit``, with offsets in the passage's text."""
 
 
 class SearchHit(msgspec.Struct, frozen=True):
@@ -225,6 +232,9 @@ class SearchHit(msgspec.Struct, frozen=True):
     """The metadata as JSON, unchanged from the store."""
     scores: HitScores | None = None
     passage: HitPassage | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -263,6 +273,9 @@ class ReceivedSearchHit(msgspec.Struct, frozen=True):
     metadata: Metadata = {}
     scores: HitScores | None = None
     passage: HitPassage | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
 
 
 class ReceivedSearchReply(msgspec.Struct, frozen=True):

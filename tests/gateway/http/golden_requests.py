@@ -408,6 +408,8 @@ def _good() -> Iterator[tuple[str, Case]]:
     )
     yield "a filtered search without hits", post(SEARCH, {**found, "filter": {"n": {"$lt": 0}}})
     yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})
+    yield "a search that highlights", post(SEARCH, {**found, "mode": "lexical", "highlight": True})
+    yield "a search of exclusions", post(SEARCH, {**found, "query": "-cat", "highlight": True})
     yield "a search in UTF-8 with a mark", post(SEARCH, b"\xef\xbb\xbf" + json.dumps(found).encode())
     yield "a search in chunks", post(SEARCH, found, chunked=True)
     yield "a search with a charset", post(SEARCH, found, ("content-type", "Application/JSON ; Charset=UTF-8"))

@@ -17,6 +17,10 @@ def test_a_search_becomes_a_command_with_every_field():
     assert SearchCommand.__struct_fields__ == (*SearchRequest.__struct_fields__, *derived)
 
 
+def test_a_search_may_ask_for_highlights():
+    assert search_command(ReceivedSearch("q", highlight=True)).highlight
+
+
 def test_the_defaults_of_the_client_api_reach_the_command():
     request = msgspec.json.decode(b'{"query": "q"}', type=ReceivedSearch)
     assert search_command(request) == SearchCommand("q", 5, "default", "auto")

@@ -77,6 +77,7 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.offset,
         request.min_score,
         None if given == b"null" else read_filter(given),
+        request.highlight,
     )
 
 

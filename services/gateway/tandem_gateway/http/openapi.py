@@ -34,6 +34,7 @@ from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
+from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
@@ -341,6 +342,13 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
     search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
     search["min_score"] = _or_null("number", -1, 1)
+    search["highlight"]["description"] = "Whether each hit has `highlights`."
+    for hit in ("SearchHit", "HitPassage"):
+        components[hit]["properties"]["highlights"] |= {
+            "maxItems": MAX_HIGHLIGHTS,
+            "description": "Start and end of each matched word in the text, in code points, the end excluded. "
+            f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
+        }
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]

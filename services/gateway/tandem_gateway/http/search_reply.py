@@ -1,12 +1,13 @@
 """Encodes the answer to a search: a small answer in the event loop, a large one in a thread."""
 
 import asyncio
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply, SearchWarning
+from tandem_contract.client_api import Highlights, HitPassage, HitScores, SearchHit, SearchReply, SearchWarning
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import Hit
@@ -16,6 +17,8 @@ from tandem_runtime.memory import MemoryBudget
 
 _LARGE_CHARS: Final = 256 << 10
 """A thread encodes answers with more characters, hit by hit, because they would block the event loop."""
+
+_OFFSET_CHARS: Final = 8
 
 _encoder = msgspec.json.Encoder()
 _RESULTS: Final = b'"results":[]'
@@ -112,11 +115,21 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
 
 def _chars(hit: Hit) -> int:
     """Return the number of characters of text that the reply has for a hit."""
-    return len(hit.text) + (hit.passage.stop - hit.passage.start if hit.passage is not None else 0)
+    spans = len(hit.highlights or ()) + len(hit.passage_highlights or ())
+    passage = hit.passage.stop - hit.passage.start if hit.passage is not None else 0
+    return len(hit.text) + passage + spans * _OFFSET_CHARS
 
 
 def _hit(hit: Hit, passages: bool) -> SearchHit:
     scores = HitScores(hit.dense, hit.lexical)
     found = hit.passage if passages else None
-    passage = HitPassage(hit.text[found.start : found.stop], found.start, found.stop, found.index) if found else None
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores, passage)
+    passage = None
+    if found is not None:
+        text, places = hit.text[found.start : found.stop], _spans(hit.passage_highlights)
+        passage = HitPassage(text, found.start, found.stop, found.index, places)
+    metadata = msgspec.Raw(hit.metadata.encode())
+    return SearchHit(hit.doc_id, hit.score, hit.text, metadata, scores, passage, _spans(hit.highlights))
+
+
+def _spans(offsets: "array[int] | None") -> Highlights | msgspec.UnsetType:
+    return msgspec.UNSET if offsets is None else list(zip(offsets[::2], offsets[1::2], strict=True))

@@ -85,6 +85,10 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """The passage that matches best; None if it is still to be chosen among ``passages``."""
     passages: "array[int] | None" = None
     """As in ``PassageView``."""
+    highlights: "array[int] | None" = None
+    """Start and end of each matched word in the text, one after the other; None if the search did not ask for it."""
+    passage_highlights: "array[int] | None" = None
+    """The same in the passage's text."""
 
 
 class Hits(list[Hit]):

@@ -32,6 +32,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     filter: Filter | None = None
     """The conditions that the hits match; None for all documents."""
 
+    highlight: bool = False
+    """Whether the hits tell where the words of the query are."""
     meaning: str | None = None
     """The text for the model; None for ``query``."""
     constrained: bool = False

@@ -108,6 +108,13 @@ SAMPLES: dict[str, object] = {
         query_truncated=True,
         warnings=["unknown_tokens"],
     ),
+    "search_reply_with_vector.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit("a/b", 0.75, "a text", {}, HitScores(0.5, None), None, [0.0, -0.6000000238418579]),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(None, 2.5), None, None),
+        ],
+        took_ms=1.25,
+    ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",
@@ -128,6 +135,22 @@ SAMPLES: dict[str, object] = {
         documents_per_second=1.5,
         seconds_left=0.5,
     ),
+    "search_request_with_fields.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
+        include=["vector"],
+        exclude=["text", "metadata"],
+    ),
+}
+
+# Messages of older services and clients; missing fields get their defaults.
+OLDER: dict[str, object] = {
     "search_request_with_fusion.json": SearchRequest(
         query="what?",
         top_k=7,
@@ -138,10 +161,6 @@ SAMPLES: dict[str, object] = {
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
-}
-
-# Messages of older services and clients; missing fields get their defaults.
-OLDER: dict[str, object] = {
     "ingest_request.json": IngestRequest(
         documents=[
             DocumentInput(

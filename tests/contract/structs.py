@@ -40,8 +40,14 @@ REPLIES = [
     admin_api.RollBack,
 ]
 
-WIDENED_FIELDS = {"DocumentInput.id": "str | int | None"}
-"""Field of a request → its newer type, which takes all values of the older one as well."""
+WIDENED_FIELDS = {
+    "DocumentInput.id": "str | int | None",
+    "SearchHit.text": "str | msgspec.UnsetType",
+    "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
+    "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",
+}
+"""Field → its newer type: one of a request takes all values of the older type as well, one of a reply has them unless
+the request says otherwise."""
 
 WIDENED = {"dict[str, str | int | float | bool | None | list[str]]": str(client_api.Metadata)}
 """Older type of a request's field → newer type that takes all its values as well."""

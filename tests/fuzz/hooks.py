@@ -6,13 +6,14 @@ import schemathesis
 
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
-_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent")
+_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens")
 
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """Skip an integer written as 5.0, which JSON Schema accepts, and a filter of more conditions than are allowed."""
-    if isinstance(body, dict) and _conditions(body.get("filter")) > MAX_CONDITIONS:
+    """Skip what JSON Schema accepts: an integer written as 5.0, a filter of more conditions than are allowed, and a
+    search that asks for what it leaves out."""
+    if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
@@ -22,6 +23,15 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
         filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
         for name, value in body.items()
     )
+
+
+def _contradicts(body: dict[str, Any]) -> bool:
+    """Return whether a part of a hit is in both lists of a search."""
+    given = [body.get("include"), body.get("exclude")]
+    asked, left_out = (
+        [each for each in names if isinstance(each, str)] if isinstance(names, list) else [] for names in given
+    )
+    return not set(asked).isdisjoint(left_out)
 
 
 def _conditions(value: Any) -> int:

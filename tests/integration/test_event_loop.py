@@ -80,6 +80,7 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
         b'{"query":"\\ud800","' + b"k" * 20_000 + b'":[' + b",".join([b"0"] * 20_000) + b"]}"
     ),
     "zeros": lambda: filled(SEARCH_LIMIT, b"0", b'{"query":[%s]}'),
+    "many parts of hits": lambda: filled(SEARCH_LIMIT, b'"vector"', b'{"query":"x","mode":"lexical","include":[%s]}'),
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }

@@ -1,4 +1,4 @@
-"""An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``."""
+"""An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``; passages are paragraphs."""
 
 import ssl
 import sys
@@ -10,8 +10,8 @@ from typing import Any, Self
 import msgspec
 
 from tandem_contract import embed, headers
-from tandem_contract.embed import EmbedRequest, PackedEmbedReply
-from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
+from tandem_contract.embed import EmbedRequest, PackedEmbedReply, Passage
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, paragraphs, vectors_of
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -23,12 +23,15 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         assert self.path == embed.PATH
         body = self.rfile.read(int(self.headers["content-length"]))
-        texts = msgspec.msgpack.decode(body, type=EmbedRequest).texts
+        request = msgspec.msgpack.decode(body, type=EmbedRequest)
+        texts, passages = request.texts, msgspec.UNSET
+        if request.chunking:
+            passages = [Passage(n, *span, 3) for n, text in enumerate(texts) for span in paragraphs(text)]
+            texts = [texts[each.text][each.start : each.end] for each in passages]
         vectors = vectors_of(texts).astype("<f4").tobytes()
         count = len(texts)
-        self._reply(
-            msgspec.msgpack.encode(PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count))
-        )
+        reply = PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count, [], passages)
+        self._reply(msgspec.msgpack.encode(reply))
 
     def _reply(self, body: bytes) -> None:
         self.send_response(200)

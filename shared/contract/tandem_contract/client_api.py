@@ -31,6 +31,9 @@ FusionMethod = Literal["relative", "rrf", "dbsf"]
 """How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
 rank fusion. ``dbsf``: distribution-based score fusion."""
 
+HitField = Literal["text", "metadata", "passage", "vector"]
+"""A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
+
 SearchWarning = Literal["unknown_tokens"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
 search."""
@@ -136,6 +139,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
     filter: Filter | None = None
     """Conditions on the metadata of the hits."""
+    include: list[HitField] = []
+    """Parts of a hit that the reply has besides the usual ones: ``vector``."""
+    exclude: list[HitField] = []
+    """Parts of a hit that the reply leaves out."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -168,11 +175,13 @@ class SearchHit(msgspec.Struct, frozen=True):
 
     id: str
     score: float
-    text: str
-    metadata: msgspec.Raw
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The metadata as JSON, unchanged from the store."""
     scores: HitScores | None = None
-    passage: HitPassage | None = None
+    passage: HitPassage | msgspec.UnsetType | None = None
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
+    """The vector of the passage that matches best, of unit length; null if the document has none yet."""
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -207,10 +216,11 @@ class ReceivedSearchHit(msgspec.Struct, frozen=True):
 
     id: str
     score: float
-    text: str
+    text: str = ""
     metadata: Metadata = {}
     scores: HitScores | None = None
     passage: HitPassage | None = None
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ReceivedSearchReply(msgspec.Struct, frozen=True):

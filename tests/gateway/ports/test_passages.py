@@ -41,6 +41,14 @@ async def test_each_passage_of_a_document_comes_with_it(backend: Backend, store:
     assert [view.passage(each) for each in (*ids, 999)] == [HitPassage(0, 0, 10), HitPassage(1, 10, 20), None]
 
 
+async def test_the_texts_can_be_left_out(backend: Backend, store: Store, feed: IndexFeed):
+    ids = await accept_in_two_passages(backend, store, "a", "the first ", "the second", job_id="job")
+    assert feed.passages(ids, texts=False) == {each: PassageView(each, "a", "", "{}", live=0) for each in ids}
+    assert len(feed.passages(ids[:1], 2, texts=False)) == 1
+    with pytest.raises(TooManyBytes):
+        feed.passages(ids[:1], 2)
+
+
 async def test_reading_stops_at_the_bytes_that_the_caller_allows(store: Store, feed: IndexFeed):
     await ingest(store, [document("a", "\U0001f600" * 3), document("b", "12345678")])
     ids = feed.passage_ids((await collection(store)).space_id).tolist()

@@ -70,6 +70,8 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.offset,
         request.min_score,
         None if given == b"null" else read_filter(given),
+        frozenset(request.include),
+        frozenset(request.exclude),
     )
 
 

@@ -314,6 +314,7 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
     search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
     search["min_score"] = _or_null("number", -1, 1)
+    search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]

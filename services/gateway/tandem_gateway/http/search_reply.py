@@ -5,17 +5,21 @@ from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import USUAL_FIELDS, Hit, HitField
 from tandem_gateway.use_cases.hybrid_search import Answer
 from tandem_runtime.http import Reply
 from tandem_runtime.memory import MemoryBudget
 
 _LARGE_CHARS: Final = 256 << 10
 """A thread encodes answers with more characters, hit by hit, because they would block the event loop."""
+
+_CHARS_A_BYTE: Final = 6
+"""Characters of JSON for each byte of a vector, at most: a float32 has up to 24 with its comma."""
 
 _encoder = msgspec.json.Encoder()
 _RESULTS: Final = b'"results":[]'
@@ -35,10 +39,10 @@ async def write_search_reply(answer: Answer, started: float, max_bytes: int, mem
         OverBudget: the requests in progress use up the memory budget.
     """
     if sum(map(_chars, answer.hits)) <= _LARGE_CHARS:
-        hits = [_hit(hit, answer.passages) for hit in answer.hits]
+        hits = [_hit(hit, answer.passages, answer.fields) for hit in answer.hits]
         return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
-    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes, answer.passages)
+    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes, answer.passages, answer.fields)
     lease.hold(len(hits_json))
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
@@ -83,7 +87,7 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
     )
 
 
-def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
+def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool, fields: frozenset[HitField]) -> bytes:
     """Return the hits as JSON, separated by commas.
 
     Raises:
@@ -92,7 +96,7 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
     parts: list[bytes] = []
     size = 0
     for hit in hits:
-        part = _encoder.encode(_hit(hit, passages))
+        part = _encoder.encode(_hit(hit, passages, fields))
         size += len(part) + 1
         if size > max_bytes:
             raise InvalidRequest(
@@ -106,12 +110,29 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
 
 
 def _chars(hit: Hit) -> int:
-    """Return the number of characters of text that the reply has for a hit."""
-    return len(hit.text) + (hit.passage.stop - hit.passage.start if hit.passage is not None else 0)
+    """Return about the number of characters that the reply has for a hit, or more."""
+    passage = hit.passage.stop - hit.passage.start if hit.passage is not None else 0
+    return len(hit.text) + passage + (len(hit.vector) * _CHARS_A_BYTE if hit.vector is not None else 0)
 
 
-def _hit(hit: Hit, passages: bool) -> SearchHit:
+def _hit(hit: Hit, passages: bool, fields: frozenset[HitField]) -> SearchHit:
     scores = HitScores(hit.dense, hit.lexical)
     found = hit.passage if passages else None
     passage = HitPassage(hit.text[found.start : found.stop], found.start, found.stop, found.index) if found else None
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores, passage)
+    metadata = msgspec.Raw(hit.metadata.encode())
+    if fields is USUAL_FIELDS:  # the usual case, and faster
+        return SearchHit(hit.doc_id, hit.score, hit.text, metadata, scores, passage)
+    return SearchHit(
+        hit.doc_id,
+        hit.score,
+        hit.text if "text" in fields else msgspec.UNSET,
+        metadata if "metadata" in fields else msgspec.UNSET,
+        scores,
+        passage if "passage" in fields else msgspec.UNSET,
+        _numbers(hit.vector) if "vector" in fields else msgspec.UNSET,
+    )
+
+
+def _numbers(vector: bytes | None) -> list[float] | None:
+    """Return the numbers of a vector, which are float32; a client that reads them so gets the same bytes."""
+    return None if vector is None else np.frombuffer(vector, "<f4").tolist()

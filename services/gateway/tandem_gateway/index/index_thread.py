@@ -111,16 +111,16 @@ class IndexThread:
         self._tasks.put(partial(self._answer, loop, answer, queries, found))
         return answer
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
         """Return the hits of passages, in their order; see ``Hydrator.hydrate``."""
-        found = self._hydrate_at_once(ranked)
+        found = self._hydrate_at_once(ranked) if texts else None
         if found is not None:
             return found
-        try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(self._call(lambda: self._hydrate(ranked)))
-        except TimeoutError:
-            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
+        return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts), timeout)
+
+    async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
+        """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
+        return await self._read(lambda retrieval: retrieval.with_vectors(hits), timeout)
 
     def fingerprint(self, collection: str) -> str | None:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
@@ -229,11 +229,19 @@ class IndexThread:
         finally:
             self._touching.release()
 
-    def _hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
-        """Read the documents of passages; runs in the thread."""
-        self._loaded()
-        assert self._retrieval is not None
-        return self._retrieval.hydrate(ranked)
+    async def _read(self, read: Callable[[VectorRetrieval], Hits], timeout: float) -> Hits:
+        """Read what hits need in the thread, for at most ``timeout`` seconds."""
+
+        def reading() -> Hits:
+            self._loaded()
+            assert self._retrieval is not None
+            return read(self._retrieval)
+
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(self._call(reading))
+        except TimeoutError:
+            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
 
     def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits in the event loop, if the thread is idle and all their documents are cached."""

@@ -108,14 +108,18 @@ class VectorRetrieval:
         passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
 
-    def hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
+    def hydrate(self, ranked: Sequence[RankedPassage], *, texts: bool = True) -> Hits:
         """Return the hits of passages; see ``Hydrator.hydrate``."""
         wanted = [each.passage_id for each in ranked]
         try:
-            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes))
+            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes, texts=texts))
         except TooManyBytes:
             raise self._limits.too_large(len(ranked)) from None
         return self._limits.held(found, len(ranked))
+
+    def with_vectors(self, found: Hits) -> Hits:
+        """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
+        return self._limits.with_vectors(found, self._read_vectors({hit.best for hit in found if hit.best is not None}))
 
     def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""
@@ -145,12 +149,17 @@ class VectorRetrieval:
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
         wanted = _without_vectors(candidates)
-        vectors, missing = self._vectors.look_up(wanted)
+        vectors = self._read_vectors(wanted)
+        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+
+    def _read_vectors(self, passage_ids: set[int]) -> dict[int, bytes]:
+        """Return the vectors of passages, from the cache or the store; those that do not exist are missing."""
+        vectors, missing = self._vectors.look_up(passage_ids)
         if missing:
             for passage_id, vector in self._feed.vectors(sorted(missing)).items():
                 vectors[passage_id] = vector
                 self._vectors.keep(passage_id, vector)
-        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+        return vectors
 
     def _rank_all(
         self,

@@ -5,15 +5,17 @@ in, such as an upload or a compatible API, makes the same command from its own m
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.metadata import Metadata
-from tandem_gateway.records.search import SearchMode
+from tandem_gateway.records.search import USUAL_FIELDS, HitField, SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
+
+_NO_FIELDS: Final[frozenset[HitField]] = frozenset()
 
 
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
@@ -31,6 +33,24 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Lowest cosine similarity of a hit."""
     filter: Filter | None = None
     """The conditions that the hits match; None for all documents."""
+    include: frozenset[HitField] = _NO_FIELDS
+    """Parts of a hit that the caller wants besides ``USUAL_FIELDS``."""
+    exclude: frozenset[HitField] = _NO_FIELDS
+    """Parts of a hit that the caller does not want."""
+
+    @property
+    def fields(self) -> frozenset[HitField]:
+        """The parts of a hit that the caller wants."""
+        return (USUAL_FIELDS | self.include) - self.exclude if self.include or self.exclude else USUAL_FIELDS
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the answer needs the texts of the documents found.
+
+        A vector of keyword search needs them, because the passage is chosen by its words.
+        """
+        fields = self.fields
+        return not fields.isdisjoint({"text", "passage"}) or ("vector" in fields and self.mode != "dense")
 
     @property
     def depth(self) -> int:
@@ -40,7 +60,7 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return not self.offset and self.min_score is None and self.filter is None
+        return not (self.offset or self.include or self.exclude) and self.min_score is None and self.filter is None
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

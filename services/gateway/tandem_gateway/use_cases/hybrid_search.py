@@ -17,7 +17,16 @@ from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator, LexicalIndex
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.search import AnsweredBy, Hit, KeywordCandidates, RankedPassage
+from tandem_gateway.records.search import (
+    USUAL_FIELDS,
+    AnsweredBy,
+    Hit,
+    HitField,
+    Hits,
+    KeywordCandidates,
+    RankedPassage,
+)
+from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
 from tandem_gateway.use_cases.fusion import fuse
@@ -41,6 +50,8 @@ class Answer(msgspec.Struct, frozen=True):
     """How much of the query the model read; ``WHOLE`` if the model was not used."""
     passages: bool = True
     """Whether the hits have passages to show: the collection's texts are split."""
+    fields: frozenset[HitField] = USUAL_FIELDS
+    """The parts of a hit to show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,13 +155,22 @@ class HybridSearch:
         while True:
             found = await retrieve(max(CANDIDATES, command.depth), retrieved_by)
             ranked = page(found.ranked, command)
-            hits: list[Hit] = await self._hydrator.hydrate(ranked, timeout=deadline - time.monotonic())
+            hits = await self._read(ranked, command, deadline)
             repeats += 1
             if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
                 break
-            if is_one_state(hits, ranked) and await self._among(command, retrieved_by) is found.among:
+            if is_one_state(hits, ranked, command.fields) and await self._among(command, retrieved_by) is found.among:
                 break
-        return Answer(hits, found.answered_by, found.degraded, found.coverage)
+        return Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields)
+
+    async def _read(self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float) -> Hits:
+        """Read what the search asks for of the documents of its page."""
+        left = deadline - time.monotonic()
+        hits = await self._hydrator.hydrate(ranked, timeout=left, texts=command.reads_texts)
+        if "vector" not in command.fields:
+            return hits
+        await choose_passages(hits, command.query)
+        return await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
 
     async def _among(self, command: SearchCommand, until: float) -> Keys | None:
         """Return the passages that match the search's filter; the same object while none of them has changed.
@@ -240,10 +260,15 @@ def page(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[Ranked
     return list(ranked[command.offset : command.depth])
 
 
-def is_one_state(hits: Sequence[Hit], ranked: Sequence[RankedPassage]) -> bool:
+def is_one_state(
+    hits: Sequence[Hit], ranked: Sequence[RankedPassage], fields: frozenset[HitField] = USUAL_FIELDS
+) -> bool:
     """Return whether the hits of a ranking can be of one state of the store.
 
     They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
-    document any more, or a document occurs in an old and a new version.
+    document any more, or a document occurs in an old and a new version. Or a passage that vector search found has no
+    vector any more.
     """
+    if "vector" in fields and any(hit.vector is None and hit.dense is not None for hit in hits):
+        return False
     return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

@@ -126,10 +126,10 @@ class SearchPipeline:
             answer = await self._hybrid.search(command, seconds, seconds, degrades=False)
         else:
             answer = await self._answer_auto(command, seconds)
-        if self._search.splits(command.collection):
-            await choose_passages(answer.hits, command.query)
-        else:
+        if not self._search.splits(command.collection):
             answer = msgspec.structs.replace(answer, passages=False)
+        elif "passage" in answer.fields:
+            await choose_passages(answer.hits, command.query)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()

@@ -123,6 +123,9 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
                 "min_score: the mode 'lexical' has no cosine similarity; hybrid, dense and auto do", param="min_score"
             )
     check_collection(command.collection)
+    both = command.include & command.exclude
+    if both:
+        raise InvalidRequest(f"exclude: {min(both)!r} is in include, too; name it in one of the two", param="exclude")
 
 
 def check_count(count: int, limits: RequestLimits) -> None:

@@ -110,7 +110,9 @@ class MemoryIndexFeed:
             found = self._of_space(space_id) or _GONE
             return np.array([passage.passage_id for _, passage in found.live_passages()], dtype=np.uint64)
 
-    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+    def passages(
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         wanted = set(passage_ids)
         with self._content.lock:
@@ -118,10 +120,10 @@ class MemoryIndexFeed:
                 passage.passage_id: PassageView(
                     passage.passage_id,
                     version.document.doc_id,
-                    version.document.text,
+                    version.document.text if texts else "",
                     version.document.metadata,
                     int(each.live.get(version.document.doc_id) is version),
-                    _passages_of(version),
+                    _passages_of(version) if texts else None,
                 )
                 for each in self._content.collections.values()
                 for version in (*each.live.values(), *each.pending.values())

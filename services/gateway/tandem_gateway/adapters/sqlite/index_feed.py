@@ -96,10 +96,12 @@ class SqliteIndexFeed:
         with translated(self._path):
             return index_reads.vectors(self._connection, passage_ids)
 
-    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+    def passages(
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         with translated(self._path):
-            return index_reads.passages(self._connection, passage_ids, max_bytes)
+            return index_reads.passages(self._connection, passage_ids, max_bytes, texts=texts)
 
     def vectors_after(self, space_id: int, change: int) -> int:
         """Return how many vectors have a higher change number; see ``ChangeLog.vectors_after``."""

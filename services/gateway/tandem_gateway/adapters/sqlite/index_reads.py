@@ -106,14 +106,14 @@ def vectors(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> dict[
 
 
 def passages(
-    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
+    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
 ) -> dict[int, PassageView]:
     """Return passages with their documents; see ``PassageReader.passages``."""
     found: dict[int, PassageView] = {}
     taken = 0
     for part in _padded(passage_ids):
         for passage_id, doc_id, text, of_document, live, spans in connection.execute(
-            _passages_statement(len(part)), part
+            _passages_statement(len(part)) if texts else _documents_statement(len(part)), part
         ):
             several = _passages_of(spans) if spans is not None else None
             passage = PassageView(passage_id, doc_id, text, of_document, live, several)
@@ -227,6 +227,14 @@ def _passages_statement(count: int) -> str:
         "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, CASE WHEN p.stop IS NOT NULL THEN "
         "(SELECT json_group_array(json_array(q.passage_id, q.start, coalesce(q.stop, length(d.text)))) FROM passages q "
         "WHERE q.document_id = p.document_id) END FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE p.passage_id IN ({','.join('?' * count)})"
+    )
+
+
+def _documents_statement(count: int) -> str:
+    return (
+        "SELECT p.passage_id, d.doc_id, '', d.metadata, d.live, NULL "
+        "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )
 

@@ -15,6 +15,7 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     SearchRequest,
+    SimilarRequest,
 )
 from tandem_contract.embed import (
     Chunking,
@@ -135,6 +136,16 @@ SAMPLES: dict[str, object] = {
         documents_per_second=1.5,
         seconds_left=0.5,
     ),
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
     "search_request_with_fields.json": SearchRequest(
         query="what?",
         top_k=7,
@@ -144,8 +155,8 @@ SAMPLES: dict[str, object] = {
         offset=10,
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
-        include=["vector"],
-        exclude=["text", "metadata"],
+        include=("vector",),
+        exclude=("text", "metadata"),
     ),
 }
 

@@ -14,6 +14,7 @@ REQUESTS = [
     client_api.IngestRequest,
     client_api.DocumentInput,
     client_api.SearchRequest,
+    client_api.SimilarRequest,
     admin_api.TrafficChange,
 ]
 REPLIES = [

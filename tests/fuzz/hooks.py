@@ -49,8 +49,10 @@ def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Skip what no schema can say: what a cursor or a filter as text is, and which parameters exclude each other."""
+    """Skip what no schema can say: what a cursor, a filter as text or a vector is, and which parameters exclude each other."""
     names = (case.query or {}).keys()
+    if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
+        return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema
         return "collection" not in names and case.media_type != "application/x-ndjson"
     return len(names & {"id", "limit"}) <= 1 and not names & {"filter", "cursor"}

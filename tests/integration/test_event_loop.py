@@ -93,6 +93,12 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
     "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
     "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),
+    "a vector of zeros": ("/v1/search/similar", lambda: filled(SEARCH_LIMIT * 4, b"0", b'{"vector":[%s]}')),
+    "a vector of numbers": (
+        "/v1/search/similar",
+        lambda: filled(SEARCH_LIMIT * 4, b"-0.012345678918063641", b'{"vector":[%s]}'),
+    ),
+    "a vector of brackets": ("/v1/search/similar", lambda: b'{"vector":' + b"[" * (SEARCH_LIMIT * 4 - 100)),
     "a search with a filter": (
         "/v1/search",
         lambda: json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode(),

@@ -139,9 +139,9 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
     filter: Filter | None = None
     """Conditions on the metadata of the hits."""
-    include: list[HitField] = []
+    include: tuple[HitField, ...] = ()
     """Parts of a hit that the reply has besides the usual ones: ``vector``."""
-    exclude: list[HitField] = []
+    exclude: tuple[HitField, ...] = ()
     """Parts of a hit that the reply leaves out."""
 
 
@@ -209,6 +209,23 @@ class SearchBatchReply(msgspec.Struct, frozen=True):
 
     replies: list[SearchReply]
     took_ms: float
+
+
+class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search/similar``; it takes either ``document_id`` or ``vector``. The reply is a ``SearchReply``."""
+
+    document_id: str | None = None
+    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it."""
+    vector: list[float] | None = None
+    """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
+    top_k: int = DEFAULT_TOP_K
+    collection: str = DEFAULT_COLLECTION
+    offset: int = 0
+    min_score: float | None = None
+    filter: Filter | None = None
+    include: tuple[HitField, ...] = ()
+    exclude: tuple[HitField, ...] = ()
+    """As in ``SearchRequest``."""
 
 
 class ReceivedSearchHit(msgspec.Struct, frozen=True):

@@ -9,7 +9,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.search_reply import write_search_reply
 from tandem_gateway.records.search import Hit, HitPassage, Hits
-from tandem_gateway.use_cases.search_pipeline import Answer
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.memory import MemoryBudget, OverBudget
 
 MANY = 1 << 40

@@ -30,7 +30,8 @@ from tandem_gateway.records.search import (
     SearchMode,
 )
 from tandem_gateway.use_cases.dense_search import DenseCandidates
-from tandem_gateway.use_cases.hybrid_search import CANDIDATES, is_one_state, page, rank
+from tandem_gateway.use_cases.hybrid_search import rank
+from tandem_gateway.use_cases.result_pages import CANDIDATES, is_one_state, page
 from tests.support.fakes import turns
 from tests.support.search_fixtures import PipelineFixture, command
 

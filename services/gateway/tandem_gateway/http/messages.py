@@ -17,6 +17,7 @@ from tandem_contract.client_api import (
     Job,
     SearchBatch,
     SearchRequest,
+    SimilarRequest,
     StoredDocument,
 )
 from tandem_gateway import __version__
@@ -26,7 +27,7 @@ from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.batch_search import of_search
-from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.commands import SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
@@ -47,6 +48,12 @@ class ReceivedSearchBatch(SearchBatch, frozen=True, forbid_unknown_fields=True):
     """``SearchBatch`` of such searches."""
 
     searches: list[ReceivedSearch]  # type: ignore[assignment]
+
+
+class ReceivedSimilar(SimilarRequest, frozen=True, forbid_unknown_fields=True):
+    """``SimilarRequest`` with its filter still as JSON."""
+
+    filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
 
 
 def search_command(request: ReceivedSearch) -> SearchCommand:
@@ -73,6 +80,27 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         frozenset(request.include),
         frozenset(request.exclude),
     )
+
+
+def similar_command(request: ReceivedSimilar) -> SimilarCommand:
+    """Return the command of a search for similar documents; the use case validates the rest.
+
+    Raises:
+        InvalidRequest: ``filter`` is not valid.
+    """
+    given = bytes(request.filter)
+    page = SearchCommand(
+        "",
+        request.top_k,
+        request.collection,
+        "dense",
+        offset=request.offset,
+        min_score=request.min_score,
+        filter=None if given == b"null" else read_filter(given),
+        include=frozenset(request.include),
+        exclude=frozenset(request.exclude),
+    )
+    return SimilarCommand(request.document_id, request.vector, page)
 
 
 def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:

@@ -11,7 +11,7 @@ from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchR
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import USUAL_FIELDS, Hit, HitField
-from tandem_gateway.use_cases.hybrid_search import Answer
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.http import Reply
 from tandem_runtime.memory import MemoryBudget
 

@@ -30,9 +30,10 @@ from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.retrieval import VectorRetrieval
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
+from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_runtime.durations import duration
@@ -121,6 +122,14 @@ class IndexThread:
     async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
         return await self._read(lambda retrieval: retrieval.with_vectors(hits), timeout)
+
+    async def collection(self, name: str, *, timeout: float) -> CollectionRecord:
+        """Return the record of a collection; see ``VectorSource.collection``."""
+        return await self._read(lambda retrieval: retrieval.collection(name), timeout)
+
+    async def document_vector(self, collection: str, doc_id: str, *, timeout: float) -> DocumentVector:
+        """Return the vector of a document; see ``VectorSource.document_vector``."""
+        return await self._read(lambda retrieval: retrieval.document_vector(collection, doc_id), timeout)
 
     def fingerprint(self, collection: str) -> str | None:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
@@ -229,10 +238,10 @@ class IndexThread:
         finally:
             self._touching.release()
 
-    async def _read(self, read: Callable[[VectorRetrieval], Hits], timeout: float) -> Hits:
-        """Read what hits need in the thread, for at most ``timeout`` seconds."""
+    async def _read(self, read: Callable[[VectorRetrieval], R], timeout: float) -> R:
+        """Read what an answer needs in the thread, for at most ``timeout`` seconds."""
 
-        def reading() -> Hits:
+        def reading() -> R:
             self._loaded()
             assert self._retrieval is not None
             return read(self._retrieval)

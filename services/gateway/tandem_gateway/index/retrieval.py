@@ -7,16 +7,27 @@ thread in at a time.
 import time
 from collections.abc import Callable, Sequence
 
+from tandem_contract.decoding import cut
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, StorageCorrupt, TooManyBytes
+from tandem_gateway.errors import (
+    Conflict,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    StorageCorrupt,
+    TooManyBytes,
+)
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
-from tandem_gateway.index.scoring import by_document, ranked
-from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
+from tandem_gateway.index.scoring import by_document, ranked, vector_of
+from tandem_gateway.index.state import Answer, DocumentVector, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 
 # Number of attempts before a search leaves out passages that were replaced during the search.
@@ -120,6 +131,38 @@ class VectorRetrieval:
     def with_vectors(self, found: Hits) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
         return self._limits.with_vectors(found, self._read_vectors({hit.best for hit in found if hit.best is not None}))
+
+    def collection(self, name: str) -> CollectionRecord:
+        """Return the record of a collection; raises NotFound if there is none."""
+        self._indexes.follow()
+        return self._indexes.collection(name)
+
+    def document_vector(self, collection: str, doc_id: str) -> DocumentVector:
+        """Return the vector of the first passage of a document's version that search finds.
+
+        Raises:
+            NotFound: there is no such collection or document.
+            Conflict: the document has no such version yet.
+            StorageCorrupt: the vector has another length than the collection's.
+        """
+        for _ in range(_MAX_REPEATS):
+            record = self.collection(collection)
+            first = self._feed.first_passage(record.collection_id, doc_id)
+            if first is None:
+                raise NotFound(
+                    f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id"
+                )
+            if first.live and record.fingerprint is not None and record.model is not None:
+                vector = self._read_vectors({first.passage_id}).get(first.passage_id)
+                if vector is not None:
+                    numbers = vector_of(first.passage_id, vector, record.dim)
+                    return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
+                self._indexes.unread()  # the document was replaced meanwhile
+        raise Conflict(
+            f"document_id: document {cut(doc_id)!r} has no vector yet: it waits for its embedding; repeat the search "
+            "when its job has ended",
+            param="document_id",
+        )
 
     def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""

@@ -37,10 +37,7 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
     else:
         for key in keys:
             if len(vectors[key]) != query.nbytes:
-                raise StorageCorrupt(
-                    f"vectors: the vector of passage {key} has {len(vectors[key])} bytes, not {query.nbytes}; "
-                    "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
-                )
+                raise _damaged(key, len(vectors[key]), query.nbytes)
         matrix = np.frombuffer(b"".join([vectors[key] for key in keys]), _FLOAT32).reshape(len(keys), -1)
     scores = dict(zip(keys, exact_scores(matrix, query).tolist(), strict=True))
     for key, first in candidates.alike.items():
@@ -49,6 +46,24 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
             scores[key] = scores[first]
     order = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
     return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]
+
+
+def vector_of(passage_id: int, stored: bytes, dim: int | None) -> Vectors:
+    """Return the vector of a passage, ``(dim,) float32``, from its bytes in the store.
+
+    Raises:
+        StorageCorrupt: it has another length.
+    """
+    if dim is None or len(stored) != dim * _FLOAT32.itemsize:
+        raise _damaged(passage_id, len(stored), (dim or 0) * _FLOAT32.itemsize)
+    return np.frombuffer(stored, _FLOAT32).astype(np.float32, copy=False)
+
+
+def _damaged(passage_id: int, found: int, expected: int) -> StorageCorrupt:
+    return StorageCorrupt(
+        f"vectors: the vector of passage {passage_id} has {found} bytes, not {expected}; "
+        "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
+    )
 
 
 def by_document(passages: Sequence[RankedPassage], firsts: FirstPassages, top_k: int) -> list[RankedPassage]:

@@ -39,6 +39,14 @@ class RankedPassage(NamedTuple):
     """The passage of the document that is nearest to the query; None if vector search did not find the document."""
 
 
+class FirstPassage(NamedTuple):
+    """The first passage of a document that was looked up by its id."""
+
+    passage_id: int
+    live: bool
+    """False while the document has no version that search finds."""
+
+
 class KeywordCandidates(NamedTuple):
     """The passages that keyword search found for a query, by descending BM25 score."""
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.hybrid_search import Answer
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 
 MAX_SEARCHES: Final = 64

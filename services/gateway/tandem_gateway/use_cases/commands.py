@@ -4,7 +4,7 @@ A command knows no encoding. The HTTP layer makes it from a message of the clien
 in, such as an upload or a compatible API, makes the same command from its own messages. The use cases validate it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -61,6 +61,16 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
         return not (self.offset or self.include or self.exclude) and self.min_score is None and self.filter is None
+
+
+class SimilarCommand(msgspec.Struct, frozen=True):
+    """A search for the documents nearest to a document or to a vector; either of the two is given."""
+
+    document_id: str | None
+    vector: Sequence[float] | None
+    """Numbers of any length; the use case makes it a vector of unit length."""
+    page: SearchCommand
+    """Which hits, and what of them; its query is empty, and its mode ``dense``."""
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

@@ -138,27 +138,52 @@ class DenseSearch:
         assert isinstance(answer, DenseCandidates)
         return answer
 
+    async def nearest(
+        self,
+        collection: str,
+        vector: QueryVector,
+        count: int,
+        timeout: float | None = None,
+        among: Keys | None = None,
+    ) -> DenseCandidates:
+        """Return the ``count`` passages nearest to a vector, as ``retrieve`` does for a query; calls no embedder."""
+        self._embedder.check_room(others=len(self._known))
+        search = self._search(collection, "", vector.fingerprint, count, False, among)
+        answer = await self._answered(search, vector, timeout)
+        assert isinstance(answer, DenseCandidates)
+        return answer
+
     async def _find(
         self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None, among: Keys | None = None
     ) -> DenseAnswer | DenseCandidates:
         self._embedder.check_room(others=len(self._known))
-        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[DenseAnswer | DenseCandidates] = loop.create_future()
         wanted = self._index.fingerprint(command.collection)
-        search = _Search(
-            answer,
-            command.query,
+        search = self._search(command.collection, command.query, wanted, count, hydrated, among)
+        return await self._answered(search, self._embedder.cached(wanted, command.query), timeout)
+
+    def _search(
+        self, collection: str, text: str, wanted: str | None, count: int, hydrated: bool, among: Keys | None
+    ) -> _Search:
+        return _Search(
+            asyncio.get_running_loop().create_future(),
+            text,
             wanted,
             self._deliver,
             logs.request_id.get(),
             trace.current.get(),
-            command.collection,
+            collection,
             count,
             hydrated,
             among,
         )
-        known = self._embedder.cached(wanted, command.query)
+
+    async def _answered(
+        self, search: _Search, known: QueryVector | None, timeout: float | None
+    ) -> DenseAnswer | DenseCandidates:
+        """Return the answer to a search, whose vector may be known."""
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[DenseAnswer | DenseCandidates] = search.answer  # type: ignore[assignment]
         waiting = None
         if known is None:
             waiting = self._embedder.submit(search, seconds)

@@ -6,82 +6,37 @@ The documents of the answer are read afterwards, once.
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
-import msgspec
-
 from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
-from tandem_gateway.ports.filters import FilterIndex
-from tandem_gateway.ports.search import Hydrator, LexicalIndex
+from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.search import (
-    USUAL_FIELDS,
-    AnsweredBy,
-    Hit,
-    HitField,
-    Hits,
-    KeywordCandidates,
-    RankedPassage,
-)
-from tandem_gateway.use_cases.best_passage import choose_passages
+from tandem_gateway.records.search import AnsweredBy, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
 from tandem_gateway.use_cases.fusion import fuse
+from tandem_gateway.use_cases.result_pages import CANDIDATES, Answer, Found, ResultPages
 
 KEYWORD_ERRORS: Final = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 """Errors with which the keyword index says that it cannot answer now."""
-
-CANDIDATES: Final = 100
-"""Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
-_MAX_REPEATS: Final = 3
-"""Attempts to answer from one state of the store."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """Hits by descending score; ``degraded`` is true if vector search or keyword search should have answered too."""
-
-    hits: list[Hit]
-    mode: AnsweredBy
-    degraded: bool = False
-    coverage: Coverage = WHOLE
-    """How much of the query the model read; ``WHOLE`` if the model was not used."""
-    passages: bool = True
-    """Whether the hits have passages to show: the collection's texts are split."""
-    fields: frozenset[HitField] = USUAL_FIELDS
-    """The parts of a hit to show."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Found:
-    """The passages of a search, before their documents are read; see ``Answer``."""
-
-    ranked: list[RankedPassage]
-    answered_by: AnsweredBy
-    degraded: bool
-    coverage: Coverage
-    among: Keys | None
-    """The passages that the search's filter left; None without a filter."""
 
 
 class HybridSearch:
     """Answers searches by both indexes, and pages and filtered searches of each; see the module."""
 
-    def __init__(self, dense: DenseSearch, lexical: LexicalIndex, hydrator: Hydrator, filters: FilterIndex) -> None:
+    def __init__(self, dense: DenseSearch, lexical: LexicalIndex, pages: ResultPages) -> None:
         """Make the use case.
 
         Args:
             dense: finds passages by their vectors.
             lexical: finds passages by their words.
-            hydrator: reads the documents of passages.
-            filters: finds the passages that match a filter.
+            pages: reads the documents of passages.
         """
-        self._filters = filters
         self._dense = dense
         self._lexical = lexical
-        self._hydrator = hydrator
+        self._pages = pages
 
     async def search(
         self,
@@ -109,79 +64,37 @@ class HybridSearch:
             DeadlineExceeded: as above, or the documents were not read in time.
         """
 
-        async def retrieve(count: int, until: float) -> _Found:
-            among = await self._among(command, until)
+        async def retrieve(count: int, until: float) -> Found:
+            among = await self._pages.among(command, until)
             dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors, among)
             ranked, answered_by = rank(dense, lexical, command)
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-            return _Found(ranked, answered_by, lexical is None, coverage, among)
+            return Found(ranked, answered_by, lexical is None, coverage, among)
 
-        return await self._answer(command, seconds, patience, retrieve)
+        return await self._pages.answer(command, seconds, patience, retrieve)
 
     async def dense(self, command: SearchCommand, seconds: float) -> Answer:
         """Return a page of a valid vector search; raises as ``search``."""
 
-        async def retrieve(count: int, until: float) -> _Found:
-            among = await self._among(command, until)
+        async def retrieve(count: int, until: float) -> Found:
+            among = await self._pages.among(command, until)
             found = await self._dense.retrieve(command, count, until - time.monotonic(), among)
-            return _Found(found.passages, "dense", False, found.coverage, among)
+            return Found(found.passages, "dense", False, found.coverage, among)
 
-        return await self._answer(command, seconds, seconds, retrieve)
+        return await self._pages.answer(command, seconds, seconds, retrieve)
 
     async def lexical(self, command: SearchCommand, seconds: float) -> Answer:
         """Return a page of a valid keyword search; raises as ``LexicalIndex.search``."""
 
-        async def retrieve(count: int, until: float) -> _Found:
-            among = await self._among(command, until)
+        async def retrieve(count: int, until: float) -> Found:
+            among = await self._pages.among(command, until)
             left = until - time.monotonic()
             found = await self._lexical.retrieve(command.collection, command.query, count, timeout=left, among=among)
-            return _Found(found.passages, "lexical", False, WHOLE, among)
+            return Found(found.passages, "lexical", False, WHOLE, among)
 
-        return await self._answer(command, seconds, seconds, retrieve)
-
-    async def _answer(
-        self,
-        command: SearchCommand,
-        seconds: float,
-        patience: float,
-        retrieve: Callable[[int, float], Awaitable[_Found]],
-    ) -> Answer:
-        """Retrieve, and read the documents of the page; again if the store has changed in between."""
-        deadline = time.monotonic() + seconds
-        retrieved_by = time.monotonic() + patience
-        repeats = 0
-        while True:
-            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by)
-            ranked = page(found.ranked, command)
-            hits = await self._read(ranked, command, deadline)
-            repeats += 1
-            if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
-                break
-            if is_one_state(hits, ranked, command.fields) and await self._among(command, retrieved_by) is found.among:
-                break
-        return Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields)
-
-    async def _read(self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float) -> Hits:
-        """Read what the search asks for of the documents of its page."""
-        left = deadline - time.monotonic()
-        hits = await self._hydrator.hydrate(ranked, timeout=left, texts=command.reads_texts)
-        if "vector" not in command.fields:
-            return hits
-        await choose_passages(hits, command.query)
-        return await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
-
-    async def _among(self, command: SearchCommand, until: float) -> Keys | None:
-        """Return the passages that match the search's filter; the same object while none of them has changed.
-
-        A document that is replaced during the search has new passages. The search then begins again: the passages of
-        the earlier answer would leave the document out.
-        """
-        if command.filter is None:
-            return None
-        timeout = until - time.monotonic()
-        return await self._filters.matching(command.collection, command.filter, timeout=timeout)
+        return await self._pages.answer(command, seconds, seconds, retrieve)
 
     async def _retrieve(
         self,
@@ -250,25 +163,3 @@ def _rest(
             if each.passage_id not in ranked:
                 rest.setdefault(each.passage_id, each._replace(score=0.0))
     return list(rest.values())
-
-
-def page(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:
-    """Return the passages of a ranking that the search asks for."""
-    if command.min_score is not None:
-        least = command.min_score
-        ranked = [each for each in ranked if each.dense is not None and each.dense >= least]
-    return list(ranked[command.offset : command.depth])
-
-
-def is_one_state(
-    hits: Sequence[Hit], ranked: Sequence[RankedPassage], fields: frozenset[HitField] = USUAL_FIELDS
-) -> bool:
-    """Return whether the hits of a ranking can be of one state of the store.
-
-    They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
-    document any more, or a document occurs in an old and a new version. Or a passage that vector search found has no
-    vector any more.
-    """
-    if "vector" in fields and any(hit.vector is None and hit.dense is not None for hit in hits):
-        return False
-    return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

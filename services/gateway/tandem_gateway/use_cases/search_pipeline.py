@@ -29,7 +29,8 @@ from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
-from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, Answer, HybridSearch
+from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A timeout counts against the embedder only if the search waited at least this many seconds.

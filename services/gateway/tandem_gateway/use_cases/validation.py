@@ -99,6 +99,11 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
         InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(command.query, "query", limits.query_chars)
+    check_page(command, limits)
+
+
+def check_page(command: SearchCommand, limits: RequestLimits) -> None:
+    """Check all of a search but its query; raises as ``check_search``."""
     if not 1 <= command.top_k <= limits.top_k:
         raise InvalidRequest(
             f"top_k: a whole number from 1 to {limits.top_k} was expected, not {command.top_k}",

@@ -12,7 +12,7 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, RemovedPassage
 from tandem_runtime.memory import utf8_bytes
 
@@ -134,6 +134,15 @@ class MemoryIndexFeed:
         if max_bytes is not None and taken > max_bytes:
             raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
         return found
+
+    def first_passage(self, collection_id: int, doc_id: str) -> FirstPassage | None:
+        """Return the first passage of a document; see ``IndexFeed.first_passage``."""
+        with self._content.lock:
+            for each in self._content.collections.values():
+                version = each.live.get(doc_id) or each.pending.get(doc_id)
+                if each.collection_id == collection_id and version is not None:
+                    return FirstPassage(version.passages[0].passage_id, doc_id in each.live)
+        return None
 
     def reading(self) -> AbstractContextManager[None]:
         """Return a context for several calls; see ``MetadataLog.reading``. A test writes nothing between them."""

@@ -14,7 +14,7 @@ from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.index import Changes
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import PassageText, Removals, RemovedPassage, Texts
 from tandem_runtime.memory import utf8_bytes
 
@@ -123,6 +123,16 @@ def passages(
                 if taken > max_bytes:
                     raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
     return found
+
+
+def first_passage(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> FirstPassage | None:
+    """Return the first passage of a document, of its live version if it has one; see ``IndexFeed.first_passage``."""
+    found = connection.execute(
+        "SELECT p.passage_id, d.live FROM documents d JOIN passages p ON p.document_id = d.document_id "
+        "WHERE d.collection_id = ? AND d.doc_id = ? AND p.ordinal = 0 ORDER BY d.live DESC LIMIT 1",
+        (collection_id, doc_id),
+    ).fetchone()
+    return FirstPassage(found[0], bool(found[1])) if found is not None else None
 
 
 def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[int]:

@@ -1,0 +1,152 @@
+"""Pages of a ranking: retrieves passages, and reads the documents of those that the answer has.
+
+Retrieval and reading look at the store at different times. If it has changed in between so that the answer would be of
+no one state, both are repeated.
+"""
+
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.ports.search import Hydrator
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.search import USUAL_FIELDS, AnsweredBy, Hit, HitField, Hits, RankedPassage
+from tandem_gateway.use_cases.best_passage import choose_passages
+from tandem_gateway.use_cases.commands import SearchCommand
+
+CANDIDATES: Final = 100
+"""Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
+_MAX_REPEATS: Final = 3
+"""Attempts to answer from one state of the store."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Hits by descending score; ``degraded`` is true if vector search or keyword search should have answered too."""
+
+    hits: list[Hit]
+    mode: AnsweredBy
+    degraded: bool = False
+    coverage: Coverage = WHOLE
+    """How much of the query the model read; ``WHOLE`` if the model was not used."""
+    passages: bool = True
+    """Whether the hits have passages to show: the collection's texts are split."""
+    fields: frozenset[HitField] = USUAL_FIELDS
+    """The parts of a hit to show."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages of a search, before their documents are read; see ``Answer``."""
+
+    ranked: list[RankedPassage]
+    answered_by: AnsweredBy
+    degraded: bool
+    coverage: Coverage
+    among: Keys | None
+    """The passages that the search's filter left; None without a filter."""
+
+
+class ResultPages:
+    """Answers searches page by page; see the module."""
+
+    def __init__(self, hydrator: Hydrator, filters: FilterIndex) -> None:
+        """Make it.
+
+        Args:
+            hydrator: reads the documents of passages.
+            filters: finds the passages that match a filter.
+        """
+        self._hydrator = hydrator
+        self._filters = filters
+
+    async def answer(
+        self,
+        command: SearchCommand,
+        seconds: float,
+        patience: float,
+        retrieve: Callable[[int, float], Awaitable[Found]],
+        without: str | None = None,
+    ) -> Answer:
+        """Retrieve, and read the documents of the page; again if the store has changed in between.
+
+        Args:
+            command: the search.
+            seconds: maximum seconds for all.
+            patience: maximum seconds for the retrievals.
+            retrieve: returns that many passages, until a time of the monotonic clock.
+            without: id of a document that ``retrieve`` leaves out. If it is among the hits all the same, the document
+                was replaced meanwhile.
+
+        Raises:
+            As ``Hydrator.hydrate`` and ``retrieve``.
+        """
+        deadline = time.monotonic() + seconds
+        retrieved_by = time.monotonic() + patience
+        repeats = 0
+        while True:
+            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by)
+            ranked = page(found.ranked, command)
+            hits = await self._read(ranked, command, deadline)
+            repeats += 1
+            if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
+                break
+            if (
+                is_one_state(hits, ranked, command.fields, without)
+                and await self.among(command, retrieved_by) is found.among
+            ):
+                break
+        if without is not None and any(hit.doc_id == without for hit in hits):
+            hits = Hits((hit for hit in hits if hit.doc_id != without), *hits.leases)
+        return Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields)
+
+    async def among(self, command: SearchCommand, until: float) -> Keys | None:
+        """Return the passages that match the search's filter; the same object while none of them has changed.
+
+        A document that is replaced during the search has new passages. The search then begins again: the passages of
+        the earlier answer would leave the document out.
+        """
+        if command.filter is None:
+            return None
+        timeout = until - time.monotonic()
+        return await self._filters.matching(command.collection, command.filter, timeout=timeout)
+
+    async def _read(self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float) -> Hits:
+        """Read what the search asks for of the documents of its page."""
+        left = deadline - time.monotonic()
+        hits = await self._hydrator.hydrate(ranked, timeout=left, texts=command.reads_texts)
+        if "vector" not in command.fields:
+            return hits
+        await choose_passages(hits, command.query)
+        return await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
+
+
+def page(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:
+    """Return the passages of a ranking that the search asks for."""
+    if command.min_score is not None:
+        least = command.min_score
+        ranked = [each for each in ranked if each.dense is not None and each.dense >= least]
+    return list(ranked[command.offset : command.depth])
+
+
+def is_one_state(
+    hits: Sequence[Hit],
+    ranked: Sequence[RankedPassage],
+    fields: frozenset[HitField] = USUAL_FIELDS,
+    without: str | None = None,
+) -> bool:
+    """Return whether the hits of a ranking can be of one state of the store.
+
+    They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
+    document any more, or a document occurs in an old and a new version. Or a passage that vector search found has no
+    vector any more. Or a document occurs that was left out, ``without``.
+    """
+    if without is not None and any(hit.doc_id == without for hit in hits):
+        return False
+    if "vector" in fields and any(hit.vector is None and hit.dense is not None for hit in hits):
+        return False
+    return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

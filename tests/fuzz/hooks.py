@@ -11,14 +11,19 @@ _INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent",
 
 @schemathesis.hook
 def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
-    """Skip what JSON Schema accepts: an integer written as 5.0, a filter of more conditions than are allowed, and a
-    search that asks for what it leaves out."""
+    """Skip what no schema can say.
+
+    An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
+    more than half a passage; a search that asks for what it leaves out.
+    """
     if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
     if not isinstance(body, dict):
         return True
+    if not _fits(body.get("max_tokens"), body.get("overlap_tokens")):
+        return False
     return all(
         filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
         for name, value in body.items()
@@ -32,6 +37,12 @@ def _contradicts(body: dict[str, Any]) -> bool:
         [each for each in names if isinstance(each, str)] if isinstance(names, list) else [] for names in given
     )
     return not set(asked).isdisjoint(left_out)
+
+
+def _fits(max_tokens: Any, overlap_tokens: Any) -> bool:
+    if not isinstance(max_tokens, int) or not isinstance(overlap_tokens, int):
+        return True
+    return overlap_tokens <= max_tokens // 2
 
 
 def _conditions(value: Any) -> int:
@@ -49,7 +60,7 @@ def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Skip what no schema can say: what a cursor, a filter as text or a vector is, and which parameters exclude each other."""
+    """Skip what no schema can say: a cursor, a filter as text, a vector, and parameters that exclude each other."""
     names = (case.query or {}).keys()
     if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
         return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)

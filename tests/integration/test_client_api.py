@@ -43,7 +43,8 @@ def test_ingest_job_search_and_health(client: Client, collection: str) -> None:
     assert hits[0]["id"] == "cat"
     assert len(hits) == 2
     assert 1 >= hits[0]["score"] >= hits[1]["score"] >= -1
-    assert hits[0] == {**PETS[0], "score": hits[0]["score"], "scores": hits[0]["scores"]}
+    passage = {"text": PETS[0]["text"], "start": 0, "end": len(str(PETS[0]["text"])), "index": 0}
+    assert hits[0] == {**PETS[0], "score": hits[0]["score"], "scores": hits[0]["scores"], "passage": passage}
 
     health = client.health()
     assert health.status == "ok"

@@ -20,7 +20,8 @@ def filled(client: Client, collection: str) -> str:
     return collection
 
 
-def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collection: str) -> None:
+def test_without_chunking_a_job_counts_truncated_and_unreadable_documents(client: Client, collection: str) -> None:
+    client.http.put(f"/v1/collections/{collection}", json={"chunking": None}).raise_for_status()
     job = client.ingest_and_wait(DOCUMENTS, collection)
     assert (job.status, job.error) == ("completed", None)
     assert (job.truncated_documents, job.unreadable_documents) == (1, 2)
@@ -37,6 +38,23 @@ def test_a_job_counts_truncated_and_unreadable_documents(client: Client, collect
     metrics = client.http.get("/metrics").text
     for name in ("truncated", "unreadable"):
         assert f"tandem_gateway_documents_{name}_total 0.0" not in metrics
+
+
+def test_the_end_of_a_long_document_is_found_by_its_meaning(client: Client, collection: str) -> None:
+    recipe = " ".join(["Bake the baklava with honey, cinnamon and chopped walnuts until the pastry is golden."] * 10)
+    documents = [*DOCUMENTS[:4], {"id": "report", "text": f"{LONG}\n\n{recipe}"}]
+    job = client.ingest_and_wait(documents, collection)
+    assert (job.truncated_documents, job.unreadable_documents) == (0, 2)
+    found = client.search("a dessert with nuts", collection=collection, mode="dense", top_k=5).results
+    assert [hit.id for hit in found].count("report") == 1
+    assert found[0].id == "report"
+    passage = found[0].passage
+    assert passage is not None
+    assert passage.text == found[0].text[passage.start : passage.end]
+    assert passage.end == len(found[0].text)
+    by_words = client.search("pump 3", collection=collection, mode="lexical", top_k=1).results[0].passage
+    assert by_words is not None
+    assert by_words.index == 0
 
 
 @pytest.mark.parametrize(("query", "expected"), [("🎉", {"emoji", "partly"}), ("ข้าวผัด", {"thai"}), ("🦖", set())])

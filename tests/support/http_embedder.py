@@ -1,4 +1,4 @@
-"""An embedder over HTTP without a model: the vector of each text is ``fakes.vector_of``; passages are paragraphs."""
+"""An embedder over HTTP without a model: vectors are ``fakes.vector_of``, and passages are paragraphs."""
 
 import ssl
 import sys
@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from tandem_contract import embed, headers
-from tandem_contract.embed import EmbedRequest, PackedEmbedReply, Passage
+from tandem_contract.embed import Chunking, EmbedRequest, PackedEmbedReply, Passage
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, paragraphs, vectors_of
 
 
@@ -24,13 +24,18 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.path == embed.PATH
         body = self.rfile.read(int(self.headers["content-length"]))
         request = msgspec.msgpack.decode(body, type=EmbedRequest)
-        texts, passages = request.texts, msgspec.UNSET
-        if request.chunking:
-            passages = [Passage(n, *span, 3) for n, text in enumerate(texts) for span in paragraphs(text)]
-            texts = [texts[each.text][each.start : each.end] for each in passages]
+        passages: list[Passage] | msgspec.UnsetType = msgspec.UNSET
+        texts = request.texts
+        if isinstance(request.chunking, Chunking):
+            passages = [
+                Passage(number, start, end, 3)
+                for number, text in enumerate(request.texts)
+                for start, end in paragraphs(text)
+            ]
+            texts = [request.texts[passage.text][passage.start : passage.end] for passage in passages]
         vectors = vectors_of(texts).astype("<f4").tobytes()
         count = len(texts)
-        reply = PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count, [], passages)
+        reply = PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count, passages=passages)
         self._reply(msgspec.msgpack.encode(reply))
 
     def _reply(self, body: bytes) -> None:

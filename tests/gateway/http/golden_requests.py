@@ -459,8 +459,32 @@ def _good() -> Iterator[tuple[str, Case]]:
     yield "a collection deleted again", get("/v1/collections/others", method="DELETE")
 
 
+def _settings() -> Iterator[tuple[str, Case]]:
+    def put_settings(settings: object, name: str = "settings") -> Case:
+        body = settings if isinstance(settings, bytes) else json.dumps(settings).encode()
+        return Case("serving", "PUT", f"/v1/collections/{name}", (JSON,), body)
+
+    yield "a collection made", put_settings({"chunking": {"max_tokens": 128, "overlap_tokens": 0}})
+    yield "its settings", get("/v1/collections/settings")
+    yield "no setting", put_settings({})
+    yield "whole texts", put_settings({"chunking": None})
+    yield "settings left as they are", put_settings({"chunking": {}}, "books")
+    yield "other settings with documents", put_settings({"chunking": None}, "books")
+    yield "settings of a bad name", put_settings({}, "-")
+    yield "a setting of a bad type", put_settings({"chunking": True})
+    yield "an unknown setting", put_settings({"chunk": {}})
+    yield "an unknown setting of passages", put_settings({"chunking": {"tokens": 3}})
+    yield "passages too short", put_settings({"chunking": {"max_tokens": 31}})
+    yield "passages too long", put_settings({"chunking": {"max_tokens": 65537}})
+    yield "too much overlap", put_settings({"chunking": {"max_tokens": 100, "overlap_tokens": 51}})
+    yield "settings in a list", put_settings([])
+    yield "settings that are no JSON", put_settings(b"{")
+    yield "a collection with settings deleted", get("/v1/collections/settings", method="DELETE")
+    yield "an absent collection", get("/v1/collections/settings")
+
+
 _GROUPS = (
     _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
-    _origins, _good,
+    _origins, _good, _settings,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

@@ -3,8 +3,9 @@
 import pytest
 
 from tandem_gateway.adapters.limits import Limits
-from tandem_gateway.errors import InvalidRequest, Overloaded
-from tandem_gateway.records.documents import JobRecord
+from tandem_gateway.errors import Conflict, InvalidRequest, Overloaded
+from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking
+from tandem_gateway.records.documents import CollectionChange, JobRecord
 from tests.gateway.ports.backends import Backend, Store
 from tests.gateway.ports.steps import collection, counts
 from tests.support.fakes import eventually
@@ -106,3 +107,46 @@ async def test_a_deleted_collection_does_not_count_for_the_limits(backend: Backe
     await store.accept("one", "books", [document(f"p{number}") for number in range(3)], NOW)
     await store.delete_collection("books")
     await store.accept("two", "others", [document(f"p{number}") for number in range(3)], NOW)
+
+
+WHOLE = CollectionChange(chunking=None)
+SHORT = Chunking(64, 8)
+
+
+async def test_a_collection_is_made_with_settings(store: Store):
+    record = await store.put_collection("books", CollectionChange(SHORT))
+    assert (record.name, record.chunking, record.live, record.pending) == ("books", SHORT, 0, 0)
+    assert await collection(store, "books") == record
+    assert (await store.put_collection("others", CollectionChange())).chunking == DEFAULT_CHUNKING
+    assert await names(store) == ["books", "default", "others"]
+
+
+async def test_settings_change_while_there_are_no_documents(store: Store):
+    await store.put_collection("books", CollectionChange(SHORT))
+    assert (await store.put_collection("books", WHOLE)).chunking is None
+    assert (await store.put_collection("books", CollectionChange())).chunking is None
+    await store.accept("job", "books", [document("a")], NOW)
+    batch = await store.queue.claim("test", 10, 60.0)
+    assert batch is not None
+    assert batch.split is None
+
+
+async def test_documents_keep_the_settings_they_were_split_by(store: Store):
+    await store.accept("job", "books", [document("a")], NOW)
+    with pytest.raises(Conflict, match="chunking: collection 'books' has documents"):
+        await store.put_collection("books", WHOLE)
+    await ingest(store, [document("b")], job_id="job2", collection="books")
+    with pytest.raises(Conflict):
+        await store.put_collection("books", WHOLE)
+    assert (await store.put_collection("books", CollectionChange(DEFAULT_CHUNKING))).chunking == DEFAULT_CHUNKING
+    for doc_id in ("a", "b"):
+        await store.delete("books", doc_id)
+    assert (await store.put_collection("books", WHOLE)).chunking is None
+
+
+async def test_a_collection_with_settings_counts_as_a_collection(backend: Backend):
+    store = backend.open(Limits(collections=2, pending_documents=10, finished_jobs=10))
+    await store.put_collection("books", WHOLE)
+    with pytest.raises(InvalidRequest, match="collection"):
+        await store.put_collection("others", WHOLE)
+    assert (await store.put_collection("books", CollectionChange())).chunking is None

@@ -20,7 +20,7 @@ from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, Pend
 from tandem_gateway.records.search import Hit
 from tests.gateway.ports.backends import Store
 from tests.gateway.store.model import Model
-from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, vector_of, vectors_of
+from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, paragraphs, vector_of, vectors_of
 from tests.support.stores import NOW, document
 
 R = TypeVar("R")
@@ -29,9 +29,15 @@ SMALL = Sizes(graph=2, second_graph=3)
 
 COLLECTIONS = st.sampled_from(["default", "books"])
 IDS = st.sampled_from(["a", "b", "c", "d", "e"])
-TEXTS = st.sampled_from([f"text {number}" for number in range(6)])
+# Some have several passages, and some of these are the same as passages of others.
+TEXTS = st.sampled_from([*(f"text {number}" for number in range(4)), "text 1\n\ntext 2\n\ntext 4", "text 5\n\ntext 6"])
 METADATA = st.sampled_from(["{}", '{"k":1}'])
 DOCUMENTS = st.lists(st.tuples(IDS, st.tuples(TEXTS, METADATA)), min_size=1, max_size=5)
+
+
+def parts_of(text: str) -> list[str]:
+    """Return the passages of a text."""
+    return [text[start:stop] for start, stop in paragraphs(text)]
 
 
 class StoreHistory(RuleBasedStateMachine):
@@ -109,7 +115,9 @@ class StoreHistory(RuleBasedStateMachine):
         texts = [waiting.text for waiting in batch.passages]
         assert texts == [self.model.pending[key].content[0] for key in keys]
         rows = [waiting.passage_id for waiting in batch.passages]
-        embedded = EmbeddedBatch(batch.collection_id, rows, vectors_of(texts), MODEL, FINGERPRINT, NOW)
+        spans = [paragraphs(text) for text in texts]
+        vectors = vectors_of([part for text in texts for part in parts_of(text)])
+        embedded = EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, spans=spans)
         assert self.do(self.store.queue.complete(embedded)) == len(keys)
         self.model.embedded(keys)
 
@@ -148,20 +156,26 @@ class StoreHistory(RuleBasedStateMachine):
     def what_is_live_is_found_and_nothing_else(self) -> None:
         for collection in ("default", "books"):
             live = self.model.live_in(collection)
-            texts = sorted({text for text, _ in live.values()}) or ["anything"]
-            queries = [VectorQuery(collection, vector_of(text), FINGERPRINT, 50) for text in texts]
-            for text, answer in zip(texts, answered(self.index, queries), strict=True):
+            parts = sorted({part for text, _ in live.values() for part in parts_of(text)}) or ["anything"]
+            asked = [(part, most) for part in parts for most in (50, 2)]
+            queries = [VectorQuery(collection, vector_of(part), FINGERPRINT, most) for part, most in asked]
+            answers = iter(answered(self.index, queries))
+            for part, answer, short in zip(parts, answers, answers, strict=True):
                 if collection not in self.model.collections:
                     assert isinstance(answer, NotFound)
                     continue
                 assert isinstance(answer, list)
                 assert {hit.doc_id: (hit.text, hit.metadata) for hit in answer} == live
                 assert len(answer) == len(live)
+                assert isinstance(short, list)
+                assert [hit.doc_id for hit in short] == [hit.doc_id for hit in answer[:2]]
                 if live:
-                    self.comes_first(text, answer)
+                    self.comes_first(part, answer)
 
-    def comes_first(self, text: str, hits: list[Hit]) -> None:
-        assert hits[0].text == text
+    def comes_first(self, part: str, hits: list[Hit]) -> None:
+        shown = hits[0].passage
+        assert shown is not None
+        assert hits[0].text[shown.start : shown.stop] == part
         assert abs(hits[0].score - 1.0) < 1e-5
         assert [hit.score for hit in hits] == sorted((hit.score for hit in hits), reverse=True)
 
@@ -171,7 +185,8 @@ class StoreHistory(RuleBasedStateMachine):
         records = self.do(self.store.collections())
         assert {record.name: (record.live, record.pending) for record in records} == self.model.counts()
         for state in self.index.state().result(WAIT_SECONDS):
-            assert state.count == self.model.counts()[state.collection][0]
+            live = self.model.live_in(state.collection).values()
+            assert state.count == sum(len(parts_of(text)) for text, _ in live)
 
     @precondition(lambda self: self.running)
     @invariant()

@@ -17,15 +17,16 @@ from tandem_gateway.adapters.sqlite.schema import register
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
 from tandem_gateway.index import catch_up
+from tandem_gateway.records.chunking import DEFAULT_CHUNKING
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.notices import RoutineNotice
 from tests.gateway.store.lexical import follow
-from tests.support.stores import document, dump, embed_pending, opened
+from tests.support.stores import document, dump, embed_pending, ingest, opened
 
 DATA = Path(__file__).parent / "data"
 # Each has live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
 # a keyword index. Each was written by the last release with its schema version.
-VERSIONS = [1, 2, 3]
+VERSIONS = [1, 2, 3, 4]
 
 
 def copy_of(version: int, folder: Path) -> Path:
@@ -147,6 +148,26 @@ async def test_a_keyword_index_of_schema_2_that_missed_a_removal_is_built_again(
         assert follower.total == 13
         assert [record.message for record in caplog.records] == ["the keyword index is outdated and is rebuilt"]
         follower.close()
+
+
+async def test_schema_4_keeps_whole_texts_where_it_has_documents(tmp_path: Path):
+    older = copy_of(4, tmp_path)
+    with opened(older) as store:
+        assert [
+            (record.name, record.live, record.pending, record.chunking) for record in await store.collections()
+        ] == [
+            ("books", 0, 0, DEFAULT_CHUNKING),
+            ("default", 2, 2, None),
+        ]
+        found = await store.document("default", "a/b")
+        assert found is not None
+        assert (found.text, found.metadata, found.embedded) == ("a live text", '{"page":7,"lang":"en"}', True)
+        assert await embed_pending(store) == 2
+        assert (await store.job("job_waits")).finished_at is not None  # type: ignore[union-attr]
+        await ingest(store, [document("new", "one\n\ntwo")], "job_new", "books")
+        assert (await store.job("job_new")).finished_at is not None  # type: ignore[union-attr]
+    connection, _ = open_checked(older)
+    connection.close()
 
 
 def test_it_has_the_tables_of_a_new_store(older: Path, tmp_path: Path):

@@ -12,7 +12,7 @@ from tests.docs.pages import DOCS, README, commands, name, pages
 from tests.support.stack import Stack
 
 # Minimum number of replies that the pages show: the ingest, the job, the search, the deletion, the error.
-SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 6}
+SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 7}
 
 
 @pytest.fixture

@@ -283,6 +283,7 @@ class FakeSearchable:
                 each.dense,
                 each.lexical,
                 best=each.passage_id,
+                first=each.passage_id,
             )
             for each in ranked
             if each.passage_id not in self.gone

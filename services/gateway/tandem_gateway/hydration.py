@@ -18,6 +18,7 @@ def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -
             _passage(document, each),
             document.passages,
             each.nearest if each.nearest is not None or document.passages is not None else document.passage_id,
+            first=each.passage_id,
         )
         for each in ranked
         if (document := passages.get(each.passage_id)) is not None

@@ -143,6 +143,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parts of a hit that the reply has besides the usual ones: ``vector``."""
     exclude: tuple[HitField, ...] = ()
     """Parts of a hit that the reply leaves out."""
+    explain: bool = False
+    """Whether the reply tells how the search came to it."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -166,6 +168,61 @@ class HitPassage(msgspec.Struct, frozen=True):
     """Its position among the document's passages, from 0."""
 
 
+class HitPlace(msgspec.Struct, frozen=True):
+    """A hit's place in the ranking of one search."""
+
+    rank: int
+    """From 1."""
+    score: float
+    """Cosine similarity or BM25 score."""
+    part: float | None
+    """What the hit's fused score has of this ranking; null without fusion."""
+
+
+class HitExplanation(msgspec.Struct, frozen=True):
+    """A hit's places in both rankings; null for a search that did not find it."""
+
+    dense: HitPlace | None
+    lexical: HitPlace | None
+
+
+class StageTimes(msgspec.Struct, frozen=True):
+    """Milliseconds of each stage; null for a stage that did not run. Vector search and keyword search overlap."""
+
+    filter: float | None = None
+    """Finding the documents that match the filter."""
+    queue: float | None = None
+    """Waiting for a call to the embedder."""
+    embed: float | None = None
+    """That call."""
+    index: float | None = None
+    """Vector index."""
+    words: float | None = None
+    """Keyword index."""
+    fetch: float | None = None
+    """Reading the documents of the hits."""
+
+
+class CandidateCounts(msgspec.Struct, frozen=True):
+    """Numbers of documents; null for a stage that did not run."""
+
+    filter: int | None
+    """That match the filter."""
+    dense: int | None
+    """That vector search found."""
+    lexical: int | None
+    """That keyword search found."""
+
+
+class SearchExplanation(msgspec.Struct, frozen=True):
+    """How a search came to its reply."""
+
+    stages_ms: StageTimes
+    candidates: CandidateCounts
+    attempts: int
+    """More than 1 if the store changed during the search, which then began again; the times are of all attempts."""
+
+
 class SearchHit(msgspec.Struct, frozen=True):
     """One result.
 
@@ -182,6 +239,7 @@ class SearchHit(msgspec.Struct, frozen=True):
     passage: HitPassage | msgspec.UnsetType | None = None
     vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
     """The vector of the passage that matches best, of unit length; null if the document has none yet."""
+    explain: HitExplanation | msgspec.UnsetType = msgspec.UNSET
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -196,6 +254,7 @@ class SearchReply(msgspec.Struct, frozen=True):
     query_truncated: bool = False
     """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
+    explain: SearchExplanation | msgspec.UnsetType = msgspec.UNSET
 
 
 class SearchBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

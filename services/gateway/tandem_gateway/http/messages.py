@@ -79,6 +79,7 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         None if given == b"null" else read_filter(given),
         frozenset(request.include),
         frozenset(request.exclude),
+        request.explain,
     )
 
 

@@ -7,10 +7,22 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply
+from tandem_contract.client_api import (
+    CandidateCounts,
+    HitExplanation,
+    HitPassage,
+    HitPlace,
+    HitScores,
+    SearchExplanation,
+    SearchHit,
+    SearchReply,
+    StageTimes,
+)
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
-from tandem_gateway.records.search import USUAL_FIELDS, Hit, HitField
+from tandem_gateway.records.explanation import Explanation
+from tandem_gateway.records.explanation import HitExplanation as HitPlaces
+from tandem_gateway.records.search import USUAL_FIELDS, Hit
 from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.http import Reply
 from tandem_runtime.memory import MemoryBudget
@@ -39,10 +51,10 @@ async def write_search_reply(answer: Answer, started: float, max_bytes: int, mem
         OverBudget: the requests in progress use up the memory budget.
     """
     if sum(map(_chars, answer.hits)) <= _LARGE_CHARS:
-        hits = [_hit(hit, answer.passages, answer.fields) for hit in answer.hits]
+        hits = [_hit(hit, answer, place) for place, hit in enumerate(answer.hits)]
         return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
-    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes, answer.passages, answer.fields)
+    hits_json = await asyncio.to_thread(_encode_hits, answer, max_bytes)
     lease.hold(len(hits_json))
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
@@ -84,10 +96,24 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
         answer.degraded,
         coverage.truncated,
         ["unknown_tokens"] if coverage.unknown else [],
+        _explanation(answer.explanation) if answer.explanation is not None else msgspec.UNSET,
     )
 
 
-def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool, fields: frozenset[HitField]) -> bytes:
+def _explanation(explanation: Explanation) -> SearchExplanation:
+    times = {stage: round(seconds * 1000, 3) for stage, seconds in explanation.stages.seconds.items()}
+    counts = CandidateCounts(explanation.matching, explanation.dense, explanation.lexical)
+    return SearchExplanation(StageTimes(**times), counts, explanation.stages.attempts)
+
+
+def _hit_explanation(places: HitPlaces) -> HitExplanation:
+    return HitExplanation(
+        HitPlace(*places.dense) if places.dense is not None else None,
+        HitPlace(*places.lexical) if places.lexical is not None else None,
+    )
+
+
+def _encode_hits(answer: Answer, max_bytes: int) -> bytes:
     """Return the hits as JSON, separated by commas.
 
     Raises:
@@ -95,13 +121,13 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool, fields: frozen
     """
     parts: list[bytes] = []
     size = 0
-    for hit in hits:
-        part = _encoder.encode(_hit(hit, passages, fields))
+    for place, hit in enumerate(answer.hits):
+        part = _encoder.encode(_hit(hit, answer, place))
         size += len(part) + 1
         if size > max_bytes:
             raise InvalidRequest(
-                f"top_k: the {len(hits)} documents found have more than {max_bytes} bytes as JSON, which is the limit "
-                "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+                f"top_k: the {len(answer.hits)} documents found have more than {max_bytes} bytes as JSON, which is the "
+                "limit of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
                 param="top_k",
                 code="limit_exceeded",
             )
@@ -115,12 +141,13 @@ def _chars(hit: Hit) -> int:
     return len(hit.text) + passage + (len(hit.vector) * _CHARS_A_BYTE if hit.vector is not None else 0)
 
 
-def _hit(hit: Hit, passages: bool, fields: frozenset[HitField]) -> SearchHit:
+def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
     scores = HitScores(hit.dense, hit.lexical)
-    found = hit.passage if passages else None
+    fields = answer.fields
+    found = hit.passage if answer.passages else None
     passage = HitPassage(hit.text[found.start : found.stop], found.start, found.stop, found.index) if found else None
     metadata = msgspec.Raw(hit.metadata.encode())
-    if fields is USUAL_FIELDS:  # the usual case, and faster
+    if fields is USUAL_FIELDS and answer.explanation is None:  # the usual case, and faster
         return SearchHit(hit.doc_id, hit.score, hit.text, metadata, scores, passage)
     return SearchHit(
         hit.doc_id,
@@ -130,6 +157,7 @@ def _hit(hit: Hit, passages: bool, fields: frozenset[HitField]) -> SearchHit:
         scores,
         passage if "passage" in fields else msgspec.UNSET,
         _numbers(hit.vector) if "vector" in fields else msgspec.UNSET,
+        _hit_explanation(answer.explanation.hits[place]) if answer.explanation is not None else msgspec.UNSET,
     )
 
 

@@ -104,6 +104,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """Id of ``passage``; None as long as that is still to be chosen."""
     vector: bytes | None = None
     """Vector of ``passage``, float32, little-endian; None if it was not read, or there is none yet."""
+    first: int = 0
+    """Id of the document's first passage, as in ``RankedPassage``."""
 
 
 class Hits(list[Hit]):

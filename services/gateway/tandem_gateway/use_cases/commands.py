@@ -37,6 +37,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Parts of a hit that the caller wants besides ``USUAL_FIELDS``."""
     exclude: frozenset[HitField] = _NO_FIELDS
     """Parts of a hit that the caller does not want."""
+    explain: bool = False
+    """Whether the answer tells how it came about."""
 
     @property
     def fields(self) -> frozenset[HitField]:
@@ -60,7 +62,11 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return not (self.offset or self.include or self.exclude) and self.min_score is None and self.filter is None
+        return (
+            not (self.offset or self.include or self.exclude or self.explain)
+            and self.min_score is None
+            and self.filter is None
+        )
 
 
 class SimilarCommand(msgspec.Struct, frozen=True):

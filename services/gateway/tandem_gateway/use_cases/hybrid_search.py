@@ -13,6 +13,7 @@ from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, Storag
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
@@ -64,55 +65,69 @@ class HybridSearch:
             DeadlineExceeded: as above, or the documents were not read in time.
         """
 
-        async def retrieve(count: int, until: float) -> Found:
-            among = await self._pages.among(command, until)
-            dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors, among)
+        async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
+            among = await self._pages.among(command, until, stages)
+            dense, lexical = await self._retrieve(
+                command, count, until, among, stages, degrades=degrades, on_vectors=on_vectors
+            )
             ranked, answered_by = rank(dense, lexical, command)
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-            return Found(ranked, answered_by, lexical is None, coverage, among)
+            return Found(ranked, answered_by, lexical is None, coverage, among, dense.passages, lexical)
 
         return await self._pages.answer(command, seconds, patience, retrieve)
 
     async def dense(self, command: SearchCommand, seconds: float) -> Answer:
         """Return a page of a valid vector search; raises as ``search``."""
 
-        async def retrieve(count: int, until: float) -> Found:
-            among = await self._pages.among(command, until)
-            found = await self._dense.retrieve(command, count, until - time.monotonic(), among)
-            return Found(found.passages, "dense", False, found.coverage, among)
+        async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
+            among = await self._pages.among(command, until, stages)
+            found = await self._dense.retrieve(command, count, until - time.monotonic(), among, stages)
+            return Found(found.passages, "dense", False, found.coverage, among, found.passages)
 
         return await self._pages.answer(command, seconds, seconds, retrieve)
 
     async def lexical(self, command: SearchCommand, seconds: float) -> Answer:
         """Return a page of a valid keyword search; raises as ``LexicalIndex.search``."""
 
-        async def retrieve(count: int, until: float) -> Found:
-            among = await self._pages.among(command, until)
-            left = until - time.monotonic()
-            found = await self._lexical.retrieve(command.collection, command.query, count, timeout=left, among=among)
-            return Found(found.passages, "lexical", False, WHOLE, among)
+        async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
+            among = await self._pages.among(command, until, stages)
+            found = await self._by_words(command, count, until, among, stages)
+            return Found(found.passages, "lexical", False, WHOLE, among, None, found)
 
         return await self._pages.answer(command, seconds, seconds, retrieve)
+
+    async def _by_words(
+        self, command: SearchCommand, count: int, until: float, among: Keys | None, stages: Stages | None
+    ) -> KeywordCandidates:
+        started = time.monotonic()
+        found = await self._lexical.retrieve(
+            command.collection, command.query, count, timeout=until - started, among=among
+        )
+        if stages is not None:
+            stages.add("words", time.monotonic() - started)
+        return found
 
     async def _retrieve(
         self,
         command: SearchCommand,
         count: int,
         until: float,
+        among: Keys | None,
+        stages: Stages | None,
+        *,
         degrades: bool,
         on_vectors: Callable[[], None],
-        among: Keys | None,
     ) -> tuple[DenseCandidates, KeywordCandidates | None]:
         """Return the passages of both indexes; None for keyword search if it cannot answer and ``degrades`` is true."""
         left = until - time.monotonic()
         words = asyncio.create_task(
-            self._lexical.retrieve(command.collection, command.query, count, timeout=left, among=among),
+            self._by_words(command, count, until, among, stages),
             name="keyword search",
         )
         try:
-            dense = await self._dense.retrieve(command, count, left, among)
+            dense = await self._dense.retrieve(command, count, left, among, stages)
             on_vectors()
             try:
                 return dense, await words

@@ -15,9 +15,19 @@ from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.search import USUAL_FIELDS, AnsweredBy, Hit, HitField, Hits, RankedPassage
+from tandem_gateway.records.explanation import Explanation, Stages
+from tandem_gateway.records.search import (
+    USUAL_FIELDS,
+    AnsweredBy,
+    Hit,
+    HitField,
+    Hits,
+    KeywordCandidates,
+    RankedPassage,
+)
 from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.explaining import places
 
 CANDIDATES: Final = 100
 """Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
@@ -37,6 +47,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Whether the hits have passages to show: the collection's texts are split."""
     fields: frozenset[HitField] = USUAL_FIELDS
     """The parts of a hit to show."""
+    explanation: Explanation | None = None
+    """How the answer came about; None if the search did not ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +61,14 @@ class Found:
     coverage: Coverage
     among: Keys | None
     """The passages that the search's filter left; None without a filter."""
+    dense: list[RankedPassage] | None = None
+    """The ranking of vector search; None if it did not run."""
+    lexical: KeywordCandidates | None = None
+    """The ranking of keyword search; None if it did not run."""
+
+
+Retrieve = Callable[[int, float, Stages | None], Awaitable[Found]]
+"""Returns that many passages, until a time of the monotonic clock. It adds to the stages, if there are any."""
 
 
 class ResultPages:
@@ -69,7 +89,7 @@ class ResultPages:
         command: SearchCommand,
         seconds: float,
         patience: float,
-        retrieve: Callable[[int, float], Awaitable[Found]],
+        retrieve: Retrieve,
         without: str | None = None,
     ) -> Answer:
         """Retrieve, and read the documents of the page; again if the store has changed in between.
@@ -78,7 +98,7 @@ class ResultPages:
             command: the search.
             seconds: maximum seconds for all.
             patience: maximum seconds for the retrievals.
-            retrieve: returns that many passages, until a time of the monotonic clock.
+            retrieve: see ``Retrieve``.
             without: id of a document that ``retrieve`` leaves out. If it is among the hits all the same, the document
                 was replaced meanwhile.
 
@@ -87,11 +107,12 @@ class ResultPages:
         """
         deadline = time.monotonic() + seconds
         retrieved_by = time.monotonic() + patience
+        stages = Stages() if command.explain else None
         repeats = 0
         while True:
-            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by)
+            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by, stages)
             ranked = page(found.ranked, command)
-            hits = await self._read(ranked, command, deadline)
+            hits = await self._read(ranked, command, deadline, stages)
             repeats += 1
             if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
                 break
@@ -102,9 +123,13 @@ class ResultPages:
                 break
         if without is not None and any(hit.doc_id == without for hit in hits):
             hits = Hits((hit for hit in hits if hit.doc_id != without), *hits.leases)
-        return Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields)
+        answer = Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields)
+        if stages is None:
+            return answer
+        stages.attempts = repeats
+        return msgspec.structs.replace(answer, explanation=_explanation(found, hits, command, stages))
 
-    async def among(self, command: SearchCommand, until: float) -> Keys | None:
+    async def among(self, command: SearchCommand, until: float, stages: Stages | None = None) -> Keys | None:
         """Return the passages that match the search's filter; the same object while none of them has changed.
 
         A document that is replaced during the search has new passages. The search then begins again: the passages of
@@ -112,17 +137,35 @@ class ResultPages:
         """
         if command.filter is None:
             return None
-        timeout = until - time.monotonic()
-        return await self._filters.matching(command.collection, command.filter, timeout=timeout)
+        started = time.monotonic()
+        found = await self._filters.matching(command.collection, command.filter, timeout=until - started)
+        if stages is not None:
+            stages.add("filter", time.monotonic() - started)
+        return found
 
-    async def _read(self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float) -> Hits:
+    async def _read(
+        self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float, stages: Stages | None
+    ) -> Hits:
         """Read what the search asks for of the documents of its page."""
-        left = deadline - time.monotonic()
-        hits = await self._hydrator.hydrate(ranked, timeout=left, texts=command.reads_texts)
-        if "vector" not in command.fields:
-            return hits
-        await choose_passages(hits, command.query)
-        return await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
+        started = time.monotonic()
+        hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
+        if "vector" in command.fields:
+            await choose_passages(hits, command.query)
+            hits = await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
+        if stages is not None:
+            stages.add("fetch", time.monotonic() - started)
+        return hits
+
+
+def _explanation(found: Found, hits: Sequence[Hit], command: SearchCommand, stages: Stages) -> Explanation:
+    fusion = command.fusion if found.answered_by == "hybrid" else None
+    return Explanation(
+        stages,
+        len(found.dense) if found.dense is not None else None,
+        len(found.lexical.passages) if found.lexical is not None else None,
+        len(found.among) if found.among is not None else None,
+        places([hit.first for hit in hits], found.dense, found.lexical, fusion, CANDIDATES),
+    )
 
 
 def page(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:

@@ -13,6 +13,7 @@ from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.embedders import QueryVector
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.commands import SimilarCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
@@ -92,8 +93,8 @@ class SimilarSearch:
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         page, doc_id = command.page, command.document_id
 
-        async def retrieve(count: int, until: float) -> Found:
-            among = await self._pages.among(page, until)
+        async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
+            among = await self._pages.among(page, until, stages)
             left = until - time.monotonic()
             own = None
             if doc_id is not None:

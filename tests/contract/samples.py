@@ -146,6 +146,25 @@ SAMPLES: dict[str, object] = {
         include=("vector",),
         exclude=("text",),
     ),
+    "search_request_with_groups.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
+        include=("vector",),
+        exclude=("text", "metadata"),
+        explain=True,
+        diversity=0.5,
+        group_by="author.name",
+    ),
+}
+
+# Messages of older services and clients; missing fields get their defaults.
+OLDER: dict[str, object] = {
     "search_request_with_explain.json": SearchRequest(
         query="what?",
         top_k=7,
@@ -159,10 +178,6 @@ SAMPLES: dict[str, object] = {
         exclude=("text", "metadata"),
         explain=True,
     ),
-}
-
-# Messages of older services and clients; missing fields get their defaults.
-OLDER: dict[str, object] = {
     "search_request_with_fields.json": SearchRequest(
         query="what?",
         top_k=7,

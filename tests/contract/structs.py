@@ -43,6 +43,7 @@ REPLIES = [
 
 WIDENED_FIELDS = {
     "DocumentInput.id": "str | int | None",
+    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'group_limit']]",
     "SearchHit.text": "str | msgspec.UnsetType",
     "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
     "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",

@@ -99,6 +99,16 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: filled(SEARCH_LIMIT * 4, b"-0.012345678918063641", b'{"vector":[%s]}'),
     ),
     "a vector of brackets": ("/v1/search/similar", lambda: b'{"vector":' + b"[" * (SEARCH_LIMIT * 4 - 100)),
+    "a search by groups": (
+        "/v1/search",
+        lambda: json.dumps(
+            {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
+        ).encode(),
+    ),
+    "a search by a long field": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "group_by": "." * 512}).encode(),
+    ),
     "a search with a filter": (
         "/v1/search",
         lambda: json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode(),

@@ -243,7 +243,7 @@ class FakeSearchable:
         """Passages without a document."""
         self.texts: list[bool] = []
         """For each hydration, whether it was to read texts."""
-        self.vectors: dict[int, bytes] = {}
+        self.vectors_by_id: dict[int, bytes] = {}
         self.pending: list[asyncio.Future[list[Answer]]] = []
 
     def fingerprint(self, collection: str) -> str | None:
@@ -289,9 +289,13 @@ class FakeSearchable:
             if each.passage_id not in self.gone
         )
 
+    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+        """Return those of ``vectors_by_id``."""
+        return {each: self.vectors_by_id[each] for each in passage_ids if each in self.vectors_by_id}
+
     async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
-        """Return hits with ``vectors``."""
-        return Hits(replace(hit, vector=self.vectors.get(hit.best or 0)) for hit in hits)
+        """Return hits with ``vectors_by_id``."""
+        return Hits(replace(hit, vector=self.vectors_by_id.get(hit.best or 0)) for hit in hits)
 
 
 def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Answer]:

@@ -34,9 +34,10 @@ rank fusion. ``dbsf``: distribution-based score fusion."""
 HitField = Literal["text", "metadata", "passage", "vector"]
 """A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
 
-SearchWarning = Literal["unknown_tokens"]
+SearchWarning = Literal["unknown_tokens", "group_limit"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
-search."""
+search. ``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more
+groups."""
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 
@@ -145,6 +146,10 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Parts of a hit that the reply leaves out."""
     explain: bool = False
     """Whether the reply tells how the search came to it."""
+    diversity: float = 0.0
+    """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
+    group_by: str | None = None
+    """A metadata field; the hits are the best of each of its values. A document without it is always a hit."""
 
 
 class HitScores(msgspec.Struct, frozen=True):

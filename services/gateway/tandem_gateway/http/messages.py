@@ -26,7 +26,7 @@ from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
-from tandem_gateway.use_cases.batch_search import of_search
+from tandem_gateway.use_cases.batch_search import check_searches, of_search
 from tandem_gateway.use_cases.commands import SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
@@ -80,6 +80,8 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         frozenset(request.include),
         frozenset(request.exclude),
         request.explain,
+        request.diversity,
+        request.group_by,
     )
 
 
@@ -108,8 +110,9 @@ def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
     """Return the commands of a batch of searches.
 
     Raises:
-        InvalidRequest: ``fusion`` or ``filter`` of a search is not valid; the error names the search.
+        InvalidRequest: there are too many, or ``fusion`` or ``filter`` of one is not valid; the error names the search.
     """
+    check_searches(len(batch.searches))  # before the work for each of them
     commands = []
     for place, request in enumerate(batch.searches):
         try:

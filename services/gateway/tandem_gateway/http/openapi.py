@@ -322,6 +322,10 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
         search["min_score"] = _or_null("number", -1, 1)
         search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
+    search = components["SearchRequest"]["properties"]
+    search["diversity"] |= {"minimum": 0, "maximum": 1}
+    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
     _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}

@@ -16,6 +16,7 @@ from tandem_contract.client_api import (
     SearchExplanation,
     SearchHit,
     SearchReply,
+    SearchWarning,
     StageTimes,
 )
 from tandem_gateway.errors import InvalidRequest
@@ -95,9 +96,14 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
         answer.mode,
         answer.degraded,
         coverage.truncated,
-        ["unknown_tokens"] if coverage.unknown else [],
+        _warnings(answer),
         _explanation(answer.explanation) if answer.explanation is not None else msgspec.UNSET,
     )
+
+
+def _warnings(answer: Answer) -> list[SearchWarning]:
+    found: list[SearchWarning] = ["unknown_tokens"] if answer.coverage.unknown else []
+    return [*found, "group_limit"] if answer.limited else found
 
 
 def _explanation(explanation: Explanation) -> SearchExplanation:

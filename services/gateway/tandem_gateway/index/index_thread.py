@@ -119,6 +119,10 @@ class IndexThread:
             return found
         return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts), timeout)
 
+    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+        """Return the vectors of passages; see ``Hydrator.vectors``."""
+        return await self._read(lambda retrieval: retrieval.vectors(passage_ids), timeout)
+
     async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
         return await self._read(lambda retrieval: retrieval.with_vectors(hits), timeout)

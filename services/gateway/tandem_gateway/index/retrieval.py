@@ -128,6 +128,10 @@ class VectorRetrieval:
             raise self._limits.too_large(len(ranked)) from None
         return self._limits.held(found, len(ranked))
 
+    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages; see ``Hydrator.vectors``."""
+        return self._read_vectors(set(passage_ids))
+
     def with_vectors(self, found: Hits) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
         return self._limits.with_vectors(found, self._read_vectors({hit.best for hit in found if hit.best is not None}))

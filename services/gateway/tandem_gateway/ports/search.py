@@ -1,6 +1,6 @@
 """Ports of search: the keyword index, and the documents of passages that both indexes found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tandem_gateway.records.arrays import Keys
@@ -71,6 +71,16 @@ class Hydrator(Protocol):
             Overloaded: the memory for answers is used up.
             DeadlineExceeded: reading took longer than ``timeout``.
             NotReady, StorageUnavailable, StorageCorrupt: the store cannot be read.
+        """
+        ...
+
+    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> Mapping[int, bytes]:
+        """Return the vectors of passages by their ids: float32, little-endian. Those that do not exist are missing.
+
+        Ask for a bounded number: no lease counts their memory.
+
+        Raises:
+            DeadlineExceeded, NotReady, StorageUnavailable, StorageCorrupt: as in ``hydrate``.
         """
         ...
 

@@ -39,6 +39,10 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Parts of a hit that the caller does not want."""
     explain: bool = False
     """Whether the answer tells how it came about."""
+    diversity: float = 0.0
+    """How much the hits differ from each other, from 0 to 1; see ``diversity``."""
+    group_by: str | None = None
+    """Metadata field; the hits are the best of each of its values. None for all hits."""
 
     @property
     def fields(self) -> frozenset[HitField]:
@@ -62,11 +66,9 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return (
-            not (self.offset or self.include or self.exclude or self.explain)
-            and self.min_score is None
-            and self.filter is None
-        )
+        shown = self.include or self.exclude or self.explain
+        reordered = self.diversity or self.group_by is not None
+        return not (self.offset or shown or reordered) and self.min_score is None and self.filter is None
 
 
 class SimilarCommand(msgspec.Struct, frozen=True):

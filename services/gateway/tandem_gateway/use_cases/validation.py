@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
@@ -128,6 +129,19 @@ def check_page(command: SearchCommand, limits: RequestLimits) -> None:
                 "min_score: the mode 'lexical' has no cosine similarity; hybrid, dense and auto do", param="min_score"
             )
     check_collection(command.collection)
+    if not 0 <= command.diversity <= 1:
+        raise InvalidRequest(
+            f"diversity: a number from 0 to 1 was expected, not {command.diversity:g}",
+            param="diversity",
+            code="limit_exceeded",
+        )
+    if command.group_by is not None and not 1 <= len(command.group_by) <= MAX_FIELD_CHARS:
+        raise InvalidRequest(
+            f"group_by: the name of a field, of 1 to {MAX_FIELD_CHARS} characters, was expected, "
+            f"not {len(command.group_by)}",
+            param="group_by",
+            code="limit_exceeded",
+        )
     both = command.include & command.exclude
     if both:
         raise InvalidRequest(f"exclude: {min(both)!r} is in include, too; name it in one of the two", param="exclude")

@@ -12,6 +12,8 @@ from tandem_contract.client_api import (
     HitScores,
     IngestRequest,
     Job,
+    JobDocument,
+    JobDocumentList,
     ReceivedSearchHit,
     ReceivedSearchReply,
     SearchRequest,
@@ -135,6 +137,9 @@ SAMPLES: dict[str, object] = {
         cancelled_documents=1,
         documents_per_second=1.5,
         seconds_left=0.5,
+    ),
+    "job_documents.json": JobDocumentList(
+        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
     "similar_request.json": SimilarRequest(
         vector=[0.5, -1.0],

@@ -26,6 +26,7 @@ REPLIES = [
     errors.ErrorBody,
     client_api.Job,
     client_api.JobList,
+    client_api.JobDocumentList,
     client_api.DocumentFailure,
     client_api.SearchReply,
     client_api.SearchHit,
@@ -43,7 +44,7 @@ REPLIES = [
 
 WIDENED_FIELDS = {
     "DocumentInput.id": "str | int | None",
-    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'group_limit']]",
+    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'only_exclusions', 'group_limit']]",
     "SearchHit.text": "str | msgspec.UnsetType",
     "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
     "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",

@@ -34,12 +34,17 @@ rank fusion. ``dbsf``: distribution-based score fusion."""
 HitField = Literal["text", "metadata", "passage", "vector"]
 """A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
 
-SearchWarning = Literal["unknown_tokens", "group_limit"]
+SearchWarning = Literal["unknown_tokens", "only_exclusions", "group_limit"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
-search. ``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more
-groups."""
+search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match.
+``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more groups."""
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+JobDocumentStatus = Literal[
+    "pending", "embedded", "truncated", "unreadable", "unchanged", "failed", "cancelled", "replaced", "deleted"
+]
+"""What became of a document of a job. ``truncated`` and ``unreadable``: it is embedded, and counts as such in the job.
+``replaced``, ``deleted``: another request did that before it was embedded."""
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -89,7 +94,7 @@ class Job(msgspec.Struct, frozen=True):
     document_ids: list[str] | None = None
     """Only in the reply to an ingest: each document's id, in the order of the request."""
     truncated_documents: int = 0
-    """Documents longer than the model's limit: vector search knows only their beginning."""
+    """Documents with a part that was not embedded: without chunking, texts longer than the model's limit."""
     unreadable_documents: int = 0
     """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
     cancelled_documents: int = 0
@@ -106,6 +111,23 @@ class JobList(msgspec.Struct, frozen=True):
     jobs: list[Job]
     next_cursor: str | None = None
     """The ``cursor`` of the next page; null on the last one. A page may have few jobs and not be the last."""
+
+
+class JobDocument(msgspec.Struct, frozen=True):
+    """A document of a job."""
+
+    id: str
+    status: JobDocumentStatus
+    reason: str | None = None
+    """Why it failed, or why search finds it only in part; null if there is nothing to say."""
+
+
+class JobDocumentList(msgspec.Struct, frozen=True):
+    """``GET /v1/jobs/{job_id}/documents``: the documents of a job, in the order of its ingest."""
+
+    documents: list[JobDocument]
+    next_cursor: str | None = None
+    """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""
 
 
 class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -102,8 +102,12 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
 
 
 def _warnings(answer: Answer) -> list[SearchWarning]:
-    found: list[SearchWarning] = ["unknown_tokens"] if answer.coverage.unknown else []
-    return [*found, "group_limit"] if answer.limited else found
+    told: list[tuple[bool, SearchWarning]] = [
+        (answer.coverage.unknown > 0, "unknown_tokens"),
+        (answer.only_exclusions, "only_exclusions"),
+        (answer.limited, "group_limit"),
+    ]
+    return [warning for holds, warning in told if holds]
 
 
 def _explanation(explanation: Explanation) -> SearchExplanation:

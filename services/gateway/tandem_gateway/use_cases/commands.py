@@ -43,6 +43,10 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """How much the hits differ from each other, from 0 to 1; see ``diversity``."""
     group_by: str | None = None
     """Metadata field; the hits are the best of each of its values. None for all hits."""
+    meaning: str | None = None
+    """The text for the model; None for ``query``."""
+    constrained: bool = False
+    """Whether the query's phrases or exclusions leave out documents. They hold for keyword search in any case."""
 
     @property
     def fields(self) -> frozenset[HitField]:
@@ -57,6 +61,11 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
         """
         fields = self.fields
         return not fields.isdisjoint({"text", "passage"}) or ("vector" in fields and self.mode != "dense")
+
+    @property
+    def text_for_model(self) -> str:
+        """The text whose vector answers the search."""
+        return self.query if self.meaning is None else self.meaning
 
     @property
     def depth(self) -> int:

@@ -172,8 +172,10 @@ class DenseSearch:
     ) -> DenseAnswer | DenseCandidates:
         self._embedder.check_room(others=len(self._known))
         wanted = self._index.fingerprint(command.collection)
-        search = self._search(command.collection, command.query, wanted, count, among, hydrated=hydrated, stages=stages)
-        return await self._answered(search, self._embedder.cached(wanted, command.query), timeout)
+        search = self._search(
+            command.collection, command.text_for_model, wanted, count, among, hydrated=hydrated, stages=stages
+        )
+        return await self._answered(search, self._embedder.cached(wanted, command.text_for_model), timeout)
 
     def _search(
         self,
@@ -230,7 +232,7 @@ class DenseSearch:
 
     def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
-        return not self._embedder.has(self._index.fingerprint(command.collection), command.query)
+        return not self._embedder.has(self._index.fingerprint(command.collection), command.text_for_model)
 
     async def drain(self) -> None:
         """Wait until all calls and lookups have ended."""

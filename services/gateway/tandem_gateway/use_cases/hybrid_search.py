@@ -9,6 +9,8 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
+import numpy as np
+
 from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.arrays import Keys
@@ -54,7 +56,8 @@ class HybridSearch:
             command: the search.
             seconds: maximum seconds for the search.
             patience: maximum seconds for each of the two retrievals.
-            degrades: whether vector search answers alone if keyword search cannot answer.
+            degrades: whether vector search answers alone if keyword search cannot answer. It does not if the query
+                leaves out documents, because only the keyword index knows which.
             on_vectors: called when vector search has answered.
 
         Raises:
@@ -67,16 +70,19 @@ class HybridSearch:
 
         async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
             among = await self._pages.among(command, until, stages)
+            allowed = await self._allowed(command, until)
+            both = allowed if among is None else among if allowed is None else np.intersect1d(among, allowed)
+            may_degrade = degrades and not command.constrained
             dense, lexical = await self._retrieve(
-                command, count, until, among, stages, degrades=degrades, on_vectors=on_vectors
+                command, count, until, both, stages, degrades=may_degrade, on_vectors=on_vectors
             )
             ranked, answered_by = rank(dense, lexical, command)
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-            return Found(ranked, answered_by, lexical is None, coverage, among, dense.passages, lexical)
+            return Found(ranked, answered_by, lexical is None, coverage, among, dense.passages, lexical, allowed)
 
-        return await self._pages.answer(command, seconds, patience, retrieve)
+        return await self._pages.answer(command, seconds, patience, retrieve, is_current=self._is_allowed)
 
     async def dense(self, command: SearchCommand, seconds: float) -> Answer:
         """Return a page of a valid vector search; raises as ``search``."""
@@ -108,6 +114,19 @@ class HybridSearch:
         if stages is not None:
             stages.add("words", time.monotonic() - started)
         return found
+
+    async def _is_allowed(self, found: Found, command: SearchCommand, until: float) -> bool:
+        """Return whether the query's phrases and exclusions still leave the same passages."""
+        return found.allowed is None or np.array_equal(
+            found.allowed,
+            await self._lexical.allowed(command.collection, command.query, timeout=until - time.monotonic()),
+        )
+
+    async def _allowed(self, command: SearchCommand, until: float) -> Keys | None:
+        """Return the passages that the query's phrases and exclusions leave; None if it has none."""
+        if not command.constrained:
+            return None
+        return await self._lexical.allowed(command.collection, command.query, timeout=until - time.monotonic())
 
     async def _retrieve(
         self,

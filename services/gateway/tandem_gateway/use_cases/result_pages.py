@@ -56,6 +56,8 @@ class Answer(msgspec.Struct, frozen=True):
     """Whether the hits have passages to show: the collection's texts are split."""
     fields: frozenset[HitField] = USUAL_FIELDS
     """The parts of a hit to show."""
+    only_exclusions: bool = False
+    """Whether the query says only what to leave out, so that nothing can match."""
     limited: bool = False
     """Whether there may be more groups than the search looked for."""
     explanation: Explanation | None = None
@@ -76,6 +78,8 @@ class Found:
     """The ranking of vector search; None if it did not run."""
     lexical: KeywordCandidates | None = None
     """The ranking of keyword search; None if it did not run."""
+    allowed: Keys | None = None
+    """The passages that the query's phrases and exclusions left; None without any."""
 
     def may_have_more(self, count: int) -> bool:
         """Return whether a retrieval of more than ``count`` passages might find others."""
@@ -108,6 +112,7 @@ class ResultPages:
         patience: float,
         retrieve: Retrieve,
         without: str | None = None,
+        is_current: Callable[[Found, SearchCommand, float], Awaitable[bool]] | None = None,
     ) -> Answer:
         """Retrieve, and read the documents of the page; again if the store has changed in between.
 
@@ -118,6 +123,7 @@ class ResultPages:
             retrieve: see ``Retrieve``.
             without: id of a document that ``retrieve`` leaves out. If it is among the hits all the same, the document
                 was replaced meanwhile.
+            is_current: whether what was retrieved is still valid; None if only the filter decides that.
 
         Raises:
             As ``Hydrator.hydrate`` and ``retrieve``.
@@ -146,6 +152,7 @@ class ResultPages:
                 whole
                 and is_one_state(hits, ranked, command.fields, without)
                 and await self.among(command, retrieved_by) is found.among
+                and (is_current is None or await is_current(found, command, retrieved_by))
             ):
                 break
         if without is not None and any(hit.doc_id == without for hit in hits):
@@ -236,7 +243,7 @@ class ResultPages:
         started = time.monotonic()
         hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
         if "vector" in command.fields:
-            await choose_passages(hits, command.query)
+            await choose_passages(hits, command.text_for_model)
             hits = await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
         if stages is not None:
             stages.add("fetch", time.monotonic() - started)

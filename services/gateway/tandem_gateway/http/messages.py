@@ -27,7 +27,7 @@ from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.use_cases.batch_search import check_searches, of_search
-from tandem_gateway.use_cases.commands import SearchCommand, SimilarCommand
+from tandem_gateway.use_cases.commands import NO_FIELDS, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
@@ -77,8 +77,8 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.offset,
         request.min_score,
         None if given == b"null" else read_filter(given),
-        frozenset(request.include),
-        frozenset(request.exclude),
+        frozenset(request.include) if request.include else NO_FIELDS,
+        frozenset(request.exclude) if request.exclude else NO_FIELDS,
         request.explain,
         request.diversity,
         request.group_by,

@@ -15,7 +15,7 @@ from tandem_gateway.records.metadata import Metadata
 from tandem_gateway.records.search import USUAL_FIELDS, HitField, SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
 
-_NO_FIELDS: Final[frozenset[HitField]] = frozenset()
+NO_FIELDS: Final[frozenset[HitField]] = frozenset()
 
 
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
@@ -33,9 +33,9 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Lowest cosine similarity of a hit."""
     filter: Filter | None = None
     """The conditions that the hits match; None for all documents."""
-    include: frozenset[HitField] = _NO_FIELDS
+    include: frozenset[HitField] = NO_FIELDS
     """Parts of a hit that the caller wants besides ``USUAL_FIELDS``."""
-    exclude: frozenset[HitField] = _NO_FIELDS
+    exclude: frozenset[HitField] = NO_FIELDS
     """Parts of a hit that the caller does not want."""
     explain: bool = False
     """Whether the answer tells how it came about."""

@@ -142,8 +142,7 @@ def check_page(command: SearchCommand, limits: RequestLimits) -> None:
             param="group_by",
             code="limit_exceeded",
         )
-    both = command.include & command.exclude
-    if both:
+    if command.include and command.exclude and (both := command.include & command.exclude):
         raise InvalidRequest(f"exclude: {min(both)!r} is in include, too; name it in one of the two", param="exclude")
 
 

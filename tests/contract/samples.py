@@ -17,6 +17,7 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     SearchRequest,
+    SimilarRequest,
     SkippedDocument,
 )
 from tandem_contract.embed import (
@@ -121,7 +122,17 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "search_request_with_highlight.json": SearchRequest(
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
+    "search_request_with_everything.json": SearchRequest(
         query="what?",
         top_k=7,
         collection="books",
@@ -131,8 +142,13 @@ SAMPLES: dict[str, object] = {
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
         highlight=True,
+        include=("vector",),
+        exclude=("text", "metadata"),
+        explain=True,
+        diversity=0.5,
+        group_by="author.name",
     ),
-    "search_reply_with_highlights.json": ReceivedSearchReply(
+    "search_reply_with_everything.json": ReceivedSearchReply(
         results=[
             ReceivedSearchHit(
                 "a/b",
@@ -142,8 +158,9 @@ SAMPLES: dict[str, object] = {
                 HitScores(0.5, 7.25),
                 HitPassage("text", 2, 6, 1, [(0, 4)]),
                 [(0, 1), (2, 6)],
+                [0.0, -0.6000000238418579],
             ),
-            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, []),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, [], None),
         ],
         took_ms=1.25,
         warnings=["only_exclusions"],

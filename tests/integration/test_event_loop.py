@@ -94,6 +94,7 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
         b'{"query":"\\ud800","' + b"k" * 20_000 + b'":[' + b",".join([b"0"] * 20_000) + b"]}"
     ),
     "zeros": lambda: filled(SEARCH_LIMIT, b"0", b'{"query":[%s]}'),
+    "many parts of hits": lambda: filled(SEARCH_LIMIT, b'"vector"', b'{"query":"x","mode":"lexical","include":[%s]}'),
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }
@@ -114,6 +115,22 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
     "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
     "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),
+    "a vector of zeros": ("/v1/search/similar", lambda: filled(SEARCH_LIMIT * 4, b"0", b'{"vector":[%s]}')),
+    "a vector of numbers": (
+        "/v1/search/similar",
+        lambda: filled(SEARCH_LIMIT * 4, b"-0.012345678918063641", b'{"vector":[%s]}'),
+    ),
+    "a vector of brackets": ("/v1/search/similar", lambda: b'{"vector":' + b"[" * (SEARCH_LIMIT * 4 - 100)),
+    "a search by groups": (
+        "/v1/search",
+        lambda: json.dumps(
+            {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
+        ).encode(),
+    ),
+    "a search by a long field": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "group_by": "." * 512}).encode(),
+    ),
     "a search with a filter": (
         "/v1/search",
         lambda: json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode(),

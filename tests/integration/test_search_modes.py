@@ -136,6 +136,26 @@ def test_no_query_text_acts_as_syntax(client: Client, filled: str, query: str) -
     assert ("cat" in found) == ("mat" in query)
 
 
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "dense", "lexical"])
+def test_an_explained_search_has_the_hits_of_another_and_says_why(
+    client: Client, filled: str, mode: SearchMode
+) -> None:
+    asked = {"query": "the cat and E-1042", "collection": filled, "mode": mode}
+    plain = client.http.post("/v1/search", json=asked).json()
+    reply = client.http.post("/v1/search", json={**asked, "explain": True}).json()
+    told = reply.pop("explain")
+    places = [hit.pop("explain") for hit in reply["results"]]
+    assert {**reply, "took_ms": 0} == {**plain, "took_ms": 0}
+    assert sum(each or 0 for each in told["stages_ms"].values()) > 0
+    assert told["candidates"]["dense"] == (None if mode == "lexical" else 3)
+    for hit, place in zip(reply["results"], places, strict=True):
+        for name in ("dense", "lexical"):
+            assert (place[name] or {}).get("score") == hit["scores"][name]
+        if reply["mode"] == "hybrid":
+            parts = sum(each["part"] for each in place.values() if each is not None)
+            assert parts == pytest.approx(hit["score"], abs=1e-9)
+
+
 def test_an_unknown_collection_and_little_time(client: Client, filled: str) -> None:
     body = {"query": "cat", "mode": "lexical"}
     absent = client.http.post("/v1/search", json={**body, "collection": "absent"})

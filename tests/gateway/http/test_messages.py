@@ -13,6 +13,9 @@ from tandem_gateway.use_cases.commands import SearchCommand
 def test_a_search_becomes_a_command_with_every_field():
     request = ReceivedSearch("what?", 7, "books", "lexical")
     assert search_command(request) == SearchCommand("what?", 7, "books", "lexical")
+    assert search_command(ReceivedSearch("q", include=("vector", "vector"), exclude=("text",))) == SearchCommand(
+        "q", 5, "default", "auto", include=frozenset({"vector"}), exclude=frozenset({"text"})
+    )
     derived = ("meaning", "constrained")  # the pipeline sets these
     assert SearchCommand.__struct_fields__ == (*SearchRequest.__struct_fields__, *derived)
 

@@ -18,6 +18,7 @@ from tandem_contract.client_api import (
     Job,
     SearchBatch,
     SearchRequest,
+    SimilarRequest,
     SkippedDocument,
     StoredDocument,
 )
@@ -29,8 +30,8 @@ from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.job_documents import SkippedDocument as Skipped
-from tandem_gateway.use_cases.batch_search import of_search
-from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.batch_search import check_searches, of_search
+from tandem_gateway.use_cases.commands import NO_FIELDS, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
@@ -56,6 +57,12 @@ class ReceivedSearchBatch(SearchBatch, frozen=True, forbid_unknown_fields=True):
     searches: list[ReceivedSearch]  # type: ignore[assignment]
 
 
+class ReceivedSimilar(SimilarRequest, frozen=True, forbid_unknown_fields=True):
+    """``SimilarRequest`` with its filter still as JSON."""
+
+    filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
+
+
 def search_command(request: ReceivedSearch) -> SearchCommand:
     """Return the command of a search; the use case validates the rest.
 
@@ -78,15 +85,42 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.min_score,
         None if given == b"null" else read_filter(given),
         request.highlight,
+        frozenset(request.include) if request.include else NO_FIELDS,
+        frozenset(request.exclude) if request.exclude else NO_FIELDS,
+        request.explain,
+        request.diversity,
+        request.group_by,
     )
+
+
+def similar_command(request: ReceivedSimilar) -> SimilarCommand:
+    """Return the command of a search for similar documents; the use case validates the rest.
+
+    Raises:
+        InvalidRequest: ``filter`` is not valid.
+    """
+    given = bytes(request.filter)
+    page = SearchCommand(
+        "",
+        request.top_k,
+        request.collection,
+        "dense",
+        offset=request.offset,
+        min_score=request.min_score,
+        filter=None if given == b"null" else read_filter(given),
+        include=frozenset(request.include),
+        exclude=frozenset(request.exclude),
+    )
+    return SimilarCommand(request.document_id, request.vector, page)
 
 
 def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
     """Return the commands of a batch of searches.
 
     Raises:
-        InvalidRequest: ``fusion`` or ``filter`` of a search is not valid; the error names the search.
+        InvalidRequest: there are too many, or ``fusion`` or ``filter`` of one is not valid; the error names the search.
     """
+    check_searches(len(batch.searches))  # before the work for each of them
     commands = []
     for place, request in enumerate(batch.searches):
         try:

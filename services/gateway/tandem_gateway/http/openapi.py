@@ -37,6 +37,7 @@ from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -76,7 +77,8 @@ _PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
 }
 """Operation and name of a query parameter that has another schema than the others of its name."""
 _MESSAGES: Final = (
-    ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
+    api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList, api.JobDocumentList,
     api.CollectionList, api.Collection, api.CollectionSettings,
     api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
@@ -141,6 +143,9 @@ COLLECTION_EXAMPLES: Final[Examples] = {
 }
 BATCH_EXAMPLES: Final[Examples] = {
     "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
+}
+SIMILAR_EXAMPLES: Final[Examples] = {
+    "document": ("The documents similar to one", {"document_id": "mat", "top_k": 3}),
 }
 INGEST_EXAMPLES: Final[Examples] = {
     "two": (
@@ -335,13 +340,17 @@ def _or_null(kind: str, minimum: int, maximum: int) -> Schema:
 
 def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     """Add the rules that the types do not express: the configured limits, and the patterns of names and texts."""
+    query = components["SearchRequest"]["properties"]["query"]
+    query |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    for kind in ("SearchRequest", "SimilarRequest"):
+        search = components[kind]["properties"]
+        search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
+        search["collection"] |= _COLLECTION
+        search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
+        search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
+        search["min_score"] = _or_null("number", -1, 1)
+        search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
     search = components["SearchRequest"]["properties"]
-    search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
-    search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
-    search["collection"] |= _COLLECTION
-    search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
-    search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
-    search["min_score"] = _or_null("number", -1, 1)
     search["highlight"]["description"] = "Whether each hit has `highlights`."
     for hit in ("SearchHit", "HitPassage"):
         components[hit]["properties"]["highlights"] |= {
@@ -349,6 +358,10 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
             "description": "Start and end of each matched word in the text, in code points, the end excluded. "
             f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
         }
+    search["diversity"] |= {"minimum": 0, "maximum": 1}
+    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
+    _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]
@@ -397,6 +410,21 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def _set_rules_of_similar(similar: Schema) -> None:
+    vector = {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 1,
+        "maxItems": MAX_NUMBERS,
+        "description": "As many numbers as the collection's `dim`, and not all of them 0.",
+    }
+    similar["properties"] |= {"document_id": {}, "vector": {}}
+    similar["oneOf"] = [
+        {"properties": {"document_id": _DOCUMENT_ID, "vector": {"type": "null"}}, "required": ["document_id"]},
+        {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
+    ]
 
 
 def _forbid_nul(schema: Schema) -> None:

@@ -36,7 +36,8 @@ from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, t
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.highlighting import Highlighter
-from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, Answer, HybridSearch
+from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A timeout counts against the embedder only if the search waited at least this many seconds.
@@ -131,10 +132,10 @@ class SearchPipeline:
         if asked is not None and asked.meaning != command.query:
             command = msgspec.structs.replace(command, meaning=asked.meaning, constrained=asked.constrained)
         answer = await self._find(command, asked, seconds)
-        if self._search.splits(command.collection):
-            await choose_passages(answer.hits, command.text_for_model)
-        else:
+        if not self._search.splits(command.collection):
             answer = msgspec.structs.replace(answer, passages=False)
+        elif "passage" in answer.fields:
+            await choose_passages(answer.hits, command.text_for_model)
         if command.highlight:
             wanted = asked or ParsedQuery(command.query, command.query)
             await self._highlighter.highlight(answer.hits, wanted, deadline, passages=answer.passages)

@@ -101,6 +101,43 @@ def test_the_documents_of_a_job_are_listed_with_how_they_ended(client: Client, c
     assert (of_other.status_code, of_other.json()["error"]["param"]) == (422, "cursor")
 
 
+def test_invalid_documents_are_skipped_and_told(client: Client, collection: str) -> None:
+    documents = [{"id": "blank", "text": " "}, PETS[0], {"text": 7}]
+    body = {"documents": documents, "collection": collection}
+    assert client.http.post("/v1/ingest", json=body).status_code == 422
+    key = {"idempotency-key": f"{collection}-skipping"}
+    reply = client.http.post("/v1/ingest", json={**body, "on_error": "skip"}, headers=key)
+    assert reply.status_code == 202, reply.text
+    accepted = reply.json()
+    assert (accepted["total_documents"], accepted["skipped_documents"]) == (1, 2)
+    assert accepted["document_ids"] == [PETS[0]["id"]]
+    told = [(each["index"], each["id"], each["param"]) for each in accepted["skipped"]]
+    assert told == [(0, "blank", "documents[0].text"), (2, None, "documents[2].text")]
+    again = client.http.post("/v1/ingest", json={**body, "on_error": "skip"}, headers=key).json()
+    assert (again["job_id"], again["skipped"]) == (accepted["job_id"], accepted["skipped"])
+    other = {**body, "documents": [PETS[0], PETS[0], PETS[0]], "on_error": "skip"}
+    assert client.http.post("/v1/ingest", json=other, headers=key).status_code == 409
+    job = client.wait_job(accepted["job_id"])
+    assert (job.status, job.skipped_documents, job.skipped) == ("completed", 2, None)
+    page = client.http.get(f"/v1/jobs/{job.job_id}/documents").json()
+    assert [(each["id"], each["status"]) for each in page["documents"]] == [
+        ("blank", "skipped"),
+        (PETS[0]["id"], "embedded"),
+        (None, "skipped"),
+    ]
+    assert page["documents"][0]["reason"] == accepted["skipped"][0]["message"]
+    lines = "".join(json.dumps({"id": str(n), "text": " " if n % 2 else "x"}) + "\n" for n in range(300))
+    reply = client.http.post(
+        "/v1/ingest",
+        params={"collection": collection, "on_error": "skip"},
+        content=lines.encode(),
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert (reply.json()["total_documents"], reply.json()["skipped_documents"]) == (150, 150)
+    assert len(reply.json()["skipped"]) == 100
+    assert client.metric("tandem_gateway_documents_skipped_total") >= 152
+
+
 def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, collection: str) -> None:
     lines = "".join(json.dumps({"id": n, "text": f"line number {n}"}) + "\n" for n in range(500))
     headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}

@@ -83,7 +83,7 @@ async def ingest(
     collection, documents = await reader.read(body, lease, content)
     del body, lease  # frees the body; the documents hold the lease for as long as they exist
     record, ids = await ready.ingest.accept(collection, documents, key)
-    return job_reply(record, None, ids)
+    return job_reply(record, None, ids, documents.skipped)
 
 
 @get(

@@ -7,16 +7,27 @@ thread in at a time.
 import time
 from collections.abc import Callable, Sequence
 
+from tandem_contract.decoding import cut
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, StorageCorrupt, TooManyBytes
+from tandem_gateway.errors import (
+    Conflict,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    StorageCorrupt,
+    TooManyBytes,
+)
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
-from tandem_gateway.index.scoring import ranked, ranked_documents
-from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
+from tandem_gateway.index.scoring import ranked, ranked_documents, vector_of
+from tandem_gateway.index.state import Answer, DocumentVector, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 
 # Number of attempts before a search leaves out passages that were replaced during the search.
@@ -108,14 +119,54 @@ class VectorRetrieval:
         passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
 
-    def hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
+    def hydrate(self, ranked: Sequence[RankedPassage], *, texts: bool = True) -> Hits:
         """Return the hits of passages; see ``Hydrator.hydrate``."""
         wanted = [each.passage_id for each in ranked]
         try:
-            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes))
+            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes, texts=texts))
         except TooManyBytes:
             raise self._limits.too_large(len(ranked)) from None
         return self._limits.held(found, len(ranked))
+
+    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages; see ``Hydrator.vectors``."""
+        return self._read_vectors(set(passage_ids))
+
+    def with_vectors(self, found: Hits) -> Hits:
+        """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
+        return self._limits.with_vectors(found, self._read_vectors({hit.best for hit in found if hit.best is not None}))
+
+    def collection(self, name: str) -> CollectionRecord:
+        """Return the record of a collection; raises NotFound if there is none."""
+        self._indexes.follow()
+        return self._indexes.collection(name)
+
+    def document_vector(self, collection: str, doc_id: str) -> DocumentVector:
+        """Return the vector of the first passage of a document's version that search finds.
+
+        Raises:
+            NotFound: there is no such collection or document.
+            Conflict: the document has no such version yet.
+            StorageCorrupt: the vector has another length than the collection's.
+        """
+        for _ in range(_MAX_REPEATS):
+            record = self.collection(collection)
+            first = self._feed.first_passage(record.collection_id, doc_id)
+            if first is None:
+                raise NotFound(
+                    f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id"
+                )
+            if first.live and record.fingerprint is not None and record.model is not None:
+                vector = self._read_vectors({first.passage_id}).get(first.passage_id)
+                if vector is not None:
+                    numbers = vector_of(first.passage_id, vector, record.dim)
+                    return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
+                self._indexes.unread()  # the document was replaced meanwhile
+        raise Conflict(
+            f"document_id: document {cut(doc_id)!r} has no vector yet: it waits for its embedding; repeat the search "
+            "when its job has ended",
+            param="document_id",
+        )
 
     def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""
@@ -145,12 +196,17 @@ class VectorRetrieval:
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
         wanted = _without_vectors(candidates)
-        vectors, missing = self._vectors.look_up(wanted)
+        vectors = self._read_vectors(wanted)
+        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+
+    def _read_vectors(self, passage_ids: set[int]) -> dict[int, bytes]:
+        """Return the vectors of passages, from the cache or the store; those that do not exist are missing."""
+        vectors, missing = self._vectors.look_up(passage_ids)
         if missing:
             for passage_id, vector in self._feed.vectors(sorted(missing)).items():
                 vectors[passage_id] = vector
                 self._vectors.keep(passage_id, vector)
-        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+        return vectors
 
     def _rank_all(
         self,

@@ -14,6 +14,7 @@ from tandem_gateway.records.documents import (
     MetadataPage,
     NewDocument,
 )
+from tandem_gateway.records.job_documents import SkippedDocument
 
 KEY_SECONDS: Final = 86_400.0
 """Seconds for which an idempotency key names its job. The job may be forgotten earlier; see ``Retention``."""
@@ -32,6 +33,7 @@ class IngestStore(Protocol):
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents to be embedded, and a job that counts them; create the collection if it is new.
 
@@ -46,6 +48,7 @@ class IngestStore(Protocol):
             now: seconds since the epoch.
             key: if a job that was accepted with this key less than ``KEY_SECONDS`` ago is still kept, the store returns
                 that job as it is now, and stores nothing.
+            skipped: the documents that were left out, in order. The job counts and lists them, each at its index.
 
         Raises:
             Conflict: the job with the same key has another request hash.

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.job_pages import job_document_page, job_page
-from tandem_gateway.adapters.limits import Limits, check_key
+from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
+from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -39,6 +39,7 @@ from tandem_gateway.records.job_documents import (
     DocumentStatus,
     JobDocument,
     JobDocumentPage,
+    SkippedDocument,
     coverage_reason,
     embedded_status,
     status_reason,
@@ -73,6 +74,7 @@ class MemoryStore:
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
         content = self._content
@@ -87,12 +89,19 @@ class MemoryStore:
                 self._limits.check_collections(len(content.collections))
                 into = content.create(collection)
             forget_jobs(content, 0.0, self._limits.finished_jobs)
-            content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
+            content.jobs[job_id] = JobRecord(
+                job_id, collection, len(documents), 0, 0, 0, now, None, None, skipped=len(skipped)
+            )
             if key is not None:
                 content.keys[key.key] = job_id, key
             content.count(job_id, 0, now)
-            content.lists[job_id] = [JobDocument(document.doc_id, "pending") for document in documents]
-            for place, document in enumerate(documents):
+            left_out = [
+                (each.index, JobDocument(each.doc_id, "skipped", each.message[:MAX_REASON_CHARS])) for each in skipped
+            ]
+            waiting = [JobDocument(document.doc_id, "pending") for document in documents]
+            listed = content.lists[job_id] = with_skipped(waiting, left_out)
+            places = [place for place, each in enumerate(listed) if each.status == "pending"]
+            for place, document in zip(places, documents, strict=True):
                 self._accept(job_id, place, into, document, now)
             content.version += 1
             return content.jobs[job_id]

@@ -33,7 +33,7 @@ _COLLECTION = (
 
 _JOB = (
     "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
-    "unreadable, cancelled FROM jobs"
+    "unreadable, cancelled, skipped FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -137,7 +137,8 @@ def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) ->
 
 
 def _job_record(*columns: Any) -> JobRecord:
-    return dataclasses.replace(JobRecord(*columns[:-1]), cancelled=columns[-1])
+    *counts, cancelled, skipped = columns
+    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped)
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:

@@ -49,7 +49,7 @@ from tandem_gateway.records.documents import (
     MetadataPage,
     NewDocument,
 )
-from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage, SkippedDocument
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_runtime.durations import duration
 
@@ -141,6 +141,7 @@ class SqliteStore:
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
 
@@ -149,7 +150,7 @@ class SqliteStore:
             if self._accepted >= _JOBS_BETWEEN_CLEANUPS:
                 self._accepted = 0
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
-            return writes.accept(connection, job_id, collection, documents, now, self._limits, key)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits, key=key, skipped=skipped)
 
         return await self._write(accept)
 

@@ -25,7 +25,7 @@ class FileOptions:
     )
     max_file_chars: int = setting(
         "MAX_FILE_CHARS",
-        2_000_000,
+        10_000_000,
         whole_number(1, 100_000_000),
         "Maximum number of characters that a file gives as texts and metadata; a file with more fails. "
         "TANDEM_MAX_TEXT_CHARS limits each of its documents. Raise it for large tables and books; lower it to save "

@@ -237,6 +237,34 @@ def test_new_metadata_alone_is_stored_without_embedding(stack: Stack, client: Cl
     assert sorted(hit.id for hit in hits) == ["cat", "loan", "tram"]
 
 
+def test_a_patch_of_metadata_is_seen_at_once_and_undone_by_the_original(
+    stack: Stack, client: Client, collection: str
+) -> None:
+    client.ingest_and_wait(PETS, collection)
+    before = embedded_texts(stack)
+    path = f"/v1/collections/{collection}/documents/{PETS[0]['id']}"
+    original = client.http.get(path).json()
+    changes = {"age": 7, "kind": None, "owner": {"name": "Ada", "phone": None}}
+    patched = client.http.patch(path, json={"metadata": changes}).json()
+    kept = {key: value for key, value in original["metadata"].items() if key != "kind"}
+    assert patched == {**original, "metadata": {**kept, "age": 7, "owner": {"name": "Ada"}}}
+    assert client.http.get(path).json() == patched
+    assert embedded_texts(stack) == before
+    for mode in ("dense", "lexical", "hybrid"):
+        query = {"query": PETS[0]["text"], "collection": collection, "mode": mode, "filter": {"owner.name": "Ada"}}
+        (hit,) = client.http.post("/v1/search", json=query).json()["results"]
+        assert (hit["id"], hit["metadata"]) == (original["id"], patched["metadata"])
+    facets = f"/v1/collections/{collection}/facets"
+    counted = client.http.post(facets, json={"fields": ["age"]}).json()
+    assert counted["facets"]["age"]["values"] == [{"value": 7, "count": 1}]
+    assert client.http.patch(path, json={"metadata": {"age": 7}}).json() == patched
+    before = embedded_texts(stack)  # with the texts of the queries
+    job = client.ingest_and_wait([PETS[0]], collection)
+    assert job.unchanged_documents == 0
+    assert client.http.get(path).json() == original
+    assert embedded_texts(stack) == before
+
+
 def test_one_is_not_one_point_nought_nor_true(client: Client, collection: str) -> None:
     for value in (1, 1.0, True, "1"):
         job = client.ingest_and_wait([{"id": "v", "text": "a value", "metadata": {"v": value}}], collection)

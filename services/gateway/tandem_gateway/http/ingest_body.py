@@ -7,17 +7,17 @@ while it decodes, so one call for 16 MiB would block the event loop for its whol
 import asyncio
 import re
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import DEFAULT_COLLECTION, METADATA_DEPTH, FlatValue, Metadata
-from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
+from tandem_contract.client_api import DEFAULT_COLLECTION
+from tandem_contract.decoding import Body, decode_json
 from tandem_contract.embed import TextFormat
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
+from tandem_gateway.http.metadata_json import read_metadata
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.use_cases.commands import SubmittedDocument
 from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
@@ -57,10 +57,6 @@ class _Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 _ingest = msgspec.json.Decoder(_Ingest)
 _document = msgspec.json.Decoder(_Document)
-_metadata = msgspec.json.Decoder(Metadata)
-_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_flat = msgspec.json.Decoder(FlatValue)
-_exact = msgspec.json.Decoder(dict[str, Any], float_hook=lambda text: msgspec.Raw(text.encode()))
 
 Hold = Callable[[int], None]
 """Called with the number of bytes that the documents read so far take; may raise OverBudget."""
@@ -77,7 +73,7 @@ class IngestReader:
             max_bytes: maximum size of a decompressed body.
             timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
-        self._limits = limits
+        self.limits = limits
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._one_at_a_time = asyncio.Lock()
@@ -114,8 +110,8 @@ class IngestReader:
             body = decompressed(body, self._max_bytes, hold)
             hold = partial(_hold_more, hold, len(body))
         if content.collection is None:
-            return read_ingest(body, self._limits, hold)
-        return content.collection, read_lines(body, content.collection, self._limits, hold)
+            return read_ingest(body, self.limits, hold)
+        return content.collection, read_lines(body, content.collection, self.limits, hold)
 
 
 def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: None) -> tuple[str, list[NewDocument]]:
@@ -200,65 +196,8 @@ class _Reading:
 
 def _new_document(document: _Document, place: str, limits: RequestLimits) -> NewDocument:
     doc_id = str(document.id) if isinstance(document.id, int) else document.id
-    raw = bytes(document.metadata)
-    metadata = _read_metadata(raw, f"{place}.metadata")
-    exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
+    metadata, exact = read_metadata(bytes(document.metadata), f"{place}.metadata")
     return new_document(SubmittedDocument(document.text, doc_id, metadata, exact, document.format), place, limits)
-
-
-def _read_metadata(raw: bytes, place: str) -> Metadata:
-    try:
-        return decode_json(raw, _metadata, at=place)
-    except InvalidMessage:
-        # msgspec does not name the key of an invalid value. Decode each value by itself to find it.
-        _find_invalid(raw, place, METADATA_DEPTH)
-        raise
-
-
-def _find_invalid(raw: bytes, place: str, depth: int) -> None:
-    """Raise the error for the first invalid value of an object; ``depth`` objects may be inside each other."""
-    for key, value in decode_json(raw, _values, at=place).items():
-        here, content = f"{place}.{cut(key)}", bytes(value)
-        if not content.startswith(b"{"):
-            decode_json(content, _flat, at=here)
-        elif depth == 1:
-            raise InvalidMessage(
-                f"{here}: at most {METADATA_DEPTH} objects inside each other are allowed",
-                code="limit_exceeded",
-                param=here,
-            )
-        else:
-            _find_invalid(content, here, depth - 1)
-
-
-def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
-    """Return whether a float would lose digits, because it has more than a double can hold."""
-    if not _has_float(metadata):
-        return False
-    lossy = False
-
-    def compare(text: str) -> float:
-        nonlocal lossy
-        value = float(text)
-        try:
-            lossy = lossy or Decimal(text) != Decimal(repr(value))
-        except InvalidOperation:  # Decimal rejects the exponent; store the number as sent
-            lossy = True
-        return value
-
-    msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)
-    return lossy
-
-
-def _has_float(value: object) -> bool:
-    match value:
-        case float():
-            return True
-        case dict():
-            return any(map(_has_float, value.values()))
-        case list():
-            return any(map(_has_float, value))
-    return False
 
 
 def _bytes_of(document: NewDocument) -> int:

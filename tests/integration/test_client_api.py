@@ -113,6 +113,25 @@ def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, c
     assert client.found("line number 77", 1, collection) == ["77"]
 
 
+def test_json_lines_take_an_idempotency_key_and_write_nothing_if_one_is_bad(client: Client, collection: str) -> None:
+    headers = {"content-type": "application/x-ndjson", "idempotency-key": f"lines of {collection}".replace(" ", "-")}
+    good, bad = b'{"id":"a","text":"first"}\n', b'\n{"id":"b"}\n'
+    path = f"/v1/ingest?collection={collection}"
+    refused = client.http.post(path, content=good + bad, headers=headers)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (422, "missing_field", "documents[1].text")
+    assert error["message"].startswith("line 3: ")
+    found = client.http.get(f"/v1/collections/{collection}/documents?id=a")
+    assert found.status_code == 404
+    first = client.http.post(path, content=good, headers=headers).json()
+    again = client.http.post(path, content=good, headers=headers).json()
+    assert (again["job_id"], again["document_ids"]) == (first["job_id"], ["a"])
+    as_json = {"collection": collection, "documents": [{"id": "a", "text": "first"}]}
+    key = {"idempotency-key": headers["idempotency-key"]}
+    assert client.http.post("/v1/ingest", json=as_json, headers=key).json()["job_id"] == first["job_id"]
+    assert client.http.post(path, content=good + good, headers=headers).status_code == 409
+
+
 def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
     client.ingest_and_wait(PETS, collection)
     for document in PETS:

@@ -13,7 +13,7 @@ from typing import Final
 import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_contract.decoding import Body, decode_json
+from tandem_contract.decoding import Body, InvalidMessage, decode_json
 from tandem_contract.embed import TextFormat
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
@@ -135,7 +135,8 @@ def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: Non
 def read_lines(body: Body, collection: str, limits: RequestLimits, hold: Hold = lambda held: None) -> list[NewDocument]:
     """Return the documents of JSON lines, one a line; blank lines are skipped.
 
-    Errors call the first document ``documents[0]``. Raises the same errors as ``IngestReader.read``.
+    Errors call the first document ``documents[0]``, and their messages begin with the number of its line in the body,
+    from 1. Raises the same errors as ``IngestReader.read``.
     """
     check_collection(collection)
     reading = _Reading(limits, hold)
@@ -150,10 +151,23 @@ def read_lines(body: Body, collection: str, limits: RequestLimits, hold: Hold = 
         end = len(body) if end < 0 else end
         if len(reading.documents) == limits.documents:
             check_count(limits.documents + 1, limits)
-        reading.add(body[found.start() : end])
+        try:
+            reading.add(body[found.start() : end])
+        except InvalidMessage as error:
+            raise InvalidMessage(
+                f"line {_line(body, found.start())}: {error.message}", code=error.code, param=error.param
+            ) from None
+        except InvalidRequest as error:
+            raise InvalidRequest(
+                f"line {_line(body, found.start())}: {error}", code=error.code, param=error.param
+            ) from None
         position = end + 1
     check_count(len(reading.documents), limits)
     return reading.documents
+
+
+def _line(body: Body, position: int) -> int:
+    return body.count(b"\n", 0, position) + 1
 
 
 def _hold_more(hold: Hold, size: int, held: int) -> None:

@@ -133,8 +133,8 @@ class DocumentStore(Protocol):
             collection: name of the collection.
             doc_id: id of the document.
             change: returns the content that replaces a version's; only its metadata may differ. It runs within the
-                write, perhaps in another thread. If it raises, the store changes nothing. A version whose metadata
-                stays the same is not written.
+                write, perhaps in another thread and more than once. If it raises, the store changes nothing. A version
+                whose metadata stays the same is not written; if all versions stay, there is no commit.
 
         Returns:
             The newest version of the document after the change; None if there is none.

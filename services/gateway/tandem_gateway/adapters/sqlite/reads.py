@@ -80,6 +80,19 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
     return pending, live
 
 
+def check_sound(connection: sqlite3.Connection, version: Version) -> None:
+    """Check a version that a write depends on.
+
+    Raises:
+        StorageCorrupt: its checksum is wrong.
+    """
+    (sound,) = connection.execute(
+        f"SELECT checksum = {DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?", (version.document_id,)
+    ).fetchone()
+    if not sound:
+        raise damaged("documents", version.document_id)
+
+
 def text_format(connection: sqlite3.Connection, document_id: int) -> TextFormat:
     """Return the format of a version's text.
 

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite import (
     counters,
     job_documents,
     listing,
+    metadata_changes,
     reads,
     retention,
     scrub,
@@ -164,7 +165,9 @@ class SqliteStore:
 
     async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
         """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
-        return await self._write(lambda c: writes.change_metadata(c, collection, doc_id, change))
+        if not await self._read(lambda c: metadata_changes.is_needed(c, collection, doc_id, change)):
+            return await self.document(collection, doc_id)
+        return await self._write(lambda c: metadata_changes.apply(c, collection, doc_id, change))
 
     async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
         """Create or change a collection; see ``Catalogue.put_collection``."""

@@ -8,17 +8,15 @@ import msgspec
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import catalogue, job_documents, jobs, listing, purge, reads, versions
 from tandem_gateway.filters.tree import EVERYTHING, Filter
-from tandem_gateway.ports.documents import DELETED_AT_ONCE, MetadataChange
+from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
     Deletions,
-    DocumentView,
     IdempotencyKey,
     JobRecord,
     NewDocument,
-    StoredContent,
 )
 from tandem_gateway.records.job_documents import DocumentStatus, coverage_reason, embedded_status
 
@@ -97,30 +95,6 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     return True
 
 
-def change_metadata(
-    connection: sqlite3.Connection, collection: str, doc_id: str, change: MetadataChange
-) -> DocumentView | None:
-    """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
-    record = reads.collection_by_name(connection, collection)
-    if record is None:
-        return None
-    changed = False
-    for version in reads.versions(connection, record.collection_id, doc_id):
-        if version is None:
-            continue
-        _check_sound(connection, version)
-        stored = StoredContent(
-            doc_id, version.text, version.metadata, reads.text_format(connection, version.document_id)
-        )
-        new = change(stored)
-        if new.metadata != version.metadata:
-            versions.change_metadata(connection, record.collection_id, new, version.document_id)
-            changed = True
-    if changed:
-        catalogue.note_change(connection, record.collection_id)
-    return reads.document(connection, collection, doc_id)
-
-
 def cancel(connection: sqlite3.Connection, job_id: str, now: float) -> JobRecord | None:
     """Cancel some of a job's documents that wait; see ``JobStore.cancel``."""
     waiting: list[tuple[int, int, int]] = connection.execute(
@@ -174,21 +148,8 @@ def _matches(connection: sqlite3.Connection, version: reads.Version, condition: 
     if not listing.fits(condition, version.document_id, version.metadata):
         return False
     if condition != EVERYTHING:
-        _check_sound(connection, version)
+        reads.check_sound(connection, version)
     return True
-
-
-def _check_sound(connection: sqlite3.Connection, version: reads.Version) -> None:
-    """Check a version that a write depends on.
-
-    Raises:
-        StorageCorrupt: its checksum is wrong.
-    """
-    (sound,) = connection.execute(
-        f"SELECT checksum = {reads.DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?", (version.document_id,)
-    ).fetchone()
-    if not sound:
-        raise reads.damaged("documents", version.document_id)
 
 
 def put_collection(

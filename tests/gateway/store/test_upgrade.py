@@ -12,6 +12,7 @@ from tandem_gateway.adapters.sqlite import check, migrations, upgrade
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.earlier_schemas import CHECKSUMS_OF
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import register
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -108,6 +109,13 @@ async def test_schema_2_has_every_document_and_job_and_goes_on_from_there(tmp_pa
     connection.close()
 
 
+@pytest.fixture
+def analysis_of_schema_2(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A keyword index with terms of another version is built again in any case."""
+    monkeypatch.setattr(lexical_file, "ANALYSIS_VERSION", "2/14.0.0/3.1.0")
+
+
+@pytest.mark.usefixtures("analysis_of_schema_2")
 async def test_the_indexes_of_schema_2_stay_valid(tmp_path: Path):
     """A passage has the number that its document's row had, so no graph and no keyword index is built again."""
     older = copy_of(2, tmp_path)
@@ -128,6 +136,7 @@ async def test_the_indexes_of_schema_2_stay_valid(tmp_path: Path):
         follower.close()
 
 
+@pytest.mark.usefixtures("analysis_of_schema_2")
 async def test_a_keyword_index_of_schema_2_that_missed_a_removal_is_built_again(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):

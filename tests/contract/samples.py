@@ -6,6 +6,7 @@ from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficC
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
+    DocumentPatch,
     FilesJob,
     FusionInput,
     FusionWeights,
@@ -37,6 +38,7 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "document_patch.json": DocumentPatch(metadata={"page": 2, "tags": None, "author": {"name": "Ada", "born": None}}),
     "embed_request.msgpack": EmbedRequest(
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
     ),

@@ -13,6 +13,7 @@ REQUESTS = [
     embed.Chunking,
     client_api.IngestRequest,
     client_api.DocumentInput,
+    client_api.DocumentPatch,
     client_api.SearchRequest,
     client_api.SimilarRequest,
     admin_api.TrafficChange,

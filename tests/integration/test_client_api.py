@@ -150,6 +150,25 @@ def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, c
     assert client.found("line number 77", 1, collection) == ["77"]
 
 
+def test_json_lines_take_an_idempotency_key_and_write_nothing_if_one_is_bad(client: Client, collection: str) -> None:
+    headers = {"content-type": "application/x-ndjson", "idempotency-key": f"lines of {collection}".replace(" ", "-")}
+    good, bad = b'{"id":"a","text":"first"}\n', b'\n{"id":"b"}\n'
+    path = f"/v1/ingest?collection={collection}"
+    refused = client.http.post(path, content=good + bad, headers=headers)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (422, "missing_field", "documents[1].text")
+    assert error["message"].startswith("line 3: ")
+    found = client.http.get(f"/v1/collections/{collection}/documents?id=a")
+    assert found.status_code == 404
+    first = client.http.post(path, content=good, headers=headers).json()
+    again = client.http.post(path, content=good, headers=headers).json()
+    assert (again["job_id"], again["document_ids"]) == (first["job_id"], ["a"])
+    as_json = {"collection": collection, "documents": [{"id": "a", "text": "first"}]}
+    key = {"idempotency-key": headers["idempotency-key"]}
+    assert client.http.post("/v1/ingest", json=as_json, headers=key).json()["job_id"] == first["job_id"]
+    assert client.http.post(path, content=good + good, headers=headers).status_code == 409
+
+
 def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
     client.ingest_and_wait(PETS, collection)
     for document in PETS:
@@ -272,6 +291,34 @@ def test_new_metadata_alone_is_stored_without_embedding(stack: Stack, client: Cl
     hits = client.search("sleeping cat", 10, collection).results
     assert hits[0].metadata == {"kind": "pet", "age": 7}
     assert sorted(hit.id for hit in hits) == ["cat", "loan", "tram"]
+
+
+def test_a_patch_of_metadata_is_seen_at_once_and_undone_by_the_original(
+    stack: Stack, client: Client, collection: str
+) -> None:
+    client.ingest_and_wait(PETS, collection)
+    before = embedded_texts(stack)
+    path = f"/v1/collections/{collection}/documents/{PETS[0]['id']}"
+    original = client.http.get(path).json()
+    changes = {"age": 7, "kind": None, "owner": {"name": "Ada", "phone": None}}
+    patched = client.http.patch(path, json={"metadata": changes}).json()
+    kept = {key: value for key, value in original["metadata"].items() if key != "kind"}
+    assert patched == {**original, "metadata": {**kept, "age": 7, "owner": {"name": "Ada"}}}
+    assert client.http.get(path).json() == patched
+    assert embedded_texts(stack) == before
+    for mode in ("dense", "lexical", "hybrid"):
+        query = {"query": PETS[0]["text"], "collection": collection, "mode": mode, "filter": {"owner.name": "Ada"}}
+        (hit,) = client.http.post("/v1/search", json=query).json()["results"]
+        assert (hit["id"], hit["metadata"]) == (original["id"], patched["metadata"])
+    facets = f"/v1/collections/{collection}/facets"
+    counted = client.http.post(facets, json={"fields": ["age"]}).json()
+    assert counted["facets"]["age"]["values"] == [{"value": 7, "count": 1}]
+    assert client.http.patch(path, json={"metadata": {"age": 7}}).json() == patched
+    before = embedded_texts(stack)  # with the texts of the queries
+    job = client.ingest_and_wait([PETS[0]], collection)
+    assert job.unchanged_documents == 0
+    assert client.http.get(path).json() == original
+    assert embedded_texts(stack) == before
 
 
 def test_one_is_not_one_point_nought_nor_true(client: Client, collection: str) -> None:

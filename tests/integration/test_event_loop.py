@@ -187,6 +187,17 @@ FILES: dict[str, Callable[[], bytes]] = {
     "nested metadata": lambda: form(("metadata", None, b'{"a":' * 20_000), ("files", "a.txt", b"x")),
     "over its limit": lambda: form(("files", "a.txt", b"x" * (2 * LIMIT))),
 }
+DOCUMENT = "/v1/collections/default/documents/word"
+PATCHES: dict[str, Callable[[], bytes]] = {
+    "a thousand keys": lambda: json.dumps({"metadata": {f"key{n}": n for n in range(1_000)}}).encode(),
+    "many keys": lambda: json.dumps({"metadata": {str(n): 0.5 for n in range(70_000)}}).encode(),
+    "many keys to remove": lambda: json.dumps({"metadata": {str(n): None for n in range(70_000)}}).encode(),
+    "many keys and a bad one": lambda: b'{"metadata":{%s"x":[true]}}' % (b'"a":{},' * 149_000),
+    "objects": lambda: filled(1 << 20, b'"a":{"b":{"c":{}}}', b'{"metadata":{%s}}'),
+    "a long list": lambda: filled(1 << 20, b"0", b'{"metadata":{"a":[%s]}}'),
+    "a long text": lambda: json.dumps({"metadata": {"a": "\u00e9" * 170_000}}).encode(),
+    "brackets": lambda: b"[" * (1 << 20),
+}
 EMBEDS: dict[str, Callable[[], bytes]] = {
     "64 texts": lambda: json.dumps({"texts": ["some words, " * 8_333] * 64}).encode(),
     "a million texts": lambda: filled(8 << 20, b'""', b'{"texts":[%s]}'),
@@ -225,21 +236,23 @@ async def embedder() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def post(url: str, body: bytes, content_type: str = "application/json") -> int:
+def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST") -> int:
     """Send a body from a separate thread, in one call, which does not compete for the interpreter's lock."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     try:
-        connection.request("POST", address.path, body, {"content-type": content_type})
+        connection.request(method, address.path, body, {"content-type": content_type})
         return connection.getresponse().status
     finally:
         connection.close()
 
 
-async def held(url: str, body: bytes, content_type: str = "application/json") -> tuple[int, float]:
+async def held(
+    url: str, body: bytes, content_type: str = "application/json", method: str = "POST"
+) -> tuple[int, float]:
     async with Watchdog() as watchdog:
-        status = await asyncio.to_thread(post, url, body, content_type)
+        status = await asyncio.to_thread(post, url, body, content_type, method)
     return status, watchdog.longest
 
 
@@ -263,6 +276,16 @@ async def test_no_form_holds_the_gateway(tmp_path: Path, make: Callable[[], byte
 async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
         status, seconds = await held(f"{url}/v1/search", make())
+        assert status in (200, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", PATCHES.values(), ids=PATCHES.keys())
+async def test_no_patch_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        stored = json.dumps({"documents": [{"id": "word", "text": "word", "metadata": {"a": {"b": 1}}}]}).encode()
+        assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
+        status, seconds = await held(url + DOCUMENT, make(), method="PATCH")
         assert status in (200, 400, 413, 422), status
         assert seconds < HELD_SECONDS
 

@@ -411,6 +411,15 @@ class StoredDocument(msgspec.Struct, frozen=True):
     """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
 
 
+class DocumentPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PATCH /v1/collections/{collection}/documents/{document_id}``: a JSON Merge Patch (RFC 7396) of the metadata.
+
+    A null removes a key, an object is merged into the value of its key, and any other value replaces it.
+    """
+
+    metadata: Metadata
+
+
 class DocumentList(msgspec.Struct, frozen=True):
     """``GET /v1/collections/{collection}/documents``: documents in the order of their ids."""
 

@@ -92,6 +92,10 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
     return Case(gateway, "PUT", TRAFFIC, headers, content)
 
 
+def _patch(target: str, body: object) -> Case:
+    return Case("serving", "PATCH", target, (JSON,), json.dumps(body).encode())
+
+
 FIXED = (
     SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
     "/openapi.json",
@@ -304,6 +308,20 @@ def _many_documents() -> Iterator[tuple[str, Case]]:
         yield f"documents by {name}", post(f"{IN_BOOKS}/get", body)
         if name != "ids":
             yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", body)
+    for name, patch in (
+        ("without metadata", {}),
+        ("of null", {"metadata": None}),
+        ("of another field", {"metadata": {}, "text": "x"}),
+        ("of a list of booleans", {"metadata": {"a": [True]}}),
+        ("nested too deeply", {"metadata": {"a": {"b": {"c": {"d": {}}}}}}),
+        ("that is too large", {"metadata": {"a": "x" * 16_384}}),
+        ("with a NUL", {"metadata": {"a": "\0"}}),
+        ("that changes nothing", {"metadata": {"absent": None}}),
+    ):
+        yield f"a patch {name}", _patch(f"{IN_BOOKS}/a", patch)
+    for target in (f"{IN_BOOKS}/absent", "/v1/collections/nowhere/documents/a", f"{IN_BOOKS}/..%2Fa"):
+        yield f"a patch of {target}", _patch(target, {"metadata": {}})
+    yield "a patch that is no JSON", Case("serving", "PATCH", f"{IN_BOOKS}/a", (("content-type", "text/plain"),), b"{}")
     yield "documents of an absent collection", post("/v1/collections/nowhere/documents/get", {"ids": ["a"]})
     in_facets = "/v1/collections/books/facets"
     for name, asked in (

@@ -14,7 +14,7 @@ import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION, OnError
 from tandem_contract.decoding import Body, InvalidMessage, decode_json
-from tandem_gateway.errors import DeadlineExceeded
+from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
 from tandem_gateway.http.ingest_documents import (
     DocumentMessage,
@@ -68,7 +68,7 @@ class IngestReader:
             max_bytes: maximum size of a decompressed body.
             timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
-        self._limits = limits
+        self.limits = limits
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._one_at_a_time = asyncio.Lock()
@@ -104,8 +104,8 @@ class IngestReader:
             return None
         try:
             if content.collection is None:
-                return read_ingest(body, self._limits, in_loop=True)
-            return content.collection, read_lines(body, content.collection, self._limits)
+                return read_ingest(body, self.limits, in_loop=True)
+            return content.collection, read_lines(body, content.collection, self.limits)
         except TakesLong:
             return None
 
@@ -114,8 +114,8 @@ class IngestReader:
             body = decompressed(body, self._max_bytes, hold)
             hold = partial(_hold_more, hold, len(body))
         if content.collection is None:
-            return read_ingest(body, self._limits, hold)
-        return content.collection, read_lines(body, content.collection, self._limits, hold, skip=content.skip)
+            return read_ingest(body, self.limits, hold)
+        return content.collection, read_lines(body, content.collection, self.limits, hold, skip=content.skip)
 
 
 def read_ingest(
@@ -158,7 +158,8 @@ def read_lines(
 ) -> NewDocuments:
     """Return the documents of JSON lines, one a line; blank lines do not count.
 
-    Errors call the first document ``documents[0]``. Raises the same errors as ``IngestReader.read``.
+    Errors call the first document ``documents[0]``, and their messages begin with the number of its line in the body,
+    from 1. Raises the same errors as ``IngestReader.read``.
     """
     check_collection(collection)
     reader = DocumentReader(limits, hold, skip=skip, lines=True)
@@ -173,13 +174,24 @@ def read_lines(
         end = len(body) if end < 0 else end
         if reader.count == limits.documents:
             check_count(limits.documents + 1, limits)
-        reader.add(body[found.start() : end])
+        try:
+            reader.add(body[found.start() : end])
+        except InvalidMessage as error:
+            message = f"line {_line(body, found.start())}: {error.message}"
+            raise InvalidMessage(message, code=error.code, param=error.param) from None
+        except InvalidRequest as error:
+            message = f"line {_line(body, found.start())}: {error}"
+            raise InvalidRequest(message, code=error.code, param=error.param) from None
         position = end + 1
     return reader.documents()
 
 
 class TakesLong(Exception):
     """The body may have many documents to skip, and each takes longer than a valid one: a thread has to read it."""
+
+
+def _line(body: Body, position: int) -> int:
+    return body.count(b"\n", 0, position) + 1
 
 
 def _hold_more(hold: Hold, size: int, held: int) -> None:

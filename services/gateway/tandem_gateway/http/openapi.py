@@ -84,7 +84,7 @@ _MESSAGES: Final = (
     api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList, api.JobDocumentList, api.FilesJob,
     api.CollectionList, api.Collection, api.CollectionSettings,
-    api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
+    api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -160,6 +160,9 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+PATCH_EXAMPLES: Final[Examples] = {
+    "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
 }
 IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
 FACETS_EXAMPLES: Final[Examples] = {"two": ("Two fields", {"fields": ["page", "tags"], "limit": 5})}
@@ -391,6 +394,9 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    patch = components["DocumentPatch"]["properties"]["metadata"]
+    _forbid_nul(patch)
+    patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
     chunking = components["ChunkingSetting"]["properties"]
     chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
     chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)

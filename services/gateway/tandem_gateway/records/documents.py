@@ -32,6 +32,16 @@ class NewDocument:
     format: TextFormat = "text"
 
 
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """The content of one version of a document; ``metadata`` is JSON text."""
+
+    doc_id: str
+    text: str
+    metadata: str
+    format: TextFormat
+
+
 class NewDocuments(list[NewDocument]):
     """The documents of one ingest, with a lease on the memory that they take.
 

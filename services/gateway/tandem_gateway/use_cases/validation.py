@@ -190,16 +190,30 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
     _check_text(document.text, f"{place}.text", limits.text_chars)
     if document.doc_id is not None:
         check_new_document_id(document.doc_id, f"{place}.id")
+    return as_new_document(document, f"{place}.metadata", limits)
+
+
+def as_new_document(document: SubmittedDocument, param: str, limits: RequestLimits) -> NewDocument:
+    """Return a document whose text and id are valid already; validate its metadata.
+
+    Args:
+        document: the document; one without an id gets a random one.
+        param: path of the metadata in the request.
+        limits: limits of a request.
+
+    Raises:
+        InvalidRequest: the metadata is too large, or has a NUL character.
+    """
     stored = document.metadata if document.exact_metadata is None else document.exact_metadata
     metadata = _compact.encode(stored)
     if len(metadata) > limits.metadata_bytes:
         raise InvalidRequest(
-            f"{place}.metadata: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
-            param=f"{place}.metadata",
+            f"{param}: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
+            param=param,
             code="limit_exceeded",
         )
     if b"\\u0000" in metadata and _has_nul(document.metadata):
-        raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
+        raise InvalidRequest(f"{param}: NUL characters (U+0000) are not allowed", param=param)
     return NewDocument(
         doc_id=document.doc_id if document.doc_id is not None else new_document_id(),
         text=document.text,

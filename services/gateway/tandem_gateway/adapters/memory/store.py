@@ -17,7 +17,7 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
+from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED, MetadataChange
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.records.documents import (
@@ -34,6 +34,7 @@ from tandem_gateway.records.documents import (
     JobRecord,
     MetadataPage,
     NewDocument,
+    StoredContent,
 )
 from tandem_gateway.records.job_documents import (
     DocumentStatus,
@@ -263,6 +264,26 @@ class MemoryStore:
                 deleted += await self.delete(collection, doc_id)
         return Deletions(done, deleted)
 
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
+        """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
+        content = self._content
+        with content.lock:
+            found = content.collections.get(collection)
+            if found is None:
+                return None
+            versions = [each.get(doc_id) for each in (found.pending, found.live)]
+            changes = [(version, change(_stored(version.document))) for version in versions if version is not None]
+            for version, document in changes:
+                if document.metadata == version.document.metadata:
+                    continue
+                copy = self._copy(version, document)
+                if version is found.live.get(doc_id):
+                    content.make_live(found, copy)
+                else:
+                    content.replace_pending(found, version, copy)
+                content.version += 1
+            return found.view(doc_id)
+
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""
         with self._content.lock:
@@ -318,6 +339,10 @@ class MemoryStore:
             forgotten = forget_jobs(self._content, before, self._limits.finished_jobs)
             self._content.version += 1
             return forgotten
+
+
+def _stored(document: NewDocument) -> StoredContent:
+    return StoredContent(document.doc_id, document.text, document.metadata, document.format)
 
 
 def _bytes_of(view: DocumentView) -> int:

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite import (
     counters,
     job_documents,
     listing,
+    metadata_changes,
     reads,
     retention,
     scrub,
@@ -34,6 +35,7 @@ from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.filters.tree import Filter
+from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -161,6 +163,12 @@ class SqliteStore:
     async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
         """Delete documents that match; see ``DocumentStore.delete_some``."""
         return await self._write(lambda c: writes.delete_some(c, collection, doc_ids, condition, time.time()))
+
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
+        """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
+        if not await self._read(lambda c: metadata_changes.is_needed(c, collection, doc_id, change)):
+            return await self.document(collection, doc_id)
+        return await self._write(lambda c: metadata_changes.apply(c, collection, doc_id, change))
 
     async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
         """Create or change a collection; see ``Catalogue.put_collection``."""

@@ -153,12 +153,7 @@ def _matches(connection: sqlite3.Connection, version: reads.Version, condition: 
     if not listing.fits(condition, version.document_id, version.metadata):
         return False
     if condition != EVERYTHING:
-        (sound,) = connection.execute(
-            f"SELECT checksum = {reads.DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?",
-            (version.document_id,),
-        ).fetchone()
-        if not sound:
-            raise reads.damaged("documents", version.document_id)
+        reads.check_sound(connection, version)
     return True
 
 

@@ -28,6 +28,8 @@ REPLIES = [
     client_api.Job,
     client_api.JobList,
     client_api.JobDocumentList,
+    client_api.FilesJob,
+    client_api.IngestedFile,
     client_api.DocumentFailure,
     client_api.SearchReply,
     client_api.SearchHit,

@@ -155,6 +155,38 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     ),
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
 }
+FORM = "multipart/form-data; boundary=b"
+
+
+def form(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """Return a form of parts: name, filename and content."""
+    made = bytearray()
+    for name, filename, content in parts:
+        named = "" if filename is None else f'; filename="{filename}"'
+        made += f'--b\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
+    return bytes(made + b"--b--\r\n")
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    # valid
+    "10,000 rows": lambda: form(("files", "a.csv", b"text,a,b\n" + b"some words,1,2\n" * 10_000)),
+    "10,000 rows with 40 columns": lambda: form(
+        ("files", "a.csv", b"text" + b"".join(b",c%d" % n for n in range(40)) + (b"\nw" + b",1" * 40) * 10_000)
+    ),
+    "rows of prose": lambda: form(("files", "a.jsonl", b'{"text":"%s"}\n' % (b"Some words. " * 1000) * 150)),
+    "100 files": lambda: form(*[("files", f"{n}.txt", b"some words " * 9000) for n in range(100)]),
+    # invalid
+    "a long text": lambda: form(("files", "a.txt", b"x" * (LIMIT - 1000))),
+    "more rows than allowed": lambda: form(("files", "a.csv", b"text\n" + b"x\n" * (LIMIT // 2 - 1000))),
+    "a million parts": lambda: form(*[("files", "a.txt", b"")] * 200_000),
+    "a preamble": lambda: b"x" * LIMIT,
+    "half of boundaries": lambda: form(("files", "a.txt", b"\r\n--" * (LIMIT // 4 - 1000))),
+    "line ends": lambda: form(("files", "a.txt", b"\r\n" * (LIMIT // 2 - 1000))),
+    "a long header": lambda: b"--b\r\n" + b"x" * (LIMIT - 10),
+    "much metadata": lambda: form(("metadata", None, filled(120_000, b'"k":0', b"{%s}")), ("files", "a.txt", b"x")),
+    "nested metadata": lambda: form(("metadata", None, b'{"a":' * 20_000), ("files", "a.txt", b"x")),
+    "over its limit": lambda: form(("files", "a.txt", b"x" * (2 * LIMIT))),
+}
 DOCUMENT = "/v1/collections/default/documents/word"
 PATCHES: dict[str, Callable[[], bytes]] = {
     "a thousand keys": lambda: json.dumps({"metadata": {f"key{n}": n for n in range(1_000)}}).encode(),
@@ -228,6 +260,14 @@ async def held(
 async def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
         status, seconds = await held(f"{url}/v1/ingest", make())
+        assert status in (202, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES.keys())
+async def test_no_form_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/ingest/files", make(), FORM)
         assert status in (202, 400, 413, 422), status
         assert seconds < HELD_SECONDS
 

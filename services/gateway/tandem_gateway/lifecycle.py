@@ -29,6 +29,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
+from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.scrubbing import Scrubber
@@ -80,6 +81,7 @@ class UseCases:
     documents: Documents
     collections: Collections
     facets: Facets
+    files: FileExtraction
     embedding: EmbeddingWorker
     scrubber: Scrubber
 

@@ -137,6 +137,22 @@ class Job(msgspec.Struct, frozen=True):
     """Only in the reply to an ingest with ``on_error`` ``skip``: the first of these documents, at most 100."""
 
 
+class IngestedFile(msgspec.Struct, frozen=True):
+    """A file of an ingest and what became of it."""
+
+    name: str
+    documents: int
+    """Number of its documents; 0 if it failed."""
+    error: str | None = None
+    """Why no document of the file was stored; null if they were."""
+
+
+class FilesJob(Job, frozen=True, kw_only=True):
+    """The reply to ``POST /v1/ingest/files``: the job of the documents, and the files in the order sent."""
+
+    files: list[IngestedFile]
+
+
 class JobList(msgspec.Struct, frozen=True):
     """``GET /v1/jobs``: jobs, the newest first, without their failures."""
 

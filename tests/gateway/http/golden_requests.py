@@ -18,6 +18,7 @@ JOB = "{job}"
 SEARCH = "/v1/search"
 SIMILAR = "/v1/search/similar"
 INGEST = "/v1/ingest"
+FILES = "/v1/ingest/files"
 JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
@@ -95,7 +96,10 @@ def _patch(target: str, body: object) -> Case:
     return Case("serving", "PATCH", target, (JSON,), json.dumps(body).encode())
 
 
-FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+FIXED = (
+    SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
+    "/openapi.json",
+)  # fmt: skip
 TEMPLATES = (
     f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/documents", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS,
     f"{IN_BOOKS}/a",

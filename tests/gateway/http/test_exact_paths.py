@@ -59,6 +59,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/",
         "/v1/search",
         "/v1/ingest",
+        "/v1/ingest/files",
         "/v1/jobs",
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/documents",

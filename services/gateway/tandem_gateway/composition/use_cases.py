@@ -1,5 +1,6 @@
 """Builds the use cases from the settings."""
 
+from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.lifecycle import OpenStore, UseCases
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -11,6 +12,7 @@ from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
+from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.job_waiting import JobWaiting
@@ -31,6 +33,7 @@ def request_limits(settings: Settings) -> RequestLimits:
         metadata_bytes=settings.max_metadata_bytes,
         query_chars=settings.max_query_chars,
         top_k=settings.max_top_k,
+        files=settings.max_files,
     )
 
 
@@ -103,6 +106,14 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        files=FileExtraction(
+            ExtractionProcesses(
+                ExtractionLimits(
+                    settings.file_seconds, settings.file_mib << 20, settings.max_file_chars, settings.file_processes
+                )
+            ),
+            timeout=settings.files_timeout,
+        ),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(
             storage.catalogue,

@@ -16,6 +16,9 @@ from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
+from tandem_gateway.http.file_documents import FileDocumentsReader
+from tandem_gateway.http.file_routes import ingest_files
+from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.job_routes import JOB_ROUTES
 from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
@@ -37,6 +40,7 @@ def make_litestar(
     limits: RequestLimits,
     bodies: BodyLimits,
     reader: IngestReader,
+    form_limits: FormLimits,
     operators: tuple[CanaryRouter, str] | None = None,
     lifespan: Lifespan | None = None,
 ) -> Litestar:
@@ -47,17 +51,24 @@ def make_litestar(
         limits: limits of one request, for the OpenAPI document.
         bodies: limits of bodies.
         reader: reads ingests.
+        form_limits: limits of forms of files.
         operators: the traffic and the operators' token; None leaves the operators' routes out.
         lifespan: starts and stops the gateway.
     """
     routers = [
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
-        Router("/", route_handlers=[ingest, *JOB_ROUTES], request_max_body_size=bodies.ingest, tags=["ingest"]),
+        Router(
+            "/",
+            route_handlers=[ingest, ingest_files, *JOB_ROUTES],
+            request_max_body_size=bodies.ingest,
+            tags=["ingest"],
+        ),
         Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
     provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}
+    provided |= {"form_limits": form_limits, "file_reader": FileDocumentsReader(limits)}
     if operators is not None:
         provided["traffic"], token = operators
         routers.append(operators_router(token))

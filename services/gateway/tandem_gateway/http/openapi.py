@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    Encoding,
     Example,
     OpenAPIMediaType,
     Operation,
@@ -29,6 +30,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
+from tandem_gateway.http.form_schema import form_schema
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
@@ -76,10 +78,11 @@ _PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
     ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
 }
 """Operation and name of a query parameter that has another schema than the others of its name."""
+_FORM: Final = "FilesForm"
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
     api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList, api.JobDocumentList,
+    api.JobList, api.JobDocumentList, api.FilesJob,
     api.CollectionList, api.Collection, api.CollectionSettings,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
@@ -202,6 +205,21 @@ def with_body(
 
 
 @dataclass
+class FilesByForm(Operation):
+    """An operation whose body is a form of files, which its handler reads as it arrives."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter and the body."""
+        self.parameters = [*(self.parameters or []), _IDEMPOTENCY_KEY]
+        form = OpenAPIMediaType(
+            schema=Reference(ref=_REFERENCE.format(name=_FORM)),
+            # The gateway reads no type of a part.
+            encoding={"metadata": Encoding(content_type=headers.JSON)},
+        )
+        self.request_body = RequestBody(content={headers.FORM: form}, required=True)
+
+
+@dataclass
 class DocumentByQuery(Operation):
     """An operation on the document whose id is the query parameter ``id``, which its handler reads strictly."""
 
@@ -311,6 +329,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
     schemas |= FILTER_SCHEMAS
+    schemas[_FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], _COLLECTION, limits)
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():

@@ -13,6 +13,7 @@ from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, Embedding
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
@@ -103,6 +104,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        job_events=JobEvents(storage.jobs.progress, embedding.blocked_reason),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(
             storage.catalogue,

@@ -31,6 +31,7 @@ from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
@@ -78,6 +79,7 @@ class UseCases:
     similar_search: SimilarSearch
     ingest: Ingest
     jobs: Jobs
+    job_events: JobEvents
     documents: Documents
     collections: Collections
     facets: Facets
@@ -189,10 +191,11 @@ class Gateway:
         return self._metrics.exposition()
 
     def drain(self) -> None:
-        """Note that the service takes no new work, and let the requests go that wait for jobs."""
+        """Note that the service takes no new work, and let the requests go that wait for jobs or follow them."""
         self.draining = True
         if self._use_cases is not None:
             self._use_cases.jobs.release()
+            self._use_cases.job_events.release()
 
     async def stop(self) -> None:
         """Cancel the background tasks, wait for the searches in progress, and close the data directory."""

@@ -88,10 +88,18 @@ def _stable(case: Case, body: bytes, job_id: str) -> Any:
     if case.target.partition("?")[0] in _WHOLE and body[:9] != b'{"error":':
         return f"<{case.target}>"
     text = _OWNER.sub("<data directory> is in use", body.decode().replace(job_id, "<job>"))
+    if text.startswith("event: "):
+        return [_event(part) for part in text.split("\n\n")]
     try:
         return _without_volatile(json.loads(text, parse_float=str))
     except ValueError:
         return text
+
+
+def _event(part: str) -> Any:
+    """Return a server-sent event as its name and its data."""
+    name, _, data = part.partition("\ndata: ")
+    return [name, _without_volatile(json.loads(data, parse_float=str))] if data else part
 
 
 def _without_volatile(value: Any) -> Any:

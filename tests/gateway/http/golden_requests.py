@@ -101,9 +101,14 @@ FIXED = (
     "/openapi.json",
 )  # fmt: skip
 TEMPLATES = (
-    f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/documents", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS,
+    f"/v1/jobs/{JOB}",
+    f"/v1/jobs/{JOB}/documents",
+    f"/v1/jobs/{JOB}/cancel",
+    f"/v1/jobs/{JOB}/events",
+    "/v1/collections/books",
+    IN_BOOKS,
     f"{IN_BOOKS}/a",
-)  # fmt: skip
+)
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
@@ -284,6 +289,8 @@ def _jobs() -> Iterator[tuple[str, Case]]:
     for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
         yield f"documents of {job_id}", get(f"{JOBS}/{job_id}/documents")
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
+        yield f"events of {job_id}", get(f"{JOBS}/{job_id}/events")
+    yield "events with a parameter", get(f"{JOBS}/{JOB}/events?since=1")
 
 
 def _many_documents() -> Iterator[tuple[str, Case]]:

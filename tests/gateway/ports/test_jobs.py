@@ -163,3 +163,16 @@ async def test_the_job_of_a_deleted_collection_can_be_cancelled(store: Store):
     job = await store.cancel("job", NOW)
     assert job is not None
     assert job.finished_at is not None
+
+
+async def test_the_progress_of_jobs_is_that_of_the_jobs_without_failures(store: Store):
+    await accept(store, "bad", "a", "b")
+    first, _ = await pending_documents(store)
+    await store.queue.fail(first.passage_id, "no")
+    await accept(store, "waits", "c")
+    await accept(store, "other", "d")
+    found = {job.job_id: job for job in await store.progress(["waits", "bad", "unknown", "waits"])}
+    assert set(found) == {"waits", "bad"}
+    assert found["waits"] == await store.job("waits")
+    assert (found["bad"].processed, found["bad"].failed, found["bad"].failures) == (1, 1, [])
+    assert await store.progress([]) == []

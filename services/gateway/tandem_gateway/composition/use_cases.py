@@ -15,6 +15,7 @@ from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
+from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
@@ -114,6 +115,7 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             ),
             timeout=settings.files_timeout,
         ),
+        job_events=JobEvents(storage.jobs.progress, embedding.blocked_reason),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(
             storage.catalogue,

@@ -22,6 +22,9 @@ SERVED: Final = "tandem.served"
 PARAMETERS: Final = "tandem.path_parameters"
 """Scope key of the path's exact parameters."""
 
+HEAD: Final = "tandem.head"
+"""Scope key that tells whether a handler of GET answers HEAD."""
+
 
 @dataclass(frozen=True, slots=True)
 class ExactRoute:

@@ -14,12 +14,13 @@ from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.docs import docs_router
-from tandem_gateway.http.exact_paths import PARAMETERS, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.file_documents import FileDocumentsReader
 from tandem_gateway.http.file_routes import ingest_files
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.job_events import follow_job
 from tandem_gateway.http.job_routes import JOB_ROUTES
 from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
@@ -59,7 +60,7 @@ def make_litestar(
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
         Router(
             "/",
-            route_handlers=[ingest, ingest_files, *JOB_ROUTES],
+            route_handlers=[ingest, ingest_files, *JOB_ROUTES, follow_job],
             request_max_body_size=bodies.ingest,
             tags=["ingest"],
         ),
@@ -138,7 +139,7 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         # Litestar refuses some names of hosts that the service takes, so it does not see the header.
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
-        inner = {**scope, **path, "method": asked, "headers": headers}
+        inner = {**scope, **path, "method": asked, HEAD: method == "HEAD", "headers": headers}
         await _answered(litestar, inner, receive, send)
 
     return routed

@@ -123,6 +123,20 @@ INGEST_LINES: Final = {
         examples={"two": Example(summary="Two documents", value=_LINES)},
     )
 }
+EVENT_STREAM: Final = "text/event-stream"
+# OpenAPI 3.1 says nothing of streams. By common use, the schema is that of an event.
+_JOB_EVENT: Final = {
+    "type": "object",
+    "properties": {
+        "event": {"enum": ["progress", "end"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": headers.JSON,
+            "contentSchema": {"$ref": _REFERENCE.format(name="Job")},
+        },
+    },
+    "required": ["event", "data"],
+}
 OPERATOR: Final = "operator"
 """Name of the security scheme of the operators' routes."""
 
@@ -348,6 +362,8 @@ def _complete(operation: dict[str, Any]) -> None:
         parameter["schema"] = of_operation or _PARAMETERS[parameter["in"], parameter["name"]]
     operation.pop("deprecated", None)
     for response in operation["responses"].values():
+        if EVENT_STREAM in response.get("content", {}):
+            response["content"][EVENT_STREAM]["schema"] = _JOB_EVENT
         if not response.get("headers"):
             response.pop("headers", None)
     bad = operation["responses"].get("400")

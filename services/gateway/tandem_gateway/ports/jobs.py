@@ -56,6 +56,10 @@ class JobStore(Protocol):
         """
         ...
 
+    async def progress(self, job_ids: Collection[str]) -> list[JobRecord]:
+        """Return the jobs among these that exist, without their failures, in no order."""
+        ...
+
     async def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return the jobs among these that exist and have not ended."""
         ...

@@ -170,6 +170,12 @@ class MemoryStore:
             found = self._content.lists.get(job_id)
             return None if found is None else job_document_page(found[first:], first, limit, status)
 
+    async def progress(self, job_ids: Iterable[str]) -> list[JobRecord]:
+        """Return jobs; see ``JobStore.progress``."""
+        with self._content.lock:
+            there = self._content.jobs
+            return [dataclasses.replace(there[job_id], failures=[]) for job_id in set(job_ids) if job_id in there]
+
     async def unfinished(self, job_ids: Iterable[str]) -> set[str]:
         """Return the jobs that have not ended; see ``JobStore.unfinished``."""
         with self._content.lock:

@@ -158,6 +158,12 @@ def jobs(connection: sqlite3.Connection, before: JobPosition | None, limit: int,
     return job_page(found, limit, condition, more=len(rows) > JOBS_SCANNED)
 
 
+def jobs_by_id(connection: sqlite3.Connection, job_ids: Collection[str]) -> list[JobRecord]:
+    """Return the jobs among these that exist, without their failures."""
+    rows = connection.execute(f"{_JOB} WHERE job_id IN (SELECT value FROM json_each(?))", (json.dumps(list(job_ids)),))
+    return [_job_record(*row) for row in rows]
+
+
 def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) -> set[str]:
     """Return the jobs among these that exist and have not ended."""
     rows = connection.execute(

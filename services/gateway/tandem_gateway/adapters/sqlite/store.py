@@ -229,6 +229,10 @@ class SqliteStore:
         """Return documents of a job; see ``JobStore.job_documents``."""
         return await self._read(lambda c: job_documents.page(c, job_id, first, limit, status))
 
+    async def progress(self, job_ids: Collection[str]) -> list[JobRecord]:
+        """Return jobs; see ``JobStore.progress``."""
+        return await self._read(lambda c: reads.jobs_by_id(c, job_ids))
+
     async def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return the jobs that have not ended; see ``JobStore.unfinished``."""
         return await self._read(lambda c: reads.unfinished_jobs(c, job_ids))

@@ -181,7 +181,8 @@ class Gateway:
             for record in records:
                 self._metrics.documents.set_collection(record.name, record.live, record.pending)
             for state in self._index_states:
-                self._metrics.index.set(state)
+                if state.serving:
+                    self._metrics.index.set(state)
         return self._metrics.exposition()
 
     def drain(self) -> None:

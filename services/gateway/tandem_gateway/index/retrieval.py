@@ -52,6 +52,8 @@ class VectorRetrieval:
         self._vectors: ByteLimitedCache[bytes] = ByteLimitedCache(
             _VECTOR_BYTES, lambda vector: len(vector) + _OVERHEAD_BYTES
         )
+        """Vectors in the spaces that serve as of the catalogue's version ``_catalogue``."""
+        self._catalogue: int | None = None
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
         """Answer queries. Each answer includes everything that was committed before the call.
@@ -99,7 +101,7 @@ class VectorRetrieval:
 
     def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
         """Answer queries from the caches; return None if they lack a vector or passage of ``found``."""
-        vectors, missing = self._vectors.look_up(_without_vectors(found.candidates))
+        vectors, missing = self._known_vectors(_without_vectors(found.candidates))
         if missing:
             return None
         results = [each for each in self._rank_all(queries, found.candidates, vectors) if each is not None]
@@ -145,12 +147,34 @@ class VectorRetrieval:
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
         wanted = _without_vectors(candidates)
-        vectors, missing = self._vectors.look_up(wanted)
+        vectors, missing = self._known_vectors(wanted)
         if missing:
-            for passage_id, vector in self._feed.vectors(sorted(missing)).items():
-                vectors[passage_id] = vector
-                self._vectors.keep(passage_id, vector)
+            for space_id, passage_ids in self._by_space(queries, candidates, set(missing)).items():
+                for passage_id, vector in self._feed.vectors(space_id, sorted(passage_ids)).items():
+                    vectors[passage_id] = vector
+                    self._vectors.keep(passage_id, vector)
         return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+
+    def _known_vectors(self, passage_ids: set[int]) -> tuple[dict[int, bytes], list[int]]:
+        """Return the cached vectors of passages, and the passages without one.
+
+        A passage has other vectors once its collection has switched to another space.
+        """
+        if self._catalogue != self._indexes.catalogue:
+            self._catalogue = self._indexes.catalogue
+            self._vectors.clear()
+        return self._vectors.look_up(passage_ids)
+
+    def _by_space(
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], missing: set[int]
+    ) -> dict[int, set[int]]:
+        """Return the missing passages by the space in which their query found them."""
+        found: dict[int, set[int]] = {}
+        for query, each in zip(queries, candidates, strict=True):
+            space_id = self._indexes.space(query.collection)
+            if space_id is not None and not isinstance(each, GatewayError) and each.vectors is None:
+                found.setdefault(space_id, set()).update(missing.intersection(each.keys))
+        return found
 
     def _rank_all(
         self,

@@ -6,7 +6,7 @@ from typing import Protocol
 from tandem_gateway.ports.passages import PassageReader
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.index import Changes
+from tandem_gateway.records.index import Changes, Spaces
 
 
 class ChangeLog(Protocol):
@@ -27,8 +27,12 @@ class ChangeLog(Protocol):
         """Return all collections."""
         ...
 
+    def spaces(self) -> Spaces:
+        """Return the spaces of all collections, of one state of the store."""
+        ...
+
     def catalogue(self) -> int:
-        """Return a number that grows when a collection or space appears, is pinned to a model, or goes."""
+        """Return a number that grows when a collection or space appears, gets a model or another state, or goes."""
         ...
 
     def last_change(self) -> int:
@@ -53,8 +57,8 @@ class ChangeLog(Protocol):
         """
         ...
 
-    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the vectors of passages in the spaces that their collections serve from, by passage id.
+    def vectors(self, space_id: int, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages in a space, by passage id.
 
         A vector is float32, little-endian. Passages that no index has to hold are missing.
         """

@@ -12,6 +12,7 @@ from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
+from tandem_gateway.adapters.memory.reembeddings import MemoryReembeddings
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
@@ -19,6 +20,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
+from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -52,6 +54,8 @@ class MemoryStore:
         self._content.create(DEFAULT_COLLECTION)
         self.queue: EmbeddingQueue = MemoryEmbeddingQueue(self._content, batch_bytes=batch_bytes, clock=clock)
         """The store's pending documents, for the embedding worker."""
+        self.reembeddings: Reembeddings = MemoryReembeddings(self._content, batch_bytes=batch_bytes)
+        """The second spaces of the collections."""
 
     def open_feed(self) -> IndexFeed:
         """Return a feed for the thread that owns the indexes."""
@@ -112,7 +116,14 @@ class MemoryStore:
             return
         if live is not None and live.document.text == document.text:
             # Only the metadata is new: the vectors stay valid.
-            content.make_live(collection, self._copy(live, document))
+            copy = self._copy(live, document)
+            second = collection.second
+            known = [second.vectors.get(each.passage_id) if second is not None else None for each in live.passages]
+            content.make_live(collection, copy)
+            for passage, vector in zip(copy.passages, known, strict=True):
+                if second is not None and vector is not None:
+                    change = content.next_change(collection)
+                    second.vectors[passage.passage_id] = dataclasses.replace(vector, change=change)
             content.count(job_id, 1, now, coverage=live.coverage())
             return
         made = collection.pending[doc_id] = Version(document, [content.new_passage()])
@@ -270,8 +281,8 @@ class MemoryStore:
         content = self._content
         with content.lock:
             for each in content.collections.values():
-                if each.space_id == space_id:
-                    follower = follower_of(space_id)
+                follower = follower_of(space_id)
+                if follower in each.followers:
                     each.followers[follower] = max(each.followers[follower], upto)
                     each.removal_floor = min(each.followers.values())
                     dropped = [change for change in each.removals if change <= each.removal_floor]

@@ -1,0 +1,38 @@
+"""A second space, filled with the vectors of another model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.documents import PendingPassage
+from tandem_gateway.records.reembedding import Reembedding, SecondSpace, SecondVectors, SpaceModel
+from tests.support.fakes import vectors_of
+
+NEW_DIM = 6
+NEW = SpaceModel("another-model", "e" * 32, NEW_DIM)
+"""The other model; its vector of a text is ``vectors_of(text, NEW_DIM)``."""
+
+
+def second_vectors(
+    space: SecondSpace, passages: Sequence[PendingPassage], coverages: Sequence[Coverage] = ()
+) -> SecondVectors:
+    """Return vectors of the space's model for passages."""
+    vectors = vectors_of([each.text for each in passages], space.target.dim)
+    ids = [each.passage_id for each in passages]
+    return SecondVectors(space, ids, vectors, space.target.fingerprint, coverages)
+
+
+async def fill_second(store: Any, collection: str = "default") -> Reembedding:
+    """Give every live passage a vector in the second space, and return its state."""
+    found = await store.reembeddings.reembedding(collection)
+    assert found is not None
+    after = 0
+    while True:
+        page = await store.reembeddings.missing(found.space, after, 3)
+        if page.passages:
+            await store.reembeddings.add(second_vectors(found.space, page.passages))
+        after = page.after
+        if page.complete:
+            filled = await store.reembeddings.reembedding(collection)
+            assert filled is not None
+            return filled

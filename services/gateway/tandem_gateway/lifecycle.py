@@ -17,6 +17,7 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
@@ -31,6 +32,8 @@ from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.jobs import Jobs
+from tandem_gateway.use_cases.reembedding import Reembed
+from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
@@ -54,6 +57,7 @@ class OpenStore:
     documents: DocumentStore
     catalogue: Catalogue
     queue: EmbeddingQueue
+    reembeddings: Reembeddings
     retention: Retention
     scrubbing: Scrubbing
     health: StoreHealth
@@ -78,7 +82,9 @@ class UseCases:
     documents: Documents
     collections: Collections
     facets: Facets
+    reembed: Reembed
     embedding: EmbeddingWorker
+    reembedding: ReembeddingWorker
     scrubber: Scrubber
 
 
@@ -235,6 +241,7 @@ class Gateway:
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [
             asyncio.create_task(self._keep_running("embedding", use_cases.embedding.run)),
+            asyncio.create_task(self._keep_running("reembedding", use_cases.reembedding.run)),
             asyncio.create_task(self._keep_running("probe", lambda: self._probe(use_cases))),
             asyncio.create_task(self._keep_running("snapshots", lambda: self._take_snapshots(storage))),
             asyncio.create_task(self._keep_running("retention", lambda: self._forget_jobs(storage))),

@@ -63,9 +63,16 @@ async def test_as_many_calls_as_allowed_are_in_flight_and_none_larger_than_allow
 
 @pytest.mark.parametrize(
     ("collections", "wanted"),
-    [(["a", "a"], "x"), (["a", "same"], "x"), (["a", "b"], None), (["a", "new"], None), (["new"], None)],
+    [
+        (["a", "a"], ["x"]),
+        (["a", "same"], ["x"]),
+        (["a", "b"], ["x", "y"]),
+        (["b", "a", "new"], ["y", "x"]),
+        (["new", "a"], ["x"]),
+        (["new"], [None]),
+    ],
 )
-async def test_the_model_of_the_collections_is_asked_for_if_they_agree(collections: list[str], wanted: str | None):
+async def test_there_is_a_call_for_each_model_of_the_collections(collections: list[str], wanted: list[str | None]):
     fixture = SearchFixture()
     fixture.index.pinned = {"a": "x", "same": "x", "b": "y"}
     fixture.embedder.hold()
@@ -75,7 +82,7 @@ async def test_the_model_of_the_collections_is_asked_for_if_they_agree(collectio
     await turns()
     fixture.embedder.release()
     await asyncio.gather(first, *asked)
-    assert fixture.embedder.wanted == ["x", wanted]
+    assert fixture.embedder.wanted == ["x", *wanted]
 
 
 async def test_each_query_gets_the_answer_to_itself():

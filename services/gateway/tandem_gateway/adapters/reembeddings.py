@@ -33,7 +33,7 @@ def check_start(record: CollectionRecord | None, name: str, target: SpaceModel, 
         raise Conflict(f"collection: {name!r} has no vectors yet, so there is nothing to re-embed", param="collection")
     if record.fingerprint == target.fingerprint:
         raise Conflict(
-            f"collection: {name!r} has vectors of model fingerprint {target.fingerprint}, and the canary makes the same",
+            f"collection: {name!r} has vectors of model fingerprint {target.fingerprint}; the canary makes the same",
             param="collection",
         )
 

@@ -22,6 +22,7 @@ from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
+from tandem_gateway.http.reembed_routes import REEMBED_ROUTES
 from tandem_gateway.http.search_routes import SEARCH_ROUTES
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -54,6 +55,7 @@ def make_litestar(
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
         Router("/", route_handlers=[ingest, *JOB_ROUTES], request_max_body_size=bodies.ingest, tags=["ingest"]),
         Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
+        Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]

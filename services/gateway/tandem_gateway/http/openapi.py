@@ -36,6 +36,7 @@ from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -63,6 +64,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
@@ -72,7 +74,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList,
-    api.CollectionList, api.Collection, api.CollectionSettings,
+    api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding, api.SpaceOverlap,
     api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
@@ -238,6 +240,16 @@ class JobsByQuery(Operation):
             _optional("limit", "Maximum number of jobs on the page."),
             _optional("cursor", "The `next_cursor` of the page before."),
         ]
+
+
+@dataclass
+class OverlapByQuery(Operation):
+    """A comparison of searches, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        queries = _optional("queries", "Maximum number of stored documents to search for.")
+        self.parameters = [*(self.parameters or []), queries]
 
 
 def _optional(name: str, description: str) -> Parameter:

@@ -33,6 +33,7 @@ from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_runtime.durations import duration
@@ -129,6 +130,10 @@ class IndexThread:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; callable from any thread."""
         return self._indexes is None or self._indexes.splits(collection)
+
+    def nearest(self, space_id: int, vectors: Vectors, count: int) -> Future[list[list[int]]]:
+        """Return the documents nearest to each vector in a space; see ``Indexes.nearest``."""
+        return self._call(lambda: self._loaded().nearest(space_id, vectors, count))
 
     def state(self) -> Future[list[IndexState]]:
         """Return the state of each index."""

@@ -14,7 +14,7 @@ from tandem_gateway.errors import (
     GatewayError,
     NotFound,
 )
-from tandem_gateway.index import catch_up
+from tandem_gateway.index import catch_up, neighbours
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import Candidates
@@ -23,6 +23,7 @@ from tandem_gateway.index.followed import FollowedIndex, following, restored_bas
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 
@@ -170,6 +171,18 @@ class Indexes:
             if catch_up.catch_up(followed.index, followed.position, self._feed, record, followed.firsts) is None:
                 self._followed[space_id] = following(self._feed, record, None, None)
         self._catalogue, self._reached = catalogue, last
+
+    def nearest(self, space_id: int, vectors: Vectors, count: int) -> list[list[int]]:
+        """Return the documents nearest to each vector in a space; see ``neighbours.nearest``.
+
+        Raises:
+            NotFound: there is no such space any more.
+        """
+        self.follow()
+        followed = self._followed.get(space_id)
+        if followed is None or followed.index.dim != vectors.shape[1]:
+            raise NotFound("collection: it is not being re-embedded any more", param="collection")
+        return neighbours.nearest(followed, self._feed, space_id, vectors, count)
 
     def _serves(self, record: CollectionRecord) -> bool:
         """Return whether searches of the collection use the space of this record."""

@@ -4,6 +4,7 @@ The searches of one embedder call, and cached queries that arrive together, shar
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -141,11 +142,36 @@ class DenseSearch:
     async def _find(
         self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None, among: Keys | None = None
     ) -> DenseAnswer | DenseCandidates:
-        self._embedder.check_room(others=len(self._known))
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        until = time.monotonic() + seconds
+        wanted = self._index.fingerprint(command.collection)
+        try:
+            return await self._find_with(wanted, command, count, hydrated, seconds, among)
+        except FingerprintMismatch:
+            now = self._index.fingerprint(command.collection)
+            if now == wanted:
+                self._events.mismatched()
+                raise
+        # The collection has switched to another model since: the search begins anew, once.
+        try:
+            return await self._find_with(now, command, count, hydrated, max(0.0, until - time.monotonic()), among)
+        except FingerprintMismatch:
+            self._events.mismatched()
+            raise
+
+    async def _find_with(
+        self,
+        wanted: str | None,
+        command: SearchCommand,
+        count: int,
+        hydrated: bool,
+        seconds: float,
+        among: Keys | None,
+    ) -> DenseAnswer | DenseCandidates:
+        """Answer a search whose query needs a vector by the model with the fingerprint ``wanted``."""
+        self._embedder.check_room(others=len(self._known))
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[DenseAnswer | DenseCandidates] = loop.create_future()
-        wanted = self._index.fingerprint(command.collection)
         search = _Search(
             answer,
             command.query,
@@ -222,8 +248,6 @@ class DenseSearch:
             return
         for search, found, answer in zip(searches, vectors, answers, strict=True):
             if isinstance(answer, GatewayError):
-                if isinstance(answer, FingerprintMismatch):
-                    self._events.mismatched()
                 fail(search, answer)
             elif search.answer is not None and not search.answer.done():
                 coverage = found.coverage

@@ -1,7 +1,7 @@
 """Removes the content of deleted collections and of dropped spaces, some documents at a time.
 
-A deletion only marks a collection or space, so that it takes no longer for a million documents than for one. Steps of the purge
-follow, each in the writer's transaction, between the other writes. They go on after a restart.
+A deletion only marks a collection or space, so that it takes no longer for a million documents than for one. Steps of
+the purge follow, each in the writer's transaction, between the other writes. They go on after a restart.
 """
 
 import json

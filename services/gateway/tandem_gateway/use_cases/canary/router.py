@@ -4,6 +4,9 @@ A share of the calls goes to the canary. The router sends a call to the canary o
 model that the call needs, and discards an answer by another model: vectors of two models must never be mixed. If the
 canary fails, stable answers the call within the caller's deadline, and the caller sees no failure.
 
+A call for a model that only the canary has goes to the canary, whatever its share: a collection that was embedded with
+the canary's model needs it for its documents and, after the switch, for its queries. Stable cannot stand in.
+
 A share of stable's queries are also sent to the canary, as shadow calls. The caller gets stable's answer at once; the
 router compares the canary's answer with it.
 
@@ -69,6 +72,8 @@ class CanaryRouter:
         self._stats = CanaryStats(settings.limits)
         self._evaluated_at = float("-inf")
         self._last_roll_back: RollBack | None = None
+        self._stable_model: str | None = None
+        """Fingerprint of stable's last answer."""
         self._shadow_calls: ShadowCalls | None = None
         if canary is not None:
             self._shadow_calls = ShadowCalls(canary, self._stats, self._events, clock, on_end=self._evaluate)
@@ -104,6 +109,10 @@ class CanaryRouter:
             self._events.answered("stable")
             return found
         call = Call(texts, kind, priority, fingerprint, split)
+        if fingerprint is not None and self._only_canary_has(self._canary, fingerprint):
+            found = await call.send(self._canary, timeout)
+            self._events.answered("canary")
+            return found
         if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
             answer = await self._by_canary(self._canary, call, timeout)
@@ -163,6 +172,13 @@ class CanaryRouter:
         if self._shadow_calls is not None:
             await self._shadow_calls.stop()
 
+    def _only_canary_has(self, canary: EmbedderPool, fingerprint: str) -> bool:
+        """Return whether the canary has a model, and stable is known to have another one."""
+        if not canary.serves(fingerprint) or self._stable.serves(fingerprint):
+            return False
+        # A pool that is down does not say which model it has.
+        return self._stable.up or self._stable_model not in (None, fingerprint)
+
     # the canary's share
 
     async def _by_canary(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings | None:
@@ -216,6 +232,7 @@ class CanaryRouter:
             now = self._clock()
             self._stats.stable(now, now - started if call.priority == "interactive" else None)
         self._events.answered("stable")
+        self._stable_model = found.fingerprint
         return found
 
     async def _with_shadow(self, call: Call, timeout: float) -> Embeddings:

@@ -6,18 +6,27 @@ from typing import Any
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import PendingPassage
 from tandem_gateway.records.reembedding import Reembedding, SecondSpace, SecondVectors, SpaceModel
-from tests.support.fakes import vectors_of
+from tests.support.fakes import DIM, vectors_of
 
 NEW_DIM = 6
 NEW = SpaceModel("another-model", "e" * 32, NEW_DIM)
 """The other model; its vector of a text is ``vectors_of(text, NEW_DIM)``."""
 
 
+SAME_SIZE = SpaceModel("a-model-of-the-same-size", "c" * 32, DIM)
+"""Another model, with vectors as long as those of ``fakes.MODEL``."""
+
+
+def text_of(text: str, model: SpaceModel) -> str:
+    """Return the text whose vector ``fakes.vectors_of`` returns as a model's vector of ``text``."""
+    return f"same size: {text}" if model == SAME_SIZE else text
+
+
 def second_vectors(
     space: SecondSpace, passages: Sequence[PendingPassage], coverages: Sequence[Coverage] = ()
 ) -> SecondVectors:
     """Return vectors of the space's model for passages."""
-    vectors = vectors_of([each.text for each in passages], space.target.dim)
+    vectors = vectors_of([text_of(each.text, space.target) for each in passages], space.target.dim)
     ids = [each.passage_id for each in passages]
     return SecondVectors(space, ids, vectors, space.target.fingerprint, coverages)
 

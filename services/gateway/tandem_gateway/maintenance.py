@@ -78,7 +78,7 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
             update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, report=report)[0]
             for record in feed.spaces().all()
         ]
-        report(f"rebuilt: {sum(each is not None for each in done)} collections")
+        report(f"rebuilt: {sum(each is not None for each in done)} indexes")
         passages = lexical_maintenance.rebuild(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report)
         report(f"keyword index: rebuilt, {passages} passages")
 

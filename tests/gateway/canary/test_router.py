@@ -305,3 +305,41 @@ async def test_calls_in_flight_follow_the_replicas_that_share_them():
         assert fixture.shift.replicas == 4
         fixture.canary.up = False
         assert fixture.shift.replicas == 4
+
+
+async def test_calls_for_a_model_that_only_the_canary_has_go_there_at_any_weight():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    embedded = await fixture.shift.embed(
+        ["x"], kind="query", priority="interactive", timeout=5, fingerprint=fixture.canary.fingerprint
+    )
+    assert embedded.fingerprint == fixture.canary.fingerprint
+    assert fixture.answered == ["canary"]
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    assert fixture.answered == ["canary", "stable"]
+    assert fixture.fell_back == []
+
+
+async def test_stable_does_not_stand_in_for_a_model_that_it_does_not_have():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    fixture.canary.error = EmbedderUnavailable("down")
+    with pytest.raises(EmbedderUnavailable):
+        await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert fixture.stable.calls == []
+
+
+async def test_a_canary_of_the_same_model_gets_no_calls_while_stable_is_down():
+    fixture = RouterFixture(weight=0)
+    fixture.stable.up = False
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    assert fixture.answered == ["stable"]
+
+
+async def test_the_canary_keeps_its_own_model_while_stable_is_down():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    fixture.stable.up = False
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert fixture.answered == ["stable", "canary"]

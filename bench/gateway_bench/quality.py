@@ -51,6 +51,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--split", default="test", help="split of a BEIR data set (default: test)")
     made.add_argument("--collection", metavar="NAME", help="collection to ingest into (default: quality-FOLDER)")
+    made.add_argument(
+        "--passages",
+        type=_passages,
+        metavar="TOKENS",
+        help="make the collection with passages of this many tokens, or `whole` for one vector a document "
+        "(default: the server's)",
+    )
     made.add_argument("--no-ingest", action="store_true", help="the documents are already in the collection")
     made.add_argument(
         "--modes", default=",".join(MODES), metavar="MODE[,...]", help=f"search modes (default: {','.join(MODES)})"
@@ -66,6 +73,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         dataset = read_dataset(options.dataset, options.split)
         collection = options.collection or f"quality-{dataset.name}"
         with Client(options.url) as api:
+            if options.passages is not None:
+                settings = {"chunking": options.passages or None}
+                api.send("PUT", f"/v1/collections/{collection}", body=settings)
             if not options.no_ingest:
                 _ingest(api, dataset, collection)
             report = QualityReport(
@@ -84,6 +94,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("gateway_bench: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _passages(text: str) -> dict[str, int | None]:
+    """Return the setting ``chunking`` for the option."""
+    if text == "whole":
+        return {}
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"a number of tokens or `whole` was expected, not {text!r}")
+    return {"max_tokens": int(text)}
 
 
 def _ingest(api: Client, dataset: Dataset, collection: str) -> None:

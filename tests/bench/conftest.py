@@ -41,6 +41,8 @@ class ScriptedServer:
                     outer.asked.append(body)
                 self._answer(outer.script(number))
 
+            do_PUT = do_POST  # noqa: N815 - the name is that of http.server
+
             def _answer(self, answer: Answer) -> None:
                 if answer is None:
                     self.close_connection = True

@@ -135,6 +135,23 @@ def test_every_mode_is_asked_by_name(
     assert [entry["mode"] for entry in json.loads(written.read_text())["modes"]] == ["dense", "lexical", "auto"]
 
 
+@pytest.mark.parametrize(("option", "chunking"), [("128", {"max_tokens": 128}), ("whole", None)])
+def test_the_collection_is_made_with_passages_of_a_length(
+    server: ScriptedServer, cranfield: Path, option: str, chunking: object
+) -> None:
+    server.script = lambda number: hits("1")
+    arguments = ["--dataset", str(cranfield), "--no-ingest", "--modes", "dense", "--passages", option, server.url]
+    assert quality.main(arguments) == 0
+    assert server.asked[0] == {"chunking": chunking}
+    assert server.asked[1]["mode"] == "dense"
+
+
+def test_a_length_of_passages_that_is_no_number_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        quality.main(["--dataset", "x", "--passages", "long", "http://localhost"])
+    assert "a number of tokens or `whole` was expected, not 'long'" in capsys.readouterr().err
+
+
 def test_a_server_without_modes_is_scored_as_it_is(
     server: ScriptedServer, cranfield: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,6 +12,8 @@ from tandem_contract.client_api import (
     HitScores,
     IngestRequest,
     Job,
+    JobDocument,
+    JobDocumentList,
     ReceivedSearchHit,
     ReceivedSearchReply,
     SearchRequest,
@@ -127,6 +129,9 @@ SAMPLES: dict[str, object] = {
         cancelled_documents=1,
         documents_per_second=1.5,
         seconds_left=0.5,
+    ),
+    "job_documents.json": JobDocumentList(
+        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
     "search_request_with_fusion.json": SearchRequest(
         query="what?",

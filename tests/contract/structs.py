@@ -25,6 +25,7 @@ REPLIES = [
     errors.ErrorBody,
     client_api.Job,
     client_api.JobList,
+    client_api.JobDocumentList,
     client_api.DocumentFailure,
     client_api.SearchReply,
     client_api.SearchHit,

@@ -77,6 +77,30 @@ def test_a_job_is_waited_for_listed_and_sent_again_without_a_second_effect(clien
     assert (cancelled["status"], cancelled["cancelled_documents"]) == ("completed", 0)
 
 
+def test_the_documents_of_a_job_are_listed_with_how_they_ended(client: Client, collection: str) -> None:
+    client.ingest_and_wait([PETS[0]], collection)
+    documents = [*PETS, {"id": "new", "text": "the first version"}, {"id": "new", "text": "the second version"}]
+    job = client.ingest_and_wait(documents, collection)
+    path, found, cursor = f"/v1/jobs/{job.job_id}/documents", [], None
+    while True:
+        page = client.http.get(path, params={"limit": 2, **({"cursor": cursor} if cursor else {})}).json()
+        found += page["documents"]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    statuses = ["unchanged", *["embedded"] * (len(PETS) - 1), "replaced", "embedded"]
+    assert found == [
+        {"id": document["id"], "status": status, "reason": None}
+        for document, status in zip(documents, statuses, strict=True)
+    ]
+    replaced = client.http.get(path, params={"status": "replaced"}).json()
+    assert replaced == {"documents": [found[-2]], "next_cursor": None}
+    other = client.ingest_and_wait([PETS[0]], collection)
+    first = client.http.get(path, params={"limit": 1}).json()["next_cursor"]
+    of_other = client.http.get(f"/v1/jobs/{other.job_id}/documents", params={"cursor": first})
+    assert (of_other.status_code, of_other.json()["error"]["param"]) == (422, "cursor")
+
+
 def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, collection: str) -> None:
     lines = "".join(json.dumps({"id": n, "text": f"line number {n}"}) + "\n" for n in range(500))
     headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}

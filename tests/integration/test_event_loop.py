@@ -89,6 +89,14 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "/v1/search/batch",
         lambda: json.dumps({"searches": [{"query": "word " * 1638, "mode": "lexical"}] * 64}).encode(),
     ),
+    "64 searches of signs": (
+        "/v1/search/batch",
+        lambda: json.dumps({"searches": [{"query": "-a* " * 2047, "mode": "lexical"}] * 64}).encode(),
+    ),
+    "64 searches of phrases": (
+        "/v1/search/batch",
+        lambda: json.dumps({"searches": [{"query": '"a" ' * 2047, "mode": "lexical"}] * 64}).encode(),
+    ),
     "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
     "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
     "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),
@@ -211,6 +219,17 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
             query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
             status, seconds = await held(f"{url}/v1/search", query)
             assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+
+
+async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        sent = {"documents": [{"id": f"{n:05}" + "\N{GRINNING FACE}" * 251, "text": "x"} for n in range(6_000)]}
+        job_id = (await client.post(f"{url}/v1/ingest", json=sent)).json()["job_id"]
+        async with Watchdog() as watchdog:
+            for query in ("limit=1000", "limit=1000&status=failed"):
+                reply = await client.get(f"{url}/v1/jobs/{job_id}/documents?{query}")
+                assert (reply.status_code, reply.json()["next_cursor"] is not None) == (200, True)
+        assert watchdog.longest < HELD_SECONDS
 
 
 @pytest.mark.parametrize(

@@ -150,3 +150,33 @@ def test_changes_and_deletions_are_seen_at_once(client: Client, filled: str) -> 
     assert [hit.id for hit in client.search("tiger", collection=filled, mode="lexical").results] == ["cat"]
     assert client.http.delete(f"/v1/collections/{filled}/documents/cat").json() == {"deleted": True}
     assert client.search("tiger", collection=filled, mode="lexical").results == []
+
+
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "lexical"])
+@pytest.mark.parametrize(
+    ("query", "expected"),
+    [
+        ('"sat on the mat"', {"cat"}),
+        ('"the mat sat on"', set()),
+        ("cat puppy -basket", {"cat"}),
+        ("cat -puppy -mat", set()),
+        ("pup*", {"dog"}),
+        ("-cat", set()),
+    ],
+)
+def test_signs_hold_for_every_hit(
+    client: Client, filled: str, mode: SearchMode, query: str, expected: set[str]
+) -> None:
+    reply = client.search(query, 9, filled, mode)
+    found = {hit.id for hit in reply.results}
+    if mode == "lexical" or '"' in query or query == "-cat":
+        assert found == expected
+    else:
+        assert found >= expected
+    assert not ("-basket" in query and "dog" in found)
+    assert not ("-mat" in query and "cat" in found)
+    assert ("only_exclusions" in reply.warnings) == (query == "-cat")
+
+
+def test_in_dense_mode_signs_mean_nothing(client: Client, filled: str) -> None:
+    assert len(client.search("cat -mat", 9, filled, "dense").results) == 3

@@ -69,6 +69,8 @@ class FakeLexical:
         self.finds = True
         self.retrieved: list[tuple[str, str, int]] = []
         self.among: list[Keys | None] = []
+        self.allows: list[Keys] = [np.array([2], np.uint64)]
+        """The answers of ``allowed``, one after the other; the last one stays."""
         self.waits: asyncio.Event | None = None
         """Retrievals wait for it, if it is set."""
 
@@ -89,6 +91,11 @@ class FakeLexical:
         if self.error is not None:
             raise self.error
         return KeywordCandidates([RankedPassage(2, 2.5, lexical=2.5)] if self.finds else [], 2.5)
+
+    async def allowed(self, collection: str, query: str, *, timeout: float) -> Keys:
+        if self.error is not None:
+            raise self.error
+        return self.allows.pop(0) if len(self.allows) > 1 else self.allows[0]
 
 
 class FakeFilters:

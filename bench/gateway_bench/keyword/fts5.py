@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite.lexical.cache import TOKENIZER, LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
+from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.analysis.terms import query_terms
 from tandem_gateway.records.texts import PassageText, RemovedPassage
 
@@ -105,7 +106,7 @@ class Fts5File(_Searches):
 
     def search(self, text: str, limit: int) -> list[int]:
         try:
-            return [row for row, _ in self._cache.search(1, text, limit, _NEVER_LATE).rows]
+            return [row for row, _ in self._cache.search(1, parse(text), limit, _NEVER_LATE).rows]
         except CacheUnusable as error:
             raise Damaged(str(error)) from error
 

@@ -31,11 +31,16 @@ FusionMethod = Literal["relative", "rrf", "dbsf"]
 """How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
 rank fusion. ``dbsf``: distribution-based score fusion."""
 
-SearchWarning = Literal["unknown_tokens"]
+SearchWarning = Literal["unknown_tokens", "only_exclusions"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
-search."""
+search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match."""
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
+JobDocumentStatus = Literal[
+    "pending", "embedded", "truncated", "unreadable", "unchanged", "failed", "cancelled", "replaced", "deleted"
+]
+"""What became of a document of a job. ``truncated`` and ``unreadable``: it is embedded, and counts as such in the job.
+``replaced``, ``deleted``: another request did that before it was embedded."""
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -85,7 +90,7 @@ class Job(msgspec.Struct, frozen=True):
     document_ids: list[str] | None = None
     """Only in the reply to an ingest: each document's id, in the order of the request."""
     truncated_documents: int = 0
-    """Documents longer than the model's limit: vector search knows only their beginning."""
+    """Documents with a part that was not embedded: without chunking, texts longer than the model's limit."""
     unreadable_documents: int = 0
     """Documents with mostly unknown tokens (not in the model's vocabulary): only keyword search finds them."""
     cancelled_documents: int = 0
@@ -102,6 +107,23 @@ class JobList(msgspec.Struct, frozen=True):
     jobs: list[Job]
     next_cursor: str | None = None
     """The ``cursor`` of the next page; null on the last one. A page may have few jobs and not be the last."""
+
+
+class JobDocument(msgspec.Struct, frozen=True):
+    """A document of a job."""
+
+    id: str
+    status: JobDocumentStatus
+    reason: str | None = None
+    """Why it failed, or why search finds it only in part; null if there is nothing to say."""
+
+
+class JobDocumentList(msgspec.Struct, frozen=True):
+    """``GET /v1/jobs/{job_id}/documents``: the documents of a job, in the order of its ingest."""
+
+    documents: list[JobDocument]
+    next_cursor: str | None = None
+    """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""
 
 
 class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

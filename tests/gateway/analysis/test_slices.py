@@ -43,7 +43,7 @@ def small_slices(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def counted(text: str) -> tuple[Counter[str], Counter[str], set[str]]:
-    exact, stems = document_terms(text)
+    exact, stems, _ = document_terms(text)
     return Counter(exact), Counter(stems), {term.exact for term in query_terms(text, ENOUGH)}
 
 

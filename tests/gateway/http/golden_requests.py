@@ -91,7 +91,10 @@ def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Ca
 
 
 FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
-TEMPLATES = (f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS, f"{IN_BOOKS}/a")
+TEMPLATES = (
+    f"/v1/jobs/{JOB}", f"/v1/jobs/{JOB}/documents", f"/v1/jobs/{JOB}/cancel", "/v1/collections/books", IN_BOOKS,
+    f"{IN_BOOKS}/a",
+)  # fmt: skip
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
@@ -231,7 +234,14 @@ def _jobs() -> Iterator[tuple[str, Case]]:
         yield f"{JOBS}?{query}", get(f"{JOBS}?{query}")
     for query in ("wait_seconds=60", "wait_seconds=0", "wait_seconds=61", "wait_seconds=1.5", "wait_seconds=-1", "x=1"):
         yield f"{JOBS}/{JOB}?{query}", get(f"{JOBS}/{JOB}?{query}")
+    for query in (
+        "limit=1000", "status=embedded", "status=failed", "status=running", "limit=0", "limit=1001", "limit=x",
+        "cursor=x", "cursor=MSB4", "cursor=%ff", "cursor=MSBqb2JfMDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
+        "x=1", "status=&limit=1",
+    ):  # fmt: skip
+        yield f"{JOBS}/{JOB}/documents?{query}", get(f"{JOBS}/{JOB}/documents?{query}")
     for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
+        yield f"documents of {job_id}", get(f"{JOBS}/{job_id}/documents")
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
 
 

@@ -2,11 +2,14 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
-from tandem_gateway.index.scoring import ranked
+from tandem_gateway.index.first_passages import FirstPassages
+from tandem_gateway.index.scoring import ranked, ranked_documents
 from tandem_gateway.records.search import Hit, HitPassage, PassageView, RankedPassage
 
 QUERY = np.array([1, 0], np.float32)
@@ -44,6 +47,36 @@ def test_vectors_that_are_equal_but_for_noise_are_ties():
 def test_no_cosine_is_beyond_one():
     vectors = stored(p1=(1.0000001, 0.0), p2=(-1.0000001, 0.0))
     assert [each[1] for each in found(Candidates([1, 2], {}), vectors)] == [1.0, -1.0]
+
+
+def test_a_document_has_the_score_of_its_nearest_passage():
+    vectors = stored(p1=(0.6, 0.8), p2=(0.0, 1.0), p3=(1.0, 0.0), p4=(0.6, 0.8), p9=(0.6, 0.8))
+    firsts = FirstPassages(np.array([3, 9], np.uint64), np.array([2, 4], np.uint64))
+    candidates = Candidates([9, 2, 3, 7, 1, 4], {})
+    expected = [
+        RankedPassage(2, 1.0, 1.0, None, 3),
+        RankedPassage(1, 0.6, 0.6, None, 1),
+        RankedPassage(4, 0.6, 0.6, None, 4),
+    ]
+    for top_k in range(1, 5):
+        assert ranked_documents(QUERY, candidates, vectors, firsts, top_k) == expected[:top_k]
+    assert ranked_documents(QUERY, Candidates([], {}), vectors, firsts, 3) == []
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 8)), min_size=1, max_size=30), st.integers(1, 12))
+def test_documents_are_ranked_as_their_passages_are(entries: list[tuple[int, int]], top_k: int):
+    """Each passage has one of a few documents and of a few vectors, some of which are alike."""
+    angles = np.array([angle for _, angle in entries]) / 8
+    vectors = {place: np.array([np.cos(a), np.sin(a)], "<f4").tobytes() for place, a in enumerate(angles, 100)}
+    later = np.arange(100, 100 + len(entries), dtype=np.uint64)
+    firsts = FirstPassages(later, np.array([document for document, _ in entries], np.uint64))
+    candidates = Candidates(list(vectors), {})
+    best: dict[int, tuple[float, int]] = {}
+    for each in ranked(QUERY, candidates, vectors, len(entries)):
+        best.setdefault(entries[each.passage_id - 100][0], (each.score, each.passage_id))
+    expected = sorted(best.items(), key=lambda item: (-item[1][0], item[0]))[:top_k]
+    found = ranked_documents(QUERY, candidates, vectors, firsts, top_k)
+    assert [(each.passage_id, (each.score, each.nearest)) for each in found] == expected
 
 
 def test_a_stored_vector_of_another_length_is_reported_with_its_passage():

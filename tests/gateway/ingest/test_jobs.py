@@ -5,12 +5,14 @@ from collections.abc import Collection
 
 import pytest
 
+from tandem_gateway.adapters.memory.store import MemoryStore
 from tandem_gateway.errors import NotFound, StorageUnavailable
 from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases import job_waiting
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs, documents_per_second, seconds_left
 from tests.support.fakes import eventually
+from tests.support.stores import LIMITS
 
 JOB = "job_" + "0" * 32
 
@@ -36,6 +38,24 @@ def record(total: int = 10, processed: int = 0, unchanged: int = 0, cancelled: i
 )
 def test_the_speed_is_of_what_was_embedded_and_tells_the_rest(job: JobRecord, speed: float | None, left: float | None):
     assert (documents_per_second(job, 102.0), seconds_left(job, 102.0)) == (speed, left)
+
+
+class NoLists(MemoryStore):
+    """A store that keeps no lists."""
+
+    async def job_documents(self, *arguments: object) -> None:  # type: ignore[override]
+        return None
+
+
+async def test_a_list_that_is_not_kept_is_another_error_than_a_job_that_is_not_there() -> None:
+    store = NoLists(limits=LIMITS, batch_bytes=1)
+    jobs = Jobs(store, JobWaiting(store.unfinished), lambda: None)
+    await store.accept(JOB, "default", [], 0.0)
+    with pytest.raises(NotFound, match="is not kept; the lists of the oldest jobs are"):
+        await jobs.documents(JOB, 0, 10)
+    for job_id, message in (("job_" + "1" * 32, "there is no job"), ("x", "is no job id")):
+        with pytest.raises(NotFound, match=message):
+            await jobs.documents(job_id, 0, 10)
 
 
 class Ended:

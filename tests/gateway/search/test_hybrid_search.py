@@ -214,3 +214,60 @@ async def test_without_an_embedder_auto_answers_a_filtered_search_by_words():
     answer = await fixture.use_case.answer(replace(command("q"), filter=FILTERED))
     assert (answer.mode, answer.degraded) == ("lexical", True)
     assert all(each is not None for each in fixture.lexical.among)
+
+
+async def test_what_a_query_leaves_out_no_half_finds_and_the_model_does_not_read():
+    fixture = PipelineFixture()
+    fixture.lexical.allows = [np.array([2, 3], np.uint64)]
+    await fixture.ask('"a pet" -cat rug*', "hybrid")
+    assert [text.split() for call in fixture.embedder.calls for text in call] == [["a", "pet", "rug"]]
+    assert [asked.among.tolist() for batch in fixture.index.batches for asked in batch] == [[2, 3]]
+    assert [among.tolist() for among in fixture.lexical.among] == [[2, 3]]
+    assert fixture.lexical.retrieved == [("books", '"a pet" -cat rug*', 100)]
+
+
+async def test_a_filter_and_an_exclusion_hold_together():
+    fixture = PipelineFixture()
+    fixture.lexical.allows = [np.array([2, 3, 9], np.uint64)]
+    fixture.filters.answers = [np.array([1, 2, 3], np.uint64)]
+    asked = replace(command("pet -cat", collection="books", mode="hybrid"), filter=read_filter(b'{"a":1}'))
+    await fixture.use_case.answer(asked)
+    assert [asked.among.tolist() for batch in fixture.index.batches for asked in batch] == [[2, 3]]
+
+
+async def test_a_search_repeats_while_the_documents_that_it_may_show_change():
+    fixture = PipelineFixture()
+    fixture.lexical.allows = [np.array(keys, np.uint64) for keys in ([1], [2], [2], [2])]
+    await fixture.ask("pet -cat", "hybrid")
+    assert [asked.among.tolist() for batch in fixture.index.batches for asked in batch] == [[1], [2]]
+
+
+async def test_without_the_keyword_index_nothing_answers_a_query_that_leaves_out_documents():
+    fixture = PipelineFixture()
+    fixture.lexical.error = NotReady("x")
+    for asked in ("pet -cat", '"a pet"'):
+        with pytest.raises(NotReady):
+            await fixture.ask(asked)
+    assert (await fixture.ask("pet*")).degraded
+
+
+async def test_without_vectors_auto_answers_such_a_query_by_keywords():
+    fixture = PipelineFixture()
+    fixture.embedder.surprise = EmbedderUnavailable("away")
+    answer = await fixture.ask("pet -cat")
+    assert (answer.mode, answer.degraded) == ("lexical", True)
+
+
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "lexical"])
+async def test_a_query_of_exclusions_only_asks_no_embedder_and_says_so(mode: SearchMode):
+    fixture = PipelineFixture()
+    fixture.lexical.finds = False
+    answer = await fixture.ask("-cat", mode)
+    assert (answer.mode, answer.hits, answer.only_exclusions, answer.degraded) == ("lexical", [], True, False)
+    assert fixture.embedder.calls == []
+
+
+async def test_in_dense_mode_a_query_is_meaning_only():
+    fixture = PipelineFixture()
+    await fixture.ask('"a pet" -cat', "dense")
+    assert fixture.embedder.calls == [['"a pet" -cat']]

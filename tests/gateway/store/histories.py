@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 from unittest import mock
@@ -19,7 +20,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, PendingBatch
 from tandem_gateway.records.search import Hit
 from tests.gateway.ports.backends import Store
-from tests.gateway.store.model import Model
+from tests.gateway.store.model import Job, Model
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, paragraphs, vector_of, vectors_of
 from tests.support.stores import NOW, document
 
@@ -210,3 +211,17 @@ class StoreHistory(RuleBasedStateMachine):
                 expected.cancelled,
             )
             assert (job.finished_at is not None) == (expected.processed == expected.total)
+            self.documents_agree(job_id, expected)
+
+    def documents_agree(self, job_id: str, expected: Job) -> None:
+        page = self.do(self.store.job_documents(job_id, 0, 1000, None))
+        assert page is not None
+        assert page.next is None
+        found = Counter(each.status for each in page.documents)
+        assert found.total() == expected.total
+        assert found["pending"] == expected.total - expected.processed
+        assert (found["unchanged"], found["failed"], found["cancelled"]) == (
+            expected.unchanged,
+            expected.failed,
+            expected.cancelled,
+        )

@@ -61,6 +61,54 @@ async def test_many_are_dropped_in_several_writes_with_their_failures(tmp_path: 
     assert dump(tmp_path)["failures"] == []
 
 
+async def test_jobs_with_many_documents_are_dropped_in_several_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retention, "DOCUMENTS_AT_ONCE", 5)
+
+    with opened(tmp_path, FEW) as store:
+        for name, count in (("0", 9), ("1", 2), ("2", 3), ("3", 1)):
+            await ingest(store, [document(f"{name}-{number}") for number in range(count)], name)
+        commits = store.commits
+        assert await store.forget_jobs(1e12) == 4
+        assert store.commits == commits + 2 * 3  # "0" alone; "1" and "2"; "3"
+    assert jobs(tmp_path) == []
+    assert dump(tmp_path)["job_lists"] == []
+
+
+async def test_lists_are_dropped_in_several_writes_with_their_outcomes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retention, "DOCUMENTS_AT_ONCE", 5)
+    monkeypatch.setattr(retention, "LISTED_BYTES", 0)
+
+    with opened(tmp_path, FEW) as store:
+        for name, count in (("0", 9), ("1", 2), ("2", 3)):
+            await store.accept(name, "default", [document(f"{name}-{number}") for number in range(count)], NOW)
+        for waiting in await pending_documents(store):
+            await store.queue.fail(waiting.passage_id, "refused")
+        assert len(dump(tmp_path)["job_outcomes"]) == 14
+        commits = store.commits
+        assert await store.forget_jobs(0.0) == 0
+        assert store.commits == commits + 2 * 2
+    assert jobs(tmp_path) == ["0", "1", "2"]
+    assert [dump(tmp_path)[table] for table in ("job_lists", "job_outcomes")] == [[], []]
+
+
+async def test_large_ingests_are_cleaned_up_after_as_soon_as_small_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(store_module, "_JOBS_BETWEEN_CLEANUPS", 4)
+    monkeypatch.setattr(store_module, "_DOCUMENTS_LIKE_A_JOB", 2)
+    monkeypatch.setattr(retention, "LISTED_BYTES", 0)
+
+    with opened(tmp_path) as store:
+        for number in range(3):
+            await ingest(store, [document(f"{number}-{place}") for place in range(6)], str(number))
+        # The cleanup is a part of the write that accepts the next job.
+        assert [await store.job_documents(str(number), 0, 10, None) is None for number in range(3)] == [
+            True,
+            True,
+            False,
+        ]
+
+
 @pytest.mark.parametrize("count", [3, 60])
 async def test_to_delete_a_collection_takes_as_many_statements_however_many_documents_wait(tmp_path: Path, count: int):
     with opened(tmp_path) as store:
@@ -78,7 +126,7 @@ async def test_to_delete_a_collection_takes_as_many_statements_however_many_docu
 
         assert await asyncio.wrap_future(store._writer.submit(delete))
         of_jobs = [each for each in statements if re.search(r"\b(waiting|jobs)\b", each)]
-        assert len(of_jobs) == 6
+        assert len(of_jobs) == 7
         for name, total in (("waits", count), ("again", 3)):
             job = await store.job(name)
             assert job is not None

@@ -10,6 +10,7 @@ from tandem_gateway.adapters.sqlite import index_reads
 from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.errors import (
     DeadlineExceeded,
     NotFound,
@@ -116,7 +117,7 @@ def test_a_search_that_takes_long_is_interrupted(follower: LexicalFollower, monk
     monkeypatch.setattr(cache_module, "_PROGRESS_STEPS", 1)
     answers = iter([False, False, False])
     with pytest.raises(DeadlineExceeded):
-        follower._cache().search(1, "the", 5, lambda: next(answers, True))
+        follower._cache().search(1, parse("the"), 5, lambda: next(answers, True))
     assert found(follower, "cat", 1)
 
 

@@ -1,8 +1,10 @@
-"""Decides what a page of a list of jobs has."""
+"""Decides what a page of a list of jobs has, and one of the documents of a job."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
+from tandem_gateway.ports.jobs import JOB_DOCUMENTS_SCANNED
 from tandem_gateway.records.documents import JobFilter, JobPage, JobRecord
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, JobDocumentPage
 
 
 def job_page(found: Sequence[JobRecord], limit: int, condition: JobFilter, *, more: bool) -> JobPage:
@@ -22,3 +24,23 @@ def job_page(found: Sequence[JobRecord], limit: int, condition: JobFilter, *, mo
             last = place + 1 == len(found) and not more
             return JobPage(page, None if last else job.position)
     return JobPage(page, found[-1].position if more and found else None)
+
+
+def job_document_page(
+    found: Iterable[JobDocument], first: int, limit: int, status: DocumentStatus | None
+) -> JobDocumentPage:
+    """Return the page of the first documents that match; it reads no more than it needs.
+
+    Args:
+        found: documents of a job, in order.
+        first: place of the first of them.
+        limit: maximum number of documents on the page, at least 1.
+        status: only documents with this status; None for all.
+    """
+    page: list[JobDocument] = []
+    for place, document in enumerate(found, first):
+        if len(page) == limit or place - first == JOB_DOCUMENTS_SCANNED:
+            return JobDocumentPage(page, place)
+        if status in (None, document.status):
+            page.append(document)
+    return JobDocumentPage(page, None)

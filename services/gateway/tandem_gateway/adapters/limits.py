@@ -10,6 +10,10 @@ MAX_KEPT_FAILURES: Final = 100
 """Maximum number of failed documents that a job names; it counts all of them."""
 MAX_ERROR_CHARS: Final = 1000
 """Maximum length of the error of a failed document."""
+MAX_REASON_CHARS: Final = 200
+"""Maximum length of the reason of a document in the list of a job, if the job's failures do not have its error."""
+LIST_ENTRY_BYTES: Final = 64
+"""Size of a document in the list of a job, beside its id: what the store may record of its end."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,9 @@ Korean                 the word, its pairs and its characters, because particles
 emoji, symbols         each one
 =====================  ==============================================================================================
 
+The terms of a document begin with its sequence: words, single characters and symbols in the order of the text. Phrases
+are looked up in it. The other terms (pairs, identifiers, codes) follow.
+
 Documents and queries get the same analysis, with one difference. A query looks up the pairs of a run of characters, and
 a single character only if it stands alone. Otherwise every document with one of a word's characters would match.
 
@@ -23,7 +26,6 @@ A term has no white space, no quotation mark, and no ASCII character other than 
 
 import re
 import unicodedata
-from collections.abc import Iterator
 from itertools import pairwise
 from typing import Final, NamedTuple
 
@@ -44,7 +46,7 @@ from tandem_gateway.analysis.scripts import (
 )
 from tandem_gateway.analysis.slices import slices
 
-VERSION: Final = f"2/{unicodedata.unidata_version}/{Stemmer.version()}"
+VERSION: Final = f"3/{unicodedata.unidata_version}/{Stemmer.version()}"
 """Version of the analysis. It changes whenever the terms of a text may change; the index must then be rebuilt."""
 
 MAX_TERM_CHARS: Final = 128
@@ -52,10 +54,13 @@ MAX_TERM_CHARS: Final = 128
 
 
 class Terms(NamedTuple):
-    """The terms of a document, each as often as it occurs, in no particular order."""
+    """The terms of a document, each as often as it occurs."""
 
     exact: list[str]
+    """The sequence first, then the other terms in no particular order."""
     stems: list[str]
+    sequence: int
+    """Length of the sequence: so many terms of ``exact`` are in the order of the text."""
 
 
 class QueryTerm(NamedTuple):
@@ -72,6 +77,12 @@ _RUN: Final = re.compile(
 )
 # A letter with its marks and the consonants stacked under it.
 _SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
+SEQUENCE: Final = re.compile(
+    rf"{_WORD.pattern}|[{CJK}{CJK_IDEOGRAPHS}{HANGUL}]"
+    rf"|[{SOUTH_EAST_ASIAN}](?:[{STACKERS}][{SOUTH_EAST_ASIAN}]|[{SYLLABLE_MARKS}{STACKERS}])*"
+    rf"|[{REGIONAL_INDICATORS}]{{2}}|[{SYMBOLS}]"
+)
+"""Matches each term of the sequence of a folded text in lower case."""
 
 # The possessive quantifiers (++) keep the time linear: the search skips a word without a match in one pass.
 _JOINED: Final = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:(?:_++|[.-])[A-Za-z0-9]++)++")
@@ -89,13 +100,15 @@ _stemmer = Stemmer.Stemmer("english", maxCacheSize=0)
 
 def document_terms(text: str) -> Terms:
     """Return the terms of a document."""
-    words, others = _analysed(text, single=True)
-    return Terms(words + others, _stemmer.stemWords([word for word in words if word.isascii() and word.isalpha()]))
+    sequence, parts, others = _analysed(text, SEQUENCE)
+    words = [word for word in (*sequence, *parts) if word.isascii() and word.isalpha()]
+    return Terms(sequence + parts + others, _stemmer.stemWords(words), len(sequence))
 
 
 def query_terms(text: str, limit: int) -> list[QueryTerm]:
     """Return the distinct terms of a query, at most ``limit``."""
-    words, others = _analysed(text, single=False)
+    words, parts, others = _analysed(text, _WORD)
+    words += parts
     terms = list(dict.fromkeys(others + words))[:limit]
     spoken = set(words)
     return [
@@ -104,44 +117,53 @@ def query_terms(text: str, limit: int) -> list[QueryTerm]:
     ]
 
 
-def _analysed(text: str, *, single: bool) -> tuple[list[str], list[str]]:
-    """Return the words of a text and its other terms; only words have stems."""
+def sequence_of(text: str) -> tuple[list[str], list[str]]:
+    """Return the sequence of a text, and its names with signs, such as ``c++``; the sequence has no signs."""
+    sequence: list[str] = []
+    names: list[str] = []
+    for part, _ in slices(fold(text)):
+        sequence += _ASCII_WORD.findall(part.lower()) if part.isascii() else SEQUENCE.findall(part.casefold())
+        _add_names(part, names)
+    return _all_cut(sequence), names
+
+
+def _analysed(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str], list[str]]:
+    """Return the words of a text, the words within its identifiers, and its other terms.
+
+    Args:
+        text: of a document or a query.
+        pattern: of the words: ``SEQUENCE`` for a document, ``_WORD`` for a query, which has the rest as other terms.
+    """
     words: list[str] = []
+    parts: list[str] = []
     others: list[str] = []
     for part, pair_at_end in slices(fold(text)):
         if part.isascii():
             words += _ASCII_WORD.findall(part.lower())
         else:
             lower = part.casefold()
-            words += _WORD.findall(lower)
-            _add_unspaced(lower, others, single=single)
-        _add_joined(part, words, others)
+            words += pattern.findall(lower)
+            _add_unspaced(lower, others, of_query=pattern is _WORD)
+        _add_joined(part, parts, others)
         if pair_at_end:
             others.append(pair_at_end)
-    if max(map(len, words), default=0) > MAX_TERM_CHARS:
-        words = [part for word in words for part in _cut(word)]
     if max(map(len, others), default=0) > MAX_TERM_CHARS:
         others = [term[:MAX_TERM_CHARS] for term in others]
-    return words, others
+    return _all_cut(words), parts, others
 
 
-def _add_unspaced(text: str, others: list[str], *, single: bool) -> None:
-    """Add the terms of scripts without spaces and of Korean, and the symbols."""
+def _add_unspaced(text: str, others: list[str], *, of_query: bool) -> None:
+    """Add the pairs of scripts without spaces, and Korean words; for a query also symbols and characters alone."""
     for cjk, hangul, asian, symbol in _RUN.findall(text):
         if symbol:
-            others.append(symbol)
-        elif hangul:
-            if len(hangul) > 2:
-                others.append(hangul)
-            others += _pairs(hangul, single=single)
-        else:
-            others += _pairs(cjk or _SYLLABLE.findall(asian), single=single)
-
-
-def _pairs(characters: str | list[str], *, single: bool) -> list[str]:
-    """Return the pairs of neighbours; include the characters themselves if ``single`` or if there is no pair."""
-    pairs = [first + second for first, second in pairwise(characters)]
-    return [*characters, *pairs] if single or not pairs else pairs
+            if of_query:
+                others.append(symbol)
+            continue
+        if len(hangul) > 2:
+            others.append(hangul)
+        characters = cjk or hangul or _SYLLABLE.findall(asian)
+        pairs = [first + second for first, second in pairwise(characters)]
+        others += characters if of_query and not pairs else pairs
 
 
 def _add_joined(text: str, words: list[str], others: list[str]) -> None:
@@ -158,6 +180,11 @@ def _add_joined(text: str, words: list[str], others: list[str]) -> None:
             words += parts
             # The whole identifier is already among the words.
             _add_parts_joined(parts, others, whole=False)
+    _add_names(text, others)
+
+
+def _add_names(text: str, others: list[str]) -> None:
+    """Add the names with signs."""
     if "#" in text or "++" in text:
         others += [term.lower() for term in _SIGNED.findall(text)]
     others += [term.lower() for term in _DOTTED.findall(text)]
@@ -170,5 +197,8 @@ def _add_parts_joined(parts: list[str], others: list[str], *, whole: bool = True
         others.append("".join(parts))
 
 
-def _cut(word: str) -> Iterator[str]:
-    return (word[start : start + MAX_TERM_CHARS] for start in range(0, len(word), MAX_TERM_CHARS))
+def _all_cut(words: list[str]) -> list[str]:
+    """Return the words, the longer ones in pieces."""
+    if max(map(len, words), default=0) <= MAX_TERM_CHARS:
+        return words
+    return [word[start : start + MAX_TERM_CHARS] for word in words for start in range(0, len(word), MAX_TERM_CHARS)]

@@ -3,19 +3,22 @@
 import base64
 import binascii
 import math
-from typing import Annotated, Any, Final, get_args
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Annotated, Any, Final, TypeVar, get_args
 
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from tandem_contract.client_api import Job, JobList, JobStatus
+from tandem_contract.client_api import Job, JobDocument, JobDocumentList, JobDocumentStatus, JobList, JobStatus
 from tandem_contract.decoding import cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
+from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import job_reply
-from tandem_gateway.http.openapi import JobByQuery, JobsByQuery, refusals
+from tandem_gateway.http.openapi import JobByQuery, JobDocumentsByQuery, JobsByQuery, refusals
 from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.records.documents import JobFilter, JobPosition, JobRecord
 from tandem_gateway.use_cases.documents import MAX_PAGE
@@ -23,9 +26,17 @@ from tandem_gateway.use_cases.jobs import MAX_WAIT_SECONDS, is_job_id
 from tandem_runtime.body import cancel_on_disconnect
 
 DEFAULT_PAGE: Final = 100
-"""Jobs on a page of a list, if the request does not say how many."""
+"""Jobs, or documents of a job, on a page of a list, if the request does not say how many."""
+
+# An id takes 256 characters, and a reason 200 with a hundred exceptions; JSON takes up to six bytes a character.
+_DOCUMENT_BYTES: Final = 4 << 10
+_MAX_PLACE_DIGITS: Final = 9
+
+_Status = TypeVar("_Status", bound=str)
 
 _JobId = Annotated[str, PathParameter(description="Id of the job.")]
+_JOB_STATUSES: Final[tuple[JobStatus, ...]] = get_args(JobStatus)
+_DOCUMENT_STATUSES: Final[tuple[JobDocumentStatus, ...]] = get_args(JobDocumentStatus)
 
 
 @get(
@@ -41,7 +52,7 @@ async def jobs(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway
     use_cases = gateway.ready()
     given = query_parameters(scope_of(request), "status", "collection", "limit", "cursor")
     limit = whole_number(given, "limit", DEFAULT_PAGE, 1, MAX_PAGE)
-    condition = JobFilter(_read_status(given.get("status")), given.get("collection"))
+    condition = JobFilter(_read_status(given, _JOB_STATUSES), given.get("collection"))
     page = await use_cases.jobs.page(_read_cursor(given.get("cursor")), limit, condition)
     return JobList(
         [_reply(use_cases, record) for record in page.jobs], None if page.before is None else _cursor(page.before)
@@ -67,6 +78,34 @@ async def job(job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDep
     return _reply(use_cases, await cancel_on_disconnect(scope_of(request), receive_of(request), waits))
 
 
+@get(
+    "/v1/jobs/{job_id:str}/documents",
+    operation_id="list_job_documents",
+    operation_class=JobDocumentsByQuery,
+    summary="List the documents of an ingest, and how each of them ended.",
+    response_description="A page of documents, in the order of the ingest.",
+    responses=refusals(403, 404, 422, 429, 500, 503, 504),
+)
+async def job_documents(
+    job_id: _JobId,
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+) -> JobDocumentList:
+    """Return a page of a job's documents."""
+    use_cases = gateway.ready()
+    given = query_parameters(scope_of(request), "status", "limit", "cursor")
+    limit = whole_number(given, "limit", DEFAULT_PAGE, 1, MAX_PAGE)
+    status, first = _read_status(given, _DOCUMENT_STATUSES), _read_place(given.get("cursor"), job_id)
+    lease = bodies.memory.lease()
+    lease.hold(limit * _DOCUMENT_BYTES)
+    page = await use_cases.jobs.documents(job_id, first, limit, status)
+    return JobDocumentList(
+        [JobDocument(each.doc_id, each.status, each.reason) for each in page.documents],
+        None if page.next is None else _encoded(f"{page.next} {job_id}"),
+    )
+
+
 @post(
     "/v1/jobs/{job_id:str}/cancel",
     status_code=200,
@@ -81,28 +120,42 @@ async def cancel_job(job_id: _JobId, gateway: NamedDependency[Gateway]) -> Job:
     return _reply(use_cases, await use_cases.jobs.cancel(job_id))
 
 
-JOB_ROUTES: Final = (jobs, job, cancel_job)
+JOB_ROUTES: Final = (jobs, job, job_documents, cancel_job)
 
 
 def _reply(use_cases: UseCases, record: JobRecord) -> Job:
     return job_reply(record, use_cases.embedding.blocked_reason(record.collection))
 
 
-def _read_status(status: str | None) -> JobStatus | None:
-    for each in get_args(JobStatus):
+def _read_status(given: Mapping[str, str], known: Sequence[_Status]) -> _Status | None:
+    status = given.get("status")
+    for each in known:
         if each == status:
-            known: JobStatus = each
-            return known
+            return each
     if status is not None:
-        raise InvalidRequest(
-            f"status: one of {', '.join(get_args(JobStatus))} was expected, not {cut(status)}", param="status"
-        )
+        raise InvalidRequest(f"status: one of {', '.join(known)} was expected, not {cut(status)}", param="status")
     return None
 
 
 def _cursor(position: JobPosition) -> str:
     created_at, job_id = position
-    return base64.urlsafe_b64encode(f"{created_at.hex()} {job_id}".encode()).decode()
+    return _encoded(f"{created_at.hex()} {job_id}")
+
+
+def _encoded(cursor: str) -> str:
+    return base64.urlsafe_b64encode(cursor.encode()).decode()
+
+
+def _read_place(cursor: str | None, job_id: str) -> int:
+    """Return the place at which a page of a job's documents begins; 0 without a cursor."""
+    if cursor is None:
+        return 0
+    place, of_job = "", ""
+    with suppress(binascii.Error, ValueError):  # UnicodeError is a ValueError
+        place, of_job = base64.b64decode(cursor.encode(), altchars=b"-_", validate=True).decode().split(" ")
+    if not (place.isascii() and place.isdigit() and len(place) <= _MAX_PLACE_DIGITS and of_job == job_id):
+        raise InvalidRequest("cursor: the next_cursor of an earlier page of this job was expected", param="cursor")
+    return int(place)
 
 
 def _read_cursor(cursor: str | None) -> JobPosition | None:

@@ -71,9 +71,13 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
+_PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
+    ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
+}
+"""Operation and name of a query parameter that has another schema than the others of its name."""
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList,
+    api.JobList, api.JobDocumentList,
     api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding, api.SpaceOverlap,
     api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
@@ -252,6 +256,20 @@ class OverlapByQuery(Operation):
         self.parameters = [*(self.parameters or []), queries]
 
 
+@dataclass
+class JobDocumentsByQuery(Operation):
+    """An operation on a page of a job's documents, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        self.parameters = [
+            *(self.parameters or []),
+            _optional("status", "Only documents with this status."),
+            _optional("limit", "Maximum number of documents on the page."),
+            _optional("cursor", "The `next_cursor` of the page before."),
+        ]
+
+
 def _optional(name: str, description: str) -> Parameter:
     schema = LitestarSchema(type=OpenAPIType.STRING)
     return Parameter(name=name, param_in="query", required=False, description=description, schema=schema)
@@ -302,7 +320,8 @@ def _complete(operation: dict[str, Any]) -> None:
     for parameter in parameters:
         for unset in ("deprecated", "allowEmptyValue", "allowReserved"):
             parameter.pop(unset, None)
-        parameter["schema"] = _PARAMETERS[parameter["in"], parameter["name"]]
+        of_operation = _PARAMETERS_OF_OPERATION.get((operation["operationId"], parameter["name"]))
+        parameter["schema"] = of_operation or _PARAMETERS[parameter["in"], parameter["name"]]
     operation.pop("deprecated", None)
     for response in operation["responses"].values():
         if not response.get("headers"):

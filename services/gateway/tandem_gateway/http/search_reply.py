@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply
+from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply, SearchWarning
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.search import Hit
@@ -79,8 +79,13 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
         answer.mode,
         answer.degraded,
         coverage.truncated,
-        ["unknown_tokens"] if coverage.unknown else [],
+        _warnings(answer),
     )
+
+
+def _warnings(answer: Answer) -> list[SearchWarning]:
+    unknown: list[SearchWarning] = ["unknown_tokens"] if answer.coverage.unknown else []
+    return [*unknown, "only_exclusions"] if answer.only_exclusions else unknown
 
 
 def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:

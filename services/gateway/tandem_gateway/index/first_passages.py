@@ -1,7 +1,6 @@
 """Which document a passage belongs to: the first passage of a document stands for it."""
 
 import math
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -74,14 +73,15 @@ class FirstPassages:
         if len(self._removed) > max(_FEW_NEW, _NEW_SHARE * len(self._later)):
             self._merge()
 
-    def of(self, passages: Sequence[int]) -> list[int]:
-        """Return the first passage of each passage's document."""
-        if not len(self._later):
-            return [self._new.get(passage, passage) for passage in passages]
-        keys = np.array(passages, np.uint64)
-        places = np.minimum(np.searchsorted(self._later, keys), len(self._later) - 1)
-        firsts: list[int] = np.where(self._later[places] == keys, self._firsts[places], keys).tolist()
-        return [self._new.get(first, first) for first in firsts] if self._new else firsts
+    def of(self, passages: Keys) -> Keys:
+        """Return the first passage of each passage's document; both are ``(n,) uint64``."""
+        firsts = passages
+        if len(self._later):
+            places = np.minimum(np.searchsorted(self._later, passages), len(self._later) - 1)
+            firsts = np.where(self._later[places] == passages, self._firsts[places], passages)
+        if self._new:
+            firsts = np.array([self._new.get(first, first) for first in firsts.tolist()], np.uint64)
+        return firsts
 
     def passages_of(self, firsts: Keys) -> Keys:
         """Return all passages of documents, ascending, ``(n,) uint64``.

@@ -2,7 +2,7 @@
 
 from tandem_gateway.index.first_passages import passages_to_find
 from tandem_gateway.index.followed import FollowedIndex
-from tandem_gateway.index.scoring import by_document, ranked
+from tandem_gateway.index.scoring import ranked, ranked_documents
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.arrays import Vectors
 
@@ -27,7 +27,9 @@ def nearest(followed: FollowedIndex, feed: IndexFeed, space_id: int, vectors: Ve
     found: list[list[int]] = []
     for vector, candidates in zip(vectors, followed.index.search(vectors, passages), strict=True):
         stored = feed.vectors(space_id, sorted(candidates.keys)) if candidates.vectors is None else {}
-        order = ranked(vector, candidates, stored, passages)
-        documents = by_document(order, followed.firsts, count) if several else order[:count]
+        if several:
+            documents = ranked_documents(vector, candidates, stored, followed.firsts, count)
+        else:
+            documents = ranked(vector, candidates, stored, count)
         found.append([each.passage_id for each in documents])
     return found

@@ -14,7 +14,7 @@ from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
-from tandem_gateway.index.scoring import by_document, ranked
+from tandem_gateway.index.scoring import ranked, ranked_documents
 from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
@@ -193,11 +193,10 @@ class VectorRetrieval:
         try:
             if firsts is None:
                 return ranked(query.vector, candidates, vectors, query.top_k)
-            passages = ranked(query.vector, candidates, vectors, candidates.requested)
+            documents = ranked_documents(query.vector, candidates, vectors, firsts, query.top_k)
         except StorageCorrupt as error:
             # It concerns the queries alone that have the damaged vector among their candidates.
             return error.with_traceback(None)
-        documents = by_document(passages, firsts, query.top_k)
         # Fewer candidates than requested are all there are.
         return documents if len(documents) == query.top_k or len(candidates.keys) < candidates.requested else None
 

@@ -29,9 +29,47 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
     Raises:
         StorageCorrupt: a stored vector has another length than the query's.
     """
+    keys, scores = _scored(query, candidates, vectors)
+    order = sorted(zip(keys, scores, strict=True), key=lambda each: (-each[1], each[0]))
+    return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]
+
+
+def ranked_documents(
+    query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes], firsts: FirstPassages, top_k: int
+) -> list[RankedPassage]:
+    """Return the documents of the nearest passages, each with its nearest one, by descending score.
+
+    Documents tie in the order of their first passages, which is the order of insertion.
+
+    Args:
+        query: as for ``ranked``.
+        candidates: as for ``ranked``.
+        vectors: as for ``ranked``.
+        firsts: tells the document of each passage.
+        top_k: maximum number of documents.
+
+    Raises:
+        StorageCorrupt: as ``ranked``.
+    """
+    keys, scores = _scored(query, candidates, vectors)
+    # A few hundred passages for a few documents: arrays are ten times as fast as a record for each passage.
+    passages, cosines = np.array(keys, np.uint64), np.array(scores)
+    order = np.lexsort((passages, -cosines))
+    documents, places = np.unique(firsts.of(passages)[order], return_index=True)
+    best = order[places]
+    top = np.lexsort((documents, -cosines[best]))[:top_k]
+    best = best[top]
+    found = zip(documents[top].tolist(), cosines[best].tolist(), passages[best].tolist(), strict=True)
+    return [RankedPassage(first, score, dense=score, nearest=passage) for first, score, passage in found]
+
+
+def _scored(
+    query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes]
+) -> tuple[Sequence[int], Sequence[float]]:
+    """Return the passages that have a vector, and their scores; see ``ranked``."""
     keys = candidates.keys if candidates.vectors is not None else [key for key in candidates.keys if key in vectors]
     if not keys:
-        return []
+        return [], []
     if candidates.vectors is not None:
         matrix = candidates.vectors
     else:
@@ -42,27 +80,9 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
                     "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
                 )
         matrix = np.frombuffer(b"".join([vectors[key] for key in keys]), _FLOAT32).reshape(len(keys), -1)
-    scores = dict(zip(keys, exact_scores(matrix, query).tolist(), strict=True))
-    for key, first in candidates.alike.items():
+    scores: list[float] = exact_scores(matrix, query).tolist()
+    if candidates.alike:
         # Vectors that differ only by noise tie.
-        if key in scores and first in scores:
-            scores[key] = scores[first]
-    order = sorted(scores.items(), key=lambda each: (-each[1], each[0]))
-    return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]
-
-
-def by_document(passages: Sequence[RankedPassage], firsts: FirstPassages, top_k: int) -> list[RankedPassage]:
-    """Return the documents of ranked passages, each with its nearest passage, in the order of these passages.
-
-    Documents tie in the order of their first passages, which is the order of insertion.
-
-    Args:
-        passages: by descending score.
-        firsts: tells the document of each passage.
-        top_k: maximum number of documents.
-    """
-    found: dict[int, RankedPassage] = {}
-    for each, first in zip(passages, firsts.of([each.passage_id for each in passages]), strict=True):
-        if first not in found:
-            found[first] = each._replace(passage_id=first, nearest=each.passage_id)
-    return sorted(found.values(), key=lambda each: (-each.score, each.passage_id))[:top_k]
+        by_key = dict(zip(keys, scores, strict=True))
+        scores = [by_key.get(candidates.alike.get(key, key), by_key[key]) for key in keys]
+    return keys, scores

@@ -4,9 +4,12 @@ from collections.abc import Collection
 from typing import Final, Protocol
 
 from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 
 JOBS_SCANNED: Final = 2_000
 """Maximum number of jobs that one call for a page looks at."""
+JOB_DOCUMENTS_SCANNED: Final = 2_000
+"""Maximum number of documents that one call for a page of a job's documents looks at."""
 CANCELLED_AT_ONCE: Final = 500
 """Maximum number of documents that one call of ``cancel`` removes: the other writes wait for it."""
 
@@ -31,6 +34,25 @@ class JobStore(Protocol):
             before: the position of the page before; None for the first page.
             limit: maximum number of jobs, at least 1.
             condition: that the jobs match.
+        """
+        ...
+
+    async def job_documents(
+        self, job_id: str, first: int, limit: int, status: DocumentStatus | None
+    ) -> JobDocumentPage | None:
+        """Return documents of a job that match, in the order of its ingest.
+
+        The page ends early after ``JOB_DOCUMENTS_SCANNED`` documents, matching or not, and may be empty. A document's
+        place never changes.
+
+        Args:
+            job_id: of the job.
+            first: place in the ingest of the first document to look at, from 0.
+            limit: maximum number of documents, at least 1.
+            status: only documents with this status; None for all.
+
+        Returns:
+            The page; None if there is no job, or its list is not kept, see ``Retention``.
         """
         ...
 

@@ -1,6 +1,10 @@
 """How long the store keeps what nobody needs any more."""
 
-from typing import Protocol
+from typing import Final, Protocol
+
+LISTED_BYTES: Final = 256 << 20
+"""Maximum size of the lists of jobs' documents; those of unfinished jobs may take more. A list has the ids and some 70
+bytes for each document."""
 
 
 class Retention(Protocol):
@@ -20,6 +24,8 @@ class Retention(Protocol):
 
     async def forget_jobs(self, before: float) -> int:
         """Delete jobs that finished before ``before`` (seconds since the epoch), and those over the store's limit.
+
+        If the lists of jobs' documents exceed ``LISTED_BYTES``, also delete those of finished jobs, the oldest first.
 
         Returns:
             How many were deleted. Unfinished jobs stay.

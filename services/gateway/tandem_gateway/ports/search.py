@@ -25,7 +25,7 @@ class LexicalIndex(Protocol):
 
         Args:
             collection: name of the collection.
-            query: plain text; no character in it is query syntax.
+            query: any text; ``tandem_gateway.analysis.query_syntax`` says what its signs mean.
             top_k: maximum number of hits.
             timeout: deadline of the search, in seconds.
 
@@ -48,6 +48,16 @@ class LexicalIndex(Protocol):
 
         Raises:
             As ``search``, but for the errors that concern the memory of hits.
+        """
+        ...
+
+    async def allowed(self, collection: str, query: str, *, timeout: float) -> Keys:
+        """Return the passages that the query's phrases and exclusions do not leave out, ascending, ``(n,) uint64``.
+
+        Passages whose document was deleted may be among them, and those of documents that wait for their vectors.
+
+        Raises:
+            As ``retrieve``.
         """
         ...
 

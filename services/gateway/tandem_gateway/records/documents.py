@@ -204,7 +204,7 @@ class JobRecord:
     started_at: float | None
     finished_at: float | None
     truncated: int = 0
-    """Documents whose vector represents only their beginning."""
+    """Documents for which ``Coverage.truncated`` is true."""
     unreadable: int = 0
     """Documents for which ``Coverage.unreadable`` is true."""
     failures: list[tuple[str, str]] = field(default_factory=list)

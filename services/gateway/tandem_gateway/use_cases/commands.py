@@ -32,6 +32,16 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     filter: Filter | None = None
     """The conditions that the hits match; None for all documents."""
 
+    meaning: str | None = None
+    """The text for the model; None for ``query``."""
+    constrained: bool = False
+    """Whether the query's phrases or exclusions leave out documents. They hold for keyword search in any case."""
+
+    @property
+    def text_for_model(self) -> str:
+        """The text whose vector answers the search."""
+        return self.query if self.meaning is None else self.meaning
+
     @property
     def depth(self) -> int:
         """Number of hits up to the end of the page."""

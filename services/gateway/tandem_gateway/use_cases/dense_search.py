@@ -174,7 +174,7 @@ class DenseSearch:
         answer: asyncio.Future[DenseAnswer | DenseCandidates] = loop.create_future()
         search = _Search(
             answer,
-            command.query,
+            command.text_for_model,
             wanted,
             self._deliver,
             logs.request_id.get(),
@@ -184,7 +184,7 @@ class DenseSearch:
             hydrated,
             among,
         )
-        known = self._embedder.cached(wanted, command.query)
+        known = self._embedder.cached(wanted, command.text_for_model)
         waiting = None
         if known is None:
             waiting = self._embedder.submit(search, seconds)
@@ -208,7 +208,7 @@ class DenseSearch:
 
     def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
-        return not self._embedder.has(self._index.fingerprint(command.collection), command.query)
+        return not self._embedder.has(self._index.fingerprint(command.collection), command.text_for_model)
 
     async def drain(self) -> None:
         """Wait until all calls and lookups have ended."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
 from tandem_gateway.ports.filters import FilterIndex
@@ -41,6 +42,8 @@ class Answer(msgspec.Struct, frozen=True):
     """How much of the query the model read; ``WHOLE`` if the model was not used."""
     passages: bool = True
     """Whether the hits have passages to show: the collection's texts are split."""
+    only_exclusions: bool = False
+    """Whether the query says only what to leave out, so that nothing can match."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class _Found:
     coverage: Coverage
     among: Keys | None
     """The passages that the search's filter left; None without a filter."""
+    allowed: Keys | None = None
+    """The passages that the query's phrases and exclusions left; None without any."""
 
 
 class HybridSearch:
@@ -87,7 +92,8 @@ class HybridSearch:
             command: the search.
             seconds: maximum seconds for the search.
             patience: maximum seconds for each of the two retrievals.
-            degrades: whether vector search answers alone if keyword search cannot answer.
+            degrades: whether vector search answers alone if keyword search cannot answer. It does not if the query
+                leaves out documents, because only the keyword index knows which.
             on_vectors: called when vector search has answered.
 
         Raises:
@@ -100,12 +106,15 @@ class HybridSearch:
 
         async def retrieve(count: int, until: float) -> _Found:
             among = await self._among(command, until)
-            dense, lexical = await self._retrieve(command, count, until, degrades, on_vectors, among)
+            allowed = await self._allowed(command, until)
+            both = allowed if among is None else among if allowed is None else np.intersect1d(among, allowed)
+            may_degrade = degrades and not command.constrained
+            dense, lexical = await self._retrieve(command, count, until, may_degrade, on_vectors, both)
             ranked, answered_by = rank(dense, lexical, command)
             coverage = dense.coverage
             if answered_by == "lexical":
                 coverage = Coverage(unknown=coverage.unknown)  # what the model did not read, keyword search did
-            return _Found(ranked, answered_by, lexical is None, coverage, among)
+            return _Found(ranked, answered_by, lexical is None, coverage, among, allowed)
 
         return await self._answer(command, seconds, patience, retrieve)
 
@@ -148,9 +157,24 @@ class HybridSearch:
             repeats += 1
             if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
                 break
-            if is_one_state(hits, ranked) and await self._among(command, retrieved_by) is found.among:
+            if is_one_state(hits, ranked) and await self._is_current(found, command, retrieved_by):
                 break
         return Answer(hits, found.answered_by, found.degraded, found.coverage)
+
+    async def _is_current(self, found: _Found, command: SearchCommand, until: float) -> bool:
+        """Return whether the passages that the search may show are still the same; see ``_among``."""
+        if await self._among(command, until) is not found.among:
+            return False
+        return found.allowed is None or np.array_equal(
+            found.allowed,
+            await self._lexical.allowed(command.collection, command.query, timeout=until - time.monotonic()),
+        )
+
+    async def _allowed(self, command: SearchCommand, until: float) -> Keys | None:
+        """Return the passages that the query's phrases and exclusions leave; None if it has none."""
+        if not command.constrained:
+            return None
+        return await self._lexical.allowed(command.collection, command.query, timeout=until - time.monotonic())
 
     async def _among(self, command: SearchCommand, until: float) -> Keys | None:
         """Return the passages that match the search's filter; the same object while none of them has changed.

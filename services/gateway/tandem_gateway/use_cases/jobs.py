@@ -8,6 +8,7 @@ from typing import Final
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 from tandem_gateway.use_cases.documents import MAX_PAGE
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.validation import check_collection
@@ -62,6 +63,24 @@ class Jobs:
         if condition.collection is not None:
             check_collection(condition.collection)
         return await self._store.jobs(before, limit, condition)
+
+    async def documents(
+        self, job_id: str, first: int, limit: int, status: DocumentStatus | None = None
+    ) -> JobDocumentPage:
+        """Return documents of a job, in the order of its ingest; see ``JobStore.job_documents``.
+
+        Raises:
+            NotFound: no job has this id, or the store does not keep the list of its documents any more.
+        """
+        page = await self._store.job_documents(job_id, first, limit, status)
+        if page is None:
+            await self._job(job_id)
+            raise NotFound(
+                f"job_id: the list of the documents of {job_id!r} is not kept; the lists of the oldest jobs are "
+                "forgotten first, and jobs of earlier releases have none",
+                param="job_id",
+            )
+        return page
 
     async def cancel(self, job_id: str) -> JobRecord:
         """Cancel what a job has not embedded yet, and return the job, which has ended.

@@ -9,14 +9,20 @@ queue is full, it refuses the query, or its model is another. Such an error is f
 If the model does not know most of a query's tokens, the query's vector says nothing: all such texts have nearly the
 same vector. ``auto`` and ``hybrid`` answer such a query by keyword search. They return the vector's hits instead if
 keyword search finds no document and the model knows at least a part of the query.
+
+A query's phrases and exclusions hold for every hit of ``hybrid`` and ``auto``; see ``analysis.query_syntax``. Only the
+keyword index knows which documents they leave out: without it, such a query has no answer. The model gets the query
+without its signs and excluded words. In the mode ``dense`` the query is text for the model alone.
 """
 
+import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
 
+from tandem_gateway.analysis.query_syntax import ParsedQuery, has_signs, parse
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -37,6 +43,8 @@ _PATIENT_SECONDS = 1.0
 _CLOSED = Breaker()
 _RESERVED_SHARE = 0.2
 _MAX_RESERVED = 1.0
+# A thread parses longer queries: a batch has 64, each with up to 3,000 signs.
+_PARSED_AT_ONCE_CHARS = 256
 
 
 def dense_seconds(seconds: float) -> float:
@@ -87,6 +95,7 @@ class SearchPipeline:
         self._events = events or SearchPipelineEvents()
         self._breaker = _CLOSED
         self._embedder_ready = True
+        self._parsing = asyncio.Lock()
 
     def embedder_is(self, ready: bool) -> None:
         """Record the result of the last readiness probe."""
@@ -115,7 +124,12 @@ class SearchPipeline:
         """
         self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        if command.mode == "dense" and command.is_plain:
+        asked = await self._parsed(command.query) if command.mode != "dense" else None
+        if asked is not None and asked.meaning != command.query:
+            command = msgspec.structs.replace(command, meaning=asked.meaning, constrained=asked.constrained)
+        if asked is not None and asked.only_exclusions:
+            answer = msgspec.structs.replace(await self._by_keywords(command, seconds), only_exclusions=True)
+        elif command.mode == "dense" and command.is_plain:
             dense = await self._search.search(command, seconds)
             answer = Answer(dense.hits, "dense", coverage=dense.coverage)
         elif command.mode == "dense":
@@ -127,7 +141,7 @@ class SearchPipeline:
         else:
             answer = await self._answer_auto(command, seconds)
         if self._search.splits(command.collection):
-            await choose_passages(answer.hits, command.query)
+            await choose_passages(answer.hits, command.text_for_model)
         else:
             answer = msgspec.structs.replace(answer, passages=False)
         self._events.answered(answer.mode)
@@ -181,3 +195,9 @@ class SearchPipeline:
             return await self._hybrid.lexical(command, seconds)
         hits = await self._lexical.search(command.collection, command.query, command.top_k, timeout=seconds)
         return Answer(hits, "lexical")
+
+    async def _parsed(self, query: str) -> ParsedQuery:
+        if len(query) <= _PARSED_AT_ONCE_CHARS or not has_signs(query):
+            return parse(query)
+        async with self._parsing:  # several threads would compete with the event loop for the interpreter's lock
+            return await asyncio.to_thread(parse, query)

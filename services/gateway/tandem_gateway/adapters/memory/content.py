@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking, Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, status_reason
 from tandem_gateway.records.reembedding import SpaceModel
 
 
@@ -57,8 +58,15 @@ class Version:
 
     document: NewDocument
     passages: list[Passage]
+    places: list[tuple[str, int]] = field(default_factory=list)
+    """Job and place in it of each document that waits for this version, or did."""
     jobs: Counter[str] = field(default_factory=Counter)
     """Job → number of its documents that wait for this version."""
+
+    def wait(self, job_id: str, place: int) -> None:
+        """Make a job wait for this version."""
+        self.jobs[job_id] += 1
+        self.places.append((job_id, place))
 
     def coverage(self) -> Coverage | None:
         """Return whether any passage is truncated and the largest share of unknown tokens; None if not known."""
@@ -168,6 +176,8 @@ class Content:
         """The highest change number."""
         self.collections: dict[str, Collection] = {}
         self.jobs: dict[str, JobRecord] = {}
+        self.lists: dict[str, list[JobDocument]] = {}
+        """Job → its documents, in the order of its ingest."""
         self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
         """Idempotency key → the last job that was accepted with it."""
         self._collections_made = 0
@@ -223,16 +233,24 @@ class Content:
     def end_wait(
         self,
         version: Version,
+        status: DocumentStatus,
         now: float,
         *,
         coverage: Coverage | None = None,
-        failed: bool = False,
         started_at: float | None = None,
     ) -> None:
-        """Count a version as processed in every job that waits for it."""
+        """Count a version as processed in every job that waits for it, and record how it ended."""
         for job_id, documents in version.jobs.items():
-            self.count(job_id, documents, now, coverage=coverage, failed=failed, started_at=started_at)
+            self.end(version, job_id, status)
+            self.count(job_id, documents, now, coverage=coverage, failed=status == "failed", started_at=started_at)
         version.jobs.clear()
+
+    def end(self, version: Version, job_id: str, status: DocumentStatus, reason: str | None = None) -> None:
+        """Record how a version ended that a job waits for."""
+        ended = JobDocument(version.document.doc_id, status, reason or status_reason(status))
+        for job, place in version.places:
+            if job == job_id:
+                self.lists[job_id][place] = ended
 
     def count(
         self,

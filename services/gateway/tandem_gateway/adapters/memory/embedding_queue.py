@@ -7,10 +7,11 @@ from functools import partial
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
-from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
+from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES, MAX_REASON_CHARS
 from tandem_gateway.adapters.memory import content as store_content
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
+from tandem_gateway.records.job_documents import embedded_status
 
 
 class MemoryEmbeddingQueue(LeasedQueue):
@@ -89,7 +90,9 @@ class MemoryEmbeddingQueue(LeasedQueue):
                 passage.coverage = batch.coverages[row] if batch.coverages else None
             if all(each.vector is not None for each in version.passages):
                 content.make_live(collection, version)
-                content.end_wait(version, time.time(), coverage=version.coverage(), started_at=batch.started_at)
+                coverage = version.coverage()
+                status = embedded_status(coverage)
+                content.end_wait(version, status, time.time(), coverage=coverage, started_at=batch.started_at)
                 done += 1
         return done
 
@@ -104,12 +107,16 @@ class MemoryEmbeddingQueue(LeasedQueue):
 
     def _fail(self, collection: store_content.Collection, version: store_content.Version, error: str) -> None:
         content = self._content
+        reasons = dict.fromkeys(version.jobs, error[:MAX_REASON_CHARS])
         for job_id in version.jobs:
             job = content.jobs[job_id]
             if job.failed < MAX_KEPT_FAILURES:
                 failures = [*job.failures, (version.document.doc_id, error[:MAX_ERROR_CHARS])]
                 content.jobs[job_id] = dataclasses.replace(job, failures=failures)
-        content.end_wait(version, time.time(), failed=True)
+                reasons[job_id] = error[:MAX_ERROR_CHARS]
+        content.end_wait(version, "failed", time.time())
+        for job_id, reason in reasons.items():
+            content.end(version, job_id, "failed", reason)
         content.remove(collection, version)
         content.version += 1
 

@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.job_pages import job_page
+from tandem_gateway.adapters.job_pages import job_document_page, job_page
 from tandem_gateway.adapters.limits import Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
 from tandem_gateway.adapters.memory.reembeddings import MemoryReembeddings
+from tandem_gateway.adapters.memory.retention import forget_jobs
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
@@ -35,6 +36,14 @@ from tandem_gateway.records.documents import (
     JobRecord,
     MetadataPage,
     NewDocument,
+)
+from tandem_gateway.records.job_documents import (
+    DocumentStatus,
+    JobDocument,
+    JobDocumentPage,
+    coverage_reason,
+    embedded_status,
+    status_reason,
 )
 
 
@@ -81,13 +90,14 @@ class MemoryStore:
             if into is None:
                 self._limits.check_collections(len(content.collections))
                 into = content.create(collection)
-            self._forget_jobs(0.0)
+            forget_jobs(content, 0.0, self._limits.finished_jobs)
             content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
             if key is not None:
                 content.keys[key.key] = job_id, key
             content.count(job_id, 0, now)
-            for document in documents:
-                self._accept(job_id, into, document, now)
+            content.lists[job_id] = [JobDocument(document.doc_id, "pending") for document in documents]
+            for place, document in enumerate(documents):
+                self._accept(job_id, place, into, document, now)
             content.version += 1
             return content.jobs[job_id]
 
@@ -100,19 +110,20 @@ class MemoryStore:
         check_key(key, given.request_hash)
         return job
 
-    def _accept(self, job_id: str, collection: Collection, document: NewDocument, now: float) -> None:
+    def _accept(self, job_id: str, place: int, collection: Collection, document: NewDocument, now: float) -> None:
         """Store one document."""
         content, doc_id = self._content, document.doc_id
         pending, live = collection.pending.get(doc_id), collection.live.get(doc_id)
         if pending is not None:
             if pending.document.content_hash == document.content_hash:
-                pending.jobs[job_id] += 1
+                pending.wait(job_id, place)
                 return
             # The newer version makes it obsolete.
-            content.end_wait(pending, now)
+            content.end_wait(pending, "replaced", now)
             content.remove(collection, pending)
         elif live is not None and live.document.content_hash == document.content_hash:
             content.count(job_id, 1, now, coverage=live.coverage(), unchanged=True)
+            content.lists[job_id][place] = JobDocument(doc_id, "unchanged", coverage_reason(live.coverage()))
             return
         if live is not None and live.document.text == document.text:
             # Only the metadata is new: the vectors stay valid.
@@ -125,9 +136,11 @@ class MemoryStore:
                     change = content.next_change(collection)
                     second.vectors[passage.passage_id] = dataclasses.replace(vector, change=change)
             content.count(job_id, 1, now, coverage=live.coverage())
+            status = embedded_status(live.coverage())
+            content.lists[job_id][place] = JobDocument(doc_id, status, status_reason(status))
             return
         made = collection.pending[doc_id] = Version(document, [content.new_passage()])
-        made.jobs[job_id] += 1
+        made.wait(job_id, place)
 
     def _copy(self, version: Version, document: NewDocument) -> Version:
         """Return a version of the same text with the same vectors, under new passage ids."""
@@ -150,6 +163,14 @@ class MemoryStore:
         found = [dataclasses.replace(job, failures=[]) for job in there if before is None or job.position < before]
         return job_page(found[:JOBS_SCANNED], limit, condition, more=len(found) > JOBS_SCANNED)
 
+    async def job_documents(
+        self, job_id: str, first: int, limit: int, status: DocumentStatus | None
+    ) -> JobDocumentPage | None:
+        """Return documents of a job; see ``JobStore.job_documents``."""
+        with self._content.lock:
+            found = self._content.lists.get(job_id)
+            return None if found is None else job_document_page(found[first:], first, limit, status)
+
     async def unfinished(self, job_ids: Iterable[str]) -> set[str]:
         """Return the jobs that have not ended; see ``JobStore.unfinished``."""
         with self._content.lock:
@@ -167,6 +188,7 @@ class MemoryStore:
                 if job_id in version.jobs
             ]
             for collection, version in waiting[:CANCELLED_AT_ONCE]:
+                content.end(version, job_id, "cancelled")
                 content.count(job_id, version.jobs.pop(job_id), now, cancelled=True)
                 if not version.jobs:
                     content.remove(collection, version)
@@ -225,7 +247,7 @@ class MemoryStore:
                 return False
             pending, live = found.pending.get(doc_id), found.live.get(doc_id)
             if pending is not None:
-                content.end_wait(pending, time.time())
+                content.end_wait(pending, "deleted", time.time())
             content.remove(found, pending)
             content.remove(found, live)
             content.version += 1
@@ -271,7 +293,7 @@ class MemoryStore:
             if found is None:
                 return False
             for version in found.pending.values():
-                content.end_wait(version, time.time())
+                content.end_wait(version, "deleted", time.time())
             content.catalogue += 1
             content.version += 1
             return True
@@ -295,21 +317,9 @@ class MemoryStore:
     async def forget_jobs(self, before: float) -> int:
         """Drop old jobs; see ``Retention.forget_jobs``."""
         with self._content.lock:
-            forgotten = self._forget_jobs(before)
+            forgotten = forget_jobs(self._content, before, self._limits.finished_jobs)
             self._content.version += 1
             return forgotten
-
-    def _forget_jobs(self, before: float) -> int:
-        jobs = self._content.jobs
-        finished = sorted((job.finished_at, job_id) for job_id, job in jobs.items() if job.finished_at is not None)
-        old = sum(finished_at < before for finished_at, _ in finished)
-        dropped = finished[: max(old, len(finished) - self._limits.finished_jobs)]
-        for _, job_id in dropped:
-            del jobs[job_id]
-        keys = self._content.keys
-        for key in [key for key, (job_id, _) in keys.items() if job_id not in jobs]:
-            del keys[key]
-        return len(dropped)
 
 
 def _bytes_of(view: DocumentView) -> int:

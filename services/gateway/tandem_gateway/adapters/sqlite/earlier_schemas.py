@@ -23,14 +23,20 @@ _SECOND_CHECKSUMS = {
     "finished_at, truncated, unreadable)",
 }
 
+_FIFTH_CHECKSUMS = {
+    **{table: checksum for table, checksum in CHECKSUMS.items() if table not in ("job_lists", "job_outcomes")},
+    "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
+    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled)",
+}
+
 _FOURTH_CHECKSUMS = {
-    **{table: checksum for table, checksum in CHECKSUMS.items() if table != "document_formats"},
+    **{table: checksum for table, checksum in _FIFTH_CHECKSUMS.items() if table != "document_formats"},
     "collections": "row_checksum(collection_id, name, removal_floor, removed)",
 }
 
 _THIRD_CHECKSUMS = {**_FOURTH_CHECKSUMS, "jobs": _SECOND_CHECKSUMS["jobs"]}
 
-CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS, _FOURTH_CHECKSUMS)
+CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS, _FOURTH_CHECKSUMS, _FIFTH_CHECKSUMS)
 """See ``schema.CHECKSUMS``; of each earlier version, from version 1."""
 
 LAST_OF_FIRST = 2

@@ -13,11 +13,10 @@ from typing import Protocol, TypeVar
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
-from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES
 from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
-from tandem_gateway.adapters.sqlite.schema import sealed_insert
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
+from tandem_gateway.records.job_documents import embedded_status
 
 R = TypeVar("R")
 
@@ -216,8 +215,9 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
         ]
         if not versions.add_vectors(connection, collection.space_id, version, vectors):
             continue
-        progress = jobs.Progress.of(reads.coverage(connection, version.document_id))
-        jobs.release(connection, version.document_id, progress, now, batch.started_at)
+        coverage = reads.coverage(connection, version.document_id)
+        progress, status = jobs.Progress.of(coverage), embedded_status(coverage)
+        jobs.release(connection, version.document_id, progress, status, now, batch.started_at)
         done += 1
     if done:
         catalogue.note_change(connection, batch.collection_id)
@@ -229,14 +229,6 @@ def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float
     version = versions.pending_of(connection, passage_id)
     if version is None:
         return
-    waiting = connection.execute("SELECT job_id FROM waiting WHERE document_id = ?", (version.document_id,)).fetchall()
-    for (job_id,) in waiting:
-        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
-        if ordinal < MAX_KEPT_FAILURES:
-            connection.execute(
-                sealed_insert("failures"),
-                {"job_id": job_id, "ordinal": ordinal, "doc_id": version.doc_id, "error": error[:MAX_ERROR_CHARS]},
-            )
-    jobs.release(connection, version.document_id, jobs.Progress(processed=1, failed=1), now)
+    jobs.release_failed(connection, version.document_id, version.doc_id, error, now)
     versions.remove(connection, version.collection_id, version.document_id)
     catalogue.note_change(connection, version.collection_id)

@@ -4,12 +4,15 @@ import sqlite3
 from dataclasses import dataclass
 from typing import Self
 
-from tandem_gateway.adapters.limits import check_key
-from tandem_gateway.adapters.sqlite import reads
-from tandem_gateway.adapters.sqlite.schema import seal
+from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES, MAX_REASON_CHARS, check_key
+from tandem_gateway.adapters.sqlite import job_documents, reads
+from tandem_gateway.adapters.sqlite.schema import seal, sealed_insert
 from tandem_gateway.ports.documents import KEY_SECONDS
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import IdempotencyKey, JobRecord
+from tandem_gateway.records.job_documents import DocumentStatus
+
+_INSERT_FAILURE = sealed_insert("failures")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,12 @@ def wait(connection: sqlite3.Connection, document_id: int, job_id: str) -> None:
 
 
 def release(
-    connection: sqlite3.Connection, document_id: int, progress: Progress, now: float, started_at: float | None = None
+    connection: sqlite3.Connection,
+    document_id: int,
+    progress: Progress,
+    status: DocumentStatus,
+    now: float,
+    started_at: float | None = None,
 ) -> None:
     """Count a row as processed in every job that waits for it.
 
@@ -92,15 +100,37 @@ def release(
         connection: the writer's.
         document_id: of the document.
         progress: of one document.
+        status: how it ended.
         now: seconds since the epoch.
         started_at: when the embedding began, in seconds since the epoch; None if it did not begin.
     """
+    for job_id, documents in _take_waiting(connection, document_id):
+        job_documents.end(connection, job_id, document_id, status)
+        advance(connection, job_id, progress * documents, now, started_at)
+
+
+def release_failed(connection: sqlite3.Connection, document_id: int, doc_id: str, error: str, now: float) -> None:
+    """Count a row as failed in every job that waits for it, and record the error there."""
+    for job_id, documents in _take_waiting(connection, document_id):
+        (ordinal,) = connection.execute("SELECT failed FROM jobs WHERE job_id = ?", (job_id,)).fetchone()
+        kept = ordinal < MAX_KEPT_FAILURES
+        if kept:
+            connection.execute(
+                _INSERT_FAILURE,
+                {"job_id": job_id, "ordinal": ordinal, "doc_id": doc_id, "error": error[:MAX_ERROR_CHARS]},
+            )
+        reason = None if kept else error[:MAX_REASON_CHARS]
+        job_documents.end(connection, job_id, document_id, "failed", reason)
+        advance(connection, job_id, Progress(processed=1, failed=1) * documents, now)
+
+
+def _take_waiting(connection: sqlite3.Connection, document_id: int) -> list[tuple[str, int]]:
+    """Return the jobs that wait for a row, with the number of their documents; none of them waits for it any more."""
     rows: list[tuple[str, int]] = connection.execute(
         "SELECT job_id, documents FROM waiting WHERE document_id = ?", (document_id,)
     ).fetchall()
     connection.execute("DELETE FROM waiting WHERE document_id = ?", (document_id,))
-    for job_id, documents in rows:
-        advance(connection, job_id, progress * documents, now, started_at)
+    return rows
 
 
 def advance(

@@ -7,7 +7,7 @@ the purge follow, each in the writer's transaction, between the other writes. Th
 import json
 import sqlite3
 
-from tandem_gateway.adapters.sqlite import counters, jobs
+from tandem_gateway.adapters.sqlite import counters, job_documents, jobs
 from tandem_gateway.adapters.sqlite.schema import seal
 
 REMOVALS_AT_ONCE = 20_000
@@ -54,6 +54,7 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     waited = connection.execute(
         f"SELECT job_id, sum(documents) FROM waiting WHERE document_id {of_these} GROUP BY job_id", ids
     ).fetchall()
+    job_documents.end_many(connection, ids[0], "deleted")
     connection.execute(f"DELETE FROM waiting WHERE document_id {of_these}", ids)
     for job_id, count in waited:
         jobs.advance(connection, job_id, jobs.Progress(processed=count), now)

@@ -1,39 +1,85 @@
 """The statements that drop finished jobs and old removals, inside the writer's transaction."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+from tandem_gateway.adapters.sqlite import job_documents
 from tandem_gateway.adapters.sqlite.catalogue import follower_of
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
+from tandem_gateway.ports.retention import LISTED_BYTES
 
 JOBS_AT_ONCE = 10_000
 """Maximum number of finished jobs that one write drops; other writes wait meanwhile."""
+DOCUMENTS_AT_ONCE = 20_000
+"""Maximum number of their documents, unless one job has more."""
 
 REMOVALS_KEPT = 1_000_000
 """Maximum number of removals that a collection keeps for followers that are behind."""
 
 
-def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> int:
-    """Drop finished jobs, the oldest first.
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """How many jobs a write has dropped, and whether there is more to drop."""
+
+    jobs: int
+    more: bool
+
+
+def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> Forgotten:
+    """Drop finished jobs, and then the lists of others that exceed ``LISTED_BYTES``; the oldest jobs first.
 
     Args:
         connection: in a transaction.
         before: drop the jobs that finished before this time, in seconds since the epoch.
         keep: maximum number of the other finished jobs to keep.
-
-    Returns:
-        Number of dropped jobs, at most ``JOBS_AT_ONCE``. If it equals ``JOBS_AT_ONCE``, there may be more to drop.
     """
     (finished, old) = connection.execute(
         "SELECT count(*), count(*) FILTER (WHERE finished_at < ?) FROM jobs WHERE finished_at IS NOT NULL", (before,)
     ).fetchone()
-    count = min(max(old, finished - keep), JOBS_AT_ONCE)
-    dropped = connection.execute(
-        "SELECT job_id FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?", (max(0, count),)
+    count = max(old, finished - keep)
+    rows = connection.execute(
+        "SELECT job_id, total FROM jobs WHERE finished_at IS NOT NULL ORDER BY finished_at LIMIT ?",
+        (max(0, min(count, JOBS_AT_ONCE)),),
     ).fetchall()
-    connection.executemany("DELETE FROM failures WHERE job_id = ?", dropped)
-    connection.executemany("DELETE FROM jobs WHERE job_id = ?", dropped)
-    return len(dropped)
+    dropped = _some(rows)
+    job_documents.forget(connection, dropped)
+    connection.executemany("DELETE FROM failures WHERE job_id = ?", [(job_id,) for job_id in dropped])
+    connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in dropped])
+    more = len(dropped) < count
+    return Forgotten(len(dropped), more or _forget_lists(connection))
+
+
+def _forget_lists(connection: sqlite3.Connection) -> bool:
+    """Drop lists of finished jobs, the oldest first, while all exceed the limit; return whether there are more."""
+    (size,) = connection.execute("SELECT coalesce(sum(bytes), 0) FROM job_lists INDEXED BY job_lists_place").fetchone()
+    if size <= LISTED_BYTES:
+        return False
+    found: dict[str, int] = {}
+    rows = connection.execute(
+        "SELECT job_id, total, bytes FROM job_lists JOIN jobs USING (job_id) WHERE finished_at IS NOT NULL "
+        "ORDER BY list_id LIMIT ?",
+        (JOBS_AT_ONCE,),
+    )
+    for job_id, total, of_row in rows:
+        if size <= LISTED_BYTES and job_id not in found:
+            break
+        found[job_id] = total
+        size -= of_row
+    rows.close()
+    dropped = _some(list(found.items()))
+    job_documents.forget(connection, dropped)
+    return len(dropped) < len(found) or (size > LISTED_BYTES and bool(found))
+
+
+def _some(jobs: Sequence[tuple[str, int]]) -> list[str]:
+    """Return the first of these jobs, with their numbers of documents, that one write can drop; at least one."""
+    documents = 0
+    for place, (_, total) in enumerate(jobs):
+        documents += total
+        if place and documents > DOCUMENTS_AT_ONCE:
+            return [job_id for job_id, _ in jobs[:place]]
+    return [job_id for job_id, _ in jobs]
 
 
 def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) -> int:

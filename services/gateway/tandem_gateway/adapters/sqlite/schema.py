@@ -39,9 +39,11 @@ CHECKSUMS = {
     "removals": "row_checksum(collection_id, change, passage_id)",
     "followers": "row_checksum(collection_id, follower, position)",
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
-    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled)",
+    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled, skipped)",
     "waiting": "row_checksum(document_id, job_id, documents)",
     "failures": "row_checksum(job_id, ordinal, doc_id, error)",
+    "job_lists": "row_checksum(job_id, place, bytes, entries)",
+    "job_outcomes": "row_checksum(job_id, document_id, status, reason)",
 }
 """Table → SQL expression of its rows' checksum; the single definition for writing and checking."""
 

@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite import (
     clean_stop,
     commit_watermark,
     counters,
+    job_documents,
     listing,
     reads,
     retention,
@@ -49,6 +50,7 @@ from tandem_gateway.records.documents import (
     MetadataPage,
     NewDocument,
 )
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_runtime.durations import duration
 
@@ -57,8 +59,9 @@ log = logging.getLogger(__name__)
 R = TypeVar("R")
 
 # Number of accepted jobs between two cleanups, so the store may exceed the limit by this many. Counting 100,000 jobs
-# takes a millisecond.
+# takes a millisecond. As many documents count as another job, because the lists of documents have a limit too.
 _JOBS_BETWEEN_CLEANUPS = 100
+_DOCUMENTS_LIKE_A_JOB = 100
 _DELAYS = Delays()
 _NO_EVENTS = WriterEvents()
 
@@ -145,8 +148,9 @@ class SqliteStore:
         """Store documents and a job; see ``IngestStore.accept``."""
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
-            self._accepted += 1
-            if self._accepted % _JOBS_BETWEEN_CLEANUPS == 0:
+            self._accepted += 1 + len(documents) // _DOCUMENTS_LIKE_A_JOB
+            if self._accepted >= _JOBS_BETWEEN_CLEANUPS:
+                self._accepted = 0
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
             return writes.accept(connection, job_id, collection, documents, now, self._limits, key)
 
@@ -173,8 +177,8 @@ class SqliteStore:
         forgotten = 0
         while True:
             last = await self._write(lambda c: retention.forget_jobs(c, before, self._limits.finished_jobs))
-            forgotten += last
-            if last < retention.JOBS_AT_ONCE:
+            forgotten += last.jobs
+            if not last.more:
                 return forgotten
 
     async def forget_removals(self, space_id: int, upto: int) -> int:
@@ -212,6 +216,12 @@ class SqliteStore:
     async def jobs(self, before: JobPosition | None, limit: int, condition: JobFilter) -> JobPage:
         """Return a page of jobs; see ``JobStore.jobs``."""
         return await self._read(lambda c: reads.jobs(c, before, limit, condition))
+
+    async def job_documents(
+        self, job_id: str, first: int, limit: int, status: DocumentStatus | None
+    ) -> JobDocumentPage | None:
+        """Return documents of a job; see ``JobStore.job_documents``."""
+        return await self._read(lambda c: job_documents.page(c, job_id, first, limit, status))
 
     async def unfinished(self, job_ids: Collection[str]) -> set[str]:
         """Return the jobs that have not ended; see ``JobStore.unfinished``."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import msgspec
 
 from tandem_gateway.adapters.limits import Limits
-from tandem_gateway.adapters.sqlite import catalogue, jobs, listing, purge, reads, versions
+from tandem_gateway.adapters.sqlite import catalogue, job_documents, jobs, listing, purge, reads, versions
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
@@ -18,6 +18,7 @@ from tandem_gateway.records.documents import (
     JobRecord,
     NewDocument,
 )
+from tandem_gateway.records.job_documents import DocumentStatus, coverage_reason, embedded_status
 
 
 def accept(
@@ -43,26 +44,36 @@ def accept(
         (job_id, collection, len(documents), now, *((key.key, key.request_hash) if key else (None, None))),
     )
     done = jobs.Progress()
+    entries: list[job_documents.Entry] = []
     changed = False
     for document in documents:
         pending_version, live_version = reads.versions(connection, collection_id, document.doc_id)
         newest = pending_version or live_version
         if newest is not None and newest.content_hash == document.content_hash:
             if newest is live_version:
-                done += jobs.Progress.of(reads.coverage(connection, newest.document_id), unchanged=1)
+                coverage = reads.coverage(connection, newest.document_id)
+                done += jobs.Progress.of(coverage, unchanged=1)
+                reason = coverage_reason(coverage)
+                entries.append((document.doc_id, "unchanged", reason) if reason else (document.doc_id, "unchanged"))
             else:
                 jobs.wait(connection, newest.document_id, job_id)
+                entries.append((document.doc_id, newest.document_id))
             continue
         if pending_version is not None:
-            _drop_pending(connection, collection_id, pending_version.document_id, now)
+            _drop_pending(connection, collection_id, pending_version.document_id, "replaced", now)
             changed = True
         if live_version is not None and live_version.text == document.text:
             # Only the metadata is new: the vectors stay valid.
-            done += jobs.Progress.of(reads.coverage(connection, live_version.document_id))
+            coverage = reads.coverage(connection, live_version.document_id)
+            done += jobs.Progress.of(coverage)
+            entries.append((document.doc_id, embedded_status(coverage)))
             versions.replace_live(connection, collection_id, document, live_version.document_id)
             changed = True
             continue
-        jobs.wait(connection, versions.insert_pending(connection, collection_id, document), job_id)
+        document_id = versions.insert_pending(connection, collection_id, document)
+        jobs.wait(connection, document_id, job_id)
+        entries.append((document.doc_id, document_id))
+    job_documents.write(connection, job_id, entries)
     if changed:
         catalogue.note_change(connection, collection_id)
     jobs.advance(connection, job_id, done, now)
@@ -93,6 +104,7 @@ def cancel(connection: sqlite3.Connection, job_id: str, now: float) -> JobRecord
     ).fetchall()
     for document_id, collection_id, documents in waiting:
         connection.execute("DELETE FROM waiting WHERE document_id = ? AND job_id = ?", (document_id, job_id))
+        job_documents.end(connection, job_id, document_id, "cancelled")
         jobs.advance(connection, job_id, jobs.Progress(processed=1, cancelled=1) * documents, now)
         if connection.execute("SELECT 1 FROM waiting WHERE document_id = ?", (document_id,)).fetchone() is None:
             versions.remove(connection, collection_id, document_id)
@@ -178,12 +190,14 @@ def _delete_versions(
     now: float,
 ) -> None:
     if pending_version is not None:
-        _drop_pending(connection, collection_id, pending_version.document_id, now)
+        _drop_pending(connection, collection_id, pending_version.document_id, "deleted", now)
     if live_version is not None:
         versions.remove(connection, collection_id, live_version.document_id)
 
 
-def _drop_pending(connection: sqlite3.Connection, collection_id: int, document_id: int, now: float) -> None:
+def _drop_pending(
+    connection: sqlite3.Connection, collection_id: int, document_id: int, status: DocumentStatus, now: float
+) -> None:
     """Remove a pending version that a newer one or a deletion made obsolete; its jobs count it as processed."""
-    jobs.release(connection, document_id, jobs.Progress(processed=1), now)
+    jobs.release(connection, document_id, jobs.Progress(processed=1), status, now)
     versions.remove(connection, collection_id, document_id)

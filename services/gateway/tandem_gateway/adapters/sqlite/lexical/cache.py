@@ -9,20 +9,22 @@ FTS5 only records a removal. The removed terms leave the file when FTS5 merges i
 """
 
 import sqlite3
-from collections.abc import Callable, Sequence, Set
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence, Set
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
-from tandem_gateway.adapters.sqlite.lexical import file, integrity, query
+from tandem_gateway.adapters.sqlite.lexical import file, integrity, literals, query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.literals import Constraint
 from tandem_gateway.adapters.sqlite.lexical.positions import Positions
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
+from tandem_gateway.analysis.query_syntax import ParsedQuery
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.texts import PassageText, RemovedPassage
@@ -247,8 +249,26 @@ class LexicalCache:
         if dropped:
             self._truncate_log()
 
-    def search(self, collection_id: int, text: str, limit: int, out_of_time: Callable[[], bool]) -> Matches:
+    def constraint(self, collection_id: int, asked: ParsedQuery, out_of_time: Callable[[], bool]) -> Constraint:
+        """Return which passages a query allows; raises as ``search``."""
+        if collection_id not in self._counts or not asked.constrained:
+            return Constraint()
+        with self._reading(out_of_time) as connection:
+            return literals.constraint(connection, collection_id, asked, out_of_time)
+
+    def allowed(self, collection_id: int, asked: ParsedQuery, out_of_time: Callable[[], bool]) -> Keys:
+        """Return all passages that a query allows, ascending, ``(n,) uint64``; raises as ``search``."""
+        if collection_id not in self._counts:
+            return np.empty(0, np.uint64)
+        found = self.constraint(collection_id, asked, out_of_time)
+        with self._reading(out_of_time) as connection:
+            keys = literals.all_passages(connection, collection_id) if found.required is None else found.required
+        return keys[found.kept(keys)]
+
+    def search(self, collection_id: int, asked: ParsedQuery, limit: int, out_of_time: Callable[[], bool]) -> Matches:
         """Return at most ``limit`` passages that match a query.
+
+        A passage without a phrase, or with an excluded word, may be among them; see ``constraint``.
 
         Raises:
             DeadlineExceeded: if ``out_of_time`` returns true.
@@ -256,29 +276,28 @@ class LexicalCache:
         """
         if collection_id not in self._counts:
             return Matches([], 0.0)
-        with translated(self._path):
-            self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
-            try:
-                count = self._counts[collection_id]
-                frequencies = self._frequencies.of_query(collection_id, text, count)
-                terms = query.choose(frequencies, count)
-                weight = query.weight(frequencies, count)
-                if not terms:
-                    return Matches([], weight)
-                if out_of_time():
-                    raise DeadlineExceeded(TOO_LATE)
-                # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
-                # for each row, and may wait milliseconds for it while the event loop is busy.
-                (found,) = self._connection.execute(
-                    "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
-                    f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
-                    "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
-                    (query.expression(terms), _RANK, limit),
-                ).fetchone()
-                pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
-                return Matches([(int(row), float(score)) for row, score in pairs], weight)
-            finally:
-                self._connection.set_progress_handler(None, 0)
+        with self._reading(out_of_time):
+            count = self._counts[collection_id]
+            frequencies: list[tuple[query.Term, int]] = [
+                *self._frequencies.of_query(collection_id, asked.words, count),
+                *literals.counts(self._connection, collection_id, (*asked.phrases, *asked.prefixes), out_of_time),
+            ]
+            terms = query.choose(frequencies, count, needed=asked.phrases[:1])
+            weight = query.weight(frequencies, count)
+            if not terms:
+                return Matches([], weight)
+            if out_of_time():
+                raise DeadlineExceeded(TOO_LATE)
+            # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
+            # for each row, and may wait milliseconds for it while the event loop is busy.
+            (found,) = self._connection.execute(
+                "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
+                f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
+                "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
+                (query.expression(terms), _RANK, limit),
+            ).fetchone()
+            pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
+            return Matches([(int(row), float(score)) for row, score in pairs], weight)
 
     def passage_ids(self, collection_id: int) -> Keys:
         """Return the ids of a collection's passages, ``(n,) uint64``."""
@@ -304,6 +323,16 @@ class LexicalCache:
         """Truncate the log, which has the pages of before, with removed content."""
         self._truncation.deleted()
         self._truncation.run_if_due()
+
+    @contextmanager
+    def _reading(self, out_of_time: Callable[[], bool]) -> Iterator[sqlite3.Connection]:
+        """Let the body read until ``out_of_time`` returns true; translate its errors."""
+        with translated(self._path):
+            self._connection.set_progress_handler(out_of_time, _PROGRESS_STEPS)
+            try:
+                yield self._connection
+            finally:
+                self._connection.set_progress_handler(None, 0)
 
     def _transaction(self) -> AbstractContextManager[Callable[..., sqlite3.Cursor]]:
         return file.transaction(self._connection, self._path)

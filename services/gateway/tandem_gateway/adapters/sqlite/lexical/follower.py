@@ -20,10 +20,12 @@ import numpy as np
 
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
+from tandem_gateway.adapters.sqlite.lexical.literals import Constraint, are_among
 from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
 from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
+from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
@@ -151,6 +153,12 @@ class LexicalFollower:
         with self._one_state():
             return self._retrieve(collection, query, count, deadline, among)
 
+    def allowed(self, collection: str, query: str, deadline: float) -> Keys:
+        """Return the passages that a query does not leave out; see ``LexicalIndex.allowed``."""
+        with self._one_state():
+            record, cache = self._followed(collection, deadline)
+            return cache.allowed(record.collection_id, parse(query), lambda: time.monotonic() >= deadline)
+
     def close(self) -> None:
         """Close the index and the feed."""
         if self._current is not None:
@@ -170,6 +178,33 @@ class LexicalFollower:
     def _retrieve(
         self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
     ) -> KeywordCandidates:
+        record, cache = self._followed(collection, deadline)
+        asked = parse(query)
+        if asked.only_exclusions:
+            return KeywordCandidates([], 0.0)
+
+        def out_of_time() -> bool:
+            return time.monotonic() >= deadline
+
+        constraint = cache.constraint(record.collection_id, asked, out_of_time)
+        # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
+        gone = max(0, cache.count(record.collection_id) - record.live)
+        ranked: list[RankedPassage] = []
+        weight = 0.0
+        # FTS5 scores all matches in any case: with a filter or a constraint, it returns all of them.
+        selects = among is not None or asked.constrained
+        spares = {cache.count(record.collection_id)} if selects else {min(gone, count + _SPARE_HITS), gone}
+        for spare in sorted(spares):
+            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time)
+            if selects:
+                found = _kept(found, among, constraint)
+            ranked = self._ranked(found, count)
+            if len(ranked) == count or len(found) < count + spare:
+                break
+        return KeywordCandidates(ranked, weight)
+
+    def _followed(self, collection: str, deadline: float) -> tuple[CollectionRecord, LexicalCache]:
+        """Return a collection and the index, once it has the collection's last passages."""
         record = self._feed.collection(collection)
         if record is None:
             raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
@@ -177,22 +212,7 @@ class LexicalFollower:
         self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
         with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted passages
             self._removal.remove_of(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
-        # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
-        gone = max(0, cache.count(record.collection_id) - record.live)
-        ranked: list[RankedPassage] = []
-        weight = 0.0
-        # FTS5 scores all matches in any case: with a filter, it returns all of them.
-        spares = {min(gone, count + _SPARE_HITS), gone} if among is None else {cache.count(record.collection_id)}
-        for spare in sorted(spares):
-            found, weight = cache.search(
-                record.collection_id, query, count + spare, lambda: time.monotonic() >= deadline
-            )
-            if among is not None:
-                found = _kept(found, among)
-            ranked = self._ranked(found, count)
-            if len(ranked) == count or len(found) < count + spare:
-                break
-        return KeywordCandidates(ranked, weight)
+        return record, cache
 
     def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[RankedPassage]:
         """Return the first ``top_k`` passages that keyword search may show."""
@@ -285,10 +305,10 @@ class LexicalFollower:
         remove(self._path)
 
 
-def _kept(found: list[tuple[int, float]], among: Keys) -> list[tuple[int, float]]:
-    """Return the passages that are among others, which are ascending."""
-    if not found or not len(among):
-        return []
+def _kept(found: list[tuple[int, float]], among: Keys | None, constraint: Constraint) -> list[tuple[int, float]]:
+    """Return the passages that are among others, which are ascending, and that the constraint allows."""
     keys = np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found))
-    places = np.minimum(np.searchsorted(among, keys), len(among) - 1)
-    return [each for each, kept in zip(found, (among[places] == keys).tolist(), strict=True) if kept]
+    kept = constraint.kept(keys)
+    if among is not None:
+        kept &= are_among(keys, among)
+    return [each for each, stays in zip(found, kept.tolist(), strict=True) if stays]

@@ -23,12 +23,12 @@ class TermFrequencies:
         # Collection → number of its documents when the cache began, and term → number of documents.
         self._known: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
 
-    def of_query(self, collection_id: int, text: str, documents: int) -> list[tuple[QueryTerm, int]]:
+    def of_query(self, collection_id: int, words: str, documents: int) -> list[tuple[QueryTerm, int]]:
         """Return the distinct terms of a query, each with the number of documents that have it or its stem.
 
         Args:
             collection_id: of a collection that is in the file.
-            text: of the query.
+            words: text of the query's plain words.
             documents: number of documents in the collection.
         """
         counted_at, known = self._known.get(collection_id, (0, {}))
@@ -39,7 +39,7 @@ class TermFrequencies:
             f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
             f"USING fts5vocab(main, words_{collection_id}, col)"
         )
-        terms = query_terms(text, query.MAX_WORDS)
+        terms = query_terms(words, query.MAX_WORDS)
         unknown = [term for term in terms if term not in known]
         counted = dict(zip(unknown, self._count(collection_id, unknown), strict=True)) if unknown else {}
         known.update({term: frequency for term, frequency in counted.items() if frequency >= _WORTH_KEEPING})

@@ -1,13 +1,17 @@
-"""Builds an FTS5 expression from a query's terms: pure functions.
+"""Builds FTS5 expressions from a query's terms: pure functions.
 
-The expression is an OR of quoted terms, which BM25 ranks. FTS5 reads no syntax inside quotation marks, and no term
+The expression to rank by is an OR of quoted terms. FTS5 reads no syntax inside quotation marks, and no term
 contains a quotation mark.
 """
 
 import math
 from collections.abc import Sequence
 
+from tandem_gateway.analysis.query_syntax import Literal
 from tandem_gateway.analysis.terms import QueryTerm
+
+Term = QueryTerm | Literal
+"""A part of a query that scores a document."""
 
 MAX_WORDS = 256
 """Maximum number of different terms of a query to look up."""
@@ -26,7 +30,7 @@ _LEAST_FREQUENCY = 1e-6
 _FEW = 1000
 
 
-def choose(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> list[QueryTerm]:
+def choose(frequencies: Sequence[tuple[Term, int]], documents: int, needed: Sequence[Term] = ()) -> list[Term]:
     """Return the terms to search for, the rarest first.
 
     A term in more than half of the documents has no weight in BM25: its inverse document frequency would be negative,
@@ -36,20 +40,21 @@ def choose(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> list
     Args:
         frequencies: (term, number of documents with the term or its stem), in the order of the query.
         documents: number of documents in the collection.
+        needed: terms that are searched for in any case.
     """
     there = sorted((item for item in frequencies if item[1]), key=lambda item: item[1])
     telling = [item for item in there if item[1] <= max(_FEW, documents // 2)]
-    chosen: list[QueryTerm] = []
+    chosen: list[Term] = []
     matches = 0
     for term, count in telling or there:
         matches += count
         if chosen and (matches > MAX_MATCHES or len(chosen) == MAX_TERMS):
             break
         chosen.append(term)
-    return chosen
+    return [*chosen, *(term for term in needed if term not in chosen)]
 
 
-def weight(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> float:
+def weight(frequencies: Sequence[tuple[Term, int]], documents: int) -> float:
     """Return the BM25 score of a passage of average length that has each of the query's terms once.
 
     Terms that no passage has count as well, and most: a passage that lacks the telling terms of a query gets a small
@@ -67,8 +72,14 @@ def weight(frequencies: Sequence[tuple[QueryTerm, int]], documents: int) -> floa
     )
 
 
-def expression(terms: Sequence[QueryTerm]) -> str:
+def expression(terms: Sequence[Term]) -> str:
     """Return the FTS5 expression that matches documents with at least one of the terms; ``terms`` must not be empty."""
-    exact = [f'exact : "{term.exact}"' for term in terms]
+    exact = [literal_expression(each) if isinstance(each, Literal) else f'exact : "{each.exact}"' for each in terms]
     stems = [f'stem : "{stem}"' for stem in dict.fromkeys(term.stem for term in terms) if stem]
     return " OR ".join(exact + stems)
+
+
+def literal_expression(literal: Literal) -> str:
+    """Return the FTS5 expression that matches documents with a literal."""
+    sequence = "exact : " + " + ".join(f'"{word}"' for word in literal.words) + (" *" if literal.prefix else "")
+    return "(" + " AND ".join([sequence, *(f'exact : "{name}"' for name in literal.names)]) + ")"

@@ -6,12 +6,17 @@ from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.analysis.terms import document_terms
 
 _LEVEL = 1
+GAP = "\ue000"
+"""Separates the sequence of a text from its other terms, so that no phrase spans both. It is no character of a term."""
 
 
 def columns(text: str) -> tuple[str, str]:
     """Return the two columns of a passage: its exact terms and its stems."""
     terms = document_terms(text)
-    return " ".join(terms.exact), " ".join(terms.stems)
+    exact = terms.exact
+    if terms.sequence < len(exact):
+        exact = [*exact[: terms.sequence], GAP, *exact[terms.sequence :]]
+    return " ".join(exact), " ".join(terms.stems)
 
 
 def compressed(text: str) -> bytes:

@@ -111,6 +111,10 @@ class LexicalThread:
             lambda follower, deadline: follower.retrieve(collection, query, count, deadline, among), timeout
         )
 
+    async def allowed(self, collection: str, query: str, *, timeout: float) -> Keys:
+        """Return the passages that the query does not leave out; see ``LexicalIndex.allowed``."""
+        return await self._ask(lambda follower, deadline: follower.allowed(collection, query, deadline), timeout)
+
     async def _ask(self, search: Callable[[LexicalFollower, float], R], timeout: float) -> R:
         """Run a search in the thread; it gets its deadline, in seconds of the monotonic clock."""
         if self._closed:

@@ -16,7 +16,7 @@ from tandem_gateway.errors import (
     InvalidRequest,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings, PoolState
+from tandem_gateway.records.embedders import Embeddings, PoolState, ReplicaState, ServedModel
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -33,14 +33,17 @@ class FakePool(FakeEmbedder):
         self.name = name
         self.up = True
         self.known = FINGERPRINT
+        self.unknown = False
+        """Whether it has not said yet which model it has."""
         self.error: Exception | None = None
         self.noise = 0.0
 
     def serves(self, fingerprint: str) -> bool:
-        return self.up and self.known == fingerprint
+        return self.up and not self.unknown and self.known == fingerprint
 
     def state(self) -> PoolState:
-        return PoolState(self.name, [])
+        served = None if self.unknown else ServedModel(self.known)
+        return PoolState(self.name, [ReplicaState(self.name, "serving", 0, served)])
 
     async def follow_names(self) -> None:
         return
@@ -343,3 +346,23 @@ async def test_the_canary_keeps_its_own_model_while_stable_is_down():
     fixture.stable.up = False
     await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
     assert fixture.answered == ["stable", "canary"]
+
+
+@pytest.mark.parametrize("model", ["e" * 32, "d" * 32])
+async def test_a_canary_whose_model_is_not_known_yet_is_asked_after_stable_answers_with_another(model: str):
+    fixture = RouterFixture(weight=0)
+    fixture.canary.unknown, fixture.canary.fingerprint = True, model
+    found = await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert found.fingerprint == (model if model == "e" * 32 else FINGERPRINT)
+    assert len(fixture.canary.calls) == 1
+    fixture.canary.unknown, fixture.canary.known = False, model
+    if model != "e" * 32:  # nobody has the wanted model, and both are known by now
+        await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+        assert len(fixture.canary.calls) == 1
+
+
+async def test_a_canary_whose_model_is_not_known_and_that_fails_changes_nothing():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.unknown, fixture.canary.error = True, EmbedderUnavailable("down")
+    found = await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert found.fingerprint == FINGERPRINT

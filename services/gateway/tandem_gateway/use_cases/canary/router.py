@@ -113,15 +113,23 @@ class CanaryRouter:
             found = await call.send(self._canary, timeout)
             self._events.answered("canary")
             return found
-        if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
+        until = self._clock() + timeout
+        found = await self._by_share(self._canary, call, timeout)
+        if fingerprint in (None, found.fingerprint) or not self._may_have(self._canary, fingerprint):
+            return found
+        return await self._by_unknown_canary(self._canary, call, until - self._clock()) or found
+
+    async def _by_share(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings:
+        """Return the answer of the pool that the shares choose."""
+        if self._weight and call.fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
-            answer = await self._by_canary(self._canary, call, timeout)
+            answer = await self._by_canary(canary, call, timeout)
             if answer is not None:
                 return answer
             timeout = deadline - self._clock()
             if timeout <= 0:
                 raise DeadlineExceeded("the canary took all the time that there was")
-        elif self._shadow and priority == "interactive" and drawn(self._shadow, self._draw()):
+        elif self._shadow and call.priority == "interactive" and drawn(self._shadow, self._draw()):
             return await self._with_shadow(call, timeout)
         return await self._by_stable(call, timeout)
 
@@ -178,6 +186,26 @@ class CanaryRouter:
             return False
         # A pool that is down does not say which model it has.
         return self._stable.up or self._stable_model not in (None, fingerprint)
+
+    def _may_have(self, canary: EmbedderPool, fingerprint: str | None) -> bool:
+        """Return whether the canary has a model, or has not said yet which one it has, as right after a start."""
+        if fingerprint is None or not canary.up:
+            return False
+        unknown = any(each.served is None for each in canary.state().replicas if each.status == "serving")
+        return unknown or canary.serves(fingerprint)
+
+    async def _by_unknown_canary(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings | None:
+        """Return the canary's answer if it has the model that the call needs."""
+        if timeout <= 0:
+            return None
+        try:
+            found = await call.send(canary, timeout)
+        except FAILURES:
+            return None
+        if found.fingerprint != call.fingerprint:
+            return None
+        self._events.answered("canary")
+        return found
 
     # the canary's share
 

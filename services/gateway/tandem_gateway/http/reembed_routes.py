@@ -100,7 +100,8 @@ async def get_reembed_overlap(
     given = query_parameters(scope_of(request), "queries")
     queries = whole_number(given, "queries", DEFAULT_QUERIES, 1, MAX_QUERIES)
     found = await use_cases.reembed.overlap(collection, queries)
-    return SpaceOverlap(collection, found.queries, COMPARED, found.overlap)
+    overlap = None if found.overlap is None else round(found.overlap, 4)
+    return SpaceOverlap(collection, found.queries, COMPARED, overlap)
 
 
 REEMBED_ROUTES: Final = (

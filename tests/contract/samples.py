@@ -16,7 +16,9 @@ from tandem_contract.client_api import (
     JobDocumentList,
     ReceivedSearchHit,
     ReceivedSearchReply,
+    Reembedding,
     SearchRequest,
+    SpaceOverlap,
 )
 from tandem_contract.embed import (
     Chunking,
@@ -143,6 +145,20 @@ SAMPLES: dict[str, object] = {
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
+    "reembedding.json": Reembedding(
+        collection="books",
+        status="filling",
+        fingerprint="1" * 64,
+        model="new",
+        serving_fingerprint="0" * 64,
+        serving_model="m",
+        total_passages=9,
+        embedded_passages=7,
+        truncated_passages=1,
+        failed_passages=1,
+        error="passage 3: refused",
+    ),
+    "space_overlap.json": SpaceOverlap(collection="books", queries=50, top_k=10, overlap=0.956),
 }
 
 # Messages of older services and clients; missing fields get their defaults.

@@ -31,13 +31,13 @@ def second_vectors(
     return SecondVectors(space, ids, vectors, space.target.fingerprint, coverages)
 
 
-async def fill_second(store: Any, collection: str = "default") -> Reembedding:
+async def fill_second(store: Any, collection: str = "default", limit: int = 3) -> Reembedding:
     """Give every live passage a vector in the second space, and return its state."""
     found = await store.reembeddings.reembedding(collection)
     assert found is not None
     after = 0
     while True:
-        page = await store.reembeddings.missing(found.space, after, 3)
+        page = await store.reembeddings.missing(found.space, after, limit)
         if page.passages:
             await store.reembeddings.add(second_vectors(found.space, page.passages))
         after = page.after

@@ -31,7 +31,9 @@ class Renewal:
         self.use_case = self.with_canary(self.embedder)
 
     def with_canary(self, canary: FakeEmbedder | None) -> Reembed:
-        return Reembed(self.store.reembeddings, canary, self.worker, self.index, timeout=5.0, on_changed=self._changed)
+        return Reembed(
+            self.store.reembeddings, self.store, canary, self.worker, self.index, timeout=5.0, on_changed=self._changed
+        )
 
     def _changed(self) -> None:
         self.changes += 1

@@ -127,6 +127,7 @@ def build_use_cases(
         ),
         reembed=Reembed(
             storage.reembeddings,
+            storage.catalogue,
             canary,
             reembedding,
             storage.index,

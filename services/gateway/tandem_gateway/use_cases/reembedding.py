@@ -9,6 +9,7 @@ from typing import Final, Literal, Protocol
 import numpy as np
 
 from tandem_gateway.errors import Conflict, DeadlineExceeded, InvalidRequest, NotFound
+from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.records.arrays import Vectors
@@ -68,6 +69,7 @@ class Reembed:
     def __init__(
         self,
         store: Reembeddings,
+        catalogue: Catalogue,
         canary: Embedder | None,
         worker: ReembeddingWorker,
         index: SpaceIndex,
@@ -79,6 +81,7 @@ class Reembed:
 
         Args:
             store: the second spaces.
+            catalogue: the collections.
             canary: the embedders of the other model; None if there are none.
             worker: fills the spaces.
             index: searches the spaces.
@@ -86,6 +89,7 @@ class Reembed:
             on_changed: called after each change.
         """
         self._store = store
+        self._catalogue = catalogue
         self._canary = canary
         self._worker = worker
         self._index = index
@@ -107,6 +111,9 @@ class Reembed:
             raise Conflict(
                 "collection: there is no canary with another model (TANDEM_CANARY_URL is not set)", param="collection"
             )
+        # Before the call: it may take long, or fail.
+        if collection not in {record.name for record in await self._catalogue.collections()}:
+            raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
         # The reply to a call is the only proof of a model.
         found = await self._canary.embed([_PROBE], kind="document", priority="bulk", timeout=self._timeout)
         target = SpaceModel(found.model, found.fingerprint, int(found.vectors.shape[1]))

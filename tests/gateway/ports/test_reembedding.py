@@ -144,6 +144,8 @@ async def test_truncated_passages_are_counted(store: Store):
     state = await store.reembeddings.reembedding("default")
     assert state is not None
     assert state.truncated == 1
+    assert (await store.reembeddings.switch("default")).truncated == 0  # of the old vectors
+    assert await store.reembeddings.switch("default", back=True) == state
 
 
 async def test_a_switch_exchanges_the_spaces_and_back(store: Store, feed: IndexFeed):

@@ -26,7 +26,14 @@ class Renewal:
         self.embedder = FakeEmbedder(NEW_DIM)
         self.embedder.fingerprint = NEW.fingerprint
         self.index, _ = start(data_dir)
-        self.worker = ReembeddingWorker(store.reembeddings, self.embedder, batch=4, calls=2, timeout=5.0)
+        self.worker = ReembeddingWorker(
+            store.reembeddings,
+            self.embedder,
+            batch=4,
+            calls=2,
+            timeout=5.0,
+            replicas=lambda: self.embedder.replicas,
+        )
         self.changes = 0
         self.use_case = self.with_canary(self.embedder)
 

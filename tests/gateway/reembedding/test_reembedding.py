@@ -8,7 +8,7 @@ from tandem_gateway.use_cases import reembedding_worker
 from tandem_gateway.use_cases.reembedding import COMPARED, MAX_QUERIES, Overlap
 from tandem_gateway.use_cases.reembedding_worker import Faults
 from tests.gateway.reembedding.conftest import Renewal, Scenario
-from tests.support.fakes import DIM, FINGERPRINT, FakeEmbedder, eventually, vectors_of
+from tests.support.fakes import DIM, FINGERPRINT, FakeEmbedder, eventually, turns, vectors_of
 from tests.support.reembedding import NEW
 from tests.support.stores import damage, document, ingest
 
@@ -51,6 +51,20 @@ async def test_documents_that_come_later_get_their_vectors_too(scenario: Scenari
         renewal.worker.notify()
         await renewal.filled()
         assert "newer" in [text for call in renewal.embedder.calls for text in call]
+
+
+async def test_each_replica_gets_as_many_calls_as_allowed(scenario: Scenario):
+    async with scenario() as renewal:
+        await ingest(renewal.store, [document(name) for name in NAMES])
+        renewal.embedder.replicas = 3
+        starting = renewal.with_canary(other_model())
+        renewal.embedder.hold()
+        await starting.start("default")
+        await renewal.embedder.wait_calls(6)
+        await turns()
+        assert [len(call) for call in renewal.embedder.calls] == [4] * 6
+        renewal.embedder.release()
+        await renewal.filled()
 
 
 async def test_an_embedder_that_does_not_answer_is_waited_for(scenario: Scenario):

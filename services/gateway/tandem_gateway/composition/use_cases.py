@@ -54,6 +54,7 @@ def build_use_cases(
         batch=settings.bulk_batch,
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
+        replicas=lambda: (canary or embedder).replicas,
     )
 
     def embedded(count: int) -> None:

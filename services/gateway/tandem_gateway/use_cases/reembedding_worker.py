@@ -96,7 +96,7 @@ class ReembeddingWorker:
         batch: int,
         calls: int,
         timeout: float,
-        on_stored: Callable[[], None] = lambda: None,
+        replicas: Callable[[], int] = lambda: 1,
     ) -> None:
         """Make the task; ``run`` runs it.
 
@@ -104,16 +104,16 @@ class ReembeddingWorker:
             store: the spaces.
             embedder: embeds texts with the model that a call asks for, if any embedder has it.
             batch: maximum number of passages per call.
-            calls: maximum number of concurrent calls.
+            calls: maximum number of concurrent calls per replica of the embedder.
             timeout: deadline of one call, in seconds.
-            on_stored: called after vectors were stored.
+            replicas: returns the number of embedders that share the calls.
         """
         self._store = store
         self._embedder = embedder
         self._batch = batch
         self._calls = calls
         self._timeout = timeout
-        self._on_stored = on_stored
+        self._replicas = replicas
         self._places: dict[tuple[int, int], Place] = {}
         self._failures = 0
         self._news = asyncio.Event()
@@ -154,7 +154,7 @@ class ReembeddingWorker:
         place.begin_again(time.monotonic())
         if place.waits_for is not None and not await self._answers(space):
             return True
-        page = await self._store.missing(space, place.after, self._batch * self._calls)
+        page = await self._store.missing(space, place.after, self._batch * self._calls * self._replicas())
         wanted = [each for each in page.passages if each.passage_id not in place.given_up]
         parts = [wanted[start : start + self._batch] for start in range(0, len(wanted), self._batch)]
         done = await asyncio.gather(*(self._embed(space, place, part) for part in parts))
@@ -211,7 +211,6 @@ class ReembeddingWorker:
         )
         ids = [each.passage_id for each in passages]
         await self._store.add(SecondVectors(space, ids, embedded.vectors, embedded.fingerprint, embedded.coverages))
-        self._on_stored()
 
     async def _answers(self, space: SecondSpace) -> bool:
         """Return whether an embedder embeds a harmless text with the space's model."""

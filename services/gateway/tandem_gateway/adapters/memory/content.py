@@ -99,6 +99,8 @@ class Collection:
     """Removals up to this change number were deleted."""
     chunking: Chunking | None = DEFAULT_CHUNKING
     second: Second | None = None
+    truncated: int = 0
+    """Of the space that serves, as in ``Second``."""
 
     def record(self) -> CollectionRecord:
         """Return the collection as the ports describe it."""
@@ -150,7 +152,7 @@ class Collection:
         assert self.model is not None
         assert self.fingerprint is not None
         assert self.dim is not None
-        old = Second(self.space_id, SpaceModel(self.model, self.fingerprint, self.dim))
+        old = Second(self.space_id, SpaceModel(self.model, self.fingerprint, self.dim), truncated=self.truncated)
         for version in self.pending.values():
             for passage in version.passages:
                 passage.vector = passage.coverage = None
@@ -158,7 +160,7 @@ class Collection:
             old.vectors[passage.passage_id] = vector
             new = second.vectors[passage.passage_id]
             passage.vector, passage.coverage, passage.change = new.vector, new.coverage, new.change
-        self.space_id, self.second = second.space_id, old
+        self.space_id, self.second, self.truncated = second.space_id, old, second.truncated
         self.model, self.fingerprint, self.dim = second.model.model, second.model.fingerprint, second.model.dim
 
 

@@ -6,6 +6,7 @@ from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficC
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
+    DocumentPatch,
     FusionInput,
     FusionWeights,
     HitPassage,
@@ -18,6 +19,8 @@ from tandem_contract.client_api import (
     ReceivedSearchReply,
     Reembedding,
     SearchRequest,
+    SimilarRequest,
+    SkippedDocument,
     SpaceOverlap,
 )
 from tandem_contract.embed import (
@@ -35,6 +38,7 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "document_patch.json": DocumentPatch(metadata={"page": 2, "tags": None, "author": {"name": "Ada", "born": None}}),
     "embed_request.msgpack": EmbedRequest(
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
     ),
@@ -87,17 +91,24 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "ingest_request_with_format.json": IngestRequest(
-        documents=[
-            DocumentInput(
-                text="# A text",
-                id="a/b",
-                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
-                format="markdown",
-            ),
-            DocumentInput(text="another"),
+    "ingest_request_with_on_error.json": IngestRequest(
+        documents=[DocumentInput(text="a text", format="markdown")], collection="books", on_error="skip"
+    ),
+    "job_with_skipped.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="pending",
+        total_documents=1,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        document_ids=["d"],
+        skipped_documents=2,
+        skipped=[
+            SkippedDocument(0, "a/b", "documents[0].text", "documents[0].text: a text was expected"),
+            SkippedDocument(2, None, "documents[2]", "documents[2]: an object was expected"),
         ],
-        collection="books",
     ),
     "search_reply_with_passage.json": ReceivedSearchReply(
         results=[
@@ -111,6 +122,82 @@ SAMPLES: dict[str, object] = {
         degraded=True,
         query_truncated=True,
         warnings=["unknown_tokens"],
+    ),
+    "job_documents.json": JobDocumentList(
+        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
+    ),
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
+    "search_request_with_everything.json": SearchRequest(
+        query="what?",
+        top_k=7,
+        collection="books",
+        mode="hybrid",
+        fusion=FusionInput("rrf", FusionWeights(0.3, 0.7), 20),
+        offset=10,
+        min_score=0.25,
+        filter={"year": {"$gte": 1960}, "lang": "en"},
+        highlight=True,
+        include=("vector",),
+        exclude=("text", "metadata"),
+        explain=True,
+        diversity=0.5,
+        group_by="author.name",
+    ),
+    "search_reply_with_everything.json": ReceivedSearchReply(
+        results=[
+            ReceivedSearchHit(
+                "a/b",
+                0.75,
+                "a text",
+                {},
+                HitScores(0.5, 7.25),
+                HitPassage("text", 2, 6, 1, [(0, 4)]),
+                [(0, 1), (2, 6)],
+                [0.0, -0.6000000238418579],
+            ),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, [], None),
+        ],
+        took_ms=1.25,
+        warnings=["only_exclusions"],
+    ),
+    "reembedding.json": Reembedding(
+        collection="books",
+        status="filling",
+        fingerprint="1" * 64,
+        model="new",
+        serving_fingerprint="0" * 64,
+        serving_model="m",
+        total_passages=9,
+        embedded_passages=7,
+        truncated_passages=1,
+        failed_passages=1,
+        error="passage 3: refused",
+    ),
+    "space_overlap.json": SpaceOverlap(collection="books", queries=50, top_k=10, overlap=0.956),
+}
+
+# Messages of older services and clients; missing fields get their defaults.
+OLDER: dict[str, object] = {
+    "ingest_request_with_format.json": IngestRequest(
+        documents=[
+            DocumentInput(
+                text="# A text",
+                id="a/b",
+                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
+                format="markdown",
+            ),
+            DocumentInput(text="another"),
+        ],
+        collection="books",
     ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
@@ -132,9 +219,6 @@ SAMPLES: dict[str, object] = {
         documents_per_second=1.5,
         seconds_left=0.5,
     ),
-    "job_documents.json": JobDocumentList(
-        [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
-    ),
     "search_request_with_fusion.json": SearchRequest(
         query="what?",
         top_k=7,
@@ -145,24 +229,6 @@ SAMPLES: dict[str, object] = {
         min_score=0.25,
         filter={"year": {"$gte": 1960}, "lang": "en"},
     ),
-    "reembedding.json": Reembedding(
-        collection="books",
-        status="filling",
-        fingerprint="1" * 64,
-        model="new",
-        serving_fingerprint="0" * 64,
-        serving_model="m",
-        total_passages=9,
-        embedded_passages=7,
-        truncated_passages=1,
-        failed_passages=1,
-        error="passage 3: refused",
-    ),
-    "space_overlap.json": SpaceOverlap(collection="books", queries=50, top_k=10, overlap=0.956),
-}
-
-# Messages of older services and clients; missing fields get their defaults.
-OLDER: dict[str, object] = {
     "ingest_request.json": IngestRequest(
         documents=[
             DocumentInput(

@@ -13,7 +13,9 @@ REQUESTS = [
     embed.Chunking,
     client_api.IngestRequest,
     client_api.DocumentInput,
+    client_api.DocumentPatch,
     client_api.SearchRequest,
+    client_api.SimilarRequest,
     admin_api.TrafficChange,
 ]
 REPLIES = [
@@ -43,8 +45,15 @@ REPLIES = [
     admin_api.RollBack,
 ]
 
-WIDENED_FIELDS = {"DocumentInput.id": "str | int | None"}
-"""Field of a request → its newer type, which takes all values of the older one as well."""
+WIDENED_FIELDS = {
+    "DocumentInput.id": "str | int | None",
+    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'only_exclusions', 'group_limit']]",
+    "SearchHit.text": "str | msgspec.UnsetType",
+    "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
+    "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",
+}
+"""Field → its newer type: one of a request takes all values of the older type as well, one of a reply has them unless
+the request says otherwise."""
 
 WIDENED = {"dict[str, str | int | float | bool | None | list[str]]": str(client_api.Metadata)}
 """Older type of a request's field → newer type that takes all its values as well."""

@@ -101,7 +101,7 @@ def test_a_value_of_metadata_of_a_wrong_type_is_found_by_its_document():
         ),
         (b'{"documents": [{"text": true}]}', "documents[0].text: expected `string`, got `boolean`"),
         (b'{"documents": "a"}', "documents: expected `array`, got `string`"),
-        (b'{"docs": []}', "unknown field: docs; the fields are documents, collection"),
+        (b'{"docs": []}', "unknown field: docs; the fields are documents, collection, on_error"),
     ],
 )
 def test_a_message_has_the_names_of_json_and_of_the_fields(body: bytes, message: str):

@@ -119,8 +119,8 @@ def test_making_golden_bytes_again_writes_over_nothing(tmp_path: Path, monkeypat
     (tmp_path / "job.json").write_bytes(b"older")
     main()
     assert (tmp_path / "job.json").read_bytes() == b"older"
-    written = (tmp_path / "search_request_with_fusion.json").read_bytes()
-    assert written == golden("search_request_with_fusion.json")
+    written = (tmp_path / "search_request_with_everything.json").read_bytes()
+    assert written == golden("search_request_with_everything.json")
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ import pytest
 from tests.docs.pages import DOCS, README, commands, name, pages
 from tests.support.stack import Stack
 
-# Minimum number of replies that the pages show: ingest, job, documents of the job, search, deletion, error.
-SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 6}
+# Minimum number of replies that the pages show: ingest, job, documents of the job, searches, patch, deletion, error.
+SHOWN = {README: 2, DOCS / "quickstart.md": 1, DOCS / "api.md": 9}
 
 
 @pytest.fixture

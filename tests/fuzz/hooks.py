@@ -14,9 +14,9 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip what no schema can say.
 
     An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
-    more than half a passage.
+    more than half a passage; a search that asks for what it leaves out.
     """
-    if isinstance(body, dict) and _conditions(body.get("filter")) > MAX_CONDITIONS:
+    if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
@@ -28,6 +28,15 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
         filter_body(context, value) and not (name in _INTEGERS and isinstance(value, float))
         for name, value in body.items()
     )
+
+
+def _contradicts(body: dict[str, Any]) -> bool:
+    """Return whether a part of a hit is in both lists of a search."""
+    given = [body.get("include"), body.get("exclude")]
+    asked, left_out = (
+        [each for each in names if isinstance(each, str)] if isinstance(names, list) else [] for names in given
+    )
+    return not set(asked).isdisjoint(left_out)
 
 
 def _fits(max_tokens: Any, overlap_tokens: Any) -> bool:
@@ -51,8 +60,10 @@ def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> 
 
 @schemathesis.hook
 def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> bool:
-    """Skip what no schema can say: what a cursor or a filter as text is, and which parameters exclude each other."""
+    """Skip what no schema can say: a cursor, a filter as text, a vector, and parameters that exclude each other."""
     names = (case.query or {}).keys()
+    if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
+        return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema
-        return "collection" not in names and case.media_type != "application/x-ndjson"
+        return not names & {"collection", "on_error"} and case.media_type != "application/x-ndjson"
     return len(names & {"id", "limit"}) <= 1 and not names & {"filter", "cursor"}

@@ -1,6 +1,7 @@
 """The gateway's inputs: bodies of an ingest, a search and a change of the traffic, and query parameters."""
 
 import re
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from unittest.mock import patch
 
@@ -16,6 +17,7 @@ from tandem_gateway.http.body import caller_timeout, query_parameters, read_body
 from tandem_gateway.http.ingest_body import read_ingest
 from tandem_gateway.http.messages import ReceivedSearch, search_command
 from tandem_gateway.records.documents import NewDocument
+from tandem_gateway.records.job_documents import SkippedDocument
 from tandem_gateway.use_cases import validation
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_runtime import json_slices
@@ -41,17 +43,19 @@ INGESTS = as_json(
         ]
     },
     {"documents": [{"text": "[{,"}, {"text": 'b"\\', "id": None}, {"text": "c", "metadata": {}}], "collection": "c-1"},
+    {"documents": [{"text": "a"}, {"text": " ", "id": "b"}, {"text": "c", "x": {}}, 7], "on_error": "skip"},
     {"collection": "c", "documents": [{"metadata": {"k": 0.1, "i": 12345678901234567890}, "text": "x"}]},
 )
 
 
-def ingest(body: bytes, whole_bytes: int) -> tuple[str, list[NewDocument]]:
+def ingest(body: bytes, whole_bytes: int) -> tuple[str, list[NewDocument], Sequence[SkippedDocument] | None]:
     with (
         patch.object(ingest_body, "WHOLE_BYTES", whole_bytes),
         patch.object(json_slices, "_BLOCK_BYTES", 64),
         patch.object(validation, "new_document_id", lambda: "an-id"),
     ):
-        return read_ingest(body, LIMITS)
+        collection, documents = read_ingest(body, LIMITS)
+        return collection, list(documents), documents.skipped
 
 
 @thoroughly

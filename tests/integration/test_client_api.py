@@ -101,6 +101,43 @@ def test_the_documents_of_a_job_are_listed_with_how_they_ended(client: Client, c
     assert (of_other.status_code, of_other.json()["error"]["param"]) == (422, "cursor")
 
 
+def test_invalid_documents_are_skipped_and_told(client: Client, collection: str) -> None:
+    documents = [{"id": "blank", "text": " "}, PETS[0], {"text": 7}]
+    body = {"documents": documents, "collection": collection}
+    assert client.http.post("/v1/ingest", json=body).status_code == 422
+    key = {"idempotency-key": f"{collection}-skipping"}
+    reply = client.http.post("/v1/ingest", json={**body, "on_error": "skip"}, headers=key)
+    assert reply.status_code == 202, reply.text
+    accepted = reply.json()
+    assert (accepted["total_documents"], accepted["skipped_documents"]) == (1, 2)
+    assert accepted["document_ids"] == [PETS[0]["id"]]
+    told = [(each["index"], each["id"], each["param"]) for each in accepted["skipped"]]
+    assert told == [(0, "blank", "documents[0].text"), (2, None, "documents[2].text")]
+    again = client.http.post("/v1/ingest", json={**body, "on_error": "skip"}, headers=key).json()
+    assert (again["job_id"], again["skipped"]) == (accepted["job_id"], accepted["skipped"])
+    other = {**body, "documents": [PETS[0], PETS[0], PETS[0]], "on_error": "skip"}
+    assert client.http.post("/v1/ingest", json=other, headers=key).status_code == 409
+    job = client.wait_job(accepted["job_id"])
+    assert (job.status, job.skipped_documents, job.skipped) == ("completed", 2, None)
+    page = client.http.get(f"/v1/jobs/{job.job_id}/documents").json()
+    assert [(each["id"], each["status"]) for each in page["documents"]] == [
+        ("blank", "skipped"),
+        (PETS[0]["id"], "embedded"),
+        (None, "skipped"),
+    ]
+    assert page["documents"][0]["reason"] == accepted["skipped"][0]["message"]
+    lines = "".join(json.dumps({"id": str(n), "text": " " if n % 2 else "x"}) + "\n" for n in range(300))
+    reply = client.http.post(
+        "/v1/ingest",
+        params={"collection": collection, "on_error": "skip"},
+        content=lines.encode(),
+        headers={"content-type": "application/x-ndjson"},
+    )
+    assert (reply.json()["total_documents"], reply.json()["skipped_documents"]) == (150, 150)
+    assert len(reply.json()["skipped"]) == 100
+    assert client.metric("tandem_gateway_documents_skipped_total") >= 152
+
+
 def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, collection: str) -> None:
     lines = "".join(json.dumps({"id": n, "text": f"line number {n}"}) + "\n" for n in range(500))
     headers = {"content-type": "application/x-ndjson", "content-encoding": "gzip"}
@@ -111,6 +148,25 @@ def test_compressed_json_lines_with_numbers_for_ids_are_stored(client: Client, c
     assert reply.json()["document_ids"] == [str(n) for n in range(500)]
     assert client.wait_job(reply.json()["job_id"]).processed_documents == 500
     assert client.found("line number 77", 1, collection) == ["77"]
+
+
+def test_json_lines_take_an_idempotency_key_and_write_nothing_if_one_is_bad(client: Client, collection: str) -> None:
+    headers = {"content-type": "application/x-ndjson", "idempotency-key": f"lines of {collection}".replace(" ", "-")}
+    good, bad = b'{"id":"a","text":"first"}\n', b'\n{"id":"b"}\n'
+    path = f"/v1/ingest?collection={collection}"
+    refused = client.http.post(path, content=good + bad, headers=headers)
+    error = refused.json()["error"]
+    assert (refused.status_code, error["code"], error["param"]) == (422, "missing_field", "documents[1].text")
+    assert error["message"].startswith("line 3: ")
+    found = client.http.get(f"/v1/collections/{collection}/documents?id=a")
+    assert found.status_code == 404
+    first = client.http.post(path, content=good, headers=headers).json()
+    again = client.http.post(path, content=good, headers=headers).json()
+    assert (again["job_id"], again["document_ids"]) == (first["job_id"], ["a"])
+    as_json = {"collection": collection, "documents": [{"id": "a", "text": "first"}]}
+    key = {"idempotency-key": headers["idempotency-key"]}
+    assert client.http.post("/v1/ingest", json=as_json, headers=key).json()["job_id"] == first["job_id"]
+    assert client.http.post(path, content=good + good, headers=headers).status_code == 409
 
 
 def test_the_cosine_of_a_documents_own_text_is_one(client: Client, collection: str) -> None:
@@ -235,6 +291,34 @@ def test_new_metadata_alone_is_stored_without_embedding(stack: Stack, client: Cl
     hits = client.search("sleeping cat", 10, collection).results
     assert hits[0].metadata == {"kind": "pet", "age": 7}
     assert sorted(hit.id for hit in hits) == ["cat", "loan", "tram"]
+
+
+def test_a_patch_of_metadata_is_seen_at_once_and_undone_by_the_original(
+    stack: Stack, client: Client, collection: str
+) -> None:
+    client.ingest_and_wait(PETS, collection)
+    before = embedded_texts(stack)
+    path = f"/v1/collections/{collection}/documents/{PETS[0]['id']}"
+    original = client.http.get(path).json()
+    changes = {"age": 7, "kind": None, "owner": {"name": "Ada", "phone": None}}
+    patched = client.http.patch(path, json={"metadata": changes}).json()
+    kept = {key: value for key, value in original["metadata"].items() if key != "kind"}
+    assert patched == {**original, "metadata": {**kept, "age": 7, "owner": {"name": "Ada"}}}
+    assert client.http.get(path).json() == patched
+    assert embedded_texts(stack) == before
+    for mode in ("dense", "lexical", "hybrid"):
+        query = {"query": PETS[0]["text"], "collection": collection, "mode": mode, "filter": {"owner.name": "Ada"}}
+        (hit,) = client.http.post("/v1/search", json=query).json()["results"]
+        assert (hit["id"], hit["metadata"]) == (original["id"], patched["metadata"])
+    facets = f"/v1/collections/{collection}/facets"
+    counted = client.http.post(facets, json={"fields": ["age"]}).json()
+    assert counted["facets"]["age"]["values"] == [{"value": 7, "count": 1}]
+    assert client.http.patch(path, json={"metadata": {"age": 7}}).json() == patched
+    before = embedded_texts(stack)  # with the texts of the queries
+    job = client.ingest_and_wait([PETS[0]], collection)
+    assert job.unchanged_documents == 0
+    assert client.http.get(path).json() == original
+    assert embedded_texts(stack) == before
 
 
 def test_one_is_not_one_point_nought_nor_true(client: Client, collection: str) -> None:

@@ -52,6 +52,20 @@ INGESTS: dict[str, Callable[[], bytes]] = {
     "10,000 documents with lists": lambda: documents(3_500, {"text": "x", "metadata": LISTS}),
     "documents of the longest text": lambda: documents(160, {"text": "x, " * 33_333}),
     "documents of escapes": lambda: documents(27, {"text": "\x01" * 99_990}),
+    # the most that are not valid, and are skipped
+    "10,000 that are skipped": lambda: json.dumps(
+        {"documents": [{"text": "x"}, *[{"id": "a", "text": "x", "metadata": {"k": [[]]}}] * 9_999], "on_error": "skip"}
+    ).encode(),
+    "a small body that is skipped": lambda: b'{"on_error":"skip","documents":[{"text":"x"},' + b"0," * 9_000 + b"0]}",
+    "large ones that are skipped": lambda: filled(
+        LIMIT, b'{"id":"a","text":"' + b"x" * 1_000_000 + b'"}', b'{"on_error":"skip","documents":[{"text":"x"},%s]}'
+    ),
+    "skipped with a lone surrogate": lambda: json.dumps(
+        {"on_error": "skip", "documents": [{"text": "x"}, *[{"text": "\ud800" + "x" * 1_500}] * 9_999]}
+    ).encode(),
+    "a large one of brackets that is skipped": lambda: (
+        b'{"on_error":"skip","documents":[{"text":"x"},' + b"[" * 1_000_000 + b"]" * 1_000_000 + b"]}"
+    ),
     # all of it is invalid
     "a million documents": lambda: filled(LIMIT, b'{"text":"x"}'),
     "zeros": lambda: filled(LIMIT, b"0"),
@@ -82,6 +96,7 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
         b'{"query":"\\ud800","' + b"k" * 20_000 + b'":[' + b",".join([b"0"] * 20_000) + b"]}"
     ),
     "zeros": lambda: filled(SEARCH_LIMIT, b"0", b'{"query":[%s]}'),
+    "many parts of hits": lambda: filled(SEARCH_LIMIT, b'"vector"', b'{"query":"x","mode":"lexical","include":[%s]}'),
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }
@@ -102,6 +117,22 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "many searches": ("/v1/search/batch", lambda: filled(1 << 20, b'{"query":"x"}', b'{"searches":[%s]}')),
     "a batch of zeros": ("/v1/search/batch", lambda: filled(1 << 20, b"0", b'{"searches":[%s]}')),
     "a batch of brackets": ("/v1/search/batch", lambda: b"[" * (1 << 20)),
+    "a vector of zeros": ("/v1/search/similar", lambda: filled(SEARCH_LIMIT * 4, b"0", b'{"vector":[%s]}')),
+    "a vector of numbers": (
+        "/v1/search/similar",
+        lambda: filled(SEARCH_LIMIT * 4, b"-0.012345678918063641", b'{"vector":[%s]}'),
+    ),
+    "a vector of brackets": ("/v1/search/similar", lambda: b'{"vector":' + b"[" * (SEARCH_LIMIT * 4 - 100)),
+    "a search by groups": (
+        "/v1/search",
+        lambda: json.dumps(
+            {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
+        ).encode(),
+    ),
+    "a search by a long field": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "group_by": "." * 512}).encode(),
+    ),
     "a search with a filter": (
         "/v1/search",
         lambda: json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode(),
@@ -129,6 +160,17 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         for path in ("", "/switch", "/rollback")
     },
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
+}
+DOCUMENT = "/v1/collections/default/documents/word"
+PATCHES: dict[str, Callable[[], bytes]] = {
+    "a thousand keys": lambda: json.dumps({"metadata": {f"key{n}": n for n in range(1_000)}}).encode(),
+    "many keys": lambda: json.dumps({"metadata": {str(n): 0.5 for n in range(70_000)}}).encode(),
+    "many keys to remove": lambda: json.dumps({"metadata": {str(n): None for n in range(70_000)}}).encode(),
+    "many keys and a bad one": lambda: b'{"metadata":{%s"x":[true]}}' % (b'"a":{},' * 149_000),
+    "objects": lambda: filled(1 << 20, b'"a":{"b":{"c":{}}}', b'{"metadata":{%s}}'),
+    "a long list": lambda: filled(1 << 20, b"0", b'{"metadata":{"a":[%s]}}'),
+    "a long text": lambda: json.dumps({"metadata": {"a": "\u00e9" * 170_000}}).encode(),
+    "brackets": lambda: b"[" * (1 << 20),
 }
 EMBEDS: dict[str, Callable[[], bytes]] = {
     "64 texts": lambda: json.dumps({"texts": ["some words, " * 8_333] * 64}).encode(),
@@ -168,21 +210,23 @@ async def embedder() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def post(url: str, body: bytes, content_type: str = "application/json") -> int:
+def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST") -> int:
     """Send a body from a separate thread, in one call, which does not compete for the interpreter's lock."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     try:
-        connection.request("POST", address.path, body, {"content-type": content_type})
+        connection.request(method, address.path, body, {"content-type": content_type})
         return connection.getresponse().status
     finally:
         connection.close()
 
 
-async def held(url: str, body: bytes, content_type: str = "application/json") -> tuple[int, float]:
+async def held(
+    url: str, body: bytes, content_type: str = "application/json", method: str = "POST"
+) -> tuple[int, float]:
     async with Watchdog() as watchdog:
-        status = await asyncio.to_thread(post, url, body, content_type)
+        status = await asyncio.to_thread(post, url, body, content_type, method)
     return status, watchdog.longest
 
 
@@ -198,6 +242,16 @@ async def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], by
 async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
         status, seconds = await held(f"{url}/v1/search", make())
+        assert status in (200, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", PATCHES.values(), ids=PATCHES.keys())
+async def test_no_patch_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        stored = json.dumps({"documents": [{"id": "word", "text": "word", "metadata": {"a": {"b": 1}}}]}).encode()
+        assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
+        status, seconds = await held(url + DOCUMENT, make(), method="PATCH")
         assert status in (200, 400, 413, 422), status
         assert seconds < HELD_SECONDS
 
@@ -238,10 +292,23 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
                 {"documents": [{"id": f"{number}-{n}", "text": texts[n % 2]} for n in range(10)]}
             ).encode()
             assert (await held(f"{url}/v1/ingest", body))[0] == 202
-        for top_k in (100, 12):
-            query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical"}).encode()
+        for top_k, more in ((100, {}), (12, {}), (12, {"highlight": True})):
+            query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical", **more}).encode()
             status, seconds = await held(f"{url}/v1/search", query)
             assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+
+
+async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url:
+        texts = [
+            "needle " + unit * (99_000 // len(unit)) for unit in ("a_", "数据库", "e\u0301", "🎉", "needle ", "문서를")
+        ]
+        body = json.dumps({"documents": [{"id": f"{n}", "text": text} for n, text in enumerate(texts)]}).encode()
+        assert (await held(f"{url}/v1/ingest", body))[0] == 202
+        query = {"query": "needle 数据 문서 🎉 " + "word " * 1600, "top_k": 6, "mode": "lexical", "highlight": True}
+        for path, asked in (("", query), ("/batch", {"searches": [query] * 4})):
+            status, seconds = await held(f"{url}/v1/search{path}", json.dumps(asked).encode())
+            assert (status, seconds < HELD_SECONDS) == (200, True), (status, seconds)
 
 
 async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> None:

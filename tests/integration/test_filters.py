@@ -18,6 +18,7 @@ QUERY = "the animal in the garden"
 FILTERS: list[dict[str, Any]] = [
     {},
     {"lang": "en"},
+    {"lang": "it"},
     {"year": {"$gte": 1960, "$lt": 1970}},
     {"lang": {"$in": ["de", "fr"]}, "tags": {"$contains": "a"}},
     {"$or": [{"nested.deep": {"$gt": 2}}, {"year": 1999}]},
@@ -101,6 +102,12 @@ def test_filtered_searches_agree_with_the_predicate(stack: Stack):
     gone = {doc_id for doc_id, metadata in held.items() if metadata["year"] < 1950}
     assert deleted == {"deleted_documents": len(gone)}
     held = {doc_id: metadata for doc_id, metadata in held.items() if doc_id not in gone}
+    check(client, held)
+    for place, doc_id in enumerate(sorted(held)[::10]):
+        held[doc_id] = {**held[doc_id], "lang": "it", "year": 1960 + place}
+        changes = {"metadata": {"lang": "it", "year": 1960 + place}}
+        reply = client.http.patch(f"/v1/collections/default/documents/{doc_id}", json=changes)
+        assert reply.json()["metadata"] == held[doc_id]
     check(client, held)
     stack.gateway.kill()
     stack.gateway.start()

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from msgspec import UNSET
 
 from tandem_contract.client_api import FusionInput, FusionMethod, FusionWeights, SearchMode
 from tests.support.stack import Client
@@ -135,6 +136,26 @@ def test_no_query_text_acts_as_syntax(client: Client, filled: str, query: str) -
     assert ("cat" in found) == ("mat" in query)
 
 
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "dense", "lexical"])
+def test_an_explained_search_has_the_hits_of_another_and_says_why(
+    client: Client, filled: str, mode: SearchMode
+) -> None:
+    asked = {"query": "the cat and E-1042", "collection": filled, "mode": mode}
+    plain = client.http.post("/v1/search", json=asked).json()
+    reply = client.http.post("/v1/search", json={**asked, "explain": True}).json()
+    told = reply.pop("explain")
+    places = [hit.pop("explain") for hit in reply["results"]]
+    assert {**reply, "took_ms": 0} == {**plain, "took_ms": 0}
+    assert sum(each or 0 for each in told["stages_ms"].values()) > 0
+    assert told["candidates"]["dense"] == (None if mode == "lexical" else 3)
+    for hit, place in zip(reply["results"], places, strict=True):
+        for name in ("dense", "lexical"):
+            assert (place[name] or {}).get("score") == hit["scores"][name]
+        if reply["mode"] == "hybrid":
+            parts = sum(each["part"] for each in place.values() if each is not None)
+            assert parts == pytest.approx(hit["score"], abs=1e-9)
+
+
 def test_an_unknown_collection_and_little_time(client: Client, filled: str) -> None:
     body = {"query": "cat", "mode": "lexical"}
     absent = client.http.post("/v1/search", json={**body, "collection": "absent"})
@@ -180,3 +201,32 @@ def test_signs_hold_for_every_hit(
 
 def test_in_dense_mode_signs_mean_nothing(client: Client, filled: str) -> None:
     assert len(client.search("cat -mat", 9, filled, "dense").results) == 3
+
+
+@pytest.mark.parametrize("mode", ["auto", "hybrid", "lexical", "dense"])
+def test_the_words_of_the_query_are_highlighted_if_asked(client: Client, filled: str, mode: SearchMode) -> None:
+    reply = client.search("capacitors -puppy C++", 1, filled, mode, highlight=True)
+    (hit,) = reply.results
+    assert hit.id == "error"
+    assert isinstance(hit.highlights, list)
+    expected = ["capacitor", "C++"]
+    assert [hit.text[start:end] for start, end in hit.highlights] == expected
+    assert hit.passage is not None
+    assert isinstance(hit.passage.highlights, list)
+    assert [hit.passage.text[start:end] for start, end in hit.passage.highlights] == expected
+    (hit,) = client.search("capacitor", 1, filled, mode).results
+    assert hit.highlights is UNSET
+    reply = client.http.post("/v1/search", json={"query": "capacitor", "collection": filled})
+    assert "highlights" not in reply.text
+
+
+def test_the_passage_of_a_long_text_has_its_own_highlights(client: Client, collection: str) -> None:
+    text = "A plain sentence about nothing in particular. " * 60 + "The needle 🎉 is here: needles."
+    client.ingest_and_wait([{"id": "long", "text": text}], collection)
+    (hit,) = client.search("needle", 1, collection, "lexical", highlight=True).results
+    assert hit.passage is not None
+    assert isinstance(hit.highlights, list)
+    assert isinstance(hit.passage.highlights, list)
+    assert [text[start:end] for start, end in hit.highlights] == ["needle", "needles"]
+    assert [hit.passage.text[start:end] for start, end in hit.passage.highlights] == ["needle", "needles"]
+    assert hit.passage.highlights != hit.highlights

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
+from msgspec.structs import replace
 
 from tandem_contract.embed import Kind, Priority
 from tandem_gateway.answers import AnswerLimits
@@ -82,6 +83,7 @@ class FakeEmbedder:
         self.can_split = True
         self.splits: list[Split | None] = []
         """How each call that was answered was to split its texts: at blank lines, if at all."""
+        self.slow: Callable[[str], bool] = lambda text: False
         self.surprise: BaseException | None = None
         """Raised unchanged."""
         self._gate = asyncio.Event()
@@ -120,6 +122,8 @@ class FakeEmbedder:
         if self.late:
             raise DeadlineExceeded("the embedder took too long")
         for text in texts:
+            if self.slow(text):
+                raise DeadlineExceeded("the embedder took too long for the text")
             if self.rejected(text):
                 raise EmbedderRejected(f"the embedder refuses {text!r}")
             if self.broken(text):
@@ -240,6 +244,9 @@ class FakeSearchable:
         self.hydrations: list[list[RankedPassage]] = []
         self.gone: set[int] = set()
         """Passages without a document."""
+        self.texts: list[bool] = []
+        """For each hydration, whether it was to read texts."""
+        self.vectors_by_id: dict[int, bytes] = {}
         self.pending: list[asyncio.Future[list[Answer]]] = []
 
     def fingerprint(self, collection: str) -> str | None:
@@ -266,14 +273,32 @@ class FakeSearchable:
         self.names[1] = f"in {query.collection}"
         return [RankedPassage(1, score, dense=score)]
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
         """Return hits of the passages found by ``search``, and of others by their ids."""
         self.hydrations.append(list(ranked))
+        self.texts.append(texts)
         return Hits(
-            Hit(self.names[each.passage_id], each.score, "text", "{}", each.dense, each.lexical)
+            Hit(
+                self.names[each.passage_id],
+                each.score,
+                "text" if texts else "",
+                "{}",
+                each.dense,
+                each.lexical,
+                best=each.passage_id,
+                first=each.passage_id,
+            )
             for each in ranked
             if each.passage_id not in self.gone
         )
+
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+        """Return those of ``vectors_by_id``."""
+        return {each: self.vectors_by_id[each] for each in passage_ids if each in self.vectors_by_id}
+
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
+        """Return hits with ``vectors_by_id``."""
+        return Hits(replace(hit, vector=self.vectors_by_id.get(hit.best or 0)) for hit in hits)
 
 
 def answered(thread: IndexThread, queries: Sequence[VectorQuery]) -> list[Answer]:

@@ -11,8 +11,9 @@ from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage,
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
-from tandem_gateway.use_cases.hybrid_search import Answer, HybridSearch
+from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
+from tandem_gateway.use_cases.result_pages import Answer, ResultPages
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.validation import RequestLimits
 from tests.support.fakes import FakeEmbedder, FakeSearchable
@@ -132,7 +133,7 @@ class PipelineFixture:
         self.use_case = SearchPipeline(
             dense,
             self.lexical,
-            HybridSearch(dense, self.lexical, self.index, self.filters),
+            HybridSearch(dense, self.lexical, ResultPages(self.index, self.filters)),
             request_limits=LIMITS,
             timeout=timeout,
             events=SearchPipelineEvents(self.modes.append, self._degraded, self._truncated, self._unreadable),

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from tandem_contract.embed import Chunking, EmbedRequest
+from tandem_contract.embed import Chunking, EmbedRequest, split_seconds
 from tandem_embedder.batching.admission import Admission, Grant, estimate_tokens
 from tandem_embedder.batching.scheduler import Scheduler
 from tandem_embedder.batching.tokenize_stage import LaneTokenizer
@@ -73,7 +73,8 @@ class EmbedTexts:
 
         Args:
             request: the texts to embed.
-            timeout: the caller's timeout in seconds; None for the limit's. The shorter of the two applies.
+            timeout: the caller's timeout in seconds; None for the limit's. The shorter of the two applies. With
+                ``chunking``, the limit grows with the texts; see ``split_seconds``.
             hold_rows: holds memory for the rows of passages; see ``EmbedPassages``.
 
         Raises:
@@ -81,17 +82,21 @@ class EmbedTexts:
         """
         self._readiness.require()
         check_texts(request.texts, self._limits)
-        seconds = min(self._limits.timeout_seconds, timeout if timeout is not None else self._limits.timeout_seconds)
+        chunking = request.chunking
+        chars = sum(map(len, request.texts))
+        seconds = self._limits.timeout_seconds
+        if isinstance(chunking, Chunking):
+            seconds = split_seconds(seconds, chars)
+        seconds = min(seconds, timeout if timeout is not None else seconds)
         if seconds <= 0:
             raise DeadlineExceeded("the request's time was up when it came")
         deadline = self._clock() + seconds
         longest = self._model.max_seq_length
-        chunking = request.chunking
         work = self._passages.prepare(request, chunking) if isinstance(chunking, Chunking) else None
         grant = self._admission.admit(
             request.priority,
             tokens=sum(estimate_tokens(text, longest) for text in request.texts) if work is None else work.tokens,
-            chars=sum(map(len, request.texts)),
+            chars=chars,
         )
         try:
             async with asyncio.timeout(seconds):

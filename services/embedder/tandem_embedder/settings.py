@@ -127,7 +127,8 @@ class Settings:
         30.0,
         seconds(0.01, 3600),
         "Deadline of a request; a late request gets 504 and leaves the queue. The header x-request-timeout-ms can"
-        " shorten it. Raise it for slow models; lower it to fail sooner under load",
+        " shorten it. With chunking it holds for each 16,384 characters."
+        " Raise it for slow models; lower it to fail sooner under load",
     )
     shutdown_timeout: float = setting(
         "EMBEDDER_SHUTDOWN_TIMEOUT_SECONDS",

@@ -17,6 +17,8 @@ def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -
             each.lexical,
             _passage(document, each),
             document.passages,
+            each.nearest if each.nearest is not None or document.passages is not None else document.passage_id,
+            first=each.passage_id,
         )
         for each in ranked
         if (document := passages.get(each.passage_id)) is not None

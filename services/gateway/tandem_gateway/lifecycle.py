@@ -36,6 +36,7 @@ from tandem_gateway.use_cases.reembedding import Reembed
 from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
+from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
 from tandem_runtime import gc_tuning
 
@@ -77,6 +78,7 @@ class UseCases:
     dense_search: DenseSearch
     search_pipeline: SearchPipeline
     batch_search: BatchSearch
+    similar_search: SimilarSearch
     ingest: Ingest
     jobs: Jobs
     documents: Documents

@@ -31,16 +31,35 @@ FusionMethod = Literal["relative", "rrf", "dbsf"]
 """How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
 rank fusion. ``dbsf``: distribution-based score fusion."""
 
-SearchWarning = Literal["unknown_tokens", "only_exclusions"]
+HitField = Literal["text", "metadata", "passage", "vector"]
+"""A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
+
+SearchWarning = Literal["unknown_tokens", "only_exclusions", "group_limit"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
-search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match."""
+search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match.
+``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more groups."""
+
+Highlights = list[tuple[int, int]]
+"""Start and end of each matched word."""
 
 JobStatus = Literal["pending", "running", "completed", "failed", "cancelled"]
 JobDocumentStatus = Literal[
-    "pending", "embedded", "truncated", "unreadable", "unchanged", "failed", "cancelled", "replaced", "deleted"
+    "pending",
+    "embedded",
+    "truncated",
+    "unreadable",
+    "unchanged",
+    "failed",
+    "cancelled",
+    "replaced",
+    "deleted",
+    "skipped",
 ]
 """What became of a document of a job. ``truncated`` and ``unreadable``: it is embedded, and counts as such in the job.
-``replaced``, ``deleted``: another request did that before it was embedded."""
+``replaced``, ``deleted``: another request did that before it was embedded. ``skipped``: it was not valid."""
+OnError = Literal["reject", "skip"]
+"""What an ingest does with documents that are not valid. ``reject``: it is refused as a whole. ``skip``: it leaves them
+out, and is refused only if no document is valid."""
 
 
 class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,6 +78,7 @@ class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     documents: list[DocumentInput]
     collection: str = DEFAULT_COLLECTION
+    on_error: OnError = "reject"
 
 
 class DocumentFailure(msgspec.Struct, frozen=True):
@@ -66,6 +86,18 @@ class DocumentFailure(msgspec.Struct, frozen=True):
 
     id: str
     error: str
+
+
+class SkippedDocument(msgspec.Struct, frozen=True):
+    """A document of an ingest that was left out because it is not valid."""
+
+    index: int
+    """Its position in the request, from 0."""
+    id: str | None
+    """Null if it has none that is valid."""
+    param: str
+    """Path of the field that is not valid, such as ``documents[3].text``."""
+    message: str
 
 
 class Job(msgspec.Struct, frozen=True):
@@ -88,7 +120,7 @@ class Job(msgspec.Struct, frozen=True):
     failures: list[DocumentFailure] = []
     """The first failures, at most 100."""
     document_ids: list[str] | None = None
-    """Only in the reply to an ingest: each document's id, in the order of the request."""
+    """Only in the reply to an ingest: each document's id, in the order of the request, without those skipped."""
     truncated_documents: int = 0
     """Documents with a part that was not embedded: without chunking, texts longer than the model's limit."""
     unreadable_documents: int = 0
@@ -99,6 +131,10 @@ class Job(msgspec.Struct, frozen=True):
     """Documents embedded a second, from the start of the job until now or its end; null before the first."""
     seconds_left: float | None = None
     """Estimated seconds until the end, at that speed; null if it is unknown, the job waits or has ended."""
+    skipped_documents: int = 0
+    """Documents that were left out because they are not valid; ``total_documents`` does not count them."""
+    skipped: list[SkippedDocument] | None = None
+    """Only in the reply to an ingest with ``on_error`` ``skip``: the first of these documents, at most 100."""
 
 
 class JobList(msgspec.Struct, frozen=True):
@@ -112,10 +148,11 @@ class JobList(msgspec.Struct, frozen=True):
 class JobDocument(msgspec.Struct, frozen=True):
     """A document of a job."""
 
-    id: str
+    id: str | None
+    """Null for a skipped document that has no valid id."""
     status: JobDocumentStatus
     reason: str | None = None
-    """Why it failed, or why search finds it only in part; null if there is nothing to say."""
+    """Why it failed or was skipped, or why search finds it only in part; null if there is nothing to say."""
 
 
 class JobDocumentList(msgspec.Struct, frozen=True):
@@ -158,6 +195,18 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
     filter: Filter | None = None
     """Conditions on the metadata of the hits."""
+    highlight: bool = False
+    """Whether each hit tells where the words of the query are; see ``SearchHit.highlights``."""
+    include: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply has besides the usual ones: ``vector``."""
+    exclude: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply leaves out."""
+    explain: bool = False
+    """Whether the reply tells how the search came to it."""
+    diversity: float = 0.0
+    """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
+    group_by: str | None = None
+    """A metadata field; the hits are the best of each of its values. A document without it is always a hit."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -179,6 +228,63 @@ class HitPassage(msgspec.Struct, frozen=True):
     """Offset after its last character."""
     index: int
     """Its position among the document's passages, from 0."""
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """As in ``SearchHit``, with offsets in the passage's text."""
+
+
+class HitPlace(msgspec.Struct, frozen=True):
+    """A hit's place in the ranking of one search."""
+
+    rank: int
+    """From 1."""
+    score: float
+    """Cosine similarity or BM25 score."""
+    part: float | None
+    """What the hit's fused score has of this ranking; null without fusion."""
+
+
+class HitExplanation(msgspec.Struct, frozen=True):
+    """A hit's places in both rankings; null for a search that did not find it."""
+
+    dense: HitPlace | None
+    lexical: HitPlace | None
+
+
+class StageTimes(msgspec.Struct, frozen=True):
+    """Milliseconds of each stage; null for a stage that did not run. Vector search and keyword search overlap."""
+
+    filter: float | None = None
+    """Finding the documents that match the filter."""
+    queue: float | None = None
+    """Waiting for a call to the embedder."""
+    embed: float | None = None
+    """That call."""
+    index: float | None = None
+    """Vector index."""
+    words: float | None = None
+    """Keyword index."""
+    fetch: float | None = None
+    """Reading the documents of the hits."""
+
+
+class CandidateCounts(msgspec.Struct, frozen=True):
+    """Numbers of documents; null for a stage that did not run."""
+
+    filter: int | None
+    """That match the filter."""
+    dense: int | None
+    """That vector search found."""
+    lexical: int | None
+    """That keyword search found."""
+
+
+class SearchExplanation(msgspec.Struct, frozen=True):
+    """How a search came to its reply."""
+
+    stages_ms: StageTimes
+    candidates: CandidateCounts
+    attempts: int
+    """More than 1 if the store changed during the search, which then began again; the times are of all attempts."""
 
 
 class SearchHit(msgspec.Struct, frozen=True):
@@ -190,11 +296,17 @@ class SearchHit(msgspec.Struct, frozen=True):
 
     id: str
     score: float
-    text: str
-    metadata: msgspec.Raw
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The metadata as JSON, unchanged from the store."""
     scores: HitScores | None = None
-    passage: HitPassage | None = None
+    passage: HitPassage | msgspec.UnsetType | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
+    """The vector of the passage that matches best, of unit length; null if the document has none yet."""
+    explain: HitExplanation | msgspec.UnsetType = msgspec.UNSET
 
 
 class SearchReply(msgspec.Struct, frozen=True):
@@ -209,6 +321,7 @@ class SearchReply(msgspec.Struct, frozen=True):
     query_truncated: bool = False
     """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
+    explain: SearchExplanation | msgspec.UnsetType = msgspec.UNSET
 
 
 class SearchBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,15 +337,36 @@ class SearchBatchReply(msgspec.Struct, frozen=True):
     took_ms: float
 
 
+class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search/similar``; it takes either ``document_id`` or ``vector``. The reply is a ``SearchReply``."""
+
+    document_id: str | None = None
+    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it."""
+    vector: list[float] | None = None
+    """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
+    top_k: int = DEFAULT_TOP_K
+    collection: str = DEFAULT_COLLECTION
+    offset: int = 0
+    min_score: float | None = None
+    filter: Filter | None = None
+    include: tuple[HitField, ...] = ()
+    exclude: tuple[HitField, ...] = ()
+    """As in ``SearchRequest``."""
+
+
 class ReceivedSearchHit(msgspec.Struct, frozen=True):
     """The reader's view of ``SearchHit``."""
 
     id: str
     score: float
-    text: str
+    text: str = ""
     metadata: Metadata = {}
     scores: HitScores | None = None
     passage: HitPassage | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
 
 
 class ReceivedSearchReply(msgspec.Struct, frozen=True):
@@ -259,6 +393,15 @@ class StoredDocument(msgspec.Struct, frozen=True):
     """Whether the text is longer than the model's limit; null without a vector, or if the embedder did not say."""
     unknown: float | None = None
     """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
+
+
+class DocumentPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PATCH /v1/collections/{collection}/documents/{document_id}``: a JSON Merge Patch (RFC 7396) of the metadata.
+
+    A null removes a key, an object is merged into the value of its key, and any other value replaces it.
+    """
+
+    metadata: Metadata
 
 
 class DocumentList(msgspec.Struct, frozen=True):

@@ -162,10 +162,13 @@ def _fields_known(kind: Any) -> str:
 
 
 def _words_allowed(kind: Any, path: str) -> list[str]:
-    """Return the allowed words of a message's own Literal field; an empty list for any other field."""
+    """Return the allowed words of a message's own field of a Literal, or of a tuple of them; else an empty list."""
     if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
         return []
-    found = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == path), None)
+    name, _, element = path.partition("[")
+    found = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), None)
+    if element and get_origin(found) is tuple:
+        found = get_args(found)[0]
     return [str(word) for word in get_args(found)] if get_origin(found) is Literal else []
 
 

@@ -34,6 +34,9 @@ Kind = Literal["document", "query"]
 Priority = Literal["interactive", "bulk"]
 
 
+CHARS_IN_TIMEOUT: Final = 16_384
+MAX_SPLIT_SECONDS: Final = 600.0
+
 TextFormat = Literal["text", "markdown"]
 """``markdown``: split at headings and blocks before paragraphs. Both: paragraphs before sentences before words."""
 
@@ -139,3 +142,13 @@ class ReceivedReadyReply(msgspec.Struct, frozen=True):
     dim: Annotated[int, msgspec.Meta(ge=1, le=MAX_DIM)] | None = None
     max_seq_length: Annotated[int, msgspec.Meta(ge=1, le=1 << 31)] | None = None
     precision: _Name | None = None
+
+
+def split_seconds(seconds: float, chars: int) -> float:
+    """Return the time limit of a request with ``chunking``: a single long text may take the model half a minute.
+
+    Args:
+        seconds: time limit of a request without ``chunking``. It holds for each ``CHARS_IN_TIMEOUT`` characters.
+        chars: number of characters in all texts.
+    """
+    return max(seconds, min(seconds * (1 + chars / CHARS_IN_TIMEOUT), MAX_SPLIT_SECONDS))

@@ -173,6 +173,8 @@ class Client:
         fusion: FusionMethod | FusionInput | None = None,
         offset: int | None = None,
         min_score: float | None = None,
+        *,
+        highlight: bool | None = None,
     ) -> ReceivedSearchReply:
         """Search; the server's default replaces what is None."""
         fields = {
@@ -183,6 +185,7 @@ class Client:
             "fusion": fusion,
             "offset": offset,
             "min_score": min_score,
+            "highlight": highlight,
         }
         return self.call("POST", SEARCH_PATH, ReceivedSearchReply, body=_given(fields))
 

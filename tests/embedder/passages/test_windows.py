@@ -44,9 +44,16 @@ def test_one_piece_that_fills_its_window_is_accepted_and_ends_at_white_space():
     assert [text[start:end] for start, end in spans] == ["aaa bbbb", "cc ddd"]
 
 
-def test_windows_of_white_space_are_skipped():
-    text = "a" + " " * 50 + "b"
-    assert list(windows(text, lambda part: words_of(part, 1), 10)) == [[Span(0, 1)], [], [], [], [], [Span(51, 52)]]
+def test_white_space_around_windows_is_skipped():
+    text = "a" + " " * 50 + "b \n"
+    calls: list[str] = []
+
+    def split(part: str) -> Sequence[Span]:
+        calls.append(part)
+        return words_of(part, 1)
+
+    assert list(windows(text, split, 10)) == [[Span(0, 1)], [Span(51, 52)]]
+    assert calls == ["a", "b"]
 
 
 @given(texts, st.integers(1, 4), st.integers(1, 20))

@@ -38,7 +38,7 @@ class EmbedFixture:
 
 @asynccontextmanager
 async def embedding(
-    *, held: bool = False, queued: int = 1000, prompts: Prompts | None = None
+    *, held: bool = False, queued: int = 1000, prompts: Prompts | None = None, seconds: float = 30.0
 ) -> AsyncIterator[EmbedFixture]:
     model, tokenizer, recorder, readiness = FakeModel(held=held), FakeTokenizer(), Recorder(), Readiness()
     readiness.ready()
@@ -47,7 +47,7 @@ async def embedding(
     scheduler.start()
     lanes = LaneTokenizer(tokenizer)
     manifest = msgspec.structs.replace(MANIFEST, max_seq_length=16, prompts=prompts or Prompts())
-    limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=30.0)
+    limits = RequestLimits(max_texts=4, max_text_chars=5_000, timeout_seconds=seconds)
     splitter = FakeSplitter()
     facts = facts_of(manifest, FakeTokenizer())
     passages = EmbedPassages(facts, admission, lanes, splitter, scheduler)

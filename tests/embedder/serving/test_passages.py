@@ -178,6 +178,16 @@ async def test_the_deadline_ends_a_request_between_waves():
         assert len(fixture.model.batches) <= 3
 
 
+async def test_a_request_with_long_texts_has_more_time():
+    async with embedding(held=True, seconds=0.2) as fixture:
+        with pytest.raises(DeadlineExceeded, match=r"within 200 ms$"):
+            await fixture.embed(EmbedRequest([LONG]))
+        with pytest.raises(DeadlineExceeded, match=r"within 261 ms$"):
+            await fixture.embed(EmbedRequest([LONG], chunking=WHOLE))
+        with pytest.raises(DeadlineExceeded, match=r"within 100 ms$"):
+            await fixture.embed(EmbedRequest([LONG], chunking=WHOLE), timeout=0.1)
+
+
 async def test_a_cancelled_request_stops_splitting_and_gives_everything_back():
     async with embedding(queued=200, held=True) as fixture:
         running = asyncio.create_task(fixture.embed(EmbedRequest([LONG], priority="bulk", chunking=WHOLE)))

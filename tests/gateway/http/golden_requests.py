@@ -16,6 +16,7 @@ JOB = "{job}"
 """Placeholder in a path for the id of the finished job that stored ``DOCUMENTS``."""
 
 SEARCH = "/v1/search"
+SIMILAR = "/v1/search/similar"
 INGEST = "/v1/ingest"
 JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
@@ -89,6 +90,10 @@ def get(target: str, *headers: tuple[str, str], gateway: str = "serving", method
 def put(body: object, *headers: tuple[str, str], gateway: str = "serving") -> Case:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
     return Case(gateway, "PUT", TRAFFIC, headers, content)
+
+
+def _patch(target: str, body: object) -> Case:
+    return Case("serving", "PATCH", target, (JSON,), json.dumps(body).encode())
 
 
 FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
@@ -192,6 +197,11 @@ def _bodies() -> Iterator[tuple[str, Case]]:
         ("top_k 1.0", b'{"query": "x", "top_k": 1.0}', ()),
         ("top_k over 64 bits", b'{"query": "x", "top_k": 1000000000000000000000}', ()),
         ("a mode that is none", b'{"query": "x", "mode": "fuzzy"}', ()),
+        ("a part of hits that is none", b'{"query": "x", "include": ["text", "score"]}', ()),
+        ("a part of hits in both lists", b'{"query": "x", "include": ["vector", "text"], "exclude": ["text"]}', ()),
+        ("a diversity over 1", b'{"query": "x", "diversity": 1.5}', ()),
+        ("an empty field of groups", b'{"query": "x", "group_by": ""}', ()),
+        ("a part of hits that is no list", b'{"query": "x", "exclude": "text"}', ()),
         ("a filter that is none", b'{"query": "x", "filter": [1]}', ()),
         ("a filter with a wrong value", b'{"query": "x", "filter": {"year": {"$gte": null}}}', ()),
         ("a filter with a key twice", b'{"query": "x", "filter": {"year": {"$gte": 1, "$gte": 2}}}', ()),
@@ -214,6 +224,12 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     ):
         yield f"{INGEST} {name}", post(INGEST, {"documents": [{"text": "x"}, document]})
     one = {"documents": [{"text": "x"}]}
+    yield f"{INGEST} with another on_error", post(INGEST, {**one, "on_error": "ignore"})
+    yield f"{INGEST} of which all are skipped", post(INGEST, {"documents": [{"text": " "}, 7], "on_error": "skip"})
+    yield f"{INGEST} that skips and is cut off", post(INGEST, b'{"on_error":"skip","documents":[{"text":"x"}')
+    yield f"{INGEST} with on_error in the query", post(f"{INGEST}?on_error=skip", one)
+    yield f"{INGEST} of lines with another on_error", post(f"{INGEST}?on_error=x", b'{"text": "x"}', LINES)
+    yield f"{INGEST} of lines of which all are skipped", post(f"{INGEST}?on_error=skip", b'{"text": 1}\nx\n', LINES)
     yield f"{INGEST} with a collection in the query", post(f"{INGEST}?collection=books", one)
     yield f"{INGEST} of lines with a bad collection", post(f"{INGEST}?collection=../x", b'{"text": "x"}', LINES)
     yield f"{INGEST} of lines with an unknown parameter", post(f"{INGEST}?x=1", b'{"text": "x"}', LINES)
@@ -223,6 +239,27 @@ def _bodies() -> Iterator[tuple[str, Case]]:
     yield f"{INGEST} with two keys", post(INGEST, one, JSON, KEY, KEY)
     yield f"{INGEST} with a key that is not valid", post(INGEST, one, JSON, ("idempotency-key", "a b"))
     yield f"{INGEST} no documents", post(INGEST, {"documents": []})
+
+
+def _similar() -> Iterator[tuple[str, Case]]:
+    for name, asked in (
+        ("a document", {"document_id": "a", "top_k": 2, "include": ["vector"], "exclude": ["passage"]}),
+        ("a document by a filter", {"document_id": "a", "top_k": 2, "filter": {"n": {"$gt": 9}}, "offset": 1}),
+        ("an absent document", {"document_id": "absent"}),
+        ("an absent collection", {"document_id": "a", "collection": "nowhere"}),
+        ("a vector", {"vector": [1, 0, 0, 0, 0, 0, 0, 0.5], "top_k": 1}),
+        ("a vector of another dimension", {"vector": [1, 2, 3]}),
+        ("a vector of zeros", {"vector": [0] * 8}),
+        ("an empty vector", {"vector": []}),
+        ("a vector with a text", {"vector": [1, 2, 3, 4, 5, 6, 7, "8"]}),
+        ("both", {"document_id": "a", "vector": [1]}),
+        ("nothing", {}),
+        ("a query", {"query": "a"}),
+        ("too many", {"document_id": "a", "top_k": 1001}),
+    ):
+        yield f"documents like {name}", post(SIMILAR, {"collection": "books", **asked})
+    yield "documents like a vector that is not finite", post(SIMILAR, b'{"vector": [1e999]}')
+    yield "documents like a vector with NaN", post(SIMILAR, b'{"vector": [NaN]}')
 
 
 def _jobs() -> Iterator[tuple[str, Case]]:
@@ -282,6 +319,20 @@ def _many_documents() -> Iterator[tuple[str, Case]]:
         yield f"documents by {name}", post(f"{IN_BOOKS}/get", body)
         if name != "ids":
             yield f"documents deleted by {name}", post(f"{IN_BOOKS}/delete", body)
+    for name, patch in (
+        ("without metadata", {}),
+        ("of null", {"metadata": None}),
+        ("of another field", {"metadata": {}, "text": "x"}),
+        ("of a list of booleans", {"metadata": {"a": [True]}}),
+        ("nested too deeply", {"metadata": {"a": {"b": {"c": {"d": {}}}}}}),
+        ("that is too large", {"metadata": {"a": "x" * 16_384}}),
+        ("with a NUL", {"metadata": {"a": "\0"}}),
+        ("that changes nothing", {"metadata": {"absent": None}}),
+    ):
+        yield f"a patch {name}", _patch(f"{IN_BOOKS}/a", patch)
+    for target in (f"{IN_BOOKS}/absent", "/v1/collections/nowhere/documents/a", f"{IN_BOOKS}/..%2Fa"):
+        yield f"a patch of {target}", _patch(target, {"metadata": {}})
+    yield "a patch that is no JSON", Case("serving", "PATCH", f"{IN_BOOKS}/a", (("content-type", "text/plain"),), b"{}")
     yield "documents of an absent collection", post("/v1/collections/nowhere/documents/get", {"ids": ["a"]})
     in_facets = "/v1/collections/books/facets"
     for name, asked in (
@@ -417,6 +468,8 @@ def _good() -> Iterator[tuple[str, Case]]:
     )
     yield "a filtered search without hits", post(SEARCH, {**found, "filter": {"n": {"$lt": 0}}})
     yield "a search by words", post(SEARCH, {**found, "mode": "lexical"})
+    yield "a search that highlights", post(SEARCH, {**found, "mode": "lexical", "highlight": True})
+    yield "a search of exclusions", post(SEARCH, {**found, "query": "-cat", "highlight": True})
     yield "a search in UTF-8 with a mark", post(SEARCH, b"\xef\xbb\xbf" + json.dumps(found).encode())
     yield "a search in chunks", post(SEARCH, found, chunked=True)
     yield "a search with a charset", post(SEARCH, found, ("content-type", "Application/JSON ; Charset=UTF-8"))
@@ -484,7 +537,7 @@ def _settings() -> Iterator[tuple[str, Case]]:
 
 
 _GROUPS = (
-    _every_method, _paths, _documents, _jobs, _bodies, _many_documents, _limits, _operators, _states, _origins, _good,
-    _settings, _reembedding,
+    _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
+    _origins, _good, _settings, _reembedding,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

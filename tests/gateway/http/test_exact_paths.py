@@ -76,6 +76,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/documents/{document_id:path}",
         "/v1/admin/traffic",
         "/v1/search/batch",
+        "/v1/search/similar",
         "/healthz",
         "/livez",
         "/readyz",

@@ -13,6 +13,7 @@ from tandem_contract.decoding import InvalidMessage
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http import ingest_body
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader, read_ingest
+from tandem_gateway.http.ingest_documents import DocumentMessage
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.memory import MemoryBudget, OverBudget
 from tests.support.fakes import eventually
@@ -219,11 +220,11 @@ async def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPat
     under_way = 0
     most = 0
 
-    def watched(*args: Any) -> Any:
+    def watched(*args: Any, **options: Any) -> Any:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        found = read_ingest(*args)
+        found = read_ingest(*args, **options)
         under_way -= 1
         return found
 
@@ -239,7 +240,7 @@ async def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPat
 def test_the_decoded_types_are_those_of_the_contract() -> None:
     from tandem_contract.client_api import DocumentInput, IngestRequest
 
-    for ours, contracts in ((ingest_body._Document, DocumentInput), (ingest_body._Ingest, IngestRequest)):
+    for ours, contracts in ((DocumentMessage, DocumentInput), (ingest_body._Ingest, IngestRequest)):
         fields = {field.name: (field.default, field.required) for field in msgspec.structs.fields(ours)}
         wanted = {field.name: (field.default, field.required) for field in msgspec.structs.fields(contracts)}
         assert fields.keys() == wanted.keys()

@@ -48,6 +48,24 @@ def test_each_line_is_a_document(separator: str, end: str, start: bytes) -> None
     assert found[1].metadata == '{"n":1.0}'
 
 
+@pytest.mark.parametrize("start", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize(
+    ("line", "code", "param"),
+    [
+        (b'{"text":1}', "invalid_field", "documents[2].text"),
+        (b'{"text":"x","more":1}', "unknown_field", "documents[2].more"),
+        (b'{"text":"' + b"x" * 51 + b'"}', "limit_exceeded", "documents[2].text"),
+        (b'{"text":"x","metadata":{"a":[true]}}', "invalid_field", "documents[2].metadata.a[0]"),
+        (b'{"text":', "malformed_body", "documents[2]"),
+    ],
+)
+def test_an_error_names_the_line_in_the_body_and_the_field(start: bytes, line: bytes, code: str, param: str) -> None:
+    body = start + b'{"text":"a"}\n\n \r\n{"text":"b"}\r\n  ' + line + b'\n{"text":2}\n'
+    with pytest.raises((InvalidMessage, InvalidRequest), match=r"^line 5: ") as raised:
+        read_lines(bytearray(body), "books", LIMITS)
+    assert (raised.value.code, raised.value.param) == (code, param)
+
+
 @pytest.mark.parametrize(
     ("body", "code", "param"),
     [

@@ -13,8 +13,15 @@ from tandem_gateway.use_cases.commands import SearchCommand
 def test_a_search_becomes_a_command_with_every_field():
     request = ReceivedSearch("what?", 7, "books", "lexical")
     assert search_command(request) == SearchCommand("what?", 7, "books", "lexical")
+    assert search_command(ReceivedSearch("q", include=("vector", "vector"), exclude=("text",))) == SearchCommand(
+        "q", 5, "default", "auto", include=frozenset({"vector"}), exclude=frozenset({"text"})
+    )
     derived = ("meaning", "constrained")  # the pipeline sets these
     assert SearchCommand.__struct_fields__ == (*SearchRequest.__struct_fields__, *derived)
+
+
+def test_a_search_may_ask_for_highlights():
+    assert search_command(ReceivedSearch("q", highlight=True)).highlight
 
 
 def test_the_defaults_of_the_client_api_reach_the_command():

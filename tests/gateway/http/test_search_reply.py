@@ -2,13 +2,15 @@
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from tandem_contract.client_api import ReceivedSearchReply
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.search_reply import write_search_reply
-from tandem_gateway.records.search import Hit, Hits
-from tandem_gateway.use_cases.search_pipeline import Answer
+from tandem_gateway.records.explanation import Explanation, HitExplanation, Place, Stages
+from tandem_gateway.records.search import Hit, HitPassage, Hits
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.memory import MemoryBudget, OverBudget
 
 MANY = 1 << 40
@@ -40,6 +42,53 @@ async def test_an_answer_is_the_same_json_however_large_it_is(size: int) -> None
     ]
     assert (read.mode, read.degraded) == ("lexical", True)
     assert b'"metadata":{"n":1.50}' in body
+
+
+@pytest.mark.parametrize("count", [1, 80_000])
+async def test_an_answer_has_the_parts_of_a_hit_that_were_asked_for(count: int) -> None:
+    hit = Hit("d", 0.5, "a text", "{}", 0.5, passage=HitPassage(0, 2, 6), best=7, vector=b"\x00\x00\x80\x3f" * count)
+    waits = Hit("e", 0.25, "waits", "{}", lexical=1.5, passage=HitPassage(0, 0, 5), best=8)
+    asked = replace(answer([]), hits=Hits([hit, waits]), fields=frozenset({"passage", "vector"}))
+    read = msgspec.json.decode(await written(asked))
+    assert read["results"] == [
+        {
+            "id": "d",
+            "score": 0.5,
+            "scores": {"dense": 0.5, "lexical": None},
+            "passage": {"text": "text", "start": 2, "end": 6, "index": 0},
+            "vector": [1.0] * count,
+        },
+        {
+            "id": "e",
+            "score": 0.25,
+            "scores": {"dense": None, "lexical": 1.5},
+            "passage": {"text": "waits", "start": 0, "end": 5, "index": 0},
+            "vector": None,
+        },
+    ]
+    nothing = await written(replace(asked, fields=frozenset()))
+    assert msgspec.json.decode(nothing)["results"][0] == {
+        "id": "d",
+        "score": 0.5,
+        "scores": {"dense": 0.5, "lexical": None},
+    }
+
+
+@pytest.mark.parametrize("size", [10, 300_000])
+async def test_an_explained_answer_tells_stages_and_places(size: int) -> None:
+    places = [HitExplanation(Place(1, 0.75, 0.4), None), HitExplanation(Place(2, 0.5, 0.1), Place(1, 7.5, 0.6))]
+    stages = Stages({"queue": 0.0001234, "embed": 0.25}, 2)
+    asked = replace(answer(["x" * size, "y"]), explanation=Explanation(stages, 2, 1, None, places))
+    read = msgspec.json.decode(await written(asked))
+    assert [hit["explain"] for hit in read["results"]] == [
+        {"dense": {"rank": 1, "score": 0.75, "part": 0.4}, "lexical": None},
+        {"dense": {"rank": 2, "score": 0.5, "part": 0.1}, "lexical": {"rank": 1, "score": 7.5, "part": 0.6}},
+    ]
+    assert read["explain"] == {
+        "stages_ms": {"filter": None, "queue": 0.123, "embed": 250.0, "index": None, "words": None, "fetch": None},
+        "candidates": {"filter": None, "dense": 2, "lexical": 1},
+        "attempts": 2,
+    }
 
 
 async def test_an_answer_that_is_too_large_as_json_is_refused() -> None:

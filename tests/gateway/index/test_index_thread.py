@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.errors import (
+    Conflict,
     DeadlineExceeded,
     FingerprintMismatch,
     InvalidRequest,
@@ -30,7 +31,7 @@ from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.records.search import Hits
 from tests.gateway.index.threads import ask, hits, query, start
 from tests.support.fakes import DIM, FINGERPRINT, WAIT_SECONDS, answer_limits, answered, vector_of, vectors_of
-from tests.support.stores import document, embed_pending, ingest
+from tests.support.stores import NOW, document, embed_pending, ingest
 
 
 def test_an_empty_collection_has_no_hits(thread: IndexThread):
@@ -100,6 +101,41 @@ async def test_hydration_is_bounded_in_bytes_and_time(store: SqliteStore, tmp_pa
         thread.close()
     with pytest.raises(NotReady):
         await thread.hydrate(ranked[:1], timeout=WAIT_SECONDS)
+
+
+async def test_the_vector_of_a_document_is_that_of_the_version_that_search_finds(
+    store: SqliteStore, thread: IndexThread
+):
+    with pytest.raises(NotFound, match="no collection"):
+        await thread.document_vector("absent", "a", timeout=WAIT_SECONDS)
+    await store.accept("job", "default", [document("a", "first")], NOW)
+    with pytest.raises(NotFound, match="no document 'b'"):
+        await thread.document_vector("default", "b", timeout=WAIT_SECONDS)
+    with pytest.raises(Conflict, match="no vector yet"):
+        await thread.document_vector("default", "a", timeout=WAIT_SECONDS)
+    await embed_pending(store)
+    await store.accept("job2", "default", [document("a", "second")], NOW)
+    found = await thread.document_vector("default", "a", timeout=WAIT_SECONDS)
+    np.testing.assert_array_equal(found.vector.vector, vector_of("first"))
+    assert found.vector.fingerprint == FINGERPRINT
+    await embed_pending(store)
+    found = await thread.document_vector("default", "a", timeout=WAIT_SECONDS)
+    np.testing.assert_array_equal(found.vector.vector, vector_of("second"))
+    assert (await thread.collection("default", timeout=WAIT_SECONDS)).dim == DIM
+
+
+async def test_hits_get_the_vectors_of_their_best_passages(store: SqliteStore, thread: IndexThread):
+    await ingest(store, [document("a"), document("b")])
+    (ranked,) = ask(thread, [msgspec.structs.replace(query("text of b", 2), hydrated=False)])
+    assert isinstance(ranked, list)
+    hits = await thread.with_vectors(
+        "default", await thread.hydrate(ranked, timeout=WAIT_SECONDS), timeout=WAIT_SECONDS
+    )
+    assert [(hit.doc_id, hit.vector) for hit in hits] == [
+        (hit.doc_id, vector_of(hit.text).astype("<f4").tobytes()) for hit in hits
+    ]
+    bare = await thread.hydrate(ranked, timeout=WAIT_SECONDS, texts=False)
+    assert [(hit.doc_id, hit.text, hit.best) for hit in bare] == [(hit.doc_id, "", hit.best) for hit in hits]
 
 
 async def test_a_pending_document_is_not_found_yet(store: SqliteStore, thread: IndexThread):

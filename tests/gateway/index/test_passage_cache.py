@@ -16,8 +16,8 @@ _PASSAGE_BYTES = 700
 ENOUGH = 1 << 30
 
 
-def passage(passage_id: int) -> PassageView:
-    return PassageView(passage_id, f"d{passage_id}", "t" * 90, "{}")
+def passage(passage_id: int, texts: bool = True) -> PassageView:
+    return PassageView(passage_id, f"d{passage_id}", "t" * 90 if texts else "", "{}")
 
 
 class Reader:
@@ -26,10 +26,12 @@ class Reader:
     def __init__(self) -> None:
         self.read: list[list[int]] = []
 
-    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+    def passages(
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         self.read.append(list(passage_ids))
         self.max_bytes = max_bytes
-        return {passage_id: passage(passage_id) for passage_id in passage_ids if passage_id < 10}
+        return {passage_id: passage(passage_id, texts) for passage_id in passage_ids if passage_id < 10}
 
 
 @pytest.fixture
@@ -47,6 +49,15 @@ def test_only_uncached_passages_are_read(reader: Reader):
     assert passages.get([3, 2, 1], reader, ENOUGH) == whole(1, 2, 3)
     assert passages.get([1, 2, 3], reader, ENOUGH) == whole(1, 2, 3)
     assert reader.read == [[1, 2], [3]]
+
+
+def test_passages_without_texts_are_not_kept(reader: Reader):
+    passages = PassageCache(10 * _PASSAGE_BYTES)
+    assert passages.get([1], reader, ENOUGH, texts=False) == {1: passage(1, texts=False)}
+    assert passages.get([1], reader, ENOUGH) == whole(1)
+    assert passages.get([1, 2], reader, ENOUGH, texts=False) == {n: passage(n, texts=False) for n in (1, 2)}
+    assert passages.get([1], reader, ENOUGH) == whole(1)
+    assert reader.read == [[1], [1], [2]]
 
 
 def test_passages_missing_from_the_store_are_left_out_and_requested_again(reader: Reader):

@@ -92,6 +92,6 @@ def test_candidates_without_vectors_are_left_out():
 def test_hits_keep_the_order_and_leave_out_what_no_longer_exists():
     views = {number: PassageView(number, f"d{number}", f"text {number}", "{}") for number in (1, 2)}
     assert hits([RankedPassage(2, 0.5, dense=0.5), RankedPassage(7, 0.4), RankedPassage(1, 0.1)], views) == [
-        Hit("d2", 0.5, "text 2", "{}", dense=0.5, passage=HitPassage(0, 0, 6)),
-        Hit("d1", 0.1, "text 1", "{}", passage=HitPassage(0, 0, 6)),
+        Hit("d2", 0.5, "text 2", "{}", dense=0.5, passage=HitPassage(0, 0, 6), best=2, first=2),
+        Hit("d1", 0.1, "text 1", "{}", passage=HitPassage(0, 0, 6), best=1, first=1),
     ]

@@ -98,6 +98,23 @@ async def test_a_busy_embedder_is_tried_again(scenario: Scenario, switch: str, r
         assert set(work.retried) == {reason}
 
 
+async def test_a_document_for_which_the_embedder_is_too_slow_is_given_up_after_five_tries_alone(scenario: Scenario):
+    async with scenario() as work:
+        work.embedder.slow = lambda text: text == "text of bad"
+        await work.accept("job", "good1", "bad", "good2", "good3")
+        job = await work.finished("job")
+        assert (job.processed, job.failures) == (4, [("bad", "the embedder took too long for the text")])
+        assert work.embedder.calls.count(["text of bad"]) == 5
+
+
+async def test_a_long_text_has_more_time(scenario: Scenario):
+    async with scenario() as work:
+        await work.store.accept("job", "default", [document("a"), document("b", "long " * 16_384)], NOW)
+        work.task.notify()
+        await work.finished("job")
+        assert work.embedder.timeouts == [pytest.approx(30.0, abs=0.1)]  # six times
+
+
 async def test_a_refused_document_fails_alone_with_its_reason(scenario: Scenario):
     async with scenario(batch=8) as work:
         work.embedder.rejected = lambda text: text == "text of d5"

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from tandem_gateway.errors import Conflict, InvalidRequest
 from tandem_gateway.records.documents import NewDocument, NewDocuments
+from tandem_gateway.records.job_documents import SkippedDocument
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN, idempotency_key, with_ids_of
 from tandem_gateway.use_cases.ingest import Ingest
 from tests.support.stores import document, opened
@@ -36,6 +37,38 @@ def test_two_requests_have_one_hash_if_a_client_sent_the_same(
 ):
     same = idempotency_key("k", first, one) == idempotency_key("k", second, other)
     assert same == (sent(first, one) == sent(second, other))
+
+
+def test_what_was_skipped_and_that_it_may_be_skipped_is_a_part_of_the_request():
+    one = SkippedDocument(0, "a", "documents[0].text", "it is blank", b"hash of one")
+    requests: list[list[SkippedDocument] | None] = [
+        None,
+        [],
+        [one],
+        [dataclasses.replace(one, index=1)],
+        [dataclasses.replace(one, content_hash=b"another hash")],
+        [one, dataclasses.replace(one, index=1)],
+    ]
+    keys = {idempotency_key("k", "c", [document("b")], skipped).request_hash for skipped in requests}
+    assert len(keys) == len(requests)
+    same = dataclasses.replace(one, message="the same fault in the words of another release")
+    assert idempotency_key("k", "c", [], [same]) == idempotency_key("k", "c", [], [one])
+
+
+async def test_a_repeated_request_counts_what_it_skipped_once(tmp_path: Path):
+    counted: list[int] = []
+    skipped = [SkippedDocument(0, None, "documents[0]", "no object", b"hash")]
+    with opened(tmp_path) as store:
+        ingest = Ingest(store, on_accepted=lambda: None, on_skipped=counted.append)
+        jobs = [(await ingest.accept("c", NewDocuments([without_id], None, skipped), "k"))[0] for _ in range(2)]
+        assert jobs[0].job_id == jobs[1].job_id
+        assert [job.skipped for job in jobs] == [1, 1]
+        assert counted == [1]
+        for others in (None, []):
+            with pytest.raises(Conflict):
+                await ingest.accept("c", NewDocuments([without_id], None, others), "k")
+        await ingest.accept("c", NewDocuments([without_id], None, []))
+        assert counted == [1]
 
 
 def test_an_id_that_was_made_does_not_count_and_follows_from_the_job_and_the_place():

@@ -4,8 +4,14 @@ import pytest
 
 from tandem_gateway.adapters.limits import MAX_KEPT_FAILURES, MAX_REASON_CHARS, Limits
 from tandem_gateway.records.coverage import WHOLE, Coverage
-from tandem_gateway.records.documents import EmbeddedBatch, NewDocument
-from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, coverage_reason, embedded_status
+from tandem_gateway.records.documents import EmbeddedBatch, JobFilter, NewDocument
+from tandem_gateway.records.job_documents import (
+    DocumentStatus,
+    JobDocument,
+    SkippedDocument,
+    coverage_reason,
+    embedded_status,
+)
 from tests.gateway.ports.backends import Backend, Store
 from tests.support.fakes import FINGERPRINT, MODEL, vectors_of
 from tests.support.stores import LIMITS, NOW, claimed, complete, document, embed_pending, ingest, pending_documents
@@ -27,7 +33,7 @@ async def listed(
     return found
 
 
-async def statuses(store: Store, job_id: str = "job") -> list[tuple[str, str]]:
+async def statuses(store: Store, job_id: str = "job") -> list[tuple[str | None, str]]:
     return [(each.doc_id, each.status) for each in await listed(store, job_id)]
 
 
@@ -194,6 +200,28 @@ async def test_a_page_ends_after_the_documents_that_it_may_look_at(store: Store,
     page = await store.job_documents("job", 8, 100, None)
     assert page is not None
     assert ([each.doc_id for each in page.documents], page.next) == (["d8", "d9"], None)
+
+
+async def test_skipped_documents_are_counted_and_listed_at_their_places(store: Store):
+    skipped = [SkippedDocument(0, "bad", "documents[0].text", "documents[0].text: it is blank")]
+    skipped += [SkippedDocument(index, None, f"documents[{index}]", "no object " * 50) for index in (2, 4)]
+    job = await store.accept("job", "default", [document("a"), document("b")], NOW, skipped=skipped)
+    assert (job.total, job.processed, job.skipped) == (2, 0, 3)
+    await embed_pending(store)
+    found = await store.job("job")
+    assert found is not None
+    assert (found.state, found.total, found.processed, found.skipped) == ("completed", 2, 2, 3)
+    assert (await store.jobs(None, 10, JobFilter())).jobs == [found]
+    cut = ("no object " * 50)[:MAX_REASON_CHARS]
+    assert await listed(store, limit=2) == [
+        JobDocument("bad", "skipped", "documents[0].text: it is blank"),
+        JobDocument("a", "embedded"),
+        JobDocument(None, "skipped", cut),
+        JobDocument("b", "embedded"),
+        JobDocument(None, "skipped", cut),
+    ]
+    assert len(await listed(store, status="skipped")) == 3
+    assert await store.document("default", "bad") is None
 
 
 async def test_a_list_is_forgotten_with_its_job(store: Store):

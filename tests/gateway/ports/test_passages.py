@@ -4,9 +4,9 @@ import pytest
 
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.search import HitPassage, PassageView
+from tandem_gateway.records.search import FirstPassage, HitPassage, PassageView
 from tests.gateway.ports.backends import Backend, Store
-from tests.gateway.ports.steps import accept_in_two_passages, collection
+from tests.gateway.ports.steps import accept_in_two_passages, collection, embed
 from tests.support.stores import NOW, document, ingest, pending_documents
 
 
@@ -39,6 +39,34 @@ async def test_each_passage_of_a_document_comes_with_it(backend: Backend, store:
     assert sorted(found) == sorted(ids)
     view = found[ids[0]]
     assert [view.passage(each) for each in (*ids, 999)] == [HitPassage(0, 0, 10), HitPassage(1, 10, 20), None]
+
+
+async def test_the_first_passage_of_a_document_is_that_of_its_live_version(
+    backend: Backend, store: Store, feed: IndexFeed
+):
+    ids = await accept_in_two_passages(backend, store, "a", "the first ", "the second", job_id="job")
+    await store.accept("job2", "books", [document("a", "another")], NOW)
+    record = await collection(store)
+    assert feed.first_passage(record.collection_id, "a") == FirstPassage(ids[0], live=False)
+    await embed(store, dict(zip(ids, ["the first ", "the second"], strict=True)))
+    assert feed.first_passage(record.collection_id, "a") == FirstPassage(ids[0], live=True)
+    await store.accept("job3", "default", [document("a", "new")], NOW)
+    assert feed.first_passage(record.collection_id, "a") == FirstPassage(ids[0], live=True)
+    assert feed.first_passage(record.collection_id, "b") is None
+    assert feed.first_passage(999, "a") is None
+    await store.delete("default", "a")
+    assert feed.first_passage(record.collection_id, "a") is None
+    other = feed.first_passage((await collection(store, "books")).collection_id, "a")
+    assert other is not None
+    assert not other.live
+
+
+async def test_the_texts_can_be_left_out(backend: Backend, store: Store, feed: IndexFeed):
+    ids = await accept_in_two_passages(backend, store, "a", "the first ", "the second", job_id="job")
+    assert feed.passages(ids, texts=False) == {each: PassageView(each, "a", "", "{}", live=0) for each in ids}
+    assert len(feed.passages(ids[:1], 2, texts=False)) == 1
+    with pytest.raises(TooManyBytes):
+        feed.passages(ids[:1], 2)
 
 
 async def test_reading_stops_at_the_bytes_that_the_caller_allows(store: Store, feed: IndexFeed):

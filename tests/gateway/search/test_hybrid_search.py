@@ -21,9 +21,17 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.coverage import Coverage
-from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage, SearchMode
+from tandem_gateway.records.search import (
+    USUAL_FIELDS,
+    Hit,
+    HitField,
+    KeywordCandidates,
+    RankedPassage,
+    SearchMode,
+)
 from tandem_gateway.use_cases.dense_search import DenseCandidates
-from tandem_gateway.use_cases.hybrid_search import CANDIDATES, is_one_state, page, rank
+from tandem_gateway.use_cases.hybrid_search import rank
+from tandem_gateway.use_cases.result_pages import CANDIDATES, eligible, is_one_state
 from tests.support.fakes import turns
 from tests.support.search_fixtures import PipelineFixture, command
 
@@ -111,21 +119,20 @@ def test_a_shorter_ranking_is_the_beginning_of_a_longer_one(
     by_vector: list[int], by_words: list[int], vectors: int, keywords: int, depth: int
 ):
     dense, lexical = ranking(*by_vector[:vectors]), words(*by_words[:keywords])
-    whole, _ = rank(DenseCandidates(dense), lexical, command("q"))
+    whole, _ = rank(DenseCandidates(dense), lexical, command("q", 1000))
     cut = KeywordCandidates(lexical.passages[:depth], lexical.weight)
-    shorter, _ = rank(DenseCandidates(dense[:depth]), cut, command("q"))
+    shorter, _ = rank(DenseCandidates(dense[:depth]), cut, command("q", 1000))
     assert [each.passage_id for each in whole[: len(shorter)]] == [each.passage_id for each in shorter]
+    page, _ = rank(DenseCandidates(dense), lexical, command("q", depth))
+    assert page[:depth] == whole[:depth]
     assert len({each.passage_id for each in whole}) == len(whole) == len({*by_vector[:vectors], *by_words[:keywords]})
     assert [each.score for each in whole] == sorted((each.score for each in whole), reverse=True)
 
 
-def test_a_page_skips_the_offset_and_leaves_out_what_is_too_far():
+def test_what_is_too_far_is_no_hit():
     ranked = [*ranking(5, 6, 7, 8), RankedPassage(9, 0.1, lexical=3.0)]
-    asked = replace(command("q", top_k=2), offset=1)
-    assert [each.passage_id for each in page(ranked, asked)] == [6, 7]
-    asked = replace(command("q", top_k=9), min_score=0.998)
-    assert [each.passage_id for each in page(ranked, asked)] == [5, 6, 7]
-    assert page(ranked, replace(command("q"), offset=5)) == []
+    assert eligible(ranked, command("q")) == ranked
+    assert [each.passage_id for each in eligible(ranked, replace(command("q"), min_score=0.998))] == [5, 6, 7]
 
 
 async def test_a_least_cosine_needs_vectors():
@@ -138,6 +145,46 @@ async def test_a_least_cosine_needs_vectors():
         await fixture.use_case.answer(asked)
     with pytest.raises(InvalidRequest, match="min_score"):
         await fixture.use_case.answer(replace(asked, mode="lexical"))
+
+
+@pytest.mark.parametrize(
+    ("mode", "include", "exclude", "texts"),
+    [
+        ("hybrid", [], [], True),
+        ("hybrid", [], ["text"], True),
+        ("hybrid", [], ["passage"], True),
+        ("hybrid", [], ["text", "passage"], False),
+        ("hybrid", ["vector"], ["text", "passage"], True),
+        ("dense", ["vector"], ["text", "passage", "metadata"], False),
+        ("lexical", ["metadata"], ["text", "passage"], False),
+    ],
+)
+async def test_texts_are_read_only_if_the_answer_needs_them(
+    mode: SearchMode, include: list[HitField], exclude: list[HitField], texts: bool
+):
+    fixture = PipelineFixture()
+    asked = replace(command("q", collection="books", mode=mode), include=frozenset(include), exclude=frozenset(exclude))
+    answer = await fixture.use_case.answer(asked)
+    assert answer.fields == (USUAL_FIELDS | {*include}) - {*exclude}
+    assert set(fixture.index.texts) == {texts}
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])
+async def test_the_vector_of_a_hit_comes_if_it_is_asked_for(mode: SearchMode):
+    fixture = PipelineFixture()
+    fixture.index.vectors_by_id = {1: b"one.", 2: b"two."}
+    asked = replace(command("q", collection="books", mode=mode), include=frozenset({"vector"}))
+    answer = await fixture.use_case.answer(asked)
+    assert [hit.vector for hit in answer.hits] == [b"one." if mode == "dense" else b"two."]
+
+
+async def test_a_search_repeats_while_a_passage_found_by_its_vector_has_lost_it():
+    fixture = PipelineFixture()
+    asked = replace(command("q", collection="books", mode="dense"), include=frozenset({"vector"}))
+    assert [hit.vector for hit in (await fixture.use_case.answer(asked)).hits] == [None]
+    assert len(fixture.index.hydrations) == 3
+    answer = await fixture.use_case.answer(replace(asked, mode="lexical"))
+    assert ([hit.vector for hit in answer.hits], len(fixture.index.hydrations)) == ([None], 4)
 
 
 def hit(doc_id: str) -> Hit:
@@ -169,7 +216,7 @@ def test_what_the_model_and_the_index_know_decides_the_ranking(
     lexical = None
     if words is not None:
         lexical = KeywordCandidates([RankedPassage(number, 2.0, lexical=2.0) for number in words], 2.0)
-    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q"))
+    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q", 2))
     assert (mode, [each.passage_id for each in ranked]) == (answered_by, passages)
 
 

@@ -190,7 +190,7 @@ async def test_a_receiver_gets_its_queries_of_a_call_as_one_batch_beside_other_c
             query.answer.set_result(float(found.vector[0]))
 
     def query(text: str) -> Query:
-        return Query(asyncio.get_running_loop().create_future(), text, None, deliver, None, None)
+        return Query(asyncio.get_running_loop().create_future(), text, None, deliver, None, None, None)
 
     fixture.embedder.hold()
     first = fixture.embed("first")
@@ -216,7 +216,7 @@ async def test_a_receiver_that_breaks_fails_its_queries(caplog: pytest.LogCaptur
 
     fixture = QueriesFixture()
     answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-    fixture.use_case.submit(Query(answer, "a", None, deliver, None, None), 30.0)
+    fixture.use_case.submit(Query(answer, "a", None, deliver, None, None, None), 30.0)
     with pytest.raises(KeyError):
         await answer
     assert "a batch of searches failed" in caplog.messages

@@ -23,7 +23,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.use_cases import circuit_breaker, search_pipeline
-from tandem_gateway.use_cases.hybrid_search import Answer
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.search_pipeline import dense_seconds
 from tests.support.fakes import FINGERPRINT, turns
 from tests.support.search_fixtures import PipelineFixture

@@ -17,7 +17,7 @@ from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, PendingBatch
+from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, NewDocument, PendingBatch, StoredContent
 from tandem_gateway.records.search import Hit
 from tests.gateway.ports.backends import Store
 from tests.gateway.store.model import Job, Model
@@ -154,6 +154,15 @@ class StoreHistory(SecondSpaces):
     @rule(collection=COLLECTIONS, doc_id=IDS)
     def delete(self, collection: str, doc_id: str) -> None:
         assert self.do(self.store.delete(collection, doc_id)) == self.model.delete((collection, doc_id))
+
+    @rule(collection=COLLECTIONS, doc_id=IDS, metadata=st.sampled_from(["{}", '{"k":1}', '{"k":9}']))
+    def change_metadata(self, collection: str, doc_id: str, metadata: str) -> None:
+        def change(stored: StoredContent) -> NewDocument:
+            return document(stored.doc_id, stored.text, metadata, stored.format)
+
+        found = self.do(self.store.change_metadata(collection, doc_id, change))
+        assert (found is not None) == self.model.change_metadata((collection, doc_id), metadata)
+        assert found is None or found.metadata == metadata
 
     @rule(collection=COLLECTIONS)
     def delete_collection(self, collection: str) -> None:

@@ -72,6 +72,13 @@ class Model:
             if not waiting.jobs:
                 del self.pending[key]
 
+    def change_metadata(self, key: Key, metadata: str) -> bool:
+        if key in self.pending:
+            self.pending[key].content = self.pending[key].content[0], metadata
+        if key in self.live:
+            self.live[key] = self.live[key][0], metadata
+        return key in self.pending or key in self.live
+
     def delete(self, key: Key) -> bool:
         there = key in self.pending or key in self.live
         self._release(key)

@@ -40,7 +40,7 @@ async def test_a_write_is_refused(tmp_path: Path):
 
 
 async def test_a_write_is_no_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    def accept(connection: sqlite3.Connection, *rest: object) -> None:
+    def accept(connection: sqlite3.Connection, *rest: object, **options: object) -> None:
         connection.execute("INSERT INTO jobs SELECT 1 FROM nothing")
 
     with opened(tmp_path) as store:

@@ -68,6 +68,23 @@ TEXTS = {
     "csharp": "C# is a programming language",
     "c": "C is a programming language",
     "fsharp": "F# on .NET Core",
+    "zh-version": "版本4.5.6发布",
+    "zh-iphone": "iPhone手机壳",
+    "danish": "Æbler og Ærø",
+    "french": "son œuvre",
+    "icelandic": "Þór",
+    "stroke": "ɨ ƀeta",
+    "hi-nukta": "क़लम",
+    "http": "class XMLHttpRequest",
+    "absolute": "run /usr/local/bin/python3.11 now",
+    "windows": "C:\\Windows\\System32",
+    "retry": "MAX_RETRY_COUNT = many",
+    "release": "after 7.8.9.",
+    "fullwidth": "ＵＮＩＣＯＤＥ ①",
+    "he-points": "שָׁלוֹם",
+    "ar-hamza": "مؤمن",
+    "tr": "Şişli İstanbul",
+    "uk": "Київ їжак",
 }
 
 
@@ -159,6 +176,32 @@ def found(follower: LexicalFollower, query: str, top_k: int = 50) -> list[str]:
         ("v1.12.3", ["version"]),
         ("settings.py", ["path"]),
         ("app", ["path"]),
+        ("src/app/settings.py", ["path"]),
+        ("/usr/local/bin/python3.11", ["absolute"]),
+        ("system32", ["windows"]),
+        ("xml http request", ["http"]),
+        ("xmlhttprequest", ["http"]),
+        ("retry", ["retry"]),
+        ("maxRetryCount", ["retry"]),
+        ("max_retry_count", ["retry"]),
+        ("7.8.9", ["release"]),
+        ("4.5.6", ["zh-version"]),
+        # Latin names beside Chinese
+        ("iphone", ["zh-iphone"]),
+        ("手机", ["zh-iphone"]),
+        # letters with other spellings, marks
+        ("aero", ["danish"]),
+        ("Æbler", ["danish"]),
+        ("oeuvre", ["french"]),
+        ("thor", ["icelandic"]),
+        ("beta", ["stroke"]),
+        ("कलम", ["hi-nukta"]),
+        ("unicode", ["fullwidth"]),
+        ("שלום", ["he-points"]),
+        ("مومن", ["ar-hamza"]),
+        ("sisli", ["tr"]),
+        ("ISTANBUL", ["tr"]),
+        ("іжак", ["uk"]),
     ],
 )
 def test_finds(follower: LexicalFollower, query: str, expected: list[str]):
@@ -183,6 +226,17 @@ def test_the_exact_one_comes_first_and_alone(follower: LexicalFollower, query: s
     hits = follower.search("default", query, 50, time.monotonic() + WAIT_SECONDS)
     assert hits[0].doc_id == first
     assert len(hits) == 1 or hits[0].score > hits[1].score
+
+
+def test_a_name_with_a_sign_is_a_word_beside_chinese(tmp_path: Path):
+    texts = {"C#": "使用C#编程", "C++": "学习C++语言", ".NET": "用.NET写程序", "c": "学习C语言", "net": "用NET写程序"}
+    store = _filled(tmp_path, texts)
+    follower = follow(tmp_path)
+    for name in ("C#", "C++", ".NET"):
+        assert found(follower, f'"{name}"') == found(follower, name)[:1] == [name]
+    assert sorted(found(follower, "c -C#")) == ["C++", "c"]
+    follower.close()
+    store.close()
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,13 @@
 """Decides what a page of a list of jobs has, and one of the documents of a job."""
 
 from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from tandem_gateway.ports.jobs import JOB_DOCUMENTS_SCANNED
 from tandem_gateway.records.documents import JobFilter, JobPage, JobRecord
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, JobDocumentPage
+
+T = TypeVar("T")
 
 
 def job_page(found: Sequence[JobRecord], limit: int, condition: JobFilter, *, more: bool) -> JobPage:
@@ -44,3 +47,14 @@ def job_document_page(
         if status in (None, document.status):
             page.append(document)
     return JobDocumentPage(page, None)
+
+
+def with_skipped(accepted: Sequence[T], skipped: Sequence[tuple[int, T]]) -> list[T]:
+    """Return what is listed of an ingest's documents, in the order of the ingest.
+
+    Args:
+        accepted: of the documents that are valid, in order.
+        skipped: index in the ingest and what is listed of each of the others, in order.
+    """
+    rest, at = iter(accepted), dict(skipped)
+    return [at[place] if place in at else next(rest) for place in range(len(accepted) + len(skipped))]

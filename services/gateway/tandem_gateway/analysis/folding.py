@@ -14,6 +14,9 @@ from tandem_gateway.analysis.scripts import IGNORED, ranges
 _NO_WORDS: Final = re.compile("[\u2120\u2122\ufdfa\ufdfb]")
 _SPECIAL_LETTERS: Final = {
     # Latin letters with a stroke, and dotless i: Unicode does not decompose them.
+    **dict(zip("ƀɃƗɨƵƶǤǥɆɇɈɉɌɍɎɏȺⱥȻȼȾⱦ", "bBIiZzGgEeJjRrYyAaCcTt", strict=True)),
+    # Letters that people also write as two.
+    **{"Æ": "Ae", "æ": "ae", "Œ": "Oe", "œ": "oe", "Þ": "Th", "þ": "th", "Ð": "D", "ð": "d"},
     **dict(zip("ĐđØøŁłĦħŦŧı", "DdOoLlHhTti", strict=True)),
     # Arabic and Persian letters that people type interchangeably.
     **dict(zip("ٱىیکة", "اييكه", strict=True)),

@@ -60,6 +60,7 @@ _ACCENTS: Final = _of(
     (0x06D6, 0x06EE),
     (0x0711, 0x074B),  # Syriac
     (0x0898, 0x0900),
+    (0x093C, 0x093D),  # the dot of Devanagari letters from other languages, which many leave out
     (0x1AB0, 0x1B00),
     (0x1DC0, 0x1E00),
     (0x20D0, 0x2100),

@@ -35,7 +35,7 @@ _SYLLABLE: Final = (
     rf"(?:[{STACKERS}][{SOUTH_EAST_ASIAN}]|[{SYLLABLE_MARKS}{STACKERS}])*+"
 )
 # A name with a sign, such as C++ or C#, neither continues with a letter nor begins with its sign.
-_NO_SIGN: Final = r"(?<=\w)(?=\+[^+]|#\w)"
+_NO_SIGN: Final = rf"(?<=\w)(?=\+[^+]|#[^\W{UNSPACED}])"
 _PLACES: Final = (
     rf"(?=[^\w.+#\-{MARKS}{UNSPACED}{REGIONAL_INDICATORS}])",
     _NO_SIGN,

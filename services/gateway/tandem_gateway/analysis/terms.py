@@ -46,7 +46,7 @@ from tandem_gateway.analysis.scripts import (
 )
 from tandem_gateway.analysis.slices import slices
 
-VERSION: Final = f"3/{unicodedata.unidata_version}/{Stemmer.version()}"
+VERSION: Final = f"4/{unicodedata.unidata_version}/{Stemmer.version()}"
 """Version of the analysis. It changes whenever the terms of a text may change; the index must then be rebuilt."""
 
 MAX_TERM_CHARS: Final = 128
@@ -71,27 +71,27 @@ class QueryTerm(NamedTuple):
 
 
 _ASCII_WORD: Final = re.compile("[a-z0-9]+")
-_WORD: Final = re.compile(rf"[^\W_{UNSPACED}]+(?:[{MARKS}]+[^\W_{UNSPACED}]*)*")
-_RUN: Final = re.compile(
+WORD: Final = re.compile(rf"[^\W_{UNSPACED}]+(?:[{MARKS}]+[^\W_{UNSPACED}]*)*")
+RUN: Final = re.compile(
     rf"([{CJK}{CJK_IDEOGRAPHS}]+)|([{HANGUL}]+)|([{SOUTH_EAST_ASIAN}]+)|([{REGIONAL_INDICATORS}]{{2}}|[{SYMBOLS}])"
 )
 # A letter with its marks and the consonants stacked under it.
-_SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
+SYLLABLE: Final = re.compile(rf".(?:[{STACKERS}].|[{SYLLABLE_MARKS}{STACKERS}])*")
 SEQUENCE: Final = re.compile(
-    rf"{_WORD.pattern}|[{CJK}{CJK_IDEOGRAPHS}{HANGUL}]"
+    rf"{WORD.pattern}|[{CJK}{CJK_IDEOGRAPHS}{HANGUL}]"
     rf"|[{SOUTH_EAST_ASIAN}](?:[{STACKERS}][{SOUTH_EAST_ASIAN}]|[{SYLLABLE_MARKS}{STACKERS}])*"
     rf"|[{REGIONAL_INDICATORS}]{{2}}|[{SYMBOLS}]"
 )
 """Matches each term of the sequence of a folded text in lower case."""
 
 # The possessive quantifiers (++) keep the time linear: the search skips a word without a match in one pass.
-_JOINED: Final = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:(?:_++|[.-])[A-Za-z0-9]++)++")
+JOINED: Final = re.compile("(?<![A-Za-z0-9])[A-Za-z0-9]++(?:(?:_++|[.-])[A-Za-z0-9]++)++")
 _HUMP: Final = re.compile("[A-Z](?:(?<=[a-z0-9][A-Z])|(?<=[A-Z][A-Z])(?=[a-z]))")
-_CAMEL: Final = re.compile("(?<![A-Za-z0-9])(?=[A-Z]*+(?:[a-z0-9]++[A-Z]|(?<=[A-Z][A-Z])[a-z]))[A-Za-z0-9]++")
-_CAMEL_PART: Final = re.compile("[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|[0-9]+")
+CAMEL: Final = re.compile("(?<![A-Za-z0-9])(?=[A-Z]*+(?:[a-z0-9]++[A-Z]|(?<=[A-Z][A-Z])[a-z]))[A-Za-z0-9]++")
+CAMEL_PART: Final = re.compile("[A-Z]+(?![a-z])[0-9]*|[A-Z]?[a-z0-9]+|[0-9]+")
 _CONNECTOR: Final = re.compile("[_.-]+")
-_SIGNED: Final = re.compile(r"(?<![A-Za-z0-9])[A-Za-z0-9]{1,32}+(?:\+\+(?![A-Za-z+#])|#(?![\w#]))")
-_DOTTED: Final = re.compile(r"""\.(?<![^\s("'\[{`/]\.)[A-Za-z][A-Za-z0-9]{0,31}(?![A-Za-z0-9])""")
+SIGNED: Final = re.compile(rf"(?<![A-Za-z0-9])[A-Za-z0-9]{{1,32}}+(?:\+\+(?![A-Za-z+#])|#(?![^\W{UNSPACED}]|#))")
+DOTTED: Final = re.compile(rf"""\.(?<![^\s("'\[{{`/{UNSPACED}]\.)[A-Za-z][A-Za-z0-9]{{0,31}}(?![A-Za-z0-9])""")
 
 # The stemmer is thread-safe because its calls do not release the GIL. A cache of words would take 2 MiB, and save 11 of
 # the 74 us that an abstract takes; the model takes 10 ms.
@@ -107,7 +107,7 @@ def document_terms(text: str) -> Terms:
 
 def query_terms(text: str, limit: int) -> list[QueryTerm]:
     """Return the distinct terms of a query, at most ``limit``."""
-    words, parts, others = _analysed(text, _WORD)
+    words, parts, others = _analysed(text, WORD)
     words += parts
     terms = list(dict.fromkeys(others + words))[:limit]
     spoken = set(words)
@@ -127,12 +127,17 @@ def sequence_of(text: str) -> tuple[list[str], list[str]]:
     return _all_cut(sequence), names
 
 
+def stem(word: str) -> str:
+    """Return the English stem of a word of ASCII letters in lower case."""
+    return str(_stemmer.stemWord(word))
+
+
 def _analysed(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str], list[str]]:
     """Return the words of a text, the words within its identifiers, and its other terms.
 
     Args:
         text: of a document or a query.
-        pattern: of the words: ``SEQUENCE`` for a document, ``_WORD`` for a query, which has the rest as other terms.
+        pattern: of the words: ``SEQUENCE`` for a document, ``WORD`` for a query, which has the rest as other terms.
     """
     words: list[str] = []
     parts: list[str] = []
@@ -143,7 +148,7 @@ def _analysed(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str]
         else:
             lower = part.casefold()
             words += pattern.findall(lower)
-            _add_unspaced(lower, others, of_query=pattern is _WORD)
+            _add_unspaced(lower, others, of_query=pattern is WORD)
         _add_joined(part, parts, others)
         if pair_at_end:
             others.append(pair_at_end)
@@ -154,29 +159,29 @@ def _analysed(text: str, pattern: re.Pattern[str]) -> tuple[list[str], list[str]
 
 def _add_unspaced(text: str, others: list[str], *, of_query: bool) -> None:
     """Add the pairs of scripts without spaces, and Korean words; for a query also symbols and characters alone."""
-    for cjk, hangul, asian, symbol in _RUN.findall(text):
+    for cjk, hangul, asian, symbol in RUN.findall(text):
         if symbol:
             if of_query:
                 others.append(symbol)
             continue
         if len(hangul) > 2:
             others.append(hangul)
-        characters = cjk or hangul or _SYLLABLE.findall(asian)
+        characters = cjk or hangul or SYLLABLE.findall(asian)
         pairs = [first + second for first, second in pairwise(characters)]
         others += characters if of_query and not pairs else pairs
 
 
 def _add_joined(text: str, words: list[str], others: list[str]) -> None:
     """Add the terms that are more than their words: identifiers, codes, and names with signs."""
-    for written in _JOINED.findall(text):
+    for written in JOINED.findall(text):
         whole = written.lower()
         if "_" in whole or "." in whole or not whole.replace("-", "").isalpha():
             others.append(whole[:MAX_TERM_CHARS])
         if "." not in whole and len(whole) <= MAX_TERM_CHARS:
             _add_parts_joined(_CONNECTOR.split(whole), others)
-    for written in _CAMEL.findall(text) if _HUMP.search(text) else ():
+    for written in CAMEL.findall(text) if _HUMP.search(text) else ():
         if len(written) <= MAX_TERM_CHARS:
-            parts = [part.lower() for part in _CAMEL_PART.findall(written)]
+            parts = [part.lower() for part in CAMEL_PART.findall(written)]
             words += parts
             # The whole identifier is already among the words.
             _add_parts_joined(parts, others, whole=False)
@@ -186,8 +191,8 @@ def _add_joined(text: str, words: list[str], others: list[str]) -> None:
 def _add_names(text: str, others: list[str]) -> None:
     """Add the names with signs."""
     if "#" in text or "++" in text:
-        others += [term.lower() for term in _SIGNED.findall(text)]
-    others += [term.lower() for term in _DOTTED.findall(text)]
+        others += [term.lower() for term in SIGNED.findall(text)]
+    others += [term.lower() for term in DOTTED.findall(text)]
 
 
 def _add_parts_joined(parts: list[str], others: list[str], *, whole: bool = True) -> None:

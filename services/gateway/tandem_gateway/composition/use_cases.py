@@ -18,8 +18,10 @@ from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.reembedding import Reembed
 from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
+from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.validation import RequestLimits
 
 
@@ -94,10 +96,11 @@ def build_use_cases(
         timeout=settings.search_timeout,
         events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
+    pages = ResultPages(storage.index, storage.filters)
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
-        HybridSearch(dense_search, storage.lexical, storage.index, storage.filters),
+        HybridSearch(dense_search, storage.lexical, pages),
         request_limits=limits,
         timeout=settings.search_timeout,
         events=SearchPipelineEvents(
@@ -111,7 +114,15 @@ def build_use_cases(
         dense_search=dense_search,
         search_pipeline=search_pipeline,
         batch_search=BatchSearch(search_pipeline, query_embedder),
-        ingest=Ingest(storage.ingest, on_accepted=embedding.notify),
+        similar_search=SimilarSearch(
+            dense_search,
+            storage.index,
+            pages,
+            request_limits=limits,
+            timeout=settings.search_timeout,
+            answered=metrics.searches.answered,
+        ),
+        ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(

@@ -1,8 +1,10 @@
 """The client API's handlers. Each translates a message of the contract, calls a use case and returns a message."""
 
+import asyncio
 from typing import Annotated, Any, Final
 
-from litestar import Request, delete, get, post, put
+import msgspec
+from litestar import Request, delete, get, patch, post, put
 from litestar.di import NamedDependency
 from litestar.params import JSONBody, PathParameter
 
@@ -13,24 +15,27 @@ from tandem_contract.client_api import (
     CollectionSettings,
     Deleted,
     DocumentList,
+    DocumentPatch,
     IngestRequest,
     Job,
     StoredDocument,
 )
-from tandem_contract.decoding import cut
+from tandem_contract.decoding import Body, cut, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import idempotency_key_of, query_parameters
+from tandem_gateway.http.body import idempotency_key_of, query_parameters, read_body_of
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
-from tandem_gateway.http.ingest_body import IngestReader
+from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader
 from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import collection_list, collection_reply, job_reply, stored_document
+from tandem_gateway.http.metadata_patch import patched, read_patch
 from tandem_gateway.http.openapi import (
     COLLECTION_EXAMPLES,
     INGEST_EXAMPLES,
     INGEST_LINES,
     INGEST_PARAMETERS,
+    PATCH_EXAMPLES,
     DocumentByQuery,
     DocumentsByQuery,
     refusals,
@@ -58,8 +63,18 @@ DocumentId = Annotated[
     ),
 ]
 _SETTINGS_BYTES: Final = 64 << 10
+_PATCH_BYTES: Final = 1 << 20
 _DOCUMENTS: Final = "/v1/collections/{collection:str}/documents"
 _DOCUMENT: Final = f"{_DOCUMENTS}/{{document_id:path}}"
+
+
+class _Patch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``DocumentPatch`` with its metadata still as JSON, so that numbers keep all digits."""
+
+    metadata: msgspec.Raw
+
+
+_patch: Final = msgspec.json.Decoder(_Patch)
 
 
 @post(
@@ -86,7 +101,7 @@ async def ingest(
     collection, documents = await reader.read(body, lease, content)
     del body, lease  # frees the body; the documents hold the lease for as long as they exist
     record, ids = await ready.ingest.accept(collection, documents, key)
-    return job_reply(record, None, ids)
+    return job_reply(record, None, ids, documents.skipped)
 
 
 @get(
@@ -218,9 +233,44 @@ async def delete_document_by_path(
     return Deleted(await gateway.ready().documents.delete(collection, document_id))
 
 
+@patch(
+    _DOCUMENT,
+    operation_id="patch_document",
+    operation_class=with_body(DocumentPatch, PATCH_EXAMPLES),
+    summary="Merge values into a document's metadata; its vectors stay.",
+    response_description="The newest version of the document.",
+    responses=refusals(400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504),
+)
+async def patch_document(
+    collection: InCollection,
+    document_id: DocumentId,
+    request: Request[Any, Any, Any],
+    gateway: NamedDependency[Gateway],
+    bodies: NamedDependency[BodyLimits],
+    reader: NamedDependency[IngestReader],
+) -> StoredDocument:
+    """Change the metadata of a document."""
+    documents = gateway.ready().documents
+    _check_segments(collection, document_id)
+    lease = bodies.memory.lease()
+    body = await read_body_of(scope_of(request), receive_of(request), _PATCH_BYTES, lease)
+    if len(body) <= WHOLE_BYTES:
+        changes = _read_patch(body)
+    else:
+        changes = await asyncio.to_thread(_read_patch, body)
+    view = await documents.change_metadata(
+        collection, document_id, lambda stored: patched(stored, changes, reader.limits)
+    )
+    return stored_document(view, collection)
+
+
+def _read_patch(body: Body) -> dict[str, Any]:
+    return read_patch(bytes(decode_json(body, _patch).metadata))
+
+
 COLLECTION_ROUTES: Final = (
     collections, collection_by_name, put_collection, delete_collection, document, delete_document, *DOCUMENT_ROUTES,
-    document_by_path, delete_document_by_path,
+    document_by_path, delete_document_by_path, patch_document,
 )  # fmt: skip
 
 

@@ -6,64 +6,55 @@ while it decodes, so one call for 16 MiB would block the event loop for its whol
 
 import asyncio
 import re
-from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import DEFAULT_COLLECTION, METADATA_DEPTH, FlatValue, Metadata
-from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
-from tandem_contract.embed import TextFormat
+from tandem_contract.client_api import DEFAULT_COLLECTION, OnError
+from tandem_contract.decoding import Body, InvalidMessage, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
 from tandem_gateway.http.ingest_content import Content, decompressed
-from tandem_gateway.records.documents import NewDocument, NewDocuments
-from tandem_gateway.use_cases.commands import SubmittedDocument
-from tandem_gateway.use_cases.validation import MAX_ID_CHARS, RequestLimits, check_collection, check_count, new_document
+from tandem_gateway.http.ingest_documents import (
+    DocumentMessage,
+    DocumentReader,
+    Hold,
+    bytes_of,
+    bytes_of_skipped,
+    document_of,
+)
+from tandem_gateway.records.documents import NewDocuments
+from tandem_gateway.use_cases.validation import RequestLimits, check_collection, check_count
 from tandem_runtime.durations import duration
-from tandem_runtime.json_slices import ArraySlices, find_array
-from tandem_runtime.memory import Lease, memory_bytes
+from tandem_runtime.json_slices import find_array
+from tandem_runtime.memory import Lease
 
 WHOLE_BYTES: Final = 32 << 10
 """Bodies up to this size are read in the event loop. The worst case, 2,700 empty documents, takes about 20 ms."""
 
-# A character takes at most twelve bytes of JSON: the two escapes of a surrogate pair.
-_BYTES_PER_CHARACTER: Final = 12
-# Bytes of a document's JSON for names, punctuation and white space.
-_OVERHEAD_BYTES: Final = 16 << 10
-# Estimated size of the Python objects around a document's values.
-_OBJECT_BYTES: Final = 500
-_HOLD_EVERY: Final = 64
 _NOT_BLANK: Final = re.compile(rb"[^ \t\r\n]")
 _BLANK_BLOCK: Final = 64 << 10
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _PLAIN: Final = Content()
 
 
-class _Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """``DocumentInput`` with its metadata still as JSON, so that numbers can be stored exactly as sent."""
-
-    text: str
-    id: str | int | None = None
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-    format: TextFormat = "text"
-
-
 class _Ingest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    documents: list[_Document]
+    documents: list[DocumentMessage]
     collection: str = DEFAULT_COLLECTION
+    on_error: OnError = "reject"
+
+
+class _Undecoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """An ingest whose documents are still JSON: one that is not valid does not make the others so."""
+
+    documents: list[msgspec.Raw]
+    collection: str = DEFAULT_COLLECTION
+    on_error: OnError = "reject"
 
 
 _ingest = msgspec.json.Decoder(_Ingest)
-_document = msgspec.json.Decoder(_Document)
-_metadata = msgspec.json.Decoder(Metadata)
-_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_flat = msgspec.json.Decoder(FlatValue)
-_exact = msgspec.json.Decoder(dict[str, Any], float_hook=lambda text: msgspec.Raw(text.encode()))
-
-Hold = Callable[[int], None]
-"""Called with the number of bytes that the documents read so far take; may raise OverBudget."""
+_undecoded = msgspec.json.Decoder(_Undecoded)
 
 
 class IngestReader:
@@ -77,7 +68,7 @@ class IngestReader:
             max_bytes: maximum size of a decompressed body.
             timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
-        self._limits = limits
+        self.limits = limits
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._one_at_a_time = asyncio.Lock()
@@ -95,54 +86,83 @@ class IngestReader:
             OverBudget: the documents take more memory than the budget has left.
             DeadlineExceeded: reading the body took too long.
         """
-        if len(body) <= WHOLE_BYTES and not content.gzip:
-            collection, documents = self._read(body, content, lambda held: None)
-        else:
+        found = self._read_in_loop(body, content)
+        if found is None:
             size = len(body)
             try:
                 async with asyncio.timeout(self._timeout), self._one_at_a_time:
-                    collection, documents = await asyncio.to_thread(
-                        self._read, body, content, lambda held: lease.hold(size + held)
-                    )
+                    found = await asyncio.to_thread(self._read, body, content, lambda held: lease.hold(size + held))
             except TimeoutError:
                 raise DeadlineExceeded(f"the body was not read within {duration(self._timeout)}") from None
-        lease.hold(sum(map(_bytes_of, documents)))
-        return collection, NewDocuments(documents, lease)
+        collection, documents = found
+        lease.hold(sum(map(bytes_of, documents)) + sum(map(bytes_of_skipped, documents.skipped or ())))
+        return collection, NewDocuments(documents, lease, documents.skipped)
 
-    def _read(self, body: Body, content: Content, hold: Hold) -> tuple[str, list[NewDocument]]:
+    def _read_in_loop(self, body: Body, content: Content) -> tuple[str, NewDocuments] | None:
+        """Read a body in the event loop; return None if that takes too long."""
+        if len(body) > WHOLE_BYTES or content.gzip or content.skip:
+            return None
+        try:
+            if content.collection is None:
+                return read_ingest(body, self.limits, in_loop=True)
+            return content.collection, read_lines(body, content.collection, self.limits)
+        except TakesLong:
+            return None
+
+    def _read(self, body: Body, content: Content, hold: Hold) -> tuple[str, NewDocuments]:
         if content.gzip:
             body = decompressed(body, self._max_bytes, hold)
             hold = partial(_hold_more, hold, len(body))
         if content.collection is None:
-            return read_ingest(body, self._limits, hold)
-        return content.collection, read_lines(body, content.collection, self._limits, hold)
+            return read_ingest(body, self.limits, hold)
+        return content.collection, read_lines(body, content.collection, self.limits, hold, skip=content.skip)
 
 
-def read_ingest(body: Body, limits: RequestLimits, hold: Hold = lambda held: None) -> tuple[str, list[NewDocument]]:
-    """Return the collection and the documents of an ingest; raises the same errors as ``IngestReader.read``."""
-    slices = find_array(body, "documents", limits.documents) if len(body) > WHOLE_BYTES else None
+def read_ingest(
+    body: Body, limits: RequestLimits, hold: Hold = lambda held: None, *, in_loop: bool = False
+) -> tuple[str, NewDocuments]:
+    """Return the collection and the documents of an ingest; raises the same errors as ``IngestReader.read``.
+
+    Args:
+        body: JSON.
+        limits: limits of a request.
+        hold: see ``Hold``.
+        in_loop: raise TakesLong if documents may have to be skipped.
+    """
+    if len(body) <= WHOLE_BYTES:
+        found = _read_whole(body, limits)
+        if found is not None:
+            return found
+        if in_loop:
+            raise TakesLong
+    slices = find_array(body, "documents", limits.documents)
     if slices is None:
-        message = decode_json(body, _ingest)
-        check_collection(message.collection)
-        check_count(len(message.documents), limits)
-        return message.collection, [
-            _new_document(document, f"documents[{place}]", limits) for place, document in enumerate(message.documents)
-        ]
+        return _read_undecoded(body, limits, hold)
     if slices.too_many:
         check_count(limits.documents + 1, limits)
     message = decode_json(slices.rest(body), _ingest)
     check_collection(message.collection)
-    check_count(slices.count(body), limits)
-    return message.collection, _read_documents(body, slices, limits, hold)
+    count = slices.count(body)
+    check_count(count, limits)
+    elements = (slices.element(body, index) for index in range(count))
+    return message.collection, _read_each(elements, limits, hold, skip=message.on_error == "skip")
 
 
-def read_lines(body: Body, collection: str, limits: RequestLimits, hold: Hold = lambda held: None) -> list[NewDocument]:
-    """Return the documents of JSON lines, one a line; blank lines are skipped.
+def read_lines(
+    body: Body,
+    collection: str,
+    limits: RequestLimits,
+    hold: Hold = lambda held: None,
+    *,
+    skip: bool = False,
+) -> NewDocuments:
+    """Return the documents of JSON lines, one a line; blank lines do not count.
 
-    Errors call the first document ``documents[0]``. Raises the same errors as ``IngestReader.read``.
+    Errors call the first document ``documents[0]``, and their messages begin with the number of its line in the body,
+    from 1. Raises the same errors as ``IngestReader.read``.
     """
     check_collection(collection)
-    reading = _Reading(limits, hold)
+    reader = DocumentReader(limits, hold, skip=skip, lines=True)
     position = len(_BYTE_ORDER_MARK) if body.startswith(_BYTE_ORDER_MARK) else 0
     while position < len(body):
         # In blocks: the search holds the interpreter's lock, and a body may be one large blank.
@@ -152,114 +172,71 @@ def read_lines(body: Body, collection: str, limits: RequestLimits, hold: Hold = 
             continue
         end = body.find(b"\n", found.start())
         end = len(body) if end < 0 else end
-        if len(reading.documents) == limits.documents:
+        if reader.count == limits.documents:
             check_count(limits.documents + 1, limits)
-        reading.add(body[found.start() : end])
+        try:
+            reader.add(body[found.start() : end])
+        except InvalidMessage as error:
+            message = f"line {_line(body, found.start())}: {error.message}"
+            raise InvalidMessage(message, code=error.code, param=error.param) from None
+        except InvalidRequest as error:
+            message = f"line {_line(body, found.start())}: {error}"
+            raise InvalidRequest(message, code=error.code, param=error.param) from None
         position = end + 1
-    check_count(len(reading.documents), limits)
-    return reading.documents
+    return reader.documents()
+
+
+class TakesLong(Exception):
+    """The body may have many documents to skip, and each takes longer than a valid one: a thread has to read it."""
+
+
+def _line(body: Body, position: int) -> int:
+    return body.count(b"\n", 0, position) + 1
 
 
 def _hold_more(hold: Hold, size: int, held: int) -> None:
     hold(size + held)
 
 
-def _read_documents(body: Body, slices: ArraySlices, limits: RequestLimits, hold: Hold) -> list[NewDocument]:
-    reading = _Reading(limits, hold)
-    for index in range(slices.count(body)):
-        reading.add(slices.element(body, index))
-    return reading.documents
-
-
-class _Reading:
-    """Reads documents one by one, each from its own JSON."""
-
-    def __init__(self, limits: RequestLimits, hold: Hold) -> None:
-        self._limits = limits
-        self._hold = hold
-        self._held = 0
-        self._most = _BYTES_PER_CHARACTER * (limits.text_chars + MAX_ID_CHARS + limits.metadata_bytes) + _OVERHEAD_BYTES
-        self.documents: list[NewDocument] = []
-
-    def add(self, element: Body) -> None:
-        """Read the next document."""
-        place = f"documents[{len(self.documents)}]"
-        if len(element) > self._most:
-            raise InvalidRequest(
-                f"{place}: has {len(element)} bytes of JSON, at most {self._most} are allowed, for at most "
-                f"{self._limits.text_chars} characters of text and {self._limits.metadata_bytes} bytes of metadata",
-                param=place,
-                code="limit_exceeded",
-            )
-        document = _new_document(decode_json(element, _document, at=place), place, self._limits)
-        if len(self.documents) % _HOLD_EVERY == 0:
-            self._hold(self._held + _bytes_of(document))
-        self.documents.append(document)
-        self._held += _bytes_of(document)
-
-
-def _new_document(document: _Document, place: str, limits: RequestLimits) -> NewDocument:
-    doc_id = str(document.id) if isinstance(document.id, int) else document.id
-    raw = bytes(document.metadata)
-    metadata = _read_metadata(raw, f"{place}.metadata")
-    exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
-    return new_document(SubmittedDocument(document.text, doc_id, metadata, exact, document.format), place, limits)
-
-
-def _read_metadata(raw: bytes, place: str) -> Metadata:
+def _read_whole(body: Body, limits: RequestLimits) -> tuple[str, NewDocuments] | None:
+    """Return the documents of a body that is decoded in one call; None if it asks to skip some of them."""
     try:
-        return decode_json(raw, _metadata, at=place)
+        message = decode_json(body, _ingest)
     except InvalidMessage:
-        # msgspec does not name the key of an invalid value. Decode each value by itself to find it.
-        _find_invalid(raw, place, METADATA_DEPTH)
+        if _skips(body, limits):
+            return None
         raise
+    if message.on_error == "skip":
+        return None
+    check_collection(message.collection)
+    check_count(len(message.documents), limits)
+    return message.collection, NewDocuments(
+        document_of(document, f"documents[{place}]", limits) for place, document in enumerate(message.documents)
+    )
 
 
-def _find_invalid(raw: bytes, place: str, depth: int) -> None:
-    """Raise the error for the first invalid value of an object; ``depth`` objects may be inside each other."""
-    for key, value in decode_json(raw, _values, at=place).items():
-        here, content = f"{place}.{cut(key)}", bytes(value)
-        if not content.startswith(b"{"):
-            decode_json(content, _flat, at=here)
-        elif depth == 1:
-            raise InvalidMessage(
-                f"{here}: at most {METADATA_DEPTH} objects inside each other are allowed",
-                code="limit_exceeded",
-                param=here,
-            )
-        else:
-            _find_invalid(content, here, depth - 1)
+def _read_undecoded(body: Body, limits: RequestLimits, hold: Hold) -> tuple[str, NewDocuments]:
+    """Return the documents of a body in which they are not found without decoding it, as their name has an escape."""
+    message = decode_json(body, _undecoded)
+    check_collection(message.collection)
+    check_count(len(message.documents), limits)
+    return message.collection, _read_each(map(bytes, message.documents), limits, hold, skip=message.on_error == "skip")
 
 
-def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
-    """Return whether a float would lose digits, because it has more than a double can hold."""
-    if not _has_float(metadata):
+def _skips(body: Body, limits: RequestLimits) -> bool:
+    """Return whether a body asks to skip documents that are not valid, or may ask, as it has too many."""
+    slices = find_array(body, "documents", limits.documents)
+    try:
+        if slices is None:
+            return decode_json(body, _undecoded).on_error == "skip"
+        # The scan ends where there are too many, and does not see the field. The body is refused for their number.
+        return slices.too_many or decode_json(slices.rest(body), _ingest).on_error == "skip"
+    except InvalidMessage:
         return False
-    lossy = False
-
-    def compare(text: str) -> float:
-        nonlocal lossy
-        value = float(text)
-        try:
-            lossy = lossy or Decimal(text) != Decimal(repr(value))
-        except InvalidOperation:  # Decimal rejects the exponent; store the number as sent
-            lossy = True
-        return value
-
-    msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)
-    return lossy
 
 
-def _has_float(value: object) -> bool:
-    match value:
-        case float():
-            return True
-        case dict():
-            return any(map(_has_float, value.values()))
-        case list():
-            return any(map(_has_float, value))
-    return False
-
-
-def _bytes_of(document: NewDocument) -> int:
-    return memory_bytes(document.text) + memory_bytes(document.metadata) + _OBJECT_BYTES
+def _read_each(elements: Iterable[Body], limits: RequestLimits, hold: Hold, *, skip: bool) -> NewDocuments:
+    reader = DocumentReader(limits, hold, skip=skip)
+    for element in elements:
+        reader.add(element)
+    return reader.documents()

@@ -3,11 +3,11 @@
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, get_args
 from urllib.parse import parse_qsl
 
 from tandem_contract import headers
-from tandem_contract.client_api import DEFAULT_COLLECTION
+from tandem_contract.client_api import DEFAULT_COLLECTION, OnError
 from tandem_contract.decoding import Body, InvalidMessage, cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.body import media_type_of, query_parameters
@@ -29,10 +29,12 @@ class Content:
     Attributes:
         collection: name of the collection, for JSON lines; None for JSON, where it is a field.
         gzip: whether the body is compressed.
+        skip: whether to skip documents that are not valid, for JSON lines; for JSON a field says so.
     """
 
     collection: str | None = None
     gzip: bool = False
+    skip: bool = False
 
 
 def content_of(scope: Scope) -> Content:
@@ -51,11 +53,19 @@ def content_of(scope: Scope) -> Content:
             param="content-encoding",
         )
     if lines:
-        return Content(query_parameters(scope, "collection").get("collection", DEFAULT_COLLECTION), coding == b"gzip")
-    if "collection" in dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)):
-        raise InvalidRequest(
-            f"collection: is a field of the body; only {headers.NDJSON} has it as a query parameter", param="collection"
-        )
+        given = query_parameters(scope, "collection", "on_error")
+        on_error = given.get("on_error", "reject")
+        if on_error not in get_args(OnError):
+            raise InvalidRequest(
+                f"on_error: one of {', '.join(get_args(OnError))} was expected, not {cut(on_error)}", param="on_error"
+            )
+        return Content(given.get("collection", DEFAULT_COLLECTION), coding == b"gzip", on_error == "skip")
+    given = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
+    for name in ("collection", "on_error"):
+        if name in given:
+            raise InvalidRequest(
+                f"{name}: is a field of the body; only {headers.NDJSON} has it as a query parameter", param=name
+            )
     return Content(None, coding == b"gzip")
 
 

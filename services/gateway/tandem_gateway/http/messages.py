@@ -1,6 +1,7 @@
 """Translates between the contract's messages and the gateway's own types: requests to commands, records to replies."""
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -17,22 +18,29 @@ from tandem_contract.client_api import (
     Job,
     SearchBatch,
     SearchRequest,
+    SimilarRequest,
+    SkippedDocument,
     StoredDocument,
 )
+from tandem_contract.decoding import cut
 from tandem_gateway import __version__
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
-from tandem_gateway.use_cases.batch_search import of_search
-from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.records.job_documents import SkippedDocument as Skipped
+from tandem_gateway.use_cases.batch_search import check_searches, of_search
+from tandem_gateway.use_cases.commands import NO_FIELDS, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
 _ALIKE: Final = Fusion(dense=0.5, lexical=0.5)
 
 
+MAX_SKIPPED_TOLD: Final = 100
+"""Maximum number of skipped documents in the reply to an ingest; the job lists all of them."""
+_MESSAGE_CHARS: Final = 500
 _NULL: Final = msgspec.Raw(b"null")
 
 
@@ -47,6 +55,12 @@ class ReceivedSearchBatch(SearchBatch, frozen=True, forbid_unknown_fields=True):
     """``SearchBatch`` of such searches."""
 
     searches: list[ReceivedSearch]  # type: ignore[assignment]
+
+
+class ReceivedSimilar(SimilarRequest, frozen=True, forbid_unknown_fields=True):
+    """``SimilarRequest`` with its filter still as JSON."""
+
+    filter: msgspec.Raw = msgspec.field(default_factory=lambda: _NULL)  # type: ignore[assignment]
 
 
 def search_command(request: ReceivedSearch) -> SearchCommand:
@@ -70,15 +84,43 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.offset,
         request.min_score,
         None if given == b"null" else read_filter(given),
+        request.highlight,
+        frozenset(request.include) if request.include else NO_FIELDS,
+        frozenset(request.exclude) if request.exclude else NO_FIELDS,
+        request.explain,
+        request.diversity,
+        request.group_by,
     )
+
+
+def similar_command(request: ReceivedSimilar) -> SimilarCommand:
+    """Return the command of a search for similar documents; the use case validates the rest.
+
+    Raises:
+        InvalidRequest: ``filter`` is not valid.
+    """
+    given = bytes(request.filter)
+    page = SearchCommand(
+        "",
+        request.top_k,
+        request.collection,
+        "dense",
+        offset=request.offset,
+        min_score=request.min_score,
+        filter=None if given == b"null" else read_filter(given),
+        include=frozenset(request.include),
+        exclude=frozenset(request.exclude),
+    )
+    return SimilarCommand(request.document_id, request.vector, page)
 
 
 def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
     """Return the commands of a batch of searches.
 
     Raises:
-        InvalidRequest: ``fusion`` or ``filter`` of a search is not valid; the error names the search.
+        InvalidRequest: there are too many, or ``fusion`` or ``filter`` of one is not valid; the error names the search.
     """
+    check_searches(len(batch.searches))  # before the work for each of them
     commands = []
     for place, request in enumerate(batch.searches):
         try:
@@ -121,13 +163,19 @@ def _fusion(asked: FusionMethod | FusionInput) -> Fusion:
     return Fusion(asked.method, weights["dense"], weights["lexical"], k)
 
 
-def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | None = None) -> Job:
+def job_reply(
+    record: JobRecord,
+    blocked_reason: str | None,
+    ids: list[str] | None = None,
+    skipped: Sequence[Skipped] | None = None,
+) -> Job:
     """Return a job as clients see it.
 
     Args:
         record: the job.
         blocked_reason: why its documents are not being embedded; None if nothing blocks them.
         ids: ids of its documents, for the reply to the ingest that began the job.
+        skipped: the documents that were left out, for the reply to an ingest that may do that.
     """
     error: str | None = None
     if record.state == "failed":
@@ -154,6 +202,13 @@ def job_reply(record: JobRecord, blocked_reason: str | None, ids: list[str] | No
         cancelled_documents=record.cancelled,
         documents_per_second=_rounded(documents_per_second(record, now)),
         seconds_left=None if error else _rounded(seconds_left(record, now)),
+        skipped_documents=record.skipped,
+        skipped=None
+        if skipped is None
+        else [
+            SkippedDocument(each.index, each.doc_id, each.param, cut(each.message, _MESSAGE_CHARS))
+            for each in skipped[:MAX_SKIPPED_TOLD]
+        ],
     )
 
 

@@ -34,9 +34,11 @@ from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
+from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
+from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
@@ -67,6 +69,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
+    ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
@@ -76,10 +79,11 @@ _PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
 }
 """Operation and name of a query parameter that has another schema than the others of its name."""
 _MESSAGES: Final = (
-    ErrorReply, api.SearchRequest, api.SearchReply, api.SearchBatch, api.SearchBatchReply, api.IngestRequest, api.Job,
+    ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
+    api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList, api.JobDocumentList,
     api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding, api.SpaceOverlap,
-    api.Deleted, api.StoredDocument, api.DocumentList, api.DocumentIds, api.FoundDocuments,
+    api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -102,6 +106,13 @@ INGEST_PARAMETERS: Final = (
         param_in="query",
         required=False,
         description=f"Name of the collection, for {headers.NDJSON} only.",
+        schema=LitestarSchema(type=OpenAPIType.STRING),
+    ),
+    Parameter(
+        name="on_error",
+        param_in="query",
+        required=False,
+        description=f"What to do with documents that are not valid, for {headers.NDJSON} only.",
         schema=LitestarSchema(type=OpenAPIType.STRING),
     ),
 )
@@ -135,6 +146,9 @@ COLLECTION_EXAMPLES: Final[Examples] = {
 BATCH_EXAMPLES: Final[Examples] = {
     "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
 }
+SIMILAR_EXAMPLES: Final[Examples] = {
+    "document": ("The documents similar to one", {"document_id": "mat", "top_k": 3}),
+}
 INGEST_EXAMPLES: Final[Examples] = {
     "two": (
         "Two documents, one of them without an id",
@@ -145,6 +159,9 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+PATCH_EXAMPLES: Final[Examples] = {
+    "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
 }
 IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
 FACETS_EXAMPLES: Final[Examples] = {"two": ("Two fields", {"fields": ["page", "tags"], "limit": 5})}
@@ -338,13 +355,28 @@ def _or_null(kind: str, minimum: int, maximum: int) -> Schema:
 
 def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     """Add the rules that the types do not express: the configured limits, and the patterns of names and texts."""
+    query = components["SearchRequest"]["properties"]["query"]
+    query |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    for kind in ("SearchRequest", "SimilarRequest"):
+        search = components[kind]["properties"]
+        search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
+        search["collection"] |= _COLLECTION
+        search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
+        search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
+        search["min_score"] = _or_null("number", -1, 1)
+        search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
     search = components["SearchRequest"]["properties"]
-    search["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
-    search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
-    search["collection"] |= _COLLECTION
-    search["filter"] = {"anyOf": [{"$ref": _REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
-    search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
-    search["min_score"] = _or_null("number", -1, 1)
+    search["highlight"]["description"] = "Whether each hit has `highlights`."
+    for hit in ("SearchHit", "HitPassage"):
+        components[hit]["properties"]["highlights"] |= {
+            "maxItems": MAX_HIGHLIGHTS,
+            "description": "Start and end of each matched word in the text, in code points, the end excluded. "
+            f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
+        }
+    search["diversity"] |= {"minimum": 0, "maximum": 1}
+    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
+    _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
     ingest = components["IngestRequest"]["properties"]
@@ -355,6 +387,9 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    patch = components["DocumentPatch"]["properties"]["metadata"]
+    _forbid_nul(patch)
+    patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
     chunking = components["ChunkingSetting"]["properties"]
     chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
     chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
@@ -393,6 +428,21 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def _set_rules_of_similar(similar: Schema) -> None:
+    vector = {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 1,
+        "maxItems": MAX_NUMBERS,
+        "description": "As many numbers as the collection's `dim`, and not all of them 0.",
+    }
+    similar["properties"] |= {"document_id": {}, "vector": {}}
+    similar["oneOf"] = [
+        {"properties": {"document_id": _DOCUMENT_ID, "vector": {"type": "null"}}, "required": ["document_id"]},
+        {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
+    ]
 
 
 def _forbid_nul(schema: Schema) -> None:

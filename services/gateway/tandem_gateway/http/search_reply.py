@@ -1,21 +1,41 @@
 """Encodes the answer to a search: a small answer in the event loop, a large one in a thread."""
 
 import asyncio
+from array import array
 from collections.abc import Sequence
 from typing import Final
 
 import msgspec
+import numpy as np
 
-from tandem_contract.client_api import HitPassage, HitScores, SearchHit, SearchReply, SearchWarning
+from tandem_contract.client_api import (
+    CandidateCounts,
+    Highlights,
+    HitExplanation,
+    HitPassage,
+    HitPlace,
+    HitScores,
+    SearchExplanation,
+    SearchHit,
+    SearchReply,
+    SearchWarning,
+    StageTimes,
+)
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
-from tandem_gateway.records.search import Hit
-from tandem_gateway.use_cases.hybrid_search import Answer
+from tandem_gateway.records.explanation import Explanation
+from tandem_gateway.records.explanation import HitExplanation as HitPlaces
+from tandem_gateway.records.search import USUAL_FIELDS, Hit
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.http import Reply
 from tandem_runtime.memory import MemoryBudget
 
 _LARGE_CHARS: Final = 256 << 10
 """A thread encodes answers with more characters, hit by hit, because they would block the event loop."""
+
+_OFFSET_CHARS: Final = 8
+_CHARS_A_BYTE: Final = 6
+"""Characters of JSON for each byte of a vector, at most: a float32 has up to 24 with its comma."""
 
 _encoder = msgspec.json.Encoder()
 _RESULTS: Final = b'"results":[]'
@@ -35,10 +55,10 @@ async def write_search_reply(answer: Answer, started: float, max_bytes: int, mem
         OverBudget: the requests in progress use up the memory budget.
     """
     if sum(map(_chars, answer.hits)) <= _LARGE_CHARS:
-        hits = [_hit(hit, answer.passages) for hit in answer.hits]
+        hits = [_hit(hit, answer, place) for place, hit in enumerate(answer.hits)]
         return Reply(200, _encoder.encode(_reply(hits, answer, started)))
     lease = memory.lease()
-    hits_json = await asyncio.to_thread(_encode_hits, answer.hits, max_bytes, answer.passages)
+    hits_json = await asyncio.to_thread(_encode_hits, answer, max_bytes)
     lease.hold(len(hits_json))
     empty = _encoder.encode(_reply([], answer, started))
     assert empty.count(_RESULTS) == 1
@@ -80,15 +100,33 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
         answer.degraded,
         coverage.truncated,
         _warnings(answer),
+        _explanation(answer.explanation) if answer.explanation is not None else msgspec.UNSET,
     )
 
 
 def _warnings(answer: Answer) -> list[SearchWarning]:
-    unknown: list[SearchWarning] = ["unknown_tokens"] if answer.coverage.unknown else []
-    return [*unknown, "only_exclusions"] if answer.only_exclusions else unknown
+    told: list[tuple[bool, SearchWarning]] = [
+        (answer.coverage.unknown > 0, "unknown_tokens"),
+        (answer.only_exclusions, "only_exclusions"),
+        (answer.limited, "group_limit"),
+    ]
+    return [warning for holds, warning in told if holds]
 
 
-def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
+def _explanation(explanation: Explanation) -> SearchExplanation:
+    times = {stage: round(seconds * 1000, 3) for stage, seconds in explanation.stages.seconds.items()}
+    counts = CandidateCounts(explanation.matching, explanation.dense, explanation.lexical)
+    return SearchExplanation(StageTimes(**times), counts, explanation.stages.attempts)
+
+
+def _hit_explanation(places: HitPlaces) -> HitExplanation:
+    return HitExplanation(
+        HitPlace(*places.dense) if places.dense is not None else None,
+        HitPlace(*places.lexical) if places.lexical is not None else None,
+    )
+
+
+def _encode_hits(answer: Answer, max_bytes: int) -> bytes:
     """Return the hits as JSON, separated by commas.
 
     Raises:
@@ -96,13 +134,13 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
     """
     parts: list[bytes] = []
     size = 0
-    for hit in hits:
-        part = _encoder.encode(_hit(hit, passages))
+    for place, hit in enumerate(answer.hits):
+        part = _encoder.encode(_hit(hit, answer, place))
         size += len(part) + 1
         if size > max_bytes:
             raise InvalidRequest(
-                f"top_k: the {len(hits)} documents found have more than {max_bytes} bytes as JSON, which is the limit "
-                "of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+                f"top_k: the {len(answer.hits)} documents found have more than {max_bytes} bytes as JSON, which is the "
+                "limit of an answer (TANDEM_MAX_ANSWER_BYTES); ask for fewer",
                 param="top_k",
                 code="limit_exceeded",
             )
@@ -111,12 +149,42 @@ def _encode_hits(hits: list[Hit], max_bytes: int, passages: bool) -> bytes:
 
 
 def _chars(hit: Hit) -> int:
-    """Return the number of characters of text that the reply has for a hit."""
-    return len(hit.text) + (hit.passage.stop - hit.passage.start if hit.passage is not None else 0)
+    """Return about the number of characters that the reply has for a hit, or more."""
+    spans = len(hit.highlights or ()) + len(hit.passage_highlights or ())
+    passage = hit.passage.stop - hit.passage.start if hit.passage is not None else 0
+    numbers = len(hit.vector) * _CHARS_A_BYTE if hit.vector is not None else 0
+    return len(hit.text) + passage + spans * _OFFSET_CHARS + numbers
 
 
-def _hit(hit: Hit, passages: bool) -> SearchHit:
+def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
     scores = HitScores(hit.dense, hit.lexical)
-    found = hit.passage if passages else None
-    passage = HitPassage(hit.text[found.start : found.stop], found.start, found.stop, found.index) if found else None
-    return SearchHit(hit.doc_id, hit.score, hit.text, msgspec.Raw(hit.metadata.encode()), scores, passage)
+    fields = answer.fields
+    found = hit.passage if answer.passages else None
+    passage = None
+    if found is not None:
+        text, places = hit.text[found.start : found.stop], _spans(hit.passage_highlights)
+        passage = HitPassage(text, found.start, found.stop, found.index, places)
+    metadata = msgspec.Raw(hit.metadata.encode())
+    highlights = _spans(hit.highlights)
+    if fields is USUAL_FIELDS and answer.explanation is None:  # the usual case, and faster
+        return SearchHit(hit.doc_id, hit.score, hit.text, metadata, scores, passage, highlights)
+    return SearchHit(
+        hit.doc_id,
+        hit.score,
+        hit.text if "text" in fields else msgspec.UNSET,
+        metadata if "metadata" in fields else msgspec.UNSET,
+        scores,
+        passage if "passage" in fields else msgspec.UNSET,
+        highlights if "text" in fields else msgspec.UNSET,
+        _numbers(hit.vector) if "vector" in fields else msgspec.UNSET,
+        _hit_explanation(answer.explanation.hits[place]) if answer.explanation is not None else msgspec.UNSET,
+    )
+
+
+def _spans(offsets: "array[int] | None") -> Highlights | msgspec.UnsetType:
+    return msgspec.UNSET if offsets is None else list(zip(offsets[::2], offsets[1::2], strict=True))
+
+
+def _numbers(vector: bytes | None) -> list[float] | None:
+    """Return the numbers of a vector, which are float32; a client that reads them so gets the same bytes."""
+    return None if vector is None else np.frombuffer(vector, "<f4").tolist()

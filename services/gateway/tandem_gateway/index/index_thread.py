@@ -30,10 +30,11 @@ from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.retrieval import VectorRetrieval
 from tandem_gateway.index.snapshot_update import Places
-from tandem_gateway.index.state import Answer, Found, IndexState, VectorQuery
+from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_runtime.durations import duration
@@ -112,16 +113,28 @@ class IndexThread:
         self._tasks.put(partial(self._answer, loop, answer, queries, found))
         return answer
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
         """Return the hits of passages, in their order; see ``Hydrator.hydrate``."""
-        found = self._hydrate_at_once(ranked)
+        found = self._hydrate_at_once(ranked) if texts else None
         if found is not None:
             return found
-        try:
-            async with asyncio.timeout(timeout):
-                return await asyncio.wrap_future(self._call(lambda: self._hydrate(ranked)))
-        except TimeoutError:
-            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
+        return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts), timeout)
+
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+        """Return the vectors of passages; see ``Hydrator.vectors``."""
+        return await self._read(lambda retrieval: retrieval.vectors(collection, passage_ids), timeout)
+
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
+        """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
+        return await self._read(lambda retrieval: retrieval.with_vectors(collection, hits), timeout)
+
+    async def collection(self, name: str, *, timeout: float) -> CollectionRecord:
+        """Return the record of a collection; see ``VectorSource.collection``."""
+        return await self._read(lambda retrieval: retrieval.collection(name), timeout)
+
+    async def document_vector(self, collection: str, doc_id: str, *, timeout: float) -> DocumentVector:
+        """Return the vector of a document; see ``VectorSource.document_vector``."""
+        return await self._read(lambda retrieval: retrieval.document_vector(collection, doc_id), timeout)
 
     def fingerprint(self, collection: str) -> str | None:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
@@ -234,11 +247,19 @@ class IndexThread:
         finally:
             self._touching.release()
 
-    def _hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
-        """Read the documents of passages; runs in the thread."""
-        self._loaded()
-        assert self._retrieval is not None
-        return self._retrieval.hydrate(ranked)
+    async def _read(self, read: Callable[[VectorRetrieval], R], timeout: float) -> R:
+        """Read what an answer needs in the thread, for at most ``timeout`` seconds."""
+
+        def reading() -> R:
+            self._loaded()
+            assert self._retrieval is not None
+            return read(self._retrieval)
+
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(self._call(reading))
+        except TimeoutError:
+            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
 
     def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits in the event loop, if the thread is idle and all their documents are cached."""

@@ -62,6 +62,17 @@ class Indexes:
         record = self._records.get(collection)
         return record.fingerprint if record is not None else None
 
+    def collection(self, name: str) -> CollectionRecord:
+        """Return the record of a collection as of the last ``follow``.
+
+        Raises:
+            NotFound: there is no such collection.
+        """
+        record = self._records.get(name)
+        if record is None:
+            raise _no_collection(name)
+        return record
+
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; true if it is not known. Thread-safe."""
         record = self._records.get(collection)
@@ -237,8 +248,7 @@ class Indexes:
         for place, query in enumerate(queries):
             record = self._records.get(query.collection)
             if record is None:
-                message = f"collection: there is no collection {query.collection!r}"
-                found[place] = NotFound(message, param="collection")
+                found[place] = _no_collection(query.collection)
             elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
                     followed = self._followed[record.space_id]
@@ -264,6 +274,10 @@ class Indexes:
     def close(self) -> None:
         """Close the store's feed."""
         self._feed.close()
+
+
+def _no_collection(name: str) -> NotFound:
+    return NotFound(f"collection: there is no collection {name!r}", param="collection")
 
 
 _NONE = Candidates([], {})

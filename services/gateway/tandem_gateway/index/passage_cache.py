@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+import msgspec
+
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.ports.passages import PassageReader
 from tandem_gateway.records.search import PassageView
@@ -23,26 +25,35 @@ class PassageCache:
         found, missing = self._cache.look_up(passage_ids)
         return None if missing else found
 
-    def get(self, passage_ids: Iterable[int], reader: PassageReader, max_bytes: int) -> dict[int, PassageView]:
+    def get(
+        self, passage_ids: Iterable[int], reader: PassageReader, max_bytes: int, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         """Return passages from the cache or the store, by id. Passages that the store does not have are missing.
 
         Args:
             passage_ids: the passages.
             reader: reads what the cache lacks.
             max_bytes: maximum size of all texts and metadata.
+            texts: false to leave out the texts; see ``PassageReader.passages``. What is read so is not kept.
 
         Raises:
             TooManyBytes: if the passages' documents take more than ``max_bytes``.
             StorageError: as ``PassageReader.passages`` does.
         """
         found, missing = self._cache.look_up(passage_ids)
+        if not texts:
+            found = {passage_id: _without_text(passage) for passage_id, passage in found.items()}
         if missing:
             taken = sum(utf8_bytes(passage.text) + utf8_bytes(passage.metadata) for passage in found.values())
-            for passage_id, passage in reader.passages(sorted(missing), max_bytes - taken).items():
+            for passage_id, passage in reader.passages(sorted(missing), max_bytes - taken, texts=texts).items():
                 found[passage_id] = passage
-                if passage.live:
+                if texts and passage.live:
                     self._cache.keep(passage_id, passage)
         return found
+
+
+def _without_text(passage: PassageView) -> PassageView:
+    return msgspec.structs.replace(passage, text="", passages=None)
 
 
 def bytes_of(passage: PassageView) -> int:

@@ -5,18 +5,29 @@ thread in at a time.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
+from tandem_contract.decoding import cut
 from tandem_gateway.answers import AnswerLimits
-from tandem_gateway.errors import GatewayError, InvalidRequest, Overloaded, StorageCorrupt, TooManyBytes
+from tandem_gateway.errors import (
+    Conflict,
+    GatewayError,
+    InvalidRequest,
+    NotFound,
+    Overloaded,
+    StorageCorrupt,
+    TooManyBytes,
+)
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
-from tandem_gateway.index.scoring import ranked, ranked_documents
-from tandem_gateway.index.state import Answer, Found, Ranked, VectorQuery
+from tandem_gateway.index.scoring import ranked, ranked_documents, vector_of
+from tandem_gateway.index.state import Answer, DocumentVector, Found, Ranked, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 
 # Number of attempts before a search leaves out passages that were replaced during the search.
@@ -110,14 +121,55 @@ class VectorRetrieval:
         passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
 
-    def hydrate(self, ranked: Sequence[RankedPassage]) -> Hits:
+    def hydrate(self, ranked: Sequence[RankedPassage], *, texts: bool = True) -> Hits:
         """Return the hits of passages; see ``Hydrator.hydrate``."""
         wanted = [each.passage_id for each in ranked]
         try:
-            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes))
+            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes, texts=texts))
         except TooManyBytes:
             raise self._limits.too_large(len(ranked)) from None
         return self._limits.held(found, len(ranked))
+
+    def vectors(self, collection: str, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages; see ``Hydrator.vectors``."""
+        return self._of_collection(collection, set(passage_ids))
+
+    def with_vectors(self, collection: str, found: Hits) -> Hits:
+        """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
+        best = {hit.best for hit in found if hit.best is not None}
+        return self._limits.with_vectors(found, self._of_collection(collection, best))
+
+    def collection(self, name: str) -> CollectionRecord:
+        """Return the record of a collection; raises NotFound if there is none."""
+        self._indexes.follow()
+        return self._indexes.collection(name)
+
+    def document_vector(self, collection: str, doc_id: str) -> DocumentVector:
+        """Return the vector of the first passage of a document's version that search finds.
+
+        Raises:
+            NotFound: there is no such collection or document.
+            Conflict: the document has no such version yet.
+            StorageCorrupt: the vector has another length than the collection's.
+        """
+        for _ in range(_MAX_REPEATS):
+            record = self.collection(collection)
+            first = self._feed.first_passage(record.collection_id, doc_id)
+            if first is None:
+                raise NotFound(
+                    f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id"
+                )
+            if first.live and record.fingerprint is not None and record.model is not None:
+                vector = self._of_collection(collection, [first.passage_id]).get(first.passage_id)
+                if vector is not None:
+                    numbers = vector_of(first.passage_id, vector, record.dim)
+                    return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
+                self._indexes.unread()  # the document was replaced meanwhile
+        raise Conflict(
+            f"document_id: document {cut(doc_id)!r} has no vector yet: it waits for its embedding; repeat the search "
+            "when its job has ended",
+            param="document_id",
+        )
 
     def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""
@@ -146,16 +198,32 @@ class VectorRetrieval:
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
-        wanted = _without_vectors(candidates)
-        vectors, missing = self._known_vectors(wanted)
-        if missing:
-            for space_id, passage_ids in self._by_space(queries, candidates, set(missing)).items():
-                for passage_id, vector in self._feed.vectors(space_id, sorted(passage_ids)).items():
-                    vectors[passage_id] = vector
-                    self._vectors.keep(passage_id, vector)
-        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+        vectors = self._read_vectors(self._by_space(queries, candidates))
+        return self._rank_all(queries, candidates, vectors), len(vectors) == len(_without_vectors(candidates))
 
-    def _known_vectors(self, passage_ids: set[int]) -> tuple[dict[int, bytes], list[int]]:
+    def _read_vectors(self, by_space: Mapping[int, Collection[int]]) -> dict[int, bytes]:
+        """Return the vectors of passages, from the cache or the store; those that do not exist are missing.
+
+        Args:
+            by_space: the passages in each space; the spaces are those that serve as of the last ``follow``.
+        """
+        found: dict[int, bytes] = {}
+        for space_id, passage_ids in by_space.items():
+            vectors, missing = self._known_vectors(passage_ids)
+            found.update(vectors)
+            if missing:
+                for passage_id, vector in self._feed.vectors(space_id, sorted(missing)).items():
+                    found[passage_id] = vector
+                    self._vectors.keep(passage_id, vector)
+        return found
+
+    def _of_collection(self, collection: str, passage_ids: Collection[int]) -> dict[int, bytes]:
+        """Return the vectors of passages of a collection, as ``_read_vectors`` does."""
+        self._indexes.follow()
+        space_id = self._indexes.space(collection)
+        return {} if space_id is None else self._read_vectors({space_id: passage_ids})
+
+    def _known_vectors(self, passage_ids: Collection[int]) -> tuple[dict[int, bytes], list[int]]:
         """Return the cached vectors of passages, and the passages without one.
 
         A passage has other vectors once its collection has switched to another space.
@@ -166,14 +234,14 @@ class VectorRetrieval:
         return self._vectors.look_up(passage_ids)
 
     def _by_space(
-        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError], missing: set[int]
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
     ) -> dict[int, set[int]]:
-        """Return the missing passages by the space in which their query found them."""
+        """Return the candidates whose vectors have to be read, by the space in which their query found them."""
         found: dict[int, set[int]] = {}
         for query, each in zip(queries, candidates, strict=True):
             space_id = self._indexes.space(query.collection)
             if space_id is not None and not isinstance(each, GatewayError) and each.vectors is None:
-                found.setdefault(space_id, set()).update(missing.intersection(each.keys))
+                found.setdefault(space_id, set()).update(each.keys)
         return found
 
     def _rank_all(

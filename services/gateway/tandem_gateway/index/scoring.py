@@ -75,10 +75,7 @@ def _scored(
     else:
         for key in keys:
             if len(vectors[key]) != query.nbytes:
-                raise StorageCorrupt(
-                    f"vectors: the vector of passage {key} has {len(vectors[key])} bytes, not {query.nbytes}; "
-                    "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
-                )
+                raise _damaged(key, len(vectors[key]), query.nbytes)
         matrix = np.frombuffer(b"".join([vectors[key] for key in keys]), _FLOAT32).reshape(len(keys), -1)
     scores: list[float] = exact_scores(matrix, query).tolist()
     if candidates.alike:
@@ -86,3 +83,21 @@ def _scored(
         by_key = dict(zip(keys, scores, strict=True))
         scores = [by_key.get(candidates.alike.get(key, key), by_key[key]) for key in keys]
     return keys, scores
+
+
+def vector_of(passage_id: int, stored: bytes, dim: int | None) -> Vectors:
+    """Return the vector of a passage, ``(dim,) float32``, from its bytes in the store.
+
+    Raises:
+        StorageCorrupt: it has another length.
+    """
+    if dim is None or len(stored) != dim * _FLOAT32.itemsize:
+        raise _damaged(passage_id, len(stored), (dim or 0) * _FLOAT32.itemsize)
+    return np.frombuffer(stored, _FLOAT32).astype(np.float32, copy=False)
+
+
+def _damaged(passage_id: int, found: int, expected: int) -> StorageCorrupt:
+    return StorageCorrupt(
+        f"vectors: the vector of passage {passage_id} has {found} bytes, not {expected}; "
+        "run `python -m tandem_gateway verify`, then put back a backup or ingest the document again"
+    )

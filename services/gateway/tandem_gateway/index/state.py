@@ -7,6 +7,7 @@ import msgspec
 from tandem_gateway.errors import GatewayError
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hits, RankedPassage
 
 Ranked = list[RankedPassage] | GatewayError
@@ -27,6 +28,13 @@ class VectorQuery(msgspec.Struct, frozen=True):
     """Whether the answer is hits, with documents; otherwise it is ranked passages."""
     among: Keys | None = None
     """The passages that may be in the answer, ascending; None for all."""
+
+
+class DocumentVector(msgspec.Struct, frozen=True):
+    """The vector of a document's first passage, ``(dim,) float32`` of unit length, and its model."""
+
+    passage_id: int
+    vector: QueryVector
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,11 @@ class DocumentMetrics:
         self.failed = Counter(
             "tandem_gateway_documents_failed", "Documents that were marked as failed.", registry=registry
         )
+        self.skipped = Counter(
+            "tandem_gateway_documents_skipped",
+            "Documents that an ingest with on_error skip left out because they are not valid.",
+            registry=registry,
+        )
         self.backoffs = Counter(
             "tandem_gateway_embedding_backoffs",
             "Pauses of document embedding before a retry, by reason.",

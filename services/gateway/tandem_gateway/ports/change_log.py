@@ -7,6 +7,7 @@ from tandem_gateway.ports.passages import PassageReader
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
+from tandem_gateway.records.search import FirstPassage
 
 
 class ChangeLog(Protocol):
@@ -89,3 +90,10 @@ class ChangeLog(Protocol):
 
 class IndexFeed(ChangeLog, PassageReader, Protocol):
     """What the thread that owns the indexes reads from the store."""
+
+    def first_passage(self, collection_id: int, doc_id: str) -> FirstPassage | None:
+        """Return the first passage of a document's live version or, without one, of its pending version.
+
+        None if there is no such document. It raises as the methods of ``ChangeLog`` do.
+        """
+        ...

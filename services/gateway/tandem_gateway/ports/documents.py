@@ -1,6 +1,6 @@
 """Documents and their jobs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 from tandem_gateway.filters.tree import Filter
@@ -13,7 +13,9 @@ from tandem_gateway.records.documents import (
     JobRecord,
     MetadataPage,
     NewDocument,
+    StoredContent,
 )
+from tandem_gateway.records.job_documents import SkippedDocument
 
 KEY_SECONDS: Final = 86_400.0
 """Seconds for which an idempotency key names its job. The job may be forgotten earlier; see ``Retention``."""
@@ -32,6 +34,7 @@ class IngestStore(Protocol):
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents to be embedded, and a job that counts them; create the collection if it is new.
 
@@ -46,6 +49,7 @@ class IngestStore(Protocol):
             now: seconds since the epoch.
             key: if a job that was accepted with this key less than ``KEY_SECONDS`` ago is still kept, the store returns
                 that job as it is now, and stores nothing.
+            skipped: the documents that were left out, in order. The job counts and lists them, each at its index.
 
         Raises:
             Conflict: the job with the same key has another request hash.
@@ -64,11 +68,15 @@ DELETED_AT_ONCE: Final = 200
 """Maximum number of documents that one call of ``delete_some`` deletes: the other writes wait for it."""
 
 
-class DocumentStore(Protocol):
-    """Reads and deletes documents. A deletion is on disk when its method returns.
+MetadataChange = Callable[[StoredContent], NewDocument]
+"""Returns a stored document with other metadata."""
 
-    Every method may raise StorageUnavailable and StorageCorrupt. ``delete`` and ``delete_some`` may also raise
-    Overloaded and DeadlineExceeded; after DeadlineExceeded the deletion may still take effect.
+
+class DocumentStore(Protocol):
+    """Reads, changes and deletes documents. A write is on disk when its method returns.
+
+    Every method may raise StorageUnavailable and StorageCorrupt. ``change_metadata``, ``delete`` and ``delete_some``
+    may also raise Overloaded and DeadlineExceeded; after DeadlineExceeded the write may still take effect.
 
     A filter looks at the metadata of a document's newest version, which is the one that ``document`` returns.
     """
@@ -115,6 +123,24 @@ class DocumentStore(Protocol):
         """Return the ids of documents that match; the pages are as those of ``page``.
 
         A page has at most ``DELETED_AT_ONCE`` ids. A collection that does not exist has no documents.
+        """
+        ...
+
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
+        """Change the metadata of a document in one commit; no passage gets another vector.
+
+        If a newer version waits for its vectors, both versions change: search finds the older one until then. The
+        passages of a changed version get new ids, which is how the indexes learn of the change. Jobs go on waiting.
+
+        Args:
+            collection: name of the collection.
+            doc_id: id of the document.
+            change: returns the content that replaces a version's; only its metadata may differ. It runs within the
+                write, perhaps in another thread and more than once. If it raises, the store changes nothing. A version
+                whose metadata stays the same is not written; if all versions stay, there is no commit.
+
+        Returns:
+            The newest version of the document after the change; None if there is none.
         """
         ...
 

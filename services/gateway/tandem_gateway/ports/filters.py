@@ -36,8 +36,8 @@ class FilterIndex(Protocol):
 class MetadataLog(Protocol):
     """The metadata of the store's documents, and their removals. Its calls block.
 
-    The first passage of a document's version stands for it. Passage ids only grow, and a version's metadata never
-    changes.
+    The first passage of a document's version stands for it. Passage ids only grow, and the metadata behind a passage id
+    never changes: the passages of a document whose metadata changes get new ids.
 
     Every method may raise StorageUnavailable and StorageCorrupt.
     """

@@ -1,6 +1,6 @@
 """Ports of search: the keyword index, and the documents of passages that both indexes found."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from tandem_gateway.records.arrays import Keys
@@ -65,16 +65,43 @@ class LexicalIndex(Protocol):
 class Hydrator(Protocol):
     """Reads the documents of ranked passages."""
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float) -> Hits:
+    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
         """Return the hits of passages, in their order; passages that no longer exist are left out.
 
         A passage ceases to exist when its document is deleted or replaced. A caller that misses a hit must therefore
         search again, to find the document's new version.
+
+        Args:
+            ranked: the passages.
+            timeout: deadline in seconds.
+            texts: false to leave out the texts, and with them the passages' places.
 
         Raises:
             InvalidRequest: the documents exceed the size limit of an answer.
             Overloaded: the memory for answers is used up.
             DeadlineExceeded: reading took longer than ``timeout``.
             NotReady, StorageUnavailable, StorageCorrupt: the store cannot be read.
+        """
+        ...
+
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> Mapping[int, bytes]:
+        """Return the vectors that serve, of passages of a collection, by id: float32, little-endian.
+
+        Those that do not exist are missing.
+
+        Ask for a bounded number: no lease counts their memory.
+
+        Raises:
+            DeadlineExceeded, NotReady, StorageUnavailable, StorageCorrupt: as in ``hydrate``.
+        """
+        ...
+
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
+        """Return hits in a collection with the vectors of their best passages, which are chosen already.
+
+        A passage that waits for its vector, or no longer exists, has None.
+
+        Raises:
+            As ``hydrate``, but for the size limit, which the encoded answer has.
         """
         ...

@@ -10,6 +10,7 @@ from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
 from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.job_documents import SkippedDocument
 from tandem_runtime.memory import Lease
 
 JobState = Literal["pending", "running", "completed", "failed", "cancelled"]
@@ -31,11 +32,32 @@ class NewDocument:
     format: TextFormat = "text"
 
 
-class NewDocuments(list[NewDocument]):
-    """The documents of one ingest, with a lease on the memory that they take."""
+@dataclass(frozen=True, slots=True)
+class StoredContent:
+    """The content of one version of a document; ``metadata`` is JSON text."""
 
-    def __init__(self, documents: Iterable[NewDocument], lease: Lease | None = None) -> None:
+    doc_id: str
+    text: str
+    metadata: str
+    format: TextFormat
+
+
+class NewDocuments(list[NewDocument]):
+    """The documents of one ingest, with a lease on the memory that they take.
+
+    Attributes:
+        skipped: the documents that were left out because they are not valid; None if the ingest had none left out, but
+            is refused for such a document.
+    """
+
+    def __init__(
+        self,
+        documents: Iterable[NewDocument],
+        lease: Lease | None = None,
+        skipped: Sequence[SkippedDocument] | None = None,
+    ) -> None:
         super().__init__(documents)
+        self.skipped = skipped
         # The lease lives as long as the documents: a write may outlast the request that waited for it.
         self._lease = lease
 
@@ -211,6 +233,8 @@ class JobRecord:
     """Pairs of document id and error; at most the first 100."""
     cancelled: int = 0
     """Documents that left unembedded because the job was cancelled."""
+    skipped: int = 0
+    """Documents that were left out because they are not valid; ``total`` does not count them."""
 
     @property
     def state(self) -> JobState:

@@ -15,16 +15,34 @@ DocumentStatus = Literal[
     "cancelled",
     "replaced",
     "deleted",
+    "skipped",
 ]
 """``pending``: it waits to be embedded. ``embedded``: search finds it. ``truncated``, ``unreadable``: the same, with a
-coverage that says so. ``replaced``, ``deleted``: another write did that before it was embedded."""
+coverage that says so. ``replaced``, ``deleted``: another write did that before it was embedded.
+``skipped``: it was not valid, and left out."""
+
+
+@dataclass(frozen=True, slots=True)
+class SkippedDocument:
+    """A document of an ingest that was left out because it is not valid."""
+
+    index: int
+    """Its position in the ingest, from 0."""
+    doc_id: str | None
+    """None if it has none that is valid."""
+    param: str
+    """Path of the field that is not valid."""
+    message: str
+    content_hash: bytes = b""
+    """Hash of its JSON."""
 
 
 @dataclass(frozen=True, slots=True)
 class JobDocument:
     """A document of a job."""
 
-    doc_id: str
+    doc_id: str | None
+    """None for a skipped document that has no valid id."""
     status: DocumentStatus
     reason: str | None = None
 

@@ -2,7 +2,7 @@
 
 from array import array
 from collections.abc import Iterable
-from typing import Literal, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -14,6 +14,13 @@ search."""
 
 SearchMode = Literal["auto", AnsweredBy]
 """The search that the caller wants. ``auto``: hybrid, or the other one while vector search or keyword search fails."""
+
+
+HitField = Literal["text", "metadata", "passage", "vector"]
+"""A part of a hit that a caller may or may not want."""
+
+USUAL_FIELDS: Final[frozenset[HitField]] = frozenset({"text", "metadata", "passage"})
+"""What a hit has if the caller does not say otherwise."""
 
 
 class RankedPassage(NamedTuple):
@@ -30,6 +37,14 @@ class RankedPassage(NamedTuple):
     """BM25; None if keyword search did not find the passage."""
     nearest: int | None = None
     """The passage of the document that is nearest to the query; None if vector search did not find the document."""
+
+
+class FirstPassage(NamedTuple):
+    """The first passage of a document that was looked up by its id."""
+
+    passage_id: int
+    live: bool
+    """False while the document has no version that search finds."""
 
 
 class KeywordCandidates(NamedTuple):
@@ -85,12 +100,22 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """The passage that matches best; None if it is still to be chosen among ``passages``."""
     passages: "array[int] | None" = None
     """As in ``PassageView``."""
+    best: int | None = None
+    """Id of ``passage``; None as long as that is still to be chosen."""
+    vector: bytes | None = None
+    """Vector of ``passage``, float32, little-endian; None if it was not read, or there is none yet."""
+    first: int = 0
+    """Id of the document's first passage, as in ``RankedPassage``."""
+    highlights: "array[int] | None" = None
+    """Start and end of each matched word in the text, one after the other; None if the search did not ask for it."""
+    passage_highlights: "array[int] | None" = None
+    """The same in the passage's text."""
 
 
 class Hits(list[Hit]):
-    """Hits by descending score, with a lease on the memory that their texts take."""
+    """Hits by descending score, with leases on the memory that their texts and vectors take."""
 
-    def __init__(self, hits: Iterable[Hit], lease: Lease | None = None) -> None:
+    def __init__(self, hits: Iterable[Hit], *leases: Lease | None) -> None:
         super().__init__(hits)
-        # The lease lives as long as the hits: dropping the last reference to them returns the memory to the budget.
-        self._lease = lease
+        # The leases live as long as the hits: dropping the last reference to them returns the memory to the budget.
+        self.leases = leases

@@ -13,8 +13,9 @@ class EmbeddingOptions:
         "BULK_TIMEOUT_SECONDS",
         60.0,
         seconds(0.05, 600),
-        "Timeout of one embedder call for documents, after which the gateway retries. Raise it for slow embedders"
-        " or large batches; lower it to retry sooner when an embedder hangs",
+        "Timeout of one embedder call for documents, after which the gateway retries. It holds for each 16,384"
+        " characters of long documents. Raise it for slow embedders or large batches; "
+        "lower it to retry sooner when an embedder hangs",
     )
     max_queued_queries: int = setting(
         "MAX_QUEUED_QUERIES",

@@ -6,8 +6,8 @@ from typing import Final
 
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.hybrid_search import Answer
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 
 MAX_SEARCHES: Final = 64
@@ -39,12 +39,7 @@ class BatchSearch:
             NotFound: a collection does not exist; the error names the search.
             GatewayError: as ``SearchPipeline.answer``, of the first search in order that failed.
         """
-        if not 1 <= len(commands) <= MAX_SEARCHES:
-            raise InvalidRequest(
-                f"searches: 1 to {MAX_SEARCHES} searches were expected, not {len(commands)}",
-                param="searches",
-                code="limit_exceeded",
-            )
+        check_searches(len(commands))
         for place, command in enumerate(commands):
             try:
                 self._pipeline.check(command)
@@ -73,6 +68,20 @@ class BatchSearch:
             return await self._pipeline.answer(command, timeout)
         except (InvalidRequest, NotFound) as error:
             raise of_search(error, place) from None
+
+
+def check_searches(count: int) -> None:
+    """Check the number of searches in one request.
+
+    Raises:
+        InvalidRequest: there are none, or more than ``MAX_SEARCHES``.
+    """
+    if not 1 <= count <= MAX_SEARCHES:
+        raise InvalidRequest(
+            f"searches: 1 to {MAX_SEARCHES} searches were expected, not {count}",
+            param="searches",
+            code="limit_exceeded",
+        )
 
 
 def of_search(error: InvalidRequest | NotFound, place: int) -> InvalidRequest | NotFound:

@@ -36,7 +36,8 @@ def _choose(hits: list[Hit], query: str) -> None:
     words = query_terms(query, MAX_WORDS)
     for place, hit in enumerate(hits):
         if hit.passage is None and hit.passages is not None:
-            hits[place] = msgspec.structs.replace(hit, passage=best_passage(hit.text, hit.passages, words))
+            best = best_passage(hit.text, hit.passages, words)
+            hits[place] = msgspec.structs.replace(hit, passage=best, best=hit.passages[3 * best.index])
 
 
 def best_passage(text: str, passages: "array[int]", words: Sequence[QueryTerm]) -> HitPassage:

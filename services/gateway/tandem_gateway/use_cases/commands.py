@@ -4,16 +4,18 @@ A command knows no encoding. The HTTP layer makes it from a message of the clien
 in, such as an upload or a compatible API, makes the same command from its own messages. The use cases validate it.
 """
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import msgspec
 
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.metadata import Metadata
-from tandem_gateway.records.search import SearchMode
+from tandem_gateway.records.search import USUAL_FIELDS, HitField, SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
+
+NO_FIELDS: Final[frozenset[HitField]] = frozenset()
 
 
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
@@ -32,10 +34,36 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     filter: Filter | None = None
     """The conditions that the hits match; None for all documents."""
 
+    highlight: bool = False
+    """Whether the hits tell where the words of the query are."""
+    include: frozenset[HitField] = NO_FIELDS
+    """Parts of a hit that the caller wants besides ``USUAL_FIELDS``."""
+    exclude: frozenset[HitField] = NO_FIELDS
+    """Parts of a hit that the caller does not want."""
+    explain: bool = False
+    """Whether the answer tells how it came about."""
+    diversity: float = 0.0
+    """How much the hits differ from each other, from 0 to 1; see ``diversity``."""
+    group_by: str | None = None
+    """Metadata field; the hits are the best of each of its values. None for all hits."""
     meaning: str | None = None
     """The text for the model; None for ``query``."""
     constrained: bool = False
     """Whether the query's phrases or exclusions leave out documents. They hold for keyword search in any case."""
+
+    @property
+    def fields(self) -> frozenset[HitField]:
+        """The parts of a hit that the caller wants."""
+        return (USUAL_FIELDS | self.include) - self.exclude if self.include or self.exclude else USUAL_FIELDS
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the answer needs the texts of the documents found.
+
+        A vector of keyword search needs them, because the passage is chosen by its words.
+        """
+        fields = self.fields
+        return not fields.isdisjoint({"text", "passage"}) or ("vector" in fields and self.mode != "dense")
 
     @property
     def text_for_model(self) -> str:
@@ -48,9 +76,26 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
         return self.offset + self.top_k
 
     @property
+    def needs_whole_ranking(self) -> bool:
+        """Whether passages beyond ``depth`` may be hits, because others are left out or follow later."""
+        return bool(self.diversity) or self.group_by is not None or self.min_score is not None
+
+    @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
-        return not self.offset and self.min_score is None and self.filter is None
+        shown = self.include or self.exclude or self.explain
+        reordered = self.diversity or self.group_by is not None
+        return not (self.offset or shown or reordered) and self.min_score is None and self.filter is None
+
+
+class SimilarCommand(msgspec.Struct, frozen=True):
+    """A search for the documents nearest to a document or to a vector; either of the two is given."""
+
+    document_id: str | None
+    vector: Sequence[float] | None
+    """Numbers of any length; the use case makes it a vector of unit length."""
+    page: SearchCommand
+    """Which hits, and what of them; its query is empty, and its mode ``dense``."""
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

@@ -16,6 +16,7 @@ from tandem_gateway.index.state import Answer, VectorQuery
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
@@ -122,7 +123,12 @@ class DenseSearch:
         return answer
 
     async def retrieve(
-        self, command: SearchCommand, count: int, timeout: float | None = None, among: Keys | None = None
+        self,
+        command: SearchCommand,
+        count: int,
+        timeout: float | None = None,
+        among: Keys | None = None,
+        stages: Stages | None = None,
     ) -> DenseCandidates:
         """Return the ``count`` nearest passages of a valid search, without their documents.
 
@@ -131,30 +137,53 @@ class DenseSearch:
             count: maximum number of passages.
             timeout: as in ``search``.
             among: the passages that may be in the answer, ascending; None for all.
+            stages: gets the time of each stage; None for a search that is not explained.
 
         Raises:
             As ``search``, but for the errors that concern documents.
         """
-        answer = await self._find(command, count, False, timeout, among)
+        answer = await self._find(command, count, False, timeout, among, stages)
+        assert isinstance(answer, DenseCandidates)
+        return answer
+
+    async def nearest(
+        self,
+        collection: str,
+        vector: QueryVector,
+        count: int,
+        timeout: float | None = None,
+        among: Keys | None = None,
+    ) -> DenseCandidates:
+        """Return the ``count`` passages nearest to a vector, as ``retrieve`` does for a query; calls no embedder."""
+        self._embedder.check_room(others=len(self._known))
+        search = self._search(collection, "", vector.fingerprint, count, among)
+        answer = await self._answered(search, vector, timeout)
         assert isinstance(answer, DenseCandidates)
         return answer
 
     async def _find(
-        self, command: SearchCommand, count: int, hydrated: bool, timeout: float | None, among: Keys | None = None
+        self,
+        command: SearchCommand,
+        count: int,
+        hydrated: bool,
+        timeout: float | None,
+        among: Keys | None = None,
+        stages: Stages | None = None,
     ) -> DenseAnswer | DenseCandidates:
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         until = time.monotonic() + seconds
         wanted = self._index.fingerprint(command.collection)
         try:
-            return await self._find_with(wanted, command, count, hydrated, seconds, among)
+            return await self._find_with(wanted, command, count, hydrated, seconds, among, stages)
         except FingerprintMismatch:
             now = self._index.fingerprint(command.collection)
             if now == wanted:
                 self._events.mismatched()
                 raise
         # The collection has switched to another model since: the search begins anew, once.
+        left = max(0.0, until - time.monotonic())
         try:
-            return await self._find_with(now, command, count, hydrated, max(0.0, until - time.monotonic()), among)
+            return await self._find_with(now, command, count, hydrated, left, among, stages)
         except FingerprintMismatch:
             self._events.mismatched()
             raise
@@ -167,24 +196,47 @@ class DenseSearch:
         hydrated: bool,
         seconds: float,
         among: Keys | None,
+        stages: Stages | None,
     ) -> DenseAnswer | DenseCandidates:
         """Answer a search whose query needs a vector by the model with the fingerprint ``wanted``."""
         self._embedder.check_room(others=len(self._known))
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[DenseAnswer | DenseCandidates] = loop.create_future()
-        search = _Search(
-            answer,
-            command.text_for_model,
+        search = self._search(
+            command.collection, command.text_for_model, wanted, count, among, hydrated=hydrated, stages=stages
+        )
+        return await self._answered(search, self._embedder.cached(wanted, command.text_for_model), seconds)
+
+    def _search(
+        self,
+        collection: str,
+        text: str,
+        wanted: str | None,
+        count: int,
+        among: Keys | None,
+        *,
+        hydrated: bool = False,
+        stages: Stages | None = None,
+    ) -> _Search:
+        return _Search(
+            asyncio.get_running_loop().create_future(),
+            text,
             wanted,
             self._deliver,
             logs.request_id.get(),
             trace.current.get(),
-            command.collection,
+            stages,
+            collection,
             count,
             hydrated,
             among,
         )
-        known = self._embedder.cached(wanted, command.text_for_model)
+
+    async def _answered(
+        self, search: _Search, known: QueryVector | None, timeout: float | None
+    ) -> DenseAnswer | DenseCandidates:
+        """Return the answer to a search, whose vector may be known."""
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[DenseAnswer | DenseCandidates] = search.answer  # type: ignore[assignment]
         waiting = None
         if known is None:
             waiting = self._embedder.submit(search, seconds)
@@ -234,6 +286,7 @@ class DenseSearch:
 
     async def _retrieve(self, searches: Sequence[_Search], vectors: Sequence[QueryVector]) -> None:
         """Look up searches whose vectors are known, and set their outcomes."""
+        started = time.monotonic()
         try:
             answers = await self._index.search(
                 [
@@ -247,6 +300,8 @@ class DenseSearch:
             fail_all(searches, error)
             return
         for search, found, answer in zip(searches, vectors, answers, strict=True):
+            if search.stages is not None:
+                search.stages.add("index", time.monotonic() - started)
             if isinstance(answer, GatewayError):
                 fail(search, answer)
             elif search.answer is not None and not search.answer.done():

@@ -1,4 +1,4 @@
-"""Read and delete stored documents and collections."""
+"""Read, change and delete stored documents and collections."""
 
 import time
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from typing import Final
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, NotFound, TooManyBytes
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.catalogue import Catalogue
-from tandem_gateway.ports.documents import PAGE_BYTES, DocumentStore
+from tandem_gateway.ports.documents import PAGE_BYTES, DocumentStore, MetadataChange
 from tandem_gateway.records.documents import CollectionRecord, DocumentPage, DocumentView
 from tandem_gateway.use_cases.validation import check_collection, check_document_id
 from tandem_runtime.durations import duration
@@ -22,7 +22,7 @@ _PAGE_SECONDS: Final = 1.0
 
 
 class Documents:
-    """Access to documents and to collections by name; calls ``on_changed`` after each deletion."""
+    """Access to documents and to collections by name; calls ``on_changed`` after each change and deletion."""
 
     def __init__(
         self,
@@ -39,9 +39,9 @@ class Documents:
         Args:
             documents: the documents.
             catalogue: the collections.
-            on_changed: called after each deletion.
+            on_changed: called after each change and deletion.
             answer_bytes: maximum size of the documents of an answer.
-            timeout: maximum seconds of a deletion.
+            timeout: maximum seconds of a deletion of many documents.
             clock: returns seconds and never goes back.
         """
         self._documents = documents
@@ -62,7 +62,7 @@ class Documents:
         check_document_id(doc_id, "id")
         view = await self._documents.document(collection, doc_id)
         if view is None:
-            raise NotFound(f"id: collection {collection!r} has no document {doc_id!r}", param="id")
+            raise _absent(collection, doc_id)
         return view
 
     async def delete(self, collection: str, doc_id: str) -> bool:
@@ -76,6 +76,26 @@ class Documents:
         deleted = await self._documents.delete(collection, doc_id)
         self._on_changed()
         return deleted
+
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView:
+        """Change a document's metadata, and return the newest version of the document.
+
+        Args:
+            collection: name of the collection.
+            doc_id: id of the document.
+            change: see ``DocumentStore.change_metadata``.
+
+        Raises:
+            InvalidRequest: the collection's name or the id is not valid, or ``change`` refuses the new metadata.
+            NotFound: the document does not exist.
+        """
+        check_collection(collection)
+        check_document_id(doc_id, "id")
+        view = await self._documents.change_metadata(collection, doc_id, change)
+        if view is None:
+            raise _absent(collection, doc_id)
+        self._on_changed()
+        return view
 
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage:
         """Return documents that match, in the order of their ids; see ``DocumentStore.page``.
@@ -201,6 +221,10 @@ class _Deleting:
 
     def progress(self) -> str:
         return f"{self.deleted} documents are deleted, and others may be left: send the request again to go on"
+
+
+def _absent(collection: str, doc_id: str) -> NotFound:
+    return NotFound(f"id: collection {collection!r} has no document {doc_id!r}", param="id")
 
 
 def _check_ids(doc_ids: list[str]) -> None:

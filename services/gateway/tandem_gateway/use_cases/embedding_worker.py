@@ -7,7 +7,8 @@ Each kind of failure has its own response:
 
 - The embedder does not answer: the task backs off and retries without limit.
 - The embedder refuses a text: that document is marked as failed; its neighbours are not affected.
-- The embedder fails on one text but works for others: the task tries that text five times and then marks it as failed.
+- The embedder fails on one text but works for others, or is too slow for the passages of one text: the task tries that
+  text five times and then marks it as failed.
 - The embedder's model is not the collection's: the collection waits, and its jobs report why.
 """
 
@@ -20,6 +21,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tandem_contract.embed import split_seconds
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -96,7 +98,7 @@ class EmbeddingWorker:
             embedder: turns documents into vectors.
             batch: maximum number of documents per call.
             calls: maximum number of concurrent calls per replica of the embedder.
-            timeout: deadline of one call, in seconds.
+            timeout: deadline of one call, in seconds; see ``split_seconds`` for calls with long texts.
             events: see ``EmbeddingEvents``.
         """
         self._queue = queue
@@ -169,15 +171,20 @@ class EmbeddingWorker:
         answered: str | None = None
         if self._waits.get(batch.collection, (batch.collection_id,))[0] != batch.collection_id:
             del self._waits[batch.collection]
+        timeout = self._timeout
+        if batch.split is not None:
+            timeout = split_seconds(timeout, sum(len(passage.text) for passage in batch.passages))
         try:
             if batch.passages[0].damaged:
                 suspect = await self._give_up(batch, _DAMAGED)
                 return
+            if timeout > self._timeout:
+                await self._queue.extend(self._name, passage_ids, timeout + _LEASE_MARGIN)
             embedded = await self._embedder.embed(
                 [passage.text for passage in batch.passages],
                 kind="document",
                 priority="bulk",
-                timeout=self._timeout,
+                timeout=timeout,
                 fingerprint=batch.fingerprint,
                 split=batch.split,
             )
@@ -209,7 +216,10 @@ class EmbeddingWorker:
         except (EmbedderRejected, EmbedderBroken) as error:
             suspect = await self._may_have_caused(batch, error)
         except (EmbedderError, Overloaded, DeadlineExceeded, StorageError) as error:
-            self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
+            if isinstance(error, DeadlineExceeded) and batch.split is not None:
+                suspect = await self._may_have_caused(batch, error)
+            else:
+                self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
         finally:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
 
@@ -243,13 +253,13 @@ class EmbeddingWorker:
             state.suspects.update(passage.passage_id for passage in batch.passages)
             return True
         (passage,) = batch.passages
-        if isinstance(error, EmbedderBroken):
+        if isinstance(error, EmbedderBroken | DeadlineExceeded):
             await self._queue.extend(self._name, [passage.passage_id], self._lease_seconds)
             if not await self._answers():
-                self._back_off("EmbedderBroken", str(error))
+                self._back_off(type(error).__name__, str(error))
                 return False
             if not is_last_attempt(passage.attempts, together=passage.passage_id in state.suspects):
-                self._back_off("EmbedderBroken", str(error))
+                self._back_off(type(error).__name__, str(error))
                 return True
         return await self._give_up(batch, str(error))
 

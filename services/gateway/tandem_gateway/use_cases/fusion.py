@@ -45,7 +45,10 @@ DEFAULT_FUSION: Final = Fusion()
 
 
 def fuse(
-    dense: Sequence[RankedPassage], lexical: KeywordCandidates, fusion: Fusion = DEFAULT_FUSION
+    dense: Sequence[RankedPassage],
+    lexical: KeywordCandidates,
+    fusion: Fusion = DEFAULT_FUSION,
+    most: int | None = None,
 ) -> list[RankedPassage]:
     """Return the passages of both rankings by descending fused score. Ties are ordered by passage id.
 
@@ -53,27 +56,42 @@ def fuse(
         dense: by descending cosine similarity.
         lexical: by descending BM25 score; every score is above 0.
         fusion: method and weights; not both weights may be 0.
+        most: maximum number of passages to return; None for all.
     """
-    total = fusion.dense + fusion.lexical
     cosines = {each.passage_id: each.score for each in dense}
     words = {each.passage_id: each.score for each in lexical.passages}
-    by_vector, by_words = list(cosines.values()), list(words.values())
+    scores, from_words = fusion_parts(dense, lexical, fusion)
+    for passage_id, part in from_words.items():
+        scores[passage_id] = scores.get(passage_id, 0.0) + part
+    nearest = {each.passage_id: each.nearest for each in dense} if dense and dense[0].nearest is not None else {}
+    order = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+    return [
+        RankedPassage(
+            passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id), nearest.get(passage_id)
+        )
+        for passage_id, score in order[:most]
+    ]
+
+
+def fusion_parts(
+    dense: Sequence[RankedPassage], lexical: KeywordCandidates, fusion: Fusion
+) -> tuple[dict[int, float], dict[int, float]]:
+    """Return what each passage's fused score has of vector search and of keyword search, by passage id.
+
+    The fused score is the sum of the two parts. The arguments are those of ``fuse``.
+    """
+    total = fusion.dense + fusion.lexical
+    by_vector, by_words = [each.score for each in dense], [each.score for each in lexical.passages]
     if fusion.method == "rrf":
         parts = _reciprocal_ranks(len(by_vector), fusion.k), _reciprocal_ranks(len(by_words), fusion.k)
     elif fusion.method == "dbsf":
         parts = _distribution(by_vector), _distribution(by_words)
     else:
         parts = _range(by_vector), _shares(by_words, lexical.weight)
-    scores = {passage_id: part * fusion.dense / total for passage_id, part in zip(cosines, parts[0], strict=True)}
-    for passage_id, part in zip(words, parts[1], strict=True):
-        scores[passage_id] = scores.get(passage_id, 0.0) + part * fusion.lexical / total
-    nearest = {each.passage_id: each.nearest for each in dense} if dense and dense[0].nearest is not None else {}
-    return [
-        RankedPassage(
-            passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id), nearest.get(passage_id)
-        )
-        for passage_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
-    ]
+    return (
+        {each.passage_id: part * fusion.dense / total for each, part in zip(dense, parts[0], strict=True)},
+        {each.passage_id: part * fusion.lexical / total for each, part in zip(lexical.passages, parts[1], strict=True)},
+    )
 
 
 def _range(scores: Sequence[float]) -> list[float]:

@@ -15,17 +15,22 @@ _IN_THE_LOOP: Final = 1_000
 
 
 class Ingest:
-    """Stores documents, and calls ``on_accepted`` to notify the embedding task."""
+    """Stores documents, and calls ``on_accepted`` to notify the embedding task.
+
+    It calls ``on_skipped`` with the number of documents of a new job that were left out.
+    """
 
     def __init__(
         self,
         store: IngestStore,
         on_accepted: Callable[[], None],
         clock: Callable[[], float] = time.time,
+        on_skipped: Callable[[int], None] = lambda documents: None,
     ) -> None:
         self._store = store
         self._on_accepted = on_accepted
         self._clock = clock
+        self._on_skipped = on_skipped
 
     async def accept(
         self, collection: str, documents: NewDocuments, key: str | None = None
@@ -34,7 +39,7 @@ class Ingest:
 
         Args:
             collection: name of the collection.
-            documents: to store.
+            documents: to store. The job also counts and lists those that were skipped.
             key: the client's idempotency key. A repeated request with the same key stores nothing, and gets the job of
                 the first one.
 
@@ -47,14 +52,17 @@ class Ingest:
             Overloaded, DeadlineExceeded, StorageError: nothing was stored, or it is unknown whether it was.
         """
         job_id = f"job_{secrets.token_hex(16)}"
+        skipped = documents.skipped or ()
         if key is None:
-            job = await self._store.accept(job_id, collection, documents, self._clock())
+            job = await self._store.accept(job_id, collection, documents, self._clock(), skipped=skipped)
         else:
-            named = idempotency_key(key, collection, documents)
+            named = idempotency_key(key, collection, documents, documents.skipped)
             documents[:] = await _with_ids_of(job_id, documents)
-            job = await self._store.accept(job_id, collection, documents, self._clock(), named)
+            job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped)
             if job.job_id != job_id:
                 documents[:] = await _with_ids_of(job.job_id, documents)
+        if skipped and job.job_id == job_id:
+            self._on_skipped(len(skipped))
         self._on_accepted()
         return job, [document.doc_id for document in documents]
 

@@ -20,6 +20,7 @@ from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.embedders import Embeddings, QueryVector
+from tandem_gateway.records.explanation import Stages
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
@@ -43,6 +44,8 @@ class Query(msgspec.Struct, eq=False):
     deliver: Deliver
     request_id: str | None
     trace: TraceContext | None
+    stages: Stages | None
+    """Gets the time of the wait and of the call; None if its caller does not ask."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +198,7 @@ class QueryEmbedder:
 
         # One future for all texts: the first error is the outcome.
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get())
+        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None)
         queries = [Query(answer, text, *about) for text in texts]
         now = time.monotonic()
         places = [Waiting(query, now, now + timeout) for query in queries]
@@ -248,6 +251,7 @@ class QueryEmbedder:
         trace.current.set(queries[0].trace)
         try:
             self._events.called(len(queries))
+            started = time.monotonic()
             texts = list(dict.fromkeys(query.text for query in queries))
             embedded = await self._embedder.embed(
                 texts,
@@ -256,6 +260,10 @@ class QueryEmbedder:
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
                 fingerprint=fingerprint,
             )
+            for waiting in batch:
+                if waiting.query.stages is not None:
+                    waiting.query.stages.add("queue", started - waiting.arrival)
+                    waiting.query.stages.add("embed", time.monotonic() - started)
             found = dict(zip(texts, _vectors_of(embedded), strict=True))
             for text, vector in found.items():
                 self._vectors.put(text, vector)

@@ -35,7 +35,9 @@ from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.dense_search import DenseSearch
-from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, Answer, HybridSearch
+from tandem_gateway.use_cases.highlighting import Highlighter
+from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 
 # A timeout counts against the embedder only if the search waited at least this many seconds.
@@ -96,6 +98,7 @@ class SearchPipeline:
         self._breaker = _CLOSED
         self._embedder_ready = True
         self._parsing = asyncio.Lock()
+        self._highlighter = Highlighter()
 
     def embedder_is(self, ready: bool) -> None:
         """Record the result of the last readiness probe."""
@@ -124,26 +127,18 @@ class SearchPipeline:
         """
         self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        deadline = time.monotonic() + seconds
         asked = await self._parsed(command.query) if command.mode != "dense" else None
         if asked is not None and asked.meaning != command.query:
             command = msgspec.structs.replace(command, meaning=asked.meaning, constrained=asked.constrained)
-        if asked is not None and asked.only_exclusions:
-            answer = msgspec.structs.replace(await self._by_keywords(command, seconds), only_exclusions=True)
-        elif command.mode == "dense" and command.is_plain:
-            dense = await self._search.search(command, seconds)
-            answer = Answer(dense.hits, "dense", coverage=dense.coverage)
-        elif command.mode == "dense":
-            answer = await self._hybrid.dense(command, seconds)
-        elif command.mode == "lexical":
-            answer = await self._by_keywords(command, seconds)
-        elif command.mode == "hybrid":
-            answer = await self._hybrid.search(command, seconds, seconds, degrades=False)
-        else:
-            answer = await self._answer_auto(command, seconds)
-        if self._search.splits(command.collection):
-            await choose_passages(answer.hits, command.text_for_model)
-        else:
+        answer = await self._find(command, asked, seconds)
+        if not self._search.splits(command.collection):
             answer = msgspec.structs.replace(answer, passages=False)
+        elif "passage" in answer.fields:
+            await choose_passages(answer.hits, command.text_for_model)
+        if command.highlight:
+            wanted = asked or ParsedQuery(command.query, command.query)
+            await self._highlighter.highlight(answer.hits, wanted, deadline, passages=answer.passages)
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()
@@ -152,6 +147,21 @@ class SearchPipeline:
         if answer.coverage.unreadable:
             self._events.unreadable()
         return answer
+
+    async def _find(self, command: SearchCommand, asked: ParsedQuery | None, seconds: float) -> Answer:
+        """Return the answer in the search's mode; ``asked`` is None in the mode ``dense``."""
+        if asked is not None and asked.only_exclusions:
+            return msgspec.structs.replace(await self._by_keywords(command, seconds), only_exclusions=True)
+        if command.mode == "dense" and command.is_plain:
+            dense = await self._search.search(command, seconds)
+            return Answer(dense.hits, "dense", coverage=dense.coverage)
+        if command.mode == "dense":
+            return await self._hybrid.dense(command, seconds)
+        if command.mode == "lexical":
+            return await self._by_keywords(command, seconds)
+        if command.mode == "hybrid":
+            return await self._hybrid.search(command, seconds, seconds, degrades=False)
+        return await self._answer_auto(command, seconds)
 
     async def _answer_auto(self, command: SearchCommand, seconds: float) -> Answer:
         started = time.monotonic()

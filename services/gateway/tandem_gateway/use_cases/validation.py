@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
@@ -99,6 +100,11 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
         InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(command.query, "query", limits.query_chars)
+    check_page(command, limits)
+
+
+def check_page(command: SearchCommand, limits: RequestLimits) -> None:
+    """Check all of a search but its query; raises as ``check_search``."""
     if not 1 <= command.top_k <= limits.top_k:
         raise InvalidRequest(
             f"top_k: a whole number from 1 to {limits.top_k} was expected, not {command.top_k}",
@@ -123,6 +129,21 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
                 "min_score: the mode 'lexical' has no cosine similarity; hybrid, dense and auto do", param="min_score"
             )
     check_collection(command.collection)
+    if not 0 <= command.diversity <= 1:
+        raise InvalidRequest(
+            f"diversity: a number from 0 to 1 was expected, not {command.diversity:g}",
+            param="diversity",
+            code="limit_exceeded",
+        )
+    if command.group_by is not None and not 1 <= len(command.group_by) <= MAX_FIELD_CHARS:
+        raise InvalidRequest(
+            f"group_by: the name of a field, of 1 to {MAX_FIELD_CHARS} characters, was expected, "
+            f"not {len(command.group_by)}",
+            param="group_by",
+            code="limit_exceeded",
+        )
+    if command.include and command.exclude and (both := command.include & command.exclude):
+        raise InvalidRequest(f"exclude: {min(both)!r} is in include, too; name it in one of the two", param="exclude")
 
 
 def check_count(count: int, limits: RequestLimits) -> None:
@@ -168,16 +189,30 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
     _check_text(document.text, f"{place}.text", limits.text_chars)
     if document.doc_id is not None:
         check_new_document_id(document.doc_id, f"{place}.id")
+    return as_new_document(document, f"{place}.metadata", limits)
+
+
+def as_new_document(document: SubmittedDocument, param: str, limits: RequestLimits) -> NewDocument:
+    """Return a document whose text and id are valid already; validate its metadata.
+
+    Args:
+        document: the document; one without an id gets a random one.
+        param: path of the metadata in the request.
+        limits: limits of a request.
+
+    Raises:
+        InvalidRequest: the metadata is too large, or has a NUL character.
+    """
     stored = document.metadata if document.exact_metadata is None else document.exact_metadata
     metadata = _compact.encode(stored)
     if len(metadata) > limits.metadata_bytes:
         raise InvalidRequest(
-            f"{place}.metadata: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
-            param=f"{place}.metadata",
+            f"{param}: at most {limits.metadata_bytes} bytes of JSON are allowed, not {len(metadata)}",
+            param=param,
             code="limit_exceeded",
         )
     if b"\\u0000" in metadata and _has_nul(document.metadata):
-        raise InvalidRequest(f"{place}.metadata: NUL characters (U+0000) are not allowed", param=f"{place}.metadata")
+        raise InvalidRequest(f"{param}: NUL characters (U+0000) are not allowed", param=param)
     return NewDocument(
         doc_id=document.doc_id if document.doc_id is not None else new_document_id(),
         text=document.text,

@@ -216,10 +216,28 @@ class Content:
         """Make a version live, of which each passage has a vector; it replaces the older live version."""
         doc_id = version.document.doc_id
         self.remove(collection, collection.live.get(doc_id))
-        collection.pending.pop(doc_id, None)
+        if collection.pending.get(doc_id) is version:
+            del collection.pending[doc_id]
         collection.live[doc_id] = version
         for passage in version.passages:
             passage.change = self.next_change(collection)
+
+    def replace_live(self, collection: Collection, live: Version, copy: Version) -> None:
+        """Replace a live version by a copy with other passage ids, which keeps the vectors in both spaces."""
+        second = collection.second
+        known = [second.vectors.get(each.passage_id) if second is not None else None for each in live.passages]
+        self.make_live(collection, copy)
+        for passage, vector in zip(copy.passages, known, strict=True):
+            if second is not None and vector is not None:
+                change = self.next_change(collection)
+                second.vectors[passage.passage_id] = dataclasses.replace(vector, change=change)
+
+    def replace_pending(self, collection: Collection, old: Version, new: Version) -> None:
+        """Put a pending version in the place of another, whose jobs then wait for it."""
+        new.jobs, new.places = old.jobs, old.places
+        collection.pending[new.document.doc_id] = new
+        for passage in old.passages:
+            collection.removals[self.next_change(collection)] = passage.passage_id
 
     def remove(self, collection: Collection, version: Version | None) -> None:
         """Remove a version, if there is one, and record the removal of each passage."""

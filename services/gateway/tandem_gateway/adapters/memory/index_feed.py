@@ -13,7 +13,7 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, RemovedPassage
 from tandem_runtime.memory import utf8_bytes
 
@@ -133,7 +133,9 @@ class MemoryIndexFeed:
             found = self._of_space(space_id) or _GONE
             return np.array([passage.passage_id for _, passage, _ in found.indexed(space_id)], dtype=np.uint64)
 
-    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+    def passages(
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         wanted = set(passage_ids)
         with self._content.lock:
@@ -141,10 +143,10 @@ class MemoryIndexFeed:
                 passage.passage_id: PassageView(
                     passage.passage_id,
                     version.document.doc_id,
-                    version.document.text,
+                    version.document.text if texts else "",
                     version.document.metadata,
                     int(each.live.get(version.document.doc_id) is version),
-                    _passages_of(version),
+                    _passages_of(version) if texts else None,
                 )
                 for each in self._content.collections.values()
                 for version in (*each.live.values(), *each.pending.values())
@@ -155,6 +157,15 @@ class MemoryIndexFeed:
         if max_bytes is not None and taken > max_bytes:
             raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
         return found
+
+    def first_passage(self, collection_id: int, doc_id: str) -> FirstPassage | None:
+        """Return the first passage of a document; see ``IndexFeed.first_passage``."""
+        with self._content.lock:
+            for each in self._content.collections.values():
+                version = each.live.get(doc_id) or each.pending.get(doc_id)
+                if each.collection_id == collection_id and version is not None:
+                    return FirstPassage(version.passages[0].passage_id, doc_id in each.live)
+        return None
 
     def reading(self) -> AbstractContextManager[None]:
         """Return a context for several calls; see ``MetadataLog.reading``. A test writes nothing between them."""

@@ -41,4 +41,4 @@ def _forget_lists(content: Content) -> None:
 
 
 def _bytes_of(documents: Iterable[JobDocument]) -> int:
-    return sum(len(document.doc_id.encode()) + LIST_ENTRY_BYTES for document in documents)
+    return sum(len((document.doc_id or "").encode()) + LIST_ENTRY_BYTES for document in documents)

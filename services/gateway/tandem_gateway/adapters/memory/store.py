@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
-from tandem_gateway.adapters.job_pages import job_document_page, job_page
-from tandem_gateway.adapters.limits import Limits, check_key
+from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
+from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -18,7 +18,7 @@ from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED
+from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED, MetadataChange
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.ports.reembedding import Reembeddings
@@ -36,11 +36,13 @@ from tandem_gateway.records.documents import (
     JobRecord,
     MetadataPage,
     NewDocument,
+    StoredContent,
 )
 from tandem_gateway.records.job_documents import (
     DocumentStatus,
     JobDocument,
     JobDocumentPage,
+    SkippedDocument,
     coverage_reason,
     embedded_status,
     status_reason,
@@ -77,6 +79,7 @@ class MemoryStore:
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
         content = self._content
@@ -91,12 +94,19 @@ class MemoryStore:
                 self._limits.check_collections(len(content.collections))
                 into = content.create(collection)
             forget_jobs(content, 0.0, self._limits.finished_jobs)
-            content.jobs[job_id] = JobRecord(job_id, collection, len(documents), 0, 0, 0, now, None, None)
+            content.jobs[job_id] = JobRecord(
+                job_id, collection, len(documents), 0, 0, 0, now, None, None, skipped=len(skipped)
+            )
             if key is not None:
                 content.keys[key.key] = job_id, key
             content.count(job_id, 0, now)
-            content.lists[job_id] = [JobDocument(document.doc_id, "pending") for document in documents]
-            for place, document in enumerate(documents):
+            left_out = [
+                (each.index, JobDocument(each.doc_id, "skipped", each.message[:MAX_REASON_CHARS])) for each in skipped
+            ]
+            waiting = [JobDocument(document.doc_id, "pending") for document in documents]
+            listed = content.lists[job_id] = with_skipped(waiting, left_out)
+            places = [place for place, each in enumerate(listed) if each.status == "pending"]
+            for place, document in zip(places, documents, strict=True):
                 self._accept(job_id, place, into, document, now)
             content.version += 1
             return content.jobs[job_id]
@@ -127,14 +137,7 @@ class MemoryStore:
             return
         if live is not None and live.document.text == document.text:
             # Only the metadata is new: the vectors stay valid.
-            copy = self._copy(live, document)
-            second = collection.second
-            known = [second.vectors.get(each.passage_id) if second is not None else None for each in live.passages]
-            content.make_live(collection, copy)
-            for passage, vector in zip(copy.passages, known, strict=True):
-                if second is not None and vector is not None:
-                    change = content.next_change(collection)
-                    second.vectors[passage.passage_id] = dataclasses.replace(vector, change=change)
+            content.replace_live(collection, live, self._copy(live, document))
             content.count(job_id, 1, now, coverage=live.coverage())
             status = embedded_status(live.coverage())
             content.lists[job_id][place] = JobDocument(doc_id, status, status_reason(status))
@@ -265,6 +268,26 @@ class MemoryStore:
                 deleted += await self.delete(collection, doc_id)
         return Deletions(done, deleted)
 
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
+        """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
+        content = self._content
+        with content.lock:
+            found = content.collections.get(collection)
+            if found is None:
+                return None
+            versions = [each.get(doc_id) for each in (found.pending, found.live)]
+            changes = [(version, change(_stored(version.document))) for version in versions if version is not None]
+            for version, document in changes:
+                if document.metadata == version.document.metadata:
+                    continue
+                copy = self._copy(version, document)
+                if version is found.live.get(doc_id):
+                    content.replace_live(found, version, copy)
+                else:
+                    content.replace_pending(found, version, copy)
+                content.version += 1
+            return found.view(doc_id)
+
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""
         with self._content.lock:
@@ -320,6 +343,10 @@ class MemoryStore:
             forgotten = forget_jobs(self._content, before, self._limits.finished_jobs)
             self._content.version += 1
             return forgotten
+
+
+def _stored(document: NewDocument) -> StoredContent:
+    return StoredContent(document.doc_id, document.text, document.metadata, document.format)
 
 
 def _bytes_of(view: DocumentView) -> int:

@@ -10,7 +10,7 @@ from tandem_gateway.adapters.sqlite.connection import connect, read_transaction,
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, Texts
 
 # Small, because the caller caches the rows that it requests repeatedly.
@@ -101,10 +101,17 @@ class SqliteIndexFeed:
         with translated(self._path):
             return index_reads.vectors(self._connection, space_id, passage_ids)
 
-    def passages(self, passage_ids: Sequence[int], max_bytes: int | None = None) -> dict[int, PassageView]:
+    def passages(
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         with translated(self._path):
-            return index_reads.passages(self._connection, passage_ids, max_bytes)
+            return index_reads.passages(self._connection, passage_ids, max_bytes, texts=texts)
+
+    def first_passage(self, collection_id: int, doc_id: str) -> FirstPassage | None:
+        """Return the first passage of a document; see ``IndexFeed.first_passage``."""
+        with translated(self._path):
+            return index_reads.first_passage(self._connection, collection_id, doc_id)
 
     def vectors_after(self, space_id: int, change: int) -> int:
         """Return how many vectors have a higher change number; see ``ChangeLog.vectors_after``."""

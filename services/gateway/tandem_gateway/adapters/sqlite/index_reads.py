@@ -14,7 +14,7 @@ from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.index import Changes
-from tandem_gateway.records.search import PassageView
+from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import PassageText, Removals, RemovedPassage, Texts
 from tandem_runtime.memory import utf8_bytes
 
@@ -106,14 +106,14 @@ def vectors(connection: sqlite3.Connection, space_id: int, passage_ids: Sequence
 
 
 def passages(
-    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None
+    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
 ) -> dict[int, PassageView]:
     """Return passages with their documents; see ``PassageReader.passages``."""
     found: dict[int, PassageView] = {}
     taken = 0
     for part in _padded(passage_ids):
         for passage_id, doc_id, text, of_document, live, spans in connection.execute(
-            _passages_statement(len(part)), part
+            _passages_statement(len(part)) if texts else _documents_statement(len(part)), part
         ):
             several = _passages_of(spans) if spans is not None else None
             passage = PassageView(passage_id, doc_id, text, of_document, live, several)
@@ -123,6 +123,16 @@ def passages(
                 if taken > max_bytes:
                     raise TooManyBytes(f"the documents take more than {max_bytes} bytes")
     return found
+
+
+def first_passage(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> FirstPassage | None:
+    """Return the first passage of a document, of its live version if it has one; see ``IndexFeed.first_passage``."""
+    found = connection.execute(
+        "SELECT p.passage_id, d.live FROM documents d JOIN passages p ON p.document_id = d.document_id "
+        "WHERE d.collection_id = ? AND d.doc_id = ? AND p.ordinal = 0 ORDER BY d.live DESC LIMIT 1",
+        (collection_id, doc_id),
+    ).fetchone()
+    return FirstPassage(found[0], bool(found[1])) if found is not None else None
 
 
 def findable(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> set[int]:
@@ -227,6 +237,14 @@ def _passages_statement(count: int) -> str:
         "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, CASE WHEN p.stop IS NOT NULL THEN "
         "(SELECT json_group_array(json_array(q.passage_id, q.start, coalesce(q.stop, length(d.text)))) FROM passages q "
         "WHERE q.document_id = p.document_id) END FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE p.passage_id IN ({','.join('?' * count)})"
+    )
+
+
+def _documents_statement(count: int) -> str:
+    return (
+        "SELECT p.passage_id, d.doc_id, '', d.metadata, d.live, NULL "
+        "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )
 

@@ -12,13 +12,19 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_gateway.adapters.job_pages import job_document_page
-from tandem_gateway.adapters.limits import LIST_ENTRY_BYTES
+from tandem_gateway.adapters.job_pages import job_document_page, with_skipped
+from tandem_gateway.adapters.limits import LIST_ENTRY_BYTES, MAX_REASON_CHARS
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, sealed_insert
 from tandem_gateway.errors import StorageCorrupt
-from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, JobDocumentPage, status_reason
+from tandem_gateway.records.job_documents import (
+    DocumentStatus,
+    JobDocument,
+    JobDocumentPage,
+    SkippedDocument,
+    status_reason,
+)
 
-Entry = tuple[str, int] | tuple[str, DocumentStatus] | tuple[str, DocumentStatus, str]
+Entry = tuple[str, int] | tuple[str, DocumentStatus] | tuple[str | None, DocumentStatus, str]
 """A document's id, and the number of the version that the job waits for, or its status with an optional reason."""
 
 ENTRIES: Final = 500
@@ -27,16 +33,24 @@ ENTRIES: Final = 500
 _INSERT_LIST = sealed_insert("job_lists")
 _INSERT_OUTCOME = sealed_insert("job_outcomes")
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[list[str | int]]).decode
+_decode = msgspec.msgpack.Decoder(list[list[Any]]).decode
 
 
-def write(connection: sqlite3.Connection, job_id: str, entries: Sequence[Entry]) -> None:
-    """Record the documents of a new job, in the order of its ingest."""
+def write(
+    connection: sqlite3.Connection, job_id: str, entries: Sequence[Entry], skipped: Sequence[SkippedDocument] = ()
+) -> None:
+    """Record the documents of a new job, in the order of its ingest; each skipped one gets the place of its index."""
+    if skipped:
+        entries = with_skipped(entries, [(each.index, _skipped(each)) for each in skipped])
     for place in range(0, max(1, len(entries)), ENTRIES):
         part = entries[place : place + ENTRIES]
         encoded = _encode(part)
         size = len(encoded) + LIST_ENTRY_BYTES * len(part)
         connection.execute(_INSERT_LIST, {"job_id": job_id, "place": place, "bytes": size, "entries": encoded})
+
+
+def _skipped(document: SkippedDocument) -> Entry:
+    return document.doc_id, "skipped", document.message[:MAX_REASON_CHARS]
 
 
 def end(
@@ -99,10 +113,10 @@ def _documents(connection: sqlite3.Connection, job_id: str, begin: int, first: i
             if isinstance(outcome, int):
                 status, given = ended.get(outcome, ("embedded", None))
                 if status == "failed" and given is None:
-                    given = failures.get(str(doc_id))
+                    given = failures.get(doc_id)
             else:
                 status, given = outcome, reason[0] if reason else None
-            yield JobDocument(str(doc_id), status, given or status_reason(status))
+            yield JobDocument(doc_id, status, given or status_reason(status))
 
 
 def _ended(connection: sqlite3.Connection, job_id: str, document_ids: str) -> dict[int, tuple[Any, Any]]:

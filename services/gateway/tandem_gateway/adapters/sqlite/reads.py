@@ -6,7 +6,7 @@ import math
 import sqlite3
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 
@@ -15,7 +15,7 @@ from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.ports.jobs import JOBS_SCANNED
-from tandem_gateway.records.chunking import Chunking
+from tandem_gateway.records.chunking import Chunking, TextFormat
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import (
     CollectionRecord,
@@ -33,7 +33,7 @@ _COLLECTION = (
 
 _JOB = (
     "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
-    "unreadable, cancelled FROM jobs"
+    "unreadable, cancelled, skipped FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -78,6 +78,37 @@ def versions(connection: sqlite3.Connection, collection_id: int, doc_id: str) ->
         else:
             pending = version
     return pending, live
+
+
+def check_sound(connection: sqlite3.Connection, version: Version) -> None:
+    """Check a version that a write depends on.
+
+    Raises:
+        StorageCorrupt: its checksum is wrong.
+    """
+    (sound,) = connection.execute(
+        f"SELECT checksum = {DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?", (version.document_id,)
+    ).fetchone()
+    if not sound:
+        raise damaged("documents", version.document_id)
+
+
+def text_format(connection: sqlite3.Connection, document_id: int) -> TextFormat:
+    """Return the format of a version's text.
+
+    Raises:
+        StorageCorrupt: the checksum of the format is wrong.
+    """
+    row = connection.execute(
+        f"SELECT format, checksum = {CHECKSUMS['document_formats']} FROM document_formats WHERE document_id = ?",
+        (document_id,),
+    ).fetchone()
+    if row is None:
+        return "text"
+    found, sound = row
+    if not sound:
+        raise damaged("document_formats", document_id)
+    return cast(TextFormat, found)
 
 
 def coverage(connection: sqlite3.Connection, document_id: int) -> Coverage | None:
@@ -137,7 +168,8 @@ def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) ->
 
 
 def _job_record(*columns: Any) -> JobRecord:
-    return dataclasses.replace(JobRecord(*columns[:-1]), cancelled=columns[-1])
+    *counts, cancelled, skipped = columns
+    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped)
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite import (
     counters,
     job_documents,
     listing,
+    metadata_changes,
     reads,
     retention,
     scrub,
@@ -35,6 +36,7 @@ from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.filters.tree import Filter
+from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -50,7 +52,7 @@ from tandem_gateway.records.documents import (
     MetadataPage,
     NewDocument,
 )
-from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
+from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage, SkippedDocument
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_runtime.durations import duration
 
@@ -144,6 +146,7 @@ class SqliteStore:
         documents: Sequence[NewDocument],
         now: float,
         key: IdempotencyKey | None = None,
+        skipped: Sequence[SkippedDocument] = (),
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
 
@@ -152,7 +155,7 @@ class SqliteStore:
             if self._accepted >= _JOBS_BETWEEN_CLEANUPS:
                 self._accepted = 0
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
-            return writes.accept(connection, job_id, collection, documents, now, self._limits, key)
+            return writes.accept(connection, job_id, collection, documents, now, self._limits, key=key, skipped=skipped)
 
         return await self._write(accept)
 
@@ -163,6 +166,12 @@ class SqliteStore:
     async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
         """Delete documents that match; see ``DocumentStore.delete_some``."""
         return await self._write(lambda c: writes.delete_some(c, collection, doc_ids, condition, time.time()))
+
+    async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView | None:
+        """Change the metadata of a document; see ``DocumentStore.change_metadata``."""
+        if not await self._read(lambda c: metadata_changes.is_needed(c, collection, doc_id, change)):
+            return await self.document(collection, doc_id)
+        return await self._write(lambda c: metadata_changes.apply(c, collection, doc_id, change))
 
     async def put_collection(self, collection: str, change: CollectionChange) -> CollectionRecord:
         """Create or change a collection; see ``Catalogue.put_collection``."""

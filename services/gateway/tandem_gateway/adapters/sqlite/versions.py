@@ -33,34 +33,28 @@ def replace_live(
     connection: sqlite3.Connection, collection_id: int, document: NewDocument, old_document_id: int
 ) -> None:
     """Replace a live version with one of the same text and new metadata. Its passages get the old vectors."""
-    passages = connection.execute(
-        "SELECT passage_id, ordinal, start, stop FROM passages WHERE document_id = ? ORDER BY ordinal",
-        (old_document_id,),
-    ).fetchall()
-    vectors = {
-        passage_id: connection.execute(
-            "SELECT space_id, change IS NOT NULL, vector, truncated, unknown FROM vectors WHERE passage_id = ?",
-            (passage_id,),
-        ).fetchall()
-        for passage_id, *_ in passages
-    }
+    passages = _passages_with_vectors(connection, old_document_id)
     remove(connection, collection_id, old_document_id)
-    document_id = _insert_document(connection, collection_id, document, live=True)
-    for old_passage_id, ordinal, start, stop in passages:
-        passage_id = next_number(connection, "passage")
-        _insert_passage(connection, passage_id, document_id, ordinal, start, stop)
-        for space_id, indexed, vector, truncated, unknown in vectors[old_passage_id]:
-            connection.execute(
-                _INSERT_VECTOR,
-                {
-                    "passage_id": passage_id,
-                    "space_id": space_id,
-                    "change": next_number(connection, "change") if indexed else None,
-                    "vector": vector,
-                    "truncated": truncated,
-                    "unknown": unknown,
-                },
-            )
+    _insert_passages(connection, _insert_document(connection, collection_id, document, live=True), passages)
+
+
+def change_metadata(
+    connection: sqlite3.Connection, collection_id: int, document: NewDocument, document_id: int
+) -> None:
+    """Give a version new metadata. It keeps its number, its jobs and its vectors; its passages get new ids.
+
+    The indexes of metadata follow the ids of passages: they see a removal and an addition.
+    """
+    connection.execute(
+        "UPDATE documents SET metadata = :metadata, content_hash = :content_hash, checksum = "
+        "row_checksum(document_id, collection_id, doc_id, text, :metadata, :content_hash) WHERE document_id = :row",
+        {"metadata": document.metadata, "content_hash": document.content_hash, "row": document_id},
+    )
+    # A number without a document counts as a deleted document: the log gets rid of the former metadata as soon.
+    next_number(connection, "document")
+    passages = _passages_with_vectors(connection, document_id)
+    _remove_passages(connection, collection_id, document_id)
+    _insert_passages(connection, document_id, passages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +169,12 @@ def add_second_vector(connection: sqlite3.Connection, space_id: int, vector: New
 
 def remove(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
     """Remove a version with its passages and vectors, and record the removal of each passage."""
+    _remove_passages(connection, collection_id, document_id)
+    connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
+    connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
+
+
+def _remove_passages(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
     passages = connection.execute("SELECT passage_id FROM passages WHERE document_id = ?", (document_id,)).fetchall()
     for (passage_id,) in passages:
         connection.execute("DELETE FROM vectors WHERE passage_id = ?", (passage_id,))
@@ -183,8 +183,46 @@ def remove(connection: sqlite3.Connection, collection_id: int, document_id: int)
             _INSERT_REMOVAL,
             {"collection_id": collection_id, "change": next_number(connection, "change"), "passage_id": passage_id},
         )
-    connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
-    connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
+
+
+class _Passage(NamedTuple):
+    """A passage without its id, and the columns of its vectors."""
+
+    ordinal: int
+    start: int
+    stop: int | None
+    vectors: list[tuple[int, int, bytes, int | None, float | None]]
+    """Space, whether an index has it, vector, truncated and unknown."""
+
+
+def _passages_with_vectors(connection: sqlite3.Connection, document_id: int) -> list[_Passage]:
+    rows = connection.execute(
+        "SELECT passage_id, ordinal, start, stop FROM passages WHERE document_id = ? ORDER BY ordinal", (document_id,)
+    ).fetchall()
+    vectors = "SELECT space_id, change IS NOT NULL, vector, truncated, unknown FROM vectors WHERE passage_id = ?"
+    return [
+        _Passage(ordinal, start, stop, connection.execute(vectors, (passage_id,)).fetchall())
+        for passage_id, ordinal, start, stop in rows
+    ]
+
+
+def _insert_passages(connection: sqlite3.Connection, document_id: int, passages: Sequence[_Passage]) -> None:
+    """Store passages with their vectors under new ids; the vectors that an index has get new change numbers."""
+    for ordinal, start, stop, vectors in passages:
+        passage_id = next_number(connection, "passage")
+        _insert_passage(connection, passage_id, document_id, ordinal, start, stop)
+        for space_id, indexed, vector, truncated, unknown in vectors:
+            connection.execute(
+                _INSERT_VECTOR,
+                {
+                    "passage_id": passage_id,
+                    "space_id": space_id,
+                    "change": next_number(connection, "change") if indexed else None,
+                    "vector": vector,
+                    "truncated": truncated,
+                    "unknown": unknown,
+                },
+            )
 
 
 def _insert_vector(connection: sqlite3.Connection, space_id: int, vector: NewVector, change: int | None) -> None:

@@ -18,7 +18,7 @@ from tandem_gateway.records.documents import (
     JobRecord,
     NewDocument,
 )
-from tandem_gateway.records.job_documents import DocumentStatus, coverage_reason, embedded_status
+from tandem_gateway.records.job_documents import DocumentStatus, SkippedDocument, coverage_reason, embedded_status
 
 
 def accept(
@@ -28,7 +28,9 @@ def accept(
     documents: Sequence[NewDocument],
     now: float,
     limits: Limits,
+    *,
     key: IdempotencyKey | None = None,
+    skipped: Sequence[SkippedDocument] = (),
 ) -> JobRecord:
     """Store documents and their job; see ``IngestStore.accept``."""
     accepted = jobs.accepted_with(connection, key, now) if key is not None else None
@@ -39,9 +41,12 @@ def accept(
     collection_id = catalogue.collection_id(connection, collection, limits)
     connection.execute(
         "INSERT INTO jobs "
-        "(job_id, collection, total, processed, unchanged, failed, created_at, idempotency_key, request_hash) "
-        "VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?)",
-        (job_id, collection, len(documents), now, *((key.key, key.request_hash) if key else (None, None))),
+        "(job_id, collection, total, processed, unchanged, failed, created_at, skipped, idempotency_key, request_hash) "
+        "VALUES (?, ?, ?, 0, 0, 0, ?, ?, ?, ?)",
+        (
+            *(job_id, collection, len(documents), now, len(skipped)),
+            *((key.key, key.request_hash) if key else (None, None)),
+        ),
     )
     done = jobs.Progress()
     entries: list[job_documents.Entry] = []
@@ -73,7 +78,7 @@ def accept(
         document_id = versions.insert_pending(connection, collection_id, document)
         jobs.wait(connection, document_id, job_id)
         entries.append((document.doc_id, document_id))
-    job_documents.write(connection, job_id, entries)
+    job_documents.write(connection, job_id, entries, skipped)
     if changed:
         catalogue.note_change(connection, collection_id)
     jobs.advance(connection, job_id, done, now)
@@ -148,12 +153,7 @@ def _matches(connection: sqlite3.Connection, version: reads.Version, condition: 
     if not listing.fits(condition, version.document_id, version.metadata):
         return False
     if condition != EVERYTHING:
-        (sound,) = connection.execute(
-            f"SELECT checksum = {reads.DOCUMENT_CHECKSUM} FROM documents d WHERE document_id = ?",
-            (version.document_id,),
-        ).fetchone()
-        if not sound:
-            raise reads.damaged("documents", version.document_id)
+        reads.check_sound(connection, version)
     return True
 
 

@@ -1,0 +1,290 @@
+"""Pages of a ranking: retrieves passages, and reads the documents of those that the answer has.
+
+Retrieval and reading look at the store at different times. If it has changed in between so that the answer would be of
+no one state, both are repeated.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.ports.search import Hydrator
+from tandem_gateway.records.arrays import Keys
+from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.explanation import Explanation, Stages
+from tandem_gateway.records.search import (
+    USUAL_FIELDS,
+    AnsweredBy,
+    Hit,
+    HitField,
+    Hits,
+    KeywordCandidates,
+    RankedPassage,
+)
+from tandem_gateway.use_cases.best_passage import choose_passages
+from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.diversity import diversified, shares
+from tandem_gateway.use_cases.explaining import places
+from tandem_gateway.use_cases.grouping import MAX_GROUPED, READ_AT_ONCE, Groups
+
+CANDIDATES: Final = 100
+"""Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
+_WIDEN: Final = 4
+"""If there are too few groups, the search retrieves so many times as many passages."""
+_FLOAT_BYTES: Final = 4
+# A thread decodes more metadata, because it would hold the event loop for more than a few milliseconds.
+_AT_ONCE_CHARS: Final = 1 << 16
+_MAX_REPEATS: Final = 3
+"""Attempts to answer from one state of the store."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Hits by descending score; ``degraded`` is true if vector search or keyword search should have answered too."""
+
+    hits: list[Hit]
+    mode: AnsweredBy
+    degraded: bool = False
+    coverage: Coverage = WHOLE
+    """How much of the query the model read; ``WHOLE`` if the model was not used."""
+    passages: bool = True
+    """Whether the hits have passages to show: the collection's texts are split."""
+    fields: frozenset[HitField] = USUAL_FIELDS
+    """The parts of a hit to show."""
+    only_exclusions: bool = False
+    """Whether the query says only what to leave out, so that nothing can match."""
+    limited: bool = False
+    """Whether there may be more groups than the search looked for."""
+    explanation: Explanation | None = None
+    """How the answer came about; None if the search did not ask."""
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The passages of a search, before their documents are read; see ``Answer``."""
+
+    ranked: list[RankedPassage]
+    answered_by: AnsweredBy
+    degraded: bool
+    coverage: Coverage
+    among: Keys | None
+    """The passages that the search's filter left; None without a filter."""
+    dense: list[RankedPassage] | None = None
+    """The ranking of vector search; None if it did not run."""
+    lexical: KeywordCandidates | None = None
+    """The ranking of keyword search; None if it did not run."""
+    allowed: Keys | None = None
+    """The passages that the query's phrases and exclusions left; None without any."""
+
+    def may_have_more(self, count: int) -> bool:
+        """Return whether a retrieval of more than ``count`` passages might find others."""
+        dense = self.dense if self.answered_by != "lexical" else None
+        lexical = self.lexical.passages if self.lexical is not None and self.answered_by != "dense" else None
+        return any(len(each) >= count for each in (dense, lexical) if each is not None)
+
+
+Retrieve = Callable[[int, float, Stages | None], Awaitable[Found]]
+"""Returns that many passages, until a time of the monotonic clock. It adds to the stages, if there are any."""
+
+
+class ResultPages:
+    """Answers searches page by page; see the module."""
+
+    def __init__(self, hydrator: Hydrator, filters: FilterIndex) -> None:
+        """Make it.
+
+        Args:
+            hydrator: reads the documents of passages.
+            filters: finds the passages that match a filter.
+        """
+        self._hydrator = hydrator
+        self._filters = filters
+
+    async def answer(
+        self,
+        command: SearchCommand,
+        seconds: float,
+        patience: float,
+        retrieve: Retrieve,
+        without: str | None = None,
+        is_current: Callable[[Found, SearchCommand, float], Awaitable[bool]] | None = None,
+    ) -> Answer:
+        """Retrieve, and read the documents of the page; again if the store has changed in between.
+
+        Args:
+            command: the search.
+            seconds: maximum seconds for all.
+            patience: maximum seconds for the retrievals.
+            retrieve: see ``Retrieve``.
+            without: id of a document that ``retrieve`` leaves out. If it is among the hits all the same, the document
+                was replaced meanwhile.
+            is_current: whether what was retrieved is still valid; None if only the filter decides that.
+
+        Raises:
+            As ``Hydrator.hydrate`` and ``retrieve``.
+        """
+        deadline = time.monotonic() + seconds
+        retrieved_by = time.monotonic() + patience
+        stages = Stages() if command.explain else None
+        repeats = 0
+        while True:
+            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by, stages)
+            ranked = eligible(found.ranked, command)
+            whole, limited = True, False
+            if command.group_by is not None:
+                groups = Groups(command.group_by)
+                found, ranked, whole, limited = await self._grouped(
+                    groups, command, found, retrieve, retrieved_by, stages
+                )
+            if command.diversity:
+                ranked = await self._diversified(
+                    ranked, command.collection, command.diversity, found.answered_by, deadline
+                )
+            ranked = ranked[command.offset : command.depth]
+            hits = await self._read(ranked, command, deadline, stages)
+            repeats += 1
+            if repeats == _MAX_REPEATS or time.monotonic() >= retrieved_by:
+                break
+            if (
+                whole
+                and is_one_state(hits, ranked, command.fields, without)
+                and await self.among(command, retrieved_by) is found.among
+                and (is_current is None or await is_current(found, command, retrieved_by))
+            ):
+                break
+        if without is not None and any(hit.doc_id == without for hit in hits):
+            hits = Hits((hit for hit in hits if hit.doc_id != without), *hits.leases)
+        answer = Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields, limited=limited)
+        if stages is None:
+            return answer
+        stages.attempts = repeats
+        return msgspec.structs.replace(answer, explanation=_explanation(found, hits, command, stages))
+
+    async def _grouped(
+        self,
+        groups: Groups,
+        command: SearchCommand,
+        found: Found,
+        retrieve: Retrieve,
+        until: float,
+        stages: Stages | None,
+    ) -> tuple[Found, list[RankedPassage], bool, bool]:
+        """Return the best passage of each group, and retrieve more passages until there are enough groups.
+
+        Returns:
+            What was retrieved last; the passages; whether all of them still have their documents; whether the search
+            ended at ``MAX_GROUPED`` passages of a ranking.
+        """
+        wanted = max(CANDIDATES, command.depth) if command.diversity else command.depth
+        count = max(CANDIDATES, command.depth)
+        whole = True
+        while True:
+            ranked = eligible(found.ranked, command)
+            unread = groups.unread(ranked)
+            best = groups.best(ranked, wanted)
+            while unread and len(best) < wanted:
+                part, unread = unread[:READ_AT_ONCE], unread[READ_AT_ONCE:]
+                started = time.monotonic()
+                hits = await self._hydrator.hydrate(part, timeout=until - started, texts=False)
+                whole = whole and len(hits) == len(part)
+                if sum(len(hit.metadata) for hit in hits) <= _AT_ONCE_CHARS:
+                    groups.read(part, hits)
+                else:
+                    await asyncio.to_thread(groups.read, part, hits)
+                if stages is not None:
+                    stages.add("fetch", time.monotonic() - started)
+                best = groups.best(ranked, wanted)
+            if len(best) >= wanted or not found.may_have_more(count):
+                return found, best, whole, False
+            if count >= MAX_GROUPED:
+                return found, best, whole, len(best) < command.depth
+            count = min(_WIDEN * count, MAX_GROUPED)
+            found = await retrieve(count, until, stages)
+
+    async def _diversified(
+        self, ranked: list[RankedPassage], collection: str, diversity: float, answered_by: AnsweredBy, deadline: float
+    ) -> list[RankedPassage]:
+        """Return a ranking with its first ``CANDIDATES`` in the order of maximal marginal relevance."""
+        first, rest = ranked[:CANDIDATES], ranked[CANDIDATES:]
+        best = [each.passage_id if each.nearest is None else each.nearest for each in first]
+        known = await self._hydrator.vectors(collection, best, timeout=deadline - time.monotonic())
+        if not known:
+            return ranked
+        vectors = np.zeros((len(best), max(map(len, known.values())) // _FLOAT_BYTES), np.float32)
+        for place, passage_id in enumerate(best):
+            if passage_id in known:
+                vectors[place] = np.frombuffer(known[passage_id], "<f4")
+        scores = [each.score for each in first]
+        # Cosines and fused scores can be compared with cosines as they are, BM25 scores cannot.
+        order = diversified(shares(scores) if answered_by == "lexical" else scores, vectors, diversity)
+        return [first[place] for place in order] + rest
+
+    async def among(self, command: SearchCommand, until: float, stages: Stages | None = None) -> Keys | None:
+        """Return the passages that match the search's filter; the same object while none of them has changed.
+
+        A document that is replaced during the search has new passages. The search then begins again: the passages of
+        the earlier answer would leave the document out.
+        """
+        if command.filter is None:
+            return None
+        started = time.monotonic()
+        found = await self._filters.matching(command.collection, command.filter, timeout=until - started)
+        if stages is not None:
+            stages.add("filter", time.monotonic() - started)
+        return found
+
+    async def _read(
+        self, ranked: Sequence[RankedPassage], command: SearchCommand, deadline: float, stages: Stages | None
+    ) -> Hits:
+        """Read what the search asks for of the documents of its page."""
+        started = time.monotonic()
+        hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
+        if "vector" in command.fields:
+            await choose_passages(hits, command.text_for_model)
+            hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())
+        if stages is not None:
+            stages.add("fetch", time.monotonic() - started)
+        return hits
+
+
+def _explanation(found: Found, hits: Sequence[Hit], command: SearchCommand, stages: Stages) -> Explanation:
+    fusion = command.fusion if found.answered_by == "hybrid" else None
+    return Explanation(
+        stages,
+        len(found.dense) if found.dense is not None else None,
+        len(found.lexical.passages) if found.lexical is not None else None,
+        len(found.among) if found.among is not None else None,
+        places([hit.first for hit in hits], found.dense, found.lexical, fusion, CANDIDATES),
+    )
+
+
+def eligible(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:
+    """Return the passages of a ranking that may be hits."""
+    if command.min_score is None:
+        return list(ranked)
+    least = command.min_score
+    return [each for each in ranked if each.dense is not None and each.dense >= least]
+
+
+def is_one_state(
+    hits: Sequence[Hit],
+    ranked: Sequence[RankedPassage],
+    fields: frozenset[HitField] = USUAL_FIELDS,
+    without: str | None = None,
+) -> bool:
+    """Return whether the hits of a ranking can be of one state of the store.
+
+    They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
+    document any more, or a document occurs in an old and a new version. Or a passage that vector search found has no
+    vector any more. Or a document occurs that was left out, ``without``.
+    """
+    if without is not None and any(hit.doc_id == without for hit in hits):
+        return False
+    if "vector" in fields and any(hit.vector is None and hit.dense is not None for hit in hits):
+        return False
+    return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

@@ -19,9 +19,11 @@ from tandem_contract.client_api import (
     JobDocumentList,
     ReceivedSearchHit,
     ReceivedSearchReply,
+    Reembedding,
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
+    SpaceOverlap,
 )
 from tandem_contract.embed import (
     Chunking,
@@ -180,6 +182,20 @@ SAMPLES: dict[str, object] = {
         took_ms=1.25,
         warnings=["only_exclusions"],
     ),
+    "reembedding.json": Reembedding(
+        collection="books",
+        status="filling",
+        fingerprint="1" * 64,
+        model="new",
+        serving_fingerprint="0" * 64,
+        serving_model="m",
+        total_passages=9,
+        embedded_passages=7,
+        truncated_passages=1,
+        failed_passages=1,
+        error="passage 3: refused",
+    ),
+    "space_overlap.json": SpaceOverlap(collection="books", queries=50, top_k=10, overlap=0.956),
 }
 
 # Messages of older services and clients; missing fields get their defaults.

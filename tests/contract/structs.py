@@ -37,6 +37,8 @@ REPLIES = [
     client_api.StoredDocument,
     client_api.Collection,
     client_api.CollectionList,
+    client_api.Reembedding,
+    client_api.SpaceOverlap,
     client_api.Deleted,
     client_api.Health,
     admin_api.Traffic,

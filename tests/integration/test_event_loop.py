@@ -22,7 +22,9 @@ from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
+from tests.support.reembedding import NEW, fill_second
 from tests.support.serving import serving
+from tests.support.stores import document, ingest, opened
 from tests.support.watchdog import Watchdog
 
 HELD_SECONDS = 0.1
@@ -153,6 +155,10 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "/v1/collections/default/facets",
         lambda: json.dumps({"fields": [f"key{n}" for n in range(10)], "filter": FILTER}).encode(),
     ),
+    **{
+        f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
+        for path in ("", "/switch", "/rollback")
+    },
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
 }
 FORM = "multipart/form-data; boundary=b"
@@ -297,8 +303,25 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         stored = json.dumps({"documents": [{"text": "word", "metadata": each} for each in metadata]}).encode()
         assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
         status, seconds = await held(url + path, make())
-        assert status in (200, 400, 413, 422, 503), status
+        assert status in (200, 400, 404, 409, 413, 422, 503), status
         assert seconds < HELD_SECONDS
+
+
+async def test_no_comparison_of_two_models_holds_the_gateway(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for job in range(8):
+            await ingest(store, [document(f"{job} {number}") for number in range(1000)], str(job))
+        await store.reembeddings.start("default", NEW)
+        await fill_second(store, limit=1000)
+    async with gateway(tmp_path) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        reembed = f"{url}/v1/collections/default/reembed"
+        async with Watchdog() as watchdog:
+            overlap = (await client.get(f"{reembed}/overlap?queries=100")).json()
+            assert (overlap["queries"], overlap["top_k"]) == (100, 10)
+            for method, path in (("GET", ""), ("POST", "/switch"), ("POST", "/rollback"), ("DELETE", "")):
+                reply = await client.request(method, reembed + path)
+                assert reply.status_code == 200, reply.text
+        assert watchdog.longest < HELD_SECONDS
 
 
 async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
@@ -344,6 +367,8 @@ async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> 
     [
         "/v1/collections",
         "/v1/jobs/" + "x" * 60_000,
+        "/v1/collections/default/reembed",
+        "/v1/collections/default/reembed/overlap?queries=" + "9" * 60_000,
         "/v1/collections/default/documents?id=" + quote("é") * 256,
         "/v1/collections/default/documents?" + "&".join(["id=1"] * 10_000),
         "/" + "%2e%2e%2f" * 6_000,

@@ -22,6 +22,7 @@ FILES = "/v1/ingest/files"
 JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
+REEMBED = "/v1/collections/books/reembed"
 JSON = ("content-type", "application/json")
 LINES = ("content-type", "application/x-ndjson")
 KEY = ("idempotency-key", "nightly-2026-11-21")
@@ -108,12 +109,16 @@ TEMPLATES = (
     "/v1/collections/books",
     IN_BOOKS,
     f"{IN_BOOKS}/a",
+    REEMBED,
+    f"{REEMBED}/switch",
+    f"{REEMBED}/rollback",
+    f"{REEMBED}/overlap",
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
     ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST",
-    INGEST),
+    INGEST), ("POST", REEMBED),
 }  # fmt: skip
 
 
@@ -291,6 +296,20 @@ def _jobs() -> Iterator[tuple[str, Case]]:
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
         yield f"events of {job_id}", get(f"{JOBS}/{job_id}/events")
     yield "events with a parameter", get(f"{JOBS}/{JOB}/events?since=1")
+
+
+def _reembedding() -> Iterator[tuple[str, Case]]:
+    """The gateway ``serving`` has no canary, and no collection is re-embedded."""
+    for query in ("queries=1", "queries=100", "queries=0", "queries=101", "queries=x", "queries=", "x=1"):
+        yield f"{REEMBED}/overlap?{query}", get(f"{REEMBED}/overlap?{query}")
+    for name in ("nowhere", "a%20b", "x" * 65):
+        in_other = REEMBED.replace("books", name)
+        yield f"reembed of {name[:20]}", get(in_other)
+        yield f"reembed started of {name[:20]}", get(in_other, method="POST")
+        yield f"reembed dropped of {name[:20]}", get(in_other, method="DELETE")
+        yield f"switch of {name[:20]}", get(f"{in_other}/switch", method="POST")
+        yield f"roll-back of {name[:20]}", get(f"{in_other}/rollback", method="POST")
+        yield f"overlap of {name[:20]}", get(f"{in_other}/overlap")
 
 
 def _many_documents() -> Iterator[tuple[str, Case]]:
@@ -534,6 +553,6 @@ def _settings() -> Iterator[tuple[str, Case]]:
 
 _GROUPS = (
     _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
-    _origins, _good, _settings,
+    _origins, _good, _settings, _reembedding,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

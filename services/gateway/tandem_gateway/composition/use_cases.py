@@ -19,6 +19,8 @@ from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
+from tandem_gateway.use_cases.reembedding import Reembed
+from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
 from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
@@ -38,14 +40,33 @@ def request_limits(settings: Settings) -> RequestLimits:
     )
 
 
-def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
-    """Build the use cases."""
+def build_use_cases(
+    settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics, canary: Embedder | None = None
+) -> UseCases:
+    """Build the use cases.
+
+    Args:
+        settings: the gateway's settings.
+        storage: the open data directory.
+        embedder: embeds queries and documents, with the model that a call asks for.
+        metrics: metrics to update.
+        canary: the embedders with which collections are re-embedded; None if there are none.
+    """
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
+    reembedding = ReembeddingWorker(
+        storage.reembeddings,
+        embedder,
+        batch=settings.bulk_batch,
+        calls=settings.bulk_calls,
+        timeout=settings.bulk_timeout,
+        replicas=lambda: (canary or embedder).replicas,
+    )
 
     def embedded(count: int) -> None:
         metrics.documents.embedded.inc(count)
         waiting.notify()
+        reembedding.notify()
 
     embedding = EmbeddingWorker(
         storage.queue,
@@ -129,7 +150,17 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             answer_bytes=settings.max_answer_bytes,
             timeout=settings.write_timeout,
         ),
+        reembed=Reembed(
+            storage.reembeddings,
+            storage.catalogue,
+            canary,
+            reembedding,
+            storage.index,
+            timeout=settings.write_timeout,
+            on_changed=storage.index.notify,
+        ),
         embedding=embedding,
+        reembedding=reembedding,
         scrubber=Scrubber(
             storage.scrubbing,
             seconds=settings.scrub_seconds,

@@ -26,6 +26,7 @@ from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
+from tandem_gateway.http.reembed_routes import REEMBED_ROUTES
 from tandem_gateway.http.search_routes import SEARCH_ROUTES
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -65,6 +66,7 @@ def make_litestar(
             tags=["ingest"],
         ),
         Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
+        Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]

@@ -39,6 +39,7 @@ from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
 from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
@@ -67,6 +68,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
@@ -83,7 +85,8 @@ _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
     api.SearchBatchReply, api.IngestRequest, api.Job,
     api.JobList, api.JobDocumentList, api.FilesJob,
-    api.CollectionList, api.Collection, api.CollectionSettings,
+    api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding,
+    api.SpaceOverlap,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
@@ -291,6 +294,16 @@ class JobsByQuery(Operation):
             _optional("limit", "Maximum number of jobs on the page."),
             _optional("cursor", "The `next_cursor` of the page before."),
         ]
+
+
+@dataclass
+class OverlapByQuery(Operation):
+    """A comparison of searches, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        queries = _optional("queries", "Maximum number of stored documents to search for.")
+        self.parameters = [*(self.parameters or []), queries]
 
 
 @dataclass

@@ -46,6 +46,8 @@ SLOW_FILES = {
     "fuzz/test_embedder_answers.py",
     "fuzz/test_gateway_bodies.py",
     "fuzz/test_openapi.py",
+    "gateway/files/test_extraction_processes.py",
+    "gateway/files/test_file_routes.py",
     "gateway/store/test_damage.py",
 }
 """Files whose tests start programs, run the real model often, or try hundreds of inputs."""

@@ -148,7 +148,7 @@ def test_verify_tells_of_a_damaged_snapshot_and_rebuild_mends_it(samples: Sample
     assert "agrees and finds all" in found.stdout  # the other collection's file
     mended = maintain("rebuild", data_dir, settings=SMALL_GRAPHS)
     assert (mended.returncode, mended.stderr) == (0, "")
-    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 collections", "keyword index: rebuilt, 116 passages"]
+    assert mended.stdout.splitlines()[-2:] == ["rebuilt: 2 indexes", "keyword index: rebuilt, 116 passages"]
     sound = maintain("verify", data_dir)
     assert sound.returncode == 0
     assert sound.stdout.count("index: agrees and finds all 58 vectors") == 2

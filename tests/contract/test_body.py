@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
-from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.body import FED_BYTES, ClientGone, cancel_on_disconnect, feed_body, read_body
 from tandem_runtime.request_id import Message, Receive
 
 
@@ -55,6 +55,50 @@ async def test_a_body_without_an_end_times_out():
 async def test_a_disconnect_during_the_body_is_noticed():
     with pytest.raises(ClientGone):
         await read_body({}, received(chunk(b"ab", more=True), GONE), 4)
+
+
+async def test_parts_of_a_body_are_fed_as_they_arrive_and_none_is_long():
+    fed: list[bytes] = []
+    long = bytes(range(256)) * 1024
+    receive = received(chunk(b"ab", more=True), chunk(b"", more=True), chunk(long, more=False))
+    await feed_body({}, receive, 1 << 20, fed.append)
+    assert b"".join(fed) == b"ab" + long
+    assert max(map(len, fed)) == FED_BYTES
+
+
+@pytest.mark.parametrize(
+    ("messages", "code"),
+    [
+        ([chunk(b"abcde", more=False)], "body_too_large"),
+        ([chunk(b"abc", more=True), chunk(b"de", more=True), chunk(b"", more=False)], "body_too_large"),
+        ([chunk(b"abcd", more=True)] * 6, "body_too_large"),
+        ([chunk(b"ab", more=True)], "body_timeout"),
+    ],
+)
+async def test_a_body_over_its_limit_or_without_an_end_is_not_fed_on(messages: list[Message], code: str):
+    fed: list[bytes] = []
+    with pytest.raises(InvalidMessage) as refused:
+        await feed_body({}, received(*messages), 4, fed.append, seconds=0.05)
+    assert refused.value.code == code
+    assert len(b"".join(fed)) <= 4
+
+
+async def test_after_an_error_of_the_parser_the_rest_of_the_body_is_read_and_discarded():
+    fed: list[bytes] = []
+
+    def refuse(part: bytes) -> None:
+        fed.append(part)
+        raise KeyError("no")
+
+    messages = [chunk(b"ab", more=True), chunk(b"cd", more=True), chunk(b"e", more=False)]
+    with pytest.raises(KeyError):
+        await feed_body({}, received(*messages), 100, refuse)
+    assert fed == [b"ab"]
+
+
+async def test_a_disconnect_while_a_body_is_fed_is_noticed():
+    with pytest.raises(ClientGone):
+        await feed_body({}, received(chunk(b"ab", more=True), GONE), 4, lambda part: None)
 
 
 async def test_a_disconnect_cancels_the_work():

@@ -125,6 +125,7 @@ def test_the_api_page_has_every_error_code_beside_its_status() -> None:
     "message",
     [
         client_api.DocumentInput, client_api.IngestRequest, client_api.Job, client_api.SearchRequest,
+        client_api.IngestedFile,
         client_api.SearchHit, client_api.SearchReply, client_api.StoredDocument, client_api.Collection,
         client_api.Health,
     ],

@@ -8,6 +8,7 @@ import venv
 import zipfile
 from pathlib import Path
 
+import httpx2 as httpx
 import pytest
 
 from tandem_runtime.version import version
@@ -131,6 +132,24 @@ def assert_serves(gateway: Environment, folder: Path, *paths: str) -> None:
 def test_the_gateway_starts_with_its_own_dependencies(gateway: Environment, tmp_path: Path) -> None:
     assert "--data-dir" in run(gateway.python, "-m", "tandem_gateway", "--help")
     assert_serves(gateway, tmp_path, "/livez")
+
+
+def test_without_the_extra_the_gateway_reads_plain_files_and_names_the_extra_for_others(
+    gateway: Environment, tmp_path: Path
+) -> None:
+    port = free_port()
+    process = ServiceProcess(
+        "tandem_gateway",
+        env={"TANDEM_GATEWAY_PORT": str(port), "TANDEM_DATA_DIR": str(tmp_path / "data")},
+        ready_url=f"http://127.0.0.1:{port}/readyz",
+        log_path=tmp_path / "gateway.log",
+        python=gateway.python,
+    )
+    files = [("files", ("a.md", b"# A")), ("files", ("a.csv", b"text\nx\n")), ("files", ("a.pdf", b"%PDF-1.4"))]
+    with process:
+        reply = httpx.post(f"http://127.0.0.1:{port}/v1/ingest/files", files=files, trust_env=False)
+    assert (reply.status_code, reply.json()["document_ids"]) == (202, ["a.md", "a.csv#1"])
+    assert "tandem-search[gateway,files]" in reply.json()["files"][2]["error"]
 
 
 def test_the_gateway_starts_without_the_packages_that_its_image_leaves_out(

@@ -22,7 +22,9 @@ from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
+from tests.support.reembedding import NEW, fill_second
 from tests.support.serving import serving
+from tests.support.stores import document, ingest, opened
 from tests.support.watchdog import Watchdog
 
 HELD_SECONDS = 0.1
@@ -153,7 +155,43 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         "/v1/collections/default/facets",
         lambda: json.dumps({"fields": [f"key{n}" for n in range(10)], "filter": FILTER}).encode(),
     ),
+    **{
+        f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
+        for path in ("", "/switch", "/rollback")
+    },
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
+}
+FORM = "multipart/form-data; boundary=b"
+
+
+def form(*parts: tuple[str, str | None, bytes]) -> bytes:
+    """Return a form of parts: name, filename and content."""
+    made = bytearray()
+    for name, filename, content in parts:
+        named = "" if filename is None else f'; filename="{filename}"'
+        made += f'--b\r\nContent-Disposition: form-data; name="{name}"{named}\r\n\r\n'.encode() + content + b"\r\n"
+    return bytes(made + b"--b--\r\n")
+
+
+FILES: dict[str, Callable[[], bytes]] = {
+    # valid
+    "10,000 rows": lambda: form(("files", "a.csv", b"text,a,b\n" + b"some words,1,2\n" * 10_000)),
+    "10,000 rows with 40 columns": lambda: form(
+        ("files", "a.csv", b"text" + b"".join(b",c%d" % n for n in range(40)) + (b"\nw" + b",1" * 40) * 10_000)
+    ),
+    "rows of prose": lambda: form(("files", "a.jsonl", b'{"text":"%s"}\n' % (b"Some words. " * 1000) * 150)),
+    "100 files": lambda: form(*[("files", f"{n}.txt", b"some words " * 9000) for n in range(100)]),
+    # invalid
+    "a long text": lambda: form(("files", "a.txt", b"x" * (LIMIT - 1000))),
+    "more rows than allowed": lambda: form(("files", "a.csv", b"text\n" + b"x\n" * (LIMIT // 2 - 1000))),
+    "a million parts": lambda: form(*[("files", "a.txt", b"")] * 200_000),
+    "a preamble": lambda: b"x" * LIMIT,
+    "half of boundaries": lambda: form(("files", "a.txt", b"\r\n--" * (LIMIT // 4 - 1000))),
+    "line ends": lambda: form(("files", "a.txt", b"\r\n" * (LIMIT // 2 - 1000))),
+    "a long header": lambda: b"--b\r\n" + b"x" * (LIMIT - 10),
+    "much metadata": lambda: form(("metadata", None, filled(120_000, b'"k":0', b"{%s}")), ("files", "a.txt", b"x")),
+    "nested metadata": lambda: form(("metadata", None, b'{"a":' * 20_000), ("files", "a.txt", b"x")),
+    "over its limit": lambda: form(("files", "a.txt", b"x" * (2 * LIMIT))),
 }
 DOCUMENT = "/v1/collections/default/documents/word"
 PATCHES: dict[str, Callable[[], bytes]] = {
@@ -241,6 +279,14 @@ async def test_no_ingest_holds_the_gateway(tmp_path: Path, make: Callable[[], by
         assert seconds < HELD_SECONDS
 
 
+@pytest.mark.parametrize("make", FILES.values(), ids=FILES.keys())
+async def test_no_form_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/ingest/files", make(), FORM)
+        assert status in (202, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
 @pytest.mark.parametrize("make", SEARCHES.values(), ids=SEARCHES.keys())
 async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
@@ -266,7 +312,7 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         stored = json.dumps({"documents": [{"text": "word", "metadata": each} for each in metadata]}).encode()
         assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
         status, seconds = await held(url + path, make())
-        assert status in (200, 400, 413, 422, 503), status
+        assert status in (200, 400, 404, 409, 413, 422, 503), status
         assert seconds < HELD_SECONDS
 
 
@@ -278,6 +324,23 @@ async def test_no_source_holds_the_gateway(tmp_path: Path, make: Callable[[], by
         status, seconds = await held(f"{url}/v1/collections/default/sources/shelf", make(), method="PUT")
         assert status in (200, 400, 413, 422), status
         assert seconds < HELD_SECONDS
+
+
+async def test_no_comparison_of_two_models_holds_the_gateway(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        for job in range(8):
+            await ingest(store, [document(f"{job} {number}") for number in range(1000)], str(job))
+        await store.reembeddings.start("default", NEW)
+        await fill_second(store, limit=1000)
+    async with gateway(tmp_path) as url, httpx.AsyncClient(trust_env=False, timeout=60) as client:
+        reembed = f"{url}/v1/collections/default/reembed"
+        async with Watchdog() as watchdog:
+            overlap = (await client.get(f"{reembed}/overlap?queries=100")).json()
+            assert (overlap["queries"], overlap["top_k"]) == (100, 10)
+            for method, path in (("GET", ""), ("POST", "/switch"), ("POST", "/rollback"), ("DELETE", "")):
+                reply = await client.request(method, reembed + path)
+                assert reply.status_code == 200, reply.text
+        assert watchdog.longest < HELD_SECONDS
 
 
 async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
@@ -323,6 +386,8 @@ async def test_no_list_of_a_jobs_documents_holds_the_gateway(tmp_path: Path) -> 
     [
         "/v1/collections",
         "/v1/jobs/" + "x" * 60_000,
+        "/v1/collections/default/reembed",
+        "/v1/collections/default/reembed/overlap?queries=" + "9" * 60_000,
         "/v1/collections/default/documents?id=" + quote("é") * 256,
         "/v1/collections/default/documents?" + "&".join(["id=1"] * 10_000),
         "/" + "%2e%2e%2f" * 6_000,

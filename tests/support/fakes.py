@@ -292,11 +292,11 @@ class FakeSearchable:
             if each.passage_id not in self.gone
         )
 
-    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
         """Return those of ``vectors_by_id``."""
         return {each: self.vectors_by_id[each] for each in passage_ids if each in self.vectors_by_id}
 
-    async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
         """Return hits with ``vectors_by_id``."""
         return Hits(replace(hit, vector=self.vectors_by_id.get(hit.best or 0)) for hit in hits)
 

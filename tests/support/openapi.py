@@ -5,6 +5,7 @@ from typing import Any, cast
 from litestar import Litestar
 
 from tandem_gateway.http import openapi
+from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import make_litestar
@@ -18,7 +19,12 @@ def described_app(limits: RequestLimits) -> Litestar:
     bodies = BodyLimits(1 << 20, 1 << 16, 1 << 20, MemoryBudget(1 << 20, "A_SETTING"))
     operators = (cast(CanaryRouter, None), "")
     return make_litestar(
-        cast(Gateway, None), limits, bodies, IngestReader(limits, max_bytes=1 << 20, timeout=1.0), operators
+        cast(Gateway, None),
+        limits,
+        bodies,
+        IngestReader(limits, max_bytes=1 << 20, timeout=1.0),
+        FormLimits(limits.files, 1 << 20, limits.metadata_bytes),
+        operators,
     )
 
 

@@ -50,7 +50,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     metrics.requests.watch_memory(memory)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics),
+        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary),
         traffic,
         metrics,
         pools=pools,

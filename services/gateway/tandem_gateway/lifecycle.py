@@ -17,6 +17,7 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
@@ -29,9 +30,12 @@ from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
+from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.jobs import Jobs
+from tandem_gateway.use_cases.reembedding import Reembed
+from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.similar_search import SimilarSearch
@@ -57,6 +61,7 @@ class OpenStore:
     documents: DocumentStore
     catalogue: Catalogue
     queue: EmbeddingQueue
+    reembeddings: Reembeddings
     retention: Retention
     scrubbing: Scrubbing
     health: StoreHealth
@@ -84,7 +89,10 @@ class UseCases:
     collections: Collections
     sources: Sources
     facets: Facets
+    files: FileExtraction
+    reembed: Reembed
     embedding: EmbeddingWorker
+    reembedding: ReembeddingWorker
     scrubber: Scrubber
 
 
@@ -187,7 +195,8 @@ class Gateway:
             for record in records:
                 self._metrics.documents.set_collection(record.name, record.live, record.pending)
             for state in self._index_states:
-                self._metrics.index.set(state)
+                if state.serving:
+                    self._metrics.index.set(state)
         return self._metrics.exposition()
 
     def drain(self) -> None:
@@ -241,6 +250,7 @@ class Gateway:
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._tasks += [
             asyncio.create_task(self._keep_running("embedding", use_cases.embedding.run)),
+            asyncio.create_task(self._keep_running("reembedding", use_cases.reembedding.run)),
             asyncio.create_task(self._keep_running("probe", lambda: self._probe(use_cases))),
             asyncio.create_task(self._keep_running("snapshots", lambda: self._take_snapshots(storage))),
             asyncio.create_task(self._keep_running("retention", lambda: self._forget_jobs(storage))),

@@ -46,7 +46,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         saved: list[Saved] = []
         try:
-            records = feed.collections()
+            records = feed.spaces().all()
             for name in snapshots.remove_orphans(record.space_id for record in records):
                 report(f"index folder {name!r} belonged to a collection that is gone and was removed")
             for record in records:
@@ -71,14 +71,14 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
     """
     with _Stopped(data_dir, report) as feed:
         snapshots = Snapshots(data_dir)
-        for name in snapshots.remove_orphans(record.space_id for record in feed.collections()):
+        for name in snapshots.remove_orphans(record.space_id for record in feed.spaces().all()):
             report(f"index folder {name!r} belonged to no collection and was removed")
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         done = [
             update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, report=report)[0]
-            for record in feed.collections()
+            for record in feed.spaces().all()
         ]
-        report(f"rebuilt: {sum(each is not None for each in done)} collections")
+        report(f"rebuilt: {sum(each is not None for each in done)} indexes")
         passages = lexical_maintenance.rebuild(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report)
         report(f"keyword index: rebuilt, {passages} passages")
 
@@ -96,7 +96,8 @@ def verify(data_dir: Path, report: Print) -> bool:
     with _Stopped(data_dir, report) as feed:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
         sound = True
-        for record in feed.collections():
+        spaces = feed.spaces()
+        for record in spaces.serving:
             counts = f"{record.live} documents, {record.pending} waiting to be embedded"
             if record.dim is None:
                 report(f"collection {record.name}: {counts}; no index yet")
@@ -104,6 +105,13 @@ def verify(data_dir: Path, report: Print) -> bool:
             found = verification.verify(places, record, report)
             sound = sound and found.sound
             report(f"collection {record.name}: {counts}; index: {found.verdict}")
+        for record in spaces.second:
+            found = verification.verify(places, record, report)
+            sound = sound and found.sound
+            report(
+                f"collection {record.name}: vectors of model {record.model} with fingerprint {record.fingerprint} "
+                f"beside those that serve; index: {found.verdict}"
+            )
         return lexical_maintenance.verify(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report) and sound
 
 

@@ -141,6 +141,22 @@ class Job(msgspec.Struct, frozen=True):
     """Only in the reply to an ingest with ``on_error`` ``skip``: the first of these documents, at most 100."""
 
 
+class IngestedFile(msgspec.Struct, frozen=True):
+    """A file of an ingest and what became of it."""
+
+    name: str
+    documents: int
+    """Number of its documents; 0 if it failed."""
+    error: str | None = None
+    """Why no document of the file was stored; null if they were."""
+
+
+class FilesJob(Job, frozen=True, kw_only=True):
+    """The reply to ``POST /v1/ingest/files``: the job of the documents, and the files in the order sent."""
+
+    files: list[IngestedFile]
+
+
 class JobList(msgspec.Struct, frozen=True):
     """``GET /v1/jobs``: jobs, the newest first, without their failures."""
 
@@ -533,6 +549,49 @@ class CollectionList(msgspec.Struct, frozen=True):
     """``GET /v1/collections``."""
 
     collections: list[Collection]
+
+
+ReembedStatus = Literal["filling", "ready", "switched"]
+"""``filling``: passages miss vectors of the new model. ``ready``: all have one. ``switched``: searches use them, and
+the old vectors are kept."""
+
+
+class Reembedding(msgspec.Struct, frozen=True):
+    """``/v1/collections/{collection}/reembed``: the vectors that a collection has beside those that serve.
+
+    Before the switch they are those of the new model, after it those of the old one.
+    """
+
+    collection: str
+    status: ReembedStatus
+    fingerprint: str
+    """Of the model of these vectors."""
+    model: str
+    serving_fingerprint: str
+    """Of the model whose vectors serve."""
+    serving_model: str
+    total_passages: int
+    """Passages of the documents that search can find."""
+    embedded_passages: int
+    """How many of them have one of these vectors."""
+    truncated_passages: int
+    """Passages of which the model read only the beginning, also such as are gone by now."""
+    failed_passages: int = 0
+    """Passages that the model refused; tried again after minutes."""
+    error: str | None = None
+    """Why passages get no vectors; null if nothing is wrong."""
+
+
+class SpaceOverlap(msgspec.Struct, frozen=True):
+    """``GET /v1/collections/{collection}/reembed/overlap``: how alike searches with both kinds of vectors are."""
+
+    collection: str
+    queries: int
+    """Number of searches that were compared; each looks for the documents nearest to a stored document."""
+    top_k: int
+    """How many of the nearest documents are compared."""
+    overlap: float | None
+    """Mean share of them that both kinds of vectors find, from 0 to 1; null if nothing could be compared."""
 
 
 class Deleted(msgspec.Struct, frozen=True):

@@ -15,4 +15,6 @@ TRACESTATE = "tracestate"
 
 JSON = "application/json"
 NDJSON = "application/x-ndjson"
+FORM = "multipart/form-data"
+"""Its parameter ``boundary`` separates the parts."""
 MSGPACK = "application/msgpack"

@@ -1,7 +1,7 @@
 """Reads a request's body within its limit, and cancels work when the client disconnects; plain ASGI."""
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeVar
 
 from tandem_contract.decoding import Body, InvalidMessage
@@ -15,6 +15,10 @@ T = TypeVar("T")
 # The service reads a body over the limit to its end and discards it. The client can then read the 413 and keep the
 # connection. The service reads at most this many times the limit.
 DISCARDED_BODIES: Final = 4
+
+
+FED_BYTES: Final = 64 << 10
+"""Maximum size of a part that ``feed_body`` gives away; the event loop takes a turn after each."""
 
 
 class ClientGone(Exception):
@@ -56,6 +60,65 @@ async def read_body(
         raise InvalidMessage(
             f"the body did not arrive within {duration(seconds)}", code="body_timeout", param="body"
         ) from None
+
+
+async def feed_body(
+    scope: Scope, receive: Receive, max_bytes: int, feed: Callable[[bytes], None], seconds: float = BODY_SECONDS
+) -> None:
+    """Give the parts of a body to ``feed`` as they arrive, so that a parser needs no copy of the whole.
+
+    Args:
+        scope: of the request.
+        receive: returns the parts of the body.
+        max_bytes: the limit.
+        feed: called with each part, at most ``FED_BYTES`` long. After it raises, the rest of the body is discarded, as
+            that of a body over the limit is, and then its error is raised.
+        seconds: timeout for the whole body.
+
+    Raises:
+        InvalidMessage, ClientGone: as ``read_body`` does.
+        Exception: whatever ``feed`` raises.
+    """
+    declared = header(scope, b"content-length")
+    if declared is not None and declared.isdigit() and int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    try:
+        async with asyncio.timeout(seconds):
+            await _feed_body(receive, max_bytes, feed)
+    except TimeoutError:
+        raise InvalidMessage(
+            f"the body did not arrive within {duration(seconds)}", code="body_timeout", param="body"
+        ) from None
+
+
+async def _feed_body(receive: Receive, max_bytes: int, feed: Callable[[bytes], None]) -> None:
+    refused: Exception | None = None
+    size = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        chunk: bytes = message.get("body", b"")
+        more = message.get("more_body", False)
+        size += len(chunk)
+        if size > max_bytes and refused is None:
+            refused = _too_large(max_bytes)
+        for begin in range(0, len(chunk), FED_BYTES):
+            if refused is not None:
+                break
+            try:
+                feed(chunk[begin : begin + FED_BYTES])
+            except Exception as error:
+                refused = error
+            await asyncio.sleep(0)
+        if refused is not None and size > DISCARDED_BODIES * max_bytes:
+            break
+    if refused is not None:
+        try:
+            raise refused
+        finally:
+            refused = None  # its traceback has this frame, and together they would be a cycle that holds the body
 
 
 async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:

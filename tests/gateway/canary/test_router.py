@@ -16,7 +16,7 @@ from tandem_gateway.errors import (
     InvalidRequest,
     Overloaded,
 )
-from tandem_gateway.records.embedders import Embeddings, PoolState
+from tandem_gateway.records.embedders import Embeddings, PoolState, ReplicaState, ServedModel
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -33,14 +33,17 @@ class FakePool(FakeEmbedder):
         self.name = name
         self.up = True
         self.known = FINGERPRINT
+        self.unknown = False
+        """Whether it has not said yet which model it has."""
         self.error: Exception | None = None
         self.noise = 0.0
 
     def serves(self, fingerprint: str) -> bool:
-        return self.up and self.known == fingerprint
+        return self.up and not self.unknown and self.known == fingerprint
 
     def state(self) -> PoolState:
-        return PoolState(self.name, [])
+        served = None if self.unknown else ServedModel(self.known)
+        return PoolState(self.name, [ReplicaState(self.name, "serving", 0, served)])
 
     async def follow_names(self) -> None:
         return
@@ -305,3 +308,61 @@ async def test_calls_in_flight_follow_the_replicas_that_share_them():
         assert fixture.shift.replicas == 4
         fixture.canary.up = False
         assert fixture.shift.replicas == 4
+
+
+async def test_calls_for_a_model_that_only_the_canary_has_go_there_at_any_weight():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    embedded = await fixture.shift.embed(
+        ["x"], kind="query", priority="interactive", timeout=5, fingerprint=fixture.canary.fingerprint
+    )
+    assert embedded.fingerprint == fixture.canary.fingerprint
+    assert fixture.answered == ["canary"]
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    assert fixture.answered == ["canary", "stable"]
+    assert fixture.fell_back == []
+
+
+async def test_stable_does_not_stand_in_for_a_model_that_it_does_not_have():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    fixture.canary.error = EmbedderUnavailable("down")
+    with pytest.raises(EmbedderUnavailable):
+        await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert fixture.stable.calls == []
+
+
+async def test_a_canary_of_the_same_model_gets_no_calls_while_stable_is_down():
+    fixture = RouterFixture(weight=0)
+    fixture.stable.up = False
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    assert fixture.answered == ["stable"]
+
+
+async def test_the_canary_keeps_its_own_model_while_stable_is_down():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.known = fixture.canary.fingerprint = "e" * 32
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint=FINGERPRINT)
+    fixture.stable.up = False
+    await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert fixture.answered == ["stable", "canary"]
+
+
+@pytest.mark.parametrize("model", ["e" * 32, "d" * 32])
+async def test_a_canary_whose_model_is_not_known_yet_is_asked_after_stable_answers_with_another(model: str):
+    fixture = RouterFixture(weight=0)
+    fixture.canary.unknown, fixture.canary.fingerprint = True, model
+    found = await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert found.fingerprint == (model if model == "e" * 32 else FINGERPRINT)
+    assert len(fixture.canary.calls) == 1
+    fixture.canary.unknown, fixture.canary.known = False, model
+    if model != "e" * 32:  # nobody has the wanted model, and both are known by now
+        await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+        assert len(fixture.canary.calls) == 1
+
+
+async def test_a_canary_whose_model_is_not_known_and_that_fails_changes_nothing():
+    fixture = RouterFixture(weight=0)
+    fixture.canary.unknown, fixture.canary.error = True, EmbedderUnavailable("down")
+    found = await fixture.shift.embed(["x"], kind="query", priority="interactive", timeout=5, fingerprint="e" * 32)
+    assert found.fingerprint == FINGERPRINT

@@ -18,9 +18,11 @@ JOB = "{job}"
 SEARCH = "/v1/search"
 SIMILAR = "/v1/search/similar"
 INGEST = "/v1/ingest"
+FILES = "/v1/ingest/files"
 JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
+REEMBED = "/v1/collections/books/reembed"
 JSON = ("content-type", "application/json")
 LINES = ("content-type", "application/x-ndjson")
 KEY = ("idempotency-key", "nightly-2026-11-21")
@@ -95,7 +97,10 @@ def _patch(target: str, body: object) -> Case:
     return Case("serving", "PATCH", target, (JSON,), json.dumps(body).encode())
 
 
-FIXED = (SEARCH, INGEST, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics", "/openapi.json")
+FIXED = (
+    SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
+    "/openapi.json",
+)  # fmt: skip
 TEMPLATES = (
     f"/v1/jobs/{JOB}",
     f"/v1/jobs/{JOB}/documents",
@@ -105,12 +110,16 @@ TEMPLATES = (
     IN_BOOKS,
     f"{IN_BOOKS}/a",
     "/v1/collections/books/sources/shelf",
+    REEMBED,
+    f"{REEMBED}/switch",
+    f"{REEMBED}/rollback",
+    f"{REEMBED}/overlap",
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
 _DONE = {
     ("DELETE", "/v1/collections/books"), ("DELETE", f"{IN_BOOKS}/a"), ("PUT", TRAFFIC), ("POST", SEARCH), ("POST",
-    INGEST),
+    INGEST), ("POST", REEMBED),
 }  # fmt: skip
 
 
@@ -288,6 +297,20 @@ def _jobs() -> Iterator[tuple[str, Case]]:
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
         yield f"events of {job_id}", get(f"{JOBS}/{job_id}/events")
     yield "events with a parameter", get(f"{JOBS}/{JOB}/events?since=1")
+
+
+def _reembedding() -> Iterator[tuple[str, Case]]:
+    """The gateway ``serving`` has no canary, and no collection is re-embedded."""
+    for query in ("queries=1", "queries=100", "queries=0", "queries=101", "queries=x", "queries=", "x=1"):
+        yield f"{REEMBED}/overlap?{query}", get(f"{REEMBED}/overlap?{query}")
+    for name in ("nowhere", "a%20b", "x" * 65):
+        in_other = REEMBED.replace("books", name)
+        yield f"reembed of {name[:20]}", get(in_other)
+        yield f"reembed started of {name[:20]}", get(in_other, method="POST")
+        yield f"reembed dropped of {name[:20]}", get(in_other, method="DELETE")
+        yield f"switch of {name[:20]}", get(f"{in_other}/switch", method="POST")
+        yield f"roll-back of {name[:20]}", get(f"{in_other}/rollback", method="POST")
+        yield f"overlap of {name[:20]}", get(f"{in_other}/overlap")
 
 
 def _many_documents() -> Iterator[tuple[str, Case]]:
@@ -569,6 +592,6 @@ def _sources() -> Iterator[tuple[str, Case]]:
 
 _GROUPS = (
     _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
-    _origins, _good, _settings, _sources,
+    _origins, _good, _settings, _reembedding, _sources,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

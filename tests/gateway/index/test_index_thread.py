@@ -128,7 +128,9 @@ async def test_hits_get_the_vectors_of_their_best_passages(store: SqliteStore, t
     await ingest(store, [document("a"), document("b")])
     (ranked,) = ask(thread, [msgspec.structs.replace(query("text of b", 2), hydrated=False)])
     assert isinstance(ranked, list)
-    hits = await thread.with_vectors(await thread.hydrate(ranked, timeout=WAIT_SECONDS), timeout=WAIT_SECONDS)
+    hits = await thread.with_vectors(
+        "default", await thread.hydrate(ranked, timeout=WAIT_SECONDS), timeout=WAIT_SECONDS
+    )
     assert [(hit.doc_id, hit.vector) for hit in hits] == [
         (hit.doc_id, vector_of(hit.text).astype("<f4").tobytes()) for hit in hits
     ]

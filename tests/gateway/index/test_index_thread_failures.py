@@ -4,6 +4,7 @@ import asyncio
 
 from tandem_gateway.errors import NotFound, StorageUnavailable
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.index import Spaces
 from tests.support.fakes import FakeGraphFactory, answer_limits
 from tests.support.freed import assert_gone, failure_of, no_collector
 
@@ -27,8 +28,8 @@ class FailingFeed:
     def changed_spaces(self, after: int) -> list[int]:
         return []
 
-    def collections(self) -> list[object]:
-        return []
+    def spaces(self) -> Spaces:
+        return Spaces([], [])
 
     def close(self) -> None:
         pass

@@ -1,13 +1,17 @@
 """The worker that embeds stored documents, against an embedder that misbehaves."""
 
 import asyncio
+from typing import Any
 
+import msgspec
 import pytest
 
 from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases import embedding_worker
 from tests.gateway.ingest.work import Scenario
-from tests.support.fakes import eventually
+from tests.support.fakes import FINGERPRINT, eventually
+from tests.support.reembedding import SAME_SIZE, fill_second
 from tests.support.stores import NOW, damage, document
 
 
@@ -250,3 +254,30 @@ async def test_truncated_and_unreadable_documents_are_counted_in_the_job_and_in_
         found = await work.store.document("default", "d3")
         assert found is not None
         assert found.coverage == Coverage(truncated=True, unknown=0.9)
+
+
+async def test_documents_in_a_call_during_a_switch_are_embedded_again_with_the_new_model(
+    scenario: Scenario, monkeypatch: pytest.MonkeyPatch
+):
+    async with scenario(calls=1) as work:
+        embed = work.embedder.embed
+
+        async def with_the_wanted_model(texts: list[str], **options: Any) -> Embeddings:
+            found = await embed(texts, **options)
+            return msgspec.structs.replace(found, fingerprint=options["fingerprint"] or FINGERPRINT)
+
+        monkeypatch.setattr(work.embedder, "embed", with_the_wanted_model)
+        await work.accept("first", "a")
+        await work.finished("first")
+        await work.store.reembeddings.start("default", SAME_SIZE)
+        await fill_second(work.store)
+        work.embedder.hold()
+        await work.accept("second", "b")
+        await work.embedder.wait_calls(2)
+        await work.store.reembeddings.switch("default")
+        work.embedder.release()
+        job = await work.finished("second")
+        assert (job.processed, job.failed) == (1, 0)
+        assert work.embedder.wanted[1:] == [FINGERPRINT, SAME_SIZE.fingerprint]
+        assert work.mismatches == 0
+        assert work.retried == []

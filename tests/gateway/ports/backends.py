@@ -13,12 +13,14 @@ from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.counters import next_number
 from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.stores import LIMITS, open_store
@@ -28,6 +30,7 @@ class Store(IngestStore, JobStore, DocumentStore, Catalogue, Retention, Protocol
     """All ports that a store has on each backend."""
 
     queue: EmbeddingQueue
+    reembeddings: Reembeddings
 
 
 class Backend(Protocol):
@@ -92,6 +95,7 @@ class InSqlite:
         data_dir.mkdir()
         store = self._stores[data_dir] = open_store(data_dir, limits)
         store.queue = SqliteEmbeddingQueue(store._read, store._write, batch_bytes=batch_bytes, clock=clock)
+        store.reembeddings = SqliteReembeddings(store._read, store._write, batch_bytes=batch_bytes)
         return store
 
     def feed(self, store: SqliteStore) -> IndexFeed:

@@ -71,7 +71,7 @@ async def test_a_pending_document_is_no_change(store: Store, feed: IndexFeed):
     assert feed.changed_spaces(before) == []
     assert texts_of(feed, await all_changes(store, feed)) == ["text of a"]
     (waiting,) = await pending_documents(store)
-    assert feed.vectors([waiting.passage_id]) == {}
+    assert feed.vectors((await collection(store)).space_id, [waiting.passage_id]) == {}
     assert waiting.passage_id not in feed.passage_ids(record.space_id)
 
 
@@ -257,7 +257,7 @@ async def test_a_document_goes_live_when_all_its_passages_have_vectors(backend: 
     assert await embed(store, {second: "the second"}) == 0
     assert await embed(store, {second: "the first "}) == 0  # a second vector is ignored
     assert feed.last_change() == before
-    assert feed.vectors([first, second]) == {}
+    assert feed.vectors((await collection(store)).space_id, [first, second]) == {}
     assert feed.passage_ids((await collection(store)).space_id).tolist() == [old]
     assert await counts(store) == (1, 1)
     job = await store.job("job2")
@@ -269,7 +269,7 @@ async def test_a_document_goes_live_when_all_its_passages_have_vectors(backend: 
     found = await all_changes(store, feed, after=before)
     assert added(found) == {first: vector_bytes("the first "), second: vector_bytes("the second")}
     assert found.removed.tolist() == [old]
-    assert feed.vectors([old, first, second]) == added(found)
+    assert feed.vectors((await collection(store)).space_id, [old, first, second]) == added(found)
     assert await counts(store) == (1, 0)
     job = await store.job("job2")
     assert job is not None
@@ -287,7 +287,7 @@ async def test_all_passages_of_a_document_go_with_it(backend: Backend, store: St
     found = feed.changes(record, after=before, removals_after=before, limit=10)
     assert found is not None
     assert sorted(found.removed.tolist()) == sorted([first, second])
-    assert feed.vectors([first, second]) == {}
+    assert feed.vectors((await collection(store)).space_id, [first, second]) == {}
     assert feed.passage_ids(record.space_id).tolist() == []
     # One of two passages has its vector.
     third, fourth = await accept_in_two_passages(backend, store, "b", "the third ", "the fourth", job_id="job2")
@@ -295,7 +295,7 @@ async def test_all_passages_of_a_document_go_with_it(backend: Backend, store: St
     await store.queue.fail(fourth, "refused")
     assert await store.document("default", "b") is None
     assert await embed(store, {fourth: "the fourth"}) == 0
-    assert feed.vectors([third, fourth]) == {}
+    assert feed.vectors((await collection(store)).space_id, [third, fourth]) == {}
 
 
 async def test_new_metadata_alone_keeps_the_vectors_under_new_passages(backend: Backend, store: Store, feed: IndexFeed):
@@ -308,7 +308,7 @@ async def test_new_metadata_alone_keeps_the_vectors_under_new_passages(backend: 
     new = sorted(added(found))
     assert new[0] > max(old)
     assert [added(found)[each] for each in new] == [vector_bytes("the first "), vector_bytes("the second")]
-    assert feed.vectors([*old, *new]) == added(found)
+    assert feed.vectors((await collection(store)).space_id, [*old, *new]) == added(found)
     assert {each.metadata for each in feed.passages([*old, *new]).values()} == {'{"n":1}'}
     assert await pending_documents(store) == []
 
@@ -337,7 +337,7 @@ async def test_an_index_of_a_deleted_collection_finds_no_more_changes(store: Sto
     assert len(ids) == 2
     await store.delete_collection("books")
     assert [each.name for each in feed.collections()] == ["default"]
-    assert feed.vectors(ids) == {}
+    assert feed.vectors(record.space_id, ids) == {}
 
     async def left() -> list[int]:
         changes = feed.changes(record, after=0, removals_after=0, limit=10)
@@ -352,8 +352,8 @@ async def test_vectors_of_any_number_of_passages_are_read(store: Store, feed: In
     await ingest(store, [document("a"), document("b")])
     ids = feed.passage_ids((await collection(store)).space_id).tolist()
     asked = [*ids, *range(10_000, 10_000 + count)]
-    assert feed.vectors(asked) == {
+    assert feed.vectors((await collection(store)).space_id, asked) == {
         passage_id: vector_bytes(passage.text) for passage_id, passage in feed.passages(asked).items()
     }
-    assert sorted(feed.vectors(asked)) == sorted(ids)
-    assert feed.vectors([]) == {}
+    assert sorted(feed.vectors((await collection(store)).space_id, asked)) == sorted(ids)
+    assert feed.vectors((await collection(store)).space_id, []) == {}

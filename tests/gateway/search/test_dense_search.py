@@ -15,7 +15,7 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.records.coverage import Coverage
 from tandem_runtime import logs, trace
-from tests.support.fakes import FINGERPRINT, turns, vector_of
+from tests.support.fakes import FINGERPRINT, eventually, turns, vector_of
 from tests.support.search_fixtures import SearchFixture, command
 
 
@@ -63,9 +63,16 @@ async def test_as_many_calls_as_allowed_are_in_flight_and_none_larger_than_allow
 
 @pytest.mark.parametrize(
     ("collections", "wanted"),
-    [(["a", "a"], "x"), (["a", "same"], "x"), (["a", "b"], None), (["a", "new"], None), (["new"], None)],
+    [
+        (["a", "a"], ["x"]),
+        (["a", "same"], ["x"]),
+        (["a", "b"], ["x", "y"]),
+        (["b", "a", "new"], ["y", "x"]),
+        (["new", "a"], ["x"]),
+        (["new"], [None]),
+    ],
 )
-async def test_the_model_of_the_collections_is_asked_for_if_they_agree(collections: list[str], wanted: str | None):
+async def test_there_is_a_call_for_each_model_of_the_collections(collections: list[str], wanted: list[str | None]):
     fixture = SearchFixture()
     fixture.index.pinned = {"a": "x", "same": "x", "b": "y"}
     fixture.embedder.hold()
@@ -75,7 +82,7 @@ async def test_the_model_of_the_collections_is_asked_for_if_they_agree(collectio
     await turns()
     fixture.embedder.release()
     await asyncio.gather(first, *asked)
-    assert fixture.embedder.wanted == ["x", wanted]
+    assert fixture.embedder.wanted == ["x", *wanted]
 
 
 async def test_each_query_gets_the_answer_to_itself():
@@ -300,3 +307,36 @@ async def test_the_coverage_comes_with_the_hits_from_the_embedder_and_from_the_c
         )
         assert (strange.coverage, long.coverage) == (Coverage(unknown=1.0), Coverage(truncated=True))
     assert sorted(text for call in fixture.embedder.calls for text in call) == ["?", "long"]
+
+
+async def test_a_search_during_a_switch_to_another_model_begins_anew_with_that_model():
+    fixture = SearchFixture()
+    fixture.index.pinned["books"] = FINGERPRINT
+    fixture.index.held = True
+    asked = fixture.ask("what?", "books")
+    await fixture.embedder.wait_calls(1)
+    await eventually(lambda: _pending(fixture), bool)
+    fixture.index.held = False
+    fixture.index.pinned["books"] = fixture.embedder.fingerprint = "e" * 32
+    fixture.index.pending[0].set_result([FingerprintMismatch("books", pinned="e" * 32, offered=FINGERPRINT)])
+    (hit,) = await asked
+    assert hit.doc_id == "in books"
+    assert fixture.embedder.wanted == [FINGERPRINT, "e" * 32]
+    assert fixture.mismatches == 0
+
+
+async def test_a_search_begins_anew_only_once():
+    fixture = SearchFixture()
+    fixture.index.pinned["books"] = FINGERPRINT
+    fixture.index.errors["books"] = FingerprintMismatch("books", pinned="e" * 32, offered=FINGERPRINT)
+    asked = fixture.ask("what?", "books")
+    await turns(1)
+    fixture.index.pinned["books"] = "e" * 32
+    with pytest.raises(FingerprintMismatch):
+        await asked
+    assert len(fixture.embedder.calls) == 2
+    assert fixture.mismatches == 1
+
+
+async def _pending(fixture: SearchFixture) -> int:
+    return len(fixture.index.pending)

@@ -46,10 +46,10 @@ class Collection:
             if each.passage_id not in self.gone
         )
 
-    async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
         return hits
 
-    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
         return {}
 
     async def search(self, asked: SearchCommand) -> Answer:

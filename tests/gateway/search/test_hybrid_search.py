@@ -119,10 +119,12 @@ def test_a_shorter_ranking_is_the_beginning_of_a_longer_one(
     by_vector: list[int], by_words: list[int], vectors: int, keywords: int, depth: int
 ):
     dense, lexical = ranking(*by_vector[:vectors]), words(*by_words[:keywords])
-    whole, _ = rank(DenseCandidates(dense), lexical, command("q"))
+    whole, _ = rank(DenseCandidates(dense), lexical, command("q", 1000))
     cut = KeywordCandidates(lexical.passages[:depth], lexical.weight)
-    shorter, _ = rank(DenseCandidates(dense[:depth]), cut, command("q"))
+    shorter, _ = rank(DenseCandidates(dense[:depth]), cut, command("q", 1000))
     assert [each.passage_id for each in whole[: len(shorter)]] == [each.passage_id for each in shorter]
+    page, _ = rank(DenseCandidates(dense), lexical, command("q", depth))
+    assert page[:depth] == whole[:depth]
     assert len({each.passage_id for each in whole}) == len(whole) == len({*by_vector[:vectors], *by_words[:keywords]})
     assert [each.score for each in whole] == sorted((each.score for each in whole), reverse=True)
 
@@ -214,7 +216,7 @@ def test_what_the_model_and_the_index_know_decides_the_ranking(
     lexical = None
     if words is not None:
         lexical = KeywordCandidates([RankedPassage(number, 2.0, lexical=2.0) for number in words], 2.0)
-    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q"))
+    ranked, mode = rank(DenseCandidates([RankedPassage(1, 0.5, dense=0.5)], coverage), lexical, command("q", 2))
     assert (mode, [each.passage_id for each in ranked]) == (answered_by, passages)
 
 

@@ -9,7 +9,7 @@ from unittest import mock
 
 import numpy as np
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import invariant, precondition, rule
 
 from tandem_gateway.errors import Conflict, NotFound
 from tandem_gateway.index import builder, catch_up
@@ -21,14 +21,14 @@ from tandem_gateway.records.documents import EmbeddedBatch, IdempotencyKey, NewD
 from tandem_gateway.records.search import Hit
 from tests.gateway.ports.backends import Store
 from tests.gateway.store.model import Job, Model
-from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, answered, paragraphs, vector_of, vectors_of
+from tests.gateway.store.second_spaces import COLLECTIONS, SecondSpaces
+from tests.support.fakes import WAIT_SECONDS, answered, paragraphs
 from tests.support.stores import NOW, document
 
 R = TypeVar("R")
 
 SMALL = Sizes(graph=2, second_graph=3)
 
-COLLECTIONS = st.sampled_from(["default", "books"])
 IDS = st.sampled_from(["a", "b", "c", "d", "e"])
 # Some have several passages, and some of these are the same as passages of others.
 TEXTS = st.sampled_from([*(f"text {number}" for number in range(4)), "text 1\n\ntext 2\n\ntext 4", "text 5\n\ntext 6"])
@@ -41,7 +41,7 @@ def parts_of(text: str) -> list[str]:
     return [text[start:stop] for start, stop in paragraphs(text)]
 
 
-class StoreHistory(RuleBasedStateMachine):
+class StoreHistory(SecondSpaces):
     """Every rule is a write to a store, and an index follows it; the invariants hold after each rule.
 
     A subclass sets ``store``, ``index`` and ``running`` before the first rule.
@@ -117,10 +117,17 @@ class StoreHistory(RuleBasedStateMachine):
         assert texts == [self.model.pending[key].content[0] for key in keys]
         rows = [waiting.passage_id for waiting in batch.passages]
         spans = [paragraphs(text) for text in texts]
-        vectors = vectors_of([part for text in texts for part in parts_of(text)])
-        embedded = EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, spans=spans)
+        model = self.model_of(collection)
+        assert batch.fingerprint in (None, model.fingerprint)
+        vectors = self.vectors(collection, [part for text in texts for part in parts_of(text)])
+        embedded = EmbeddedBatch(batch.collection_id, rows, vectors, model.model, model.fingerprint, NOW, spans=spans)
         assert self.do(self.store.queue.complete(embedded)) == len(keys)
+        self.pin(collection)
         self.model.embedded(keys)
+
+    def ingest_and_embed(self, collection: str) -> None:
+        self.ingest(collection, [("a", ("text 1", "{}")), ("b", ("text 5\n\ntext 6", "{}"))])
+        self.embed(collection, 4)
 
     @precondition(lambda self: self.model.pending)
     @rule()
@@ -160,6 +167,7 @@ class StoreHistory(RuleBasedStateMachine):
     @rule(collection=COLLECTIONS)
     def delete_collection(self, collection: str) -> None:
         assert self.do(self.store.delete_collection(collection)) == self.model.delete_collection(collection)
+        self.forget(collection)
 
     @precondition(lambda self: self.running)
     @invariant()
@@ -168,7 +176,12 @@ class StoreHistory(RuleBasedStateMachine):
             live = self.model.live_in(collection)
             parts = sorted({part for text, _ in live.values() for part in parts_of(text)}) or ["anything"]
             asked = [(part, most) for part in parts for most in (50, 2)]
-            queries = [VectorQuery(collection, vector_of(part), FINGERPRINT, most) for part, most in asked]
+            rows = self.vectors(collection, [part for part, _ in asked])
+            model = self.model_of(collection)
+            queries = [
+                VectorQuery(collection, row, model.fingerprint, most)
+                for row, (_, most) in zip(rows, asked, strict=True)
+            ]
             answers = iter(answered(self.index, queries))
             for part, answer, short in zip(parts, answers, answers, strict=True):
                 if collection not in self.model.collections:
@@ -195,8 +208,13 @@ class StoreHistory(RuleBasedStateMachine):
         records = self.do(self.store.collections())
         assert {record.name: (record.live, record.pending) for record in records} == self.model.counts()
         for state in self.index.state().result(WAIT_SECONDS):
-            live = self.model.live_in(state.collection).values()
-            assert state.count == sum(len(parts_of(text)) for text, _ in live)
+            live = sum(len(parts_of(text)) for text, _ in self.model.live_in(state.collection).values())
+            if state.serving:
+                assert state.count == live
+            else:
+                found = self.do(self.store.reembeddings.reembedding(state.collection))
+                assert found is not None
+                assert (found.space.space_id, found.passages, found.embedded) == (state.space_id, live, state.count)
 
     @precondition(lambda self: self.running)
     @invariant()

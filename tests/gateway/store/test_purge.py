@@ -46,6 +46,7 @@ async def purged(store: SqliteStore) -> None:
 
 async def test_the_collection_is_gone_at_once_and_its_content_soon(store: SqliteStore, tmp_path: Path):
     await fill(store)
+    books = (await store.collections())[0]
     assert await store.delete_collection("books")
     assert [record.name for record in await store.collections()] == ["default"]
     assert await store.document("books", "b3") is None
@@ -53,7 +54,7 @@ async def test_the_collection_is_gone_at_once_and_its_content_soon(store: Sqlite
     assert not await store.delete_collection("books")
     feed = SqliteIndexFeed(tmp_path / FILE_NAME)
     assert [record.name for record in feed.collections()] == ["default"]
-    assert feed.vectors([3, 4, 5]) == {}
+    assert feed.vectors(books.space_id, [3, 4, 5]) == {}
     feed.close()
     await purged(store)
     content = dump(tmp_path)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
@@ -52,8 +53,9 @@ def build_routes(
     limits = request_limits(settings)
     bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
     reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
+    form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     operators = None if traffic is None else (traffic, settings.admin_token)
-    litestar = make_litestar(gateway, limits, bodies, reader, operators, lifespan)
+    litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan)
     return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
 
 

@@ -112,6 +112,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         documents=store,
         catalogue=store,
         queue=store.queue,
+        reembeddings=store.reembeddings,
         retention=store,
         scrubbing=store,
         health=store,

@@ -1,5 +1,6 @@
 """Builds the use cases from the settings."""
 
+from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.lifecycle import OpenStore, UseCases
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -11,12 +12,15 @@ from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
+from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.hybrid_search import HybridSearch
 from tandem_gateway.use_cases.ingest import Ingest
 from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
+from tandem_gateway.use_cases.reembedding import Reembed
+from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
 from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
@@ -33,17 +37,37 @@ def request_limits(settings: Settings) -> RequestLimits:
         metadata_bytes=settings.max_metadata_bytes,
         query_chars=settings.max_query_chars,
         top_k=settings.max_top_k,
+        files=settings.max_files,
     )
 
 
-def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics) -> UseCases:
-    """Build the use cases."""
+def build_use_cases(
+    settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics, canary: Embedder | None = None
+) -> UseCases:
+    """Build the use cases.
+
+    Args:
+        settings: the gateway's settings.
+        storage: the open data directory.
+        embedder: embeds queries and documents, with the model that a call asks for.
+        metrics: metrics to update.
+        canary: the embedders with which collections are re-embedded; None if there are none.
+    """
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
+    reembedding = ReembeddingWorker(
+        storage.reembeddings,
+        embedder,
+        batch=settings.bulk_batch,
+        calls=settings.bulk_calls,
+        timeout=settings.bulk_timeout,
+        replicas=lambda: (canary or embedder).replicas,
+    )
 
     def embedded(count: int) -> None:
         metrics.documents.embedded.inc(count)
         waiting.notify()
+        reembedding.notify()
 
     embedding = EmbeddingWorker(
         storage.queue,
@@ -105,6 +129,14 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        files=FileExtraction(
+            ExtractionProcesses(
+                ExtractionLimits(
+                    settings.file_seconds, settings.file_mib << 20, settings.max_file_chars, settings.file_processes
+                )
+            ),
+            timeout=settings.files_timeout,
+        ),
         job_events=JobEvents(storage.jobs.progress, embedding.blocked_reason),
         facets=Facets(storage.documents, timeout=settings.search_timeout),
         collections=Collections(
@@ -120,7 +152,17 @@ def build_use_cases(settings: Settings, storage: OpenStore, embedder: Embedder, 
             answer_bytes=settings.max_answer_bytes,
             timeout=settings.write_timeout,
         ),
+        reembed=Reembed(
+            storage.reembeddings,
+            storage.catalogue,
+            canary,
+            reembedding,
+            storage.index,
+            timeout=settings.write_timeout,
+            on_changed=storage.index.notify,
+        ),
         embedding=embedding,
+        reembedding=reembedding,
         scrubber=Scrubber(
             storage.scrubbing,
             seconds=settings.scrub_seconds,

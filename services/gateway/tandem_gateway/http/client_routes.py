@@ -27,7 +27,7 @@ from tandem_gateway.http.body import idempotency_key_of, query_parameters, read_
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader
 from tandem_gateway.http.ingest_content import content_of
-from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.http.limits import INGEST_SHARE, BodyLimits
 from tandem_gateway.http.messages import collection_list, collection_reply, job_reply, stored_document
 from tandem_gateway.http.metadata_patch import patched, read_patch
 from tandem_gateway.http.openapi import (
@@ -46,9 +46,6 @@ from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange
 from tandem_gateway.use_cases.validation import has_dot_segment
 from tandem_runtime.body import read_body
-
-# Share of the memory budget that ingests may use; the rest is reserved for searches and their answers.
-_INGEST_SHARE: Final = 0.75
 
 # Every path with a parameter can answer 404: a name with a slash or a line end makes it a different path.
 _DELETE_ERRORS: Final = (403, 404, 422, 429, 500, 503, 504)
@@ -95,7 +92,7 @@ async def ingest(
     """Store documents. It reads the body itself: a lease holds the bytes of its body and of its documents."""
     ready = gateway.ready()
     key = idempotency_key_of(scope_of(request))
-    lease = bodies.memory.lease(_INGEST_SHARE)
+    lease = bodies.memory.lease(INGEST_SHARE)
     content = content_of(scope_of(request))
     body = await read_body(scope_of(request), receive_of(request), bodies.ingest, lease=lease)
     collection, documents = await reader.read(body, lease, content)

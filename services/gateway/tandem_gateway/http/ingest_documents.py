@@ -145,17 +145,23 @@ class DocumentReader:
             self._hold(self._held)
 
 
+def read_document(element: Body, place: str, limits: RequestLimits) -> NewDocument:
+    """Return a document from its JSON; raises as ``document_of`` does."""
+    return document_of(decode_json(element, _document, at=place), place, limits)
+
+
 def document_of(message: DocumentMessage, place: str, limits: RequestLimits) -> NewDocument:
     """Return the document of a message; raises InvalidMessage or InvalidRequest, which name ``place`` and the field."""
     doc_id = str(message.id) if isinstance(message.id, int) else message.id
     raw = bytes(message.metadata)
-    metadata = _read_metadata(raw, f"{place}.metadata")
+    metadata = read_metadata(raw, f"{place}.metadata")
     exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
     submitted = SubmittedDocument(message.text, doc_id, metadata, exact, message.format, message.source, message.hash)
     return new_document(submitted, place, limits)
 
 
-def _read_metadata(raw: bytes, place: str) -> Metadata:
+def read_metadata(raw: bytes, place: str) -> Metadata:
+    """Return metadata from its JSON; raises InvalidMessage, which names the field after ``place``."""
     try:
         return decode_json(raw, _metadata, at=place)
     except InvalidMessage:

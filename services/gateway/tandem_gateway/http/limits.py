@@ -1,8 +1,12 @@
 """Maximum sizes of the bodies of requests and replies."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_runtime.memory import MemoryBudget
+
+INGEST_SHARE: Final = 0.75
+"""Share of the memory budget that ingests may use; the rest is reserved for searches and their answers."""
 
 
 @dataclass(frozen=True, slots=True)

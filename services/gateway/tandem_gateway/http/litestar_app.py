@@ -16,6 +16,9 @@ from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
+from tandem_gateway.http.file_documents import FileDocumentsReader
+from tandem_gateway.http.file_routes import ingest_files
+from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.job_events import follow_job
 from tandem_gateway.http.job_routes import JOB_ROUTES
@@ -23,6 +26,7 @@ from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
+from tandem_gateway.http.reembed_routes import REEMBED_ROUTES
 from tandem_gateway.http.search_routes import SEARCH_ROUTES
 from tandem_gateway.http.source_routes import put_source
 from tandem_gateway.lifecycle import Gateway
@@ -39,6 +43,7 @@ def make_litestar(
     limits: RequestLimits,
     bodies: BodyLimits,
     reader: IngestReader,
+    form_limits: FormLimits,
     operators: tuple[CanaryRouter, str] | None = None,
     lifespan: Lifespan | None = None,
 ) -> Litestar:
@@ -49,19 +54,25 @@ def make_litestar(
         limits: limits of one request, for the OpenAPI document.
         bodies: limits of bodies.
         reader: reads ingests.
+        form_limits: limits of forms of files.
         operators: the traffic and the operators' token; None leaves the operators' routes out.
         lifespan: starts and stops the gateway.
     """
     routers = [
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
         Router(
-            "/", route_handlers=[ingest, *JOB_ROUTES, follow_job], request_max_body_size=bodies.ingest, tags=["ingest"]
+            "/",
+            route_handlers=[ingest, ingest_files, *JOB_ROUTES, follow_job],
+            request_max_body_size=bodies.ingest,
+            tags=["ingest"],
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
+        Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
     provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}
+    provided |= {"form_limits": form_limits, "file_reader": FileDocumentsReader(limits)}
     if operators is not None:
         provided["traffic"], token = operators
         routers.append(operators_router(token))

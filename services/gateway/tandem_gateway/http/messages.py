@@ -12,9 +12,11 @@ from tandem_contract.client_api import (
     Collection,
     CollectionList,
     DocumentFailure,
+    FilesJob,
     FusionInput,
     FusionMethod,
     Health,
+    IngestedFile,
     Job,
     SearchBatch,
     SearchRequest,
@@ -210,6 +212,11 @@ def job_reply(
             for each in skipped[:MAX_SKIPPED_TOLD]
         ],
     )
+
+
+def files_job_reply(record: JobRecord, ids: list[str], files: list[IngestedFile]) -> FilesJob:
+    """Return the reply to an ingest of files."""
+    return FilesJob(**msgspec.structs.asdict(job_reply(record, None, ids)), files=files)
 
 
 def _rounded(value: float | None) -> float | None:

@@ -11,6 +11,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin
 from litestar.openapi.spec import (
     Components,
+    Encoding,
     Example,
     OpenAPIMediaType,
     Operation,
@@ -29,6 +30,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
+from tandem_gateway.http.form_schema import form_schema
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
@@ -37,6 +39,7 @@ from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
 from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
 from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
 from tandem_gateway.use_cases.sources import MAX_LISTED
 from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, HASH_PATTERN, MAX_ID_CHARS, RequestLimits
@@ -68,6 +71,7 @@ _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "collection"): _COLLECTION,
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
@@ -79,13 +83,15 @@ _PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
     ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
 }
 """Operation and name of a query parameter that has another schema than the others of its name."""
+_FORM: Final = "FilesForm"
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
     api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList, api.JobDocumentList,
-    api.CollectionList, api.Collection, api.CollectionSettings,
-    api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.SourceList, api.SourceReply,
-    api.DocumentIds, api.FoundDocuments,
+    api.JobList, api.JobDocumentList, api.FilesJob,
+    api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding,
+    api.SpaceOverlap,
+    api.SourceList, api.SourceReply,
+    api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
@@ -223,6 +229,21 @@ def with_body(
 
 
 @dataclass
+class FilesByForm(Operation):
+    """An operation whose body is a form of files, which its handler reads as it arrives."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter and the body."""
+        self.parameters = [*(self.parameters or []), _IDEMPOTENCY_KEY]
+        form = OpenAPIMediaType(
+            schema=Reference(ref=_REFERENCE.format(name=_FORM)),
+            # The gateway reads no type of a part.
+            encoding={"metadata": Encoding(content_type=headers.JSON)},
+        )
+        self.request_body = RequestBody(content={headers.FORM: form}, required=True)
+
+
+@dataclass
 class DocumentByQuery(Operation):
     """An operation on the document whose id is the query parameter ``id``, which its handler reads strictly."""
 
@@ -283,6 +304,16 @@ class JobsByQuery(Operation):
 
 
 @dataclass
+class OverlapByQuery(Operation):
+    """A comparison of searches, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        queries = _optional("queries", "Maximum number of stored documents to search for.")
+        self.parameters = [*(self.parameters or []), queries]
+
+
+@dataclass
 class JobDocumentsByQuery(Operation):
     """An operation on a page of a job's documents, whose handler reads the query strictly."""
 
@@ -332,6 +363,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=_REFERENCE)
     _set_limits(schemas, limits)
     schemas |= FILTER_SCHEMAS
+    schemas[_FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], _COLLECTION, limits)
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for operations in described["paths"].values():

@@ -33,6 +33,7 @@ from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
@@ -119,13 +120,13 @@ class IndexThread:
             return found
         return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts), timeout)
 
-    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
         """Return the vectors of passages; see ``Hydrator.vectors``."""
-        return await self._read(lambda retrieval: retrieval.vectors(passage_ids), timeout)
+        return await self._read(lambda retrieval: retrieval.vectors(collection, passage_ids), timeout)
 
-    async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
-        return await self._read(lambda retrieval: retrieval.with_vectors(hits), timeout)
+        return await self._read(lambda retrieval: retrieval.with_vectors(collection, hits), timeout)
 
     async def collection(self, name: str, *, timeout: float) -> CollectionRecord:
         """Return the record of a collection; see ``VectorSource.collection``."""
@@ -142,6 +143,10 @@ class IndexThread:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; callable from any thread."""
         return self._indexes is None or self._indexes.splits(collection)
+
+    def nearest(self, space_id: int, vectors: Vectors, count: int) -> Future[list[list[int]]]:
+        """Return the documents nearest to each vector in a space; see ``Indexes.nearest``."""
+        return self._call(lambda: self._loaded().nearest(space_id, vectors, count))
 
     def state(self) -> Future[list[IndexState]]:
         """Return the state of each index."""

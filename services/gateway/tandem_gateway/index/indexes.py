@@ -14,7 +14,7 @@ from tandem_gateway.errors import (
     GatewayError,
     NotFound,
 )
-from tandem_gateway.index import catch_up
+from tandem_gateway.index import catch_up, neighbours
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import Candidates
@@ -23,6 +23,7 @@ from tandem_gateway.index.followed import FollowedIndex, following, restored_bas
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 
@@ -42,7 +43,7 @@ class Indexes:
         self._followed: dict[int, FollowedIndex] = {}
         self._records: dict[str, CollectionRecord] = {}
         self._served: dict[int, CollectionRecord] = {}
-        """Space → record of its collection, for spaces whose model is known."""
+        """Space → record of its collection with that space, for spaces whose model is known; also second spaces."""
         self._catalogue: int | None = None
         """The store's catalogue version that ``_records`` and ``_served`` have."""
         self._reached = 0
@@ -79,7 +80,7 @@ class Indexes:
 
     def load(self) -> list[str]:
         """Load every index. Return a log line for each repair."""
-        records = self._feed.collections()
+        records = self._feed.spaces().all()
         notices = [
             f"index folder {name!r} belonged to no collection and was removed"
             for name in self._places.snapshots.remove_orphans(record.space_id for record in records)
@@ -120,7 +121,7 @@ class Indexes:
         Raises:
             SnapshotUnusable: if the snapshot does not match the collection in the store.
         """
-        for record in self._feed.collections():
+        for record in self._feed.spaces().all():
             if record.space_id == space_id and record.dim is not None:
                 catch_up.check_manifest(manifest, self._feed, record)
                 position = Position(manifest.position, manifest.position)
@@ -143,8 +144,9 @@ class Indexes:
                 followed.index.unproven,
                 followed.position.added,
                 followed.saved,
+                self._serves(record),
             )
-            for record in self._records.values()
+            for record in self._served.values()
             if (followed := self._followed.get(record.space_id)) is not None
         ]
 
@@ -165,8 +167,9 @@ class Indexes:
         """Apply all changes. The cost depends on the spaces that have changed, not on the number of spaces."""
         catalogue, last = self._feed.catalogue(), self._feed.last_change()
         if catalogue != self._catalogue:
-            self._records = {record.name: record for record in self._feed.collections()}
-            self._served = {record.space_id: record for record in self._records.values() if record.dim is not None}
+            spaces = self._feed.spaces()
+            self._records = {record.name: record for record in spaces.serving}
+            self._served = {record.space_id: record for record in spaces.all() if record.dim is not None}
             for gone in self._followed.keys() - self._served.keys():
                 del self._followed[gone]
             for space_id in self._served.keys() - self._followed.keys():
@@ -179,6 +182,33 @@ class Indexes:
             if catch_up.catch_up(followed.index, followed.position, self._feed, record, followed.firsts) is None:
                 self._followed[space_id] = following(self._feed, record, None, None)
         self._catalogue, self._reached = catalogue, last
+
+    def nearest(self, space_id: int, vectors: Vectors, count: int) -> list[list[int]]:
+        """Return the documents nearest to each vector in a space; see ``neighbours.nearest``.
+
+        Raises:
+            NotFound: there is no such space any more.
+        """
+        self.follow()
+        followed = self._followed.get(space_id)
+        if followed is None or followed.index.dim != vectors.shape[1]:
+            raise NotFound("collection: it is not being re-embedded any more", param="collection")
+        return neighbours.nearest(followed, self._feed, space_id, vectors, count)
+
+    def _serves(self, record: CollectionRecord) -> bool:
+        """Return whether searches of the collection use the space of this record."""
+        serving = self._records.get(record.name)
+        return serving is not None and serving.space_id == record.space_id
+
+    def space(self, collection: str) -> int | None:
+        """Return the space that a collection serves from; None if the collection does not exist."""
+        record = self._records.get(collection)
+        return record.space_id if record is not None else None
+
+    @property
+    def catalogue(self) -> int | None:
+        """The version of the store's catalogue that the indexes have; None before the first ``follow``."""
+        return self._catalogue
 
     def unread(self) -> None:
         """Make the next ``follow`` look at the store, even if it has announced no commit."""

@@ -52,3 +52,8 @@ class ByteLimitedCache(Generic[V]):
         while self._bytes > self._capacity:
             _, oldest = self._kept.popitem(last=False)
             self._bytes -= self._bytes_of(oldest)
+
+    def clear(self) -> None:
+        """Forget all values."""
+        self._kept.clear()
+        self._bytes = 0

@@ -5,7 +5,7 @@ thread in at a time.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from tandem_contract.decoding import cut
 from tandem_gateway.answers import AnswerLimits
@@ -63,6 +63,8 @@ class VectorRetrieval:
         self._vectors: ByteLimitedCache[bytes] = ByteLimitedCache(
             _VECTOR_BYTES, lambda vector: len(vector) + _OVERHEAD_BYTES
         )
+        """Vectors in the spaces that serve as of the catalogue's version ``_catalogue``."""
+        self._catalogue: int | None = None
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
         """Answer queries. Each answer includes everything that was committed before the call.
@@ -110,7 +112,7 @@ class VectorRetrieval:
 
     def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
         """Answer queries from the caches; return None if they lack a vector or passage of ``found``."""
-        vectors, missing = self._vectors.look_up(_without_vectors(found.candidates))
+        vectors, missing = self._known_vectors(_without_vectors(found.candidates))
         if missing:
             return None
         results = [each for each in self._rank_all(queries, found.candidates, vectors) if each is not None]
@@ -128,13 +130,14 @@ class VectorRetrieval:
             raise self._limits.too_large(len(ranked)) from None
         return self._limits.held(found, len(ranked))
 
-    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+    def vectors(self, collection: str, passage_ids: Sequence[int]) -> dict[int, bytes]:
         """Return the vectors of passages; see ``Hydrator.vectors``."""
-        return self._read_vectors(set(passage_ids))
+        return self._of_collection(collection, set(passage_ids))
 
-    def with_vectors(self, found: Hits) -> Hits:
+    def with_vectors(self, collection: str, found: Hits) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
-        return self._limits.with_vectors(found, self._read_vectors({hit.best for hit in found if hit.best is not None}))
+        best = {hit.best for hit in found if hit.best is not None}
+        return self._limits.with_vectors(found, self._of_collection(collection, best))
 
     def collection(self, name: str) -> CollectionRecord:
         """Return the record of a collection; raises NotFound if there is none."""
@@ -157,7 +160,7 @@ class VectorRetrieval:
                     f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id"
                 )
             if first.live and record.fingerprint is not None and record.model is not None:
-                vector = self._read_vectors({first.passage_id}).get(first.passage_id)
+                vector = self._of_collection(collection, [first.passage_id]).get(first.passage_id)
                 if vector is not None:
                     numbers = vector_of(first.passage_id, vector, record.dim)
                     return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
@@ -195,18 +198,51 @@ class VectorRetrieval:
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
-        wanted = _without_vectors(candidates)
-        vectors = self._read_vectors(wanted)
-        return self._rank_all(queries, candidates, vectors), len(vectors) == len(wanted)
+        vectors = self._read_vectors(self._by_space(queries, candidates))
+        return self._rank_all(queries, candidates, vectors), len(vectors) == len(_without_vectors(candidates))
 
-    def _read_vectors(self, passage_ids: set[int]) -> dict[int, bytes]:
-        """Return the vectors of passages, from the cache or the store; those that do not exist are missing."""
-        vectors, missing = self._vectors.look_up(passage_ids)
-        if missing:
-            for passage_id, vector in self._feed.vectors(sorted(missing)).items():
-                vectors[passage_id] = vector
-                self._vectors.keep(passage_id, vector)
-        return vectors
+    def _read_vectors(self, by_space: Mapping[int, Collection[int]]) -> dict[int, bytes]:
+        """Return the vectors of passages, from the cache or the store; those that do not exist are missing.
+
+        Args:
+            by_space: the passages in each space; the spaces are those that serve as of the last ``follow``.
+        """
+        found: dict[int, bytes] = {}
+        for space_id, passage_ids in by_space.items():
+            vectors, missing = self._known_vectors(passage_ids)
+            found.update(vectors)
+            if missing:
+                for passage_id, vector in self._feed.vectors(space_id, sorted(missing)).items():
+                    found[passage_id] = vector
+                    self._vectors.keep(passage_id, vector)
+        return found
+
+    def _of_collection(self, collection: str, passage_ids: Collection[int]) -> dict[int, bytes]:
+        """Return the vectors of passages of a collection, as ``_read_vectors`` does."""
+        self._indexes.follow()
+        space_id = self._indexes.space(collection)
+        return {} if space_id is None else self._read_vectors({space_id: passage_ids})
+
+    def _known_vectors(self, passage_ids: Collection[int]) -> tuple[dict[int, bytes], list[int]]:
+        """Return the cached vectors of passages, and the passages without one.
+
+        A passage has other vectors once its collection has switched to another space.
+        """
+        if self._catalogue != self._indexes.catalogue:
+            self._catalogue = self._indexes.catalogue
+            self._vectors.clear()
+        return self._vectors.look_up(passage_ids)
+
+    def _by_space(
+        self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
+    ) -> dict[int, set[int]]:
+        """Return the candidates whose vectors have to be read, by the space in which their query found them."""
+        found: dict[int, set[int]] = {}
+        for query, each in zip(queries, candidates, strict=True):
+            space_id = self._indexes.space(query.collection)
+            if space_id is not None and not isinstance(each, GatewayError) and each.vectors is None:
+                found.setdefault(space_id, set()).update(each.keys)
+        return found
 
     def _rank_all(
         self,

@@ -127,7 +127,7 @@ def _builder(places: Places, record: CollectionRecord, base: Base | None) -> Bas
     def exact_vectors(rows: Sequence[int]) -> dict[int, Vectors]:
         return {
             row: np.frombuffer(vector, "<f4").astype(np.float32, copy=False)
-            for row, vector in places.feed.vectors(sorted(rows)).items()
+            for row, vector in places.feed.vectors(record.space_id, sorted(rows)).items()
         }
 
     return BaseBuilder(record.dim, places.factory, base, sizes=places.sizes, exact_vectors=exact_vectors)

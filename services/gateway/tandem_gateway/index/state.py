@@ -57,6 +57,8 @@ class IndexState:
     """Number of the last change in the index."""
     saved: int
     """Number of the last change in the snapshot; 0 if there is none."""
+    serving: bool = True
+    """Whether searches use the index; false for that of a second space."""
 
 
 @dataclass(frozen=True, slots=True)

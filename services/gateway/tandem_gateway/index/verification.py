@@ -82,7 +82,7 @@ def _lost(index: FindableIndex, places: Places, record: CollectionRecord, report
         assert changes is not None, "the store forgets no removals that are still to come"
         keys, vectors = changes.added, changes.vectors
         for effort in (_LITTLE_EFFORT, SEARCH_EFFORT):
-            missing = _not_first(index, places, keys, vectors, effort)
+            missing = _not_first(index, places, record, keys, vectors, effort)
             keys, vectors = keys[missing], vectors[missing]
         lost += keys.tolist()
         position, done = changes.upto, done + len(changes.added)
@@ -92,14 +92,16 @@ def _lost(index: FindableIndex, places: Places, record: CollectionRecord, report
             report(f"collection {record.name}: searched for {done} of {len(index)} vectors")
 
 
-def _not_first(index: FindableIndex, places: Places, keys: Keys, vectors: Vectors, effort: int) -> list[int]:
+def _not_first(
+    index: FindableIndex, places: Places, record: CollectionRecord, keys: Keys, vectors: Vectors, effort: int
+) -> list[int]:
     """Return the places of the keys that a search for their vector neither ranks first nor ties with the first.
 
     A key among the candidates passes: its exact score is 1, and no score is higher.
     """
     candidates = index.search(vectors, 1, effort=effort)
     absent = [place for place, key in enumerate(keys.tolist()) if key not in candidates[place].keys]
-    rows = places.feed.vectors(sorted({key for place in absent for key in candidates[place].keys}))
+    rows = places.feed.vectors(record.space_id, sorted({key for place in absent for key in candidates[place].keys}))
     return [
         place
         for place in absent

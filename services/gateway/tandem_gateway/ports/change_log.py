@@ -6,7 +6,7 @@ from typing import Protocol
 from tandem_gateway.ports.passages import PassageReader
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.index import Changes
+from tandem_gateway.records.index import Changes, Spaces
 from tandem_gateway.records.search import FirstPassage
 
 
@@ -28,8 +28,12 @@ class ChangeLog(Protocol):
         """Return all collections."""
         ...
 
+    def spaces(self) -> Spaces:
+        """Return the spaces of all collections, of one state of the store."""
+        ...
+
     def catalogue(self) -> int:
-        """Return a number that grows when a collection or space appears, is pinned to a model, or goes."""
+        """Return a number that grows when a collection or space appears, gets a model or another state, or goes."""
         ...
 
     def last_change(self) -> int:
@@ -54,8 +58,8 @@ class ChangeLog(Protocol):
         """
         ...
 
-    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
-        """Return the vectors of passages in the spaces that their collections serve from, by passage id.
+    def vectors(self, space_id: int, passage_ids: Sequence[int]) -> dict[int, bytes]:
+        """Return the vectors of passages in a space, by passage id.
 
         A vector is float32, little-endian. Passages that no index has to hold are missing.
         """

@@ -84,8 +84,10 @@ class Hydrator(Protocol):
         """
         ...
 
-    async def vectors(self, passage_ids: Sequence[int], *, timeout: float) -> Mapping[int, bytes]:
-        """Return the vectors of passages by their ids: float32, little-endian. Those that do not exist are missing.
+    async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> Mapping[int, bytes]:
+        """Return the vectors that serve, of passages of a collection, by id: float32, little-endian.
+
+        Those that do not exist are missing.
 
         Ask for a bounded number: no lease counts their memory.
 
@@ -94,8 +96,8 @@ class Hydrator(Protocol):
         """
         ...
 
-    async def with_vectors(self, hits: Hits, *, timeout: float) -> Hits:
-        """Return hits with the vectors of their best passages, which are chosen already.
+    async def with_vectors(self, collection: str, hits: Hits, *, timeout: float) -> Hits:
+        """Return hits in a collection with the vectors of their best passages, which are chosen already.
 
         A passage that waits for its vector, or no longer exists, has None.
 

@@ -1,13 +1,28 @@
 """Changes that the index applies, and its snapshots on disk."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import msgspec
 
 from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.documents import CollectionRecord
 
 SNAPSHOT_FORMAT = 2
 """Format of the snapshots. Format 1 had one graph, and did not check that a search finds each of its vectors."""
+
+
+class Spaces(NamedTuple):
+    """The spaces that indexes follow, as records of their collections; ``space_id``, model and dim are the space's."""
+
+    serving: list[CollectionRecord]
+    """One for each collection."""
+    second: list[CollectionRecord]
+    """One for each collection that is re-embedded; see ``ports.reembedding``."""
+
+    def all(self) -> list[CollectionRecord]:
+        """Return all of them."""
+        return [*self.serving, *self.second]
 
 
 @dataclass(frozen=True, slots=True)

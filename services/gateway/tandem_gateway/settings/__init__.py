@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from tandem_gateway.settings.canary import CanaryOptions
 from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
+from tandem_gateway.settings.files import FileOptions
 from tandem_gateway.settings.requests import RequestOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
@@ -14,6 +15,7 @@ from tandem_gateway.settings.storage import StorageOptions
 class Settings(
     StorageOptions,
     EmbeddingOptions,
+    FileOptions,
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,

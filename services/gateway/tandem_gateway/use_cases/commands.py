@@ -76,6 +76,11 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
         return self.offset + self.top_k
 
     @property
+    def needs_whole_ranking(self) -> bool:
+        """Whether passages beyond ``depth`` may be hits, because others are left out or follow later."""
+        return bool(self.diversity) or self.group_by is not None or self.min_score is not None
+
+    @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
         shown = self.include or self.exclude or self.explain

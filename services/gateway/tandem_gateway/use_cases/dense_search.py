@@ -170,12 +170,40 @@ class DenseSearch:
         among: Keys | None = None,
         stages: Stages | None = None,
     ) -> DenseAnswer | DenseCandidates:
-        self._embedder.check_room(others=len(self._known))
+        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        until = time.monotonic() + seconds
         wanted = self._index.fingerprint(command.collection)
+        try:
+            return await self._find_with(wanted, command, count, hydrated, seconds, among, stages)
+        except FingerprintMismatch:
+            now = self._index.fingerprint(command.collection)
+            if now == wanted:
+                self._events.mismatched()
+                raise
+        # The collection has switched to another model since: the search begins anew, once.
+        left = max(0.0, until - time.monotonic())
+        try:
+            return await self._find_with(now, command, count, hydrated, left, among, stages)
+        except FingerprintMismatch:
+            self._events.mismatched()
+            raise
+
+    async def _find_with(
+        self,
+        wanted: str | None,
+        command: SearchCommand,
+        count: int,
+        hydrated: bool,
+        seconds: float,
+        among: Keys | None,
+        stages: Stages | None,
+    ) -> DenseAnswer | DenseCandidates:
+        """Answer a search whose query needs a vector by the model with the fingerprint ``wanted``."""
+        self._embedder.check_room(others=len(self._known))
         search = self._search(
             command.collection, command.text_for_model, wanted, count, among, hydrated=hydrated, stages=stages
         )
-        return await self._answered(search, self._embedder.cached(wanted, command.text_for_model), timeout)
+        return await self._answered(search, self._embedder.cached(wanted, command.text_for_model), seconds)
 
     def _search(
         self,
@@ -275,8 +303,6 @@ class DenseSearch:
             if search.stages is not None:
                 search.stages.add("index", time.monotonic() - started)
             if isinstance(answer, GatewayError):
-                if isinstance(answer, FingerprintMismatch):
-                    self._events.mismatched()
                 fail(search, answer)
             elif search.answer is not None and not search.answer.done():
                 coverage = found.coverage

@@ -168,6 +168,7 @@ class EmbeddingWorker:
         passage_ids = [passage.passage_id for passage in batch.passages]
         started_at = time.time()
         suspect = False
+        answered: str | None = None
         if self._waits.get(batch.collection, (batch.collection_id,))[0] != batch.collection_id:
             del self._waits[batch.collection]
         timeout = self._timeout
@@ -187,6 +188,7 @@ class EmbeddingWorker:
                 fingerprint=batch.fingerprint,
                 split=batch.split,
             )
+            answered = embedded.fingerprint
             done = await self._queue.complete(
                 EmbeddedBatch(
                     batch.collection_id,
@@ -202,6 +204,10 @@ class EmbeddingWorker:
             self._succeeded(batch, done)
             self._count(of_documents(embedded))
         except FingerprintMismatch as error:
+            if answered == batch.fingerprint:
+                # The collection has switched to another model since the claim: the next claim asks for that one.
+                self._succeeded_call()
+                return
             self._state.paused[batch.collection_id] = time.monotonic() + _MISMATCH_PAUSE
             self._waits[batch.collection] = batch.collection_id, str(error)
             self._events.mismatched()

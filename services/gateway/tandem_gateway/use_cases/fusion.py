@@ -45,7 +45,10 @@ DEFAULT_FUSION: Final = Fusion()
 
 
 def fuse(
-    dense: Sequence[RankedPassage], lexical: KeywordCandidates, fusion: Fusion = DEFAULT_FUSION
+    dense: Sequence[RankedPassage],
+    lexical: KeywordCandidates,
+    fusion: Fusion = DEFAULT_FUSION,
+    most: int | None = None,
 ) -> list[RankedPassage]:
     """Return the passages of both rankings by descending fused score. Ties are ordered by passage id.
 
@@ -53,6 +56,7 @@ def fuse(
         dense: by descending cosine similarity.
         lexical: by descending BM25 score; every score is above 0.
         fusion: method and weights; not both weights may be 0.
+        most: maximum number of passages to return; None for all.
     """
     cosines = {each.passage_id: each.score for each in dense}
     words = {each.passage_id: each.score for each in lexical.passages}
@@ -60,11 +64,12 @@ def fuse(
     for passage_id, part in from_words.items():
         scores[passage_id] = scores.get(passage_id, 0.0) + part
     nearest = {each.passage_id: each.nearest for each in dense} if dense and dense[0].nearest is not None else {}
+    order = sorted(scores.items(), key=lambda item: (-item[1], item[0]))
     return [
         RankedPassage(
             passage_id, min(score, 1.0), cosines.get(passage_id), words.get(passage_id), nearest.get(passage_id)
         )
-        for passage_id, score in sorted(scores.items(), key=lambda item: (-item[1], item[0]))
+        for passage_id, score in order[:most]
     ]
 
 

@@ -171,13 +171,17 @@ def rank(
     Args:
         dense: the passages of vector search.
         lexical: the passages of keyword search; None if it cannot answer.
-        command: the search; tells how to fuse the rankings, and whether only passages with a cosine count.
+        command: the search; tells how to fuse the rankings, and whether only passages with a cosine count. Passages
+            that it does not need may be left out.
     """
     if lexical is None:
         return dense.passages, "dense"
     if not dense.coverage.unreadable:
         first = KeywordCandidates(lexical.passages[:CANDIDATES], lexical.weight)
-        fused = fuse(dense.passages[:CANDIDATES], first, command.fusion)
+        most = None if command.needs_whole_ranking else command.depth
+        fused = fuse(dense.passages[:CANDIDATES], first, command.fusion, most)
+        if len(fused) == most:
+            return fused, "hybrid"
         return fused + _rest(dense.passages, lexical.passages, {each.passage_id for each in fused}), "hybrid"
     if command.min_score is not None:
         return dense.passages, "dense"

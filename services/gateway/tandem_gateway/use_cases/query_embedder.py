@@ -240,6 +240,11 @@ class QueryEmbedder:
         self._send_what_may_go()
 
     async def _call(self, batch: Sequence[Waiting[Query]]) -> None:
+        groups = by_model(batch)
+        await asyncio.gather(*(self._call_for(fingerprint, group) for fingerprint, group in groups.items()))
+
+    async def _call_for(self, fingerprint: str | None, batch: Sequence[Waiting[Query]]) -> None:
+        """Embed queries that prefer the same model, and deliver their vectors."""
         queries = [waiting.query for waiting in batch]
         # One call serves many requests. The embedder logs it under the id and the trace of the first one.
         logs.request_id.set(queries[0].request_id)
@@ -253,7 +258,7 @@ class QueryEmbedder:
                 kind="query",
                 priority="interactive",
                 timeout=max(waiting.deadline for waiting in batch) - time.monotonic(),
-                fingerprint=_wanted_by(queries),
+                fingerprint=fingerprint,
             )
             for waiting in batch:
                 if waiting.query.stages is not None:
@@ -294,10 +299,19 @@ def fail(query: Query, error: BaseException) -> None:
     answer.exception()
 
 
-def _wanted_by(queries: Sequence[Query]) -> str | None:
-    """Return the model that the queries prefer; None if they differ in it or one prefers none."""
-    wanted = {query.fingerprint for query in queries}
-    return wanted.pop() if len(wanted) == 1 else None
+def by_model(batch: Sequence[Waiting[Query]]) -> dict[str | None, list[Waiting[Query]]]:
+    """Return the calls that queries need: one for each model that they prefer, because an embedder has one model.
+
+    Queries that prefer none join the first call.
+    """
+    groups: dict[str | None, list[Waiting[Query]]] = {}
+    for waiting in batch:
+        if waiting.query.fingerprint is not None:
+            groups.setdefault(waiting.query.fingerprint, []).append(waiting)
+    rest = [waiting for waiting in batch if waiting.query.fingerprint is None]
+    if rest:
+        groups.setdefault(next(iter(groups), None), []).extend(rest)
+    return groups
 
 
 def _by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:

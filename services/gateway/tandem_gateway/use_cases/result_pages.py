@@ -142,7 +142,9 @@ class ResultPages:
                     groups, command, found, retrieve, retrieved_by, stages
                 )
             if command.diversity:
-                ranked = await self._diversified(ranked, command.diversity, found.answered_by, deadline)
+                ranked = await self._diversified(
+                    ranked, command.collection, command.diversity, found.answered_by, deadline
+                )
             ranked = ranked[command.offset : command.depth]
             hits = await self._read(ranked, command, deadline, stages)
             repeats += 1
@@ -205,12 +207,12 @@ class ResultPages:
             found = await retrieve(count, until, stages)
 
     async def _diversified(
-        self, ranked: list[RankedPassage], diversity: float, answered_by: AnsweredBy, deadline: float
+        self, ranked: list[RankedPassage], collection: str, diversity: float, answered_by: AnsweredBy, deadline: float
     ) -> list[RankedPassage]:
         """Return a ranking with its first ``CANDIDATES`` in the order of maximal marginal relevance."""
         first, rest = ranked[:CANDIDATES], ranked[CANDIDATES:]
         best = [each.passage_id if each.nearest is None else each.nearest for each in first]
-        known = await self._hydrator.vectors(best, timeout=deadline - time.monotonic())
+        known = await self._hydrator.vectors(collection, best, timeout=deadline - time.monotonic())
         if not known:
             return ranked
         vectors = np.zeros((len(best), max(map(len, known.values())) // _FLOAT_BYTES), np.float32)
@@ -244,7 +246,7 @@ class ResultPages:
         hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
         if "vector" in command.fields:
             await choose_passages(hits, command.text_for_model)
-            hits = await self._hydrator.with_vectors(hits, timeout=deadline - time.monotonic())
+            hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())
         if stages is not None:
             stages.add("fetch", time.monotonic() - started)
         return hits

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.errors import FingerprintMismatch, InvalidRequest
 from tandem_gateway.index.state import DocumentVector
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
@@ -94,6 +94,13 @@ class SimilarSearch:
         page, doc_id = command.page, command.document_id
 
         async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
+            try:
+                return await retrieve_once(count, until, stages)
+            except FingerprintMismatch:
+                # The collection has switched to another model since its vector was read.
+                return await retrieve_once(count, until, stages)
+
+        async def retrieve_once(count: int, until: float, stages: Stages | None) -> Found:
             among = await self._pages.among(page, until, stages)
             left = until - time.monotonic()
             own = None

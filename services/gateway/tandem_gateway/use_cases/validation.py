@@ -41,6 +41,7 @@ class RequestLimits:
     metadata_bytes: int
     query_chars: int
     top_k: int
+    files: int = 100
 
 
 def check_collection(name: str) -> None:

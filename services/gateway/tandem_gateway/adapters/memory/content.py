@@ -15,6 +15,7 @@ from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking, Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, status_reason
+from tandem_gateway.records.reembedding import SpaceModel
 
 
 @dataclass(slots=True)
@@ -29,6 +30,26 @@ class Passage:
     coverage: Coverage | None = None
     change: int | None = None
     """Change number at which an index gets the vector; None until the document is live."""
+
+
+@dataclass(frozen=True, slots=True)
+class IndexedVector:
+    """A vector that an index of its space holds; see ``Passage``."""
+
+    vector: bytes
+    coverage: Coverage | None
+    change: int
+
+
+@dataclass(slots=True)
+class Second:
+    """The second space of a collection; see ``Reembeddings``."""
+
+    space_id: int
+    model: SpaceModel
+    vectors: dict[int, IndexedVector] = field(default_factory=dict)
+    """Passage of a live document → vector."""
+    truncated: int = 0
 
 
 @dataclass(slots=True)
@@ -57,7 +78,7 @@ class Version:
 
 @dataclass(slots=True)
 class Collection:
-    """A collection and its one space."""
+    """A collection, the space that it serves from, and its second space."""
 
     collection_id: int
     name: str
@@ -77,6 +98,9 @@ class Collection:
     removal_floor: int = 0
     """Removals up to this change number were deleted."""
     chunking: Chunking | None = DEFAULT_CHUNKING
+    second: Second | None = None
+    truncated: int = 0
+    """Of the space that serves, as in ``Second``."""
 
     def record(self) -> CollectionRecord:
         """Return the collection as the ports describe it."""
@@ -110,8 +134,34 @@ class Collection:
         return None
 
     def live_passages(self) -> Iterator[tuple[Version, Passage]]:
-        """Return the passages that an index of the space holds, with their versions."""
+        """Return the passages of live documents, with their versions."""
         return ((version, passage) for version in self.live.values() for passage in version.passages)
+
+    def indexed(self, space_id: int) -> Iterator[tuple[Version, Passage, IndexedVector]]:
+        """Return the passages that an index of a space of the collection holds, with their versions and vectors."""
+        for version, passage in self.live_passages():
+            if space_id == self.space_id:
+                assert passage.vector is not None
+                assert passage.change is not None
+                yield version, passage, IndexedVector(passage.vector, passage.coverage, passage.change)
+            elif self.second is not None and passage.passage_id in self.second.vectors:
+                yield version, passage, self.second.vectors[passage.passage_id]
+
+    def exchange(self, second: Second) -> None:
+        """Serve from the second space, which has a vector of each live passage; the other becomes the second."""
+        assert self.model is not None
+        assert self.fingerprint is not None
+        assert self.dim is not None
+        old = Second(self.space_id, SpaceModel(self.model, self.fingerprint, self.dim), truncated=self.truncated)
+        for version in self.pending.values():
+            for passage in version.passages:
+                passage.vector = passage.coverage = None
+        for _, passage, vector in list(self.indexed(self.space_id)):
+            old.vectors[passage.passage_id] = vector
+            new = second.vectors[passage.passage_id]
+            passage.vector, passage.coverage, passage.change = new.vector, new.coverage, new.change
+        self.space_id, self.second, self.truncated = second.space_id, old, second.truncated
+        self.model, self.fingerprint, self.dim = second.model.model, second.model.fingerprint, second.model.dim
 
 
 class Content:
@@ -133,16 +183,22 @@ class Content:
         self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
         """Idempotency key → the last job that was accepted with it."""
         self._collections_made = 0
+        self._spaces_made = 0
         self.passages_made = 0
 
     def create(self, name: str) -> Collection:
         """Make an empty collection."""
         self._collections_made += 1
         self.catalogue += 1
-        made = Collection(self._collections_made, name, space_id=self._collections_made)
+        made = Collection(self._collections_made, name, self.new_space())
         made.followers[follower_of(made.space_id)] = 0
         self.collections[name] = made
         return made
+
+    def new_space(self) -> int:
+        """Return an id that no space ever had."""
+        self._spaces_made += 1
+        return self._spaces_made
 
     def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
         """Return a passage with an id that no passage ever had."""
@@ -164,14 +220,24 @@ class Content:
             del collection.pending[doc_id]
         collection.live[doc_id] = version
         for passage in version.passages:
-            passage.change = self._next_change(collection)
+            passage.change = self.next_change(collection)
+
+    def replace_live(self, collection: Collection, live: Version, copy: Version) -> None:
+        """Replace a live version by a copy with other passage ids, which keeps the vectors in both spaces."""
+        second = collection.second
+        known = [second.vectors.get(each.passage_id) if second is not None else None for each in live.passages]
+        self.make_live(collection, copy)
+        for passage, vector in zip(copy.passages, known, strict=True):
+            if second is not None and vector is not None:
+                change = self.next_change(collection)
+                second.vectors[passage.passage_id] = dataclasses.replace(vector, change=change)
 
     def replace_pending(self, collection: Collection, old: Version, new: Version) -> None:
         """Put a pending version in the place of another, whose jobs then wait for it."""
         new.jobs, new.places = old.jobs, old.places
         collection.pending[new.document.doc_id] = new
         for passage in old.passages:
-            collection.removals[self._next_change(collection)] = passage.passage_id
+            collection.removals[self.next_change(collection)] = passage.passage_id
 
     def remove(self, collection: Collection, version: Version | None) -> None:
         """Remove a version, if there is one, and record the removal of each passage."""
@@ -180,7 +246,9 @@ class Content:
         versions = collection.live if collection.live.get(version.document.doc_id) is version else collection.pending
         del versions[version.document.doc_id]
         for passage in version.passages:
-            collection.removals[self._next_change(collection)] = passage.passage_id
+            collection.removals[self.next_change(collection)] = passage.passage_id
+            if collection.second is not None:
+                collection.second.vectors.pop(passage.passage_id, None)
 
     def end_wait(
         self,
@@ -245,7 +313,8 @@ class Content:
             finished_at=now if processed == job.total and job.finished_at is None else job.finished_at,
         )
 
-    def _next_change(self, collection: Collection) -> int:
+    def next_change(self, collection: Collection) -> int:
+        """Return the next change number, for a change of a collection."""
         self.change += 1
         collection.last_change = self.change
         return self.change

@@ -1,6 +1,7 @@
 """Implements the feed of the indexes on a store in memory."""
 
 import contextlib
+import dataclasses
 from array import array
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -11,7 +12,7 @@ from tandem_gateway.adapters.memory.content import Collection, Content, Version
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.index import Changes
+from tandem_gateway.records.index import Changes, Spaces
 from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, RemovedPassage
 from tandem_runtime.memory import utf8_bytes
@@ -36,6 +37,23 @@ class MemoryIndexFeed:
         with self._content.lock:
             return [each.record() for _, each in sorted(self._content.collections.items())]
 
+    def spaces(self) -> Spaces:
+        """Return the spaces of all collections; see ``ChangeLog.spaces``."""
+        with self._content.lock:
+            collections = [each for _, each in sorted(self._content.collections.items())]
+            second_spaces = [
+                dataclasses.replace(
+                    each.record(),
+                    space_id=second.space_id,
+                    fingerprint=second.model.fingerprint,
+                    model=second.model.model,
+                    dim=second.model.dim,
+                )
+                for each in collections
+                if (second := each.second) is not None
+            ]
+            return Spaces([each.record() for each in collections], second_spaces)
+
     def catalogue(self) -> int:
         """Return the version of the catalogue; see ``ChangeLog.catalogue``."""
         return self._content.catalogue
@@ -47,7 +65,12 @@ class MemoryIndexFeed:
     def changed_spaces(self, after: int) -> list[int]:
         """Return the spaces that have changed; see ``ChangeLog.changed_spaces``."""
         with self._content.lock:
-            return [each.space_id for each in self._content.collections.values() if each.last_change > after]
+            return [
+                space_id
+                for each in self._content.collections.values()
+                if each.last_change > after
+                for space_id in (each.space_id, *((each.second.space_id,) if each.second is not None else ()))
+            ]
 
     def changes(self, collection: CollectionRecord, *, after: int, removals_after: int, limit: int) -> Changes | None:
         """Return changes; see ``ChangeLog.changes``."""
@@ -57,9 +80,9 @@ class MemoryIndexFeed:
             if removals_after < found.removal_floor:
                 return None
             additions = [
-                (passage.change, passage.passage_id, version.passages[0].passage_id, passage.vector)
-                for version, passage in found.live_passages()
-                if passage.change is not None and passage.change > after and passage.vector is not None
+                (vector.change, passage.passage_id, version.passages[0].passage_id, vector.vector)
+                for version, passage, vector in found.indexed(collection.space_id)
+                if vector.change > after
             ]
             additions = sorted(additions)[:limit]
             complete = len(additions) < limit
@@ -75,22 +98,22 @@ class MemoryIndexFeed:
             complete=complete,
         )
 
-    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+    def vectors(self, space_id: int, passage_ids: Sequence[int]) -> dict[int, bytes]:
         """Return vectors; see ``ChangeLog.vectors``."""
         wanted = set(passage_ids)
         with self._content.lock:
+            found = self._of_space(space_id) or _GONE
             return {
-                passage.passage_id: passage.vector
-                for each in self._content.collections.values()
-                for _, passage in each.live_passages()
-                if passage.passage_id in wanted and passage.vector is not None
+                passage.passage_id: vector.vector
+                for _, passage, vector in found.indexed(space_id)
+                if passage.passage_id in wanted
             }
 
     def vectors_after(self, space_id: int, change: int) -> int:
         """Return how many vectors have a higher change number; see ``ChangeLog.vectors_after``."""
         with self._content.lock:
             found = self._of_space(space_id) or _GONE
-            return sum(passage.change is not None and passage.change > change for _, passage in found.live_passages())
+            return sum(vector.change > change for *_, vector in found.indexed(space_id))
 
     def later_passages(self, space_id: int) -> tuple[Keys, Keys]:
         """Return the passages after the first of their document; see ``ChangeLog.later_passages``."""
@@ -108,7 +131,7 @@ class MemoryIndexFeed:
         """Return the ids of the passages in a space's index."""
         with self._content.lock:
             found = self._of_space(space_id) or _GONE
-            return np.array([passage.passage_id for _, passage in found.live_passages()], dtype=np.uint64)
+            return np.array([passage.passage_id for _, passage, _ in found.indexed(space_id)], dtype=np.uint64)
 
     def passages(
         self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
@@ -182,7 +205,10 @@ class MemoryIndexFeed:
         """Do nothing: the feed has no resources of its own."""
 
     def _of_space(self, space_id: int) -> Collection | None:
-        return next((each for each in self._content.collections.values() if each.space_id == space_id), None)
+        for each in self._content.collections.values():
+            if space_id == each.space_id or (each.second is not None and space_id == each.second.space_id):
+                return each
+        return None
 
 
 def _passages_of(version: Version) -> "array[int] | None":

@@ -12,6 +12,7 @@ from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_delet
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
+from tandem_gateway.adapters.memory.reembeddings import MemoryReembeddings
 from tandem_gateway.adapters.memory.retention import forget_jobs
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.filters.matching import matches_json
@@ -20,6 +21,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BYTES, PAGE_SCANNED, MetadataChange
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
+from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -64,6 +66,8 @@ class MemoryStore:
         self._content.create(DEFAULT_COLLECTION)
         self.queue: EmbeddingQueue = MemoryEmbeddingQueue(self._content, batch_bytes=batch_bytes, clock=clock)
         """The store's pending documents, for the embedding worker."""
+        self.reembeddings: Reembeddings = MemoryReembeddings(self._content, batch_bytes=batch_bytes)
+        """The second spaces of the collections."""
 
     def open_feed(self) -> IndexFeed:
         """Return a feed for the thread that owns the indexes."""
@@ -136,7 +140,7 @@ class MemoryStore:
             return
         if live is not None and live.document.text == document.text:
             # Only the metadata is new: the vectors stay valid.
-            content.make_live(collection, self._copy(live, document))
+            content.replace_live(collection, live, self._copy(live, document))
             content.count(job_id, 1, now, coverage=live.coverage())
             status = embedded_status(live.coverage())
             content.lists[job_id][place] = JobDocument(doc_id, status, status_reason(status))
@@ -303,7 +307,7 @@ class MemoryStore:
                     continue
                 copy = self._copy(version, _with_source_of(document, version.document))
                 if version is found.live.get(doc_id):
-                    content.make_live(found, copy)
+                    content.replace_live(found, version, copy)
                 else:
                     content.replace_pending(found, version, copy)
                 content.version += 1
@@ -347,8 +351,8 @@ class MemoryStore:
         content = self._content
         with content.lock:
             for each in content.collections.values():
-                if each.space_id == space_id:
-                    follower = follower_of(space_id)
+                follower = follower_of(space_id)
+                if follower in each.followers:
                     each.followers[follower] = max(each.followers[follower], upto)
                     each.removal_floor = min(each.followers.values())
                     dropped = [change for change in each.removals if change <= each.removal_floor]

@@ -9,6 +9,7 @@ from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import counters, reads
 from tandem_gateway.adapters.sqlite.schema import seal, sealed_insert
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking
+from tandem_gateway.records.reembedding import SpaceModel
 
 
 def follower_of(space_id: int) -> str:
@@ -30,6 +31,11 @@ def collection_id(connection: sqlite3.Connection, name: str, limits: Limits) -> 
     return create(connection, name)
 
 
+def truncated_in(space_id: int) -> str:
+    """Return the name of the counter of the truncated vectors that were ever stored in a second space."""
+    return f"truncated in space {space_id}"
+
+
 def create(connection: sqlite3.Connection, name: str, chunking: Chunking | None = DEFAULT_CHUNKING) -> int:
     """Make an empty collection with one space, which its first vector pins to a model; return its number."""
     number = counters.next_number(connection, "collection")
@@ -43,23 +49,46 @@ def create(connection: sqlite3.Connection, name: str, chunking: Chunking | None 
             "chunking": chunking_column(chunking),
         },
     )
+    _insert_space(connection, number, "serving", None, 0)
+    counters.next_number(connection, "catalogue")
+    return number
+
+
+def create_space(connection: sqlite3.Connection, collection: int, target: SpaceModel) -> None:
+    """Make an empty second space of a collection; its index follows the changes from now on."""
+    space_id = _insert_space(connection, collection, "filling", target, counters.value(connection, "change"))
+    counters.set_value(connection, truncated_in(space_id), 0)
+    counters.next_number(connection, "catalogue")
+
+
+def retire_space(connection: sqlite3.Connection, space_id: int) -> None:
+    """Drop a space; ``purge`` removes its vectors."""
+    connection.execute("UPDATE spaces SET state = 'retired' WHERE space_id = ?", (space_id,))
+    seal(connection, "spaces", "space_id", space_id)
+    connection.execute("DELETE FROM followers WHERE follower = ?", (follower_of(space_id),))
+    connection.execute("DELETE FROM counters WHERE name = ?", (truncated_in(space_id),))
+    counters.next_number(connection, "catalogue")
+
+
+def _insert_space(
+    connection: sqlite3.Connection, collection: int, state: str, model: SpaceModel | None, last_change: int
+) -> int:
     space_id = counters.next_number(connection, "space")
     connection.execute(
         sealed_insert("spaces"),
         {
             "space_id": space_id,
-            "collection_id": number,
-            "state": "serving",
-            "fingerprint": None,
-            "model": None,
-            "dim": None,
-            "last_change": 0,
+            "collection_id": collection,
+            "state": state,
+            "fingerprint": model.fingerprint if model is not None else None,
+            "model": model.model if model is not None else None,
+            "dim": model.dim if model is not None else None,
+            "last_change": last_change,
         },
     )
-    follower = {"collection_id": number, "follower": follower_of(space_id), "position": 0}
+    follower = {"collection_id": collection, "follower": follower_of(space_id), "position": last_change}
     connection.execute(sealed_insert("followers"), follower)
-    counters.next_number(connection, "catalogue")
-    return number
+    return space_id
 
 
 def chunking_column(chunking: Chunking | None) -> str | None:

@@ -32,6 +32,11 @@ _INVARIANTS = {
         JOIN spaces s ON s.collection_id = d.collection_id AND s.state = 'serving'
         JOIN vectors v ON v.passage_id = p.passage_id AND v.space_id = s.space_id
         WHERE d.live = 0 AND v.change IS NOT NULL""",
+    "a collection has more than one second space": """
+        SELECT collection_id FROM spaces WHERE state = 'filling' GROUP BY collection_id HAVING count(*) > 1""",
+    "a second space has a vector of a document that is not live, or one that no index gets": """
+        SELECT v.passage_id FROM spaces s JOIN vectors v USING (space_id) JOIN passages p USING (passage_id)
+        JOIN documents d USING (document_id) WHERE s.state = 'filling' AND (v.change IS NULL OR d.live = 0)""",
     "a job's counts do not add up": """
         SELECT j.job_id FROM jobs j
         LEFT JOIN (SELECT job_id, sum(documents) AS documents FROM waiting GROUP BY job_id) w USING (job_id)

@@ -154,7 +154,7 @@ class PendingPassages:
         passage_ids: Sequence[int],
         attempts: Mapping[int, int],
     ) -> PendingBatch:
-        texts = _texts(connection, passage_ids, attempts)
+        texts = passage_texts(connection, passage_ids, attempts)
         return pending_batch(record, texts, self._batch_bytes)
 
 
@@ -175,7 +175,7 @@ def pending_passages(
     return connection.execute(_PENDING, values).fetchall()
 
 
-def _texts(
+def passage_texts(
     connection: sqlite3.Connection, passage_ids: Sequence[int], attempts: Mapping[int, int]
 ) -> Iterator[PendingText]:
     """Return passages with their texts, one by one. A vector outlives what it was made of, so checksums are checked."""

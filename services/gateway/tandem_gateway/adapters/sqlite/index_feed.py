@@ -9,7 +9,7 @@ from tandem_gateway.adapters.sqlite import counters, index_reads, reads
 from tandem_gateway.adapters.sqlite.connection import connect, read_transaction, translated
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.index import Changes
+from tandem_gateway.records.index import Changes, Spaces
 from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, Texts
 
@@ -78,6 +78,11 @@ class SqliteIndexFeed:
         with translated(self._path):
             return reads.collections(self._connection)
 
+    def spaces(self) -> Spaces:
+        """Return the spaces of all collections; see ``ChangeLog.spaces``."""
+        with self.reading():
+            return Spaces(reads.collections(self._connection), reads.second_spaces(self._connection))
+
     def collection(self, name: str) -> CollectionRecord | None:
         """Return the collection with this name, if there is one."""
         with translated(self._path):
@@ -91,10 +96,10 @@ class SqliteIndexFeed:
                 self._connection, collection.space_id, collection.dim, after, removals_after, limit
             )
 
-    def vectors(self, passage_ids: Sequence[int]) -> dict[int, bytes]:
+    def vectors(self, space_id: int, passage_ids: Sequence[int]) -> dict[int, bytes]:
         """Return vectors; see ``ChangeLog.vectors``."""
         with translated(self._path):
-            return index_reads.vectors(self._connection, passage_ids)
+            return index_reads.vectors(self._connection, space_id, passage_ids)
 
     def passages(
         self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True

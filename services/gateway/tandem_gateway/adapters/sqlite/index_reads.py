@@ -97,11 +97,11 @@ def changed_spaces(connection: sqlite3.Connection, after: int) -> list[int]:
     return [space_id for (space_id,) in rows]
 
 
-def vectors(connection: sqlite3.Connection, passage_ids: Sequence[int]) -> dict[int, bytes]:
+def vectors(connection: sqlite3.Connection, space_id: int, passage_ids: Sequence[int]) -> dict[int, bytes]:
     """Return the vectors of passages; see ``ChangeLog.vectors``."""
     found: dict[int, bytes] = {}
     for part in _padded(passage_ids):
-        found.update(connection.execute(_vectors_statement(len(part)), part))
+        found.update(connection.execute(_vectors_statement(len(part)), [space_id, *part]))
     return found
 
 
@@ -219,9 +219,9 @@ def _padded(passage_ids: Sequence[int]) -> Iterator[list[int]]:
 
 def _vectors_statement(count: int) -> str:
     return (
-        "SELECT v.passage_id, v.vector "
-        "FROM vectors v JOIN spaces s ON s.space_id = v.space_id AND s.state = 'serving' "
-        f"WHERE v.passage_id IN ({','.join('?' * count)}) AND v.change IS NOT NULL"
+        "SELECT v.passage_id, v.vector FROM vectors v JOIN spaces s ON s.space_id = v.space_id "
+        "AND s.state <> 'retired' WHERE v.space_id = ? "
+        f"AND v.passage_id IN ({','.join('?' * count)}) AND v.change IS NOT NULL"
     )
 
 

@@ -1,7 +1,7 @@
-"""Removes the content of deleted collections, some documents at a time.
+"""Removes the content of deleted collections and of dropped spaces, some documents at a time.
 
-A deletion only marks a collection, so that it takes no longer for a million documents than for one. Steps of the purge
-follow, each in the writer's transaction, between the other writes. They go on after a restart.
+A deletion only marks a collection or space, so that it takes no longer for a million documents than for one. Steps of
+the purge follow, each in the writer's transaction, between the other writes. They go on after a restart.
 """
 
 import json
@@ -30,17 +30,21 @@ def mark_removed(connection: sqlite3.Connection, collection_id: int) -> None:
 
 
 def is_due(connection: sqlite3.Connection) -> bool:
-    """Return whether a deleted collection still has content."""
-    return connection.execute("SELECT 1 FROM collections WHERE removed = 1 LIMIT 1").fetchone() is not None
+    """Return whether a deleted collection or a dropped space still has content."""
+    found = connection.execute(
+        "SELECT 1 FROM collections WHERE removed = 1 UNION ALL SELECT 1 FROM spaces WHERE state = 'retired' LIMIT 1"
+    )
+    return found.fetchone() is not None
 
 
 def step(connection: sqlite3.Connection, now: float) -> None:
-    """Remove some documents of a deleted collection, or the collection itself once it is empty.
+    """Remove some content of a deleted collection or a dropped space, or the thing itself once it is empty.
 
     The jobs that wait for the documents count them as processed.
     """
     found = connection.execute("SELECT collection_id FROM collections WHERE removed = 1 LIMIT 1").fetchone()
     if found is None:
+        _purge_space(connection)
         return
     (collection_id,) = found
     documents, last = _next_documents(connection, collection_id)
@@ -61,6 +65,20 @@ def step(connection: sqlite3.Connection, now: float) -> None:
         connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
     if last and _forget_removals(connection, collection_id):
         _remove(connection, collection_id)
+
+
+def _purge_space(connection: sqlite3.Connection) -> None:
+    """Remove some vectors of a dropped space, and the space with its last ones."""
+    found = connection.execute("SELECT space_id FROM spaces WHERE state = 'retired' LIMIT 1").fetchone()
+    if found is None:
+        return
+    (space_id,) = found
+    removed = connection.execute(
+        "DELETE FROM vectors WHERE rowid IN (SELECT rowid FROM vectors WHERE space_id = ? LIMIT ?)",
+        (space_id, DOCUMENTS_AT_ONCE),
+    ).rowcount
+    if removed < DOCUMENTS_AT_ONCE:
+        connection.execute("DELETE FROM spaces WHERE space_id = ?", (space_id,))
 
 
 def _next_documents(connection: sqlite3.Connection, collection_id: int) -> tuple[list[int], bool]:

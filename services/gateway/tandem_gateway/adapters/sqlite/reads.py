@@ -183,6 +183,12 @@ def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
     return [_collection_record(*row) for row in connection.execute(f"{_COLLECTION} ORDER BY c.name")]
 
 
+def second_spaces(connection: sqlite3.Connection) -> list[CollectionRecord]:
+    """Return the collections that have a second space, with that space instead of the one that serves, by name."""
+    of_second = _COLLECTION.replace("'serving'", "'filling'")
+    return [_collection_record(*row) for row in connection.execute(f"{of_second} ORDER BY c.name")]
+
+
 def collection_by_name(connection: sqlite3.Connection, name: str) -> CollectionRecord | None:
     """Return the collection with this name, if there is one."""
     row = connection.execute(f"{_COLLECTION} WHERE c.name = ?", (name,)).fetchone()

@@ -87,7 +87,9 @@ def forget_removals(connection: sqlite3.Connection, space_id: int, upto: int) ->
 
     An index that is further behind than the dropped removals needs a rebuild.
     """
-    found = connection.execute("SELECT collection_id FROM spaces WHERE space_id = ?", (space_id,)).fetchone()
+    found = connection.execute(
+        "SELECT collection_id FROM spaces WHERE space_id = ? AND state <> 'retired'", (space_id,)
+    ).fetchone()
     return record_position(connection, found[0], follower_of(space_id), upto) if found else 0
 
 

@@ -33,6 +33,7 @@ from tandem_gateway.adapters.sqlite.connection import (
 from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
+from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.filters.tree import Filter
@@ -124,6 +125,8 @@ class SqliteStore:
             self._read, self._write, batch_bytes=batch_bytes, on_damage=self._found_damage
         )
         """The store's pending documents, for the embedding worker."""
+        self.reembeddings = SqliteReembeddings(self._read, self._write, batch_bytes=batch_bytes)
+        """The second spaces of the collections."""
 
     def _found_damage(self) -> None:
         self._damaged = True

@@ -154,17 +154,7 @@ def add_vectors(
         if old is not None:
             remove(connection, version.collection_id, old[0])
     for each in new.values():
-        connection.execute(
-            _INSERT_VECTOR,
-            {
-                "passage_id": each.passage_id,
-                "space_id": space_id,
-                "change": next_number(connection, "change") if whole else None,
-                "vector": each.vector,
-                "truncated": each.coverage.truncated if each.coverage else None,
-                "unknown": each.coverage.unknown if each.coverage else None,
-            },
-        )
+        _insert_vector(connection, space_id, each, next_number(connection, "change") if whole else None)
     if not whole:
         return False
     for row in rows.values():
@@ -175,6 +165,19 @@ def add_vectors(
                 {"change": next_number(connection, "change"), "row": row},
             )
     connection.execute("UPDATE documents SET live = 1 WHERE document_id = ?", (version.document_id,))
+    return True
+
+
+def add_second_vector(connection: sqlite3.Connection, space_id: int, vector: NewVector) -> bool:
+    """Store the vector of a live document's passage in a space that does not serve; return whether it was missing."""
+    wanted = connection.execute(
+        "SELECT 1 FROM passages JOIN documents USING (document_id) WHERE passage_id = :passage_id AND live = 1 "
+        "AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage_id = :passage_id AND v.space_id = :space_id)",
+        {"passage_id": vector.passage_id, "space_id": space_id},
+    ).fetchone()
+    if wanted is None:
+        return False
+    _insert_vector(connection, space_id, vector, next_number(connection, "change"))
     return True
 
 
@@ -235,6 +238,20 @@ def _insert_passages(connection: sqlite3.Connection, document_id: int, passages:
                     "unknown": unknown,
                 },
             )
+
+
+def _insert_vector(connection: sqlite3.Connection, space_id: int, vector: NewVector, change: int | None) -> None:
+    connection.execute(
+        _INSERT_VECTOR,
+        {
+            "passage_id": vector.passage_id,
+            "space_id": space_id,
+            "change": change,
+            "vector": vector.vector,
+            "truncated": vector.coverage.truncated if vector.coverage else None,
+            "unknown": vector.coverage.unknown if vector.coverage else None,
+        },
+    )
 
 
 def _insert_document(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:

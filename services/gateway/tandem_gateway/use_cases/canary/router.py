@@ -4,6 +4,9 @@ A share of the calls goes to the canary. The router sends a call to the canary o
 model that the call needs, and discards an answer by another model: vectors of two models must never be mixed. If the
 canary fails, stable answers the call within the caller's deadline, and the caller sees no failure.
 
+A call for a model that only the canary has goes to the canary, whatever its share: a collection that was embedded with
+the canary's model needs it for its documents and, after the switch, for its queries. Stable cannot stand in.
+
 A share of stable's queries are also sent to the canary, as shadow calls. The caller gets stable's answer at once; the
 router compares the canary's answer with it.
 
@@ -69,6 +72,8 @@ class CanaryRouter:
         self._stats = CanaryStats(settings.limits)
         self._evaluated_at = float("-inf")
         self._last_roll_back: RollBack | None = None
+        self._stable_model: str | None = None
+        """Fingerprint of stable's last answer."""
         self._shadow_calls: ShadowCalls | None = None
         if canary is not None:
             self._shadow_calls = ShadowCalls(canary, self._stats, self._events, clock, on_end=self._evaluate)
@@ -104,15 +109,27 @@ class CanaryRouter:
             self._events.answered("stable")
             return found
         call = Call(texts, kind, priority, fingerprint, split)
-        if self._weight and fingerprint is not None and drawn(self._weight, self._draw()):
+        if fingerprint is not None and self._only_canary_has(self._canary, fingerprint):
+            found = await call.send(self._canary, timeout)
+            self._events.answered("canary")
+            return found
+        until = self._clock() + timeout
+        found = await self._by_share(self._canary, call, timeout)
+        if fingerprint in (None, found.fingerprint) or not self._may_have(self._canary, fingerprint):
+            return found
+        return await self._by_unknown_canary(self._canary, call, until - self._clock()) or found
+
+    async def _by_share(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings:
+        """Return the answer of the pool that the shares choose."""
+        if self._weight and call.fingerprint is not None and drawn(self._weight, self._draw()):
             deadline = self._clock() + timeout
-            answer = await self._by_canary(self._canary, call, timeout)
+            answer = await self._by_canary(canary, call, timeout)
             if answer is not None:
                 return answer
             timeout = deadline - self._clock()
             if timeout <= 0:
                 raise DeadlineExceeded("the canary took all the time that there was")
-        elif self._shadow and priority == "interactive" and drawn(self._shadow, self._draw()):
+        elif self._shadow and call.priority == "interactive" and drawn(self._shadow, self._draw()):
             return await self._with_shadow(call, timeout)
         return await self._by_stable(call, timeout)
 
@@ -162,6 +179,33 @@ class CanaryRouter:
         """Cancel the shadow calls in flight, and wait until they have ended."""
         if self._shadow_calls is not None:
             await self._shadow_calls.stop()
+
+    def _only_canary_has(self, canary: EmbedderPool, fingerprint: str) -> bool:
+        """Return whether the canary has a model, and stable is known to have another one."""
+        if not canary.serves(fingerprint) or self._stable.serves(fingerprint):
+            return False
+        # A pool that is down does not say which model it has.
+        return self._stable.up or self._stable_model not in (None, fingerprint)
+
+    def _may_have(self, canary: EmbedderPool, fingerprint: str | None) -> bool:
+        """Return whether the canary has a model, or has not said yet which one it has, as right after a start."""
+        if fingerprint is None or not canary.up:
+            return False
+        unknown = any(each.served is None for each in canary.state().replicas if each.status == "serving")
+        return unknown or canary.serves(fingerprint)
+
+    async def _by_unknown_canary(self, canary: EmbedderPool, call: Call, timeout: float) -> Embeddings | None:
+        """Return the canary's answer if it has the model that the call needs."""
+        if timeout <= 0:
+            return None
+        try:
+            found = await call.send(canary, timeout)
+        except FAILURES:
+            return None
+        if found.fingerprint != call.fingerprint:
+            return None
+        self._events.answered("canary")
+        return found
 
     # the canary's share
 
@@ -216,6 +260,7 @@ class CanaryRouter:
             now = self._clock()
             self._stats.stable(now, now - started if call.priority == "interactive" else None)
         self._events.answered("stable")
+        self._stable_model = found.fingerprint
         return found
 
     async def _with_shadow(self, call: Call, timeout: float) -> Embeddings:

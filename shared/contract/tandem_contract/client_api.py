@@ -71,6 +71,10 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     metadata: Metadata = {}
     format: TextFormat = "text"
     """``markdown``: headings and blocks decide where passages begin."""
+    source: str | None = None
+    """Name of the source that the document belongs to; see ``SourceList``."""
+    hash: str | None = None
+    """The client's hash of the document, which changes when the document does; only with a source."""
 
 
 class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -484,6 +488,30 @@ class FacetsReply(msgspec.Struct, frozen=True):
 
     documents: int
     facets: dict[str, Facet]
+
+
+class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document of a source: its id, and a hash that changes when the document does."""
+
+    id: str | int
+    hash: str
+
+
+class SourceList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PUT /v1/collections/{collection}/sources/{source}``: all documents that the source has."""
+
+    documents: list[SourceEntry]
+
+
+class SourceReply(msgspec.Struct, frozen=True):
+    """How a source differs from its documents: the client ingests those that are missing or changed."""
+
+    missing: list[str]
+    """Ids that no document of the source has."""
+    changed: list[str]
+    """Ids of documents that have another hash, or none."""
+    deleted_documents: int
+    """Number of documents that were deleted, because the source has them no more."""
 
 
 class ChunkingSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

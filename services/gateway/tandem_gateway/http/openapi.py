@@ -41,7 +41,8 @@ from tandem_gateway.use_cases.idempotency import KEY_PATTERN
 from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
 from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
 from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
-from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, MAX_ID_CHARS, RequestLimits
+from tandem_gateway.use_cases.sources import MAX_LISTED
+from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, HASH_PATTERN, MAX_ID_CHARS, RequestLimits
 from tandem_runtime.replies import STATUS
 
 _REFERENCE: Final = "#/components/schemas/{name}"
@@ -59,11 +60,13 @@ _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 """Schema of the id of a new document, or of a document in a path."""
+_HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
 _IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 _PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): _COLLECTION,
+    ("path", "source"): _COLLECTION,
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
@@ -87,6 +90,7 @@ _MESSAGES: Final = (
     api.JobList, api.JobDocumentList, api.FilesJob,
     api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding,
     api.SpaceOverlap,
+    api.SourceList, api.SourceReply,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange,
@@ -180,6 +184,9 @@ INGEST_EXAMPLES: Final[Examples] = {
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
+}
+SOURCE_EXAMPLES: Final[Examples] = {
+    "two": ("A source of two documents", {"documents": [{"id": "mat", "hash": "v1"}, {"id": "tea", "hash": "v3"}]}),
 }
 IDS_EXAMPLES: Final[Examples] = {"two": ("Two documents", {"ids": ["mat", "tea"]})}
 FACETS_EXAMPLES: Final[Examples] = {"two": ("Two fields", {"fields": ["page", "tags"], "limit": 5})}
@@ -421,6 +428,15 @@ def _set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given = components["DocumentInput"]["properties"]
     given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
+    given["source"] = {"anyOf": [_COLLECTION, {"type": "null"}], "default": None}
+    given["hash"] = {"anyOf": [_HASH, {"type": "null"}], "default": None}
+    # A hash that is not null needs a source that is not null.
+    components["DocumentInput"]["anyOf"] = [
+        {"properties": {"hash": {"type": "null"}}},
+        {"properties": {"source": {"type": "string"}}, "required": ["source"]},
+    ]
+    components["SourceList"]["properties"]["documents"]["maxItems"] = MAX_LISTED
+    components["SourceEntry"]["properties"] |= {"id": {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}, "hash": _HASH}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     patch = components["DocumentPatch"]["properties"]["metadata"]

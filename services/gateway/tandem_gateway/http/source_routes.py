@@ -14,7 +14,7 @@ from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import read_body_of
 from tandem_gateway.http.ingest_body import WHOLE_BYTES
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.openapi import SOURCE_EXAMPLES, refusals, with_body
+from tandem_gateway.http.openapi_operations import SOURCE_EXAMPLES, refusals, with_body
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.sources import listed
 

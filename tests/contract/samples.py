@@ -207,21 +207,6 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
-    "ingest_request_with_on_error.json": IngestRequest(
-        documents=[DocumentInput(text="a text", format="markdown")], collection="books", on_error="skip"
-    ),
-    "ingest_request_with_format.json": IngestRequest(
-        documents=[
-            DocumentInput(
-                text="# A text",
-                id="a/b",
-                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
-                format="markdown",
-            ),
-            DocumentInput(text="another"),
-        ],
-        collection="books",
-    ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

@@ -36,11 +36,11 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str | int | None = None
     """A whole number stands for its text: 1 is the document "1"."""
     metadata: Metadata = {}
-    format: TextFormat = "text"
-    """``markdown``: headings and blocks decide where passages begin."""
-    source: str | None = None
+    format: TextFormat | msgspec.UnsetType = msgspec.UNSET
+    """``text`` if it is missing. ``markdown``: headings and blocks decide where passages begin."""
+    source: str | msgspec.UnsetType | None = msgspec.UNSET
     """Name of the source that the document belongs to; see ``SourceList``."""
-    hash: str | None = None
+    hash: str | msgspec.UnsetType | None = msgspec.UNSET
     """The client's hash of the document, which changes when the document does; only with a source."""
 
 
@@ -49,7 +49,8 @@ class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     documents: list[DocumentInput]
     collection: str = DEFAULT_COLLECTION
-    on_error: OnError = "reject"
+    on_error: OnError | msgspec.UnsetType = msgspec.UNSET
+    """``reject`` if it is missing."""
 
 
 class DocumentFailure(msgspec.Struct, frozen=True):

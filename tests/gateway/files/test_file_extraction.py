@@ -1,6 +1,7 @@
 """The files of a request: order, turns, deadline."""
 
 import asyncio
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -9,6 +10,7 @@ from tandem_gateway.errors import DeadlineExceeded, Overloaded
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
 from tandem_gateway.use_cases.file_extraction import FileExtraction, repeated
 from tests.support.fakes import eventually
+from tests.support.freed import assert_gone, no_collector
 
 TASK = ExtractionTask()
 
@@ -68,6 +70,42 @@ async def test_an_error_of_one_file_ends_the_others() -> None:
     with pytest.raises(Overloaded):
         await FileExtraction(extractor, timeout=10).extract(files("a", "overloaded", "b"), TASK, lambda held: None)
     assert extractor.going == 0
+
+
+class Holding:
+    """Holds bytes of the memory budget, as long as anything refers to it."""
+
+    def __call__(self, held: int) -> None:
+        """Hold more."""
+
+
+async def begin(extractor: Scripted, timeout: float, *names: str) -> tuple[asyncio.Task[bool], weakref.ref[object]]:
+    """Begin to read files, as a handler does, which keeps no error: the result is whether there was one."""
+    hold = Holding()
+
+    async def fails(hold: Holding) -> bool:
+        try:
+            await FileExtraction(extractor, timeout=timeout).extract(files(*names), TASK, hold)
+        except (asyncio.CancelledError, DeadlineExceeded, Overloaded):
+            return True
+        return False
+
+    task = asyncio.create_task(fails(hold))
+    await eventually(extractor.count, lambda going: going == 2)
+    return task, weakref.ref(hold)
+
+
+@pytest.mark.parametrize("end", ["the client leaves", "the deadline", "an error"])
+async def test_what_a_request_holds_is_freed_at_once_if_its_files_are_not_read(end: str) -> None:
+    extractor = Scripted()
+    with no_collector():
+        task, hold = await begin(extractor, 0.1 if end == "the deadline" else 10, "a", "overloaded", "b")
+        if end == "the client leaves":
+            task.cancel()
+        elif end == "an error":
+            extractor.gate.set()
+        assert await task
+        await assert_gone([hold])
 
 
 def test_only_the_first_of_files_with_one_name_is_read() -> None:

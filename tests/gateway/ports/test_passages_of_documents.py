@@ -128,6 +128,19 @@ async def test_the_same_text_in_another_format_is_another_content(store: Store, 
     job = await store.job("job2")
     assert job is not None
     assert job.unchanged == 0
+    assert job.processed == 0
+
+
+async def test_the_same_text_in_another_format_is_split_again(store: Store, feed: IndexFeed):
+    await ingest_split(store, document("a", LONG))
+    old = await all_changes(store, feed)
+    for number, text_format in enumerate(("markdown", "text")):
+        await store.accept(f"again{number}", "default", [document("a", LONG, text_format=text_format)], NOW)
+        batch = await claim(store)
+        assert batch.split is not None
+        assert (batch.split.format, [each.text for each in batch.passages]) == (text_format, [LONG])
+        assert await store.queue.complete(split(batch)) == 1
+    assert sorted(added(await all_changes(store, feed)).values()) == sorted(added(old).values())
 
 
 async def test_a_document_is_truncated_if_one_of_its_passages_is(store: Store):

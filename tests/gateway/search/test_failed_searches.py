@@ -2,12 +2,16 @@
 
 import asyncio
 import logging
+import weakref
 from collections.abc import Sequence
 
 import pytest
 
 from tandem_gateway.errors import NotReady, StorageUnavailable
-from tandem_gateway.records.search import Hit
+from tandem_gateway.records.search import Hit, Hits
+from tandem_gateway.use_cases.batch_search import BatchSearch
+from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tests.support.freed import assert_gone, failure_of, no_collector
 from tests.support.search_fixtures import PipelineFixture, SearchFixture, command
@@ -71,3 +75,33 @@ async def test_a_search_fails_either_way():
     use_case: SearchPipeline = fixture.use_case
     with no_collector():
         await assert_gone(await failure_of(lambda: use_case.answer(command("q"))))
+
+
+class SecondFails:
+    """A search pipeline that answers the first search of a batch and fails the second one afterwards."""
+
+    def __init__(self) -> None:
+        self._answered = asyncio.Event()
+        self.answers: list[weakref.ref[object]] = []
+
+    def check(self, command: SearchCommand) -> None:
+        """Accept every search."""
+
+    async def answer(self, command: SearchCommand, timeout: float | None = None) -> Answer:
+        if command.query == "second":
+            await self._answered.wait()
+            raise NotReady("it is being built")
+        hits = Hits([])
+        self.answers.append(weakref.ref(hits))
+        self._answered.set()
+        return Answer(hits, "dense")
+
+
+async def test_a_batch_fails_and_frees_the_answers_to_its_other_searches():
+    pipeline = SecondFails()
+    batch = BatchSearch(pipeline, SearchFixture().use_case._embedder)  # type: ignore[arg-type]
+    with no_collector():
+        failure = await failure_of(lambda: batch.answer([command("first"), command("second")]))
+        await assert_gone(failure)
+        await assert_gone(pipeline.answers)
+    assert len(pipeline.answers) == 1

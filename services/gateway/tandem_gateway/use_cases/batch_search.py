@@ -57,11 +57,16 @@ class BatchSearch:
             for search in searches:
                 search.cancel()
             await asyncio.gather(*searches, return_exceptions=True)
-        for search in searches:
-            failure = None if search.cancelled() else search.exception()
-            if failure is not None:
-                raise failure
-        return [search.result() for search in searches]
+        failures = [search.exception() for search in searches if not search.cancelled()]
+        failure = next((each for each in failures if each is not None), None)
+        if failure is None:
+            return [search.result() for search in searches]
+        try:
+            raise failure
+        finally:
+            # Breaks the reference cycle: error, traceback, this frame, error. Otherwise only the garbage collector
+            # would free the answers to the other searches, and their part of the memory budget.
+            del searches, search, failures, failure
 
     async def _answer_one(self, place: int, command: SearchCommand, timeout: float | None) -> Answer:
         try:

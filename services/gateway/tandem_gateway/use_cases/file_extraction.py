@@ -56,16 +56,26 @@ class FileExtraction:
 
 
 async def _all(work: Sequence[Coroutine[Any, Any, None]]) -> None:
-    """Run all, and raise the first error after the others have ended; an exception group has no reply of its own."""
+    """Run all, and raise the first error after the others have ended.
+
+    It is no ``TaskGroup``: that one's errors refer to themselves, so that only the garbage collector would free the
+    files and their part of the memory budget.
+    """
+    tasks = [asyncio.create_task(each) for each in work]
     try:
-        async with asyncio.TaskGroup() as group:
-            for each in work:
-                group.create_task(each)
-    except* Exception as errors:
-        first: BaseException = errors
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-        raise first from None
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    failures = [task.exception() for task in tasks if not task.cancelled()]
+    failure = next((each for each in failures if each is not None), None)
+    if failure is None:
+        return
+    try:
+        raise failure
+    finally:
+        del tasks, task, failures, failure  # breaks the reference cycle: error, traceback, this frame, error
 
 
 def repeated(files: Sequence[UploadedFile]) -> list[Extraction | None]:

@@ -138,7 +138,7 @@ class MemoryStore:
             content.count(job_id, 1, now, coverage=live.coverage(), unchanged=True)
             content.lists[job_id][place] = JobDocument(doc_id, "unchanged", coverage_reason(live.coverage()))
             return
-        if live is not None and live.document.text == document.text:
+        if live is not None and (live.document.text, live.document.format) == (document.text, document.format):
             # Only the metadata is new: the vectors stay valid.
             content.replace_live(collection, live, self._copy(live, document))
             content.count(job_id, 1, now, coverage=live.coverage())

@@ -68,7 +68,7 @@ def accept(
         if pending_version is not None:
             _drop_pending(connection, collection_id, pending_version.document_id, "replaced", now)
             changed = True
-        if live_version is not None and live_version.text == document.text:
+        if live_version is not None and _is_split_alike(connection, live_version, document):
             # Only the metadata is new: the vectors stay valid.
             coverage = reads.coverage(connection, live_version.document_id)
             done += jobs.Progress.of(coverage)
@@ -86,6 +86,11 @@ def accept(
     job = reads.job(connection, job_id)
     assert job is not None
     return job
+
+
+def _is_split_alike(connection: sqlite3.Connection, version: reads.Version, document: NewDocument) -> bool:
+    """Return whether a version has a document's text and format, so that its passages are the document's too."""
+    return version.text == document.text and reads.text_format(connection, version.document_id) == document.format
 
 
 def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: float) -> bool:

@@ -66,7 +66,7 @@ def test_a_damaged_store_is_not_backed_up(data_dir: Path, tmp_path: Path) -> Non
     nowhere = maintain("backup", data_dir, "--to", tmp_path / "no" / "such" / "folder")
     assert nowhere.returncode == 1
     assert len(nowhere.stderr.splitlines()) == 1
-    flip(data_dir / STORE, (data_dir / STORE).stat().st_size // 2)
+    flip(data_dir / STORE, (data_dir / STORE).read_bytes().index(b"text 25 text 25"))
     damaged = maintain("backup", data_dir, "--to", tmp_path / "second.sqlite3")
     assert damaged.returncode == 1
     assert STORE in damaged.stderr

@@ -23,6 +23,9 @@ from tandem_contract.client_api import (
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
+    SourceEntry,
+    SourceList,
+    SourceReply,
     SpaceOverlap,
 )
 from tandem_contract.embed import (
@@ -40,6 +43,13 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
+    "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),
+    "ingest_request_with_source.json": IngestRequest(
+        documents=[DocumentInput(text="a text", format="markdown", source="shelf", hash="v1")],
+        collection="books",
+        on_error="skip",
+    ),
     "document_patch.json": DocumentPatch(metadata={"page": 2, "tags": None, "author": {"name": "Ada", "born": None}}),
     "embed_request.msgpack": EmbedRequest(
         texts=["a text", "\N{GRINNING FACE} ü\n"], kind="query", truncate=False, priority="bulk"
@@ -92,9 +102,6 @@ SAMPLES: dict[str, object] = {
         ErrorBody(
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
-    ),
-    "ingest_request_with_on_error.json": IngestRequest(
-        documents=[DocumentInput(text="a text", format="markdown")], collection="books", on_error="skip"
     ),
     "job_with_skipped.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
@@ -200,18 +207,6 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
-    "ingest_request_with_format.json": IngestRequest(
-        documents=[
-            DocumentInput(
-                text="# A text",
-                id="a/b",
-                metadata={"s": "x", "i": 1, "f": 0.5, "b": True, "n": None, "l": ["p", "q"]},
-                format="markdown",
-            ),
-            DocumentInput(text="another"),
-        ],
-        collection="books",
-    ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

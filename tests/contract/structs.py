@@ -1,5 +1,6 @@
 """Lists the fields of every message, to compare them with an older version."""
 
+import re
 from typing import Literal, get_args, get_origin
 
 import msgspec
@@ -63,6 +64,9 @@ WIDENED = {"dict[str, str | int | float | bool | None | list[str]]": str(client_
 Listing = dict[str, dict[str, dict[str, object]]]
 
 
+_MODULE = re.compile(r"(tandem_contract\.client_api\.)[a-z]+\.")
+
+
 def schema() -> Listing:
     """Return struct → field → type, whether it is required, and its default if it has one."""
     return {kind.__name__: fields_of(kind) for kind in [*REQUESTS, *REPLIES]}
@@ -83,7 +87,9 @@ def type_name(kind: object) -> str | list[str]:
     """Return a type's name, or the words of a Literal. A Literal may grow, because readers accept unknown words."""
     if get_origin(kind) is Literal:
         return list(get_args(kind))
-    return kind.__name__ if isinstance(kind, type) and not hasattr(kind, "__args__") else str(kind)
+    if isinstance(kind, type) and not hasattr(kind, "__args__"):
+        return kind.__name__
+    return _MODULE.sub(r"\1", str(kind))  # the module of a message may change
 
 
 def breaches(older: Listing, newer: Listing) -> list[str]:

@@ -11,7 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_contract.client_api import DocumentInput, IngestRequest, ReceivedSearchReply, SearchRequest
+from tandem_contract.client_api import (
+    CollectionSettings,
+    DocumentInput,
+    IngestRequest,
+    ReceivedSearchReply,
+    SearchRequest,
+)
 from tandem_contract.decoding import InvalidMessage, decode_json, decode_msgpack
 from tandem_contract.embed import EmbedRequest, PackedEmbedReply
 
@@ -348,3 +354,31 @@ def test_a_part_is_named_by_its_place():
     with pytest.raises(InvalidMessage) as caught:
         decode_json(b'{"text"', msgspec.json.Decoder(DocumentInput), at="documents[7]")
     assert caught.value.param == "documents[7]"
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "message"),
+    [
+        (
+            IngestRequest,
+            b'{"documents": [{"text": "a", "format": "html"}]}',
+            "documents[0].format: one of text, markdown was expected, not 'html'",
+        ),
+        (SearchRequest, b'{"query": "a", "fusion": "x"}', "fusion: one of relative, rrf, dbsf was expected, not 'x'"),
+        (SearchRequest, b'{"query": "a", "filter": 3}', "filter: expected `object | null`, got `integer`"),
+        (
+            SearchRequest,
+            b'{"query": "a", "fusion": {"weights": {"dens": 1}}}',
+            "unknown field: fusion.weights.dens; the fields are dense, lexical",
+        ),
+        (
+            CollectionSettings,
+            b'{"chunking": {"size": 1}}',
+            "unknown field: chunking.size; the fields are max_tokens, overlap_tokens",
+        ),
+    ],
+)
+def test_a_message_has_the_words_and_names_of_the_place(kind: type, body: bytes, message: str):
+    with pytest.raises(InvalidMessage) as raised:
+        decode_json(body, msgspec.json.Decoder(kind))
+    assert raised.value.message == message

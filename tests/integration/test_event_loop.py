@@ -204,6 +204,15 @@ PATCHES: dict[str, Callable[[], bytes]] = {
     "a long text": lambda: json.dumps({"metadata": {"a": "\u00e9" * 170_000}}).encode(),
     "brackets": lambda: b"[" * (1 << 20),
 }
+SOURCES: dict[str, Callable[[], bytes]] = {
+    "10,000 documents": lambda: json.dumps(
+        {"documents": [{"id": f"{n:064}", "hash": "0" * 64} for n in range(10_000)]}
+    ).encode(),
+    "too many documents": lambda: filled(2 << 20, b'{"id":"a","hash":"b"}'),
+    "zeros": lambda: filled(2 << 20, b"0"),
+    "brackets": lambda: b"[" * (2 << 20),
+    "a long name": lambda: b'{"' + b" - at `$." * 200_000 + b'\n":1}',
+}
 EMBEDS: dict[str, Callable[[], bytes]] = {
     "64 texts": lambda: json.dumps({"texts": ["some words, " * 8_333] * 64}).encode(),
     "a million texts": lambda: filled(8 << 20, b'""', b'{"texts":[%s]}'),
@@ -304,6 +313,16 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         assert await asyncio.to_thread(post, f"{url}/v1/ingest", stored) == 202
         status, seconds = await held(url + path, make())
         assert status in (200, 400, 404, 409, 413, 422, 503), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
+async def test_no_source_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        before = [{"id": f"d{n}", "text": "word", "source": "shelf", "hash": "1"} for n in range(5_000)]
+        assert await asyncio.to_thread(post, f"{url}/v1/ingest", json.dumps({"documents": before}).encode()) == 202
+        status, seconds = await held(f"{url}/v1/collections/default/sources/shelf", make(), method="PUT")
+        assert status in (200, 400, 413, 422), status
         assert seconds < HELD_SECONDS
 
 

@@ -17,7 +17,9 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
-from tandem_contract.embed import EmbedRequest, Kind, Priority
+import msgspec
+
+from tandem_contract.embed import Chunking, EmbedRequest, Kind, Priority
 from tandem_runtime import logs
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.http import Endpoint, Reply
@@ -39,7 +41,7 @@ from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.metrics.gateway import Metrics
-from tandem_gateway.records.chunking import Split
+from tandem_gateway.records.chunking import Span, Split
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.lifecycle import Gateway
@@ -67,8 +69,11 @@ class InProcessEmbedder:
         fingerprint: str | None = None,
         split: Split | None = None,
     ) -> Embeddings:
-        """Return one vector for each text, split or not; the errors are those of the HTTP adapter."""
+        """Return the vectors of texts; the errors are those of the HTTP adapter."""
         request = EmbedRequest(texts=list(texts), kind=kind, priority=priority)
+        if split is not None:
+            chunking = Chunking(split.chunking.max_tokens, split.chunking.overlap_tokens, split.format)
+            request = msgspec.structs.replace(request, chunking=chunking)
         try:
             embedded = await self._service.embed(request, timeout)
         except embedder_errors.Overloaded as error:
@@ -82,7 +87,13 @@ class InProcessEmbedder:
         except embedder_errors.EmbedderError as error:
             raise gateway_errors.EmbedderBroken(error.message) from error
         coverages = list(map(Coverage, embedded.truncated, embedded.unknown))
-        return Embeddings(embedded.vectors, self._service.model, self._service.fingerprint, coverages, embedded.tokens)
+        model, fingerprint = self._service.model, self._service.fingerprint
+        spans: list[list[Span]] | None = None
+        if isinstance(embedded.passages, list):
+            spans = [[] for _ in texts]
+            for passage in embedded.passages:
+                spans[passage.text].append(Span(passage.start, passage.end))
+        return Embeddings(embedded.vectors, model, fingerprint, coverages, embedded.tokens, spans)
 
     async def ready(self, *, timeout: float) -> bool:
         """Return whether the model is loaded."""

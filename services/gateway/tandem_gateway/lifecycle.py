@@ -40,6 +40,7 @@ from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+from tandem_gateway.use_cases.sources import Sources
 from tandem_runtime import gc_tuning
 
 log = logging.getLogger(__name__)
@@ -86,6 +87,7 @@ class UseCases:
     job_events: JobEvents
     documents: Documents
     collections: Collections
+    sources: Sources
     facets: Facets
     files: FileExtraction
     reembed: Reembed

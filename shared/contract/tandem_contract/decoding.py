@@ -10,7 +10,8 @@ and quotes at most ``MAX_QUOTED_CHARS``. It parses a body a second time only up 
 import json
 import re
 from collections.abc import Iterator
-from typing import Any, Final, Literal, TypeVar, get_args, get_origin
+from types import UnionType
+from typing import Any, Final, Literal, TypeVar, Union, get_args, get_origin
 
 import msgspec
 
@@ -26,6 +27,7 @@ MAX_EXPLAINED_BYTES: Final = 1 << 16
 
 # msgspec closes a message about a field with its path: "... - at `$.documents[3].text`".
 _BEFORE_PATH: Final = " - at `$"
+_STEP: Final = re.compile(r"\[[^\]]*\]|[^.\[]+")
 _UNKNOWN: Final = "Object contains unknown field `"
 _MISSING: Final = "Object missing required field `"
 _LIMIT: Final = "of length <= "
@@ -124,10 +126,10 @@ def _explain_field(text: str, kind: Any, at: str) -> InvalidMessage:
         if reason.startswith(opening):
             param = _joined(_joined(at, path), cut(reason[len(opening) : -1]))
             if opening == _UNKNOWN:
-                known = "" if path else _fields_known(kind)
+                known = _fields_known(_type_at(kind, path))
                 return InvalidMessage(f"unknown field: {param}{known}", code="unknown_field", param=param)
             return InvalidMessage(f"required field is missing: {param}", code="missing_field", param=param)
-    words = _words_allowed(kind, path)
+    words = _words_allowed(_type_at(kind, path))
     if words and reason.startswith(_WRONG_WORD):
         reason = f"one of {', '.join(words)} was expected, not {cut(reason.removeprefix(_WRONG_WORD))}"
     if reason.startswith(_WRONG_TYPE):
@@ -156,20 +158,39 @@ def _joined(path: str, step: str) -> str:
 
 def _fields_known(kind: Any) -> str:
     """Return the end of a message that lists the fields of a message's type; empty for any other type."""
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
+    struct = next(filter(_is_struct, _choices(kind)), None)
+    if struct is None:
         return ""
-    return f"; the fields are {', '.join(field.encode_name for field in msgspec.structs.fields(kind))}"
+    return f"; the fields are {', '.join(field.encode_name for field in msgspec.structs.fields(struct))}"
 
 
-def _words_allowed(kind: Any, path: str) -> list[str]:
-    """Return the allowed words of a message's own field of a Literal, or of a tuple of them; else an empty list."""
-    if not (isinstance(kind, type) and issubclass(kind, msgspec.Struct)):
-        return []
-    name, _, element = path.partition("[")
-    found = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), None)
-    if element and get_origin(found) is tuple:
-        found = get_args(found)[0]
-    return [str(word) for word in get_args(found)] if get_origin(found) is Literal else []
+def _words_allowed(kind: Any) -> list[str]:
+    """Return the words of the Literals among a type's choices."""
+    return [str(word) for choice in _choices(kind) if get_origin(choice) is Literal for word in get_args(choice)]
+
+
+def _type_at(kind: Any, path: str) -> Any:
+    """Return the type of the value at a path of msgspec's, such as ``documents[0].format``; None if it is not known."""
+    for step in _STEP.findall(path):
+        found = None
+        for choice in _choices(kind):
+            if step.startswith("["):
+                if get_origin(choice) in (list, tuple):
+                    found = get_args(choice)[0]
+            elif _is_struct(choice):
+                fields = {field.encode_name: field.type for field in msgspec.structs.fields(choice)}
+                found = fields.get(step, found)
+        kind = found
+    return kind
+
+
+def _choices(kind: Any) -> tuple[Any, ...]:
+    """Return the types of a union, or the type itself."""
+    return get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def _lone_surrogate(body: Body, at: str, said: str) -> InvalidMessage | None:

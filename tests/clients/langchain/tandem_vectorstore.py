@@ -5,7 +5,7 @@
     documents = store.similarity_search("a pet on a rug", k=1, filter={"page": {"$lt": 5}})
 
 It needs the packages langchain-core and httpx2. Tandem embeds documents and queries itself, so the store takes no
-embeddings. Tandem neither takes nor returns vectors: ``similarity_search_by_vector`` and the searches for maximal
+embeddings. A caller's vectors would be of another model: ``similarity_search_by_vector`` and the searches for maximal
 marginal relevance raise NotImplementedError, as in LangChain's base class. The async methods are those of the base
 class too: they run the others in a thread.
 """

@@ -72,6 +72,11 @@ def test_the_visible_text_of_a_page_has_a_line_for_each_block(body: str, text: s
     assert text_of("A.HTM", page("t", body)) == text
 
 
+def test_a_short_text_in_an_unknown_encoding_is_refused() -> None:
+    assert "send UTF-8" in refused("a.txt", "café au lait".encode("latin-1"))
+    assert "send UTF-8" in refused("a.csv", "text\ncafé".encode("latin-1"))
+
+
 def test_a_page_names_its_title_and_its_encoding() -> None:
     content = '<meta charset="windows-1251"><title> Заголовок\n два</title><p>Чай</p>'.encode("cp1251")
     (document,) = read("a.html", content)

@@ -109,6 +109,7 @@ TEMPLATES = (
     "/v1/collections/books",
     IN_BOOKS,
     f"{IN_BOOKS}/a",
+    "/v1/collections/books/sources/shelf",
     REEMBED,
     f"{REEMBED}/switch",
     f"{REEMBED}/rollback",
@@ -551,8 +552,46 @@ def _settings() -> Iterator[tuple[str, Case]]:
     yield "an absent collection", get("/v1/collections/settings")
 
 
+def _sources() -> Iterator[tuple[str, Case]]:
+    def put_source(body: object, target: str = "/v1/collections/books/sources/shelf") -> Case:
+        return Case("serving", "PUT", target, (JSON,), body if isinstance(body, bytes) else json.dumps(body).encode())
+
+    two = {"documents": [{"id": "mat", "hash": "v1"}, {"id": 7, "hash": "v1"}]}
+    yield "a source of nothing yet", put_source(two)
+    shelf = [{"id": doc_id, "text": f"of {doc_id}", "source": "shelf", "hash": "v1"} for doc_id in ("mat", "tea", 8)]
+    yield "an ingest of a source", post(INGEST, {"documents": shelf, "collection": "sourced"})
+    of_shelf = "/v1/collections/sourced/sources/shelf"
+    now = {"documents": [{"id": "mat", "hash": "v1"}, {"id": "tea", "hash": "v2"}, {"id": "new", "hash": "v1"}]}
+    yield "a source with one document less", put_source(now, of_shelf)
+    yield "a source again", put_source(now, of_shelf)
+    yield "another source", put_source(now, "/v1/collections/sourced/sources/other")
+    yield "an empty source", put_source({"documents": []}, of_shelf)
+    yield "a source of an absent collection", put_source(two, "/v1/collections/nowhere/sources/shelf")
+    yield "a source of a bad name", put_source(two, "/v1/collections/books/sources/-")
+    yield "a source with a slash", put_source(two, "/v1/collections/books/sources/a/b")
+    yield "a source of a bad collection", put_source(two, "/v1/collections/-/sources/shelf")
+    for name, body in (
+        ("with an id twice", {"documents": [{"id": 1, "hash": "a"}, {"id": "1", "hash": "b"}]}),
+        ("without a hash", {"documents": [{"id": "a"}]}),
+        ("with a bad hash", {"documents": [{"id": "a", "hash": "a b"}]}),
+        ("with an empty id", {"documents": [{"id": "", "hash": "a"}]}),
+        ("of too many", {"documents": [{"id": n, "hash": "a"} for n in range(10_001)]}),
+        ("with another field", {"documents": [], "x": 1}),
+        ("without documents", {}),
+        ("without JSON", b"{"),
+    ):
+        yield f"a source {name}", put_source(body)
+    for name, field in (
+        ("source", {"source": "-"}),
+        ("hash", {"source": "s", "hash": ""}),
+        ("hash alone", {"hash": "1"}),
+    ):
+        yield f"an ingest with a bad {name}", post(INGEST, {"documents": [{"text": "x", **field}]})
+    yield "a collection with a source deleted", get("/v1/collections/sourced", method="DELETE")
+
+
 _GROUPS = (
     _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
-    _origins, _good, _settings, _reembedding,
+    _origins, _good, _settings, _reembedding, _sources,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

@@ -73,6 +73,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/reembed/switch",
         "/v1/collections/{collection}/documents",
         "/v1/collections/{collection}/facets",
+        "/v1/collections/{collection}/sources/{source}",
         "/v1/collections/{collection}/documents/get",
         "/v1/collections/{collection}/documents/delete",
         "/v1/collections/{collection}/documents/{document_id:path}",

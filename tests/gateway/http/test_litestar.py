@@ -28,7 +28,7 @@ from tandem_gateway.errors import Overloaded
 from tandem_gateway.http.admin import operator_guard
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.litestar_app import strict_litestar
-from tandem_gateway.http.openapi import INGEST_EXAMPLES, SEARCH_EXAMPLES
+from tandem_gateway.http.openapi_operations import INGEST_EXAMPLES, SEARCH_EXAMPLES
 from tandem_runtime.body import cancel_on_disconnect
 from tests.gateway.http.asking import LIMITS, Answer, Point, ask
 from tests.support.openapi import described_app

@@ -1,5 +1,6 @@
 """Searches from the vector of a document, or from a given one."""
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from tandem_gateway.errors import Conflict, GatewayError, InvalidRequest, NotFound
+from tandem_gateway.errors import Conflict, FingerprintMismatch, GatewayError, InvalidRequest, NotFound
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.index.state import DocumentVector
 from tandem_gateway.records.documents import CollectionRecord
@@ -17,7 +18,7 @@ from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.use_cases.commands import SimilarCommand
 from tandem_gateway.use_cases.result_pages import Answer, ResultPages
 from tandem_gateway.use_cases.similar_search import MAX_NUMBERS, SimilarSearch, unit_vector
-from tests.support.fakes import DIM, FINGERPRINT, MODEL, vector_of
+from tests.support.fakes import DIM, FINGERPRINT, MODEL, eventually, vector_of
 from tests.support.search_fixtures import LIMITS, FakeFilters, SearchFixture, command
 
 
@@ -35,9 +36,10 @@ class FakeSource:
     async def document_vector(self, collection: str, doc_id: str, *, timeout: float) -> DocumentVector:
         if self.error is not None:
             raise self.error
-        return DocumentVector(self.passage, QueryVector(vector_of(doc_id), MODEL, FINGERPRINT))
+        return DocumentVector(self.passage, QueryVector(vector_of(doc_id), MODEL, self.fingerprint))
 
     passage = 9
+    fingerprint = FINGERPRINT
 
 
 class Fixture(SearchFixture):
@@ -67,6 +69,19 @@ async def test_a_search_by_a_document_starts_from_its_vector_and_calls_no_embedd
     assert (query.fingerprint, query.top_k, query.hydrated) == (FINGERPRINT, 101, False)
     assert [hit.doc_id for hit in answer.hits] == ["in books"]
     assert (answer.mode, fixture.modes, fixture.embedder.calls) == ("dense", ["dense"], [])
+
+
+async def test_a_search_during_a_switch_to_another_model_reads_the_vector_again():
+    fixture = Fixture()
+    other = "e" * 32
+    fixture.index.held = True
+    asked = asyncio.create_task(fixture.like("a"))
+    await eventually(lambda: asyncio.sleep(0, len(fixture.index.pending)), bool)
+    fixture.index.held = False
+    fixture.source.fingerprint = other
+    fixture.index.pending[0].set_result([FingerprintMismatch("books", pinned=other, offered=FINGERPRINT)])
+    assert [hit.doc_id for hit in (await asked).hits] == ["in books"]
+    assert [query.fingerprint for (query,) in fixture.index.batches] == [FINGERPRINT, other]
 
 
 async def test_the_document_itself_is_no_hit():

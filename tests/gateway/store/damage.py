@@ -1,5 +1,6 @@
 """A store with rows of every kind, in a state that a test may copy, damage and open."""
 
+import dataclasses
 import shutil
 from pathlib import Path
 
@@ -21,6 +22,7 @@ def fill(store: SqliteStore) -> None:
     async def filling() -> None:
         await ingest(store, [document(f"d{number}", f"text {number} " * 20) for number in range(25)], job_id="one")
         books = [document(f"b{number}") for number in range(3)] + [document("b3", text_format="markdown")]
+        books.append(dataclasses.replace(document("b4"), source="shelf", source_hash="1"))
         await ingest(store, books, job_id="two", collection="books")
         for number in range(3):
             await store.delete("default", f"d{number}")

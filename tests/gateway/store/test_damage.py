@@ -48,7 +48,7 @@ def flip(path: Path, place: int, bit: int) -> None:
 def test_the_sample_has_some_of_everything(closed: tuple[Path, Dump]):
     _, content = closed
     assert all(content.values())
-    assert len(content["documents"]) == 28
+    assert len(content["documents"]) == 29
 
 
 def test_an_undamaged_store_opens_with_all_it_had(closed: tuple[Path, Dump], killed: tuple[Path, Dump], tmp_path: Path):

@@ -1,5 +1,6 @@
 """A data directory of an older release opens and keeps its data, even if a kill interrupts the upgrade."""
 
+import dataclasses
 import shutil
 import sqlite3
 from contextlib import closing
@@ -22,13 +23,14 @@ from tandem_gateway.records.chunking import DEFAULT_CHUNKING
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.job_documents import JobDocument
 from tandem_gateway.records.notices import RoutineNotice
+from tandem_gateway.records.sources import SourceDifference
 from tests.gateway.store.lexical import follow
 from tests.support.stores import document, dump, embed_pending, ingest, opened
 
 DATA = Path(__file__).parent / "data"
 # Each has live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
 # a keyword index. Each was written by the last release with its schema version.
-VERSIONS = [1, 2, 3, 4, 5]
+VERSIONS = [1, 2, 3, 4, 5, 6]
 
 
 def copy_of(version: int, folder: Path) -> Path:
@@ -194,6 +196,21 @@ async def test_the_jobs_of_schema_5_have_no_list_of_documents_and_new_ones_do(tm
         page = await store.job_documents("job_new", 0, 10, None)
         assert page is not None
         assert page.documents == [JobDocument("a/b", "unchanged"), JobDocument("c", "embedded")]
+    connection, _ = open_checked(older)
+    connection.close()
+
+
+async def test_the_documents_of_schema_6_belong_to_no_source_until_they_are_ingested_again(tmp_path: Path):
+    older = copy_of(6, tmp_path)
+    with opened(older) as store:
+        assert await store.synchronize("default", "shelf", {"m": "1"}) == SourceDifference(["m"], [], [])
+        held = dataclasses.replace(
+            document("m", "# one\n\ntwo", text_format="markdown"), source="shelf", source_hash="1"
+        )
+        same = await store.accept("job_new", "default", [held], 9.0)
+        assert same.unchanged == 1
+        assert await store.synchronize("default", "shelf", {"m": "1"}) == SourceDifference([], [], [])
+        assert await embed_pending(store) == 2
     connection, _ = open_checked(older)
     connection.close()
 

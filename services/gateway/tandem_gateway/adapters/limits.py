@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tandem_gateway.errors import Conflict, InvalidRequest, Overloaded
+from tandem_gateway.ports.documents import MAX_SOURCE_DELETIONS
 from tandem_gateway.records.documents import IdempotencyKey
 
 MAX_KEPT_FAILURES: Final = 100
@@ -51,6 +52,21 @@ class Limits:
                 f"{self.pending_documents} (TANDEM_MAX_PENDING_DOCUMENTS)",
                 retry_after=30,
             )
+
+
+def check_deletions(count: int) -> None:
+    """Check the number of documents that one comparison with a source deletes.
+
+    Raises:
+        InvalidRequest: there are too many.
+    """
+    if count > MAX_SOURCE_DELETIONS:
+        raise InvalidRequest(
+            f"documents: {count} documents of the source are not listed and would be deleted, at most "
+            f"{MAX_SOURCE_DELETIONS} in one request; delete some of them first",
+            param="documents",
+            code="limit_exceeded",
+        )
 
 
 def check_key(key: IdempotencyKey, request_hash: bytes) -> None:

@@ -25,6 +25,7 @@ from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
+from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.validation import RequestLimits
 
 
@@ -143,6 +144,7 @@ def build_use_cases(
             on_changed=storage.index.notify,
             model_tokens=lambda: embedder.model_tokens,
         ),
+        sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(
             storage.documents,
             storage.catalogue,

@@ -19,6 +19,11 @@ _MARKS: Final = (
 _META_BYTES: Final = 1024
 _META_CHARSET: Final = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([A-Za-z0-9_.:-]{1,40})""", re.IGNORECASE)
 
+_LAST_ASCII: Final = 0x7F
+_COUNTED_BYTES: Final = 1 << 20
+_MIN_FOREIGN_BYTES: Final = 16
+"""With fewer bytes beyond ASCII, the guess is often wrong."""
+
 
 def decoded(content: bytes, *, html: bool = False) -> str:
     """Return the text of a file, without a byte order mark and with line ends as they are.
@@ -55,6 +60,8 @@ def _strictly(content: bytes, encoding: str) -> str:
 
 
 def _guessed(content: bytes) -> str:
+    if sum(byte > _LAST_ASCII for byte in content[:_COUNTED_BYTES]) < _MIN_FOREIGN_BYTES:
+        raise Unreadable("is not UTF-8, and has too few bytes beyond ASCII for a guess of its encoding; send UTF-8")
     if importlib.util.find_spec("charset_normalizer") is None:
         raise Unreadable(f"is not UTF-8; the gateway guesses other encodings with its extra {EXTRA!r} only")
     import charset_normalizer  # noqa: PLC0415 - of an extra, and most files need no guess

@@ -13,7 +13,7 @@ from litestar.types import Guard
 from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
 from tandem_gateway.errors import NotFound, Unauthorized
 from tandem_gateway.http.clock import rfc3339
-from tandem_gateway.http.openapi import OPERATOR, refusals, with_body
+from tandem_gateway.http.openapi_operations import OPERATOR, refusals, with_body
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
 from tandem_gateway.use_cases.canary.router import CanaryRouter

@@ -30,7 +30,7 @@ from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import INGEST_SHARE, BodyLimits
 from tandem_gateway.http.messages import collection_list, collection_reply, job_reply, stored_document
 from tandem_gateway.http.metadata_patch import patched, read_patch
-from tandem_gateway.http.openapi import (
+from tandem_gateway.http.openapi_operations import (
     COLLECTION_EXAMPLES,
     INGEST_EXAMPLES,
     INGEST_LINES,

@@ -31,7 +31,7 @@ from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import stored_document
-from tandem_gateway.http.openapi import DELETION_EXAMPLES, FACETS_EXAMPLES, IDS_EXAMPLES, refusals, with_body
+from tandem_gateway.http.openapi_operations import DELETION_EXAMPLES, FACETS_EXAMPLES, IDS_EXAMPLES, refusals, with_body
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.ports.documents import PAGE_BYTES
 from tandem_gateway.records.documents import DocumentView

@@ -14,7 +14,7 @@ from tandem_gateway.http.file_documents import FileDocumentsReader, metadata_of_
 from tandem_gateway.http.form import Form, FormLimits, FormParser, boundary_of
 from tandem_gateway.http.limits import INGEST_SHARE, BodyLimits
 from tandem_gateway.http.messages import files_job_reply
-from tandem_gateway.http.openapi import FilesByForm, refusals
+from tandem_gateway.http.openapi_operations import FilesByForm, refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.files import ExtractionTask
 from tandem_gateway.use_cases.validation import check_collection

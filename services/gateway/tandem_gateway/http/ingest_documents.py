@@ -47,6 +47,8 @@ class DocumentMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     id: str | int | None = None
     metadata: msgspec.Raw = msgspec.Raw(b"{}")
     format: TextFormat = "text"
+    source: str | None = None
+    hash: str | None = None
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -154,7 +156,8 @@ def document_of(message: DocumentMessage, place: str, limits: RequestLimits) -> 
     raw = bytes(message.metadata)
     metadata = read_metadata(raw, f"{place}.metadata")
     exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
-    return new_document(SubmittedDocument(message.text, doc_id, metadata, exact, message.format), place, limits)
+    submitted = SubmittedDocument(message.text, doc_id, metadata, exact, message.format, message.source, message.hash)
+    return new_document(submitted, place, limits)
 
 
 def read_metadata(raw: bytes, place: str) -> Metadata:

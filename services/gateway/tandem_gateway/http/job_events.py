@@ -14,7 +14,7 @@ from tandem_gateway.http.body import query_parameters
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import HEAD
 from tandem_gateway.http.messages import job_reply
-from tandem_gateway.http.openapi import EVENT_STREAM, refusals
+from tandem_gateway.http.openapi_operations import EVENT_STREAM, refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.job_events import JobEvent, JobEvents
 from tandem_runtime.body import ClientGone, cancel_on_disconnect

@@ -18,7 +18,7 @@ from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import job_reply
-from tandem_gateway.http.openapi import JobByQuery, JobDocumentsByQuery, JobsByQuery, refusals
+from tandem_gateway.http.openapi_operations import JobByQuery, JobDocumentsByQuery, JobsByQuery, refusals
 from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.records.documents import JobFilter, JobPosition, JobRecord
 from tandem_gateway.use_cases.documents import MAX_PAGE

@@ -28,6 +28,7 @@ from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
 from tandem_gateway.http.reembed_routes import REEMBED_ROUTES
 from tandem_gateway.http.search_routes import SEARCH_ROUTES
+from tandem_gateway.http.source_routes import put_source
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -65,7 +66,7 @@ def make_litestar(
             request_max_body_size=bodies.ingest,
             tags=["ingest"],
         ),
-        Router("/", route_handlers=COLLECTION_ROUTES, tags=["documents"]),
+        Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),

@@ -11,7 +11,7 @@ from tandem_gateway import __version__
 from tandem_gateway.errors import NotReady
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.messages import health_reply
-from tandem_gateway.http.openapi import refusals
+from tandem_gateway.http.openapi_operations import refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_runtime.http import Reply

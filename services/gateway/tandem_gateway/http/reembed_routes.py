@@ -9,7 +9,7 @@ from litestar.params import PathParameter
 from tandem_contract.client_api import Deleted, Reembedding, SpaceOverlap
 from tandem_gateway.http.asgi_types import scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
-from tandem_gateway.http.openapi import OverlapByQuery, refusals
+from tandem_gateway.http.openapi_operations import OverlapByQuery, refusals
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.reembedding import COMPARED, DEFAULT_QUERIES, MAX_QUERIES, Progress
 

@@ -28,7 +28,13 @@ from tandem_gateway.http.messages import (
     search_commands,
     similar_command,
 )
-from tandem_gateway.http.openapi import BATCH_EXAMPLES, SEARCH_EXAMPLES, SIMILAR_EXAMPLES, refusals, with_body
+from tandem_gateway.http.openapi_operations import (
+    BATCH_EXAMPLES,
+    SEARCH_EXAMPLES,
+    SIMILAR_EXAMPLES,
+    refusals,
+    with_body,
+)
 from tandem_gateway.http.search_reply import write_batch_reply, write_search_reply
 from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect

@@ -1,6 +1,6 @@
 """Documents and their jobs."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
 from tandem_gateway.filters.tree import Filter
@@ -16,6 +16,7 @@ from tandem_gateway.records.documents import (
     StoredContent,
 )
 from tandem_gateway.records.job_documents import SkippedDocument
+from tandem_gateway.records.sources import SourceDifference
 
 KEY_SECONDS: Final = 86_400.0
 """Seconds for which an idempotency key names its job. The job may be forgotten earlier; see ``Retention``."""
@@ -64,6 +65,8 @@ PAGE_SCANNED: Final = 1000
 """Maximum number of documents that one call for a page looks at."""
 PAGE_BYTES: Final = 1 << 20
 """Size of the texts and metadata after which a page ends; its first document may be larger."""
+MAX_SOURCE_DELETIONS: Final = 10_000
+"""Maximum number of documents that one call of ``synchronize`` deletes, in one commit: the other writes wait for it."""
 DELETED_AT_ONCE: Final = 200
 """Maximum number of documents that one call of ``delete_some`` deletes: the other writes wait for it."""
 
@@ -75,8 +78,8 @@ MetadataChange = Callable[[StoredContent], NewDocument]
 class DocumentStore(Protocol):
     """Reads, changes and deletes documents. A write is on disk when its method returns.
 
-    Every method may raise StorageUnavailable and StorageCorrupt. ``change_metadata``, ``delete`` and ``delete_some``
-    may also raise Overloaded and DeadlineExceeded; after DeadlineExceeded the write may still take effect.
+    Every method may raise StorageUnavailable and StorageCorrupt. Each that writes may also raise Overloaded and
+    DeadlineExceeded; after DeadlineExceeded the write may still take effect.
 
     A filter looks at the metadata of a document's newest version, which is the one that ``document`` returns.
     """
@@ -141,6 +144,22 @@ class DocumentStore(Protocol):
 
         Returns:
             The newest version of the document after the change; None if there is none.
+        """
+        ...
+
+    async def synchronize(self, collection: str, source: str, listed: Mapping[str, str]) -> SourceDifference:
+        """Delete the documents of a source that are not listed, in one commit, and return what else differs.
+
+        The source and the hash of a document are those of its newest version. A collection that does not exist has no
+        documents.
+
+        Args:
+            collection: name of the collection.
+            source: name of the source.
+            listed: id → hash of each document that the source has.
+
+        Raises:
+            InvalidRequest: more than ``MAX_SOURCE_DELETIONS`` documents are not listed. Nothing is deleted.
         """
         ...
 

@@ -30,6 +30,10 @@ class NewDocument:
     given_id: bool = True
     """Whether the client gave the id; a random one otherwise."""
     format: TextFormat = "text"
+    source: str | None = None
+    """Name of the source that the document belongs to."""
+    source_hash: str | None = None
+    """The client's hash of the document in its source."""
 
 
 @dataclass(frozen=True, slots=True)

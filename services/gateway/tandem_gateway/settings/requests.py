@@ -58,8 +58,8 @@ class RequestOptions:
         100_000,
         whole_number(1, 10_000_000),
         "Maximum length of a document in characters; a longer one gets 422. Before you raise it, raise the "
-        "embedders' setting: a text that they refuse fails in its job. Lower it to make clients split long "
-        "documents",
+        "embedders' setting: a text that they refuse fails in its job. Lower it to bound the "
+        "work of one document",
     )
     max_metadata_bytes: int = setting(
         "MAX_METADATA_BYTES",

@@ -108,3 +108,7 @@ class SubmittedDocument(msgspec.Struct, frozen=True):
     exact_metadata: Mapping[str, Any] | None = None
     """The metadata with numbers as JSON (``msgspec.Raw``), which keeps all digits; None to encode ``metadata``."""
     format: TextFormat = "text"
+    source: str | None = None
+    """Name of the source that the document belongs to."""
+    source_hash: str | None = None
+    """The client's hash of the document in its source."""

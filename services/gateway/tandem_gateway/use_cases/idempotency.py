@@ -1,5 +1,6 @@
 """Idempotency keys: which requests are the same, and which ids the documents of a repeated one have."""
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
@@ -40,6 +41,8 @@ def idempotency_key(
     for document in documents:
         # No id that a client can give has a NUL character, so different requests never hash the same bytes.
         digest.update((document.doc_id.encode() if document.given_id else b"") + b"\0" + document.content_hash)
+        if document.source is not None:  # an id has no control characters, so this is none
+            digest.update(f"\1{document.source}\0{document.source_hash or ''}\0".encode())
     for left_out in skipped or ():
         digest.update(b"\0%d\0" % left_out.index + left_out.content_hash)
     return IdempotencyKey(key, digest.digest())
@@ -52,15 +55,6 @@ def with_ids_of(job_id: str, documents: Sequence[NewDocument]) -> list[NewDocume
     """
     of_job = hashlib.blake2b(job_id.encode(), digest_size=_OF_JOB_BYTES).hexdigest()
     return [
-        document
-        if document.given_id
-        else NewDocument(
-            f"{of_job}{place:08x}",
-            document.text,
-            document.metadata,
-            document.content_hash,
-            given_id=False,
-            format=document.format,
-        )
+        document if document.given_id else dataclasses.replace(document, doc_id=f"{of_job}{place:08x}")
         for place, document in enumerate(documents)
     ]

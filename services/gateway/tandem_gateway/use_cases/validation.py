@@ -19,6 +19,10 @@ COLLECTION_PATTERN: Final = "^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 """Pattern of a collection's name, in the syntax of JSON Schema."""
 
 _COLLECTION_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
+MAX_HASH_CHARS: Final = 128
+HASH_PATTERN: Final = f"^[!-~]{{1,{MAX_HASH_CHARS}}}$"
+"""Pattern of a client's hash of a document, in the syntax of JSON Schema."""
+_HASH = re.compile(rf"[!-~]{{1,{MAX_HASH_CHARS}}}\Z")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 # hashlib releases the interpreter's lock for 2,048 bytes and more. The few microseconds of such a hash are too short
 # for another thread to take the lock, and each release restarts that thread's timeout: a thread that hashes many
@@ -51,6 +55,34 @@ def check_collection(name: str) -> None:
             "collection: 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-' were expected, "
             "the first a letter or a digit",
             param="collection",
+        )
+
+
+def check_source(source: str, param: str) -> None:
+    """Check the name of a source.
+
+    Raises:
+        InvalidRequest: it has not the form of a collection's name.
+    """
+    if not _COLLECTION_NAME.match(source):
+        raise InvalidRequest(
+            f"{param}: 1 to 64 characters of A-Z, a-z, 0-9, '.', '_' and '-' were expected, "
+            "the first a letter or a digit",
+            param=param,
+        )
+
+
+def check_source_hash(given: str, param: str) -> None:
+    """Check a client's hash of a document.
+
+    Raises:
+        InvalidRequest: it is not 1 to ``MAX_HASH_CHARS`` visible ASCII characters.
+    """
+    if not _HASH.match(given):
+        raise InvalidRequest(
+            f"{param}: 1 to {MAX_HASH_CHARS} visible ASCII characters were expected",
+            param=param,
+            code="limit_exceeded" if len(given) > MAX_HASH_CHARS else "invalid_field",
         )
 
 
@@ -190,6 +222,12 @@ def new_document(document: SubmittedDocument, place: str, limits: RequestLimits)
     _check_text(document.text, f"{place}.text", limits.text_chars)
     if document.doc_id is not None:
         check_new_document_id(document.doc_id, f"{place}.id")
+    if document.source is not None:
+        check_source(document.source, f"{place}.source")
+    if document.source_hash is not None:
+        check_source_hash(document.source_hash, f"{place}.hash")
+        if document.source is None:
+            raise InvalidRequest(f"{place}.hash: is for a document with a source only", param=f"{place}.hash")
     return as_new_document(document, f"{place}.metadata", limits)
 
 
@@ -221,6 +259,8 @@ def as_new_document(document: SubmittedDocument, param: str, limits: RequestLimi
         content_hash=content_hash(document.text, _canonical.encode(stored), document.format),
         given_id=document.doc_id is not None,
         format=document.format,
+        source=document.source,
+        source_hash=document.source_hash,
     )
 
 

@@ -2,13 +2,13 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
-from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_key
+from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_deletions, check_key
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -47,6 +47,7 @@ from tandem_gateway.records.job_documents import (
     embedded_status,
     status_reason,
 )
+from tandem_gateway.records.sources import SourceDifference, difference
 
 
 class MemoryStore:
@@ -126,12 +127,14 @@ class MemoryStore:
         pending, live = collection.pending.get(doc_id), collection.live.get(doc_id)
         if pending is not None:
             if pending.document.content_hash == document.content_hash:
+                pending.document = _with_source_of(pending.document, document)
                 pending.wait(job_id, place)
                 return
             # The newer version makes it obsolete.
             content.end_wait(pending, "replaced", now)
             content.remove(collection, pending)
         elif live is not None and live.document.content_hash == document.content_hash:
+            live.document = _with_source_of(live.document, document)
             content.count(job_id, 1, now, coverage=live.coverage(), unchanged=True)
             content.lists[job_id][place] = JobDocument(doc_id, "unchanged", coverage_reason(live.coverage()))
             return
@@ -247,6 +250,22 @@ class MemoryStore:
         found = await self.page(collection, after, DELETED_AT_ONCE, condition)
         return IdPage([], None) if found is None else IdPage([view.doc_id for view in found.documents], found.after)
 
+    async def synchronize(self, collection: str, source: str, listed: Mapping[str, str]) -> SourceDifference:
+        """Delete what a source has no more; see ``DocumentStore.synchronize``."""
+        with self._content.lock:
+            there = self._content.collections.get(collection)
+            newest = {} if there is None else {**there.live, **there.pending}
+            held = {
+                doc_id: version.document.source_hash
+                for doc_id, version in newest.items()
+                if version.document.source == source
+            }
+        found = difference(listed, held)
+        check_deletions(len(found.deleted))
+        for doc_id in found.deleted:
+            await self.delete(collection, doc_id)
+        return found
+
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``DocumentStore.delete``."""
         content = self._content
@@ -286,7 +305,7 @@ class MemoryStore:
             for version, document in changes:
                 if document.metadata == version.document.metadata:
                     continue
-                copy = self._copy(version, document)
+                copy = self._copy(version, _with_source_of(document, version.document))
                 if version is found.live.get(doc_id):
                     content.replace_live(found, version, copy)
                 else:
@@ -353,6 +372,10 @@ class MemoryStore:
 
 def _stored(document: NewDocument) -> StoredContent:
     return StoredContent(document.doc_id, document.text, document.metadata, document.format)
+
+
+def _with_source_of(document: NewDocument, other: NewDocument) -> NewDocument:
+    return dataclasses.replace(document, source=other.source, source_hash=other.source_hash)
 
 
 def _bytes_of(view: DocumentView) -> int:

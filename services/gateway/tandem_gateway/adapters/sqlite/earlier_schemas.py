@@ -23,8 +23,10 @@ _SECOND_CHECKSUMS = {
     "finished_at, truncated, unreadable)",
 }
 
+_SIXTH_CHECKSUMS = {table: checksum for table, checksum in CHECKSUMS.items() if table != "document_sources"}
+
 _FIFTH_CHECKSUMS = {
-    **{table: checksum for table, checksum in CHECKSUMS.items() if table not in ("job_lists", "job_outcomes")},
+    **{table: checksum for table, checksum in _SIXTH_CHECKSUMS.items() if table not in ("job_lists", "job_outcomes")},
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
     "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled)",
 }
@@ -36,7 +38,14 @@ _FOURTH_CHECKSUMS = {
 
 _THIRD_CHECKSUMS = {**_FOURTH_CHECKSUMS, "jobs": _SECOND_CHECKSUMS["jobs"]}
 
-CHECKSUMS_OF = (_FIRST_CHECKSUMS, _SECOND_CHECKSUMS, _THIRD_CHECKSUMS, _FOURTH_CHECKSUMS, _FIFTH_CHECKSUMS)
+CHECKSUMS_OF = (
+    _FIRST_CHECKSUMS,
+    _SECOND_CHECKSUMS,
+    _THIRD_CHECKSUMS,
+    _FOURTH_CHECKSUMS,
+    _FIFTH_CHECKSUMS,
+    _SIXTH_CHECKSUMS,
+)
 """See ``schema.CHECKSUMS``; of each earlier version, from version 1."""
 
 LAST_OF_FIRST = 2

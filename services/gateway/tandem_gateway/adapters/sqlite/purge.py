@@ -61,7 +61,7 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     connection.execute(
         f"DELETE FROM vectors WHERE passage_id IN (SELECT passage_id FROM passages WHERE document_id {of_these})", ids
     )
-    for table in ("passages", "document_formats", "documents"):
+    for table in ("passages", "document_formats", "document_sources", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
     if last and _forget_removals(connection, collection_id):
         _remove(connection, collection_id)

@@ -34,6 +34,7 @@ CHECKSUMS = {
     # integrity check compares them.
     "documents": "row_checksum(document_id, collection_id, doc_id, text, metadata, content_hash)",
     "document_formats": "row_checksum(document_id, format)",
+    "document_sources": "row_checksum(document_id, source, hash)",
     "passages": "row_checksum(passage_id, document_id, ordinal, start, stop)",
     "vectors": "row_checksum(passage_id, space_id, change, vector, truncated, unknown)",
     "removals": "row_checksum(collection_id, change, passage_id)",

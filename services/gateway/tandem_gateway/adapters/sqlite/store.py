@@ -20,6 +20,7 @@ from tandem_gateway.adapters.sqlite import (
     reads,
     retention,
     scrub,
+    sources,
     writes,
 )
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
@@ -54,6 +55,7 @@ from tandem_gateway.records.documents import (
 )
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage, SkippedDocument
 from tandem_gateway.records.scrubbing import ScrubPage
+from tandem_gateway.records.sources import SourceDifference
 from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
@@ -158,6 +160,10 @@ class SqliteStore:
             return writes.accept(connection, job_id, collection, documents, now, self._limits, key=key, skipped=skipped)
 
         return await self._write(accept)
+
+    async def synchronize(self, collection: str, source: str, listed: Mapping[str, str]) -> SourceDifference:
+        """Delete what a source has no more; see ``DocumentStore.synchronize``."""
+        return await self._write(lambda c: sources.synchronize(c, collection, source, listed, time.time()))
 
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``DocumentStore.delete``."""

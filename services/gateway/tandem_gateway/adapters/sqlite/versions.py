@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from tandem_gateway.adapters.sqlite.counters import next_number
-from tandem_gateway.adapters.sqlite.schema import sealed_insert
+from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, sealed_insert
 from tandem_gateway.records.chunking import Span
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import NewDocument
 
 _INSERT_DOCUMENT = sealed_insert("documents", "live")
 _INSERT_FORMAT = sealed_insert("document_formats")
+_INSERT_SOURCE = sealed_insert("document_sources")
 _INSERT_PASSAGE = sealed_insert("passages")
 _INSERT_VECTOR = sealed_insert("vectors")
 _INSERT_REMOVAL = sealed_insert("removals")
@@ -55,6 +56,19 @@ def change_metadata(
     passages = _passages_with_vectors(connection, document_id)
     _remove_passages(connection, collection_id, document_id)
     _insert_passages(connection, document_id, passages)
+
+
+def set_source(connection: sqlite3.Connection, document_id: int, document: NewDocument) -> None:
+    """Give a version the source of an ingest of the same content."""
+    found = connection.execute(
+        f"SELECT source, hash, checksum IS {CHECKSUMS['document_sources']} FROM document_sources WHERE document_id = ?",
+        (document_id,),
+    ).fetchone()
+    if found == (None if document.source is None else (document.source, document.source_hash, 1)):
+        return
+    connection.execute("DELETE FROM document_sources WHERE document_id = ?", (document_id,))
+    if document.source is not None:
+        _insert_source(connection, document_id, document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +185,7 @@ def remove(connection: sqlite3.Connection, collection_id: int, document_id: int)
     """Remove a version with its passages and vectors, and record the removal of each passage."""
     _remove_passages(connection, collection_id, document_id)
     connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
+    connection.execute("DELETE FROM document_sources WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
 
 
@@ -255,7 +270,15 @@ def _insert_document(connection: sqlite3.Connection, collection_id: int, documen
     )
     if document.format != "text":
         connection.execute(_INSERT_FORMAT, {"document_id": document_id, "format": document.format})
+    if document.source is not None:
+        _insert_source(connection, document_id, document)
     return document_id
+
+
+def _insert_source(connection: sqlite3.Connection, document_id: int, document: NewDocument) -> None:
+    connection.execute(
+        _INSERT_SOURCE, {"document_id": document_id, "source": document.source, "hash": document.source_hash}
+    )
 
 
 def _insert_passage(

@@ -55,6 +55,7 @@ def accept(
         pending_version, live_version = reads.versions(connection, collection_id, document.doc_id)
         newest = pending_version or live_version
         if newest is not None and newest.content_hash == document.content_hash:
+            versions.set_source(connection, newest.document_id, document)
             if newest is live_version:
                 coverage = reads.coverage(connection, newest.document_id)
                 done += jobs.Progress.of(coverage, unchanged=1)
@@ -100,7 +101,7 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
     if pending_version is None and live_version is None:
         return False
-    _delete_versions(connection, record.collection_id, pending_version, live_version, now)
+    delete_versions(connection, record.collection_id, pending_version, live_version, now)
     catalogue.note_change(connection, record.collection_id)
     return True
 
@@ -142,7 +143,7 @@ def delete_some(
         for version in (pending_version, live_version):
             if version is not None:
                 characters += len(version.text) + len(version.metadata)
-        _delete_versions(connection, record.collection_id, pending_version, live_version, now)
+        delete_versions(connection, record.collection_id, pending_version, live_version, now)
         deleted += 1
     if deleted:
         catalogue.note_change(connection, record.collection_id)
@@ -187,13 +188,14 @@ def delete_collection(connection: sqlite3.Connection, collection: str, now: floa
     return True
 
 
-def _delete_versions(
+def delete_versions(
     connection: sqlite3.Connection,
     collection_id: int,
     pending_version: reads.Version | None,
     live_version: reads.Version | None,
     now: float,
 ) -> None:
+    """Delete the versions of a document."""
     if pending_version is not None:
         _drop_pending(connection, collection_id, pending_version.document_id, "deleted", now)
     if live_version is not None:

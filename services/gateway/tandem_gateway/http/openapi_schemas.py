@@ -1,0 +1,181 @@
+"""What the types of messages do not express in the OpenAPI document: limits, and patterns of names and texts."""
+
+from typing import Any, Final, get_args
+
+from tandem_contract import client_api as api
+from tandem_contract import headers
+from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.filters import parsing as filters
+from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
+from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
+from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
+from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
+from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
+from tandem_gateway.use_cases.idempotency import KEY_PATTERN
+from tandem_gateway.use_cases.jobs import JOB_ID_PATTERN, MAX_WAIT_SECONDS
+from tandem_gateway.use_cases.reembedding import DEFAULT_QUERIES, MAX_QUERIES
+from tandem_gateway.use_cases.similar_search import MAX_NUMBERS
+from tandem_gateway.use_cases.sources import MAX_LISTED
+from tandem_gateway.use_cases.validation import COLLECTION_PATTERN, HASH_PATTERN, MAX_ID_CHARS, RequestLimits
+
+FORM: Final = "FilesForm"
+"""Name of the schema of a form with files."""
+REFERENCE: Final = "#/components/schemas/{name}"
+
+Schema = dict[str, Any]
+
+COLLECTION: Final = {"type": "string", "pattern": COLLECTION_PATTERN}
+# JSON Schema uses the regular expressions of ECMA 262. Their ``\\s`` differs from Python's white space, which is
+# therefore spelled out.
+_WHITE_SPACE: Final = r"\u0009-\u000d\u001c-\u0020\u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+_NOT_BLANK: Final = f"[^{_WHITE_SPACE}]"
+_NO_NUL: Final = {"not": {"pattern": r"\u0000"}}
+_NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f]+$"
+_DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%5[cC])"
+_DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
+_URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
+"""Schema of the id of a new document, or of a document in a path."""
+_HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
+_IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
+_JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
+PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
+    ("path", "job_id"): _JOB_ID,
+    ("path", "collection"): COLLECTION,
+    ("path", "source"): COLLECTION,
+    ("path", "document_id"): _URL_DOCUMENT_ID,
+    ("query", "id"): _DOCUMENT_ID,
+    ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
+    ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
+    ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
+    ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
+    ("query", "collection"): COLLECTION,
+    ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
+    ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
+    ("query", "cursor"): {"type": "string", "maxLength": 4096},
+    ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
+}
+PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
+    ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
+}
+"""Operation and name of a query parameter that has another schema than the others of its name."""
+
+
+def _or_null(kind: str, minimum: int, maximum: int) -> Schema:
+    number = {"type": kind, "minimum": minimum, "maximum": maximum}
+    return {"anyOf": [number, {"type": "null"}], "default": None}
+
+
+def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the rules that the types do not express: the configured limits, and the patterns of names and texts."""
+    query = components["SearchRequest"]["properties"]["query"]
+    query |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    for kind in ("SearchRequest", "SimilarRequest"):
+        search = components[kind]["properties"]
+        search["top_k"] |= {"minimum": 1, "maximum": limits.top_k}
+        search["collection"] |= COLLECTION
+        search["filter"] = {"anyOf": [{"$ref": REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
+        search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
+        search["min_score"] = _or_null("number", -1, 1)
+        search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
+    search = components["SearchRequest"]["properties"]
+    search["highlight"]["description"] = "Whether each hit has `highlights`."
+    for hit in ("SearchHit", "HitPassage"):
+        components[hit]["properties"]["highlights"] |= {
+            "maxItems": MAX_HIGHLIGHTS,
+            "description": "Start and end of each matched word in the text, in code points, the end excluded. "
+            f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
+        }
+    search["diversity"] |= {"minimum": 0, "maximum": 1}
+    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
+    _set_rules_of_similar(components["SimilarRequest"])
+    _set_rules_of_modes(components)
+    components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
+    ingest = components["IngestRequest"]["properties"]
+    ingest["documents"] |= {"minItems": 1, "maxItems": limits.documents}
+    ingest["collection"] |= COLLECTION
+    given = components["DocumentInput"]["properties"]
+    given["text"] |= {"minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    given["id"] = {"anyOf": [_URL_DOCUMENT_ID, {"type": "integer"}, {"type": "null"}], "default": None}
+    given["source"] = {"anyOf": [COLLECTION, {"type": "null"}], "default": None}
+    given["hash"] = {"anyOf": [_HASH, {"type": "null"}], "default": None}
+    # A hash that is not null needs a source that is not null.
+    components["DocumentInput"]["anyOf"] = [
+        {"properties": {"hash": {"type": "null"}}},
+        {"properties": {"source": {"type": "string"}}, "required": ["source"]},
+    ]
+    components["SourceList"]["properties"]["documents"]["maxItems"] = MAX_LISTED
+    components["SourceEntry"]["properties"] |= {"id": {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}, "hash": _HASH}
+    _forbid_nul(given["metadata"])
+    given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
+    patch = components["DocumentPatch"]["properties"]["metadata"]
+    _forbid_nul(patch)
+    patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
+    chunking = components["ChunkingSetting"]["properties"]
+    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
+    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    components["DocumentIds"]["properties"]["ids"] |= _IDS
+    filtered = {"$ref": REFERENCE.format(name="Filter")}
+    components["DocumentDeletion"] |= {
+        "properties": {"ids": {}, "filter": {}},
+        "oneOf": [
+            {"properties": {"ids": _IDS, "filter": {"type": "null"}}, "required": ["ids"]},
+            {"properties": {"filter": filtered, "ids": {"type": "null"}}, "required": ["filter"]},
+        ],
+    }
+    facets = components["FacetsRequest"]["properties"]
+    facets["fields"] |= {"minItems": 1, "maxItems": MAX_FIELDS}
+    facets["fields"]["items"] |= {"maxLength": filters.MAX_FIELD_CHARS}
+    facets["filter"] = {"anyOf": [filtered, {"type": "null"}], "default": None}
+    facets["limit"] |= {"minimum": 1, "maximum": MAX_VALUES}
+    change = components["TrafficChange"]["properties"]
+    change["canary_weight"] |= {"minimum": 0, "maximum": 100}
+    change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _set_rules_of_modes(components: dict[str, Any]) -> None:
+    null = {"type": "null"}
+    components["SearchRequest"]["allOf"] = [
+        {"anyOf": [{"properties": {"fusion": null}}, {"properties": {"mode": {"enum": list(FUSING_MODES)}}}]},
+        {"anyOf": [{"properties": {"min_score": null}}, {"properties": {"mode": {"not": {"const": "lexical"}}}}]},
+    ]
+    fusion = components["FusionInput"]
+    fusion["properties"]["k"] |= {"minimum": 1, "maximum": MAX_K}
+    fusion["anyOf"] = [
+        {"not": {"required": ["k"]}},
+        {"required": ["method"], "properties": {"method": {"const": "rrf"}}},
+    ]
+    weights = components["FusionWeights"]
+    for weight in weights["properties"].values():
+        weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
+    weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def _set_rules_of_similar(similar: Schema) -> None:
+    vector = {
+        "type": "array",
+        "items": {"type": "number"},
+        "minItems": 1,
+        "maxItems": MAX_NUMBERS,
+        "description": "As many numbers as the collection's `dim`, and not all of them 0.",
+    }
+    similar["properties"] |= {"document_id": {}, "vector": {}}
+    similar["oneOf"] = [
+        {"properties": {"document_id": _DOCUMENT_ID, "vector": {"type": "null"}}, "required": ["document_id"]},
+        {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
+    ]
+
+
+def _forbid_nul(schema: Schema) -> None:
+    """Forbid U+0000 in the strings of a schema, including those in arrays and objects, and in the names of fields."""
+    for choice in schema.get("anyOf", ()):
+        _forbid_nul(choice)
+    match schema.get("type"):
+        case "string":
+            schema |= _NO_NUL
+        case "array":
+            _forbid_nul(schema["items"])
+        case "object":
+            schema["propertyNames"] = _NO_NUL
+            _forbid_nul(schema["additionalProperties"])

@@ -1,0 +1,91 @@
+"""Collections, their settings, and another model for one."""
+
+from typing import Literal
+
+import msgspec
+
+
+class ChunkingSetting(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long texts are split into passages, which are embedded one by one; see ``tandem_contract.embed.Chunking``."""
+
+    max_tokens: int | None = None
+    """Maximum length of a passage in tokens, from 32 to the model's limit; null for the model's limit."""
+    overlap_tokens: int | None = None
+    """Tokens that a passage may repeat of the one before, at most half of ``max_tokens``; null for a tenth of it."""
+
+
+class CollectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PUT /v1/collections/{collection}``; a setting that is missing stays as it is, or gets its default."""
+
+    chunking: ChunkingSetting | msgspec.UnsetType | None = msgspec.UNSET
+    """Null to embed each text as a whole, cut at the model's limit. It can change only while there are no documents."""
+
+
+class Collection(msgspec.Struct, frozen=True):
+    """A collection; ``fingerprint``, ``model`` and ``dim`` are null until its first vector pins them."""
+
+    name: str
+    document_count: int
+    """Documents that search can find."""
+    pending_documents: int
+    """Documents, or newer versions of documents, that have no vector yet."""
+    fingerprint: str | None
+    model: str | None
+    dim: int | None
+    chunking: ChunkingSetting | None = None
+    """Null if each text is embedded as a whole."""
+
+
+class CollectionList(msgspec.Struct, frozen=True):
+    """``GET /v1/collections``."""
+
+    collections: list[Collection]
+
+
+ReembedStatus = Literal["filling", "ready", "switched"]
+"""``filling``: passages miss vectors of the new model. ``ready``: all have one. ``switched``: searches use them, and
+the old vectors are kept."""
+
+
+class Reembedding(msgspec.Struct, frozen=True):
+    """``/v1/collections/{collection}/reembed``: the vectors that a collection has beside those that serve.
+
+    Before the switch they are those of the new model, after it those of the old one.
+    """
+
+    collection: str
+    status: ReembedStatus
+    fingerprint: str
+    """Of the model of these vectors."""
+    model: str
+    serving_fingerprint: str
+    """Of the model whose vectors serve."""
+    serving_model: str
+    total_passages: int
+    """Passages of the documents that search can find."""
+    embedded_passages: int
+    """How many of them have one of these vectors."""
+    truncated_passages: int
+    """Passages of which the model read only the beginning, also such as are gone by now."""
+    failed_passages: int = 0
+    """Passages that the model refused; tried again after minutes."""
+    error: str | None = None
+    """Why passages get no vectors; null if nothing is wrong."""
+
+
+class SpaceOverlap(msgspec.Struct, frozen=True):
+    """``GET /v1/collections/{collection}/reembed/overlap``: how alike searches with both kinds of vectors are."""
+
+    collection: str
+    queries: int
+    """Number of searches that were compared; each looks for the documents nearest to a stored document."""
+    top_k: int
+    """How many of the nearest documents are compared."""
+    overlap: float | None
+    """Mean share of them that both kinds of vectors find, from 0 to 1; null if nothing could be compared."""
+
+
+class Deleted(msgspec.Struct, frozen=True):
+    """The reply to a DELETE: whether there was anything to delete."""
+
+    deleted: bool

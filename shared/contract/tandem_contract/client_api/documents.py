@@ -1,0 +1,119 @@
+"""Stored documents: lists, changes, deletions, facets, and what a source holds."""
+
+import msgspec
+
+from tandem_contract.client_api.common import Filter, Metadata
+
+
+class StoredDocument(msgspec.Struct, frozen=True):
+    """``GET /v1/collections/{collection}/documents/{id}``."""
+
+    id: str
+    text: str
+    metadata: msgspec.Raw
+    collection: str
+    embedded: bool
+    """False if the newest version of the document has no vector yet."""
+    truncated: bool | None = None
+    """Whether the text is longer than the model's limit; null without a vector, or if the embedder did not say."""
+    unknown: float | None = None
+    """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
+
+
+class DocumentPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PATCH /v1/collections/{collection}/documents/{document_id}``: a JSON Merge Patch (RFC 7396) of the metadata.
+
+    A null removes a key, an object is merged into the value of its key, and any other value replaces it.
+    """
+
+    metadata: Metadata
+
+
+class DocumentList(msgspec.Struct, frozen=True):
+    """``GET /v1/collections/{collection}/documents``: documents in the order of their ids."""
+
+    documents: list[StoredDocument]
+    next_cursor: str | None = None
+    """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""
+
+
+class DocumentIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/documents/get``."""
+
+    ids: list[str]
+
+
+class FoundDocuments(msgspec.Struct, frozen=True):
+    """The documents with the ids asked for, in that order, and the ids that no document has."""
+
+    documents: list[StoredDocument]
+    missing: list[str]
+
+
+class DocumentDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/documents/delete``; it takes either ``ids`` or ``filter``."""
+
+    ids: list[str] | None = None
+    filter: Filter | None = None
+
+
+class DeletedDocuments(msgspec.Struct, frozen=True):
+    """How many documents were deleted."""
+
+    deleted_documents: int
+
+
+class FacetsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/collections/{collection}/facets``."""
+
+    fields: list[str]
+    filter: Filter | None = None
+    """Only documents that match count."""
+    limit: int = 10
+    """Maximum number of values of a field."""
+
+
+class FacetValue(msgspec.Struct, frozen=True):
+    """A value, with the number of documents that have it."""
+
+    value: str | int | float | bool | None
+    count: int
+
+
+class Facet(msgspec.Struct, frozen=True):
+    """The most frequent values of a field."""
+
+    values: list[FacetValue]
+    other_count: int
+    """Sum of the counts of the values that are not in ``values``."""
+
+
+class FacetsReply(msgspec.Struct, frozen=True):
+    """How many documents match, and the facet of each field."""
+
+    documents: int
+    facets: dict[str, Facet]
+
+
+class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A document of a source: its id, and a hash that changes when the document does."""
+
+    id: str | int
+    hash: str
+
+
+class SourceList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``PUT /v1/collections/{collection}/sources/{source}``: all documents that the source has."""
+
+    documents: list[SourceEntry]
+
+
+class SourceReply(msgspec.Struct, frozen=True):
+    """How a source differs from its documents: the client ingests those that are missing or changed."""
+
+    missing: list[str]
+    """Ids that no document of the source has."""
+    changed: list[str]
+    """Ids of documents that have another hash, or none."""
+    deleted_documents: int
+    """Number of documents that were deleted, because the source has them no more."""

@@ -1,0 +1,247 @@
+"""Search: requests, replies and their explanation."""
+
+from typing import Literal
+
+import msgspec
+
+from tandem_contract.client_api.common import DEFAULT_COLLECTION, Filter, Metadata
+
+DEFAULT_TOP_K = 5
+
+SearchMode = Literal["auto", "hybrid", "dense", "lexical"]
+"""``dense``: vector search. ``lexical``: keyword search. ``hybrid``: both, fused; it fails if one of them cannot
+answer. ``auto``: hybrid, or one of the two if the other cannot answer."""
+
+AnsweredBy = Literal["hybrid", "dense", "lexical"]
+
+FusionMethod = Literal["relative", "rrf", "dbsf"]
+"""How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
+rank fusion. ``dbsf``: distribution-based score fusion."""
+
+HitField = Literal["text", "metadata", "passage", "vector"]
+"""A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
+
+SearchWarning = Literal["unknown_tokens", "only_exclusions", "group_limit"]
+"""``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
+search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match.
+``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more groups."""
+
+Highlights = list[tuple[int, int]]
+"""Start and end of each matched word."""
+
+
+class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Weights of the two rankings, from 0 to 1000; only their ratio matters, and one has to be above 0."""
+
+    dense: float
+    lexical: float
+
+
+class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How hybrid search fuses its two rankings."""
+
+    method: FusionMethod = "relative"
+    weights: FusionWeights | None = None
+    """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
+    k: int | msgspec.UnsetType = msgspec.UNSET
+    """Constant of ``rrf``, from 1 to 1000: the larger, the less the first ranks stand out; 60 if it is missing."""
+
+
+class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search``."""
+
+    query: str
+    top_k: int = DEFAULT_TOP_K
+    collection: str = DEFAULT_COLLECTION
+    mode: SearchMode = "auto"
+    fusion: FusionMethod | FusionInput | None = None
+    """Only with the modes ``hybrid`` and ``auto``."""
+    offset: int = 0
+    """Number of hits to skip: the hits of a search are the first ``top_k`` after these."""
+    min_score: float | None = None
+    """Lowest cosine similarity of a hit, from -1 to 1; not with the mode ``lexical``."""
+    filter: Filter | None = None
+    """Conditions on the metadata of the hits."""
+    highlight: bool = False
+    """Whether each hit tells where the words of the query are; see ``SearchHit.highlights``."""
+    include: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply has besides the usual ones: ``vector``."""
+    exclude: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply leaves out."""
+    explain: bool = False
+    """Whether the reply tells how the search came to it."""
+    diversity: float = 0.0
+    """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
+    group_by: str | None = None
+    """A metadata field; the hits are the best of each of its values. A document without it is always a hit."""
+
+
+class HitScores(msgspec.Struct, frozen=True):
+    """The scores that vector search and keyword search gave a document; null if one did not find it."""
+
+    dense: float | None
+    """Cosine similarity of query and document."""
+    lexical: float | None
+    """BM25 score."""
+
+
+class HitPassage(msgspec.Struct, frozen=True):
+    """The passage of a document that matches a search best."""
+
+    text: str
+    start: int
+    """Offset of its first character in the document's text, in code points."""
+    end: int
+    """Offset after its last character."""
+    index: int
+    """Its position among the document's passages, from 0."""
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """As in ``SearchHit``, with offsets in the passage's text."""
+
+
+class HitPlace(msgspec.Struct, frozen=True):
+    """A hit's place in the ranking of one search."""
+
+    rank: int
+    """From 1."""
+    score: float
+    """Cosine similarity or BM25 score."""
+    part: float | None
+    """What the hit's fused score has of this ranking; null without fusion."""
+
+
+class HitExplanation(msgspec.Struct, frozen=True):
+    """A hit's places in both rankings; null for a search that did not find it."""
+
+    dense: HitPlace | None
+    lexical: HitPlace | None
+
+
+class StageTimes(msgspec.Struct, frozen=True):
+    """Milliseconds of each stage; null for a stage that did not run. Vector search and keyword search overlap."""
+
+    filter: float | None = None
+    """Finding the documents that match the filter."""
+    queue: float | None = None
+    """Waiting for a call to the embedder."""
+    embed: float | None = None
+    """That call."""
+    index: float | None = None
+    """Vector index."""
+    words: float | None = None
+    """Keyword index."""
+    fetch: float | None = None
+    """Reading the documents of the hits."""
+
+
+class CandidateCounts(msgspec.Struct, frozen=True):
+    """Numbers of documents; null for a stage that did not run."""
+
+    filter: int | None
+    """That match the filter."""
+    dense: int | None
+    """That vector search found."""
+    lexical: int | None
+    """That keyword search found."""
+
+
+class SearchExplanation(msgspec.Struct, frozen=True):
+    """How a search came to its reply."""
+
+    stages_ms: StageTimes
+    candidates: CandidateCounts
+    attempts: int
+    """More than 1 if the store changed during the search, which then began again; the times are of all attempts."""
+
+
+class SearchHit(msgspec.Struct, frozen=True):
+    """One result.
+
+    ``score`` is the cosine similarity of query and document in vector search, the BM25 score in keyword search, and a
+    number from 0 to 1 in hybrid search.
+    """
+
+    id: str
+    score: float
+    text: str | msgspec.UnsetType = msgspec.UNSET
+    metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
+    """The metadata as JSON, unchanged from the store."""
+    scores: HitScores | None = None
+    passage: HitPassage | msgspec.UnsetType | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
+    """The vector of the passage that matches best, of unit length; null if the document has none yet."""
+    explain: HitExplanation | msgspec.UnsetType = msgspec.UNSET
+
+
+class SearchReply(msgspec.Struct, frozen=True):
+    """Hits by descending score, and the milliseconds that the gateway took."""
+
+    results: list[SearchHit]
+    took_ms: float
+    mode: AnsweredBy = "dense"
+    """The search that found the hits, and so the meaning of their scores."""
+    degraded: bool = False
+    """True if ``auto`` answered by one search alone, because the other could not answer. ``mode`` names it."""
+    query_truncated: bool = False
+    """True if the query is longer than the model's limit: the search ignored the text after the limit."""
+    warnings: list[SearchWarning] = []
+    explain: SearchExplanation | msgspec.UnsetType = msgspec.UNSET
+
+
+class SearchBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search/batch``."""
+
+    searches: list[SearchRequest]
+
+
+class SearchBatchReply(msgspec.Struct, frozen=True):
+    """The reply to each search, in order, and the milliseconds that the gateway took for all of them."""
+
+    replies: list[SearchReply]
+    took_ms: float
+
+
+class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/search/similar``; it takes either ``document_id`` or ``vector``. The reply is a ``SearchReply``."""
+
+    document_id: str | None = None
+    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it."""
+    vector: list[float] | None = None
+    """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
+    top_k: int = DEFAULT_TOP_K
+    collection: str = DEFAULT_COLLECTION
+    offset: int = 0
+    min_score: float | None = None
+    filter: Filter | None = None
+    include: tuple[HitField, ...] = ()
+    exclude: tuple[HitField, ...] = ()
+    """As in ``SearchRequest``."""
+
+
+class ReceivedSearchHit(msgspec.Struct, frozen=True):
+    """The reader's view of ``SearchHit``."""
+
+    id: str
+    score: float
+    text: str = ""
+    metadata: Metadata = {}
+    scores: HitScores | None = None
+    passage: HitPassage | None = None
+    highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
+    """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
+    unless the search asks for it."""
+    vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
+
+
+class ReceivedSearchReply(msgspec.Struct, frozen=True):
+    """The reader's view of ``SearchReply``."""
+
+    results: list[ReceivedSearchHit]
+    took_ms: float
+    mode: str = "dense"
+    degraded: bool = False
+    query_truncated: bool = False
+    warnings: list[str] = []

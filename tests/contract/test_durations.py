@@ -8,6 +8,7 @@ from tandem_runtime.durations import duration
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [
+        (-0.0027, "0 ms"),
         (0.0, "0 ms"),
         (0.00000001, "0 ms"),
         (0.0008, "0.8 ms"),

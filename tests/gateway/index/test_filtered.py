@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.index import findable
-from tandem_gateway.index.filtered import are_among, nodes_to_find, wider
+from tandem_gateway.index.filtered import are_among, in_both, nodes_to_find, wider
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.scoring import ranked
 from tandem_gateway.records.arrays import Keys, Vectors
@@ -154,3 +154,9 @@ def test_few_rows_are_scanned_and_many_are_found_by_the_graph(matching: int, tot
 def test_rows_are_among_others_if_they_are_in_the_list(keys: list[int], others: list[int]):
     held = are_among(np.array(keys, np.uint64), np.array(sorted(others), np.uint64))
     assert held.tolist() == [key in others for key in keys]
+
+
+@given(st.sets(st.integers(0, 50)), st.sets(st.integers(0, 50)))
+def test_keys_in_both_lists_are_ascending(one: set[int], other: set[int]):
+    found = in_both(np.array(sorted(one), np.uint64), np.array(sorted(other), np.uint64))
+    assert (found.tolist(), found.dtype) == (sorted(one & other), np.uint64)

@@ -1,6 +1,7 @@
 """The map from passages to the first one of their document, against a dictionary; and how many passages to find."""
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -70,3 +71,17 @@ def test_a_search_finds_enough_passages_or_all(documents: int, passages: int, la
 def test_of_a_few_long_documents_eight_passages_a_document_are_found_at_first():
     assert passages_to_find(10, 1000, 1, 1) == 21
     assert passages_to_find(10, 10_000, 9_999, 1) == 80
+
+
+@pytest.mark.parametrize("count", [3, 3000])
+def test_what_is_added_again_is_there_once(count: int):
+    """An index that adopts a snapshot follows the changes since then a second time."""
+    passages = np.arange(10, 10 + count, dtype=np.uint64)
+    firsts = np.full(count, 10, np.uint64)
+    known = FirstPassages()
+    for _ in range(3):
+        known.add(passages, firsts)
+    assert len(known) == count - 1
+    assert known.passages_of(firsts[:1]).tolist() == passages.tolist()
+    known.remove(passages)
+    assert not len(known)

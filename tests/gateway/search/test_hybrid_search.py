@@ -29,6 +29,7 @@ from tandem_gateway.records.search import (
     RankedPassage,
     SearchMode,
 )
+from tandem_gateway.use_cases import hybrid_search
 from tandem_gateway.use_cases.dense_search import DenseCandidates
 from tandem_gateway.use_cases.hybrid_search import rank
 from tandem_gateway.use_cases.result_pages import CANDIDATES, eligible, is_one_state
@@ -273,7 +274,9 @@ async def test_what_a_query_leaves_out_no_half_finds_and_the_model_does_not_read
     assert fixture.lexical.retrieved == [("books", '"a pet" -cat rug*', 100)]
 
 
-async def test_a_filter_and_an_exclusion_hold_together():
+@pytest.mark.parametrize("at_once", [50_000, 0])
+async def test_a_filter_and_an_exclusion_hold_together(at_once: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(hybrid_search, "_AT_ONCE_KEYS", at_once)
     fixture = PipelineFixture()
     fixture.lexical.allows = [np.array([2, 3, 9], np.uint64)]
     fixture.filters.answers = [np.array([1, 2, 3], np.uint64)]

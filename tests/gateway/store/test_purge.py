@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.records.reembedding import SpaceModel
 from tests.gateway.store.damage import FILES
 from tests.support.stores import LIMITS, NOW, document, dump, ingest, opened
 
@@ -64,6 +65,16 @@ async def test_the_collection_is_gone_at_once_and_its_content_soon(store: Sqlite
     assert job is not None
     assert (job.processed, job.total, job.failed) == (3, 3, 0)
     assert job.finished_at is not None
+
+
+async def test_nothing_stays_of_a_collection_that_was_being_re_embedded(store: SqliteStore, tmp_path: Path):
+    await ingest(store, [document("kept")])
+    before = {row[0] for row in dump(tmp_path)["counters"]}
+    await ingest(store, [document("a")], job_id="of books", collection="books")
+    await store.reembeddings.start("books", SpaceModel("another model", "e" * 32, 4))
+    await store.delete_collection("books")
+    await purged(store)
+    assert {row[0] for row in dump(tmp_path)["counters"]} == before
 
 
 async def test_a_step_removes_few_long_documents(store: SqliteStore, monkeypatch: pytest.MonkeyPatch):

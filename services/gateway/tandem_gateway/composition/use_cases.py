@@ -138,7 +138,7 @@ def build_use_cases(
             timeout=settings.files_timeout,
         ),
         job_events=JobEvents(storage.jobs.progress, embedding.blocked_reason),
-        facets=Facets(storage.documents, timeout=settings.search_timeout),
+        facets=Facets(storage.documents, timeout=settings.search_timeout, answer_bytes=settings.max_answer_bytes),
         collections=Collections(
             storage.catalogue,
             on_changed=storage.index.notify,

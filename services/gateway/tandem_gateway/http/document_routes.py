@@ -3,7 +3,7 @@
 import asyncio
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Annotated, Any, Final
 
@@ -17,7 +17,6 @@ from tandem_contract.client_api import (
     DocumentDeletion,
     DocumentIds,
     DocumentList,
-    Facet,
     FacetsReply,
     FacetsRequest,
     FacetValue,
@@ -25,7 +24,7 @@ from tandem_contract.client_api import (
 )
 from tandem_contract.decoding import decode_json
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.filters.tree import EVERYTHING
+from tandem_gateway.filters.tree import EVERYTHING, Scalar
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import read_body_of
 from tandem_gateway.http.exceptions import Sent
@@ -151,25 +150,48 @@ async def count_facets(
     request: Request[Any, Any, Any],
     gateway: NamedDependency[Gateway],
     bodies: NamedDependency[BodyLimits],
-) -> FacetsReply:
-    """Count documents."""
+) -> Response[FacetsReply]:
+    """Count documents. The values, and then the reply, hold their bytes in the memory budget until it is sent."""
     facets = gateway.ready().facets
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODY_BYTES, lease)
     message = decode_json(body, _facets)
     given = bytes(message.filter)
     condition = EVERYTHING if given == b"null" else read_filter(given)
-    documents, found = await facets.count(collection, message.fields, condition, message.limit)
-    return FacetsReply(documents, {field: _facet(each) for field, each in found.items()})
+    documents, found = await facets.count(collection, message.fields, condition, message.limit, lease.hold)
+    reply = await asyncio.to_thread(_encode_facets, documents, found, bodies.answer)
+    lease.hold(len(reply))
+    return Sent(Reply(200, reply, lease=lease))
 
 
-def _facet(counted: Counted) -> Facet:
-    """Return a facet as clients see it; decimals are written with all their digits."""
-    values = [
-        FacetValue(msgspec.Raw(str(value).encode()) if isinstance(value, Decimal) else value, count)  # type: ignore[arg-type]
-        for value, count in counted.values
-    ]
-    return Facet(values, counted.others)
+def _encode_facets(documents: int, found: Mapping[str, Counted], max_bytes: int) -> bytes:
+    """Return facets as JSON. Each value is encoded by itself, so that other threads run meanwhile.
+
+    Raises:
+        InvalidRequest: they take more than ``max_bytes``; one character may take six bytes of JSON.
+    """
+    facets: list[bytes] = []
+    size = 0
+    for field, counted in found.items():
+        values: list[bytes] = []
+        for value, count in counted.values:
+            values.append(_encoder.encode(_facet_value(value, count)))
+            size += len(values[-1]) + 1
+            if size > max_bytes:
+                raise InvalidRequest(
+                    f"limit: the values have more than {max_bytes} bytes as JSON, which is the limit of an answer "
+                    "(TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+                    param="limit",
+                    code="limit_exceeded",
+                )
+        facet = b'{"values":[' + b",".join(values) + b'],"other_count":%d}' % counted.others
+        facets.append(_encoder.encode(field) + b":" + facet)
+    return b'{"documents":%d,"facets":{' % documents + b",".join(facets) + b"}}"
+
+
+def _facet_value(value: Scalar, count: int) -> FacetValue:
+    """Return a value as clients see it; decimals are written with all their digits."""
+    return FacetValue(msgspec.Raw(str(value).encode()) if isinstance(value, Decimal) else value, count)  # type: ignore[arg-type]
 
 
 async def list_documents(

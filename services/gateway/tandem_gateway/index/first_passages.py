@@ -54,8 +54,8 @@ class FirstPassages:
         return len(self._later) + len(self._new)
 
     def add(self, passages: Keys, firsts: Keys) -> None:
-        """Add passages with the first passage of their document each; those that are first themselves are skipped."""
-        later = passages != firsts
+        """Add passages with the first passage of their document each; first ones and known ones are skipped."""
+        later = (passages != firsts) & ~are_among(passages, self._later)
         if not later.any():
             return
         self._expanded = None

@@ -12,6 +12,7 @@ from typing import Final
 import numpy as np
 
 from tandem_gateway.errors import DeadlineExceeded, NotReady, Overloaded, StorageUnavailable
+from tandem_gateway.index.filtered import in_both
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
@@ -22,6 +23,8 @@ from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
 from tandem_gateway.use_cases.fusion import fuse
 from tandem_gateway.use_cases.result_pages import CANDIDATES, Answer, Found, ResultPages
 
+# A thread intersects more passages, because it would hold the event loop for more than a few milliseconds.
+_AT_ONCE_KEYS: Final = 50_000
 KEYWORD_ERRORS: Final = (NotReady, Overloaded, DeadlineExceeded, StorageUnavailable)
 """Errors with which the keyword index says that it cannot answer now."""
 
@@ -71,7 +74,7 @@ class HybridSearch:
         async def retrieve(count: int, until: float, stages: Stages | None) -> Found:
             among = await self._pages.among(command, until, stages)
             allowed = await self._allowed(command, until)
-            both = allowed if among is None else among if allowed is None else np.intersect1d(among, allowed)
+            both = await _both(among, allowed)
             may_degrade = degrades and not command.constrained
             dense, lexical = await self._retrieve(
                 command, count, until, both, stages, degrades=may_degrade, on_vectors=on_vectors
@@ -158,6 +161,15 @@ class HybridSearch:
             words.cancel()
             await asyncio.gather(words, return_exceptions=True)
             del words  # it refers to its error, whose traceback refers to this frame
+
+
+async def _both(among: Keys | None, allowed: Keys | None) -> Keys | None:
+    """Return the passages that a filter and the query's phrases and exclusions leave; None for all."""
+    if among is None or allowed is None:
+        return allowed if among is None else among
+    if len(among) + len(allowed) <= _AT_ONCE_KEYS:
+        return in_both(among, allowed)
+    return await asyncio.to_thread(in_both, among, allowed)
 
 
 def rank(

@@ -7,7 +7,7 @@ the purge follow, each in the writer's transaction, between the other writes. Th
 import json
 import sqlite3
 
-from tandem_gateway.adapters.sqlite import counters, job_documents, jobs
+from tandem_gateway.adapters.sqlite import catalogue, counters, job_documents, jobs
 from tandem_gateway.adapters.sqlite.schema import seal
 
 REMOVALS_AT_ONCE = 20_000
@@ -112,5 +112,9 @@ def _forget_removals(connection: sqlite3.Connection, collection_id: int) -> bool
 
 def _remove(connection: sqlite3.Connection, collection_id: int) -> None:
     """Remove a collection without documents and removals."""
+    spaces = connection.execute("SELECT space_id FROM spaces WHERE collection_id = ?", (collection_id,)).fetchall()
+    connection.executemany(
+        "DELETE FROM counters WHERE name = ?", [(catalogue.truncated_in(each),) for (each,) in spaces]
+    )
     for table in ("followers", "spaces", "collections"):
         connection.execute(f"DELETE FROM {table} WHERE collection_id = ?", (collection_id,))

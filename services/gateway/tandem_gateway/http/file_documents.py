@@ -12,7 +12,8 @@ from tandem_contract.decoding import InvalidMessage, cut, decode_json
 from tandem_contract.errors import ErrorCode
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.form import FILES, METADATA
-from tandem_gateway.http.ingest_documents import bytes_of, read_document, read_metadata
+from tandem_gateway.http.ingest_documents import bytes_of, read_document
+from tandem_gateway.http.metadata_json import read_metadata
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.records.files import Extraction
 from tandem_gateway.use_cases.validation import RequestLimits, check_count

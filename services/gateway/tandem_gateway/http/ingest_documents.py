@@ -2,16 +2,15 @@
 
 import hashlib
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
-from tandem_contract.client_api import METADATA_DEPTH, FlatValue, Metadata
 from tandem_contract.decoding import Body, InvalidMessage, cut, decode_json
 from tandem_contract.embed import TextFormat
 from tandem_contract.errors import ErrorCode
 from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.http.metadata_json import read_metadata
 from tandem_gateway.records.documents import NewDocument, NewDocuments
 from tandem_gateway.records.job_documents import SkippedDocument
 from tandem_gateway.use_cases.commands import SubmittedDocument
@@ -59,10 +58,6 @@ class _Named(msgspec.Struct, frozen=True):
 
 _document = msgspec.json.Decoder(DocumentMessage)
 _named = msgspec.json.Decoder(_Named)
-_metadata = msgspec.json.Decoder(Metadata)
-_values = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_flat = msgspec.json.Decoder(FlatValue)
-_exact = msgspec.json.Decoder(dict[str, Any], float_hook=lambda text: msgspec.Raw(text.encode()))
 
 
 class DocumentReader:
@@ -153,67 +148,9 @@ def read_document(element: Body, place: str, limits: RequestLimits) -> NewDocume
 def document_of(message: DocumentMessage, place: str, limits: RequestLimits) -> NewDocument:
     """Return the document of a message; raises InvalidMessage or InvalidRequest, which name ``place`` and the field."""
     doc_id = str(message.id) if isinstance(message.id, int) else message.id
-    raw = bytes(message.metadata)
-    metadata = read_metadata(raw, f"{place}.metadata")
-    exact = _exact.decode(raw) if _loses_digits(raw, metadata) else None
+    metadata, exact = read_metadata(bytes(message.metadata), f"{place}.metadata")
     submitted = SubmittedDocument(message.text, doc_id, metadata, exact, message.format, message.source, message.hash)
     return new_document(submitted, place, limits)
-
-
-def read_metadata(raw: bytes, place: str) -> Metadata:
-    """Return metadata from its JSON; raises InvalidMessage, which names the field after ``place``."""
-    try:
-        return decode_json(raw, _metadata, at=place)
-    except InvalidMessage:
-        # msgspec does not name the key of an invalid value. Decode each value by itself to find it.
-        _find_invalid(raw, place, METADATA_DEPTH)
-        raise
-
-
-def _find_invalid(raw: bytes, place: str, depth: int) -> None:
-    """Raise the error for the first invalid value of an object; ``depth`` objects may be inside each other."""
-    for key, value in decode_json(raw, _values, at=place).items():
-        here, content = f"{place}.{cut(key)}", bytes(value)
-        if not content.startswith(b"{"):
-            decode_json(content, _flat, at=here)
-        elif depth == 1:
-            raise InvalidMessage(
-                f"{here}: at most {METADATA_DEPTH} objects inside each other are allowed",
-                code="limit_exceeded",
-                param=here,
-            )
-        else:
-            _find_invalid(content, here, depth - 1)
-
-
-def _loses_digits(raw: bytes, metadata: Metadata) -> bool:
-    """Return whether a float would lose digits, because it has more than a double can hold."""
-    if not _has_float(metadata):
-        return False
-    lossy = False
-
-    def compare(text: str) -> float:
-        nonlocal lossy
-        value = float(text)
-        try:
-            lossy = lossy or Decimal(text) != Decimal(repr(value))
-        except InvalidOperation:  # Decimal rejects the exponent; store the number as sent
-            lossy = True
-        return value
-
-    msgspec.json.Decoder(dict[str, Any], float_hook=compare).decode(raw)
-    return lossy
-
-
-def _has_float(value: object) -> bool:
-    match value:
-        case float():
-            return True
-        case dict():
-            return any(map(_has_float, value.values()))
-        case list():
-            return any(map(_has_float, value))
-    return False
 
 
 def bytes_of(document: NewDocument) -> int:

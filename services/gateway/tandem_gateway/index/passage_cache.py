@@ -34,7 +34,7 @@ class PassageCache:
             passage_ids: the passages.
             reader: reads what the cache lacks.
             max_bytes: maximum size of all texts and metadata.
-            texts: false to leave out the texts; see ``PassageReader.passages``. What is read so is not kept.
+            texts: false to leave out the texts; see ``PassageReader.passages``. The cache then keeps nothing.
 
         Raises:
             TooManyBytes: if the passages' documents take more than ``max_bytes``.

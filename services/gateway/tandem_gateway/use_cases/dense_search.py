@@ -180,7 +180,7 @@ class DenseSearch:
             if now == wanted:
                 self._events.mismatched()
                 raise
-        # The collection has switched to another model since: the search begins anew, once.
+        # The collection has switched to another model since: the search starts again, once.
         left = max(0.0, until - time.monotonic())
         try:
             return await self._find_with(now, command, count, hydrated, left, among, stages)

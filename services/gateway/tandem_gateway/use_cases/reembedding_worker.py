@@ -145,7 +145,7 @@ class ReembeddingWorker:
                 await self._rest(_LOOK_SECONDS if spaces else None)
 
     def _keep(self, spaces: Iterable[SecondSpace]) -> None:
-        """Keep the places of these spaces; begin anew in one that has changed its role."""
+        """Keep the places of these spaces; start again in one that has changed its role."""
         self._places = {space.pair: self._places.get(space.pair, Place()) for space in spaces}
 
     async def _step(self, space: SecondSpace) -> bool:

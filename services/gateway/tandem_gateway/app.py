@@ -69,7 +69,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, or MCP is on and its package is not installed.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics

@@ -11,6 +11,7 @@ from typing import Any
 import httpx2 as httpx
 import pytest
 from mcp import Client, MCPError
+from mcp.client.streamable_http import streamable_http_client
 
 from tandem_gateway.http.mcp.budget import cost, tokens
 from tests.support.raw_http import connect
@@ -306,6 +307,31 @@ def test_a_gateway_without_the_setting_has_no_such_route(tmp_path: Path, stack: 
     with process, contextlib.closing(client):
         process.wait_ready()
         assert client.http.post("/mcp", json=message("ping"), headers=headers()).status_code == 404
+
+
+async def test_a_key_opens_its_collections_only(tmp_path: Path, stack: Stack) -> None:
+    env = {"TANDEM_MCP": "true", "TANDEM_API_KEY": "an-administrator-has-this-long-key"}
+    process, client = gateway_process(tmp_path, tmp_path / "data", stack.embedder_url, env=env)
+    with process, contextlib.closing(client):
+        process.wait_ready()
+        url = f"{client.url}/mcp"
+        admin = httpx.Client(headers={"api-key": env["TANDEM_API_KEY"]}, base_url=client.url, trust_env=False)
+        with admin:
+            for name in ("shelf", "secret"):
+                assert admin.put(f"/v1/collections/{name}", json={}).status_code == 200
+            made = admin.post("/v1/admin/keys", json={"name": "a", "role": "search", "collections": ["shelf"]}).json()
+        with httpx.Client(trust_env=False) as http:
+            refused_outside = http.post(url, json=message("ping"), headers=headers())
+            assert (refused_outside.status_code, refused_outside.headers["www-authenticate"]) == (401, "Bearer")
+        async with (
+            httpx.AsyncClient(headers={"authorization": f"Bearer {made['key']}"}, trust_env=False) as http,
+            Client(streamable_http_client(url, http_client=http)) as caller,
+        ):
+            listed = await call(caller, "list_collections")
+            assert [each["name"] for each in listed["collections"]] == ["shelf"]
+            assert (await call(caller, "search", query="x", collection="shelf"))["results"] == []
+            assert "forbidden" in await refused(caller, "search", query="x", collection="secret")
+            assert "forbidden" in await refused(caller, "fetch", id="x", collection="secret")
 
 
 @pytest.mark.parametrize("version", WAYS.values())

@@ -7,7 +7,9 @@ from typing import Final
 import msgspec
 
 from tandem_contract.decoding import decode_json
+from tandem_gateway.access.use_cases import CallersUseCases
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
+from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.body import caller_timeout
 from tandem_gateway.http.mcp import results
 from tandem_gateway.http.mcp.messages import (
@@ -19,7 +21,7 @@ from tandem_gateway.http.mcp.messages import (
     SearchArguments,
 )
 from tandem_gateway.http.messages import ReceivedSearch, search_command
-from tandem_gateway.lifecycle import Gateway, UseCases
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.result_pages import Answer
 from tandem_runtime.durations import duration
 from tandem_runtime.memory import Lease
@@ -55,9 +57,9 @@ class Tools:
             "list_collections": self.list_collections,
         }
 
-    def _use_cases(self, scope: Scope) -> UseCases:
-        """Return the use cases for the caller of a request; every tool takes them from here."""
-        return self._gateway.ready()
+    def _use_cases(self, scope: Scope) -> CallersUseCases:
+        """Return the use cases that the caller of a request may use; every tool takes them from here."""
+        return self._gateway.ready(principal_of(scope))
 
     async def search(self, given: bytes, scope: Scope, lease: Lease) -> bytes:
         """Search, and return the passages that fit."""

@@ -29,6 +29,8 @@ _LEAST: Final = 50 * UNITS
 """A text is not cut to fewer units."""
 _METADATA_SHARE: Final = 4
 _COMMA: Final = SIGN
+_SCORE_DIGITS: Final = 4
+"""More digits take tokens and tell nothing."""
 
 _encoder: Final = msgspec.json.Encoder()
 
@@ -113,7 +115,7 @@ def _passage(hit: Hit, collection: str) -> Passage:
         index,
         start,
         stop,
-        hit.score,
+        round(hit.score, _SCORE_DIGITS),
         cited.source or msgspec.UNSET,
     )
 

@@ -17,8 +17,10 @@ from mcp.server.lowlevel.server import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import MCPError
 
+from tandem_contract.decoding import decode_json
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.body import read_body_of
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.limits import BodyLimits
@@ -130,14 +132,25 @@ class McpService:
             raise MCPError(types.INVALID_PARAMS, f"name: there is no tool {params.name[:100]!r}, only {known}")
         request = _current.get()
         try:
-            given = bytes(_call_decoder.decode(request.body).params.arguments)
+            given = bytes(decode_json(request.body, _call_decoder).params.arguments)
             result = await tool(b"{}" if given == b"null" else given, request.scope, request.lease)
+            self._check_size(len(result))
             request.lease.add(4 * len(result))  # as text, as structured content, and both again as JSON
         except Exception as error:
             return types.CallToolResult(content=[types.TextContent(text=_told(error))], is_error=True)
         return types.CallToolResult(
             content=[types.TextContent(text=result.decode())], structured_content=_json_decoder.decode(result)
         )
+
+    def _check_size(self, size: int) -> None:
+        """Check that a reply keeps to the limit of an answer: it has the result as JSON, and as JSON in a text."""
+        if 3 * size > self._bodies.answer:
+            raise InvalidRequest(
+                f"max_tokens: the answer may have more than {self._bodies.answer} bytes, which is the limit "
+                "(TANDEM_MAX_ANSWER_BYTES); ask for fewer tokens",
+                param="max_tokens",
+                code="limit_exceeded",
+            )
 
 
 class _Replayed:

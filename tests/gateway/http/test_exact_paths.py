@@ -58,6 +58,9 @@ def test_the_metrics_know_these_routes() -> None:
     assert {route.template for route in ExactPaths(described_app(LIMITS).routes)} == {
         "/",
         "/v1/search",
+        "/v1/admin/keys",
+        "/v1/admin/keys/{key_id}",
+        "/v1/admin/keys/{key_id}/rotate",
         "/v1/ingest",
         "/v1/ingest/files",
         "/v1/jobs",

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.composition.mcp import build_mcp
 from tandem_gateway.composition.use_cases import request_limits
 from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.form import FormLimits
@@ -51,14 +52,22 @@ def build_routes(
         memory: memory budget of all requests.
         lifespan: starts and stops the gateway.
         traffic: what operators change; None leaves their routes out.
+
+    Raises:
+        SettingsError: MCP is on, and its package is not installed.
     """
     limits = request_limits(settings)
     bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
     reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     operators = None if traffic is None else (traffic, settings.admin_token)
+    hot = hot_endpoints(gateway, bodies)
+    mcp = build_mcp(gateway, settings, bodies, lifespan)
+    if mcp is not None:
+        hot.append(mcp.endpoint)
+        lifespan = mcp.lifespan
     litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan)
-    return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
+    return Routes(hot, routed_exactly(litestar))
 
 
 def compose_app(

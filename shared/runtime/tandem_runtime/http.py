@@ -22,6 +22,7 @@ JSON: Final = headers.JSON.encode()
 MSGPACK: Final = headers.MSGPACK.encode()
 
 NOT_MODIFIED: Final = 304
+_WITHOUT_BODY: Final = (204, NOT_MODIFIED)
 
 ROUTE: Final = "tandem.route"
 """Scope key of the matched path's template, for metrics."""
@@ -44,7 +45,7 @@ class Reply(msgspec.Struct, frozen=True):
     async def send(self, scope: Scope, send: Send) -> None:
         """Send the response."""
         headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body)), *self.headers]
-        if self.status == NOT_MODIFIED:  # has no body, and these two would describe the body of another status
+        if self.status in _WITHOUT_BODY:  # these two would describe the body of another status
             del headers[:2]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})

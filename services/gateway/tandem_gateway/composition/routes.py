@@ -14,6 +14,7 @@ from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_runtime.access_log import AccessLog
+from tandem_runtime.cors import CrossOrigin
 from tandem_runtime.edge import edge
 from tandem_runtime.http import Endpoint, route_by_path
 from tandem_runtime.memory import MemoryBudget
@@ -64,12 +65,13 @@ def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: Acces
 
     Args:
         routes: the routes.
-        settings: settings with the allowed hosts.
+        settings: settings with the allowed hosts and origins.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)
+    cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
+    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
+    return edge(route_by_path(apps, routes.others), origin=origin, cors=cors, observers=observers)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.coding.layer import coded
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
@@ -53,19 +54,22 @@ def build_routes(
     """
     limits = request_limits(settings)
     bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
-    reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
+    reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     operators = None if traffic is None else (traffic, settings.admin_token)
     litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan)
     return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
 
 
-def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None) -> AsgiApp:
-    """Put the routes behind host checks, metrics, access log and request ids.
+def compose_app(
+    routes: Routes, settings: Settings, memory: MemoryBudget, metrics: Metrics, log: AccessLog | None
+) -> AsgiApp:
+    """Put the routes behind content codings, host checks, metrics, access log and request ids.
 
     Args:
         routes: the routes.
-        settings: settings with the allowed hosts and origins.
+        settings: settings with the allowed hosts and origins, and of the compression.
+        memory: memory budget of all requests.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
     """
@@ -74,4 +78,10 @@ def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: Acces
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
-    return edge(route_by_path(apps, routes.others), origin=origin, cors=cors, observers=observers)
+    app = coded(
+        route_by_path(apps, routes.others),
+        memory,
+        discarded=settings.max_body_bytes,
+        minimum=settings.compress_min_bytes,
+    )
+    return edge(app, origin=origin, cors=cors, observers=observers)

@@ -74,7 +74,7 @@ def boundary_of(scope: Scope) -> bytes:
     that a setting allows. An older browser tells its ``Origin`` alone, and other clients neither.
 
     Raises:
-        InvalidMessage: another site's page sent the form; or the body is no form, has no boundary, or is compressed.
+        InvalidMessage: another site's page sent the form; or the body is no form or has no boundary.
     """
     site = header(scope, b"sec-fetch-site")
     foreign = site not in (None, b"same-origin", b"none") or (site is None and header(scope, b"origin") is not None)
@@ -83,13 +83,6 @@ def boundary_of(scope: Scope) -> bytes:
             "sec-fetch-site: a form is taken from a page of this origin only, or from no page",
             code="forbidden",
             param="sec-fetch-site",
-        )
-    coding = (header(scope, b"content-encoding") or b"").strip().lower()
-    if coding not in (b"", b"identity"):
-        raise InvalidMessage(
-            f"content-encoding: {cut(ascii(coding.decode('latin-1')))} is not taken; send the form as it is",
-            code="unsupported_media_type",
-            param="content-encoding",
         )
     given = (header(scope, b"content-type") or b"").decode("latin-1")
     media_type, options = parse_options_header(given)

@@ -125,12 +125,14 @@ def route_by_path(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
     """Return an application that serves fixed paths with ``apps``, and all others with ``otherwise``.
 
     A router tries the patterns of its routes one by one. A path without a parameter needs only a dictionary lookup.
+    Some clients add a slash to a path, so a fixed path with one slash more is served too.
 
     Args:
         apps: path template → application; ``otherwise`` serves the templates that have a parameter.
         otherwise: the router.
     """
     fixed = {template: app for template, app in apps.items() if "{" not in template}
+    fixed |= {f"{template}/": app for template, app in fixed.items() if not template.endswith("/")}
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         app = fixed.get(scope["path"], otherwise) if scope["type"] == "http" else otherwise

@@ -1,9 +1,11 @@
-"""Builds the routes, and puts them behind host checks, metrics, access log and request ids."""
+"""Builds the routes, and puts them behind access control, host checks, metrics, access log and request ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tandem_gateway.access.control import AccessControl
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.coding.layer import coded
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
@@ -62,9 +64,14 @@ def build_routes(
 
 
 def compose_app(
-    routes: Routes, settings: Settings, memory: MemoryBudget, metrics: Metrics, log: AccessLog | None
+    routes: Routes,
+    settings: Settings,
+    memory: MemoryBudget,
+    metrics: Metrics,
+    log: AccessLog | None,
+    access: AccessControl | None = None,
 ) -> AsgiApp:
-    """Put the routes behind content codings, host checks, metrics, access log and request ids.
+    """Put the routes behind content codings, access control, host checks, metrics, access log and request ids.
 
     Args:
         routes: the routes.
@@ -72,6 +79,7 @@ def compose_app(
         memory: memory budget of all requests.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
+        access: the API keys; None for a gateway without access control.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
@@ -84,4 +92,6 @@ def compose_app(
         discarded=settings.max_body_bytes,
         minimum=settings.compress_min_bytes,
     )
+    if access is not None:
+        app = authenticated(app, access, open_metrics=not settings.metrics_key)
     return edge(app, origin=origin, cors=cors, observers=observers)

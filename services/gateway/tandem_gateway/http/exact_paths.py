@@ -30,6 +30,11 @@ HEAD: Final = "tandem.head"
 """Scope key that tells whether a handler of GET answers HEAD."""
 
 
+def without_slash(path: str) -> str:
+    """Return a path without its last slash, if a fixed path may have one."""
+    return path[:-1] if path.endswith("/") and len(path) > len("//") else path
+
+
 @dataclass(frozen=True, slots=True)
 class ExactRoute:
     """One path and its methods.
@@ -102,9 +107,7 @@ class ExactPaths:
         Several routes may match, as ``/documents/get`` and a document of this id. The first that has the method counts,
         or the first if none has it.
         """
-        fixed = self._fixed.get(path)
-        if fixed is None and path.endswith("/") and path != "//":
-            fixed = self._fixed.get(path[:-1])
+        fixed = self._fixed.get(path) or self._fixed.get(without_slash(path))
         if fixed is not None:
             return fixed, {}
         first = None

@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_LEAST_KEY = 32
+_MOST_KEY = 512
 
 
 def urls(text: str) -> str:
@@ -45,6 +47,19 @@ def token(text: str) -> str:
     """
     if text and not (len(text) >= 16 and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("16 or more printable ASCII characters without a space were expected")
+    return text
+
+
+def api_key(text: str) -> str:
+    """Return an API key from outside; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if text and not (
+        _LEAST_KEY <= len(text) <= _MOST_KEY and text.isascii() and text.isprintable() and " " not in text
+    ):
+        raise ValueError(f"{_LEAST_KEY} to {_MOST_KEY} printable ASCII characters without a space were expected")
     return text
 
 

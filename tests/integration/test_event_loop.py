@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
+from tandem_gateway.http.coding.negotiation import CODINGS, Coding
+from tandem_gateway.http.coding.replies import compress
 from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
@@ -296,10 +299,10 @@ def post(url: str, body: bytes, content_type: str = "application/json", method: 
 
 
 async def held(
-    url: str, body: bytes, content_type: str = "application/json", method: str = "POST"
+    url: str, body: bytes, content_type: str = "application/json", method: str = "POST", **more: str
 ) -> tuple[int, float]:
     async with Watchdog() as watchdog:
-        status = await asyncio.to_thread(post, url, body, content_type, method)
+        status = await asyncio.to_thread(post, url, body, content_type, method, **more)
     return status, watchdog.longest
 
 
@@ -324,6 +327,29 @@ async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], by
     async with gateway(tmp_path) as url:
         status, seconds = await held(f"{url}/v1/search", make())
         assert status in (200, 400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(
+    ("path", "make"),
+    [
+        ("/v1/search", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: random.Random(1).randbytes(LIMIT)),
+        ("/v1/ingest", INGESTS["zeros"]),
+        ("/v1/ingest/files", lambda: bytes(64 << 20)),
+    ],
+    ids=["a bomb for a search", "a bomb for an ingest", "noise", "zeros of JSON", "a bomb for a form"],
+)
+async def test_no_compressed_body_holds_the_gateway(
+    tmp_path: Path, path: str, make: Callable[[], bytes], coding: Coding
+) -> None:
+    body = compress(make(), coding)
+    async with gateway(tmp_path) as url:
+        kind = FORM if path.endswith("files") else "application/json"
+        status, seconds = await held(url + path, body, kind, **{"content-encoding": coding})
+        assert status in (400, 413, 422), status
         assert seconds < HELD_SECONDS
 
 
@@ -406,8 +432,9 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
             assert (await held(f"{url}/v1/ingest", body))[0] == 202
         for top_k, more in ((100, {}), (12, {}), (12, {"highlight": True})):
             query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical", **more}).encode()
-            status, seconds = await held(f"{url}/v1/search", query)
-            assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+            for accepted in ("identity", *CODINGS):
+                status, seconds = await held(f"{url}/v1/search", query, **{"accept-encoding": accepted})
+                assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
 
 
 async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:

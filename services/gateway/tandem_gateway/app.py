@@ -96,4 +96,4 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log, gateway.access), gateway
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

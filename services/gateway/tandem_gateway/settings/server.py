@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import token
+from tandem_gateway.settings.parsers import origins, token
 from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
 
 
@@ -28,6 +28,14 @@ class ServerOptions:
         "is empty, a gateway on a loopback address accepts loopback names only, and a gateway on any other "
         "address accepts every name. It protects against DNS rebinding: set it wherever browsers can reach the "
         "gateway",
+    )
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS",
+        (),
+        origins,
+        "Origins whose web pages may call the gateway and read its replies, such as https://app.example, separated by "
+        "commas; * allows every origin. If it is empty, no page of another origin can. Name origins rather than "
+        "set *: with *, every page that a user opens can use what the gateway allows without a key",
     )
     max_connections: int = setting(
         "MAX_CONNECTIONS",

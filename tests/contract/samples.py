@@ -28,6 +28,7 @@ from tandem_contract.client_api import (
     SourceReply,
     SpaceOverlap,
 )
+from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
 from tandem_contract.embed import (
     Chunking,
     EmbedReply,
@@ -43,6 +44,12 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "embeddings_request.json": EmbeddingsRequest(
+        input=["a text"], model="m", encoding_format="base64", dimensions=3, truncation="error", input_type="document"
+    ),
+    "embeddings_reply.json": EmbeddingsReply(
+        data=[Embedding(0, [1.0, 0.0, 0.0]), Embedding(1, "AAAAAJqZGb/NzEw/")], model="m", usage=Usage(7, 7)
+    ),
     "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
     "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),
     "ingest_request_with_source.json": IngestRequest(

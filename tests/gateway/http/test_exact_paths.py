@@ -58,6 +58,10 @@ def test_the_metrics_know_these_routes() -> None:
     assert {route.template for route in ExactPaths(described_app(LIMITS).routes)} == {
         "/",
         "/v1/search",
+        "/v1/embeddings",
+        "/v1/models",
+        "/v1/models/{model:path}",
+        "/openai/deployments/{deployment}/embeddings",
         "/v1/ingest",
         "/v1/ingest/files",
         "/v1/jobs",

@@ -13,6 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
+from tandem_contract.compatible import openai
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
@@ -37,6 +38,7 @@ _MESSAGES: Final = (
     api.SourceList, api.SourceReply,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
+    openai.EmbeddingsRequest, openai.EmbeddingsReply, openai.ModelList,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 

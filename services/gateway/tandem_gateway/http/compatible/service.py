@@ -1,0 +1,41 @@
+"""What the handlers of compatible routes share."""
+
+from dataclasses import dataclass
+
+from tandem_gateway.http.body import caller_timeout
+from tandem_gateway.http.limits import BodyLimits
+from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.embeddings import Api, EmbeddingMetrics
+from tandem_gateway.use_cases.embed_request import EmbedCommand, EmbeddedTexts
+from tandem_runtime.body import cancel_on_disconnect
+from tandem_runtime.memory import Lease
+from tandem_runtime.request_id import Receive, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingService:
+    """The gateway, the limits of bodies, and the metrics.
+
+    Attributes:
+        gateway: the gateway.
+        bodies: limits of bodies.
+        metrics: metrics to update; None for an application that only describes its routes.
+    """
+
+    gateway: Gateway
+    bodies: BodyLimits
+    metrics: EmbeddingMetrics | None
+
+    async def embed(
+        self, scope: Scope, receive: Receive, api: Api, command: EmbedCommand, lease: Lease
+    ) -> EmbeddedTexts:
+        """Return the vectors of a request, and count them; see ``EmbedTexts.embed``.
+
+        Raises:
+            ClientGone: the client closed the connection.
+        """
+        work = self.gateway.ready().embed_texts.embed(command, lease, caller_timeout(scope))
+        embedded = await cancel_on_disconnect(scope, receive, work)
+        if self.metrics is not None:
+            self.metrics.embedded(api, embedded.count, embedded.tokens, embedded.truncated)
+        return embedded

@@ -6,7 +6,9 @@ import schemathesis
 
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
-_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens", "dimensions")
+_INTEGERS = (
+    "top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens", "dimensions",
+)  # fmt: skip
 
 
 @schemathesis.hook

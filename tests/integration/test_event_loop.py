@@ -164,6 +164,16 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
         for path in ("", "/switch", "/rollback")
     },
+    "many texts for Ollama": ("/api/embed", lambda: json.dumps({"input": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for Ollama": ("/api/embed", lambda: filled(LIMIT, b'""', b'{"input":[%s]}')),
+    "a prompt of quotes": ("/api/embeddings", lambda: b'{"prompt":"' + b'\\"' * 8_000_000 + b'"}'),
+    "a prompt of empty texts": ("/api/embeddings", lambda: filled(LIMIT, b'""', b'{"prompt":[%s]}')),
+    "many texts for TEI": ("/embed", lambda: json.dumps({"inputs": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for TEI": ("/embed", lambda: filled(LIMIT, b'""', b'{"inputs":[%s]}')),
+    "vectors at Azure's path": (
+        "/openai/deployments/x/embeddings",
+        lambda: filled(LIMIT, b"[0]", b'{"input":[%s]}'),
+    ),
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
 }
 VECTORS: dict[str, Callable[[], bytes]] = {

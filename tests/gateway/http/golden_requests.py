@@ -26,6 +26,9 @@ REEMBED = "/v1/collections/books/reembed"
 EMBEDDINGS = "/v1/embeddings"
 AZURE = "/openai/deployments/any/embeddings"
 MODELS = "/v1/models"
+OLLAMA = "/api/embed"
+PROMPT = "/api/embeddings"
+TEI = "/embed"
 JSON = ("content-type", "application/json")
 LINES = ("content-type", "application/x-ndjson")
 KEY = ("idempotency-key", "nightly-2026-11-21")
@@ -102,7 +105,7 @@ def _patch(target: str, body: object) -> Case:
 
 FIXED = (
     SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
-    EMBEDDINGS, MODELS,
+    EMBEDDINGS, MODELS, OLLAMA, PROMPT, "/api/tags", "/api/version", TEI, "/info", "/health",
     "/openapi.json",
 )  # fmt: skip
 TEMPLATES = (
@@ -622,6 +625,30 @@ def _embeddings() -> Iterator[tuple[str, Case]]:
     yield "vectors of a form", post(EMBEDDINGS, b"input=a", ("content-type", "application/x-www-form-urlencoded"))
     for gateway in ("starting", "failed"):
         yield f"vectors of a gateway that is {gateway}", post(EMBEDDINGS, {"input": "a"}, gateway=gateway)
+    for name, target, body in (
+        ("two texts for Ollama", OLLAMA, {"input": ["one", "two"], "truncate": True, "keep_alive": 5}),
+        ("a text for Ollama", OLLAMA, {"input": "one", "model": "x"}),
+        ("tokens for Ollama", OLLAMA, {"input": [1]}),
+        ("no JSON for Ollama", OLLAMA, b"{"),
+        ("a prompt", PROMPT, {"prompt": "one"}),
+        ("a list as a prompt", PROMPT, {"prompt": ["one"]}),
+        ("a prompt of nothing", PROMPT, {}),
+        ("an unknown route of Ollama", "/api/chat", {}),
+        ("two texts for TEI", TEI, {"inputs": ["one", "two"]}),
+        ("a text for TEI", TEI, {"inputs": "one", "truncate": True, "normalize": True}),
+        ("a text for TEI, as it is", TEI, {"inputs": "one", "normalize": False}),
+        ("no text for TEI", TEI, {}),
+    ):
+        yield f"vectors of {name}", post(target, body)
+    for target in (OLLAMA, TEI):
+        yield (
+            f"vectors of {target} from a starting gateway",
+            post(target, {"input": "a", "inputs": "a"}, gateway="starting"),
+        )
+        yield f"vectors of {target} as text", post(target, b"{}", ("content-type", "text/plain"))
+    for target in ("/api/tags", "/info", "/health"):
+        yield f"{target} of a starting gateway", get(target, gateway="starting")
+        yield f"{target} of a draining gateway", get(target, gateway="draining")
     yield "a model with a slash", get(f"{MODELS}/org/model")
 
 

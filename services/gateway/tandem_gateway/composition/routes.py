@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.compatible.errors import with_shaped_errors
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
@@ -77,4 +78,4 @@ def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: Acces
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)
+    return with_shaped_errors(edge(route_by_path(apps, routes.others), origin=origin, observers=observers))

@@ -13,8 +13,10 @@ from litestar.types import ControllerRouterHandler
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
+from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
 from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
 from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
@@ -73,7 +75,12 @@ def make_litestar(
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
-        Router("/", route_handlers=OPENAI_ROUTES, request_max_body_size=bodies.ingest, tags=["embeddings"]),
+        Router(
+            "/",
+            route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],
+            request_max_body_size=bodies.ingest,
+            tags=["embeddings"],
+        ),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]

@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
-from tandem_contract.compatible import openai
+from tandem_contract.compatible import ollama, openai, tei
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
@@ -39,6 +39,8 @@ _MESSAGES: Final = (
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     openai.EmbeddingsRequest, openai.EmbeddingsReply, openai.ModelList,
+    ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
+    ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 

@@ -161,6 +161,15 @@ def _set_rules_of_embeddings(components: dict[str, Any], limits: RequestLimits) 
     texts = {"type": "array", "items": text, "minItems": 1, "maxItems": MAX_TEXTS}
     of_openai = components["EmbeddingsRequest"]["properties"]
     of_openai["input"] = {"anyOf": [text, texts], "description": f"One text, or 1 to {MAX_TEXTS} texts."}
+    components["OllamaEmbedRequest"]["properties"]["input"] = of_openai["input"]
+    components["OllamaPromptRequest"]["properties"]["prompt"] = text
+    of_tei = components["TeiEmbedRequest"]["properties"]
+    of_tei |= {
+        "inputs": of_openai["input"],
+        "normalize": {"enum": [True, None], "default": None},
+        "truncation_direction": {"enum": ["right", "Right", None], "default": None},
+        "prompt_name": {"type": "null", "default": None},
+    }
     # No schema can say which number the model's vectors have.
     of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
 

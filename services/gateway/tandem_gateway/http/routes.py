@@ -4,6 +4,7 @@ import msgspec
 
 from tandem_gateway.http.body import caller_timeout, read_json
 from tandem_gateway.http.clock import now
+from tandem_gateway.http.compatible import ollama, tei
 from tandem_gateway.http.compatible.openai import embeddings_reply
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.errors import reply_to
@@ -31,7 +32,15 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits, embedding: EmbeddingServ
     async def embeddings(scope: Scope, receive: Receive) -> Reply:
         return await embeddings_reply(scope, receive, embedding)
 
+    async def ollama_embed(scope: Scope, receive: Receive) -> Reply:
+        return await ollama.embed_reply(scope, receive, embedding)
+
+    async def tei_embed(scope: Scope, receive: Receive) -> Reply:
+        return await tei.embed_reply(scope, receive, embedding)
+
     return [
         Endpoint("/v1/search", {"POST": search}, reply_to),
         Endpoint("/v1/embeddings", {"POST": embeddings}, reply_to),
+        Endpoint("/api/embed", {"POST": ollama_embed}, reply_to),
+        Endpoint("/embed", {"POST": tei_embed}, reply_to),
     ]

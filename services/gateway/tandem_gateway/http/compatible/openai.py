@@ -11,7 +11,7 @@ from tandem_contract.compatible.openai import EmbeddingsReply, EmbeddingsRequest
 from tandem_contract.decoding import cut
 from tandem_gateway.errors import NotFound
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.compatible.service import ERRORS, EmbeddingService
 from tandem_gateway.http.compatible.texts import TextsReader
 from tandem_gateway.http.compatible.vectors import BASE64_BYTES, FLOAT_BYTES, base64, numbers, write_vectors
 from tandem_gateway.http.exceptions import Sent
@@ -25,7 +25,6 @@ _EXAMPLES: Final[Examples] = {
     "two": ("Two texts", {"model": "all-MiniLM-L6-v2", "input": ["a pet on a rug", "The cat sat on the mat."]}),
     "base64": ("One text, in base64", {"input": "a pet on a rug", "encoding_format": "base64"}),
 }
-ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 
 _reader: Final = TextsReader(EmbeddingsRequest, "input")
 _encoder: Final = msgspec.json.Encoder()

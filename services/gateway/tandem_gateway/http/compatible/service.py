@@ -1,6 +1,7 @@
 """What the handlers of compatible routes share."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from tandem_gateway.http.body import caller_timeout
 from tandem_gateway.http.limits import BodyLimits
@@ -10,6 +11,9 @@ from tandem_gateway.use_cases.embed_request import EmbedCommand, EmbeddedTexts
 from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Receive, Scope
+
+ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
+"""Statuses of the errors of a request for vectors."""
 
 
 @dataclass(frozen=True, slots=True)

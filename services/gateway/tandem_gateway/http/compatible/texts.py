@@ -25,15 +25,17 @@ _text: Final = msgspec.json.Decoder(str)
 class TextsReader(Generic[M]):
     """Decodes bodies to a message; a large one in a thread, and its texts one by one."""
 
-    def __init__(self, kind: type[M], field: str) -> None:
+    def __init__(self, kind: type[M], field: str, *, lists: bool = True) -> None:
         """Make the reader.
 
         Args:
             kind: type of the message.
             field: its field that has the text or the texts.
+            lists: whether the field may be a list.
         """
         self._decoder = msgspec.json.Decoder(kind)
         self._field = field
+        self._lists = lists
         # The same message with the texts still as JSON.
         fields = [(each.name, each.type, each.default) for each in msgspec.structs.fields(kind) if each.name != field]
         self._raw: Any = msgspec.defstruct(kind.__name__, [(field, msgspec.Raw), *fields], kw_only=True)
@@ -70,7 +72,7 @@ class TextsReader(Generic[M]):
         message = decode_json(body, self._large)
         given = b'{"%s":%s}' % (self._field.encode(), bytes(getattr(message, self._field)))
         others = {name: getattr(message, name) for name in self._raw.__struct_fields__ if name != self._field}
-        found = find_array(given, self._field, MAX_TEXTS)
+        found = find_array(given, self._field, MAX_TEXTS) if self._lists else None
         if found is None:
             text = self._decoded(given)
             single = getattr(text, self._field)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
@@ -37,7 +38,8 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
     metrics = Metrics(__version__)
@@ -59,6 +61,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
+        access=open_access(settings),
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory)
 
@@ -72,7 +75,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
@@ -94,4 +98,4 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log), gateway
+    return compose_app(routes, settings, metrics, log, gateway.access), gateway

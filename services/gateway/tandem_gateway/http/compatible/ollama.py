@@ -114,9 +114,9 @@ async def ollama_embeddings(
     response_description="The model, under each of its names.",
     responses=ollama_refusals(403, 500, 503),
 )
-async def ollama_tags(embedding: NamedDependency[EmbeddingService]) -> OllamaTags:
+async def ollama_tags(request: Request[Any, Any, Any], embedding: NamedDependency[EmbeddingService]) -> OllamaTags:
     """Return the names of the model."""
-    embed_texts = embedding.gateway.ready().embed_texts
+    embed_texts = embedding.embed_texts(scope_of(request))
     fingerprint = embed_texts.model().fingerprint
     return OllamaTags([OllamaModel(name, name, fingerprint) for name in embed_texts.names()])
 

@@ -119,9 +119,9 @@ async def create_azure_embeddings(
     response_description="The model, under each of its names.",
     responses=refusals(403, 500, 503),
 )
-async def list_models(embedding: NamedDependency[EmbeddingService]) -> ModelList:
+async def list_models(request: Request[Any, Any, Any], embedding: NamedDependency[EmbeddingService]) -> ModelList:
     """Return the names of the model."""
-    return ModelList([Model(name) for name in embedding.gateway.ready().embed_texts.names()])
+    return ModelList([Model(name) for name in embedding.embed_texts(scope_of(request)).names()])
 
 
 @get(
@@ -131,9 +131,11 @@ async def list_models(embedding: NamedDependency[EmbeddingService]) -> ModelList
     response_description="The model.",
     responses=refusals(403, 404, 500, 503),
 )
-async def get_model(model: ModelId, embedding: NamedDependency[EmbeddingService]) -> Model:
+async def get_model(
+    model: ModelId, request: Request[Any, Any, Any], embedding: NamedDependency[EmbeddingService]
+) -> Model:
     """Return a model."""
-    if not embedding.gateway.ready().embed_texts.knows(model):
+    if not embedding.embed_texts(scope_of(request)).knows(model):
         raise NotFound(f"model: {cut(model)!r} is not served; GET /v1/models lists the names", param="model")
     return Model(model)
 

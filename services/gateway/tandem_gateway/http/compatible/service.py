@@ -3,11 +3,14 @@
 from dataclasses import dataclass
 from typing import Final
 
+from tandem_gateway.access.embeddings import GuardedEmbedTexts
+from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.body import caller_timeout
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.embeddings import Api, EmbeddingMetrics
 from tandem_gateway.use_cases.embed_request import EmbedCommand, EmbeddedTexts
+from tandem_gateway.use_cases.embed_texts import EmbedTexts
 from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Receive, Scope
@@ -30,6 +33,10 @@ class EmbeddingService:
     bodies: BodyLimits
     metrics: EmbeddingMetrics | None
 
+    def embed_texts(self, scope: Scope) -> EmbedTexts | GuardedEmbedTexts:
+        """Return the use case for the caller of a request; see ``Gateway.ready``."""
+        return self.gateway.ready(principal_of(scope)).embed_texts
+
     async def embed(
         self, scope: Scope, receive: Receive, api: Api, command: EmbedCommand, lease: Lease
     ) -> EmbeddedTexts:
@@ -38,7 +45,7 @@ class EmbeddingService:
         Raises:
             ClientGone: the client closed the connection.
         """
-        work = self.gateway.ready().embed_texts.embed(command, lease, caller_timeout(scope))
+        work = self.embed_texts(scope).embed(command, lease, caller_timeout(scope))
         embedded = await cancel_on_disconnect(scope, receive, work)
         if self.metrics is not None:
             self.metrics.embedded(api, embedded.count, embedded.tokens, embedded.truncated)

@@ -94,9 +94,9 @@ async def tei_embed(
     response_description="The model.",
     responses=tei_refusals(403, 500, 503),
 )
-async def tei_info(embedding: NamedDependency[EmbeddingService]) -> TeiInfo:
+async def tei_info(request: Request[Any, Any, Any], embedding: NamedDependency[EmbeddingService]) -> TeiInfo:
     """Return the model."""
-    model = embedding.gateway.ready().embed_texts.model()
+    model = embedding.embed_texts(scope_of(request)).model()
     return TeiInfo(model.model or "", model.fingerprint, model.precision, model.max_tokens, MAX_TEXTS, __version__)
 
 
@@ -111,9 +111,9 @@ async def tei_info(embedding: NamedDependency[EmbeddingService]) -> TeiInfo:
 async def tei_health(embedding: NamedDependency[EmbeddingService]) -> Response[str]:
     """Tell whether requests for vectors can be served."""
     gateway = embedding.gateway
-    gateway.ready()
-    if gateway.draining or not (await gateway.health()).embedder_up:
-        raise NotReady("no embedder answers" if not gateway.draining else "the gateway is shutting down")
+    gateway.check_ready()
+    if not (await gateway.health()).embedder_up:
+        raise NotReady("no embedder answers")
     return Sent(Reply(200, b"", b"text/plain; charset=utf-8"))
 
 

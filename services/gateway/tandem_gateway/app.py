@@ -75,7 +75,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        SettingsError: a TLS file cannot be used, nothing protects a gateway that others can reach, or MCP is on and its
+            package is not installed.
         StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
@@ -98,4 +99,4 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log, gateway.access), gateway
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

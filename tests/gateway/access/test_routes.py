@@ -300,12 +300,12 @@ async def test_an_unknown_path_is_not_told_without_a_key(asked: Asked):
 
 async def test_metrics_need_a_key_for_everything_if_a_setting_says_so(tmp_path: Path):
     async with gateway(tmp_path, metrics_key=True) as asked:
-        case = Case("search", "/metrics")
-        assert (await asked.send(case, "GET", "", None))[0] == 401
-        assert error_of(await asked.send(case, "GET", "", asked.keys["admin", "mine-*"])) == (
-            403, "forbidden", "authorization",
-        )  # fmt: skip
-        assert (await asked.send(case, "GET", "", asked.keys["search", "*"]))[0] == 200
+        for case in (Case("search", "/metrics"), Case("search", "/metrics/")):
+            assert (await asked.send(case, "GET", "", None))[0] == 401
+            assert error_of(await asked.send(case, "GET", "", asked.keys["admin", "mine-*"])) == (
+                403, "forbidden", "authorization",
+            )  # fmt: skip
+            assert (await asked.send(case, "GET", "", asked.keys["search", "*"]))[0] == 200
 
 
 async def test_the_operators_token_opens_the_traffic_alone(tmp_path: Path):

@@ -39,7 +39,7 @@ _VOLATILE = {
     "job_id", "created_at", "started_at", "finished_at", "took_ms", "version", "score", "stable", "canary",
     "documents_per_second", "total_duration",
 }  # fmt: skip
-_WHOLE = {"/metrics", "/openapi.json"}
+_WHOLE = {"/metrics", "/metrics/", "/openapi.json", "/openapi.json/"}
 _FAILURES: dict[str, Exception] = {
     "corrupt": errors.StorageCorrupt("the store is damaged"),
     "unavailable": errors.StorageUnavailable("the disk is full"),

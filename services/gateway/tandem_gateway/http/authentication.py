@@ -9,6 +9,7 @@ from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.principal import Principal, check_everything
 from tandem_gateway.errors import Forbidden, Unauthorized
 from tandem_gateway.http.errors import reply_to
+from tandem_gateway.http.exact_paths import without_slash
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 
 PRINCIPAL: Final = "tandem.principal"
@@ -63,7 +64,7 @@ def authenticated(app: AsgiApp, access: AccessControl, *, open_metrics: bool) ->
         if access.on and scope["type"] == "http":
             shown = key_of(scope)
             principal = access.authenticate(shown) if shown else None
-            path: str = scope["path"]
+            path = without_slash(scope["path"])  # it is routed alike
             if principal is None:
                 if path not in open_paths and not path.startswith(OPERATORS):
                     await reply_to(Unauthorized(_INVALID if shown else _MISSING)).send(scope, send)

@@ -134,6 +134,10 @@ class Metrics:
             child = self._rejected_by_reason[reason] = self._rejected.labels(reason)
         child.inc()
 
+    def unauthorized(self) -> None:
+        """Count a request without an accepted token."""
+        self.rejected("unauthorized")
+
     def batch(self, report: BatchReport) -> None:
         """Record a batch that the model has computed."""
         self._inference_seconds.observe(report.seconds)

@@ -11,6 +11,7 @@ from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
+from tandem_gateway.embedder_token import load_tokens
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
@@ -18,6 +19,7 @@ from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
 
 
@@ -30,20 +32,23 @@ class GatewayComponents:
     traffic: CanaryRouter
     metrics: Metrics
     memory: MemoryBudget
+    renewals: Sequence[Callable[[], None]] = ()
+    """Read changed files again; each blocks."""
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file or a token file cannot be used.
     """
     tls = load_tls(settings)
+    tokens = load_tokens(settings)
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, tokens=tokens)
     canary = None
     if settings.canary_url:
-        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls)
+        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, tokens=tokens)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
@@ -57,7 +62,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
     )
-    return GatewayComponents(gateway, pools, traffic, metrics, memory)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True) -> tuple[AsgiApp, Gateway]:
@@ -79,7 +84,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     async def lifespan(_: object) -> AsyncIterator[None]:
         gateway.start(on_failure)
         try:
-            yield
+            async with renewing(components.renewals):
+                yield
         finally:
             await gateway.stop()
             await components.traffic.stop()

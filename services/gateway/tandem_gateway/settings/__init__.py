@@ -45,6 +45,8 @@ class Settings(
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
             )
+        if self.embedder_token and self.embedder_token_file:
+            raise ValueError("TANDEM_EMBEDDER_TOKEN and TANDEM_EMBEDDER_TOKEN_FILE exclude each other: set one")
         for variable, file in (
             ("TANDEM_EMBEDDER_CA_FILE", self.embedder_ca_file),
             ("TANDEM_EMBEDDER_CLIENT_CERT_FILE", self.embedder_client_cert_file),

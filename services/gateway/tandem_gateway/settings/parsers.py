@@ -1,7 +1,5 @@
 """Parsers of settings that only the gateway has."""
 
-import os
-from pathlib import Path
 from urllib.parse import urlsplit
 
 
@@ -40,17 +38,4 @@ def token(text: str) -> str:
     """
     if text and not (len(text) >= 16 and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("16 or more printable ASCII characters without a space were expected")
-    return text
-
-
-def optional_file(text: str) -> str:
-    """Return the path of a readable file; an empty text stays empty.
-
-    Raises:
-        ValueError: says what was expected.
-    """
-    if text and not Path(text).is_file():
-        raise ValueError("a file that exists was expected")
-    if text and not os.access(text, os.R_OK):
-        raise ValueError("a file that this user may read was expected")
     return text

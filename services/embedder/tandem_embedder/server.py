@@ -11,6 +11,7 @@ from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tandem_runtime import logs
+from tandem_runtime.server_tls import load_server_tls
 from tandem_runtime.serving.refusal import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tandem_runtime.settings import SettingsError
@@ -36,18 +37,22 @@ def serve(settings: Settings, manifest: Manifest | None, loading: "Future[Loaded
     """Serve until a signal; return the exit status: 0 after a complete drain, 2 for an unusable file, else 1."""
     try:
         tokens = load_tokens(settings)
+        tls = load_server_tls(
+            settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file, prefix="TANDEM_EMBEDDER_TLS"
+        )
     except SettingsError as error:
         log.error("cannot start", extra={"error": str(error)})
         logs.flush()
         os._exit(2)  # a thread loads the model
     service = Service(settings, manifest, loading)
     server = DrainingServer(
-        make_app(service, settings, tokens),
+        make_app(service, settings, tokens, tls),
         host=settings.host,
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,
         on_signal=service.readiness.draining,
         connections=ConnectionLimit(settings.max_connections, "TANDEM_EMBEDDER_MAX_CONNECTIONS"),
+        tls=tls,
     )
     try:
         server.run()

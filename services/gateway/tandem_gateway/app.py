@@ -21,6 +21,7 @@ from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
+from tandem_runtime.server_tls import ServerTls, TlsEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,8 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     metrics = Metrics(__version__)
     stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, tokens=tokens)
     canary = None
+    if tls is not None:
+        tls.watch(metrics.tls.client_expires)
     if settings.canary_url:
         canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, tokens=tokens)
     pools = [stable] if canary is None else [stable, canary]
@@ -65,26 +68,33 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 
 
-def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True) -> tuple[AsgiApp, Gateway]:
+def make_app(
+    settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True, tls: ServerTls | None = None
+) -> tuple[AsgiApp, Gateway]:
     """Build the gateway; return its ASGI application and the gateway.
 
     Args:
         settings: the gateway's settings.
         on_failure: called if the startup fails, to end the server.
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
+        tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
         SettingsError: a TLS file cannot be used.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
+    renewals = list(components.renewals)
+    if tls is not None:
+        tls.watch(TlsEvents(metrics.tls.server_expires, metrics.tls.reloaded, metrics.tls.handshake_failed))
+        renewals.append(tls.renew)
     log = make_access_log("gateway", wanted=settings.access_log)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         gateway.start(on_failure)
         try:
-            async with renewing(components.renewals):
+            async with renewing(renewals):
                 yield
         finally:
             await gateway.stop()

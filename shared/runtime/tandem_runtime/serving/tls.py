@@ -1,112 +1,19 @@
-"""TLS between a socket and a ``Connection``.
-
-asyncio's own TLS hides how much a client has not read: it reports the bytes that wait for encryption, and not those
-that wait for the socket. Responses would leave the memory budget too early, and a client that reads nothing would not
-be noticed. This layer encrypts a write at once. So the socket's buffer is the only one, and everything that bounds a
-plain connection bounds one with TLS.
-"""
+"""TLS between a socket and a ``Connection``: the handshake, and the decryption of what arrives."""
 
 import asyncio
-import contextlib
 import ssl
 from collections.abc import Callable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from tandem_runtime.serving.handshakes import NO_TLS, Handshakes, reason_of
 from tandem_runtime.serving.refusal import Refusal
+from tandem_runtime.serving.tls_transport import TlsTransport
 
 _RECORD_BYTES: Final = 16 << 10
-_WRITE_BYTES: Final = 256 << 10
 _HANDSHAKE: Final = 0x16
 """First byte of every connection with TLS: the type of its first record."""
 _MAX_UNASKED_BYTES: Final = 64 << 10
 """Maximum number of bytes that a client can make TLS itself send after the handshake, for example by key updates."""
-
-
-class TlsTransport(asyncio.Transport):
-    """The transport of a ``Connection``: encrypts what it writes."""
-
-    def __init__(self, raw: asyncio.Transport, object: ssl.SSLObject, outgoing: ssl.MemoryBIO) -> None:
-        super().__init__()
-        self._raw = raw
-        self._object = object
-        self._outgoing = outgoing
-        self.shut = False
-        """Whether TLS's close was sent: nothing can be written any more."""
-
-    def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return what the socket's transport knows, or TLS's context or object."""
-        if name == "sslcontext":
-            return self._object.context
-        return self._object if name == "ssl_object" else self._raw.get_extra_info(name, default)
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Encrypt and send."""
-        if self.shut or self._raw.is_closing():
-            return
-        view, sent = memoryview(data), 0
-        try:
-            while sent < len(view):
-                sent += self._object.write(view[sent : sent + _RECORD_BYTES])
-                if self._outgoing.pending >= _WRITE_BYTES:
-                    self.flush()
-        except ssl.SSLError:
-            self._raw.abort()  # an earlier error has ended TLS
-            return
-        self.flush()
-
-    def flush(self) -> int:
-        """Send what is encrypted; return its number of bytes."""
-        count = self._outgoing.pending
-        if count:
-            self._raw.write(self._outgoing.read())
-        return count
-
-    def close(self) -> None:
-        """Send TLS's close, and close the socket once its buffer is empty."""
-        self._shut()
-        self._raw.close()
-
-    def write_eof(self) -> None:
-        """Send TLS's close, and close the socket for sending."""
-        self._shut()
-        self._raw.write_eof()
-
-    def _shut(self) -> None:
-        if self.shut or self._raw.is_closing():
-            return
-        self.shut = True
-        with contextlib.suppress(ssl.SSLError):  # it sends the close, and would then wait for the client's
-            self._object.unwrap()
-        self.flush()
-
-    def can_write_eof(self) -> bool:
-        """Return whether the socket can close for sending alone."""
-        return self._raw.can_write_eof()
-
-    def abort(self) -> None:
-        """Close at once."""
-        self._raw.abort()
-
-    def is_closing(self) -> bool:
-        """Return whether the socket closes."""
-        return self._raw.is_closing()
-
-    def is_reading(self) -> bool:
-        """Return whether the socket is read."""
-        return self._raw.is_reading()
-
-    def pause_reading(self) -> None:
-        """Stop reading the socket."""
-        self._raw.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read the socket again."""
-        self._raw.resume_reading()
-
-    def get_write_buffer_size(self) -> int:
-        """Return the number of encrypted bytes that the client has not taken."""
-        return self._raw.get_write_buffer_size()
 
 
 class TlsConnection(asyncio.Protocol):
@@ -137,7 +44,7 @@ class TlsConnection(asyncio.Protocol):
         self._raw = cast(asyncio.Transport, transport)
         outgoing = ssl.MemoryBIO()
         self._object = self._handshakes.tls.context.wrap_bio(self._incoming, outgoing, server_side=True)
-        self._transport = TlsTransport(self._raw, self._object, outgoing)
+        self._transport = TlsTransport(self._raw, self._object, outgoing, self._loop)
         self._timer = self._loop.call_later(self._handshakes.seconds, self._is_late)
         self._handshakes.begin(self)
 
@@ -176,19 +83,18 @@ class TlsConnection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Release everything."""
         self._handshake_ends()
+        self._transport.lost()
         inner, self._inner = self._inner, None
         if inner is not None:
             inner.connection_lost(exc)
 
     def pause_writing(self) -> None:
-        """Tell the connection that the socket's buffer is full."""
-        if self._inner is not None:
-            self._inner.pause_writing()
+        """Stop to encrypt: the socket's buffer is full."""
+        self._transport.socket_is_full(True)
 
     def resume_writing(self) -> None:
-        """Tell the connection that the socket's buffer has drained."""
-        if self._inner is not None:
-            self._inner.resume_writing()
+        """Go on to encrypt: the socket's buffer has drained."""
+        self._transport.socket_is_full(False)
 
     def give_up(self) -> None:
         """Close the connection at once."""
@@ -212,7 +118,7 @@ class TlsConnection(asyncio.Protocol):
             return False
         self._transport.flush()
         self._handshake_ends()
-        self._inner = self._make()
+        self._inner = self._transport.connection = self._make()
         self._inner.connection_made(self._transport)
         return True
 

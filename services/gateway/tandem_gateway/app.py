@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
@@ -41,7 +42,8 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file or a token file cannot be used.
+        SettingsError: a TLS or token file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
     tokens = load_tokens(settings)
@@ -64,6 +66,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
+        access=open_access(settings),
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 
@@ -80,7 +83,8 @@ def make_app(
         tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS or token file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
@@ -107,4 +111,4 @@ def make_app(
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log), gateway
+    return compose_app(routes, settings, metrics, log, gateway.access), gateway

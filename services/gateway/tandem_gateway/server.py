@@ -13,7 +13,8 @@ def serve(settings: Settings) -> int:
     """Serve until a signal arrives or the startup fails; return the exit status.
 
     Raises:
-        SettingsError: a TLS file or a token file cannot be used.
+        SettingsError: a file of TLS cannot be used; also as in ``make_app``.
+        StorageError: as in ``make_app``.
     """
 
     def end() -> None:

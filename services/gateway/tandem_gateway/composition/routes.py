@@ -1,9 +1,11 @@
-"""Builds the routes, and puts them behind host checks, metrics, access log and request ids."""
+"""Builds the routes, and puts them behind access control, host checks, metrics, access log and request ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tandem_gateway.access.control import AccessControl
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
@@ -59,17 +61,23 @@ def build_routes(
     return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
 
 
-def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None) -> AsgiApp:
-    """Put the routes behind host checks, metrics, access log and request ids.
+def compose_app(
+    routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None, access: AccessControl | None = None
+) -> AsgiApp:
+    """Put the routes behind access control, host checks, metrics, access log and request ids.
 
     Args:
         routes: the routes.
         settings: settings with the allowed hosts.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
+        access: the API keys; None for a gateway without access control.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)
+    app = route_by_path(apps, routes.others)
+    if access is not None:
+        app = authenticated(app, access, open_metrics=not settings.metrics_key)
+    return edge(app, origin=origin, observers=observers)

@@ -1,7 +1,7 @@
 """Builds the use cases from the settings."""
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
-from tandem_gateway.lifecycle import OpenStore, UseCases
+from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.settings import Settings
@@ -26,6 +26,7 @@ from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
+from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
 
 

@@ -2,6 +2,9 @@
 
 from urllib.parse import urlsplit
 
+_LEAST_KEY = 32
+_MOST_KEY = 512
+
 
 def urls(text: str) -> str:
     """Return URLs of embedders, separated by commas, without duplicates and final slashes.
@@ -38,4 +41,17 @@ def token(text: str) -> str:
     """
     if text and not (len(text) >= 16 and text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("16 or more printable ASCII characters without a space were expected")
+    return text
+
+
+def api_key(text: str) -> str:
+    """Return an API key from outside; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if text and not (
+        _LEAST_KEY <= len(text) <= _MOST_KEY and text.isascii() and text.isprintable() and " " not in text
+    ):
+        raise ValueError(f"{_LEAST_KEY} to {_MOST_KEY} printable ASCII characters without a space were expected")
     return text

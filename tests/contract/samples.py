@@ -28,6 +28,7 @@ from tandem_contract.client_api import (
     SourceReply,
     SpaceOverlap,
 )
+from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
 from tandem_contract.embed import (
     Chunking,
     EmbedReply,
@@ -43,6 +44,9 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "web_search_request.json": WebSearchRequest(query="a query", count=3),
+    "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
+    "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
     "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
     "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),
     "ingest_request_with_source.json": IngestRequest(

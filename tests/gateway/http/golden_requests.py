@@ -99,7 +99,7 @@ def _patch(target: str, body: object) -> Case:
 
 FIXED = (
     SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
-    "/openapi.json",
+    "/openapi.json", "/process",
 )  # fmt: skip
 TEMPLATES = (
     f"/v1/jobs/{JOB}",
@@ -114,6 +114,7 @@ TEMPLATES = (
     f"{REEMBED}/switch",
     f"{REEMBED}/rollback",
     f"{REEMBED}/overlap",
+    "/v1/collections/books/web-search",
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.

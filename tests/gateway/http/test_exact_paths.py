@@ -78,6 +78,8 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/documents/delete",
         "/v1/collections/{collection}/documents/{document_id:path}",
         "/v1/admin/traffic",
+        "/v1/collections/{collection}/web-search",
+        "/process",
         "/v1/admin/keys",
         "/v1/admin/keys/{key_id}",
         "/v1/admin/keys/{key_id}/rotate",

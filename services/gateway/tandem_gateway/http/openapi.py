@@ -13,6 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
+from tandem_contract.compatible import open_webui
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.authentication import METRICS, OPEN_PATHS
@@ -26,6 +27,7 @@ from tandem_gateway.http.openapi_schemas import (
     PARAMETERS_OF_OPERATION,
     REFERENCE,
     set_limits,
+    set_limits_of_compatible,
 )
 from tandem_gateway.use_cases.validation import RequestLimits
 
@@ -39,7 +41,7 @@ _MESSAGES: Final = (
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
-    admin_api.KeyList,
+    admin_api.KeyList, open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
 )  # fmt: skip
 
 
@@ -97,6 +99,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     described = app.openapi_schema.to_schema()
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=REFERENCE)
     set_limits(schemas, limits)
+    set_limits_of_compatible(schemas, limits)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas

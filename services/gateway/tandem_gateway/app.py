@@ -16,6 +16,7 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.served_model import served_model
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
@@ -52,7 +53,9 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     metrics.requests.watch_memory(memory)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary),
+        lambda storage: build_use_cases(
+            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state())
+        ),
         traffic,
         metrics,
         pools=pools,
@@ -72,7 +75,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        SettingsError: a TLS file cannot be used, nothing protects a gateway that others can reach, or MCP is on and its
+            package is not installed.
         StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
@@ -92,7 +96,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             if log is not None:
                 log.flush()
 
-    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
     return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

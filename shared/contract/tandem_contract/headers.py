@@ -13,6 +13,9 @@ FILENAME = "x-filename"
 """Name of the file in the body, in UTF-8 with percent-encoding."""
 MAX_FILENAME_BYTES = 3_000
 
+TRUNCATED_INPUTS = "tandem-truncated-inputs"
+"""Number of texts of a request for vectors that were cut at the model's limit; absent if there are none."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""

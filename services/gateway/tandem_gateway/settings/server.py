@@ -56,3 +56,10 @@ class ServerOptions:
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
+    mcp: bool = setting(
+        "MCP",
+        False,
+        boolean,
+        "Serve the tools search, fetch and list_collections to language models at /mcp, by the Model Context Protocol. "
+        "It needs the extra mcp, and 40 MiB of memory",
+    )

@@ -1,4 +1,5 @@
-"""Messages of other services' APIs that the gateway also speaks, one module per client or API.
+"""Messages of other services' APIs, which the gateway serves so that their clients work unchanged.
 
-Their requests may have fields that the gateway does not know: clients add fields from release to release.
+Requests of these APIs have fields that mean nothing here, so unknown fields are ignored; everywhere else they are
+refused.
 """

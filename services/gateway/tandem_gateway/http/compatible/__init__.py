@@ -1,1 +1,1 @@
-"""Handlers of the routes that clients of other services call, one module per client or API."""
+"""Routes of other services' APIs, so that their clients work unchanged."""

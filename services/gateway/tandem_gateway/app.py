@@ -10,6 +10,7 @@ from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
+from tandem_gateway.composition.tokens import build_tokens
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
@@ -69,7 +70,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
-        access=open_access(settings),
+        access=open_access(settings, build_tokens(settings, metrics)),
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 

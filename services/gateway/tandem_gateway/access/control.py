@@ -16,6 +16,7 @@ from typing import Final
 
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, id_of
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
+from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ApiKey
@@ -52,16 +53,25 @@ class _State:
 class AccessControl:
     """The keys of a running gateway. ``load`` may run in any thread; the rest belongs to the event loop."""
 
-    def __init__(self, store: KeyStore, *, bootstrap: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        bootstrap: str = "",
+        tokens: TokenAuthentication | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Make it; ``load`` reads the keys.
 
         Args:
             store: the keys.
             bootstrap: text of a key of the role ``admin`` for every collection, from a setting; empty for none.
+            tokens: callers with JWTs; None for none. They switch access control on, as a key does.
             clock: returns seconds since the epoch.
         """
         self.store = store
-        self._required = bool(bootstrap)
+        self.tokens = tokens
+        self._required = bool(bootstrap) or tokens is not None
         self._clock = clock
         self._salt = secrets.token_bytes(32)
         self._bootstrap_digest = digest_of(bootstrap.encode(), self._salt) if bootstrap else b""

@@ -108,5 +108,5 @@ def compose_app(
         minimum=settings.compress_min_bytes,
     )
     if access is not None:
-        app = authenticated(app, access, open_metrics=not settings.metrics_key)
+        app = authenticated(app, access, open_metrics=not settings.metrics_key, refused=metrics.access.refused)
     return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))

@@ -9,6 +9,10 @@ TIMEOUT_MS = "x-request-timeout-ms"
 IDEMPOTENCY_KEY = "idempotency-key"
 """The client's name for an ingest; the same ingest with the same key is done once."""
 
+FILENAME = "x-filename"
+"""Name of the file in the body, in UTF-8 with percent-encoding."""
+MAX_FILENAME_BYTES = 3_000
+
 TRUNCATED_INPUTS = "tandem-truncated-inputs"
 """Number of texts of a request for vectors that were cut at the model's limit; absent if there are none."""
 

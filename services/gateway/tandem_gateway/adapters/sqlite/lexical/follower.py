@@ -17,10 +17,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
-from tandem_gateway.adapters.sqlite.lexical.literals import Constraint, are_among
+from tandem_gateway.adapters.sqlite.lexical.literals import are_among
 from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
 from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
@@ -191,13 +192,14 @@ class LexicalFollower:
         gone = max(0, cache.count(record.collection_id) - record.live)
         ranked: list[RankedPassage] = []
         weight = 0.0
-        # FTS5 scores all matches in any case: with a filter or a constraint, it returns all of them.
-        selects = among is not None or asked.constrained
-        spares = {cache.count(record.collection_id)} if selects else {min(gone, count + _SPARE_HITS), gone}
-        for spare in sorted(spares):
-            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time)
-            if selects:
-                found = _kept(found, among, constraint)
+
+        def kept(keys: Keys) -> npt.NDArray[np.bool_]:
+            stay = constraint.kept(keys)
+            return stay if among is None else stay & are_among(keys, among)
+
+        selects = kept if among is not None or asked.constrained else None
+        for spare in sorted({min(gone, count + _SPARE_HITS), gone}):
+            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time, selects)
             ranked = self._ranked(found, count)
             if len(ranked) == count or len(found) < count + spare:
                 break
@@ -303,12 +305,3 @@ class LexicalFollower:
         self._removal.start_over()
         self._unmerged_since.clear()
         remove(self._path)
-
-
-def _kept(found: list[tuple[int, float]], among: Keys | None, constraint: Constraint) -> list[tuple[int, float]]:
-    """Return the passages that are among others, which are ascending, and that the constraint allows."""
-    keys = np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found))
-    kept = constraint.kept(keys)
-    if among is not None:
-        kept &= are_among(keys, among)
-    return [each for each, stays in zip(found, kept.tolist(), strict=True) if stays]

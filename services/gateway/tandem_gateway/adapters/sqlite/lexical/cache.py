@@ -148,6 +148,7 @@ class LexicalCache:
                 self.removals.saved(collection_id, change)
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
             self._postings.added(collection_id)
+            self._frequencies.changed(collection_id)
         self.position = upto
 
     def remove(self, collection_id: int, removals: Sequence[RemovedPassage], max_chars: int) -> int:
@@ -189,7 +190,9 @@ class LexicalCache:
                 {"removed": len(removed), "change": change, "collection_id": collection_id},
             )
         self._counts[collection_id] -= len(removed)
-        self._postings.removed(collection_id, removed)
+        if removed:
+            self._postings.removed(collection_id, removed)
+            self._frequencies.changed(collection_id)
         self.removals.saved(collection_id, change)
         return done
 

@@ -113,7 +113,7 @@ class Postings:
     def removed(self, collection_id: int, passage_ids: Sequence[int]) -> None:
         """Call this after passages were removed from a collection."""
         known = self._known.get(collection_id)
-        if known is not None and passage_ids:
+        if known is not None:
             known.changed()
             known.removed += passage_ids
             if len(known.removed) > _MAX_REMOVED:

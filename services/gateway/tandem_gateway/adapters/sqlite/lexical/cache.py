@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import file, integrity, literals, query
@@ -23,7 +22,7 @@ from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable,
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
 from tandem_gateway.adapters.sqlite.lexical.literals import Constraint
 from tandem_gateway.adapters.sqlite.lexical.positions import Positions
-from tandem_gateway.adapters.sqlite.lexical.postings import Postings
+from tandem_gateway.adapters.sqlite.lexical.postings import Kept, Postings
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.analysis.query_syntax import ParsedQuery
@@ -51,10 +50,6 @@ class Matches(NamedTuple):
     """(passage id, BM25 score): the best first, ties by passage id."""
     weight: float
     """See ``query.weight``."""
-
-
-Kept = Callable[[Keys], npt.NDArray[np.bool_]]
-"""Tells which of some passages a search may return."""
 
 
 class LexicalCache:
@@ -315,7 +310,7 @@ class LexicalCache:
                 return Matches([], weight)
             if out_of_time():
                 raise DeadlineExceeded(TOO_LATE)
-            words = [term for term in terms if isinstance(term, QueryTerm)]
+            words = _plain(terms)
             found = None
             if len(words) == len(terms):
                 found = self._postings.rank(collection_id, words, count, limit, out_of_time, kept)
@@ -323,6 +318,26 @@ class LexicalCache:
                 found = self._ranked(collection_id, terms, limit if kept is None else count)
                 found = found if kept is None else _kept(found, kept)[:limit]
             return Matches(found, weight)
+
+    def search_in_memory(
+        self, collection_id: int, words: str, limit: int, most: int, kept: Kept | None = None
+    ) -> Matches | None:
+        """Return what ``search`` does for a query of plain words; None if it needs the file or may take long.
+
+        Args:
+            collection_id: of the collection.
+            words: text of the query.
+            limit: maximum number of passages.
+            most: maximum number of postings to score, each about 0.1 microseconds.
+            kept: as for ``search``.
+        """
+        count = self._counts.get(collection_id)
+        frequencies = self._frequencies.of_query_in_memory(collection_id, words, count) if count else None
+        if count is None or frequencies is None:
+            return None
+        terms = query.choose(frequencies, count)
+        found = self._postings.rank_in_memory(collection_id, _plain(terms), limit, most, kept) if terms else []
+        return None if found is None else Matches(found, query.weight(frequencies, count))
 
     def _ranked(self, collection_id: int, terms: Sequence[query.Term], limit: int) -> list[tuple[int, float]]:
         """Return passages that match any of the terms as FTS5 ranks them; see ``Matches``."""
@@ -380,3 +395,7 @@ def _kept(found: list[tuple[int, float]], kept: Kept) -> list[tuple[int, float]]
     """Return the passages that a search may return."""
     stay = kept(np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found)))
     return [each for each, stays in zip(found, stay.tolist(), strict=True) if stays]
+
+
+def _plain(terms: Sequence[query.Term]) -> list[QueryTerm]:
+    return [term for term in terms if isinstance(term, QueryTerm)]

@@ -27,7 +27,7 @@ from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
 from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
-from tandem_gateway.analysis.query_syntax import parse
+from tandem_gateway.analysis.query_syntax import has_signs, parse
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
@@ -57,6 +57,9 @@ _REMOVED_SHARE = 0.1
 _MERGE_SECONDS = 3600.0
 # Number of extra hits to request, to replace hits that no longer exist.
 _SPARE_HITS = 20
+# Limits of a search in memory: the length of its query, and the postings that it scores.
+_AT_ONCE_CHARS = 256
+_AT_ONCE_POSTINGS = 10_000
 
 
 class LexicalFollower:
@@ -162,6 +165,19 @@ class LexicalFollower:
     ) -> KeywordCandidates:
         """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``."""
         return self._in_one_state(collection, lambda: self._retrieve(collection, query, count, deadline, among))
+
+    def retrieve_in_memory(
+        self, collection: str, query: str, count: int, among: Keys | None = None
+    ) -> KeywordCandidates | None:
+        """Return what ``retrieve`` does if that reads nothing and takes less than about a millisecond, else None."""
+        cache, record = self._current, self._complete.get(collection)
+        if cache is None or record is None or len(query) > _AT_ONCE_CHARS or has_signs(query):
+            return None
+        if self._feed.version() != self._complete_at or cache.count(record.collection_id) != record.live:
+            return None
+        kept = None if among is None else (lambda keys: are_among(keys, among))
+        found = cache.search_in_memory(record.collection_id, query, count, _AT_ONCE_POSTINGS, kept)
+        return None if found is None else KeywordCandidates(_as_ranked(found.rows, count), found.weight)
 
     def allowed(self, collection: str, query: str, deadline: float) -> Keys:
         """Return the passages that a query does not leave out; see ``LexicalIndex.allowed``."""

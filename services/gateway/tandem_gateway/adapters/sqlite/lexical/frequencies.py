@@ -51,6 +51,20 @@ class TermFrequencies:
                 (known if frequency >= _WORTH_KEEPING else recent)[term] = frequency
         return [(term, known[term] if term in known else recent[term]) for term in terms]
 
+    def of_query_in_memory(self, collection_id: int, words: str, documents: int) -> list[tuple[query.Term, int]] | None:
+        """Return what ``of_query`` does, or None if it would read the file."""
+        counted_at, known = self._known.get(collection_id, (0, {}))
+        if documents > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN:
+            return None
+        recent = self._recent.get(collection_id, {})
+        found: list[tuple[query.Term, int]] = []
+        for term in query_terms(words, query.MAX_WORDS):
+            frequency = known.get(term, recent.get(term))
+            if frequency is None:
+                return None
+            found.append((term, frequency))
+        return found
+
     def changed(self, collection_id: int) -> None:
         """Forget what a change of a collection has changed."""
         self._recent.pop(collection_id, None)

@@ -37,6 +37,9 @@ _MAX_REMOVED: Final = 10_000
 # Estimated size of the objects around the arrays of a posting list.
 _OVERHEAD_BYTES: Final = 400
 
+Kept = Callable[[Keys], npt.NDArray[np.bool_]]
+"""Tells which of some passages a search may return."""
+
 _Column = Literal["exact", "stem"]
 _WEIGHTS: Final[dict[_Column, float]] = {"exact": 1.0, "stem": STEM_WEIGHT}
 _Name = tuple[str, _Column]
@@ -131,7 +134,7 @@ class Postings:
         passages: int,
         limit: int,
         out_of_time: Callable[[], bool],
-        kept: Callable[[Keys], npt.NDArray[np.bool_]] | None = None,
+        kept: Kept | None = None,
     ) -> list[tuple[int, float]] | None:
         """Return the passages that have any of the terms: the best first, ties by passage id.
 
@@ -153,19 +156,24 @@ class Postings:
         known = self._current(collection_id, passages)
         if known is None:
             return None
-        names: list[_Name] = [(term.exact, "exact") for term in terms]
-        names += [(stem, "stem") for stem in dict.fromkeys(term.stem for term in terms) if stem]
-        lists = self._lists(collection_id, known, names, out_of_time)
-        parts = [(each, _WEIGHTS[column]) for each, (_, column) in zip(lists, names, strict=True) if len(each.rows)]
-        if not parts:
-            return []
-        scores = bm25.scores([(each.rows, each.counts, weight) for each, weight in parts], known.lengths)
-        rows = scores.nonzero()[0]
-        if kept is not None:
-            rows = rows[kept(known.ids[rows].view(np.uint64))]
-        best = bm25.best(scores[rows], limit)
-        rows = rows[best]
-        return list(zip(known.ids[rows].tolist(), scores[rows].tolist(), strict=True))
+        names = _names(terms)
+        return _ranked(known, names, self._lists(collection_id, known, names, out_of_time), limit, kept)
+
+    def rank_in_memory(
+        self, collection_id: int, terms: Sequence[QueryTerm], limit: int, most: int, kept: Kept | None = None
+    ) -> list[tuple[int, float]] | None:
+        """Return what ``rank`` does, or None if it needs the file or scores more than ``most`` postings."""
+        known = self._known.get(collection_id)
+        if known is None or known.added or known.removed:
+            return None
+        names = _names(terms)
+        lists = [known.lists[name] for name in names if name in known.lists]
+        if len(lists) < len(names) or sum(len(each.rows) for each in lists) > most:
+            return None
+        self._known.move_to_end(collection_id)
+        for name in names:
+            known.lists.move_to_end(name)
+        return _ranked(known, names, lists, limit, kept)
 
     def _current(self, collection_id: int, passages: int) -> _Collection | None:
         """Return a collection after reading its new passages; None if it is too large for the memory."""
@@ -258,6 +266,32 @@ class Postings:
             if not last.lists:
                 return
             last.drop_oldest()
+
+
+def _names(terms: Sequence[QueryTerm]) -> list[_Name]:
+    """Return the names of the posting lists of terms, in the order in which FTS5 adds up their scores."""
+    names: list[_Name] = [(term.exact, "exact") for term in terms]
+    names += [(stem, "stem") for stem in dict.fromkeys(term.stem for term in terms) if stem]
+    return names
+
+
+def _ranked(
+    known: _Collection, names: Sequence[_Name], lists: Sequence[_PostingList], limit: int, kept: Kept | None
+) -> list[tuple[int, float]]:
+    """Return the passages in the posting lists; see ``Postings.rank``."""
+    parts = [
+        (each.rows, each.counts, _WEIGHTS[column])
+        for each, (_, column) in zip(lists, names, strict=True)
+        if len(each.rows)
+    ]
+    if not parts:
+        return []
+    scores = bm25.scores(parts, known.lengths)
+    rows = scores.nonzero()[0]
+    if kept is not None:
+        rows = rows[kept(known.ids[rows].view(np.uint64))]
+    rows = rows[bm25.best(scores[rows], limit)]
+    return list(zip(known.ids[rows].tolist(), scores[rows].tolist(), strict=True))
 
 
 def _posting_list(known: npt.NDArray[np.int64], ids: npt.NDArray[np.int64]) -> _PostingList:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
@@ -15,6 +16,7 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.served_model import served_model
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
@@ -36,7 +38,8 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
     metrics = Metrics(__version__)
@@ -50,12 +53,15 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     metrics.requests.watch_memory(memory)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary),
+        lambda storage: build_use_cases(
+            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state())
+        ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
+        access=open_access(settings),
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory)
 
@@ -69,7 +75,9 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, nothing protects a gateway that others can reach, or MCP is on and its
+            package is not installed.
+        StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
@@ -88,7 +96,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             if log is not None:
                 log.flush()
 
-    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log), gateway
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

@@ -5,10 +5,20 @@ from typing import Any, Final, get_args
 from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.access.key_administration import (
+    MAX_GLOBS,
+    MAX_GRACE_SECONDS,
+    MAX_NAME_CHARS,
+    MAX_SECONDS,
+    NAME_PATTERN,
+)
+from tandem_gateway.access.key_text import KEY_ID_PATTERN
+from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.embed_request import MAX_TEXTS
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
@@ -43,6 +53,8 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): COLLECTION,
     ("path", "source"): COLLECTION,
+    ("path", "deployment"): {"type": "string", "minLength": 1},
+    ("path", "model"): {"type": "string"},
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
@@ -53,6 +65,8 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
+    ("path", "key_id"): {"type": "string", "pattern": KEY_ID_PATTERN},
+    ("query", "grace_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_GRACE_SECONDS, "default": 0},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
 PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
@@ -133,6 +147,16 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
+    _set_rules_of_keys(components["KeyRequest"]["properties"])
+
+
+def _set_rules_of_keys(key: Schema) -> None:
+    key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
+    key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
+    key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
+    # No release takes a filter yet.
+    key["filter"] = {"type": "null", "default": None}
+
 
 def _set_rules_of_modes(components: dict[str, Any]) -> None:
     null = {"type": "null"}
@@ -150,6 +174,25 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the rules of requests for vectors, as ``set_limits`` does."""
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    texts = {"type": "array", "items": text, "minItems": 1, "maxItems": MAX_TEXTS}
+    of_openai = components["EmbeddingsRequest"]["properties"]
+    of_openai["input"] = {"anyOf": [text, texts], "description": f"One text, or 1 to {MAX_TEXTS} texts."}
+    components["OllamaEmbedRequest"]["properties"]["input"] = of_openai["input"]
+    components["OllamaPromptRequest"]["properties"]["prompt"] = text
+    of_tei = components["TeiEmbedRequest"]["properties"]
+    of_tei |= {
+        "inputs": of_openai["input"],
+        "normalize": {"enum": [True, None], "default": None},
+        "truncation_direction": {"enum": ["right", "Right", None], "default": None},
+        "prompt_name": {"type": "null", "default": None},
+    }
+    # No schema can say which number the model's vectors have.
+    of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
 
 
 def _set_rules_of_similar(similar: Schema) -> None:

@@ -110,6 +110,23 @@ def test_only_some_passages_may_be_returned(table: Table) -> None:
     assert found == wanted[:2]
 
 
+def test_in_memory_it_ranks_what_it_has_read_and_no_more_than_it_may(table: Table) -> None:
+    table.add(["flow", "flow wing", "wing", "heat"] * 3)
+    terms = query_terms("flow wing", 64)
+    assert table.postings.rank_in_memory(1, terms, 5, 100) is None
+    found = table.rank(terms, 5)
+    assert table.postings.rank_in_memory(1, terms, 5, 100) == found
+    assert table.postings.rank_in_memory(1, terms, 5, 24) == found  # six passages, two terms, two columns
+    assert table.postings.rank_in_memory(1, terms, 5, 23) is None
+    rare = query_terms("c++", 64)
+    assert table.rank(rare) == []
+    assert table.postings.rank_in_memory(1, rare, 5, 2) == []
+    assert table.postings.rank_in_memory(1, rare, 5, 1) is None  # twelve passages
+    assert table.postings.rank_in_memory(1, query_terms("flow heat", 64), 5, 100) is None
+    table.remove(list(table.texts)[:1])
+    assert table.postings.rank_in_memory(1, terms, 5, 100) is None
+
+
 def test_the_memory_has_a_limit() -> None:
     table = Table(max_bytes=2000)
     table.add(["flow wing heat naïve", "flow wing", "heat"] * 10)

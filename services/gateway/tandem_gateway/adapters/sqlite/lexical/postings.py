@@ -34,6 +34,8 @@ _PASSAGES_SHARE: Final = 0.75
 _PASSAGES_PER_ROW: Final = 20_000
 # If more passages were removed since the last search, the collection is read anew.
 _MAX_REMOVED: Final = 10_000
+# A place in the array of scores costs about a tenth of a posting.
+_PLACES_PER_POSTING: Final = 10
 # Estimated size of the objects around the arrays of a posting list.
 _OVERHEAD_BYTES: Final = 400
 
@@ -162,9 +164,12 @@ class Postings:
     def rank_in_memory(
         self, collection_id: int, terms: Sequence[QueryTerm], limit: int, most: int, kept: Kept | None = None
     ) -> list[tuple[int, float]] | None:
-        """Return what ``rank`` does, or None if it needs the file or scores more than ``most`` postings."""
+        """Return what ``rank`` does, or None if it needs the file or scores more than ``most`` postings.
+
+        It also returns None for a collection of more than ten times as many passages: each has a place in an array.
+        """
         known = self._known.get(collection_id)
-        if known is None or known.added or known.removed:
+        if known is None or known.added or known.removed or len(known.ids) > _PLACES_PER_POSTING * most:
             return None
         names = _names(terms)
         lists = [known.lists[name] for name in names if name in known.lists]

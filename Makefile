@@ -119,7 +119,7 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed: .venv-%/.installed: req
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
-	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,prepare,bench,dev]'
+	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,mcp,prepare,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.

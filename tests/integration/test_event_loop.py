@@ -454,7 +454,13 @@ async def test_no_reply_with_vectors_holds_the_gateway(
     embedded = EmbeddedTexts([block], "a-model", 0, 0)
     async with Watchdog() as watchdog:
         reply = await write_vectors(
-            embedded, b"[", lambda place, vector: row(vector), b"]", memory, number_bytes=number_bytes
+            embedded,
+            b"[",
+            lambda place, vector: row(vector),
+            b"]",
+            memory,
+            number_bytes=number_bytes,
+            turn=asyncio.Lock(),
         )
     assert len(reply.body) > 2048 * dimensions * 5
     assert watchdog.longest < HELD_SECONDS

@@ -21,3 +21,9 @@ NDJSON = "application/x-ndjson"
 FORM = "multipart/form-data"
 """Its parameter ``boundary`` separates the parts."""
 MSGPACK = "application/msgpack"
+
+AUTHORIZATION = "authorization"
+"""``Bearer TOKEN``: the token that a service demands of its callers."""
+
+EMBEDDER_TOKEN = "x-embedder-token"  # noqa: S105 - a header's name
+"""On an embedder's /readyz, if it demands a token: ``accepted`` or ``refused``, for the request's own token."""

@@ -286,6 +286,10 @@ async def test_names_of_models():
     with pytest.raises(NotFound, match="other"):
         await fixture.start(["a"], model="other")
     assert (await Fixture().start(["a"], model="other")).model == MODEL
+    unknown = Fixture(served=None, rules=ModelRules(strict=True))
+    assert (await unknown.start(["a"], model=MODEL)).model == MODEL
+    with pytest.raises(NotFound, match=f"the model is {MODEL}"):
+        await unknown.start(["a"], model="other")
     with pytest.raises(EmbedderUnavailable):
         Fixture(served=None).use_case.names()
 

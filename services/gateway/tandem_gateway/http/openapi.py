@@ -69,7 +69,8 @@ def openapi_config() -> OpenAPIConfig:
         title="Tandem gateway",
         version=__version__,
         description="Semantic search: store documents, then find those nearest in meaning to a query. "
-        "Every response has an X-Request-Id. Every error has the shape of ErrorReply.",
+        "Every response has an X-Request-Id. Errors have the shape of ErrorReply, except on routes for "
+        "clients of other services, whose shape they have there.",
         components=Components(
             security_schemes={
                 KEY: SecurityScheme(

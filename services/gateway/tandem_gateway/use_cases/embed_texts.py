@@ -236,7 +236,8 @@ class EmbedTexts:
     # the reply
 
     def _finished(self, command: EmbedCommand, parts: Sequence[_Part]) -> EmbeddedTexts:
-        # An embedder of an earlier release reports no coverage.
+        # What was known of the model before, if anything, may have changed.
+        check_name(command.model, parts[0].model, self._rules.aliases, strict=self._rules.strict)
         coverages = [coverage for part in parts for coverage in part.coverages or [WHOLE] * len(part.vectors)]
         truncated = [place for place, coverage in enumerate(coverages) if coverage.truncated]
         if truncated and not command.cut:

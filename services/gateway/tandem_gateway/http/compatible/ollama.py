@@ -62,7 +62,9 @@ async def embed_reply(scope: Scope, receive: Receive, service: EmbeddingService)
         embedded.tokens,
     )
     opening = b'{"model":%s,"embeddings":[' % _encoder.encode(embedded.model)
-    return await write_vectors(embedded, opening, _row, closing, service.bodies.memory, number_bytes=FLOAT_BYTES)
+    return await write_vectors(
+        embedded, opening, _row, closing, service.bodies.memory, number_bytes=FLOAT_BYTES, turn=service.turn
+    )
 
 
 def _row(place: int, vector: Vectors) -> bytes:
@@ -104,7 +106,9 @@ async def ollama_embeddings(
     command = EmbedCommand(texts, "prompt", single=True, model=message.model)
     embedded = await embedding.embed(scope, receive, "ollama", command, lease)
     opening = b'{"embedding":'
-    return Sent(await write_vectors(embedded, opening, _row, b"}", bodies.memory, number_bytes=FLOAT_BYTES))
+    return Sent(
+        await write_vectors(embedded, opening, _row, b"}", bodies.memory, number_bytes=FLOAT_BYTES, turn=embedding.turn)
+    )
 
 
 @get(

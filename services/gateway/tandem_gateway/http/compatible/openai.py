@@ -69,6 +69,7 @@ async def embeddings_reply(
         closing,
         service.bodies.memory,
         number_bytes=BASE64_BYTES if packed else FLOAT_BYTES,
+        turn=service.turn,
     )
 
 

@@ -1,6 +1,7 @@
 """What the handlers of compatible routes share."""
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Final
 
 from tandem_gateway.access.embeddings import GuardedEmbedTexts
@@ -27,11 +28,13 @@ class EmbeddingService:
         gateway: the gateway.
         bodies: limits of bodies.
         metrics: metrics to update; None for an application that only describes its routes.
+        turn: of large replies, which are written one at a time.
     """
 
     gateway: Gateway
     bodies: BodyLimits
     metrics: EmbeddingMetrics | None
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def embed_texts(self, scope: Scope) -> EmbedTexts | GuardedEmbedTexts:
         """Return the use case for the caller of a request; see ``Gateway.ready``."""

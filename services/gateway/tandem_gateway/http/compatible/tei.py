@@ -44,7 +44,9 @@ async def embed_reply(scope: Scope, receive: Receive, service: EmbeddingService)
     )
     del request, texts
     embedded = await service.embed(scope, receive, "tei", command, lease)
-    return await write_vectors(embedded, b"[", _row, b"]", service.bodies.memory, number_bytes=FLOAT_BYTES)
+    return await write_vectors(
+        embedded, b"[", _row, b"]", service.bodies.memory, number_bytes=FLOAT_BYTES, turn=service.turn
+    )
 
 
 def check_options(request: TeiEmbedRequest) -> None:

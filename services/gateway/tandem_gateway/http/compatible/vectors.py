@@ -2,7 +2,7 @@
 
 import asyncio
 from binascii import b2a_base64
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
@@ -40,7 +40,14 @@ def base64(row: Vectors) -> bytes:
 
 
 async def write_vectors(
-    embedded: EmbeddedTexts, opening: bytes, row: Row, closing: bytes, memory: MemoryBudget, *, number_bytes: int
+    embedded: EmbeddedTexts,
+    opening: bytes,
+    row: Row,
+    closing: bytes,
+    memory: MemoryBudget,
+    *,
+    number_bytes: int,
+    turn: asyncio.Lock,
 ) -> Reply:
     """Return a reply with vectors.
 
@@ -50,6 +57,7 @@ async def write_vectors(
         row: writes one vector.
         closing: JSON after the last.
         memory: memory budget of all requests; a large reply holds its bytes until it is sent.
+        turn: held while a large reply is written: one at a time, because each needs its memory twice for a moment.
         number_bytes: maximum number of bytes that ``row`` writes for a number.
 
     Raises:
@@ -61,18 +69,20 @@ async def write_vectors(
         body = _written(embedded, opening, row, closing)
     else:
         lease = memory.lease()
-        lease.hold(2 * size)  # the rows, and the whole of them
-        body = await asyncio.to_thread(_written, embedded, opening, row, closing)
-        lease.hold(len(body))
+        async with turn:
+            lease.hold(2 * size)  # the rows, and the whole of them
+            body = await asyncio.to_thread(_written, embedded, opening, row, closing)
+            lease.hold(len(body))
     return Reply(200, body, lease=lease, headers=_headers(embedded.truncated))
 
 
 def _written(embedded: EmbeddedTexts, opening: bytes, row: Row, closing: bytes) -> bytes:
-    def rows() -> Iterator[bytes]:
-        for place, vector in enumerate(embedded.rows()):
-            yield row(place, vector)
-
-    return b"%s%s%s" % (opening, b",".join(rows()), closing)
+    parts = [opening]
+    for place, vector in enumerate(embedded.rows()):
+        parts.append(row(place, vector))
+        parts.append(b",")
+    parts[-1] = closing  # in place of the last comma
+    return b"".join(parts)
 
 
 def _headers(truncated: int) -> tuple[tuple[bytes, bytes], ...]:

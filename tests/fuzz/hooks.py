@@ -6,7 +6,17 @@ import schemathesis
 
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
-_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens")
+_INTEGERS = (
+    "top_k",
+    "top_n",
+    "limit",
+    "offset",
+    "k",
+    "canary_weight",
+    "shadow_percent",
+    "max_tokens",
+    "overlap_tokens",
+)
 
 
 @schemathesis.hook
@@ -66,6 +76,8 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         return False
     if case.operation.path == "/v1/ingest/files" and case.meta is not None and case.meta.generation.mode.is_positive:
         return False  # no schema can say what a file is named, and its bytes are rarely a PDF
+    if case.operation.path.endswith("/rerank"):  # only the name of the model that serves is accepted
+        return not isinstance(case.body, dict) or not isinstance(case.body.get("model"), str)
     if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
         return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema

@@ -51,7 +51,13 @@ def build_routes(
         traffic: what operators change; None leaves their routes out.
     """
     limits = request_limits(settings)
-    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
+    bodies = BodyLimits(
+        settings.max_body_bytes,
+        settings.max_search_body_bytes,
+        settings.max_answer_bytes,
+        memory,
+        settings.max_rerank_body_bytes,
+    )
     reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     operators = None if traffic is None else (traffic, settings.admin_token)

@@ -1,6 +1,7 @@
 """Builds the use cases from the settings."""
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
+from tandem_gateway.composition.reranking import build_reranker
 from tandem_gateway.lifecycle import OpenStore, UseCases
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -21,6 +22,7 @@ from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.reembedding import Reembed
 from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
+from tandem_gateway.use_cases.reranking import Rerank, RerankLimits
 from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
@@ -38,6 +40,7 @@ def request_limits(settings: Settings) -> RequestLimits:
         query_chars=settings.max_query_chars,
         top_k=settings.max_top_k,
         files=settings.max_files,
+        rerank_documents=settings.max_rerank_documents,
     )
 
 
@@ -101,6 +104,7 @@ def build_use_cases(
         timeout=settings.search_timeout,
         events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
+    reranker = build_reranker(settings, query_embedder, embedder)
     pages = ResultPages(storage.index, storage.filters)
     search_pipeline = SearchPipeline(
         dense_search,
@@ -160,6 +164,11 @@ def build_use_cases(
             storage.index,
             timeout=settings.write_timeout,
             on_changed=storage.index.notify,
+        ),
+        rerank=Rerank(
+            reranker,
+            RerankLimits(settings.max_rerank_documents, settings.max_text_chars, settings.max_query_chars),
+            timeout=settings.rerank_timeout,
         ),
         embedding=embedding,
         reembedding=reembedding,

@@ -13,6 +13,7 @@ from litestar.types import ControllerRouterHandler
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
+from tandem_gateway.http.compatible.rerank import rerank_routers
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
@@ -68,6 +69,7 @@ def make_litestar(
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
+        *rerank_routers(bodies.rerank),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]

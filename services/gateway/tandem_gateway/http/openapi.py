@@ -13,6 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
+from tandem_contract.compatible import rerank
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
@@ -37,6 +38,8 @@ _MESSAGES: Final = (
     api.SourceList, api.SourceReply,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
+    rerank.RerankRequest, rerank.RerankReply, rerank.CohereError,
+    rerank.TeiRerankRequest, rerank.TeiRank, rerank.TeiError,
     admin_api.Traffic, admin_api.TrafficChange,
 )  # fmt: skip
 
@@ -62,7 +65,8 @@ def openapi_config() -> OpenAPIConfig:
         title="Tandem gateway",
         version=__version__,
         description="Semantic search: store documents, then find those nearest in meaning to a query. "
-        "Every response has an X-Request-Id. Every error has the shape of ErrorReply.",
+        "Every response has an X-Request-Id. Every error has the shape of ErrorReply, except on routes in another "
+        "service's shape.",
         components=Components(
             security_schemes={
                 OPERATOR: SecurityScheme(

@@ -129,9 +129,23 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     facets["fields"]["items"] |= {"maxLength": filters.MAX_FIELD_CHARS}
     facets["filter"] = {"anyOf": [filtered, {"type": "null"}], "default": None}
     facets["limit"] |= {"minimum": 1, "maximum": MAX_VALUES}
+    _set_limits_of_rerank(components, limits)
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
+
+
+def _set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    components["RerankDocument"]["properties"]["text"] |= text
+    for kind, name in (("RerankRequest", "documents"), ("TeiRerankRequest", "texts")):
+        asked = components[kind]["properties"]
+        asked["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+        asked[name] |= {"minItems": 1, "maxItems": limits.rerank_documents}
+    components["TeiRerankRequest"]["properties"]["texts"]["items"] = text
+    asked = components["RerankRequest"]["properties"]
+    asked["documents"]["items"] = {"anyOf": [text, {"$ref": REFERENCE.format(name="RerankDocument")}]}
+    asked["top_n"] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}], "default": None}
 
 
 def _set_rules_of_modes(components: dict[str, Any]) -> None:

@@ -37,6 +37,8 @@ class RankedPassage(NamedTuple):
     """BM25; None if keyword search did not find the passage."""
     nearest: int | None = None
     """The passage of the document that is nearest to the query; None if vector search did not find the document."""
+    rerank: float | None = None
+    """The reranker's score, from 0 to 1; None if the document was not reranked."""
 
 
 class FirstPassage(NamedTuple):

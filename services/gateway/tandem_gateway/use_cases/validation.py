@@ -42,6 +42,7 @@ class RequestLimits:
     query_chars: int
     top_k: int
     files: int = 100
+    rerank_documents: int = 1000
 
 
 def check_collection(name: str) -> None:

@@ -1,0 +1,1 @@
+"""Routes in the shapes of other services' APIs, whose clients work unchanged."""

@@ -6,7 +6,9 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.pools import build_canary_router, build_pool
+from tandem_gateway.composition.reranking import build_rerank_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
@@ -30,6 +32,7 @@ class GatewayComponents:
     traffic: CanaryRouter
     metrics: Metrics
     memory: MemoryBudget
+    rerank_servers: RerankPool | None = None
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
@@ -48,16 +51,18 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
+    rerank_servers = build_rerank_pool(settings, metrics)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary),
+        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary, rerank_servers),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
+        follow_rerank_servers=None if rerank_servers is None else rerank_servers.follow,
     )
-    return GatewayComponents(gateway, pools, traffic, metrics, memory)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory, rerank_servers)
 
 
 def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True) -> tuple[AsgiApp, Gateway]:
@@ -85,6 +90,8 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             await components.traffic.stop()
             for pool in components.pools:
                 pool.close()
+            if components.rerank_servers is not None:
+                components.rerank_servers.close()
             if log is not None:
                 log.flush()
 

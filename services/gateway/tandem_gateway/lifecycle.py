@@ -111,6 +111,7 @@ class Gateway:
         pools: Sequence[EmbedderPool],
         snapshot_policy: SnapshotPolicy,
         job_retention: float,
+        follow_rerank_servers: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         """Make the gateway; ``start`` starts it.
 
@@ -122,6 +123,7 @@ class Gateway:
             pools: pools behind ``embedder``; the gateway keeps them in step with DNS from ``start`` on.
             snapshot_policy: when to save the index.
             job_retention: seconds for which finished jobs are kept.
+            follow_rerank_servers: keeps the rerank servers in step with DNS and their health; None if there are none.
         """
         self._open_storage = open_store
         self._build = build
@@ -130,6 +132,7 @@ class Gateway:
         self._pools = pools
         self._snapshot_policy = snapshot_policy
         self._job_retention = job_retention
+        self._follow_rerank_servers = follow_rerank_servers
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -144,6 +147,9 @@ class Gateway:
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
             self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
+        if self._follow_rerank_servers is not None:
+            follow = self._keep_running("rerank servers", self._follow_rerank_servers)
+            self._tasks.append(asyncio.create_task(follow))
 
     def ready(self) -> UseCases:
         """Return the use cases.

@@ -1,6 +1,7 @@
 """Builds the use cases from the settings."""
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
+from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.reranking import build_reranker
 from tandem_gateway.lifecycle import OpenStore, UseCases
 from tandem_gateway.metrics.gateway import Metrics
@@ -26,6 +27,7 @@ from tandem_gateway.use_cases.reranking import Rerank, RerankLimits
 from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.search_reranking import SearchReranker, SearchRerankerEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -45,7 +47,12 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def build_use_cases(
-    settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics, canary: Embedder | None = None
+    settings: Settings,
+    storage: OpenStore,
+    embedder: Embedder,
+    metrics: Metrics,
+    canary: Embedder | None = None,
+    rerank_servers: RerankPool | None = None,
 ) -> UseCases:
     """Build the use cases.
 
@@ -54,6 +61,7 @@ def build_use_cases(
         storage: the open data directory.
         embedder: embeds queries and documents, with the model that a call asks for.
         metrics: metrics to update.
+        rerank_servers: the rerank servers; None to rerank by the embedder's vectors.
         canary: the embedders with which collections are re-embedded; None if there are none.
     """
     limits = request_limits(settings)
@@ -104,8 +112,14 @@ def build_use_cases(
         timeout=settings.search_timeout,
         events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
-    reranker = build_reranker(settings, query_embedder, embedder)
-    pages = ResultPages(storage.index, storage.filters)
+    reranker = build_reranker(settings, query_embedder, embedder, rerank_servers)
+    search_reranker = SearchReranker(
+        reranker,
+        storage.index,
+        timeout=settings.rerank_timeout,
+        events=SearchRerankerEvents(ended=metrics.reranking.ended),
+    )
+    pages = ResultPages(storage.index, storage.filters, search_reranker)
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,

@@ -136,6 +136,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
 
 
 def _set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    components["RerankInput"]["properties"]["top_n"] |= {"minimum": 1, "maximum": limits.rerank_documents}
     text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     components["RerankDocument"]["properties"]["text"] |= text
     for kind, name in (("RerankRequest", "documents"), ("TeiRerankRequest", "texts")):

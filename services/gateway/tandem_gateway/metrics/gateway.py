@@ -9,6 +9,7 @@ from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
 from tandem_gateway.metrics.index import IndexMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
+from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
 
 # A "_created" series beside every counter and histogram would add a third to each scrape, and has no reader.
@@ -25,6 +26,7 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.requests = RequestMetrics(registry)
         self.searches = SearchMetrics(registry)
+        self.reranking = RerankMetrics(registry)
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
         self.embedders = EmbedderMetrics(registry)

@@ -110,6 +110,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """Id of the document's first passage, as in ``RankedPassage``."""
     highlights: "array[int] | None" = None
     """Start and end of each matched word in the text, one after the other; None if the search did not ask for it."""
+    rerank: float | None = None
+    """As in ``RankedPassage``."""
     passage_highlights: "array[int] | None" = None
     """The same in the passage's text."""
 

@@ -43,6 +43,17 @@ def token(text: str) -> str:
     return text
 
 
+def bearer(text: str) -> str:
+    """Return a token for another service; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if not (text.isascii() and (text.isprintable()) and " " not in text):
+        raise ValueError("printable ASCII characters without a space were expected")
+    return text
+
+
 def optional_file(text: str) -> str:
     """Return the path of a readable file; an empty text stays empty.
 

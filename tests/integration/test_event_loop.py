@@ -148,6 +148,10 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
             {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
         ).encode(),
     ),
+    "a reranked search": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "rerank": {"top_n": 1000}}).encode(),
+    ),
     "a search by a long field": (
         "/v1/search",
         lambda: json.dumps({"query": "word", "mode": "lexical", "group_by": "." * 512}).encode(),

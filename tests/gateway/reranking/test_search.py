@@ -237,3 +237,35 @@ def count_of(metrics: str, outcome: str) -> float:
     name = f'tandem_gateway_search_rerankings_total{{outcome="{outcome}"}} '
     (line,) = (line for line in metrics.splitlines() if line.startswith(name))
     return float(line.removeprefix(name))
+
+
+async def test_a_late_request_gets_504_in_its_shape(client: httpx.AsyncClient, fault: Fault) -> None:
+    fault("hung")
+    headers = {"x-request-timeout-ms": "100"}
+    cohere = await client.post("/v2/rerank", json={"query": QUERY, "documents": ["x"]}, headers=headers)
+    assert (cohere.status_code, cohere.json()["code"]) == (504, "deadline_exceeded")
+    tei = await client.post("/rerank", json={"query": QUERY, "texts": ["x"]}, headers=headers)
+    assert (tei.status_code, tei.json()["error_type"]) == (504, "Backend")
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("/v1/rerank", {"query": QUERY, "documents": ["x"]}),
+        ("/rerank", {"query": QUERY, "texts": ["x"]}),
+        ("/v1/search", {"query": QUERY, "rerank": {"top_n": 5}}),
+    ],
+)
+async def test_the_work_ends_when_the_client_leaves(
+    client: httpx.AsyncClient, fault: Fault, path: str, body: dict[str, Any]
+) -> None:
+    fault("hung")
+    with pytest.raises(httpx.ReadTimeout):
+        await client.post(path, json=body, timeout=0.5)
+
+    async def cancelled() -> bool:
+        metrics = (await client.get("/metrics")).text
+        calls = 'tandem_gateway_reranker_call_duration_seconds_count{outcome="error"} 1.0'
+        return calls in metrics and f'tandem_gateway_requests_total{{code="499",route="{path}"}} 1.0' in metrics
+
+    await eventually(cancelled, bool)

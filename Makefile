@@ -127,11 +127,11 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files prepare docs build langchain; do \
+	@for set in dev run bench embedder gateway files mcp prepare docs build langchain; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
 			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra prepare -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra mcp --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_contract.admin_api import Key, KeyList, KeyRequest, NewKey, Pool, Replica, RollBack, Traffic, TrafficChange
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
@@ -55,6 +55,32 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
+    "new_key.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="search",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        key="the text",
+    ),
+    "key_list.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="admin",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+            )
+        ]
+    ),
     "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
     "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),
     "ingest_request_with_source.json": IngestRequest(

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -18,6 +19,8 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
+from tandem_gateway.http.coding.negotiation import CODINGS, Coding
+from tandem_gateway.http.coding.replies import compress
 from tandem_gateway.settings import Settings
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
@@ -248,9 +251,41 @@ EMBEDS: dict[str, Callable[[], bytes]] = {
 }
 
 
+def called(tool: str, arguments: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}' % (
+        tool.encode(),
+        arguments,
+    )
+
+
+MCP_LIMIT = SEARCH_LIMIT + (8 << 10)
+CALLS: dict[str, Callable[[], bytes]] = {
+    "the longest query": lambda: called("search", json.dumps({"query": "word " * 1638, "mode": "lexical"}).encode()),
+    "many long passages": lambda: called(
+        "search", b'{"query":"needle","mode":"lexical","top_k":40,"max_tokens":100000}'
+    ),
+    "few tokens of long passages": lambda: called(
+        "search", b'{"query":"needle","mode":"lexical","top_k":40,"max_tokens":500}'
+    ),
+    "many long documents": lambda: called(
+        "fetch", json.dumps({"ids": [str(n) for n in range(40)], "max_tokens": 100_000}).encode()
+    ),
+    "a long document": lambda: called("fetch", b'{"id":"1","max_tokens":100000}'),
+    "a filter": lambda: called("search", json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode()),
+    "a filter of brackets": lambda: called("search", b'{"query":"x","filter":' + b'{"$not":' * 8_000),
+    "zeros": lambda: filled(MCP_LIMIT, b"0", called("search", b'{"query":[%s]}')),
+    "ids": lambda: filled(MCP_LIMIT, b'"x"', called("fetch", b'{"ids":[%s]}')),
+    "a long name": lambda: called("search", b'{"' + b" - at `$." * 7_000 + b'\\n":1}'),
+    "a list of messages": lambda: filled(MCP_LIMIT, b"{}", b"[%s]"),
+    "unknown fields": lambda: filled(MCP_LIMIT, b'"k":[0]', b'{"jsonrpc":"2.0","id":1,"method":"ping",%s}'),
+    "brackets": lambda: b"[" * MCP_LIMIT,
+    "over its limit": lambda: b" " * LIMIT,
+}
+
+
 @asynccontextmanager
-async def gateway(data_dir: Path) -> AsyncIterator[str]:
-    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False)
+async def gateway(data_dir: Path, *, mcp: bool = False) -> AsyncIterator[str]:
+    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False, mcp=mcp)
     app, running = gateway_app.make_app(settings, lambda: None)
     async with serving(app, lifespan=True) as port:
         await eventually(lambda: is_ready(running), bool)
@@ -275,23 +310,23 @@ async def embedder() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST") -> int:
+def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST", **headers: str) -> int:
     """Send a body from a separate thread, in one call, which does not compete for the interpreter's lock."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     try:
-        connection.request(method, address.path, body, {"content-type": content_type})
+        connection.request(method, address.path, body, {"content-type": content_type, **headers})
         return connection.getresponse().status
     finally:
         connection.close()
 
 
 async def held(
-    url: str, body: bytes, content_type: str = "application/json", method: str = "POST"
+    url: str, body: bytes, content_type: str = "application/json", method: str = "POST", **more: str
 ) -> tuple[int, float]:
     async with Watchdog() as watchdog:
-        status = await asyncio.to_thread(post, url, body, content_type, method)
+        status = await asyncio.to_thread(post, url, body, content_type, method, **more)
     return status, watchdog.longest
 
 
@@ -319,6 +354,29 @@ async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], by
         assert seconds < HELD_SECONDS
 
 
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(
+    ("path", "make"),
+    [
+        ("/v1/search", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: random.Random(1).randbytes(LIMIT)),
+        ("/v1/ingest", INGESTS["zeros"]),
+        ("/v1/ingest/files", lambda: bytes(64 << 20)),
+    ],
+    ids=["a bomb for a search", "a bomb for an ingest", "noise", "zeros of JSON", "a bomb for a form"],
+)
+async def test_no_compressed_body_holds_the_gateway(
+    tmp_path: Path, path: str, make: Callable[[], bytes], coding: Coding
+) -> None:
+    body = compress(make(), coding)
+    async with gateway(tmp_path) as url:
+        kind = FORM if path.endswith("files") else "application/json"
+        status, seconds = await held(url + path, body, kind, **{"content-encoding": coding})
+        assert status in (400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
 @pytest.mark.parametrize("make", PATCHES.values(), ids=PATCHES.keys())
 async def test_no_patch_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
@@ -338,6 +396,27 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         status, seconds = await held(url + path, make())
         assert status in (200, 400, 404, 409, 413, 422, 503), status
         assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize("make", CALLS.values(), ids=CALLS.keys())
+async def test_no_call_of_a_tool_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes], version: str) -> None:
+    async with gateway(tmp_path, mcp=True) as url:
+        texts = ["needle " + "x, " * 33_000, "needle " + "\x01" * 99_000]
+        for first in range(0, 40, 20):
+            sent = [{"id": str(n), "text": texts[n % 2]} for n in range(first, first + 20)]
+            assert await asyncio.to_thread(post, f"{url}/v1/ingest", json.dumps({"documents": sent}).encode()) == 202
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = make().replace(b'"params":{', b'"params":{"_meta":%s,' % json.dumps(meta).encode())
+        headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": version}
+        headers |= {"mcp-method": "tools/call", "mcp-name": "search" if b'"search"' in body else "fetch"}
+        async with Watchdog() as watchdog:
+            status = await asyncio.to_thread(lambda: post(f"{url}/mcp", body, **headers))
+        assert status in (200, 400, 413), status
+        assert watchdog.longest < HELD_SECONDS
 
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
@@ -377,8 +456,9 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
             assert (await held(f"{url}/v1/ingest", body))[0] == 202
         for top_k, more in ((100, {}), (12, {}), (12, {"highlight": True})):
             query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical", **more}).encode()
-            status, seconds = await held(f"{url}/v1/search", query)
-            assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+            for accepted in ("identity", *CODINGS):
+                status, seconds = await held(f"{url}/v1/search", query, **{"accept-encoding": accepted})
+                assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
 
 
 async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:

@@ -134,7 +134,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
 
     routes = build_routes(gateway, gateway_settings, memory, lifespan)
     ready = Endpoint(MODEL_READY_PATH, {"GET": model_ready}, reply_to)
-    return compose_app(Routes([*routes.hot, ready], routes.others), gateway_settings, metrics, log)
+    return compose_app(Routes([*routes.hot, ready], routes.others), gateway_settings, memory, metrics, log)
 
 
 def main() -> int:

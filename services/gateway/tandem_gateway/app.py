@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.reranking.pool import RerankPool
+from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.reranking import build_rerank_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
@@ -39,7 +40,8 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
     metrics = Metrics(__version__)
@@ -60,8 +62,10 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
-        follow_rerank_servers=None if rerank_servers is None else rerank_servers.follow,
+        access=open_access(settings),
     )
+    if rerank_servers is not None:
+        gateway.also_run("rerank servers", rerank_servers.follow)
     return GatewayComponents(gateway, pools, traffic, metrics, memory, rerank_servers)
 
 
@@ -74,7 +78,9 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS file cannot be used, nothing protects a gateway that others can reach, or MCP is on and its
+            package is not installed.
+        StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
@@ -98,4 +104,4 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log), gateway
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

@@ -12,7 +12,7 @@ def serve(settings: Settings) -> int:
     """Serve until a signal arrives or the startup fails; return the exit status.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError, StorageError: as in ``make_app``.
     """
 
     def end() -> None:

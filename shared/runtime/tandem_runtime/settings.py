@@ -17,6 +17,7 @@ _HELP = "help"
 _VARIABLE = "variable"
 _HIDDEN = "hidden"
 _FORMER = "former"
+_HAS_FLAG = "has_flag"
 
 
 class SettingsError(Exception):
@@ -28,7 +29,14 @@ N = TypeVar("N", int, float)
 
 
 def setting(
-    variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False, former: str = ""
+    variable: str,
+    default: Any,
+    parse: Callable[[str], Any],
+    help: str,
+    *,
+    secret: bool = False,
+    former: str = "",
+    flag: bool = True,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -39,15 +47,22 @@ def setting(
         help: the effect of the setting, above all on memory, latency and backpressure.
         secret: never show the value.
         former: the name of ``variable`` in the release before. The old variable and flag still work, with a warning.
+        flag: whether there is a flag. Other users of the machine can read the flags of a process, so a secret has none.
     """
-    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret, _FORMER: former}
+    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret, _FORMER: former, _HAS_FLAG: flag}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> list[str]:
-    """Add one flag for each setting to ``parser``, and return the flags; an omitted flag stays None."""
+    """Add one flag for each setting to ``parser``, and return the flags; an omitted flag stays None.
+
+    The flag of a boolean needs no value: ``--insecure`` is ``--insecure true``.
+    """
     flags = []
     for field in dataclasses.fields(settings):
+        if not field.metadata[_HAS_FLAG]:
+            continue
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.metadata[_PARSE] is boolean else {}
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
         default = "" if field.default in (None, "", ()) else f", default {field.default}"
         parser.add_argument(
@@ -56,6 +71,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> list[str]
             default=None,
             metavar="VALUE",
             help=f"{field.metadata[_HELP]} ({variable}{default})".replace("%", "%%"),
+            **bare,
         )
         flags.append(_flag(field.metadata[_VARIABLE]))
         if former := field.metadata[_FORMER]:

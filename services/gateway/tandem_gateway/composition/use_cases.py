@@ -3,7 +3,7 @@
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.reranking import build_reranker
-from tandem_gateway.lifecycle import OpenStore, UseCases
+from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.settings import Settings
@@ -30,6 +30,7 @@ from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipel
 from tandem_gateway.use_cases.search_reranking import SearchReranker, SearchRerankerEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
+from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
 
 

@@ -12,6 +12,7 @@ from litestar.types import ControllerRouterHandler
 
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
+from tandem_gateway.http.caller import CallerGateways
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.compatible.rerank import rerank_routers
 from tandem_gateway.http.docs import docs_router
@@ -24,6 +25,7 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.job_events import follow_job
 from tandem_gateway.http.job_routes import JOB_ROUTES
 from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
+from tandem_gateway.http.key_routes import keys_router
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
@@ -73,11 +75,13 @@ def make_litestar(
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
-    provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}
+    provided: dict[str, object] = {"bodies": bodies, "reader": reader}
+    provided["gateway"] = Provide(CallerGateways(gateway).of, sync_to_thread=False)
     provided |= {"form_limits": form_limits, "file_reader": FileDocumentsReader(limits)}
     if operators is not None:
         provided["traffic"], token = operators
-        routers.append(operators_router(token))
+        routers.append(operators_router(token, gateway))
+    routers.append(keys_router(gateway))
     return strict_litestar(routers, provided, lifespan)
 
 
@@ -88,7 +92,7 @@ def strict_litestar(
 
     Args:
         route_handlers: handlers and routers.
-        provided: name → dependency of that name.
+        provided: name → dependency of that name, or a ``Provide`` that makes it.
         lifespan: runs around the application.
     """
     return Litestar(
@@ -110,6 +114,9 @@ def strict_litestar(
 
 
 def _provide(value: object) -> Provide:
+    if isinstance(value, Provide):
+        return value
+
     def provider() -> Any:
         return value
 

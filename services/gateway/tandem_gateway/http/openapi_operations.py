@@ -25,7 +25,11 @@ from tandem_runtime.replies import STATUS
 
 EVENT_STREAM: Final = "text/event-stream"
 OPERATOR: Final = "operator"
-"""Name of the security scheme of the operators' routes."""
+"""Name of the security scheme of the token for the operators' routes."""
+KEY: Final = "key"
+"""Name of the security scheme of an API key as a bearer token."""
+KEY_HEADER: Final = "key_header"
+"""Name of the security scheme of an API key in the header ``api-key``."""
 
 _NO_TYPES: Final[Mapping[str, OpenAPIMediaType]] = {}
 _LINES: Final = '{"id": "mat", "text": "The cat sat on the mat."}\n{"text": "Steep the leaves for three minutes."}\n'
@@ -94,6 +98,9 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+KEY_EXAMPLES: Final[Examples] = {
+    "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
@@ -223,6 +230,16 @@ class OverlapByQuery(Operation):
         """Add the parameter."""
         queries = _optional("queries", "Maximum number of stored documents to search for.")
         self.parameters = [*(self.parameters or []), queries]
+
+
+@dataclass
+class RotationByQuery(Operation):
+    """The rotation of a key, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        grace = _optional("grace_seconds", "Seconds for which the present text of the key works beside the new one.")
+        self.parameters = [*(self.parameters or []), grace]
 
 
 @dataclass

@@ -5,6 +5,15 @@ from typing import Any, Final, get_args
 from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.access.key_administration import (
+    MAX_GLOBS,
+    MAX_GRACE_SECONDS,
+    MAX_NAME_CHARS,
+    MAX_SECONDS,
+    NAME_PATTERN,
+)
+from tandem_gateway.access.key_text import KEY_ID_PATTERN
+from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -53,6 +62,8 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
+    ("path", "key_id"): {"type": "string", "pattern": KEY_ID_PATTERN},
+    ("query", "grace_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_GRACE_SECONDS, "default": 0},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
 }
 PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
@@ -129,13 +140,23 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     facets["fields"]["items"] |= {"maxLength": filters.MAX_FIELD_CHARS}
     facets["filter"] = {"anyOf": [filtered, {"type": "null"}], "default": None}
     facets["limit"] |= {"minimum": 1, "maximum": MAX_VALUES}
-    _set_limits_of_rerank(components, limits)
     change = components["TrafficChange"]["properties"]
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
+    _set_rules_of_keys(components["KeyRequest"]["properties"])
 
-def _set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+
+def _set_rules_of_keys(key: Schema) -> None:
+    key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
+    key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
+    key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
+    # No release takes a filter yet.
+    key["filter"] = {"type": "null", "default": None}
+
+
+def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of requests to rerank, as ``set_limits`` does."""
     components["RerankInput"]["properties"]["top_n"] |= {"minimum": 1, "maximum": limits.rerank_documents}
     text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
     components["RerankDocument"]["properties"]["text"] |= text

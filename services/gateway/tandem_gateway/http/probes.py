@@ -8,11 +8,10 @@ from litestar.openapi.datastructures import ResponseSpec
 
 from tandem_contract.client_api import About, Health, Probe
 from tandem_gateway import __version__
-from tandem_gateway.errors import NotReady
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.messages import health_reply
 from tandem_gateway.http.openapi_operations import refusals
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_runtime.http import Reply
 
@@ -40,7 +39,7 @@ async def about() -> About:
         503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`."),
     },
 )
-async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
+async def healthz(gateway: NamedDependency[CallerGateway]) -> Response[Health]:
     """Return the gateway's health."""
     health = health_reply(await gateway.health())
     return Response(health, status_code=503 if health.status == "failed" else 200)
@@ -65,11 +64,9 @@ async def livez() -> Probe:
     response_description="The gateway serves requests.",
     responses=refusals(403, 503),
 )
-async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
+async def readyz(gateway: NamedDependency[CallerGateway]) -> Probe:
     """Tell whether to send traffic."""
-    gateway.ready()
-    if gateway.draining:
-        raise NotReady("the gateway is shutting down")
+    gateway.check_ready()
     return Probe("ready")
 
 
@@ -81,7 +78,7 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
     media_type="text/plain",
     responses=refusals(403, 500, 503),
 )
-async def metrics(gateway: NamedDependency[Gateway]) -> Response[str]:
+async def metrics(gateway: NamedDependency[CallerGateway]) -> Response[str]:
     """Return what Prometheus scrapes."""
     return Sent(Reply(200, await gateway.exposition(), METRICS_TYPE.encode()))
 

@@ -2,6 +2,7 @@
 
 import msgspec
 
+from tandem_gateway.http.authentication import PRINCIPAL
 from tandem_gateway.http.body import caller_timeout, read_json
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.errors import reply_to
@@ -22,7 +23,9 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits) -> list[Endpoint]:
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
         request = await read_json(scope, receive, _search_decoder, bodies.search)
-        work = gateway.ready().search_pipeline.answer(search_command(request), caller_timeout(scope))
+        work = gateway.ready(scope.get(PRINCIPAL)).search_pipeline.answer(
+            search_command(request), caller_timeout(scope)
+        )
         answer = await cancel_on_disconnect(scope, receive, work)
         return await write_search_reply(answer, started, bodies.answer, bodies.memory)
 

@@ -17,6 +17,7 @@ from tandem_contract.client_api import (
 from tandem_contract.decoding import decode_json
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import caller_timeout, read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
@@ -36,7 +37,6 @@ from tandem_gateway.http.openapi_operations import (
     with_body,
 )
 from tandem_gateway.http.search_reply import write_batch_reply, write_search_reply
-from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
 
 # A batch may have as many bytes as this number of single searches.
@@ -61,7 +61,7 @@ _ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 async def search(
     data: JSONBody[ReceivedSearch],
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchReply]:
     """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
@@ -82,7 +82,7 @@ async def search(
 )
 async def search_batch(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchBatchReply]:
     """Answer several searches. It reads the body itself, because it allows a larger one than a single search."""
@@ -108,7 +108,7 @@ async def search_batch(
 )
 async def search_similar(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchReply]:
     """Answer a search for similar documents. It reads the body itself, because a vector needs a larger one."""

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tandem_gateway.settings.access import AccessOptions
 from tandem_gateway.settings.canary import CanaryOptions
 from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
@@ -21,6 +22,7 @@ class Settings(
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,
+    AccessOptions,
     ServerOptions,
 ):
     """All settings. ``tandem_runtime.settings.read`` reads them once, at startup.
@@ -43,6 +45,8 @@ class Settings(
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
+        if self.api_key and self.api_key_file:
+            raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"

@@ -1,8 +1,15 @@
 """Parsers of settings that only the gateway has."""
 
 import os
+import re
 from pathlib import Path
+from typing import Final
 from urllib.parse import urlsplit
+
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_LEAST_KEY = 32
+_MOST_KEY = 512
 
 
 def urls(text: str) -> str:
@@ -49,8 +56,21 @@ def bearer(text: str) -> str:
     Raises:
         ValueError: says what was expected.
     """
-    if not (text.isascii() and (text.isprintable()) and " " not in text):
+    if not (text.isascii() and text.isprintable() and " " not in text):
         raise ValueError("printable ASCII characters without a space were expected")
+    return text
+
+
+def api_key(text: str) -> str:
+    """Return an API key from outside; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if text and not (
+        _LEAST_KEY <= len(text) <= _MOST_KEY and text.isascii() and text.isprintable() and " " not in text
+    ):
+        raise ValueError(f"{_LEAST_KEY} to {_MOST_KEY} printable ASCII characters without a space were expected")
     return text
 
 
@@ -65,3 +85,33 @@ def optional_file(text: str) -> str:
     if text and not os.access(text, os.R_OK):
         raise ValueError("a file that this user may read was expected")
     return text
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Return origins of web pages as browsers send them, without duplicates; ``*`` stays alone.
+
+    ``null`` is refused: a page of any site can have this origin.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    given = [origin.strip() for origin in text.split(",") if origin.strip()]
+    if "*" in given:
+        if len(given) > 1:
+            raise ValueError("* or origins were expected, not both")
+        return ("*",)
+    return tuple(dict.fromkeys(_origin(each) for each in given))
+
+
+def _origin(text: str) -> str:
+    matched = _ORIGIN.fullmatch(text.lower())
+    if matched is None:
+        raise ValueError(
+            f"{text} is no origin: a scheme, a host and perhaps a port were expected, as https://app.example"
+        )
+    scheme, host, port = matched.groups()
+    if port is None or port == _DEFAULT_PORTS.get(scheme):  # browsers leave it out
+        return f"{scheme}://{host}"
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text} has no valid port")
+    return f"{scheme}://{host}:{int(port)}"

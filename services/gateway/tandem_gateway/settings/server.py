@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import token
+from tandem_gateway.settings.parsers import origins, token
 from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
 
 
@@ -29,6 +29,14 @@ class ServerOptions:
         "address accepts every name. It protects against DNS rebinding: set it wherever browsers can reach the "
         "gateway",
     )
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS",
+        (),
+        origins,
+        "Origins whose web pages may call the gateway and read its replies, such as https://app.example, separated by "
+        "commas; * allows every origin. If it is empty, no page of another origin can. Name origins rather than "
+        "set *: with *, every page that a user opens can use what the gateway allows without a key",
+    )
     max_connections: int = setting(
         "MAX_CONNECTIONS",
         2048,
@@ -48,3 +56,10 @@ class ServerOptions:
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
+    mcp: bool = setting(
+        "MCP",
+        False,
+        boolean,
+        "Serve the tools search, fetch and list_collections to language models at /mcp, by the Model Context Protocol. "
+        "It needs the extra mcp, and 40 MiB of memory",
+    )

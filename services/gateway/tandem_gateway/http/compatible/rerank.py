@@ -24,10 +24,10 @@ from tandem_contract.decoding import decode_json
 from tandem_contract.errors import ErrorReply
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import caller_timeout, read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.exceptions import Sent, reply_to_exception, silence
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi_operations import Examples, refusals, with_body
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.reranking import RerankAnswer, RerankCommand
 from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.http import Reply
@@ -56,12 +56,12 @@ TEI_EXAMPLES: Final[Examples] = {
 }
 
 
-async def _answer(request: Request[Any, Any, Any], gateway: Gateway, command: RerankCommand) -> RerankAnswer:
+async def _answer(request: Request[Any, Any, Any], gateway: CallerGateway, command: RerankCommand) -> RerankAnswer:
     work = gateway.ready().rerank.answer(command, caller_timeout(scope_of(request)))
     return await cancel_on_disconnect(scope_of(request), receive_of(request), work)
 
 
-async def _cohere(request: Request[Any, Any, Any], gateway: Gateway, bodies: BodyLimits, version: str) -> Reply:
+async def _cohere(request: Request[Any, Any, Any], gateway: CallerGateway, bodies: BodyLimits, version: str) -> Reply:
     rerank = gateway.ready().rerank
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), bodies.rerank, lease)
@@ -112,7 +112,7 @@ def _reply(message: object, answer: RerankAnswer, lease: Lease) -> Reply:
     responses=refusals(*_ERRORS, shape=CohereError),
 )
 async def rerank_v1(
-    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], bodies: NamedDependency[BodyLimits]
+    request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway], bodies: NamedDependency[BodyLimits]
 ) -> Response[RerankReply]:
     """Rerank documents."""
     return Sent(await _cohere(request, gateway, bodies, "1"))
@@ -128,7 +128,7 @@ async def rerank_v1(
     responses=refusals(*_ERRORS, shape=CohereError),
 )
 async def rerank_v2(
-    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], bodies: NamedDependency[BodyLimits]
+    request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway], bodies: NamedDependency[BodyLimits]
 ) -> Response[RerankReply]:
     """Rerank documents."""
     return Sent(await _cohere(request, gateway, bodies, "2"))
@@ -144,7 +144,7 @@ async def rerank_v2(
     responses=refusals(*_ERRORS, shape=TeiError),
 )
 async def rerank_texts(
-    request: Request[Any, Any, Any], gateway: NamedDependency[Gateway], bodies: NamedDependency[BodyLimits]
+    request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway], bodies: NamedDependency[BodyLimits]
 ) -> Response[list[TeiRank]]:
     """Rerank texts."""
     gateway.ready()

@@ -24,7 +24,7 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip what no schema can say.
 
     An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
-    more than half a passage; a search that asks for what it leaves out; the name of a reranker, of which only one serves.
+    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model.
     """
     if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False

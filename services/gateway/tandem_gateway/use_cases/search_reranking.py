@@ -21,6 +21,7 @@ from tandem_gateway.errors import (
     Overloaded,
     RerankerBroken,
     RerankerError,
+    RerankerRejected,
     RerankerUnavailable,
 )
 from tandem_gateway.ports.reranker import Reranker
@@ -124,6 +125,8 @@ class SearchReranker:
             late = isinstance(error, DeadlineExceeded)
             if isinstance(error, _COUNTED) or (late and seconds >= _PATIENT_SECONDS):
                 self._breaker = failed(self._breaker, self._clock(), trial=trial)
+            elif isinstance(error, RerankerRejected):
+                self._breaker = Breaker()  # it answers
             return ("late" if late else "failed"), {}, False
 
     async def _ask(

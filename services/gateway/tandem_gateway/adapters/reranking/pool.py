@@ -4,6 +4,7 @@ The decisions are those of the pool of embedders, ``adapters.pool``: two random 
 """
 
 import asyncio
+import math
 import random
 import time
 from collections.abc import Callable, Sequence
@@ -118,8 +119,11 @@ class RerankPool:
 
     async def follow(self) -> None:
         """Keep the pool in step with DNS and with the servers' health until cancelled."""
+        looked_up = -math.inf
         while True:
-            await self._look_up()
+            if self._clock() - looked_up >= self._settings.resolve:
+                looked_up = self._clock()
+                await self._look_up()
             await asyncio.gather(*(self._probe(replica) for replica in self._members.staying()))
             await asyncio.sleep(_PROBE_SECONDS)
 

@@ -29,6 +29,8 @@ from tandem_contract.client_api import (
     SourceReply,
     SpaceOverlap,
 )
+from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
+from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
 from tandem_contract.compatible.rerank import (
     ApiVersion,
     RerankDocument,
@@ -40,6 +42,7 @@ from tandem_contract.compatible.rerank import (
     TeiRank,
     TeiRerankRequest,
 )
+from tandem_contract.compatible.tei import TeiEmbedRequest, TeiInfo
 from tandem_contract.embed import (
     Chunking,
     EmbedReply,
@@ -80,6 +83,16 @@ SAMPLES: dict[str, object] = {
                 revoked_at="2026-01-03T03:04:05.678Z",
             )
         ]
+    ),
+    "embeddings_request.json": EmbeddingsRequest(
+        input=["a text"], model="m", encoding_format="base64", dimensions=3, truncation="error", input_type="document"
+    ),
+    "ollama_embed_request.json": OllamaEmbedRequest(input=["a text"], model="m", truncate=False, dimensions=3),
+    "ollama_embed_reply.json": OllamaEmbedReply("m", [[1.0, 0.0, 0.0]], 1_250_000, 0, 7),
+    "tei_embed_request.json": TeiEmbedRequest(inputs="a text", normalize=True, truncate=True, dimensions=3),
+    "tei_info.json": TeiInfo("m", "0" * 64, "int8", 256, 2048, "0.1.0"),
+    "embeddings_reply.json": EmbeddingsReply(
+        data=[Embedding(0, [1.0, 0.0, 0.0]), Embedding(1, "AAAAAJqZGb/NzEw/")], model="m", usage=Usage(7, 7)
     ),
     "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
     "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),

@@ -7,16 +7,9 @@ import schemathesis
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
 _INTEGERS = (
-    "top_k",
-    "top_n",
-    "limit",
-    "offset",
-    "k",
-    "canary_weight",
-    "shadow_percent",
-    "max_tokens",
-    "overlap_tokens",
-)
+    "top_k", "top_n", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens",
+    "dimensions",
+)  # fmt: skip
 
 
 @schemathesis.hook
@@ -80,6 +73,8 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         return False  # no schema can say what a file is named, and its bytes are rarely a PDF
     if case.operation.path.endswith("/rerank"):  # only the name of the model that serves is accepted
         return not isinstance(case.body, dict) or not isinstance(case.body.get("model"), str)
+    if isinstance(case.body, dict) and isinstance(case.body.get("dimensions"), int):
+        return False  # the dimension is the model's
     if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
         return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
 import msgspec
+import numpy as np
 import pytest
 
 from tandem_embedder import app as embedder_app
@@ -21,7 +22,11 @@ from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
 from tandem_gateway.http.coding.negotiation import CODINGS, Coding
 from tandem_gateway.http.coding.replies import compress
+from tandem_gateway.http.compatible.vectors import BASE64_BYTES, FLOAT_BYTES, base64, numbers, write_vectors
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.embed_request import EmbeddedTexts
+from tandem_runtime.memory import MemoryBudget
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
@@ -186,7 +191,43 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         for path in ("", "/switch", "/rollback")
     },
     **{f"{path} with {what}": (path, make) for path, field in RERANKS.items() for what, make in reranks(field).items()},
+    "many texts for Ollama": ("/api/embed", lambda: json.dumps({"input": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for Ollama": ("/api/embed", lambda: filled(LIMIT, b'""', b'{"input":[%s]}')),
+    "a prompt of quotes": ("/api/embeddings", lambda: b'{"prompt":"' + b'\\"' * 8_000_000 + b'"}'),
+    "a prompt of empty texts": ("/api/embeddings", lambda: filled(LIMIT, b'""', b'{"prompt":[%s]}')),
+    "many texts for TEI": ("/embed", lambda: json.dumps({"inputs": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for TEI": ("/embed", lambda: filled(LIMIT, b'""', b'{"inputs":[%s]}')),
+    "vectors at Azure's path": (
+        "/openai/deployments/x/embeddings",
+        lambda: filled(LIMIT, b"[0]", b'{"input":[%s]}'),
+    ),
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
+}
+VECTORS: dict[str, Callable[[], bytes]] = {
+    # valid, and of the maximum size
+    "2,048 texts of prose": lambda: json.dumps({"input": ["Some words, and some more. " * 280] * 2048}).encode(),
+    "2,048 texts of other scripts": lambda: json.dumps(
+        {"input": ["\N{GRINNING FACE}é" * 400] * 2048}, ensure_ascii=False
+    ).encode(),
+    "a long text": lambda: json.dumps({"input": "x, " * 33_333}).encode(),
+    # all of it is invalid
+    "a text of quotes": lambda: b'{"input":"' + b'\\"' * 8_000_000 + b'"}',
+    "texts of quotes": lambda: b'{"input":["' + b'\\"' * 8_000_000 + b'"]}',
+    "blank texts": lambda: json.dumps({"input": [" " * 8_000] * 2048}).encode(),
+    "zeros": lambda: filled(LIMIT, b"0", b'{"input":[%s]}'),
+    "2,000 lists of zeros": lambda: filled(LIMIT, b"[" + b",".join([b"0"] * 4_000) + b"]", b'{"input":[%s]}'),
+    "empty strings": lambda: filled(LIMIT, b'""', b'{"input":[%s]}'),
+    "empty strings twice": lambda: filled(LIMIT, b'""', b'{"input":[%s],"input":["a"]}'),
+    "empty strings in a spelled field": lambda: filled(LIMIT, b'""', b'{"\\u0069nput":[%s]}'),
+    "zeros in another field": lambda: filled(LIMIT, b"0", b'{"input":["a"],"x":[%s]}'),
+    "objects in another field": lambda: filled(LIMIT, b'{"a":""}', b'{"input":["a"],"x":[%s]}'),
+    "zeros in the model": lambda: filled(LIMIT, b"0", b'{"input":"a","model":[%s]}'),
+    "brackets": lambda: b"[" * LIMIT,
+    "brackets as texts": lambda: b'{"input":' + b"[" * (LIMIT - 100),
+    "white space": lambda: b" " * LIMIT,
+    "a long name": lambda: b'{"' + b" - at `$." * 1_800_000 + b'\\n":1}',
+    "a lone surrogate and a list": lambda: filled(LIMIT, b'""', b'{"model":"\\ud800","input":[%s]}'),
+    "over its limit": lambda: b" " * (2 * LIMIT),
 }
 FORM = "multipart/form-data; boundary=b"
 
@@ -417,6 +458,36 @@ async def test_no_call_of_a_tool_holds_the_gateway(tmp_path: Path, make: Callabl
             status = await asyncio.to_thread(lambda: post(f"{url}/mcp", body, **headers))
         assert status in (200, 400, 413), status
         assert watchdog.longest < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", VECTORS.values(), ids=VECTORS.keys())
+async def test_no_request_for_vectors_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/embeddings", make())
+        assert status in (400, 413, 422, 503), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("dimensions", [384, 1024])
+@pytest.mark.parametrize(("row", "number_bytes"), [(numbers, FLOAT_BYTES), (base64, BASE64_BYTES)])
+async def test_no_reply_with_vectors_holds_the_gateway(
+    dimensions: int, row: Callable[[Vectors], bytes], number_bytes: int
+) -> None:
+    block = np.random.default_rng(1).standard_normal((2048, dimensions)).astype(np.float32)
+    memory = MemoryBudget(1 << 30, "A_SETTING")
+    embedded = EmbeddedTexts([block], "a-model", 0, 0)
+    async with Watchdog() as watchdog:
+        reply = await write_vectors(
+            embedded,
+            b"[",
+            lambda place, vector: row(vector),
+            b"]",
+            memory,
+            number_bytes=number_bytes,
+            turn=asyncio.Lock(),
+        )
+    assert len(reply.body) > 2048 * dimensions * 5
+    assert watchdog.longest < HELD_SECONDS
 
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())

@@ -18,6 +18,7 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.served_model import served_model
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
@@ -56,7 +57,9 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     rerank_servers = build_rerank_pool(settings, metrics)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary, rerank_servers),
+        lambda storage: build_use_cases(
+            settings, storage, traffic, metrics, canary, rerank_servers, lambda: served_model(stable.state())
+        ),
         traffic,
         metrics,
         pools=pools,
@@ -101,7 +104,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             if log is not None:
                 log.flush()
 
-    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
     return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

@@ -9,6 +9,9 @@ TIMEOUT_MS = "x-request-timeout-ms"
 IDEMPOTENCY_KEY = "idempotency-key"
 """The client's name for an ingest; the same ingest with the same key is done once."""
 
+TRUNCATED_INPUTS = "tandem-truncated-inputs"
+"""Number of texts of a request for vectors that were cut at the model's limit; absent if there are none."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""

@@ -37,7 +37,7 @@ _SHOWN = ("allow", "content-encoding", "content-type", "location", "retry-after"
 _NOT_COMPARED = {"connection", "content-length", "date", "x-request-id"}
 _VOLATILE = {
     "job_id", "created_at", "started_at", "finished_at", "took_ms", "version", "score", "stable", "canary",
-    "documents_per_second",
+    "documents_per_second", "total_duration",
 }  # fmt: skip
 _WHOLE = {"/metrics", "/metrics/", "/openapi.json", "/openapi.json/"}
 _FAILURES: dict[str, Exception] = {

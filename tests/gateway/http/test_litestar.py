@@ -183,7 +183,7 @@ async def test_a_bad_form_has_the_one_shape_of_errors(body: bytes, expected: tup
         ("/raises/no right", (403, "forbidden", None)),
         ("/guarded", (401, "unauthorized", "authorization")),
         ("/nowhere", (404, "not_found", "path")),
-        ("/numbers/", (404, "not_found", "path")),
+        ("/numbers/", (422, "missing_field", "n")),
         ("//numbers", (404, "not_found", "path")),
     ],
 )

@@ -166,6 +166,31 @@ async def test_arguments_that_are_not_json_are_the_clients_error(version: str, a
     assert gateway.commands == []
 
 
+METHODS = (
+    "completion/complete", "elicitation/create", "initialize", "logging/setLevel", "notifications/cancelled",
+    "notifications/initialized", "notifications/progress", "notifications/roots/list_changed", "ping", "prompts/get",
+    "prompts/list", "resources/list", "resources/read", "resources/subscribe", "resources/templates/list",
+    "resources/unsubscribe", "roots/list", "sampling/createMessage", "server/discover", "subscriptions/listen",
+    "tasks/cancel", "tasks/get", "tasks/list", "tools/list",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("identified", [True, False])
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_every_method_of_the_protocol_gets_one_reply_and_an_end(version: str, identified: bool):
+    async with served(HeldGateway()) as url, httpx.AsyncClient(trust_env=False, timeout=WAIT_SECONDS) as http:
+        for method in METHODS:
+            body, headers = asked(version, "search", "{}")
+            sent = json.loads(body) | {"method": method}
+            sent["params"] |= {"notifications": {}, "uri": "a", "taskId": "a", "protocolVersion": version}
+            if not identified:
+                del sent["id"]
+            reply = await http.post(url, json=sent, headers=headers | {"mcp-method": method})
+            assert reply.status_code in (200, 202, 400, 404), (method, reply.text)
+            assert reply.headers["content-type"] == "application/json"
+            assert "content-length" in reply.headers
+
+
 async def test_numbers_of_a_filter_keep_their_digits():
     gateway = HeldGateway()
     gateway.go_on.set()

@@ -137,11 +137,9 @@ async def test_errors_in_teis_shape(client: httpx.AsyncClient) -> None:
     assert reply.json() == {
         "error": "texts: 1 to 5 documents were expected, not 6 (TANDEM_MAX_RERANK_DOCUMENTS)",
         "error_type": "Validation",
-        "code": "limit_exceeded",
-        "param": "texts",
     }
     late = await client.post("/rerank", json={"query": QUERY, "texts": TEXTS}, headers={"x-request-timeout-ms": "0"})
-    assert (late.status_code, late.json()["param"]) == (422, "x-request-timeout-ms")
+    assert (late.status_code, late.json()["error_type"]) == (422, "Validation")
 
 
 async def test_bodies_that_cannot_be_read_have_errors_in_the_shape(client: httpx.AsyncClient) -> None:

@@ -5,6 +5,7 @@ a wrapper of its own, which ``GuardedUseCases`` returns under the name that the 
 """
 
 from tandem_gateway.access.documents import GuardedCollections, GuardedDocuments, GuardedSources
+from tandem_gateway.access.embeddings import GuardedEmbedTexts
 from tandem_gateway.access.ingest import GuardedFileExtraction, GuardedIngest
 from tandem_gateway.access.jobs import GuardedJobEvents, GuardedJobs
 from tandem_gateway.access.principal import Principal
@@ -42,6 +43,11 @@ class GuardedUseCases:
     def similar_search(self) -> GuardedSimilarSearch:
         """Searches for similar documents."""
         return GuardedSimilarSearch(self._use_cases.similar_search, self._principal)
+
+    @property
+    def embed_texts(self) -> GuardedEmbedTexts:
+        """Vectors of texts."""
+        return GuardedEmbedTexts(self._use_cases.embed_texts, self._principal)
 
     @property
     def facets(self) -> GuardedFacets:

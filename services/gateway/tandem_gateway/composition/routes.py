@@ -8,12 +8,15 @@ from tandem_gateway.composition.mcp import build_mcp
 from tandem_gateway.composition.use_cases import request_limits
 from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.coding.layer import coded
+from tandem_gateway.http.compatible.errors import with_shaped_errors
+from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
 from tandem_gateway.http.routes import hot_endpoints
 from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -45,6 +48,7 @@ def build_routes(
     memory: MemoryBudget,
     lifespan: Lifespan,
     traffic: CanaryRouter | None = None,
+    metrics: EmbeddingMetrics | None = None,
 ) -> Routes:
     """Build the routes.
 
@@ -54,6 +58,7 @@ def build_routes(
         memory: memory budget of all requests.
         lifespan: starts and stops the gateway.
         traffic: what operators change; None leaves their routes out.
+        metrics: of requests for vectors; None counts none.
 
     Raises:
         SettingsError: MCP is on, and its package is not installed.
@@ -68,13 +73,14 @@ def build_routes(
     )
     reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
+    embedding = EmbeddingService(gateway, bodies, metrics)
     operators = None if traffic is None else (traffic, settings.admin_token)
-    hot = hot_endpoints(gateway, bodies)
+    hot = hot_endpoints(gateway, bodies, embedding)
     mcp = build_mcp(gateway, settings, bodies, lifespan)
     if mcp is not None:
         hot.append(mcp.endpoint)
         lifespan = mcp.lifespan
-    litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan)
+    litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan, embedding=embedding)
     return Routes(hot, routed_exactly(litestar))
 
 
@@ -109,4 +115,4 @@ def compose_app(
     )
     if access is not None:
         app = authenticated(app, access, open_metrics=not settings.metrics_key)
-    return edge(app, origin=origin, cors=cors, observers=observers)
+    return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))

@@ -1,17 +1,22 @@
 """Builds the use cases from the settings."""
 
+from collections.abc import Callable
+
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.reranking import build_reranker
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.records.embedders import ServedModel
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embed_request import EmbedLimits, ModelRules
+from tandem_gateway.use_cases.embed_texts import EmbedTexts
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.file_extraction import FileExtraction
@@ -54,6 +59,7 @@ def build_use_cases(
     metrics: Metrics,
     canary: Embedder | None = None,
     rerank_servers: RerankPool | None = None,
+    served: Callable[[], ServedModel | None] = lambda: None,
 ) -> UseCases:
     """Build the use cases.
 
@@ -64,6 +70,7 @@ def build_use_cases(
         metrics: metrics to update.
         rerank_servers: the rerank servers; None to rerank by the embedder's vectors.
         canary: the embedders with which collections are re-embedded; None if there are none.
+        served: returns the model that the embedders serve; None if it is not known.
     """
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
@@ -145,6 +152,22 @@ def build_use_cases(
             request_limits=limits,
             timeout=settings.search_timeout,
             answered=metrics.searches.answered,
+        ),
+        embed_texts=EmbedTexts(
+            query_embedder,
+            embedder,
+            served,
+            limits=EmbedLimits(
+                text_chars=settings.max_text_chars,
+                timeout=settings.embeddings_timeout,
+                small_texts=max(1, settings.max_queued_queries // 2),
+                call_texts=settings.bulk_batch,
+                # A character has at most four bytes.
+                call_chars=settings.bulk_batch_bytes // 4,
+                calls=settings.bulk_calls,
+                call_timeout=settings.bulk_timeout,
+            ),
+            rules=ModelRules(settings.model_aliases, settings.strict_model, settings.matryoshka),
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),

@@ -66,27 +66,16 @@ class _Silence(Response[None]):
         return send_nothing
 
 
-def silence() -> Response[None]:
-    """Return the response to a client that has disconnected: none."""
-    return _Silence(None)
-
-
 def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
     """Return the response to an exception."""
-    reply = reply_to_exception(request, error)
-    return silence() if reply is None else Sent(reply)
-
-
-def reply_to_exception(request: Request[Any, Any, Any], error: Exception) -> Reply | None:
-    """Return the reply to an exception; None if the client has disconnected."""
     if isinstance(error, ClientGone) or (isinstance(error, InternalServerException) and error.detail == _GONE):
-        return None
+        return _Silence(None)
     if isinstance(error, HTTPException) and error.status_code < 500:
-        return _reply_to_litestar(request, error)
+        return Sent(_reply_to_litestar(request, error))
     if isinstance(error, _CHARSET_ERRORS) and any(name.endswith(_MULTIPART) for name in _files_of(error)):
         message = "the body: a part of the form is not in the character set that it names"
-        return refusal("invalid_encoding", message, "body")
-    return reply_to(error)
+        return Sent(refusal("invalid_encoding", message, "body"))
+    return Sent(reply_to(error))
 
 
 def _reply_to_litestar(request: Request[Any, Any, Any], error: HTTPException) -> Reply:

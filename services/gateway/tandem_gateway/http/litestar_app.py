@@ -14,7 +14,11 @@ from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.caller import CallerGateways
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
-from tandem_gateway.http.compatible.rerank import rerank_routers
+from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
+from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
+from tandem_gateway.http.compatible.rerank import RERANK_ROUTES
+from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
@@ -49,6 +53,8 @@ def make_litestar(
     form_limits: FormLimits,
     operators: tuple[CanaryRouter, str] | None = None,
     lifespan: Lifespan | None = None,
+    *,
+    embedding: EmbeddingService | None = None,
 ) -> Litestar:
     """Return the application with every route of the gateway, typed.
 
@@ -60,6 +66,7 @@ def make_litestar(
         form_limits: limits of forms of files.
         operators: the traffic and the operators' token; None leaves the operators' routes out.
         lifespan: starts and stops the gateway.
+        embedding: serves the routes for vectors; None makes one without metrics.
     """
     routers = [
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
@@ -71,13 +78,20 @@ def make_litestar(
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
-        *rerank_routers(bodies.rerank),
+        Router("/", route_handlers=RERANK_ROUTES, request_max_body_size=bodies.rerank, tags=["rerank"]),
+        Router(
+            "/",
+            route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],
+            request_max_body_size=bodies.ingest,
+            tags=["embeddings"],
+        ),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
     provided: dict[str, object] = {"bodies": bodies, "reader": reader}
     provided["gateway"] = Provide(CallerGateways(gateway).of, sync_to_thread=False)
     provided |= {"form_limits": form_limits, "file_reader": FileDocumentsReader(limits)}
+    provided["embedding"] = embedding or EmbeddingService(gateway, bodies, None)
     if operators is not None:
         provided["traffic"], token = operators
         routers.append(operators_router(token, gateway))

@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
-from tandem_contract.compatible import rerank
+from tandem_contract.compatible import ollama, openai, rerank, tei
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.authentication import METRICS, OPEN_PATHS
@@ -27,6 +27,7 @@ from tandem_gateway.http.openapi_schemas import (
     PARAMETERS_OF_OPERATION,
     REFERENCE,
     set_limits,
+    set_limits_of_embeddings,
     set_limits_of_rerank,
 )
 from tandem_gateway.use_cases.validation import RequestLimits
@@ -41,7 +42,10 @@ _MESSAGES: Final = (
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
     rerank.RerankRequest, rerank.RerankReply, rerank.CohereError,
-    rerank.TeiRerankRequest, rerank.TeiRank, rerank.TeiError,
+    rerank.TeiRerankRequest, rerank.TeiRank,
+    openai.EmbeddingsRequest, openai.EmbeddingsReply, openai.ModelList,
+    ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
+    ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
     admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
     admin_api.KeyList,
 )  # fmt: skip
@@ -68,8 +72,8 @@ def openapi_config() -> OpenAPIConfig:
         title="Tandem gateway",
         version=__version__,
         description="Semantic search: store documents, then find those nearest in meaning to a query. "
-        "Every response has an X-Request-Id. Every error has the shape of ErrorReply, except on routes in another "
-        "service's shape.",
+        "Every response has an X-Request-Id. Errors have the shape of ErrorReply, except on routes for "
+        "clients of other services, whose shape they have there.",
         components=Components(
             security_schemes={
                 KEY: SecurityScheme(
@@ -103,6 +107,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=REFERENCE)
     set_limits(schemas, limits)
     set_limits_of_rerank(schemas, limits)
+    set_limits_of_embeddings(schemas, limits)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas

@@ -19,6 +19,8 @@ from litestar.openapi.spec import Schema as LitestarSchema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from tandem_contract import headers
+from tandem_contract.compatible.ollama import OllamaError
+from tandem_contract.compatible.tei import TeiError
 from tandem_contract.errors import ErrorReply
 from tandem_gateway.http.openapi_schemas import FORM, REFERENCE
 from tandem_runtime.replies import STATUS
@@ -120,6 +122,23 @@ def refusals(*statuses: int, shape: type[msgspec.Struct] = ErrorReply) -> dict[i
     """Return the statuses of a route's errors, for its ``responses``; Litestar's ``raises`` documents another shape."""
     return {
         status: ResponseSpec(shape, generate_examples=False, description=_error_codes(status)) for status in statuses
+    }
+
+
+def ollama_refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the statuses of the errors of a route of Ollama's API."""
+    return _refusals(OllamaError, statuses)
+
+
+def tei_refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the statuses of the errors of a route of the API of Text Embeddings Inference."""
+    return _refusals(TeiError, statuses)
+
+
+def _refusals(kind: type[msgspec.Struct], statuses: Sequence[int]) -> dict[int, ResponseSpec]:
+    return {
+        status: ResponseSpec(kind, generate_examples=False, description="Error")  # these clients read no code
+        for status in statuses
     }
 
 

@@ -18,6 +18,7 @@ from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.embed_request import MAX_TEXTS
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
@@ -52,6 +53,8 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): COLLECTION,
     ("path", "source"): COLLECTION,
+    ("path", "deployment"): {"type": "string", "minLength": 1},
+    ("path", "model"): {"type": "string"},
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
@@ -186,6 +189,25 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the rules of requests for vectors, as ``set_limits`` does."""
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    texts = {"type": "array", "items": text, "minItems": 1, "maxItems": MAX_TEXTS}
+    of_openai = components["EmbeddingsRequest"]["properties"]
+    of_openai["input"] = {"anyOf": [text, texts], "description": f"One text, or 1 to {MAX_TEXTS} texts."}
+    components["OllamaEmbedRequest"]["properties"]["input"] = of_openai["input"]
+    components["OllamaPromptRequest"]["properties"]["prompt"] = text
+    of_tei = components["TeiEmbedRequest"]["properties"]
+    of_tei |= {
+        "inputs": of_openai["input"],
+        "normalize": {"enum": [True, None], "default": None},
+        "truncation_direction": {"enum": ["right", "Right", None], "default": None},
+        "prompt_name": {"type": "null", "default": None},
+    }
+    # No schema can say which number the model's vectors have.
+    of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
 
 
 def _set_rules_of_similar(similar: Schema) -> None:

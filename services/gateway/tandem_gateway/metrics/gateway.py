@@ -7,6 +7,7 @@ from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
+from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.index import IndexMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.reranking import RerankMetrics
@@ -30,6 +31,7 @@ class Metrics:
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
+        self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry

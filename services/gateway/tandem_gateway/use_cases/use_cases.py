@@ -6,6 +6,7 @@ from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embed_texts import EmbedTexts
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.file_extraction import FileExtraction
@@ -29,6 +30,7 @@ class UseCases:
     search_pipeline: SearchPipeline
     batch_search: BatchSearch
     similar_search: SimilarSearch
+    embed_texts: EmbedTexts
     ingest: Ingest
     jobs: Jobs
     job_events: JobEvents

@@ -1,4 +1,5 @@
-"""Messages of other services' APIs, which the gateway takes so that their clients work unchanged.
+"""Messages of other services' APIs, which the gateway serves so that their clients work unchanged.
 
-Unknown fields are ignored here: clients send fields of newer releases, and of their own.
+Requests of these APIs have fields that mean nothing here, so unknown fields are ignored; everywhere else they are
+refused.
 """

@@ -1,7 +1,8 @@
 """Reranking in the shapes of Cohere (v1 and v2), Jina and Text Embeddings Inference (TEI).
 
 ``POST /v1/rerank`` and ``POST /v2/rerank`` take a ``RerankRequest``; errors are a ``CohereError``. Jina's shape is that
-of Cohere v1 with ``usage``. ``POST /rerank`` takes a ``TeiRerankRequest``; errors are a ``TeiError``.
+of Cohere v1 with ``usage``. ``POST /rerank`` takes a ``TeiRerankRequest``; errors are a
+``tei.TeiError``.
 """
 
 import msgspec
@@ -90,15 +91,6 @@ class TeiRank(msgspec.Struct, frozen=True, omit_defaults=True):
     index: int
     score: float
     text: str | None = None
-
-
-class TeiError(msgspec.Struct, frozen=True):
-    """An error in TEI's shape; ``code`` and ``param`` are those of ``ErrorReply``."""
-
-    error: str
-    error_type: str
-    code: str
-    param: str | None = None
 
 
 class ReceivedTeiRank(msgspec.Struct, frozen=True):

@@ -1,1 +1,1 @@
-"""Routes in the shapes of other services' APIs, whose clients work unchanged."""
+"""Routes of other services' APIs, so that their clients work unchanged."""

@@ -1,10 +1,12 @@
-"""The routes that rerank: in the shapes of Cohere (v1 and v2), Jina and Text Embeddings Inference (TEI)."""
+"""The routes that rerank: in the shapes of Cohere (v1 and v2), Jina and Text Embeddings Inference (TEI).
 
-from collections.abc import Callable
+``errors`` gives their errors the shape of each family.
+"""
+
 from typing import Any, Final
 
 import msgspec
-from litestar import Request, Response, Router, post
+from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
 from tandem_contract.compatible.rerank import (
@@ -16,18 +18,16 @@ from tandem_contract.compatible.rerank import (
     RerankRequest,
     RerankResult,
     RerankUsage,
-    TeiError,
     TeiRank,
     TeiRerankRequest,
 )
 from tandem_contract.decoding import decode_json
-from tandem_contract.errors import ErrorReply
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import caller_timeout, read_body_of
 from tandem_gateway.http.caller import CallerGateway
-from tandem_gateway.http.exceptions import Sent, reply_to_exception, silence
+from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
-from tandem_gateway.http.openapi_operations import Examples, refusals, with_body
+from tandem_gateway.http.openapi_operations import Examples, refusals, tei_refusals, with_body
 from tandem_gateway.use_cases.reranking import RerankAnswer, RerankCommand
 from tandem_runtime.body import cancel_on_disconnect
 from tandem_runtime.http import Reply
@@ -40,10 +40,7 @@ _MAX_WARNINGS: Final = 100
 _ERRORS: Final = (400, 403, 408, 413, 415, 422, 429, 500, 503, 504)
 _cohere_decoder = msgspec.json.Decoder(RerankRequest)
 _tei_decoder = msgspec.json.Decoder(TeiRerankRequest)
-_error_decoder = msgspec.json.Decoder(ErrorReply)
 _encoder = msgspec.json.Encoder()
-_TEI_TYPES: Final = {413: "Validation", 422: "Validation", 429: "Overloaded", 503: "Unhealthy"}
-"""Status → TEI's type of the error; the others are ``Backend`` from 500 on, and ``Validation`` below."""
 
 COHERE_EXAMPLES: Final[Examples] = {
     "two": (
@@ -141,7 +138,7 @@ async def rerank_v2(
     operation_class=with_body(TeiRerankRequest, TEI_EXAMPLES),
     summary="Rerank texts by their relevance to a query, in the shape of Text Embeddings Inference.",
     response_description="The texts by descending score.",
-    responses=refusals(*_ERRORS, shape=TeiError),
+    responses=tei_refusals(*_ERRORS),
 )
 async def rerank_texts(
     request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway], bodies: NamedDependency[BodyLimits]
@@ -159,38 +156,4 @@ async def rerank_texts(
     return Sent(_reply(ranks, answer, lease))
 
 
-def cohere_error(reply: Reply) -> bytes:
-    """Return the body of an error in Cohere's shape."""
-    told = _error_decoder.decode(reply.body).error
-    return _encoder.encode(CohereError(told.message, told.code, told.param))
-
-
-def tei_error(reply: Reply) -> bytes:
-    """Return the body of an error in TEI's shape."""
-    told = _error_decoder.decode(reply.body).error
-    kind = _TEI_TYPES.get(reply.status, "Backend" if reply.status >= 500 else "Validation")
-    return _encoder.encode(TeiError(told.message, kind, told.code, told.param))
-
-
-def _in_shape(shape: Callable[[Reply], bytes]) -> Callable[[Request[Any, Any, Any], Exception], Response[Any]]:
-    """Return the handler of exceptions that answers in a family's shape."""
-
-    def on_error(request: Request[Any, Any, Any], error: Exception) -> Response[Any]:
-        reply = reply_to_exception(request, error)
-        return silence() if reply is None else Sent(msgspec.structs.replace(reply, body=shape(reply)))
-
-    return on_error
-
-
-def rerank_routers(limit: int) -> list[Router]:
-    """Return the routers of the routes; ``limit`` is the maximum size of a body, in bytes."""
-    return [
-        Router(
-            "/",
-            route_handlers=handlers,
-            request_max_body_size=limit,
-            tags=["rerank"],
-            exception_handlers={Exception: _in_shape(shape)},
-        )
-        for handlers, shape in (([rerank_v1, rerank_v2], cohere_error), ([rerank_texts], tei_error))
-    ]
+RERANK_ROUTES: Final = (rerank_v1, rerank_v2, rerank_texts)

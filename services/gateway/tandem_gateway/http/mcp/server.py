@@ -5,6 +5,7 @@ stream: each POST gets one reply of JSON. The gateway reads the body, within its
 reply, so that requests for MCP have the host check, the metrics, the access log and the memory budget of all others.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -157,11 +158,13 @@ class _Replayed:
     """An ASGI receive function for a body that has arrived."""
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self._body: bytes | None = body
 
     async def receive(self) -> Message:
-        """Return the body, and after it nothing."""
-        body, self._body = self._body, b""
+        """Return the body; after it, wait until cancelled. The SDK asks in a loop for the end of the connection."""
+        body, self._body = self._body, None
+        if body is None:
+            await asyncio.get_running_loop().create_future()
         return {"type": "http.request", "body": body, "more_body": False}
 
 

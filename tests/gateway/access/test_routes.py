@@ -206,13 +206,15 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
 
 def error_of(reply: tuple[int, dict[str, str], Any]) -> tuple[int, str, str]:
     status, _, body = reply
+    if "error" not in body:  # Cohere's shape
+        return status, body["code"], body["param"]
     if isinstance(body["error"], str):  # of a compatible route, whose errors have a message only
         return status, {401: "unauthorized", 403: "forbidden"}[status], body["error"].partition(":")[0]
     return status, body["error"]["code"], body["error"]["param"]
 
 
 def message_of(reply: tuple[int, dict[str, str], Any]) -> str:
-    error = reply[2]["error"]
+    error = reply[2].get("error", reply[2].get("message"))
     return str(error if isinstance(error, str) else error["message"])
 
 

@@ -30,6 +30,7 @@ from tandem_contract.client_api import (
     SpaceOverlap,
 )
 from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
+from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
 from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
 from tandem_contract.compatible.rerank import (
     ApiVersion,
@@ -58,6 +59,9 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "web_search_request.json": WebSearchRequest(query="a query", count=3),
+    "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
+    "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
     "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
     "new_key.json": NewKey(
         id="0123456789ab",

@@ -69,7 +69,11 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
     names = (case.query or {}).keys()
     if case.operation.path.endswith("/sources/{source}") and _has_ids_twice(case.body):
         return False
-    if case.operation.path == "/v1/ingest/files" and case.meta is not None and case.meta.generation.mode.is_positive:
+    if (
+        case.operation.path in ("/v1/ingest/files", "/process")
+        and case.meta is not None
+        and case.meta.generation.mode.is_positive
+    ):
         return False  # no schema can say what a file is named, and its bytes are rarely a PDF
     if case.operation.path.endswith("/rerank"):  # only the name of the model that serves is accepted
         return not isinstance(case.body, dict) or not isinstance(case.body.get("model"), str)

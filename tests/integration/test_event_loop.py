@@ -395,6 +395,26 @@ async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], by
         assert seconds < HELD_SECONDS
 
 
+@pytest.mark.parametrize("make", [lambda: b"x" * (9 << 20), lambda: b"x" * (17 << 20)], ids=["a file", "too large"])
+async def test_no_loaded_file_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/process", make(), "text/plain", "PUT")
+        assert status in (200, 413), status
+        assert seconds < HELD_SECONDS
+
+
+async def test_no_web_search_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url:
+        metadata = {f"k{n}": "x" * 250 for n in range(10)}
+        documents = [{"id": f"{n}", "text": "needle " + "\x01" * 1_500, "metadata": metadata} for n in range(1_000)]
+        body = json.dumps({"documents": documents}).encode()
+        assert (await held(f"{url}/v1/ingest", body))[0] == 202
+        asked = {"query": "needle", "count": 1_000}
+        path = f"{url}/v1/collections/default/web-search"
+        status, seconds = await held(path, json.dumps(asked).encode())
+        assert (status, seconds < HELD_SECONDS) == (200, True), (status, seconds)
+
+
 @pytest.mark.parametrize("coding", CODINGS)
 @pytest.mark.parametrize(
     ("path", "make"),

@@ -185,6 +185,8 @@ class Gateway:
         problems = []
         if not self._embedder_up:
             problems.append("no embedder answers; documents wait, and keyword search answers")
+        if any(pool.refused_token for pool in self._pools):
+            problems.append("an embedder refuses the gateway's token (TANDEM_EMBEDDER_TOKEN)")
         if (failure := self._storage.health.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
         if self._use_cases.scrubber.damaged:

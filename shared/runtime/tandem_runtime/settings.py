@@ -8,8 +8,10 @@ rule ends the start with a message that names the variable.
 import argparse
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 _PARSE = "parse"
@@ -217,6 +219,19 @@ def names(text: str) -> tuple[str, ...]:
         if not name.isascii() or any(character.isspace() or character in "/@" for character in name):
             raise ValueError(f"host names with commas between were expected, and {name!r} is none")
     return found
+
+
+def readable_file(text: str) -> str:
+    """Return the path of a readable file; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if text and not Path(text).is_file():
+        raise ValueError("a file that exists was expected")
+    if text and not os.access(text, os.R_OK):
+        raise ValueError("a file that this user may read was expected")
+    return text
 
 
 def boolean(text: str) -> bool:

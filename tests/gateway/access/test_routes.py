@@ -117,6 +117,10 @@ CASES: dict[tuple[str, str], Case] = {
     ("POST", "/v1/collections/{collection}/reembed/switch"): Case("admin", f"{REEMBED}/switch"),
     ("POST", "/v1/collections/{collection}/reembed/rollback"): Case("admin", f"{REEMBED}/rollback"),
     ("GET", "/v1/collections/{collection}/reembed/overlap"): Case("admin", f"{REEMBED}/overlap"),
+    ("POST", "/v1/collections/{collection}/web-search"): Case(
+        "search", f"{COLLECTION}/web-search", {"query": "words", "count": 3}
+    ),
+    ("PUT", "/process"): Case("ingest", "/process", "words", foreign=None),
     ("GET", "/v1/admin/traffic"): Case("admin", "/v1/admin/traffic"),
     ("PUT", "/v1/admin/traffic"): Case("admin", "/v1/admin/traffic", {"canary_weight": 0}),
     ("GET", "/v1/admin/keys"): Case("admin", "/v1/admin/keys"),
@@ -158,7 +162,7 @@ class Asked:
         body: bytes | None = None
         if isinstance(case.body, str):
             body = case.body.format(collection=collection).encode()
-            headers["content-type"] = "multipart/form-data; boundary=b"
+            headers |= {"content-type": "multipart/form-data; boundary=b", "x-filename": "a.txt"}
         elif case.body is not None:
             body = json.dumps(case.body).replace("%c", collection).encode()
             headers["content-type"] = "application/json"

@@ -106,7 +106,7 @@ def _patch(target: str, body: object) -> Case:
 FIXED = (
     SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
     EMBEDDINGS, MODELS, OLLAMA, PROMPT, "/api/tags", "/api/version", TEI, "/info", "/health",
-    "/openapi.json",
+    "/openapi.json", "/process",
 )  # fmt: skip
 TEMPLATES = (
     f"/v1/jobs/{JOB}",
@@ -121,6 +121,7 @@ TEMPLATES = (
     f"{REEMBED}/switch",
     f"{REEMBED}/rollback",
     f"{REEMBED}/overlap",
+    "/v1/collections/books/web-search",
     AZURE,
     f"{MODELS}/a-model",
 )

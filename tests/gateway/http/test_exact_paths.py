@@ -92,6 +92,8 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/documents/delete",
         "/v1/collections/{collection}/documents/{document_id:path}",
         "/v1/admin/traffic",
+        "/v1/collections/{collection}/web-search",
+        "/process",
         "/v1/search/batch",
         "/v1/search/similar",
         "/healthz",

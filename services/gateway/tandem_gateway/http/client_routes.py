@@ -106,10 +106,11 @@ async def ingest(
     operation_id="list_collections",
     summary="List the collections.",
     response_description="All collections.",
-    responses=refusals(403, 500, 503, 504),
+    responses=refusals(403, 422, 500, 503, 504),
 )
-async def collections(gateway: NamedDependency[CallerGateway]) -> CollectionList:
+async def collections(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> CollectionList:
     """Return all collections."""
+    query_parameters(scope_of(request))
     return collection_list(await gateway.ready().documents.collections())
 
 

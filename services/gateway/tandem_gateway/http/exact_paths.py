@@ -26,6 +26,9 @@ SERVED: Final = "tandem.served"
 PARAMETERS: Final = "tandem.path_parameters"
 """Scope key of the path's exact parameters."""
 
+HOST: Final = "tandem.host"
+"""Scope key of the request's Host header, which Litestar does not see; None without it."""
+
 HEAD: Final = "tandem.head"
 """Scope key that tells whether a handler of GET answers HEAD."""
 

@@ -15,12 +15,13 @@ from tandem_gateway.http.admin import operators_router
 from tandem_gateway.http.caller import CallerGateways
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
+from tandem_gateway.http.compatible.open_webui import OPEN_WEBUI_ROUTES
 from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
 from tandem_gateway.http.compatible.rerank import RERANK_ROUTES
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
-from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.exact_paths import HEAD, HOST, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.file_documents import FileDocumentsReader
 from tandem_gateway.http.file_routes import ingest_files
@@ -40,7 +41,7 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import ROUTE, method_not_allowed, refusal, shutting_down
-from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
+from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -77,6 +78,7 @@ def make_litestar(
             tags=["ingest"],
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
+        Router("/", route_handlers=OPEN_WEBUI_ROUTES, request_max_body_size=bodies.search, tags=["compatible"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
         Router("/", route_handlers=RERANK_ROUTES, request_max_body_size=bodies.rerank, tags=["rerank"]),
         Router(
@@ -164,8 +166,9 @@ def routed_exactly(app: Litestar) -> AsgiApp:
             return
         # Litestar refuses some names of hosts that the service takes, so it does not see the header.
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        inner_scope = {HOST: header(scope, b"host"), HEAD: method == "HEAD", "method": asked, "headers": headers}
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
-        inner = {**scope, **path, "method": asked, HEAD: method == "HEAD", "headers": headers}
+        inner = {**scope, **path, **inner_scope}
         await _answered(litestar, inner, receive, send)
 
     return routed

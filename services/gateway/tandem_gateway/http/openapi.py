@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
-from tandem_contract.compatible import ollama, openai, rerank, tei
+from tandem_contract.compatible import ollama, open_webui, openai, rerank, tei
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.authentication import METRICS, OPEN_PATHS
@@ -27,6 +27,7 @@ from tandem_gateway.http.openapi_schemas import (
     PARAMETERS_OF_OPERATION,
     REFERENCE,
     set_limits,
+    set_limits_of_compatible,
     set_limits_of_embeddings,
     set_limits_of_rerank,
 )
@@ -47,7 +48,7 @@ _MESSAGES: Final = (
     ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
     ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
     admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
-    admin_api.KeyList,
+    admin_api.KeyList, open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
 )  # fmt: skip
 
 
@@ -107,6 +108,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=REFERENCE)
     set_limits(schemas, limits)
     set_limits_of_rerank(schemas, limits)
+    set_limits_of_compatible(schemas, limits)
     set_limits_of_embeddings(schemas, limits)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)

@@ -84,6 +84,9 @@ COLLECTION_EXAMPLES: Final[Examples] = {
     ),
     "whole": ("Embed each text as a whole, cut at the model's limit", {"chunking": None}),
 }
+WEB_SEARCH_EXAMPLES: Final[Examples] = {
+    "three": ("Three results", {"query": "a pet on a rug", "count": 3}),
+}
 BATCH_EXAMPLES: Final[Examples] = {
     "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
 }

@@ -68,6 +68,7 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "key_id"): {"type": "string", "pattern": KEY_ID_PATTERN},
     ("query", "grace_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_GRACE_SECONDS, "default": 0},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
+    ("header", headers.FILENAME): {"type": "string", "maxLength": headers.MAX_FILENAME_BYTES},
 }
 PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
     ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
@@ -148,6 +149,13 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
     _set_rules_of_keys(components["KeyRequest"]["properties"])
+
+
+def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of the messages of compatible routes, after ``set_limits``."""
+    search = components["WebSearchRequest"]["properties"]
+    search["query"] |= components["SearchRequest"]["properties"]["query"]
+    search["count"] |= {"minimum": 1, "maximum": limits.top_k}
 
 
 def _set_rules_of_keys(key: Schema) -> None:

@@ -3,7 +3,7 @@
 import msgspec
 
 from tandem_gateway.http.authentication import PRINCIPAL
-from tandem_gateway.http.body import caller_timeout, read_json
+from tandem_gateway.http.body import caller_timeout, query_parameters, read_json
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.compatible import ollama, tei
 from tandem_gateway.http.compatible.openai import embeddings_reply
@@ -26,6 +26,8 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits, embedding: EmbeddingServ
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
         request = await read_json(scope, receive, _search_decoder, bodies.search)
+        if scope["query_string"]:
+            query_parameters(scope)
         work = gateway.ready(scope.get(PRINCIPAL)).search_pipeline.answer(
             search_command(request), caller_timeout(scope)
         )

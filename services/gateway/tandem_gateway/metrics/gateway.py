@@ -12,6 +12,7 @@ from tandem_gateway.metrics.index import IndexMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
+from tandem_gateway.metrics.tls import TlsMetrics
 
 # A "_created" series beside every counter and histogram would add a third to each scrape, and has no reader.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -33,6 +34,7 @@ class Metrics:
         self.embedders = EmbedderMetrics(registry)
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
+        self.tls = TlsMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

@@ -11,6 +11,7 @@ from tandem_gateway.settings.requests import RequestOptions
 from tandem_gateway.settings.reranking import RerankOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
+from tandem_runtime.server_tls import check_server_tls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +52,9 @@ class Settings(
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
             )
+        check_server_tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file, prefix="TANDEM_TLS")
+        if self.embedder_token and self.embedder_token_file:
+            raise ValueError("TANDEM_EMBEDDER_TOKEN and TANDEM_EMBEDDER_TOKEN_FILE exclude each other: set one")
         for variable, file in (
             ("TANDEM_EMBEDDER_CA_FILE", self.embedder_ca_file),
             ("TANDEM_EMBEDDER_CLIENT_CERT_FILE", self.embedder_client_cert_file),

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import api_key, optional_file
-from tandem_runtime.settings import boolean, setting
+from tandem_gateway.settings.parsers import api_key
+from tandem_runtime.settings import boolean, readable_file, setting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +22,7 @@ class AccessOptions:
     api_key_file: str = setting(
         "API_KEY_FILE",
         "",
-        optional_file,
+        readable_file,
         "File with such an API key, instead of TANDEM_API_KEY. It is read at the start",
     )
     insecure: bool = setting(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tandem_gateway.settings.parsers import origins, token
-from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
+from tandem_runtime.settings import boolean, names, one_of, readable_file, seconds, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,28 @@ class ServerOptions:
         "Origins whose web pages may call the gateway and read its replies, such as https://app.example, separated by "
         "commas; * allows every origin. If it is empty, no page of another origin can. Name origins rather than "
         "set *: with *, every page that a user opens can use what the gateway allows without a key",
+    )
+    tls_cert_file: str = setting(
+        "TLS_CERT_FILE",
+        "",
+        readable_file,
+        "PEM file with the gateway's certificate, followed by intermediate certificates. With it, the port serves "
+        "https only, TLS 1.2 or newer. It needs TANDEM_TLS_KEY_FILE. The gateway reads changed files within "
+        "5 seconds; new connections then use them. If they cannot be used, the previous certificate stays",
+    )
+    tls_key_file: str = setting(
+        "TLS_KEY_FILE",
+        "",
+        readable_file,
+        "PEM file with the private key of TANDEM_TLS_CERT_FILE, without a passphrase. Only the gateway's "
+        "user should be able to read it",
+    )
+    tls_client_ca_file: str = setting(
+        "TLS_CLIENT_CA_FILE",
+        "",
+        readable_file,
+        "PEM file with the CAs that sign the clients' certificates (mutual TLS). With it, every client must show "
+        "such a certificate, probes too. Read again like TANDEM_TLS_CERT_FILE",
     )
     max_connections: int = setting(
         "MAX_CONNECTIONS",

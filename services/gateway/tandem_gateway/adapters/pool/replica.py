@@ -54,7 +54,18 @@ class ReplicaConnection(Protocol):
 class Replica(Generic[C]):
     """The mutable state of one embedder, or of one rerank server; the pool owns it."""
 
-    __slots__ = ("address", "channel", "documents", "draining", "health", "queries", "seen", "served", "silent")
+    __slots__ = (
+        "address",
+        "channel",
+        "documents",
+        "draining",
+        "health",
+        "queries",
+        "seen",
+        "served",
+        "silent",
+        "token_refused",
+    )
 
     def __init__(self, address: Address, channel: C) -> None:
         self.address = address
@@ -72,6 +83,9 @@ class Replica(Generic[C]):
         """Time at which ``served`` was last seen; seconds of the monotonic clock."""
         self.silent = False
         """Whether it was ready at the last probe without a readable description: only a call shows its model."""
+
+        self.token_refused = False
+        """Whether it refused the gateway's token at the last probe."""
 
     @property
     def in_flight(self) -> int:

@@ -20,6 +20,7 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     Reembedding,
+    RerankInput,
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
@@ -31,6 +32,17 @@ from tandem_contract.client_api import (
 from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
 from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
 from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
+from tandem_contract.compatible.rerank import (
+    ApiVersion,
+    RerankDocument,
+    RerankMeta,
+    RerankReply,
+    RerankRequest,
+    RerankResult,
+    RerankUsage,
+    TeiRank,
+    TeiRerankRequest,
+)
 from tandem_contract.compatible.tei import TeiEmbedRequest, TeiInfo
 from tandem_contract.embed import (
     Chunking,
@@ -214,6 +226,7 @@ SAMPLES: dict[str, object] = {
         explain=True,
         diversity=0.5,
         group_by="author.name",
+        rerank=RerankInput(50, "a-reranker"),
     ),
     "search_reply_with_everything.json": ReceivedSearchReply(
         results=[
@@ -222,16 +235,27 @@ SAMPLES: dict[str, object] = {
                 0.75,
                 "a text",
                 {},
-                HitScores(0.5, 7.25),
+                HitScores(0.5, 7.25, 0.875),
                 HitPassage("text", 2, 6, 1, [(0, 4)]),
                 [(0, 1), (2, 6)],
                 [0.0, -0.6000000238418579],
             ),
-            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, [], None),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None, None), None, [], None),
         ],
         took_ms=1.25,
         warnings=["only_exclusions"],
+        reranked=True,
     ),
+    "rerank_request.json": RerankRequest("what?", ["a text", RerankDocument("another")], "m", 1, True),
+    "rerank_reply.json": RerankReply(
+        "an-id",
+        [RerankResult(1, 0.75, RerankDocument("another")), RerankResult(0, 0.5)],
+        RerankMeta(ApiVersion("2"), ["documents[0]: is longer than the model reads; only its beginning counts"]),
+        "m",
+        RerankUsage(7),
+    ),
+    "tei_rerank_request.json": TeiRerankRequest("what?", ["a text", "another"], True, True),
+    "tei_rank.json": TeiRank(1, 0.75, "another"),
     "reembedding.json": Reembedding(
         collection="books",
         status="filling",

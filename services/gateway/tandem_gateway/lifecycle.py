@@ -97,6 +97,7 @@ class Gateway:
         self._pools = pools
         self._snapshot_policy = snapshot_policy
         self._job_retention = job_retention
+        self._others: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self.access = access
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
@@ -107,11 +108,17 @@ class Gateway:
         self.failure: str | None = None
         """Why the startup failed; None if it did not fail."""
 
+    def also_run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run another background task from ``start`` on; call it before ``start``."""
+        self._others.append((name, run))
+
     def start(self, on_failure: Callable[[], None]) -> None:
         """Start in the background; ``on_failure`` is called in the event loop if the startup fails."""
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
             self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
+        for name, run in self._others:
+            self._tasks.append(asyncio.create_task(self._keep_running(name, run)))
         if self.access is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
 

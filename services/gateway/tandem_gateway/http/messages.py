@@ -33,7 +33,7 @@ from tandem_gateway.records.documents import CollectionRecord, DocumentView, Job
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.job_documents import SkippedDocument as Skipped
 from tandem_gateway.use_cases.batch_search import check_searches, of_search
-from tandem_gateway.use_cases.commands import NO_FIELDS, SearchCommand, SimilarCommand
+from tandem_gateway.use_cases.commands import NO_FIELDS, RerankChoice, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
@@ -92,6 +92,7 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.explain,
         request.diversity,
         request.group_by,
+        None if request.rerank is None else RerankChoice(request.rerank.top_n, request.rerank.model),
     )
 
 

@@ -121,11 +121,10 @@ DELETION_EXAMPLES: Final[Examples] = {
 }
 
 
-def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+def refusals(*statuses: int, shape: type[msgspec.Struct] = ErrorReply) -> dict[int, ResponseSpec]:
     """Return the statuses of a route's errors, for its ``responses``; Litestar's ``raises`` documents another shape."""
     return {
-        status: ResponseSpec(ErrorReply, generate_examples=False, description=_error_codes(status))
-        for status in statuses
+        status: ResponseSpec(shape, generate_examples=False, description=_error_codes(status)) for status in statuses
     }
 
 

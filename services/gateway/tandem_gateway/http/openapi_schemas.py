@@ -166,6 +166,21 @@ def _set_rules_of_keys(key: Schema) -> None:
     key["filter"] = {"type": "null", "default": None}
 
 
+def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of requests to rerank, as ``set_limits`` does."""
+    components["RerankInput"]["properties"]["top_n"] |= {"minimum": 1, "maximum": limits.rerank_documents}
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    components["RerankDocument"]["properties"]["text"] |= text
+    for kind, name in (("RerankRequest", "documents"), ("TeiRerankRequest", "texts")):
+        asked = components[kind]["properties"]
+        asked["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+        asked[name] |= {"minItems": 1, "maxItems": limits.rerank_documents}
+    components["TeiRerankRequest"]["properties"]["texts"]["items"] = text
+    asked = components["RerankRequest"]["properties"]
+    asked["documents"]["items"] = {"anyOf": [text, {"$ref": REFERENCE.format(name="RerankDocument")}]}
+    asked["top_n"] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}], "default": None}
+
+
 def _set_rules_of_modes(components: dict[str, Any]) -> None:
     null = {"type": "null"}
     components["SearchRequest"]["allOf"] = [

@@ -114,6 +114,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
         pools=(),
         snapshot_policy=SnapshotPolicy(gateway_settings.snapshot_changes, gateway_settings.snapshot_seconds),
         job_retention=gateway_settings.job_retention,
+        failed_retention=gateway_settings.failed_document_seconds,
     )
     log = make_access_log("gateway", wanted=gateway_settings.access_log)
 

@@ -56,6 +56,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
+        failed_retention=settings.failed_document_seconds,
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory)
 

@@ -109,6 +109,7 @@ class Gateway:
         pools: Sequence[EmbedderPool],
         snapshot_policy: SnapshotPolicy,
         job_retention: float,
+        failed_retention: float,
     ) -> None:
         """Make the gateway; ``start`` starts it.
 
@@ -120,6 +121,7 @@ class Gateway:
             pools: pools behind ``embedder``; the gateway keeps them in step with DNS from ``start`` on.
             snapshot_policy: when to save the index.
             job_retention: seconds for which finished jobs are kept.
+            failed_retention: seconds for which failed documents are kept, so that their jobs can be retried.
         """
         self._open_storage = open_store
         self._build = build
@@ -128,6 +130,7 @@ class Gateway:
         self._pools = pools
         self._snapshot_policy = snapshot_policy
         self._job_retention = job_retention
+        self._failed_retention = failed_retention
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -320,4 +323,7 @@ class Gateway:
             forgotten = await storage.retention.forget_jobs(time.time() - self._job_retention)
             if forgotten:
                 log.info("finished jobs forgotten", extra={"jobs": forgotten})
+            dropped = await storage.retention.forget_failed(time.time() - self._failed_retention)
+            if dropped:
+                log.info("failed documents dropped", extra={"documents": dropped})
             await asyncio.sleep(_RETENTION_LOOK_SECONDS)

@@ -105,6 +105,7 @@ TEMPLATES = (
     f"/v1/jobs/{JOB}",
     f"/v1/jobs/{JOB}/documents",
     f"/v1/jobs/{JOB}/cancel",
+    f"/v1/jobs/{JOB}/retry",
     f"/v1/jobs/{JOB}/events",
     "/v1/collections/books",
     IN_BOOKS,
@@ -295,6 +296,7 @@ def _jobs() -> Iterator[tuple[str, Case]]:
     for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
         yield f"documents of {job_id}", get(f"{JOBS}/{job_id}/documents")
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
+        yield f"retry {job_id}", get(f"{JOBS}/{job_id}/retry", method="POST")
         yield f"events of {job_id}", get(f"{JOBS}/{job_id}/events")
     yield "events with a parameter", get(f"{JOBS}/{JOB}/events?since=1")
 

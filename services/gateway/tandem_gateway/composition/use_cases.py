@@ -128,7 +128,7 @@ def build_use_cases(
             answered=metrics.searches.answered,
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
-        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify, on_waiting=embedding.notify),
         files=FileExtraction(
             ExtractionProcesses(
                 ExtractionLimits(

@@ -205,6 +205,7 @@ def job_reply(
         documents_per_second=_rounded(documents_per_second(record, now)),
         seconds_left=None if error else _rounded(seconds_left(record, now)),
         skipped_documents=record.skipped,
+        retried_at=rfc3339(record.retried_at),
         skipped=None
         if skipped is None
         else [

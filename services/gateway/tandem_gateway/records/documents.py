@@ -239,6 +239,8 @@ class JobRecord:
     """Documents that left unembedded because the job was cancelled."""
     skipped: int = 0
     """Documents that were left out because they are not valid; ``total`` does not count them."""
+    retried_at: float | None = None
+    """When failed documents began to wait again; None if none did."""
 
     @property
     def state(self) -> JobState:
@@ -253,6 +255,17 @@ class JobRecord:
     def position(self) -> JobPosition:
         """Place of the job in the list of all jobs."""
         return self.created_at, self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetry:
+    """A job whose failed documents wait again."""
+
+    job: JobRecord
+    retried: int
+    """Documents that wait again, or that the retry of another job has embedded since."""
+    lost: int
+    """Failed documents that cannot be retried any more; ``job.failed`` counts them still."""
 
 
 @dataclass(frozen=True, slots=True)

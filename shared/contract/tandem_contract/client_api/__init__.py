@@ -50,6 +50,7 @@ from tandem_contract.client_api.ingest import (
     JobList,
     JobStatus,
     OnError,
+    RetriedJob,
     SkippedDocument,
 )
 from tandem_contract.client_api.search import (
@@ -133,6 +134,7 @@ __all__ = [
     "ReceivedSearchReply",
     "ReembedStatus",
     "Reembedding",
+    "RetriedJob",
     "SearchBatch",
     "SearchBatchReply",
     "SearchExplanation",

@@ -62,6 +62,10 @@ class Version:
     """Job and place in it of each document that waits for this version, or did."""
     jobs: Counter[str] = field(default_factory=Counter)
     """Job → number of its documents that wait for this version."""
+    failed_jobs: Counter[str] = field(default_factory=Counter)
+    """Job → number of its documents for which this version failed, and which it may retry."""
+    number: int = 0
+    """Pending versions are embedded in the order of their numbers."""
 
     def wait(self, job_id: str, place: int) -> None:
         """Make a job wait for this version."""
@@ -164,6 +168,15 @@ class Collection:
         self.model, self.fingerprint, self.dim = second.model.model, second.model.fingerprint, second.model.dim
 
 
+@dataclass(frozen=True, slots=True)
+class FailedVersion:
+    """A version that failed, kept for a retry of its jobs."""
+
+    collection: Collection
+    version: Version
+    failed_at: float
+
+
 class Content:
     """Everything that a store holds. Hold ``lock`` during each access."""
 
@@ -182,7 +195,10 @@ class Content:
         """Job → its documents, in the order of its ingest."""
         self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
         """Idempotency key → the last job that was accepted with it."""
+        self.failed: dict[tuple[int, str], FailedVersion] = {}
+        """(Collection, document id) → its last version, which failed."""
         self._collections_made = 0
+        self._versions_made = 0
         self._spaces_made = 0
         self.passages_made = 0
 
@@ -199,6 +215,20 @@ class Content:
         """Return an id that no space ever had."""
         self._spaces_made += 1
         return self._spaces_made
+
+    def new_version(self) -> int:
+        """Return a number that no version ever had."""
+        self._versions_made += 1
+        return self._versions_made
+
+    def failed_version(self, collection: Collection, version: Version) -> FailedVersion | None:
+        """Return what is kept of a version; None if it is not kept."""
+        found = self.failed.get((collection.collection_id, version.document.doc_id))
+        return found if found is not None and found.version is version else None
+
+    def supersede(self, collection: Collection, doc_id: str) -> None:
+        """Drop the kept version of a document, because another write of the document follows it."""
+        self.failed.pop((collection.collection_id, doc_id), None)
 
     def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
         """Return a passage with an id that no passage ever had."""
@@ -234,7 +264,7 @@ class Content:
 
     def replace_pending(self, collection: Collection, old: Version, new: Version) -> None:
         """Put a pending version in the place of another, whose jobs then wait for it."""
-        new.jobs, new.places = old.jobs, old.places
+        new.jobs, new.places, new.number = old.jobs, old.places, old.number
         collection.pending[new.document.doc_id] = new
         for passage in old.passages:
             collection.removals[self.next_change(collection)] = passage.passage_id

@@ -33,7 +33,7 @@ _COLLECTION = (
 
 _JOB = (
     "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
-    "unreadable, cancelled, skipped FROM jobs"
+    "unreadable, cancelled, skipped, retried_at FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -174,8 +174,8 @@ def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) ->
 
 
 def _job_record(*columns: Any) -> JobRecord:
-    *counts, cancelled, skipped = columns
-    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped)
+    *counts, cancelled, skipped, retried_at = columns
+    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped, retried_at=retried_at)
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:

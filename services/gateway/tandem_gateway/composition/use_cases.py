@@ -101,7 +101,7 @@ def build_use_cases(
         timeout=settings.search_timeout,
         events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
-    pages = ResultPages(storage.index, storage.filters)
+    pages = ResultPages(storage.index, storage.filters, storage.index.language)
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,

@@ -240,6 +240,7 @@ def collection_reply(record: CollectionRecord) -> Collection:
         record.model,
         record.dim,
         ChunkingSetting(chunking.max_tokens, chunking.overlap_tokens) if chunking is not None else None,
+        record.language,
     )
 
 

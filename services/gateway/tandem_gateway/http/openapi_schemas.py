@@ -5,6 +5,7 @@ from typing import Any, Final, get_args
 from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -115,6 +116,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     chunking = components["ChunkingSetting"]["properties"]
     chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
     chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": REFERENCE.format(name="Filter")}
     components["DocumentDeletion"] |= {

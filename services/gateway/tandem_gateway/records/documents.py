@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
@@ -195,12 +196,15 @@ class CollectionRecord:
     pending: int
     chunking: Chunking | None = None
     """How texts are split into passages; None if each text is one passage."""
+    language: str = DEFAULT_LANGUAGE
+    """Language of the stems in keyword search; see ``analysis.terms.LANGUAGES``."""
 
 
 class CollectionChange(msgspec.Struct, frozen=True):
     """Settings of a collection to be set; those that are UNSET stay as they are, or get their default."""
 
     chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
+    language: str | msgspec.UnsetType = msgspec.UNSET
 
     def check(self, record: CollectionRecord) -> None:
         """Check that a collection may get these settings.

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking, Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
@@ -102,6 +103,7 @@ class Collection:
     removal_floor: int = 0
     """Removals up to this change number were deleted."""
     chunking: Chunking | None = DEFAULT_CHUNKING
+    language: str = DEFAULT_LANGUAGE
     second: Second | None = None
     truncated: int = 0
     """Of the space that serves, as in ``Second``."""
@@ -118,6 +120,7 @@ class Collection:
             live=len(self.live),
             pending=len(self.pending),
             chunking=self.chunking,
+            language=self.language,
         )
 
     def view(self, doc_id: str) -> DocumentView | None:

@@ -347,6 +347,9 @@ class MemoryStore:
             if change.chunking is not msgspec.UNSET and change.chunking != found.chunking:
                 found.chunking = change.chunking
                 content.catalogue += 1
+            if change.language is not msgspec.UNSET and change.language != found.language:
+                found.language = change.language
+                content.catalogue += 1
             content.version += 1
             return found.record()
 

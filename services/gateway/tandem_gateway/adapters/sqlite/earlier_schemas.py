@@ -25,6 +25,7 @@ _SECOND_CHECKSUMS = {
 
 _SEVENTH_CHECKSUMS = {
     **{table: checksum for table, checksum in CHECKSUMS.items() if table not in ("failed_documents", "failed_waiting")},
+    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking)",
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
     "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled, skipped)",
 }

@@ -27,7 +27,8 @@ from tandem_gateway.records.documents import (
 )
 
 _COLLECTION = (
-    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.chunking "
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, "
+    "c.language, c.chunking "
     "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
 )
 
@@ -202,7 +203,8 @@ def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> Coll
 
 
 def _collection_record(*columns: Any) -> CollectionRecord:
-    return dataclasses.replace(CollectionRecord(*columns[:-1]), chunking=chunking_of(columns[-1]))
+    *known, language, chunking = columns
+    return dataclasses.replace(CollectionRecord(*known), chunking=chunking_of(chunking), language=language)
 
 
 def chunking_of(column: str | None) -> Chunking | None:

@@ -28,7 +28,7 @@ CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
     # Without live and pending, which are derived values; ``check`` recounts them.
-    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking)",
+    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking, language)",
     "spaces": "row_checksum(space_id, collection_id, state, fingerprint, model, dim, last_change)",
     # Without live, so that the checksum stays valid when a document goes live. An index repeats it, and SQLite's
     # integrity check compares them.

@@ -189,6 +189,8 @@ def put_collection(
     change.check(record)
     if change.chunking is not msgspec.UNSET and change.chunking != record.chunking:
         catalogue.set_chunking(connection, number, change.chunking)
+    if change.language is not msgspec.UNSET and change.language != record.language:
+        catalogue.set_language(connection, number, change.language)
     found = reads.collection_by_id(connection, number)
     assert found is not None
     return found

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from tandem_gateway.adapters.sqlite.lexical import query
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.terms import QueryTerm, query_terms
 
 _MAX_KNOWN = 10_000
@@ -23,13 +24,16 @@ class TermFrequencies:
         # Collection → number of its documents when the cache began, and term → number of documents.
         self._known: dict[int, tuple[int, dict[QueryTerm, int]]] = {}
 
-    def of_query(self, collection_id: int, words: str, documents: int) -> list[tuple[QueryTerm, int]]:
+    def of_query(
+        self, collection_id: int, words: str, documents: int, language: str = DEFAULT_LANGUAGE
+    ) -> list[tuple[QueryTerm, int]]:
         """Return the distinct terms of a query, each with the number of documents that have it or its stem.
 
         Args:
             collection_id: of a collection that is in the file.
             words: text of the query's plain words.
             documents: number of documents in the collection.
+            language: of the stems in the file.
         """
         counted_at, known = self._known.get(collection_id, (0, {}))
         if documents > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN:
@@ -39,7 +43,7 @@ class TermFrequencies:
             f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
             f"USING fts5vocab(main, words_{collection_id}, col)"
         )
-        terms = query_terms(words, query.MAX_WORDS)
+        terms = query_terms(words, query.MAX_WORDS, language)
         unknown = [term for term in terms if term not in known]
         counted = dict(zip(unknown, self._count(collection_id, unknown), strict=True)) if unknown else {}
         known.update({term: frequency for term, frequency in counted.items() if frequency >= _WORTH_KEEPING})

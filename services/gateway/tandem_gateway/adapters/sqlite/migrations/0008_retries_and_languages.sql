@@ -36,6 +36,10 @@ CREATE TRIGGER failed_documents_removed AFTER DELETE ON failed_documents BEGIN
   UPDATE collections SET failed_bytes = failed_bytes - OLD.bytes WHERE collection_id = OLD.collection_id;
 END;
 
+-- By which language the words of the collection have stems in keyword search.
+ALTER TABLE collections ADD COLUMN language TEXT NOT NULL DEFAULT 'english';
+UPDATE collections SET checksum = row_checksum(collection_id, name, removal_floor, removed, chunking, language);
+
 -- When failed documents of the job began to wait again; NULL if none did.
 ALTER TABLE jobs ADD COLUMN retried_at REAL;
 UPDATE jobs SET checksum = row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at,

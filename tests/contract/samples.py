@@ -163,7 +163,7 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "similar_request.json": SimilarRequest(
+    "similar_request_with_groups.json": SimilarRequest(
         vector=[0.5, -1.0],
         top_k=7,
         collection="books",
@@ -172,6 +172,9 @@ SAMPLES: dict[str, object] = {
         filter={"lang": "en"},
         include=("vector",),
         exclude=("text",),
+        explain=True,
+        diversity=0.5,
+        group_by="lang",
     ),
     "search_request_with_everything.json": SearchRequest(
         query="what?",
@@ -224,6 +227,16 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
     "job_with_skipped.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="pending",

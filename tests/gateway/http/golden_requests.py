@@ -273,6 +273,14 @@ def _similar() -> Iterator[tuple[str, Case]]:
         ("too many", {"document_id": "a", "top_k": 1001}),
     ):
         yield f"documents like {name}", post(SIMILAR, {"collection": "books", **asked})
+    yield "documents like one, a number", post(SIMILAR, {"document_id": 7, "collection": "books"})
+    yield "documents like one, a boolean", post(SIMILAR, {"document_id": True, "collection": "books"})
+    for fields in (
+        {"diversity": 0.5}, {"diversity": 1.5}, {"group_by": "n"}, {"group_by": ""}, {"explain": 1},
+        {"highlight": True},
+    ):  # fmt: skip
+        like = {"document_id": "a", "collection": "books", "top_k": 2, "exclude": ["passage"], **fields}
+        yield f"documents like one with {json.dumps(fields)}", post(SIMILAR, like)
     yield "documents like a vector that is not finite", post(SIMILAR, b'{"vector": [1e999]}')
     yield "documents like a vector with NaN", post(SIMILAR, b'{"vector": [NaN]}')
 
@@ -328,6 +336,8 @@ def _many_documents() -> Iterator[tuple[str, Case]]:
     for name, body in (
         ("ids", {"ids": ["a b", "absent", "a b", "é"]}),
         ("no ids", {"ids": []}),
+        ("ids that are numbers", {"ids": [7, "7", -1]}),
+        ("ids that are fractions", {"ids": [1.5]}),
         ("too many ids", {"ids": ["a"] * 1001}),
         ("an invalid id", {"ids": ["a", ""]}),
         ("ids that are none", {"ids": "a"}),

@@ -112,8 +112,12 @@ def similar_command(request: ReceivedSimilar) -> SimilarCommand:
         filter=None if given == b"null" else read_filter(given),
         include=frozenset(request.include),
         exclude=frozenset(request.exclude),
+        explain=request.explain,
+        diversity=request.diversity,
+        group_by=request.group_by,
     )
-    return SimilarCommand(request.document_id, request.vector, page)
+    doc_id = None if request.document_id is None else str(request.document_id)
+    return SimilarCommand(doc_id, request.vector, page)
 
 
 def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
@@ -254,6 +258,8 @@ def stored_document(view: DocumentView, collection: str) -> StoredDocument:
         view.embedded,
         view.coverage.truncated if view.coverage else None,
         view.coverage.unknown if view.coverage else None,
+        msgspec.UNSET if view.source is None else view.source,
+        msgspec.UNSET if view.source_hash is None else view.source_hash,
     )
 
 

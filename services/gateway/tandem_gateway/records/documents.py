@@ -142,6 +142,10 @@ class DocumentView:
     embedded: bool
     coverage: Coverage | None = None
     """Coverage of the newest version; None while it is pending or if the embedder did not report it."""
+    source: str | None = None
+    """Name of the source that the newest version belongs to; None without one."""
+    source_hash: str | None = None
+    """The client's hash of the document in its source; None without one."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,15 @@ class Collection:
             return None
         document, embedded = newest.document, doc_id not in self.pending
         coverage = newest.coverage() if embedded else None
-        return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
+        return DocumentView(
+            doc_id,
+            document.text,
+            document.metadata,
+            embedded=embedded,
+            coverage=coverage,
+            source=document.source,
+            source_hash=document.source_hash,
+        )
 
     def pending_passage(self, passage_id: int) -> tuple[Version, Passage] | None:
         """Return a passage of a pending version, with the version."""

@@ -135,7 +135,24 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     if newest is None:
         return None
     covered = None if pending is not None else coverage(connection, newest.document_id)
-    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=covered)
+    source, source_hash = source_of(connection, newest.document_id)
+    return DocumentView(
+        doc_id,
+        newest.text,
+        newest.metadata,
+        embedded=pending is None,
+        coverage=covered,
+        source=source,
+        source_hash=source_hash,
+    )
+
+
+def source_of(connection: sqlite3.Connection, document_id: int) -> tuple[str | None, str | None]:
+    """Return the source of a version and its hash there; None for each that it has not."""
+    found = connection.execute(
+        "SELECT source, hash FROM document_sources WHERE document_id = ?", (document_id,)
+    ).fetchone()
+    return (None, None) if found is None else (found[0], found[1])
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:

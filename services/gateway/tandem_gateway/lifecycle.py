@@ -200,6 +200,8 @@ class Gateway:
             for state in self._index_states:
                 if state.serving:
                     self._metrics.index.set(state)
+            self._metrics.reembedding.set(self._index_states)
+            self._metrics.index.filter_bytes.set(self._storage.filters.bytes)
         return self._metrics.exposition()
 
     def drain(self) -> None:

@@ -8,6 +8,7 @@ from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
 from tandem_gateway.metrics.index import IndexMetrics
+from tandem_gateway.metrics.reembedding import ReembeddingMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
 
@@ -27,6 +28,7 @@ class Metrics:
         self.searches = SearchMetrics(registry)
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
+        self.reembedding = ReembeddingMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.task_restarts = Counter(

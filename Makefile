@@ -1,6 +1,6 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
-# Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .cache, dist, site and models; `make clean`
-# removes these.
+# Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .venv-clients, .cache, dist, site and models;
+# `make clean` removes these.
 
 PYTHON ?= python3
 VENV := .venv
@@ -20,6 +20,7 @@ BENCH ?=
 CHAOS ?=
 DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
+CLIENTS_VENV := .venv-clients
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -29,7 +30,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
-.PHONY: setup-langchain version images up down alerts clean
+.PHONY: setup-langchain setup-clients version images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -101,20 +102,22 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 	@$(PIP) install --progress-bar on --require-hashes -r requirements/dev.txt
 	@touch $@
 
-# LangChain's tests bring plugins of pytest that must not meet the main suite. The test that needs them calls this target.
+# LangChain's tests bring plugins of pytest that must not meet the main suite, and clients bring many packages. The tests
+# that need them call these targets.
 setup-langchain: $(LANGCHAIN_VENV)/.installed ## the virtual environment of the tests with LangChain
+setup-clients: $(CLIENTS_VENV)/.installed ## the virtual environment of the tests with clients of other services
 
 # Without a pip of its own and without compiling modules that no test imports, it takes half the time.
-$(LANGCHAIN_VENV)/.installed: requirements/langchain.txt | $(VENV)/bin/python
-	@echo "tandem: making $(LANGCHAIN_VENV)"
-	@$(PYTHON) -m venv --without-pip $(LANGCHAIN_VENV)
-	@$(PIP) --python $(LANGCHAIN_VENV)/bin/python install --quiet --no-compile --require-hashes -r requirements/langchain.txt || \
-		{ echo "tandem: the packages of requirements/langchain.txt cannot be installed" >&2; exit 1; }
+$(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed: .venv-%/.installed: requirements/%.txt | $(VENV)/bin/python
+	@echo "tandem: making $(@D)"
+	@$(PYTHON) -m venv --without-pip $(@D)
+	@$(PIP) --python $(@D)/bin/python install --quiet --no-compile --require-hashes -r $< || \
+		{ echo "tandem: the packages of $< cannot be installed" >&2; exit 1; }
 	@touch $@
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
-	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,prepare,bench,dev]'
+	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,mcp,prepare,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -127,11 +130,11 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files prepare docs build langchain; do \
+	@for set in dev run bench embedder gateway files mcp prepare docs build langchain clients; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
-			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra prepare -c requirements/dev.txt" ;; \
+			build|docs|langchain|clients) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra mcp --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \
@@ -177,4 +180,4 @@ alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
 
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis

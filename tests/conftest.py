@@ -48,6 +48,8 @@ SLOW_FILES = {
     "fuzz/test_openapi.py",
     "gateway/files/test_extraction_processes.py",
     "gateway/files/test_file_routes.py",
+    "gateway/mcp/test_results.py",
+    "gateway/mcp/test_server.py",
     "gateway/store/test_damage.py",
 }
 """Files whose tests start programs, run the real model often, or try hundreds of inputs."""

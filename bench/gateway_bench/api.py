@@ -10,12 +10,19 @@ from tandem_tools.corpus import Document
 
 
 class _Count(msgspec.Struct):
-    document_count: int
+    document_count: int | None
 
 
 def document_count(api: Client) -> int:
-    """Return how many documents the server says it has."""
-    return api.call("GET", "/healthz", _Count).document_count
+    """Return how many documents the server says it has.
+
+    Raises:
+        ApiError: the server does not tell, because the API key is not for every collection.
+    """
+    count = api.call("GET", "/healthz", _Count).document_count
+    if count is None:
+        raise ApiError("GET /healthz has no document_count: the API key must be for every collection")
+    return count
 
 
 def collections_with_documents(api: Client) -> list[str]:

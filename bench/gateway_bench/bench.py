@@ -1,9 +1,12 @@
 """``python -m gateway_bench.bench URL``: loads any server that has the client API, and prints the results.
 
+It sends the API key in TANDEM_API_KEY, if there is one.
+
 Exit status: 0 timed, 1 it cannot be timed or gave no good answer, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -138,9 +141,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> Report:
-    target = Target.of(options.url, SEARCH_PATH)
+    api_key = os.environ.get("TANDEM_API_KEY", "")
+    target = Target.of(options.url, SEARCH_PATH, api_key)
     probe = queries.search_body(queries.REPEATED, options.top_k, options.collection, options.mode)
-    with Client(options.url, timeout=options.timeout) as api:
+    with Client(options.url, api_key=api_key, timeout=options.timeout) as api:
         answer = check_target(api, probe, allow_empty=options.allow_empty)
         count = document_count(api)
     texts, description = _queries(options)

@@ -74,6 +74,8 @@ def composed(images: docker.DockerClient, compose_command: list[str]) -> Iterato
     )
     try:
         started.compose("up", "--detach", "--no-build", "--scale", f"embedder={EMBEDDERS}")
+        key = started.compose("exec", "-T", "gateway", "cat", "/var/lib/tandem-key/key")
+        client.http.headers["authorization"] = f"Bearer {key.strip()}"
         wait_until(lambda: is_ready(started), "the gateway answers and sees an embedder")
         yield started
     finally:
@@ -118,13 +120,21 @@ def test_adding_and_removing_an_embedder_under_load_loses_no_search(composed: Co
     def serving() -> float:
         return composed.client.metric("tandem_gateway_embedder_replicas", {"pool": "stable", "state": "serving"})
 
-    with SearchLoad(composed.client.url) as load:
+    with SearchLoad(
+        composed.client.url, headers={"authorization": composed.client.http.headers["authorization"]}
+    ) as load:
         load.go_on(20)
         for count in (EMBEDDERS - 1, EMBEDDERS):
             composed.compose("up", "--detach", "--no-build", "--no-recreate", "--scale", f"embedder={count}")
             wait_until(lambda count=count: serving() == count, f"{count} embedders serve", 60)
             load.go_on(20)
     assert load.failures == []
+
+
+def test_nobody_gets_in_without_the_key(composed: Composed) -> None:
+    with Client(composed.client.url) as stranger:
+        assert stranger.http.post("/v1/search", json={"query": "words"}).status_code == 401
+        assert stranger.health().document_count is None
 
 
 def test_embedders_are_reached_by_the_gateway_alone(composed: Composed) -> None:

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_contract.admin_api import Key, KeyList, KeyRequest, NewKey, Pool, Replica, RollBack, Traffic, TrafficChange
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
@@ -29,6 +29,10 @@ from tandem_contract.client_api import (
     SourceReply,
     SpaceOverlap,
 )
+from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
+from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
+from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
+from tandem_contract.compatible.tei import TeiEmbedRequest, TeiInfo
 from tandem_contract.embed import (
     Chunking,
     EmbedReply,
@@ -44,6 +48,45 @@ VECTORS = np.array([[1.0, 0.0, 0.0], [0.0, -0.6, 0.8]], dtype="<f4")
 
 # File name → message. The extension is the encoding.
 SAMPLES: dict[str, object] = {
+    "web_search_request.json": WebSearchRequest(query="a query", count=3),
+    "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
+    "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
+    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
+    "new_key.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="search",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        key="the text",
+    ),
+    "key_list.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="admin",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+            )
+        ]
+    ),
+    "embeddings_request.json": EmbeddingsRequest(
+        input=["a text"], model="m", encoding_format="base64", dimensions=3, truncation="error", input_type="document"
+    ),
+    "ollama_embed_request.json": OllamaEmbedRequest(input=["a text"], model="m", truncate=False, dimensions=3),
+    "ollama_embed_reply.json": OllamaEmbedReply("m", [[1.0, 0.0, 0.0]], 1_250_000, 0, 7),
+    "tei_embed_request.json": TeiEmbedRequest(inputs="a text", normalize=True, truncate=True, dimensions=3),
+    "tei_info.json": TeiInfo("m", "0" * 64, "int8", 256, 2048, "0.1.0"),
+    "embeddings_reply.json": EmbeddingsReply(
+        data=[Embedding(0, [1.0, 0.0, 0.0]), Embedding(1, "AAAAAJqZGb/NzEw/")], model="m", usage=Usage(7, 7)
+    ),
     "source_list.json": SourceList(documents=[SourceEntry("a/b", "v1"), SourceEntry(7, "0" * 64)]),
     "source_reply.json": SourceReply(missing=["a/b"], changed=["7"], deleted_documents=2),
     "ingest_request_with_source.json": IngestRequest(

@@ -18,6 +18,7 @@ REQUESTS = [
     client_api.SearchRequest,
     client_api.SimilarRequest,
     admin_api.TrafficChange,
+    admin_api.KeyRequest,
 ]
 REPLIES = [
     embed.EmbedReply,
@@ -47,6 +48,9 @@ REPLIES = [
     admin_api.Pool,
     admin_api.Replica,
     admin_api.RollBack,
+    admin_api.Key,
+    admin_api.NewKey,
+    admin_api.KeyList,
 ]
 
 WIDENED_FIELDS = {
@@ -55,9 +59,11 @@ WIDENED_FIELDS = {
     "SearchHit.text": "str | msgspec.UnsetType",
     "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
     "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",
+    "Health.document_count": "int | None",
+    "Health.pending_documents": "int | None",
 }
 """Field → its newer type: one of a request takes all values of the older type as well, one of a reply has them unless
-the request says otherwise."""
+the request says otherwise, or the operator switches access control on."""
 
 WIDENED = {"dict[str, str | int | float | bool | None | list[str]]": str(client_api.Metadata)}
 """Older type of a request's field → newer type that takes all its values as well."""

@@ -1,12 +1,17 @@
 """deploy/compose.yml is valid and keeps its promises; tests/containers runs it."""
 
 import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
 import tandem_embedder.settings
 import tandem_gateway.settings
+from tandem_gateway.settings.parsers import api_key
 from tandem_runtime.settings import read
 from tandem_tools.process import inherited_environment
 from tests.deploy.manifests import DEPLOY, compose
@@ -67,6 +72,26 @@ def test_the_gateway_answers_to_its_names_alone_since_browsers_reach_its_port() 
     assert {target.partition(":")[0] for target in targets} == set(allowed)
     # Prometheus calls embedders by their IP addresses.
     assert "TANDEM_EMBEDDER_ALLOWED_HOSTS" not in content["embedder"]["environment"]
+
+
+def test_the_gateway_gets_a_random_key_that_is_made_once(tmp_path: Path) -> None:
+    services = compose()["services"]
+    gateway, key = services["gateway"], services["key"]
+    assert gateway["depends_on"]["key"] == {"condition": "service_completed_successfully"}
+    file = gateway["environment"]["TANDEM_API_KEY_FILE"]
+    assert f"key:{Path(file).parent}:ro" in gateway["volumes"]
+    assert f"key:{Path(file).parent}" in key["volumes"]
+    dockerfile = (DEPLOY.parent / "services/gateway/Dockerfile").read_text()
+    assert f" {Path(file).parent}\n" in dockerfile  # a new volume takes over the owner of this folder
+    program, flag, code = key["entrypoint"]
+    assert (program, flag) == ("python", "-c")
+    made = tmp_path / "key"
+    texts = []
+    for _ in range(2):
+        subprocess.run([sys.executable, "-c", code.replace(file, str(made))], check=True)
+        texts.append(made.read_text())
+    assert texts[0] == texts[1] == api_key(texts[0])
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
 
 
 def test_nobody_can_log_in_to_grafana() -> None:

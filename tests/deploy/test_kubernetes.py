@@ -287,6 +287,19 @@ def test_the_operators_token_comes_from_the_secret_that_the_operations_page_make
     assert f"--from-literal={secret['key']}=" in page
 
 
+def test_the_api_key_comes_from_the_secret_that_the_deployment_page_makes(full: list[Manifest]) -> None:
+    template = pod_templates(full)["gateway"]["spec"]
+    (container,) = template["containers"]
+    folder, _, key = environment(container)["TANDEM_API_KEY_FILE"].rpartition("/")
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["mountPath"] == folder]
+    assert mount["readOnly"] is True
+    (volume,) = [volume for volume in template["volumes"] if volume["name"] == mount["name"]]
+    assert volume["secret"]["defaultMode"] == 0o440  # the pod's fsGroup reads it
+    page = (K8S.parents[1] / "docs/deployment.md").read_text()
+    assert f"kubectl create secret generic {volume['secret']['secretName']} " in page
+    assert f"--from-literal={key}=" in page
+
+
 def test_the_gateway_keeps_its_data_on_a_volume(full: list[Manifest]) -> None:
     gateway = one(full, "StatefulSet", "gateway")["spec"]
     assert gateway["replicas"] == 1

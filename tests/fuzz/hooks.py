@@ -6,7 +6,9 @@ import schemathesis
 
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
-_INTEGERS = ("top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens")
+_INTEGERS = (
+    "top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens", "dimensions",
+)  # fmt: skip
 
 
 @schemathesis.hook
@@ -64,8 +66,14 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
     names = (case.query or {}).keys()
     if case.operation.path.endswith("/sources/{source}") and _has_ids_twice(case.body):
         return False
-    if case.operation.path == "/v1/ingest/files" and case.meta is not None and case.meta.generation.mode.is_positive:
+    if (
+        case.operation.path in ("/v1/ingest/files", "/process")
+        and case.meta is not None
+        and case.meta.generation.mode.is_positive
+    ):
         return False  # no schema can say what a file is named, and its bytes are rarely a PDF
+    if isinstance(case.body, dict) and isinstance(case.body.get("dimensions"), int):
+        return False  # the dimension is the model's
     if case.operation.path == "/v1/search/similar":  # the dimension is the collection's
         return not isinstance(case.body, dict) or not isinstance(case.body.get("vector"), list)
     if case.operation.path == "/v1/ingest":  # documents as lines are any text to a schema

@@ -93,9 +93,13 @@ CASES: dict[str, Bad] = {
         INGEST, b"{}", 415, "unsupported_media_type", "content-encoding", "send gzip", "POST",
         {"content-encoding": "br"},
     ),
-    "gzip of a search": Bad(
-        SEARCH, gzip.compress(b"{}"), 415, "unsupported_media_type", "content-encoding", "gzip", "POST",
+    "no gzip": Bad(
+        SEARCH, b"{}", 400, "malformed_body", "body", "cannot be decompressed as gzip", "POST",
         {"content-encoding": "gzip"},
+    ),
+    "two codings": Bad(
+        SEARCH, gzip.compress(b"{}"), 415, "unsupported_media_type", "content-encoding", "gzip or zstd", "POST",
+        {"content-encoding": "gzip, gzip"},
     ),
     "a foreign host": Bad(SEARCH, b"{}", 403, "forbidden", "host", "evil.example", "POST", {"host": "evil.example"}),
     "another site's page": Bad(

@@ -3,6 +3,7 @@
 import asyncio
 import http.client
 import json
+import random
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
@@ -11,6 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx2 as httpx
 import msgspec
+import numpy as np
 import pytest
 
 from tandem_embedder import app as embedder_app
@@ -18,7 +20,13 @@ from tandem_embedder.lifecycle import Service
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings as EmbedderSettings
 from tandem_gateway import app as gateway_app
+from tandem_gateway.http.coding.negotiation import CODINGS, Coding
+from tandem_gateway.http.coding.replies import compress
+from tandem_gateway.http.compatible.vectors import BASE64_BYTES, FLOAT_BYTES, base64, numbers, write_vectors
+from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.embed_request import EmbeddedTexts
+from tandem_runtime.memory import MemoryBudget
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
 from tests.support.fakes import eventually
@@ -159,7 +167,43 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
         for path in ("", "/switch", "/rollback")
     },
+    "many texts for Ollama": ("/api/embed", lambda: json.dumps({"input": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for Ollama": ("/api/embed", lambda: filled(LIMIT, b'""', b'{"input":[%s]}')),
+    "a prompt of quotes": ("/api/embeddings", lambda: b'{"prompt":"' + b'\\"' * 8_000_000 + b'"}'),
+    "a prompt of empty texts": ("/api/embeddings", lambda: filled(LIMIT, b'""', b'{"prompt":[%s]}')),
+    "many texts for TEI": ("/embed", lambda: json.dumps({"inputs": ["some words, " * 660] * 2048}).encode()),
+    "empty texts for TEI": ("/embed", lambda: filled(LIMIT, b'""', b'{"inputs":[%s]}')),
+    "vectors at Azure's path": (
+        "/openai/deployments/x/embeddings",
+        lambda: filled(LIMIT, b"[0]", b'{"input":[%s]}'),
+    ),
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
+}
+VECTORS: dict[str, Callable[[], bytes]] = {
+    # valid, and of the maximum size
+    "2,048 texts of prose": lambda: json.dumps({"input": ["Some words, and some more. " * 280] * 2048}).encode(),
+    "2,048 texts of other scripts": lambda: json.dumps(
+        {"input": ["\N{GRINNING FACE}é" * 400] * 2048}, ensure_ascii=False
+    ).encode(),
+    "a long text": lambda: json.dumps({"input": "x, " * 33_333}).encode(),
+    # all of it is invalid
+    "a text of quotes": lambda: b'{"input":"' + b'\\"' * 8_000_000 + b'"}',
+    "texts of quotes": lambda: b'{"input":["' + b'\\"' * 8_000_000 + b'"]}',
+    "blank texts": lambda: json.dumps({"input": [" " * 8_000] * 2048}).encode(),
+    "zeros": lambda: filled(LIMIT, b"0", b'{"input":[%s]}'),
+    "2,000 lists of zeros": lambda: filled(LIMIT, b"[" + b",".join([b"0"] * 4_000) + b"]", b'{"input":[%s]}'),
+    "empty strings": lambda: filled(LIMIT, b'""', b'{"input":[%s]}'),
+    "empty strings twice": lambda: filled(LIMIT, b'""', b'{"input":[%s],"input":["a"]}'),
+    "empty strings in a spelled field": lambda: filled(LIMIT, b'""', b'{"\\u0069nput":[%s]}'),
+    "zeros in another field": lambda: filled(LIMIT, b"0", b'{"input":["a"],"x":[%s]}'),
+    "objects in another field": lambda: filled(LIMIT, b'{"a":""}', b'{"input":["a"],"x":[%s]}'),
+    "zeros in the model": lambda: filled(LIMIT, b"0", b'{"input":"a","model":[%s]}'),
+    "brackets": lambda: b"[" * LIMIT,
+    "brackets as texts": lambda: b'{"input":' + b"[" * (LIMIT - 100),
+    "white space": lambda: b" " * LIMIT,
+    "a long name": lambda: b'{"' + b" - at `$." * 1_800_000 + b'\\n":1}',
+    "a lone surrogate and a list": lambda: filled(LIMIT, b'""', b'{"model":"\\ud800","input":[%s]}'),
+    "over its limit": lambda: b" " * (2 * LIMIT),
 }
 FORM = "multipart/form-data; boundary=b"
 
@@ -224,9 +268,41 @@ EMBEDS: dict[str, Callable[[], bytes]] = {
 }
 
 
+def called(tool: str, arguments: bytes) -> bytes:
+    return b'{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"%s","arguments":%s}}' % (
+        tool.encode(),
+        arguments,
+    )
+
+
+MCP_LIMIT = SEARCH_LIMIT + (8 << 10)
+CALLS: dict[str, Callable[[], bytes]] = {
+    "the longest query": lambda: called("search", json.dumps({"query": "word " * 1638, "mode": "lexical"}).encode()),
+    "many long passages": lambda: called(
+        "search", b'{"query":"needle","mode":"lexical","top_k":40,"max_tokens":100000}'
+    ),
+    "few tokens of long passages": lambda: called(
+        "search", b'{"query":"needle","mode":"lexical","top_k":40,"max_tokens":500}'
+    ),
+    "many long documents": lambda: called(
+        "fetch", json.dumps({"ids": [str(n) for n in range(40)], "max_tokens": 100_000}).encode()
+    ),
+    "a long document": lambda: called("fetch", b'{"id":"1","max_tokens":100000}'),
+    "a filter": lambda: called("search", json.dumps({"query": "x", "mode": "lexical", "filter": FILTER}).encode()),
+    "a filter of brackets": lambda: called("search", b'{"query":"x","filter":' + b'{"$not":' * 8_000),
+    "zeros": lambda: filled(MCP_LIMIT, b"0", called("search", b'{"query":[%s]}')),
+    "ids": lambda: filled(MCP_LIMIT, b'"x"', called("fetch", b'{"ids":[%s]}')),
+    "a long name": lambda: called("search", b'{"' + b" - at `$." * 7_000 + b'\\n":1}'),
+    "a list of messages": lambda: filled(MCP_LIMIT, b"{}", b"[%s]"),
+    "unknown fields": lambda: filled(MCP_LIMIT, b'"k":[0]', b'{"jsonrpc":"2.0","id":1,"method":"ping",%s}'),
+    "brackets": lambda: b"[" * MCP_LIMIT,
+    "over its limit": lambda: b" " * LIMIT,
+}
+
+
 @asynccontextmanager
-async def gateway(data_dir: Path) -> AsyncIterator[str]:
-    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False)
+async def gateway(data_dir: Path, *, mcp: bool = False) -> AsyncIterator[str]:
+    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False, mcp=mcp)
     app, running = gateway_app.make_app(settings, lambda: None)
     async with serving(app, lifespan=True) as port:
         await eventually(lambda: is_ready(running), bool)
@@ -251,23 +327,23 @@ async def embedder() -> AsyncIterator[str]:
         yield f"http://127.0.0.1:{port}"
 
 
-def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST") -> int:
+def post(url: str, body: bytes, content_type: str = "application/json", method: str = "POST", **headers: str) -> int:
     """Send a body from a separate thread, in one call, which does not compete for the interpreter's lock."""
     address = urlsplit(url)
     assert address.hostname is not None
     connection = http.client.HTTPConnection(address.hostname, address.port, timeout=60)
     try:
-        connection.request(method, address.path, body, {"content-type": content_type})
+        connection.request(method, address.path, body, {"content-type": content_type, **headers})
         return connection.getresponse().status
     finally:
         connection.close()
 
 
 async def held(
-    url: str, body: bytes, content_type: str = "application/json", method: str = "POST"
+    url: str, body: bytes, content_type: str = "application/json", method: str = "POST", **more: str
 ) -> tuple[int, float]:
     async with Watchdog() as watchdog:
-        status = await asyncio.to_thread(post, url, body, content_type, method)
+        status = await asyncio.to_thread(post, url, body, content_type, method, **more)
     return status, watchdog.longest
 
 
@@ -295,6 +371,49 @@ async def test_no_search_holds_the_gateway(tmp_path: Path, make: Callable[[], by
         assert seconds < HELD_SECONDS
 
 
+@pytest.mark.parametrize("make", [lambda: b"x" * (9 << 20), lambda: b"x" * (17 << 20)], ids=["a file", "too large"])
+async def test_no_loaded_file_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/process", make(), "text/plain", "PUT")
+        assert status in (200, 413), status
+        assert seconds < HELD_SECONDS
+
+
+async def test_no_web_search_holds_the_gateway(tmp_path: Path) -> None:
+    async with gateway(tmp_path) as url:
+        metadata = {f"k{n}": "x" * 250 for n in range(10)}
+        documents = [{"id": f"{n}", "text": "needle " + "\x01" * 1_500, "metadata": metadata} for n in range(1_000)]
+        body = json.dumps({"documents": documents}).encode()
+        assert (await held(f"{url}/v1/ingest", body))[0] == 202
+        asked = {"query": "needle", "count": 1_000}
+        path = f"{url}/v1/collections/default/web-search"
+        status, seconds = await held(path, json.dumps(asked).encode())
+        assert (status, seconds < HELD_SECONDS) == (200, True), (status, seconds)
+
+
+@pytest.mark.parametrize("coding", CODINGS)
+@pytest.mark.parametrize(
+    ("path", "make"),
+    [
+        ("/v1/search", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: bytes(64 << 20)),
+        ("/v1/ingest", lambda: random.Random(1).randbytes(LIMIT)),
+        ("/v1/ingest", INGESTS["zeros"]),
+        ("/v1/ingest/files", lambda: bytes(64 << 20)),
+    ],
+    ids=["a bomb for a search", "a bomb for an ingest", "noise", "zeros of JSON", "a bomb for a form"],
+)
+async def test_no_compressed_body_holds_the_gateway(
+    tmp_path: Path, path: str, make: Callable[[], bytes], coding: Coding
+) -> None:
+    body = compress(make(), coding)
+    async with gateway(tmp_path) as url:
+        kind = FORM if path.endswith("files") else "application/json"
+        status, seconds = await held(url + path, body, kind, **{"content-encoding": coding})
+        assert status in (400, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
 @pytest.mark.parametrize("make", PATCHES.values(), ids=PATCHES.keys())
 async def test_no_patch_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
     async with gateway(tmp_path) as url:
@@ -314,6 +433,57 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         status, seconds = await held(url + path, make())
         assert status in (200, 400, 404, 409, 413, 422, 503), status
         assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+@pytest.mark.parametrize("make", CALLS.values(), ids=CALLS.keys())
+async def test_no_call_of_a_tool_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes], version: str) -> None:
+    async with gateway(tmp_path, mcp=True) as url:
+        texts = ["needle " + "x, " * 33_000, "needle " + "\x01" * 99_000]
+        for first in range(0, 40, 20):
+            sent = [{"id": str(n), "text": texts[n % 2]} for n in range(first, first + 20)]
+            assert await asyncio.to_thread(post, f"{url}/v1/ingest", json.dumps({"documents": sent}).encode()) == 202
+        meta = {
+            "io.modelcontextprotocol/protocolVersion": version,
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        body = make().replace(b'"params":{', b'"params":{"_meta":%s,' % json.dumps(meta).encode())
+        headers = {"accept": "application/json, text/event-stream", "mcp-protocol-version": version}
+        headers |= {"mcp-method": "tools/call", "mcp-name": "search" if b'"search"' in body else "fetch"}
+        async with Watchdog() as watchdog:
+            status = await asyncio.to_thread(lambda: post(f"{url}/mcp", body, **headers))
+        assert status in (200, 400, 413), status
+        assert watchdog.longest < HELD_SECONDS
+
+
+@pytest.mark.parametrize("make", VECTORS.values(), ids=VECTORS.keys())
+async def test_no_request_for_vectors_holds_the_gateway(tmp_path: Path, make: Callable[[], bytes]) -> None:
+    async with gateway(tmp_path) as url:
+        status, seconds = await held(f"{url}/v1/embeddings", make())
+        assert status in (400, 413, 422, 503), status
+        assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize("dimensions", [384, 1024])
+@pytest.mark.parametrize(("row", "number_bytes"), [(numbers, FLOAT_BYTES), (base64, BASE64_BYTES)])
+async def test_no_reply_with_vectors_holds_the_gateway(
+    dimensions: int, row: Callable[[Vectors], bytes], number_bytes: int
+) -> None:
+    block = np.random.default_rng(1).standard_normal((2048, dimensions)).astype(np.float32)
+    memory = MemoryBudget(1 << 30, "A_SETTING")
+    embedded = EmbeddedTexts([block], "a-model", 0, 0)
+    async with Watchdog() as watchdog:
+        reply = await write_vectors(
+            embedded,
+            b"[",
+            lambda place, vector: row(vector),
+            b"]",
+            memory,
+            number_bytes=number_bytes,
+            turn=asyncio.Lock(),
+        )
+    assert len(reply.body) > 2048 * dimensions * 5
+    assert watchdog.longest < HELD_SECONDS
 
 
 @pytest.mark.parametrize("make", SOURCES.values(), ids=SOURCES.keys())
@@ -353,8 +523,9 @@ async def test_no_answer_holds_the_gateway(tmp_path: Path) -> None:
             assert (await held(f"{url}/v1/ingest", body))[0] == 202
         for top_k, more in ((100, {}), (12, {}), (12, {"highlight": True})):
             query = json.dumps({"query": "needle", "top_k": top_k, "mode": "lexical", **more}).encode()
-            status, seconds = await held(f"{url}/v1/search", query)
-            assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
+            for accepted in ("identity", *CODINGS):
+                status, seconds = await held(f"{url}/v1/search", query, **{"accept-encoding": accepted})
+                assert (status, seconds < HELD_SECONDS) == (422 if top_k == 100 else 200, True), seconds
 
 
 async def test_no_highlight_holds_the_gateway(tmp_path: Path) -> None:

@@ -5,24 +5,28 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.stack import gateway_process
 from tests.support.texts import distinct_texts
 
 MAX_RESIDENT_BYTES = 84 << 20
+MAX_RESIDENT_BYTES_WITH_MCP = 124 << 20
 # Litestar's dependencies for its command line and tests; this service does not need them.
 NEVER = {"httpx", "httpcore", "rich", "rich_click", "jinja2", "faker", "polyfactory", "pygments", "starlette"}
 
 
-def test_a_fresh_gateway_with_a_small_store_is_small(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("mcp", "most"), [("false", MAX_RESIDENT_BYTES), ("true", MAX_RESIDENT_BYTES_WITH_MCP)])
+def test_a_fresh_gateway_with_a_small_store_is_small(tmp_path: Path, mcp: str, most: int) -> None:
     with HttpFakeEmbedder() as embedder:
-        process, client = gateway_process(tmp_path, tmp_path / "data", embedder.url)
+        process, client = gateway_process(tmp_path, tmp_path / "data", embedder.url, env={"TANDEM_MCP": mcp})
         with process:
             client.ingest_and_wait([{"text": text} for text in distinct_texts(1000)])
             assert process.terminate() == 0
             process.start().wait_ready()
             assert client.health().document_count == 1000
-            assert process.resident_bytes() < MAX_RESIDENT_BYTES
+            assert process.resident_bytes() < most
         client.close()
 
 

@@ -4,11 +4,13 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 
 import trustme
 
 from tandem_gateway.adapters.http.tls import TlsFiles
+from tandem_runtime.server_tls import ServerTlsFiles
 from tests.support.embedder_over_tcp import read_request
 from tests.support.tcp import Handler, start_server
 
@@ -33,6 +35,21 @@ class Authority:
         certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
         leaf.private_key_pem.write_to_path(str(key))
         return TlsFiles(self.file, certificate, key)
+
+    def server_files(self, name: str = "localhost", *, until: datetime | None = None) -> ServerTlsFiles:
+        """Write a server's certificate and key over those that it had; ``until`` is when the certificate expires."""
+        certificate, key = self._folder / "server.pem", self._folder / "server.key"
+        leaf = self._ca.issue_cert(name, "127.0.0.1", not_after=until)
+        certificate.write_bytes(b"".join(blob.bytes() for blob in leaf.cert_chain_pems))
+        leaf.private_key_pem.write_to_path(str(key))
+        return ServerTlsFiles(certificate, key)
+
+    def client_context(self, files: TlsFiles | None = None) -> ssl.SSLContext:
+        """Return the context of a client that trusts this authority; ``files`` has its own certificate."""
+        context = ssl.create_default_context(cafile=str(self.file))
+        if files is not None and files.certificate is not None:
+            context.load_cert_chain(files.certificate, files.key)
+        return context
 
     def server_context(self, name: str = NAME, *, require: "Authority | None" = None) -> ssl.SSLContext:
         """Return a server's context; with ``require``, it demands a client certificate signed by that CA."""

@@ -22,7 +22,7 @@ def described_app(limits: RequestLimits) -> Litestar:
         cast(Gateway, None),
         limits,
         bodies,
-        IngestReader(limits, max_bytes=1 << 20, timeout=1.0),
+        IngestReader(limits, timeout=1.0),
         FormLimits(limits.files, 1 << 20, limits.metadata_bytes),
         operators,
     )

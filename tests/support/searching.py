@@ -20,8 +20,11 @@ class SearchLoad:
     assert load.failures == []
     """
 
-    def __init__(self, url: str, *, clients: int = 4, collection: str = "default") -> None:
+    def __init__(
+        self, url: str, *, clients: int = 4, collection: str = "default", headers: dict[str, str] | None = None
+    ) -> None:
         self._url = url
+        self._headers = headers
         self._clients = clients
         self._collection = collection
         self._numbers = itertools.count()
@@ -57,7 +60,7 @@ class SearchLoad:
                 running.result()
 
     def _work(self) -> None:
-        with httpx.Client(base_url=self._url, trust_env=False, timeout=30.0) as http:
+        with httpx.Client(base_url=self._url, headers=self._headers, trust_env=False, timeout=30.0) as http:
             while not self._stop.is_set():
                 body: dict[str, Any] = {"query": f"query {next(self._numbers)}", "collection": self._collection}
                 try:

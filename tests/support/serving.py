@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from unittest import mock
 
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.server_tls import ServerTls
 from tandem_runtime.serving.refusal import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tests.support.fakes import WAIT_SECONDS
@@ -27,7 +28,9 @@ class ShortPauses:
 
 
 @asynccontextmanager
-async def serving(app: AsgiApp, *, lifespan: bool = False, max_connections: int = 100) -> AsyncIterator[int]:
+async def serving(
+    app: AsgiApp, *, lifespan: bool = False, max_connections: int = 100, tls: ServerTls | None = None
+) -> AsyncIterator[int]:
     """Serve ``app`` and yield the port; runs its lifespan only if ``lifespan`` is true."""
 
     async def with_lifespan(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,6 +48,7 @@ async def serving(app: AsgiApp, *, lifespan: bool = False, max_connections: int 
         shutdown_timeout=1.0,
         on_signal=lambda: signalled.append(True),
         connections=ConnectionLimit(max_connections, "TANDEM_MAX_CONNECTIONS"),
+        tls=tls,
     )
     with mock.patch("uvicorn.server.asyncio", ShortPauses()), socket.create_server(("127.0.0.1", 0)) as listening:
         task = asyncio.create_task(server.serve([listening]))

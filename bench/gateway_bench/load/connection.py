@@ -7,7 +7,7 @@ takes about 10 microseconds of CPU, as with wrk. docs/case-study.md has the comp
 import asyncio
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import cast
 from urllib.parse import urlsplit
 
@@ -22,10 +22,11 @@ class Target:
     port: int
     path: str
     tls: bool = False
+    api_key: str = field(default="", repr=False)
 
     @classmethod
-    def of(cls, base_url: str, path: str) -> "Target":
-        """Return the target of ``path`` under ``base_url``.
+    def of(cls, base_url: str, path: str, api_key: str = "") -> "Target":
+        """Return the target of ``path`` under ``base_url``; ``api_key`` is empty for a server that needs none.
 
         Raises:
             ValueError: if the URL is no http or https URL with a host.
@@ -34,13 +35,14 @@ class Target:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{base_url!r} is no http:// or https:// URL with a host")
         tls = parts.scheme == "https"
-        return cls(parts.hostname, parts.port or (443 if tls else 80), parts.path.rstrip("/") + path, tls)
+        return cls(parts.hostname, parts.port or (443 if tls else 80), parts.path.rstrip("/") + path, tls, api_key)
 
     def request(self, body: bytes) -> bytes:
         """Return a whole POST request with a JSON body."""
         host = f"[{self.host}]" if ":" in self.host else self.host
+        key = f"authorization: Bearer {self.api_key}\r\n" if self.api_key else ""
         head = (
-            f"POST {self.path} HTTP/1.1\r\nhost: {host}:{self.port}\r\naccept: application/json\r\n"
+            f"POST {self.path} HTTP/1.1\r\nhost: {host}:{self.port}\r\naccept: application/json\r\n{key}"
             f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
         )
         return head.encode("ascii") + body

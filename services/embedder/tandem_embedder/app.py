@@ -14,11 +14,30 @@ from tandem_runtime.http import not_found, route_by_path
 from tandem_runtime.lifespan import with_lifespan
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.origin import OriginRules, allowed_hosts
+from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
+from tandem_runtime.server_tls import ServerTls, TlsEvents
+from tandem_runtime.token_guard import require_token, token_refusal
+from tandem_runtime.tokens import Tokens
 
 
-def make_app(service: Service, settings: Settings) -> AsgiApp:
-    """Return the embedder as an ASGI application; its lifespan starts and drains ``service``."""
+def make_app(
+    service: Service, settings: Settings, tokens: Tokens | None = None, tls: ServerTls | None = None
+) -> AsgiApp:
+    """Return the embedder as an ASGI application; its lifespan starts and drains ``service``.
+
+    Args:
+        service: the embedder.
+        settings: its settings.
+        tokens: tokens that callers must show; None serves every caller. The probes stay open.
+        tls: certificate of the server, to renew and to report; None serves plain HTTP.
+    """
+    tokens = tokens or Tokens()
+    renewals = tokens.renewals()
+    if tls is not None:
+        metrics = service.metrics
+        tls.watch(TlsEvents(metrics.tls_expires, metrics.tls_reloaded, metrics.tls_handshake_failed))
+        renewals.append(tls.renew)
     log = make_access_log("embedder", wanted=settings.access_log)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_EMBEDDER_MAX_BYTES_IN_FLIGHT")
     service.metrics.watch_memory(memory)
@@ -27,15 +46,20 @@ def make_app(service: Service, settings: Settings) -> AsgiApp:
     async def running() -> AsyncIterator[None]:
         service.start()
         try:
-            yield
+            async with renewing(renewals):
+                yield
         finally:
             await service.stop()
             if log is not None:
                 log.flush()
 
-    routes: dict[str, AsgiApp] = {
+    work: dict[str, AsgiApp] = {
         PATH: EmbedRoute(service, service.metrics, BodyLimits(settings.max_body_bytes, memory)),
-        **{endpoint.template: endpoint for endpoint in probes(service)},
+    }
+    refuse = token_refusal("TANDEM_EMBEDDER_TOKEN")
+    routes: dict[str, AsgiApp] = {
+        **{path: require_token(app, tokens, refuse, service.metrics.unauthorized) for path, app in work.items()},
+        **{endpoint.template: endpoint for endpoint in probes(service, tokens)},
     }
     origin = OriginRules(allowed_hosts(settings.host, settings.allowed_hosts), "TANDEM_EMBEDDER_ALLOWED_HOSTS")
     observers = [log.record] if log is not None else []

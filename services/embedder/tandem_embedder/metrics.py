@@ -92,6 +92,31 @@ class Metrics:
             f"{_PREFIX}ready", "1 if the embedder accepts requests.", registry=self._registry
         )
 
+        self._tls_expiry = prometheus.Gauge(
+            f"{_PREFIX}tls_certificate_expiry_timestamp_seconds",
+            "When the embedder's certificate expires.",
+            ["use"],  # without TLS there is no series
+            registry=self._registry,
+        )
+        self._tls_reloads = self._counter(
+            "tls_reloads", "Changed TLS files of the server that were read: renewed or failed.", "result"
+        )
+        self._tls_handshakes = self._counter(
+            "tls_handshakes_failed", "TLS handshakes with clients that failed, by reason.", "reason"
+        )
+
+    def tls_expires(self, at: float) -> None:
+        """Report when the server's certificate expires; seconds since 1970."""
+        self._tls_expiry.labels("server").set(at)
+
+    def tls_reloaded(self, result: str) -> None:
+        """Count a look at changed files; ``result`` is ``renewed`` or ``failed``."""
+        self._tls_reloads.labels(result).inc()
+
+    def tls_handshake_failed(self, reason: str) -> None:
+        """Count a failed handshake."""
+        self._tls_handshakes.labels(reason).inc()
+
     def describe(self, **labels: str) -> None:
         """Expose ``tandem_embedder_build_info`` with these labels. Call it once, when the model is loaded."""
         prometheus.Info(
@@ -133,6 +158,10 @@ class Metrics:
         if child is None:
             child = self._rejected_by_reason[reason] = self._rejected.labels(reason)
         child.inc()
+
+    def unauthorized(self) -> None:
+        """Count a request without an accepted token."""
+        self.rejected("unauthorized")
 
     def batch(self, report: BatchReport) -> None:
         """Record a batch that the model has computed."""

@@ -3,6 +3,7 @@
 import logging
 import os
 from concurrent.futures import Future
+from pathlib import Path
 
 from tandem_embedder.app import make_app
 from tandem_embedder.lifecycle import Service
@@ -10,22 +11,48 @@ from tandem_embedder.model.prepared_model import Manifest
 from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tandem_runtime import logs
+from tandem_runtime.server_tls import load_server_tls
 from tandem_runtime.serving.refusal import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
+from tandem_runtime.settings import SettingsError
+from tandem_runtime.tokens import InvalidTokens, Tokens
 
 log = logging.getLogger(__name__)
 
 
+def load_tokens(settings: Settings) -> Tokens:
+    """Return the tokens that callers must show; blocks.
+
+    Raises:
+        SettingsError: the file cannot be used.
+    """
+    file = settings.token_file
+    try:
+        return Tokens(settings.token, Path(file) if file else None)
+    except InvalidTokens as error:
+        raise SettingsError(f"TANDEM_EMBEDDER_TOKEN_FILE={file!r}: {error}") from error
+
+
 def serve(settings: Settings, manifest: Manifest | None, loading: "Future[LoadedModel]") -> int:
-    """Serve until a signal; return the exit status: 0 after a complete drain, else 1."""
+    """Serve until a signal; return the exit status: 0 after a complete drain, 2 for an unusable file, else 1."""
+    try:
+        tokens = load_tokens(settings)
+        tls = load_server_tls(
+            settings.tls_cert_file, settings.tls_key_file, settings.tls_client_ca_file, prefix="TANDEM_EMBEDDER_TLS"
+        )
+    except SettingsError as error:
+        log.error("cannot start", extra={"error": str(error)})
+        logs.flush()
+        os._exit(2)  # a thread loads the model
     service = Service(settings, manifest, loading)
     server = DrainingServer(
-        make_app(service, settings),
+        make_app(service, settings, tokens, tls),
         host=settings.host,
         port=settings.port,
         shutdown_timeout=settings.shutdown_timeout,
         on_signal=service.readiness.draining,
         connections=ConnectionLimit(settings.max_connections, "TANDEM_EMBEDDER_MAX_CONNECTIONS"),
+        tls=tls,
     )
     try:
         server.run()

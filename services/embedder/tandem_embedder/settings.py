@@ -6,7 +6,9 @@ from pathlib import Path
 
 from tandem_embedder.batching.batch_queue import BatchLimits
 from tandem_embedder.model.prepared_model import Manifest
-from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
+from tandem_runtime.server_tls import check_server_tls
+from tandem_runtime.settings import boolean, names, one_of, readable_file, seconds, setting, whole_number
+from tandem_runtime.tokens import parse_tokens
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,45 @@ class Settings:
         "is empty, an embedder on a loopback address accepts loopback names only, and an embedder on any other "
         "address accepts every name",
     )
+    token: tuple[str, ...] = setting(
+        "EMBEDDER_TOKEN",
+        (),
+        parse_tokens,
+        "Bearer token that POST /embed demands, or several, separated by commas, any of which is accepted. If it is "
+        "empty, every caller that reaches the port is served. Prefer TANDEM_EMBEDDER_TOKEN_FILE. It has no flag: "
+        "other users of the machine can see command lines",
+        secret=True,
+        flag=False,
+    )
+    token_file: str = setting(
+        "EMBEDDER_TOKEN_FILE",
+        "",
+        readable_file,
+        "File with the tokens, one per line, instead of TANDEM_EMBEDDER_TOKEN. The embedder reads a changed file "
+        "within 5 seconds. If the new content cannot be used, the previous tokens stay",
+    )
+    tls_cert_file: str = setting(
+        "EMBEDDER_TLS_CERT_FILE",
+        "",
+        readable_file,
+        "PEM file with the embedder's certificate, followed by intermediate certificates. With it, the port serves "
+        "https only, TLS 1.2 or newer. It needs TANDEM_EMBEDDER_TLS_KEY_FILE. The embedder reads changed files within "
+        "5 seconds; new connections then use them. If they cannot be used, the previous certificate stays",
+    )
+    tls_key_file: str = setting(
+        "EMBEDDER_TLS_KEY_FILE",
+        "",
+        readable_file,
+        "PEM file with the private key of TANDEM_EMBEDDER_TLS_CERT_FILE, without a passphrase. Only the embedder's "
+        "user should be able to read it",
+    )
+    tls_client_ca_file: str = setting(
+        "EMBEDDER_TLS_CLIENT_CA_FILE",
+        "",
+        readable_file,
+        "PEM file with the CAs that sign the clients' certificates (mutual TLS). With it, every client must show "
+        "such a certificate, probes too. Read again like TANDEM_EMBEDDER_TLS_CERT_FILE",
+    )
     embed_timeout: float = setting(
         "EMBED_TIMEOUT_SECONDS",
         30.0,
@@ -154,6 +195,10 @@ class Settings:
                 f"TANDEM_MAX_QUEUED_TOKENS={self.max_queued_tokens} must be at least "
                 f"TANDEM_MAX_BATCH_TOKENS={self.max_batch_tokens}"
             )
+
+        check_server_tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file, prefix="TANDEM_EMBEDDER_TLS")
+        if self.token and self.token_file:
+            raise ValueError("TANDEM_EMBEDDER_TOKEN and TANDEM_EMBEDDER_TOKEN_FILE exclude each other: set one")
 
     def with_workers(self, usable_threads: int) -> "Settings":
         """Return the settings with 0 workers replaced by the number for this many usable threads."""

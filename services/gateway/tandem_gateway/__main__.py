@@ -1,4 +1,4 @@
-"""``python -m tandem_gateway``: serves; ``verify``, ``rebuild``, ``backup`` and ``compact`` look after its data."""
+"""``python -m tandem_gateway``: serves; its commands look after its data and its API keys."""
 
 import os
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
-from tandem_gateway import __version__
-from tandem_gateway.errors import StorageError, for_log
+from tandem_gateway import __version__, key_commands
+from tandem_gateway.errors import GatewayError, StorageError, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, parse_flags, read
@@ -57,6 +57,7 @@ def main() -> int:
             command.add_argument(
                 "--to", type=Path, required=True, metavar="FILE", help="path of the copy; must not exist"
             )
+    known += key_commands.add_commands(commands, parser.prog, _STATUSES)
     flags = parse_flags(parser, known)
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir
@@ -65,8 +66,14 @@ def main() -> int:
     except SettingsError as error:
         _say_error(error)
         return 2
+    if flags.command == "keys":
+        return _keys(flags, settings)
     if flags.command is not None:
         return _maintain(flags.command, settings, getattr(flags, "to", None))
+    return _serve(settings)
+
+
+def _serve(settings: Settings) -> int:
     logs.configure("gateway", settings.log_level)
     log = logging.getLogger("tandem_gateway")
     for line in warnings_of(os.environ):
@@ -79,8 +86,19 @@ def main() -> int:
     except SettingsError as error:
         log.error("cannot start", extra={"error": str(error)})
         return 2
+    except StorageError as error:
+        log.critical("the gateway cannot start", extra={"error": for_log(error)})
+        return 1
     log.info("stopped", extra={"status": status})
     return status
+
+
+def _keys(flags: argparse.Namespace, settings: Settings) -> int:
+    try:
+        return key_commands.run(flags, settings.data_dir)
+    except (GatewayError, OSError) as error:
+        _say_error(error)
+        return 1
 
 
 def _maintain(command: str, settings: Settings, target: Path | None) -> int:

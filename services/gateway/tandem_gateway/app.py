@@ -6,19 +6,24 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
-from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.embedder_token import load_tokens
+from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.served_model import served_model
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
 from tandem_runtime.memory import MemoryBudget
+from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
+from tandem_runtime.server_tls import ServerTls, TlsEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,57 +35,75 @@ class GatewayComponents:
     traffic: CanaryRouter
     metrics: Metrics
     memory: MemoryBudget
+    renewals: Sequence[Callable[[], None]] = ()
+    """Read changed files again; each blocks."""
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
     """Build the gateway.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS or token file cannot be used, or nothing protects a gateway that others can reach.
+        StorageError: the API keys cannot be read.
     """
     tls = load_tls(settings)
+    tokens = load_tokens(settings)
     metrics = Metrics(__version__)
-    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls)
+    stable = build_pool("stable", settings.embedder_url, settings, metrics, tls=tls, tokens=tokens)
     canary = None
+    if tls is not None:
+        tls.watch(metrics.tls.client_expires)
     if settings.canary_url:
-        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls)
+        canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, tokens=tokens)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
-        lambda storage: build_use_cases(settings, storage, traffic, metrics, canary),
+        lambda storage: build_use_cases(
+            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state())
+        ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
-        job_retention=settings.job_retention,
-        failed_retention=settings.failed_document_seconds,
+        retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
+        access=open_access(settings),
     )
-    return GatewayComponents(gateway, pools, traffic, metrics, memory)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 
 
-def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True) -> tuple[AsgiApp, Gateway]:
+def make_app(
+    settings: Settings, on_failure: Callable[[], None], *, hot_routes: bool = True, tls: ServerTls | None = None
+) -> tuple[AsgiApp, Gateway]:
     """Build the gateway; return its ASGI application and the gateway.
 
     Args:
         settings: the gateway's settings.
         on_failure: called if the startup fails, to end the server.
         hot_routes: whether hot routes are served before Litestar. A test compares both ways.
+        tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
-        SettingsError: a TLS file cannot be used.
+        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, or MCP is
+            on and its package is not installed.
+        StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
+    renewals = list(components.renewals)
+    if tls is not None:
+        tls.watch(TlsEvents(metrics.tls.server_expires, metrics.tls.reloaded, metrics.tls.handshake_failed))
+        renewals.append(tls.renew)
     log = make_access_log("gateway", wanted=settings.access_log)
 
     @asynccontextmanager
     async def lifespan(_: object) -> AsyncIterator[None]:
         gateway.start(on_failure)
         try:
-            yield
+            async with renewing(renewals):
+                yield
         finally:
             await gateway.stop()
             await components.traffic.stop()
@@ -89,7 +112,7 @@ def make_app(settings: Settings, on_failure: Callable[[], None], *, hot_routes: 
             if log is not None:
                 log.flush()
 
-    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
         routes = Routes((), routes.others)
-    return compose_app(routes, settings, metrics, log), gateway
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway

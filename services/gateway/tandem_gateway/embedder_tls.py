@@ -3,9 +3,10 @@
 import logging
 from pathlib import Path
 
-from tandem_gateway.adapters.http.tls import InvalidTlsFiles, Tls, TlsFiles
+from tandem_gateway.adapters.http.tls import Tls, TlsFiles
 from tandem_gateway.settings import Settings
 from tandem_runtime.settings import SettingsError
+from tandem_runtime.tls_files import InvalidTlsFiles
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,8 @@
     ├── InvalidRequest          the client must change the request; names the field
     ├── NotFound                the job, collection or document does not exist
     ├── Conflict                the request contradicts an earlier one
-    ├── Unauthorized            the request has no valid operator token
+    ├── Unauthorized            the request has no valid key or operator token
+    ├── Forbidden               the key of the request does not allow it
     ├── Overloaded              a limit is reached; retry later
     ├── DeadlineExceeded        the caller's deadline has passed
     ├── EmbedderError           the call to the embedder failed
@@ -68,7 +69,15 @@ class Conflict(GatewayError):
 
 
 class Unauthorized(GatewayError):
-    """The route needs an operator token, and the request has none or a wrong one."""
+    """The route needs an API key or an operator token, and the request has none or a wrong one."""
+
+
+class Forbidden(GatewayError):
+    """The caller's key does not allow the request; ``param`` names the field or header that says so."""
+
+    def __init__(self, message: str, *, param: str = "authorization") -> None:
+        super().__init__(message)
+        self.param = param
 
 
 class Overloaded(GatewayError):

@@ -4,9 +4,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from tandem_gateway.errors import GatewayError, NotReady, StorageError, for_log
+from tandem_gateway.access.callers_keys import CallersKeys
+from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.principal import Principal
+from tandem_gateway.access.use_cases import CallersUseCases, GuardedUseCases
+from tandem_gateway.errors import GatewayError, NotFound, NotReady, StorageError, Unauthorized, for_log
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
 from tandem_gateway.metrics.gateway import Metrics
@@ -24,23 +28,8 @@ from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.use_cases.batch_search import BatchSearch
-from tandem_gateway.use_cases.collections import Collections
-from tandem_gateway.use_cases.dense_search import DenseSearch
-from tandem_gateway.use_cases.documents import Documents
-from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker
-from tandem_gateway.use_cases.facets import Facets
-from tandem_gateway.use_cases.file_extraction import FileExtraction
-from tandem_gateway.use_cases.ingest import Ingest
-from tandem_gateway.use_cases.job_events import JobEvents
-from tandem_gateway.use_cases.jobs import Jobs
-from tandem_gateway.use_cases.reembedding import Reembed
-from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
-from tandem_gateway.use_cases.scrubbing import Scrubber
-from tandem_gateway.use_cases.search_pipeline import SearchPipeline
-from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
-from tandem_gateway.use_cases.sources import Sources
+from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_runtime import gc_tuning
 
 log = logging.getLogger(__name__)
@@ -75,25 +64,13 @@ class OpenStore:
 
 
 @dataclass(frozen=True, slots=True)
-class UseCases:
-    """The use cases, which exist once the gateway is ready."""
+class RetentionPolicy:
+    """How long the store keeps what has ended."""
 
-    dense_search: DenseSearch
-    search_pipeline: SearchPipeline
-    batch_search: BatchSearch
-    similar_search: SimilarSearch
-    ingest: Ingest
-    jobs: Jobs
-    job_events: JobEvents
-    documents: Documents
-    collections: Collections
-    sources: Sources
-    facets: Facets
-    files: FileExtraction
-    reembed: Reembed
-    embedding: EmbeddingWorker
-    reembedding: ReembeddingWorker
-    scrubber: Scrubber
+    job_seconds: float
+    """For a finished job."""
+    failed_seconds: float
+    """For a failed document, so that its job can be retried."""
 
 
 class Gateway:
@@ -108,8 +85,8 @@ class Gateway:
         *,
         pools: Sequence[EmbedderPool],
         snapshot_policy: SnapshotPolicy,
-        job_retention: float,
-        failed_retention: float,
+        retention: RetentionPolicy,
+        access: AccessControl | None = None,
     ) -> None:
         """Make the gateway; ``start`` starts it.
 
@@ -120,8 +97,8 @@ class Gateway:
             metrics: metrics to update.
             pools: pools behind ``embedder``; the gateway keeps them in step with DNS from ``start`` on.
             snapshot_policy: when to save the index.
-            job_retention: seconds for which finished jobs are kept.
-            failed_retention: seconds for which failed documents are kept, so that their jobs can be retried.
+            retention: how long the store keeps what has ended.
+            access: the API keys; None for a gateway without access control.
         """
         self._open_storage = open_store
         self._build = build
@@ -129,8 +106,8 @@ class Gateway:
         self._metrics = metrics
         self._pools = pools
         self._snapshot_policy = snapshot_policy
-        self._job_retention = job_retention
-        self._failed_retention = failed_retention
+        self._retention = retention
+        self.access = access
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
         self._tasks: list[asyncio.Task[None]] = []
@@ -145,19 +122,63 @@ class Gateway:
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
             self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
+        if self.access is not None:
+            self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
 
-    def ready(self) -> UseCases:
-        """Return the use cases.
+    def ready(self, principal: Principal | None = None) -> CallersUseCases:
+        """Return the use cases that a caller may use: every one while access control is off.
+
+        Args:
+            principal: the caller; None if it is unknown.
 
         Raises:
             NotReady: the gateway is still starting, or the startup failed.
+            Unauthorized: access control is on, and the caller is unknown.
+        """
+        use_cases = self._use_cases
+        if use_cases is None:
+            raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
+        if self.access is None or not self.access.on:
+            return use_cases
+        if principal is None:
+            raise Unauthorized("authorization: an API key was expected")
+        return GuardedUseCases(use_cases, principal)
+
+    def keys(self, principal: Principal | None) -> CallersKeys:
+        """Return the API keys for a caller.
+
+        Raises:
+            NotFound: access control is off.
+            Unauthorized: the caller is unknown.
+            Forbidden: the caller has not the role ``admin`` for every collection.
+        """
+        if self.access is None or not self.access.on:
+            raise NotFound(
+                "access control is off: make the first key with 'python -m tandem_gateway keys create'", param="path"
+            )
+        if principal is None:
+            raise Unauthorized("authorization: an API key with the role 'admin' for every collection was expected")
+        return CallersKeys(self.access, principal)
+
+    def check_ready(self) -> None:
+        """Check that the gateway takes requests.
+
+        Raises:
+            NotReady: it is starting or stopping, or the startup failed.
         """
         if self._use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
-        return self._use_cases
+        if self.draining:
+            raise NotReady("the gateway is shutting down")
 
-    async def health(self) -> GatewayHealth:
-        """Return the health of the gateway."""
+    async def health(self, principal: Principal | None = None) -> GatewayHealth:
+        """Return the health of the gateway, without counts for a caller that may not see every collection."""
+        health = await self._health()
+        if self.access is None or not self.access.on or (principal is not None and principal.pattern is None):
+            return health
+        return replace(health, documents=None, pending=None)
+
+    async def _health(self) -> GatewayHealth:
         if self._use_cases is None or self._storage is None:
             return GatewayHealth("failed" if self.failure else "starting", self._embedder_up, detail=self.failure)
         try:
@@ -167,6 +188,8 @@ class Gateway:
         problems = []
         if not self._embedder_up:
             problems.append("no embedder answers; documents wait, and keyword search answers")
+        if any(pool.refused_token for pool in self._pools):
+            problems.append("an embedder refuses the gateway's token (TANDEM_EMBEDDER_TOKEN)")
         if (failure := self._storage.health.write_failure) is not None:
             problems.append(f"the last write failed: {failure}")
         if self._use_cases.scrubber.damaged:
@@ -223,6 +246,8 @@ class Gateway:
         if self._storage is not None:
             await asyncio.to_thread(self._storage.close)
             self._storage = None
+        if self.access is not None:
+            await asyncio.to_thread(self.access.close)
 
     async def _start(self, on_failure: Callable[[], None]) -> None:
         started = time.monotonic()
@@ -322,10 +347,10 @@ class Gateway:
 
     async def _forget_jobs(self, storage: OpenStore) -> None:
         while True:
-            forgotten = await storage.retention.forget_jobs(time.time() - self._job_retention)
+            forgotten = await storage.retention.forget_jobs(time.time() - self._retention.job_seconds)
             if forgotten:
                 log.info("finished jobs forgotten", extra={"jobs": forgotten})
-            dropped = await storage.retention.forget_failed(time.time() - self._failed_retention)
+            dropped = await storage.retention.forget_failed(time.time() - self._retention.failed_seconds)
             if dropped:
                 log.info("failed documents dropped", extra={"documents": dropped})
             await asyncio.sleep(_RETENTION_LOOK_SECONDS)

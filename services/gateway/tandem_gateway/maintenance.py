@@ -10,6 +10,8 @@ from tandem_gateway.adapters.sqlite import compaction
 from tandem_gateway.adapters.sqlite.backup import back_up
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, close_whole
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
+from tandem_gateway.adapters.sqlite.key_store import FILE_NAME as KEYS_NAME
+from tandem_gateway.adapters.sqlite.key_store import SECRET_NAME, SqliteKeyStore
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
@@ -118,6 +120,8 @@ def verify(data_dir: Path, report: Print) -> bool:
 def backup(data_dir: Path, target: Path, report: Print) -> None:
     """Copy a gateway's store to the new file ``target``; the gateway may be running.
 
+    If there are API keys, they and their secret get files beside it, whose names end with those of the originals.
+
     The backup does not contain the index: a startup without an index builds it from the store.
 
     Raises:
@@ -127,6 +131,13 @@ def backup(data_dir: Path, target: Path, report: Print) -> None:
     collections = back_up(data_dir / FILE_NAME, target)
     documents = sum(record.live + record.pending for record in collections)
     report(f"backed up: {target}: {len(collections)} collections, {documents} documents, {target.stat().st_size} bytes")
+    if (data_dir / KEYS_NAME).exists():
+        store = SqliteKeyStore(data_dir)
+        try:
+            keys, secret = (target.with_name(f"{target.name}.{name}") for name in (KEYS_NAME, SECRET_NAME))
+            report(f"backed up: {keys} and {secret}: {store.back_up(keys, secret)} API keys")
+        finally:
+            store.close()
 
 
 def compact(data_dir: Path, report: Print) -> None:

@@ -1,6 +1,6 @@
-"""The gateway's API for operators: it splits traffic between two pools of embedders."""
+"""The gateway's API for operators: API keys, and the traffic between two pools of embedders."""
 
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 
@@ -60,3 +60,50 @@ class Traffic(msgspec.Struct, frozen=True):
     cosine_p5: float | None = None
     """5th percentile of the cosines between both pools' vectors; null without any."""
     last_roll_back: RollBack | None = None
+
+
+KeyRole = Literal["search", "ingest", "admin"]
+"""The roles in order: each includes those before it."""
+
+
+class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """``POST /v1/admin/keys``."""
+
+    name: str
+    """Tells the key apart in lists and logs."""
+    role: KeyRole
+    collections: list[str] = msgspec.field(default_factory=lambda: ["*"])
+    """Globs of the collections that the key may use: ``*`` is any run of characters, ``?`` is one."""
+    expires_in_seconds: int | None = None
+    """Life of the key; null for a key that does not expire."""
+    filter: dict[str, Any] | None = None
+    """Conditions on the documents that the key may use; must be null in this release."""
+
+
+class Key(msgspec.Struct, frozen=True, kw_only=True):
+    """An API key without its text; times are RFC 3339 in UTC."""
+
+    id: str
+    name: str
+    role: KeyRole
+    collections: list[str]
+    created_at: str
+    expires_at: str | None
+    """Null for a key that does not expire."""
+    last_used_at: str | None
+    """Null for a key that was not used yet; it may lag by a minute after a crash."""
+    revoked_at: str | None
+    """Null for a key that is not revoked."""
+
+
+class NewKey(Key, frozen=True, kw_only=True):
+    """The reply to the creation and to the rotation of a key."""
+
+    key: str
+    """The text of the key, which the gateway does not keep and never shows again."""
+
+
+class KeyList(msgspec.Struct, frozen=True):
+    """``GET /v1/admin/keys``: all keys in the order of their creation, the revoked ones included."""
+
+    keys: list[Key]

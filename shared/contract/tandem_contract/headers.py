@@ -9,6 +9,13 @@ TIMEOUT_MS = "x-request-timeout-ms"
 IDEMPOTENCY_KEY = "idempotency-key"
 """The client's name for an ingest; the same ingest with the same key is done once."""
 
+FILENAME = "x-filename"
+"""Name of the file in the body, in UTF-8 with percent-encoding."""
+MAX_FILENAME_BYTES = 3_000
+
+TRUNCATED_INPUTS = "tandem-truncated-inputs"
+"""Number of texts of a request for vectors that were cut at the model's limit; absent if there are none."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""
@@ -18,3 +25,9 @@ NDJSON = "application/x-ndjson"
 FORM = "multipart/form-data"
 """Its parameter ``boundary`` separates the parts."""
 MSGPACK = "application/msgpack"
+
+AUTHORIZATION = "authorization"
+"""``Bearer TOKEN``: the token that a service demands of its callers."""
+
+EMBEDDER_TOKEN = "x-embedder-token"  # noqa: S105 - a header's name
+"""On an embedder's /readyz, if it demands a token: ``accepted`` or ``refused``, for the request's own token."""

@@ -21,6 +21,14 @@ FED_BYTES: Final = 64 << 10
 """Maximum size of a part that ``feed_body`` gives away; the event loop takes a turn after each."""
 
 
+STOP_DECODING: Final = "tandem.stop_decoding"
+"""Scope key of a function without arguments; only a request with a content coding has it.
+
+``receive`` then returns decompressed parts. After the call it returns the rest of the body as it was sent: a body over
+the limit is not decompressed any further.
+"""
+
+
 class ClientGone(Exception):
     """The client closed the connection before the response."""
 
@@ -49,13 +57,15 @@ async def read_body(
     """
     connection = connection_of(scope)
     if connection is not None and connection.body_has_arrived():
-        return await _read_body(receive, max_bytes, lease)  # does not wait, and a timeout costs more than the rest
+        return await _read_body(
+            scope, receive, max_bytes, lease
+        )  # does not wait, and a timeout costs more than the rest
     declared = header(scope, b"content-length")
     if declared is not None and declared.isdigit() and int(declared) > max_bytes:
         raise _too_large(max_bytes)  # before the first receive, which would make the client send the body
     try:
         async with asyncio.timeout(seconds):
-            return await _read_body(receive, max_bytes, lease)
+            return await _read_body(scope, receive, max_bytes, lease)
     except TimeoutError:
         raise InvalidMessage(
             f"the body did not arrive within {duration(seconds)}", code="body_timeout", param="body"
@@ -84,14 +94,14 @@ async def feed_body(
         raise _too_large(max_bytes)
     try:
         async with asyncio.timeout(seconds):
-            await _feed_body(receive, max_bytes, feed)
+            await _feed_body(scope, receive, max_bytes, feed)
     except TimeoutError:
         raise InvalidMessage(
             f"the body did not arrive within {duration(seconds)}", code="body_timeout", param="body"
         ) from None
 
 
-async def _feed_body(receive: Receive, max_bytes: int, feed: Callable[[bytes], None]) -> None:
+async def _feed_body(scope: Scope, receive: Receive, max_bytes: int, feed: Callable[[bytes], None]) -> None:
     refused: Exception | None = None
     size = 0
     more = True
@@ -103,7 +113,7 @@ async def _feed_body(receive: Receive, max_bytes: int, feed: Callable[[bytes], N
         more = message.get("more_body", False)
         size += len(chunk)
         if size > max_bytes and refused is None:
-            refused = _too_large(max_bytes)
+            refused = _over_limit(scope, max_bytes)
         for begin in range(0, len(chunk), FED_BYTES):
             if refused is not None:
                 break
@@ -121,7 +131,8 @@ async def _feed_body(receive: Receive, max_bytes: int, feed: Callable[[bytes], N
             refused = None  # its traceback has this frame, and together they would be a cycle that holds the body
 
 
-async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> Body:
+async def _read_body(scope: Scope, receive: Receive, max_bytes: int, lease: Lease | None) -> Body:
+    too_large: InvalidMessage | None = None
     body = bytearray()  # grows in place; joining chunks at the end would take twice the memory
     size = 0
     while True:
@@ -134,22 +145,32 @@ async def _read_body(receive: Receive, max_bytes: int, lease: Lease | None) -> B
                 lease.hold(len(chunk))
             return chunk
         size += len(chunk)
-        if size <= max_bytes:
+        if too_large is None and size > max_bytes:
+            too_large = _over_limit(scope, max_bytes)
+            body.clear()
+        if too_large is None:
             if lease is not None:
                 lease.hold(size)
             body += chunk
-        else:
-            body.clear()
         more = message.get("more_body", False)
-        if size > max_bytes and (not more or size > DISCARDED_BODIES * max_bytes):
-            raise _too_large(max_bytes)
+        if too_large is not None and (not more or size > DISCARDED_BODIES * max_bytes):
+            raise too_large
         if not more:
             return body
 
 
-def _too_large(max_bytes: int) -> InvalidMessage:
+def _over_limit(scope: Scope, max_bytes: int) -> InvalidMessage:
+    """Return the error for a body that is over the limit, and stop its decompression."""
+    stop = scope.get(STOP_DECODING)
+    if stop is None:
+        return _too_large(max_bytes)
+    stop()
+    return _too_large(max_bytes, "decompressed body")
+
+
+def _too_large(max_bytes: int, what: str = "body") -> InvalidMessage:
     return InvalidMessage(
-        f"the body has more than {max_bytes} bytes, which is the limit; send less at once",
+        f"the {what} has more than {max_bytes} bytes, which is the limit; send less at once",
         code="body_too_large",
         param="body",
     )

@@ -1,4 +1,4 @@
-"""The wrapper of every request, outside any framework: request id, trace, origin check, and observers.
+"""The wrapper of every request, outside any framework: request id, trace, origin check, CORS, and observers.
 
 It is one plain ASGI wrapper, so all replies have the same headers and all observers see every reply.
 """
@@ -10,9 +10,10 @@ from typing import Final
 from tandem_contract import headers
 from tandem_runtime import logs, trace
 from tandem_runtime.client_connection import connection_of
+from tandem_runtime.cors import ALLOWED, CrossOrigin
 from tandem_runtime.http import CLIENT_GONE
 from tandem_runtime.origin import OriginRules
-from tandem_runtime.request_id import HEADER, ID, AsgiApp, Message, Receive, Scope, Send, choose_request_id
+from tandem_runtime.request_id import HEADER, ID, AsgiApp, Message, Receive, Scope, Send, choose_request_id, header
 
 _TRACEPARENT: Final = headers.TRACEPARENT.encode()
 _TRACESTATE: Final = headers.TRACESTATE.encode()
@@ -21,7 +22,13 @@ Observer = Callable[[Scope, int, float], None]
 """Called with a request's scope, the response status (499: the client disconnected) and the duration in seconds."""
 
 
-def edge(app: AsgiApp, *, origin: OriginRules | None = None, observers: Sequence[Observer] = ()) -> AsgiApp:
+def edge(
+    app: AsgiApp,
+    *,
+    origin: OriginRules | None = None,
+    cors: CrossOrigin | None = None,
+    observers: Sequence[Observer] = (),
+) -> AsgiApp:
     """Return the application that a server runs.
 
     While ``app`` serves a request, ``logs.request_id`` holds the request's id and ``trace.current`` its trace.
@@ -29,6 +36,7 @@ def edge(app: AsgiApp, *, origin: OriginRules | None = None, observers: Sequence
     Args:
         app: answers the requests.
         origin: rules that refuse requests by their origin; None refuses no request.
+        cors: rules that let pages of other origins call the service; None adds no header and answers no preflight.
         observers: called after every request.
     """
 
@@ -49,21 +57,27 @@ def edge(app: AsgiApp, *, origin: OriginRules | None = None, observers: Sequence
         trace_token = trace.current.set(_trace_of(scope)) if traced else None
         connection = connection_of(scope)
         status = CLIENT_GONE
+        cross_origin: Sequence[tuple[bytes, bytes]] = ()
+        if cors is not None:
+            cross_origin = cors.headers(header(scope, b"origin"))
+            scope[ALLOWED] = cors.allows(header(scope, b"origin"))
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
             if message["type"] == "http.response.start":
                 if connection is None or not connection.gone:
                     status = message["status"]
-                message["headers"] = [*message.get("headers", ()), (HEADER, chosen)]
+                message["headers"] = [*message.get("headers", ()), (HEADER, chosen), *cross_origin]
             await send(message)
 
         try:
-            refused = None if origin is None else origin.refuse(scope)
-            if refused is None:
+            reply = None if origin is None else origin.refuse(scope)
+            if reply is None and cors is not None:
+                reply = cors.preflight(scope)
+            if reply is None:
                 await app(scope, receive, send_with_id)
             else:
-                await refused.send(scope, send_with_id)
+                await reply.send(scope, send_with_id)
         finally:
             if observers:
                 seconds = time.perf_counter() - started

@@ -22,6 +22,7 @@ JSON: Final = headers.JSON.encode()
 MSGPACK: Final = headers.MSGPACK.encode()
 
 NOT_MODIFIED: Final = 304
+_WITHOUT_BODY: Final = (204, NOT_MODIFIED)
 
 ROUTE: Final = "tandem.route"
 """Scope key of the matched path's template, for metrics."""
@@ -44,7 +45,7 @@ class Reply(msgspec.Struct, frozen=True):
     async def send(self, scope: Scope, send: Send) -> None:
         """Send the response."""
         headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body)), *self.headers]
-        if self.status == NOT_MODIFIED:  # has no body, and these two would describe the body of another status
+        if self.status in _WITHOUT_BODY:  # these two would describe the body of another status
             del headers[:2]
         await send({"type": "http.response.start", "status": self.status, "headers": headers})
         await send({"type": "http.response.body", "body": self.body})
@@ -124,12 +125,14 @@ def route_by_path(apps: Mapping[str, AsgiApp], otherwise: AsgiApp) -> AsgiApp:
     """Return an application that serves fixed paths with ``apps``, and all others with ``otherwise``.
 
     A router tries the patterns of its routes one by one. A path without a parameter needs only a dictionary lookup.
+    Some clients add a slash to a path, so a fixed path with one slash more is served too.
 
     Args:
         apps: path template → application; ``otherwise`` serves the templates that have a parameter.
         otherwise: the router.
     """
     fixed = {template: app for template, app in apps.items() if "{" not in template}
+    fixed |= {f"{template}/": app for template, app in fixed.items() if not template.endswith("/")}
 
     async def routed(scope: Scope, receive: Receive, send: Send) -> None:
         app = fixed.get(scope["path"], otherwise) if scope["type"] == "http" else otherwise

@@ -9,12 +9,16 @@ attacks matter for a service without a login:
 - *DNS rebinding.* The attacker makes the page's host name resolve to this machine. The browser then takes the service
   for the page's own server and lets the page read the answers. Such a request names a foreign host. A service that
   listens on the loopback therefore answers only to the loopback's names and to those that a setting allows.
+
+Both rules hold with CORS too (``cors.py``): it lets pages of the allowed origins make cross-site requests, but only to
+the service's own names.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
+from tandem_runtime.cors import CrossOrigin
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.request_id import Scope
 
@@ -45,21 +49,27 @@ class OriginRules:
     Attributes:
         hosts: see ``allowed_hosts``.
         setting: name of the variable that allows further hosts, for the message.
+        cors: origins whose pages may make cross-site requests; None allows none.
     """
 
     hosts: frozenset[str] | None
     setting: str
+    cors: CrossOrigin | None = None
 
     def refuse(self, scope: Scope) -> Reply | None:
         """Return the reply to a request that is refused; None if it is not."""
         host: bytes | None = None
+        origin: bytes | None = None
         cross_site = False
         for name, value in scope["headers"]:
             if name == b"host":
                 host = value
             elif name == b"sec-fetch-site":
                 cross_site = value == b"cross-site"
-        if cross_site and scope["method"] not in _SAFE_METHODS:
+            elif name == b"origin":
+                origin = value
+        allowed = self.cors is not None and self.cors.allows(origin)
+        if cross_site and not allowed and scope["method"] not in _SAFE_METHODS:
             return refusal(
                 "forbidden", "sec-fetch-site: a request from another site's page is not allowed", "sec-fetch-site"
             )

@@ -8,8 +8,10 @@ rule ends the start with a message that names the variable.
 import argparse
 import dataclasses
 import difflib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeVar, cast
 
 _PARSE = "parse"
@@ -17,6 +19,7 @@ _HELP = "help"
 _VARIABLE = "variable"
 _HIDDEN = "hidden"
 _FORMER = "former"
+_HAS_FLAG = "has_flag"
 
 
 class SettingsError(Exception):
@@ -28,7 +31,14 @@ N = TypeVar("N", int, float)
 
 
 def setting(
-    variable: str, default: Any, parse: Callable[[str], Any], help: str, *, secret: bool = False, former: str = ""
+    variable: str,
+    default: Any,
+    parse: Callable[[str], Any],
+    help: str,
+    *,
+    secret: bool = False,
+    former: str = "",
+    flag: bool = True,
 ) -> Any:
     """Declare a field of a settings dataclass.
 
@@ -39,15 +49,22 @@ def setting(
         help: the effect of the setting, above all on memory, latency and backpressure.
         secret: never show the value.
         former: the name of ``variable`` in the release before. The old variable and flag still work, with a warning.
+        flag: whether there is a flag. Other users of the machine can read the flags of a process, so a secret has none.
     """
-    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret, _FORMER: former}
+    metadata = {_VARIABLE: variable, _PARSE: parse, _HELP: help, _HIDDEN: secret, _FORMER: former, _HAS_FLAG: flag}
     return dataclasses.field(default=default, repr=not secret, metadata=metadata)
 
 
 def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> list[str]:
-    """Add one flag for each setting to ``parser``, and return the flags; an omitted flag stays None."""
+    """Add one flag for each setting to ``parser``, and return the flags; an omitted flag stays None.
+
+    The flag of a boolean needs no value: ``--insecure`` is ``--insecure true``.
+    """
     flags = []
     for field in dataclasses.fields(settings):
+        if not field.metadata[_HAS_FLAG]:
+            continue
+        bare: dict[str, Any] = {"nargs": "?", "const": "true"} if field.metadata[_PARSE] is boolean else {}
         variable = f"TANDEM_{field.metadata[_VARIABLE]}"
         default = "" if field.default in (None, "", ()) else f", default {field.default}"
         parser.add_argument(
@@ -56,6 +73,7 @@ def add_flags(parser: argparse.ArgumentParser, settings: type[Any]) -> list[str]
             default=None,
             metavar="VALUE",
             help=f"{field.metadata[_HELP]} ({variable}{default})".replace("%", "%%"),
+            **bare,
         )
         flags.append(_flag(field.metadata[_VARIABLE]))
         if former := field.metadata[_FORMER]:
@@ -201,6 +219,19 @@ def names(text: str) -> tuple[str, ...]:
         if not name.isascii() or any(character.isspace() or character in "/@" for character in name):
             raise ValueError(f"host names with commas between were expected, and {name!r} is none")
     return found
+
+
+def readable_file(text: str) -> str:
+    """Return the path of a readable file; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if text and not Path(text).is_file():
+        raise ValueError("a file that exists was expected")
+    if text and not os.access(text, os.R_OK):
+        raise ValueError("a file that this user may read was expected")
+    return text
 
 
 def boolean(text: str) -> bool:

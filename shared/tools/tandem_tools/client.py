@@ -83,18 +83,27 @@ class Client:
     """Calls to one server; a context manager."""
 
     def __init__(
-        self, url: str, *, timeout: float = TIMEOUT_SECONDS, transport: httpx2.BaseTransport | None = None
+        self,
+        url: str,
+        *,
+        api_key: str = "",
+        timeout: float = TIMEOUT_SECONDS,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """Name the server; nothing is sent yet.
 
         Args:
             url: base URL.
+            api_key: API key of the gateway; empty for a gateway without access control.
             timeout: for each answer, in seconds.
             transport: what sends the requests; None sends them over the network.
         """
         self.url = url.rstrip("/")
         # A proxy of the environment must not stand between the client and a server on the loopback.
-        self.http = httpx2.Client(base_url=self.url, trust_env=False, timeout=timeout, transport=transport)
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else None
+        self.http = httpx2.Client(
+            base_url=self.url, trust_env=False, timeout=timeout, transport=transport, headers=headers
+        )
         """For requests that the methods below do not send."""
 
     def __enter__(self) -> Self:

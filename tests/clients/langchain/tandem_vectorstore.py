@@ -42,13 +42,20 @@ class TandemVectorStore(VectorStore):
     """One collection of a Tandem gateway. Threads may share it. It sends no request a second time after an error."""
 
     def __init__(
-        self, url: str = DEFAULT_URL, collection: str = "default", *, client: httpx2.Client | None = None
+        self,
+        url: str = DEFAULT_URL,
+        collection: str = "default",
+        *,
+        api_key: str = "",
+        client: httpx2.Client | None = None,
     ) -> None:
         """Create the collection if there is none.
 
         Args:
             url: of the gateway.
             collection: its name.
+            api_key: of the role ``admin`` for the collection; empty for a gateway without access control, and for a
+                ``client`` that sends a key itself.
             client: sends the requests, for example with TLS settings; the caller closes it. None makes one, which is
                 closed when the store is freed.
 
@@ -56,7 +63,8 @@ class TandemVectorStore(VectorStore):
             TandemError: the name is not valid.
             httpx2.TransportError: the gateway does not answer; all methods raise it.
         """
-        self._client = client or httpx2.Client(timeout=_TIMEOUT_SECONDS)
+        headers = {"authorization": f"Bearer {api_key}"} if api_key else None
+        self._client = client or httpx2.Client(timeout=_TIMEOUT_SECONDS, headers=headers)
         if client is None:
             weakref.finalize(self, self._client.close)
         self._url = url.rstrip("/")
@@ -81,7 +89,7 @@ class TandemVectorStore(VectorStore):
             embedding: not used, because Tandem embeds the texts.
             metadatas: one for each text.
             ids: one for each text.
-            kwargs: ``url``, ``collection`` and ``client``.
+            kwargs: ``url``, ``collection``, ``api_key`` and ``client``.
         """
         store = cls(**kwargs)
         store.add_texts(texts, metadatas, ids=ids)

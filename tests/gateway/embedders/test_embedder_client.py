@@ -22,6 +22,7 @@ from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tandem_runtime import logs, trace
 from tandem_runtime.replies import error_reply
+from tandem_runtime.tokens import Tokens
 from tests.support.embedder_over_tcp import TEXTS, packed
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, vectors_of
 
@@ -43,12 +44,12 @@ Answer = Callable[[Request], Response]
 class Asked:
     """An embedder client over a transport that answers with ``answer``."""
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, tokens: Tokens | None = None) -> None:
         self.requests: list[Request] = []
         self.outcomes: list[str] = []
         self._answer = answer
         self.client = HttpEmbedder(
-            "http://embedder", self, on_call=lambda outcome, seconds: self.outcomes.append(outcome)
+            "http://embedder", self, on_call=lambda outcome, seconds: self.outcomes.append(outcome), tokens=tokens
         )
 
     async def call(
@@ -362,3 +363,45 @@ async def test_a_silent_embedder_is_unreachable_or_late(error: Exception, found:
 
     asked = Asked(answer)
     assert await asked.client.probe(timeout=1.0) == ProbeResult(found)  # type: ignore[arg-type]
+
+
+async def test_calls_and_probes_bear_the_first_token():
+    asked = Asked(
+        lambda request: Response(200, [], packed()), Tokens(["the-first-token-of-two", "the-other-token-of-two"])
+    )
+    await asked.embed()
+    await asked.client.probe(timeout=1.0)
+    assert [request.headers["authorization"] for request in asked.requests] == ["Bearer the-first-token-of-two"] * 2
+
+
+async def test_without_a_token_no_authorization_is_sent():
+    asked = answering(200, packed())
+    await asked.embed()
+    assert "authorization" not in asked.requests[0].headers
+
+
+async def test_a_refused_token_is_a_fault_of_the_configuration_and_of_no_text():
+    asked = answering(401, error_reply("unauthorized", "authorization: a bearer token was expected"))
+    with pytest.raises(EmbedderUnavailable, match=r"refuses the gateway's token.*TANDEM_EMBEDDER_TOKEN"):
+        await asked.embed()
+
+
+async def test_a_forbidden_call_is_a_fault_of_the_configuration_too():
+    with pytest.raises(EmbedderUnavailable, match="answered 403: host: x is not allowed"):
+        await answering(403, error_reply("forbidden", "host: x is not allowed")).embed()
+
+
+async def test_a_probe_tells_that_the_token_is_refused_once(caplog: pytest.LogCaptureFixture):
+    asked = answering(
+        200, msgspec.json.encode(ReadyReply("m", "f" * 32, 8, 256, "int8")), {"x-embedder-token": "refused"}
+    )
+    for _ in range(3):
+        assert await asked.client.probe(timeout=1.0) == ProbeResult("token_refused")
+    assert [record.message for record in caplog.records] == ["an embedder refuses the gateway's token"]
+
+
+async def test_a_probe_whose_token_is_accepted_is_ready():
+    asked = answering(
+        200, msgspec.json.encode(ReadyReply("m", "f" * 32, 8, 256, "int8")), {"x-embedder-token": "accepted"}
+    )
+    assert (await asked.client.probe(timeout=1.0)).found == "ready"

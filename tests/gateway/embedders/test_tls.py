@@ -15,9 +15,10 @@ from cryptography.hazmat.primitives import serialization
 
 from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken
-from tandem_gateway.adapters.http.tls import InvalidTlsFiles, Tls, TlsFiles, load
+from tandem_gateway.adapters.http.tls import Tls, TlsFiles, load
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.errors import EmbedderUnavailable
+from tandem_runtime.tls_files import InvalidTlsFiles
 from tests.support.certificates import NAME, Authority, Peers, serving_tls, tls_server
 from tests.support.embedder_over_tcp import embed, read_request
 from tests.support.tcp import start_server

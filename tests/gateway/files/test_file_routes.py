@@ -81,7 +81,7 @@ async def test_a_text_that_is_too_long_or_an_id_twice_fails_its_file(tmp_path: P
     async with gateway(tmp_path, max_text_chars=100) as client:
         status, reply = await send(client, files)
     assert (status, reply["document_ids"]) == (202, ["same"])
-    assert reply["files"][0]["error"] == "a.txt.text: at most 100 characters are allowed, not 101"
+    assert reply["files"][0]["error"] == "document.text: at most 100 characters are allowed, not 101"
     assert reply["files"][2] == {
         "name": "b.csv", "documents": 0, "error": "the id 'same' is there already, in a.csv",
     }  # fmt: skip
@@ -144,7 +144,8 @@ async def test_what_is_no_form_is_refused(tmp_path: Path) -> None:
         for body, headers, expected in (
             (json.dumps({}).encode(), {"content-type": "application/json"}, (415, "content-type")),
             (b"", {"content-type": "multipart/form-data"}, (415, "content-type")),
-            (part, {**form, "content-encoding": "gzip"}, (415, "content-encoding")),
+            (part, {**form, "content-encoding": "br"}, (415, "content-encoding")),
+            (part, {**form, "content-encoding": "gzip"}, (400, "body")),
             (part + b"\r\n--b--", {**form, "origin": "http://x"}, (403, "sec-fetch-site")),
             (part + b"\r\n--b--", {**form, "sec-fetch-site": "same-site"}, (403, "sec-fetch-site")),
             (b"", form, (400, "body")),

@@ -23,6 +23,12 @@ JOBS = "/v1/jobs"
 TRAFFIC = "/v1/admin/traffic"
 IN_BOOKS = "/v1/collections/books/documents"
 REEMBED = "/v1/collections/books/reembed"
+EMBEDDINGS = "/v1/embeddings"
+AZURE = "/openai/deployments/any/embeddings"
+MODELS = "/v1/models"
+OLLAMA = "/api/embed"
+PROMPT = "/api/embeddings"
+TEI = "/embed"
 JSON = ("content-type", "application/json")
 LINES = ("content-type", "application/x-ndjson")
 KEY = ("idempotency-key", "nightly-2026-11-21")
@@ -99,7 +105,8 @@ def _patch(target: str, body: object) -> Case:
 
 FIXED = (
     SEARCH, INGEST, FILES, JOBS, "/v1/collections", TRAFFIC, "/healthz", "/livez", "/readyz", "/metrics",
-    "/openapi.json",
+    EMBEDDINGS, MODELS, OLLAMA, PROMPT, "/api/tags", "/api/version", TEI, "/info", "/health",
+    "/openapi.json", "/process",
 )  # fmt: skip
 TEMPLATES = (
     f"/v1/jobs/{JOB}",
@@ -115,6 +122,9 @@ TEMPLATES = (
     f"{REEMBED}/switch",
     f"{REEMBED}/rollback",
     f"{REEMBED}/overlap",
+    "/v1/collections/books/web-search",
+    AZURE,
+    f"{MODELS}/a-model",
 )
 METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")
 # Separate cases below cover the effects of these.
@@ -606,8 +616,62 @@ def _sources() -> Iterator[tuple[str, Case]]:
     yield "a collection with a source deleted", get("/v1/collections/sourced", method="DELETE")
 
 
+def _embeddings() -> Iterator[tuple[str, Case]]:
+    for name, body in (
+        ("a text", {"input": "a text", "model": "any", "user": "someone", "unknown": {}}),
+        ("two texts", {"input": ["one", "two"], "encoding_format": "float", "dimensions": 8}),
+        ("texts in base64", {"input": ["one", "two"], "encoding_format": "base64"}),
+        ("texts as documents", {"input": ["one"], "input_type": "document", "encoding_format": "base64"}),
+        ("many texts", {"input": [f"text {number}" for number in range(70)], "encoding_format": "base64"}),
+        ("tokens", {"input": [15339, 1917]}),
+        ("lists of tokens", {"input": [[15339, 1917]]}),
+        ("no text", {}),
+        ("an empty list", {"input": []}),
+        ("a blank text", {"input": ["a", " "]}),
+        ("too many texts", {"input": ["a"] * 2049}),
+        ("too many texts in a large body", {"input": ["a" * 40] * 2049}),
+        ("a list in a large body", {"input": ["a" * 70_000, ["b"]]}),
+        ("a text that is too long", {"input": "a" * 100_001}),
+        ("fewer dimensions", {"input": "a", "dimensions": 4}),
+        ("an unknown format", {"input": "a", "encoding_format": "int8"}),
+        ("an unknown truncation", {"input": "a", "truncation": "END"}),
+        ("no JSON", b"{"),
+    ):
+        yield f"vectors of {name}", post(EMBEDDINGS, body)
+    yield "vectors at Azure's path", post(f"{AZURE}?api-version=2024-02-01&x=1", {"input": ["one"]})
+    yield "vectors of a form", post(EMBEDDINGS, b"input=a", ("content-type", "application/x-www-form-urlencoded"))
+    for gateway in ("starting", "failed"):
+        yield f"vectors of a gateway that is {gateway}", post(EMBEDDINGS, {"input": "a"}, gateway=gateway)
+    for name, target, body in (
+        ("two texts for Ollama", OLLAMA, {"input": ["one", "two"], "truncate": True, "keep_alive": 5}),
+        ("a text for Ollama", OLLAMA, {"input": "one", "model": "x"}),
+        ("tokens for Ollama", OLLAMA, {"input": [1]}),
+        ("no JSON for Ollama", OLLAMA, b"{"),
+        ("a prompt", PROMPT, {"prompt": "one"}),
+        ("a list as a prompt", PROMPT, {"prompt": ["one"]}),
+        ("a prompt of nothing", PROMPT, {}),
+        ("an unknown route of Ollama", "/api/chat", {}),
+        ("two texts for TEI", TEI, {"inputs": ["one", "two"]}),
+        ("a text for TEI", TEI, {"inputs": "one", "truncate": True, "normalize": True}),
+        ("a text for TEI, as it is", TEI, {"inputs": "one", "normalize": False}),
+        ("no text for TEI", TEI, {}),
+    ):
+        yield f"vectors of {name}", post(target, body)
+    for target in (OLLAMA, TEI):
+        yield (
+            f"vectors of {target} from a starting gateway",
+            post(target, {"input": "a", "inputs": "a"}, gateway="starting"),
+        )
+        yield f"vectors of {target} as text", post(target, b"{}", ("content-type", "text/plain"))
+    for target in ("/api/tags", "/info", "/health"):
+        yield f"{target} of a starting gateway", get(target, gateway="starting")
+        yield f"{target} of a draining gateway", get(target, gateway="draining")
+    yield "a model with a slash", get(f"{MODELS}/org/model")
+
+
 _GROUPS = (
     _every_method, _paths, _documents, _jobs, _similar, _bodies, _many_documents, _limits, _operators, _states,
     _origins, _good, _settings, _reembedding, _sources,
+    _embeddings,
 )  # fmt: skip
 CASES: dict[str, Case] = {name: case for group in _GROUPS for name, case in group()}

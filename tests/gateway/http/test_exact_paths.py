@@ -58,6 +58,20 @@ def test_the_metrics_know_these_routes() -> None:
     assert {route.template for route in ExactPaths(described_app(LIMITS).routes)} == {
         "/",
         "/v1/search",
+        "/v1/admin/keys",
+        "/v1/admin/keys/{key_id}",
+        "/v1/admin/keys/{key_id}/rotate",
+        "/v1/embeddings",
+        "/api/embed",
+        "/api/embeddings",
+        "/api/tags",
+        "/api/version",
+        "/embed",
+        "/info",
+        "/health",
+        "/v1/models",
+        "/v1/models/{model:path}",
+        "/openai/deployments/{deployment}/embeddings",
         "/v1/ingest",
         "/v1/ingest/files",
         "/v1/jobs",
@@ -79,6 +93,8 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/collections/{collection}/documents/delete",
         "/v1/collections/{collection}/documents/{document_id:path}",
         "/v1/admin/traffic",
+        "/v1/collections/{collection}/web-search",
+        "/process",
         "/v1/search/batch",
         "/v1/search/similar",
         "/healthz",
@@ -89,6 +105,33 @@ def test_the_metrics_know_these_routes() -> None:
         "/docs",
         "/docs/rapidoc-min.js",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "template", "parameters"),
+    [
+        ("GET", "/livez/", "/livez", {}),
+        ("POST", "/v1/ingest/", "/v1/ingest", {}),
+        ("GET", "/v1/jobs/", "/v1/jobs", {}),
+        ("GET", "/v1/jobs/a/events/", "/v1/jobs/{job_id}/events", {"job_id": "a"}),
+        ("POST", "/v1/collections/c/documents/get/", "/v1/collections/{collection}/documents/get", {"collection": "c"}),
+        ("GET", "/v1/collections/c/documents/get/", "/v1/collections/{collection}/documents/{document_id:path}",
+         {"collection": "c", "document_id": "get/"}),
+        ("GET", "/v1/collections/c/documents/a/", "/v1/collections/{collection}/documents/{document_id:path}",
+         {"collection": "c", "document_id": "a/"}),
+    ],
+)  # fmt: skip
+def test_a_slash_after_a_fixed_segment_changes_nothing_and_one_after_a_parameter_belongs_to_it(
+    method: str, path: str, template: str, parameters: dict[str, str]
+) -> None:
+    found = ExactPaths(described_app(LIMITS).routes).find(path, method)
+    assert found is not None
+    assert (found[0].template, found[1]) == (template, parameters)
+
+
+@pytest.mark.parametrize("path", ["//", "/livez//", "//livez", "/v1/jobs/a/", "/v1/collections/c/", "/v1//jobs"])
+def test_no_other_slash_is_dropped(path: str) -> None:
+    assert ExactPaths(described_app(LIMITS).routes).find(path, "GET") is None
 
 
 async def test_a_request_is_labelled_by_its_template() -> None:

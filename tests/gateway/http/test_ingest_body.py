@@ -190,7 +190,7 @@ async def test_the_documents_hold_their_memory_for_as_long_as_they_are_there() -
     body = body_of([{"text": "x" * 90_000}] * 50)
     lease = budget.lease()
     lease.hold(len(body))
-    _, documents = await IngestReader(LIMITS, max_bytes=1 << 24, timeout=30).read(body, lease)
+    _, documents = await IngestReader(LIMITS, timeout=30).read(body, lease)
     del lease
     assert 4_400_000 < budget.held < 4_700_000
     kept = documents[:1]
@@ -207,7 +207,7 @@ async def test_documents_that_take_more_memory_than_is_left_are_refused() -> Non
     lease.hold(len(body))
     said = ""
     try:
-        await IngestReader(LIMITS, max_bytes=1 << 24, timeout=30).read(body, lease)
+        await IngestReader(LIMITS, timeout=30).read(body, lease)
     except OverBudget as error:
         said = str(error)
     assert "TANDEM_SOMETHING" in said
@@ -230,7 +230,7 @@ async def test_large_bodies_are_read_one_at_a_time(monkeypatch: pytest.MonkeyPat
 
     monkeypatch.setattr(ingest_body, "read_ingest", watched)
 
-    reader = IngestReader(LIMITS, max_bytes=1 << 24, timeout=30)
+    reader = IngestReader(LIMITS, timeout=30)
     body = body_of([{"text": "x"}] * 1000, PADDING)
     budget = MemoryBudget(10_000_000, "TANDEM_SOMETHING")
     await asyncio.gather(*(reader.read(body, budget.lease()) for _ in range(5)))

@@ -147,7 +147,7 @@ async def test_no_document_is_skipped_in_the_event_loop(invalid: int, monkeypatc
     monkeypatch.setattr(ingest_body, "read_ingest", watched)
     body = json.dumps({"documents": [{"text": "x"}, *[7] * invalid], "on_error": "skip"}).encode()
     budget = MemoryBudget(1 << 20, "A_SETTING")
-    reader = IngestReader(LIMITS, max_bytes=1 << 20, timeout=30)
+    reader = IngestReader(LIMITS, timeout=30)
     _, found = await reader.read(body, budget.lease())
     assert (len(found), len(found.skipped or ())) == (1, invalid)
     assert calls == [True, False]
@@ -166,7 +166,7 @@ async def test_the_skipped_documents_hold_their_memory() -> None:
     limits = RequestLimits(documents=1000, text_chars=50, metadata_bytes=100, query_chars=100, top_k=10)
     lines = b'{"text":"x"}\n' + b"7\n" * 900
     budget = MemoryBudget(1 << 20, "A_SETTING")
-    reader = IngestReader(limits, max_bytes=1 << 20, timeout=30)
+    reader = IngestReader(limits, timeout=30)
     _, found = await reader.read(lines, budget.lease(), Content("books", skip=True))
     assert len(found.skipped or ()) == 900
     assert budget.held > 900 * 400

@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import msgspec
 import pytest
@@ -29,6 +29,7 @@ from tandem_gateway.http.admin import operator_guard
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.litestar_app import strict_litestar
 from tandem_gateway.http.openapi_operations import INGEST_EXAMPLES, SEARCH_EXAMPLES
+from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
 from tests.gateway.http.asking import LIMITS, Answer, Point, ask
 from tests.support.openapi import described_app
@@ -69,7 +70,7 @@ async def events() -> ServerSentEvent:
     return ServerSentEvent(two())
 
 
-@get("/guarded", guards=[operator_guard(TOKEN)])
+@get("/guarded", guards=[operator_guard(TOKEN, cast(Gateway, None))])
 async def guarded() -> Point:
     return Point(1)
 
@@ -182,7 +183,7 @@ async def test_a_bad_form_has_the_one_shape_of_errors(body: bytes, expected: tup
         ("/raises/no right", (403, "forbidden", None)),
         ("/guarded", (401, "unauthorized", "authorization")),
         ("/nowhere", (404, "not_found", "path")),
-        ("/numbers/", (404, "not_found", "path")),
+        ("/numbers/", (422, "missing_field", "n")),
         ("//numbers", (404, "not_found", "path")),
     ],
 )

@@ -11,6 +11,7 @@ from tandem_contract import embed, headers
 from tandem_contract.decoding import InvalidMessage
 from tandem_contract.embed import READY_PATH, Chunking, EmbedRequest, Kind, Priority
 from tandem_gateway.adapters.embedder_replies import (
+    UNAUTHORIZED,
     cut_message,
     max_reply_bytes,
     max_split_reply_bytes,
@@ -32,11 +33,13 @@ from tandem_gateway.records.embedders import Embeddings, ServedModel
 from tandem_runtime import trace
 from tandem_runtime.durations import duration
 from tandem_runtime.logs import request_id
+from tandem_runtime.tokens import Tokens
 
 log = logging.getLogger(__name__)
 
 _HEADERS: Final = {"content-type": headers.MSGPACK, "accept": headers.MSGPACK}
 _UNREACHABLE: Final = "an embedder cannot be reached"
+_REFUSES_TOKEN: Final = "an embedder refuses the gateway's token"  # noqa: S105 - a message
 _UNREADABLE: Final = "an embedder's description of its model cannot be read and is ignored"
 
 _encoder = msgspec.msgpack.Encoder()
@@ -73,6 +76,7 @@ class HttpEmbedder:
         client: HttpClient,
         *,
         on_call: Callable[[str, float], None] = lambda outcome, seconds: None,
+        tokens: Tokens | None = None,
     ) -> None:
         """Make the adapter.
 
@@ -80,7 +84,9 @@ class HttpEmbedder:
             url: URL of the embedder, for messages.
             client: HTTP client that sends the calls.
             on_call: called with the outcome (``ok`` or the error's name) and the seconds of each call.
+            tokens: the gateway's token for embedders that demand one.
         """
+        self._tokens = tokens or Tokens()
         self._url = url
         self._client = client
         self._on_call = on_call
@@ -136,12 +142,15 @@ class HttpEmbedder:
         that the calls take, with its address and its certificates, and loads no other HTTP client.
         """
         try:
-            response = await self._client.call("GET", READY_PATH, {}, b"", timeout=timeout)
+            response = await self._client.call("GET", READY_PATH, self._authorization(), b"", timeout=timeout)
         except (ConnectFailed, ConnectionBroken, ResponseTooLarge) as error:
             self._tell(_UNREACHABLE, str(error))
             return ProbeResult("unreachable")
         except TimeoutError:
             return ProbeResult("late")
+        if response.status == 200 and response.header(headers.EMBEDDER_TOKEN.encode()) == "refused":
+            self._tell(_REFUSES_TOKEN, UNAUTHORIZED)
+            return ProbeResult("token_refused")
         if response.status == 200:
             return ProbeResult("ready", self._served(response.body))
         if response.status == 503:
@@ -167,6 +176,10 @@ class HttpEmbedder:
         self._told = None
         return served
 
+    def _authorization(self) -> dict[str, str]:
+        value = self._tokens.authorization
+        return {} if value is None else {headers.AUTHORIZATION: value}
+
     def _tell(self, what: str, why: str, *, once_as: str | None = None) -> None:
         """Log a failed probe, once per reason: a refused certificate needs an operator, a restart does not."""
         reason = once_as or why
@@ -184,7 +197,7 @@ class HttpEmbedder:
                 return await self._client.call(
                     "POST",
                     embed.PATH,
-                    _headers(remaining),
+                    {**_headers(remaining), **self._authorization()},
                     body,
                     timeout=remaining,
                     fresh=last,

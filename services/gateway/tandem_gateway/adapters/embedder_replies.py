@@ -48,6 +48,13 @@ _Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 31)]
 _Name = Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_NAME_CHARS)]
 
 
+UNAUTHORIZED: Final = (
+    "the embedder refuses the gateway's token: the first token of TANDEM_EMBEDDER_TOKEN or "
+    "TANDEM_EMBEDDER_TOKEN_FILE of the gateway must be among the embedder's"
+)
+"""The reason, for operators, of a status 401."""
+
+
 class _Reply(msgspec.Struct):
     """``PackedEmbedReply`` with the limits of its fields."""
 
@@ -199,8 +206,9 @@ def _refusal(
     said = f"the embedder answered {status}: {cut_message(message)}"
     if status == 429:
         return Overloaded(said, retry_after=_retry_after(response))
-    if status in (503, 502):
-        return EmbedderUnavailable(said, retry_after=_retry_after(response))
+    # 401, 403, 426: the gateway's configuration is at fault, not a text. A retry succeeds once an operator corrects it.
+    if status in (401, 403, 426, 502, 503):
+        return EmbedderUnavailable(UNAUTHORIZED if status == 401 else said, retry_after=_retry_after(response))
     if status == 504:
         return DeadlineExceeded(said)
     if status in (413, 422, 400):

@@ -13,19 +13,29 @@ from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.evaluation import RollbackLimits
 from tandem_gateway.use_cases.canary.records import CanaryEvents, CanarySettings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_runtime.tokens import Tokens
 
 # Connections in addition to those for queries and documents, for the readiness probe.
 _SPARE_CONNECTIONS = 2
 
 
-def build_pool(name: str, urls: str, settings: Settings, metrics: Metrics, *, tls: Tls | None = None) -> EmbedderPool:
+def build_pool(
+    name: str,
+    urls: str,
+    settings: Settings,
+    metrics: Metrics,
+    *,
+    tls: Tls | None = None,
+    tokens: Tokens | None = None,
+) -> EmbedderPool:
     """Return a pool of the embedders at these URLs, which are separated by commas; see ``PoolSettings``."""
     # The balancer spreads calls nearly evenly, so allow each replica twice its share.
     connections = 2 * (settings.query_calls + settings.bulk_calls) + _SPARE_CONNECTIONS
 
     def connect(address: Address) -> HttpEmbedder:
         client = Http1Transport(address.url, address=address.ip, tls=tls, max_connections=connections)
-        return HttpEmbedder(address.label, client, on_call=metrics.embedders.replica_calls(name, address.label))
+        on_call = metrics.embedders.replica_calls(name, address.label)
+        return HttpEmbedder(address.label, client, on_call=on_call, tokens=tokens)
 
     return EmbedderPool(
         name,

@@ -1,19 +1,27 @@
-"""Builds the routes, and puts them behind host checks, metrics, access log and request ids."""
+"""Builds the routes, and puts them behind access control, host checks, metrics, access log and request ids."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tandem_gateway.access.control import AccessControl
+from tandem_gateway.composition.mcp import build_mcp
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.authentication import authenticated
+from tandem_gateway.http.coding.layer import coded
+from tandem_gateway.http.compatible.errors import with_shaped_errors
+from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
 from tandem_gateway.http.routes import hot_endpoints
 from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_runtime.access_log import AccessLog
+from tandem_runtime.cors import CrossOrigin
 from tandem_runtime.edge import edge
 from tandem_runtime.http import Endpoint, route_by_path
 from tandem_runtime.memory import MemoryBudget
@@ -40,6 +48,7 @@ def build_routes(
     memory: MemoryBudget,
     lifespan: Lifespan,
     traffic: CanaryRouter | None = None,
+    metrics: EmbeddingMetrics | None = None,
 ) -> Routes:
     """Build the routes.
 
@@ -49,27 +58,55 @@ def build_routes(
         memory: memory budget of all requests.
         lifespan: starts and stops the gateway.
         traffic: what operators change; None leaves their routes out.
+        metrics: of requests for vectors; None counts none.
+
+    Raises:
+        SettingsError: MCP is on, and its package is not installed.
     """
     limits = request_limits(settings)
     bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
-    reader = IngestReader(limits, max_bytes=settings.max_body_bytes, timeout=settings.write_timeout)
+    reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
+    embedding = EmbeddingService(gateway, bodies, metrics)
     operators = None if traffic is None else (traffic, settings.admin_token)
-    litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan)
-    return Routes(hot_endpoints(gateway, bodies), routed_exactly(litestar))
+    hot = hot_endpoints(gateway, bodies, embedding)
+    mcp = build_mcp(gateway, settings, bodies, lifespan)
+    if mcp is not None:
+        hot.append(mcp.endpoint)
+        lifespan = mcp.lifespan
+    litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan, embedding=embedding)
+    return Routes(hot, routed_exactly(litestar))
 
 
-def compose_app(routes: Routes, settings: Settings, metrics: Metrics, log: AccessLog | None) -> AsgiApp:
-    """Put the routes behind host checks, metrics, access log and request ids.
+def compose_app(
+    routes: Routes,
+    settings: Settings,
+    memory: MemoryBudget,
+    metrics: Metrics,
+    log: AccessLog | None,
+    access: AccessControl | None = None,
+) -> AsgiApp:
+    """Put the routes behind content codings, access control, host checks, metrics, access log and request ids.
 
     Args:
         routes: the routes.
-        settings: settings with the allowed hosts.
+        settings: settings with the allowed hosts and origins, and of the compression.
+        memory: memory budget of all requests.
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
+        access: the API keys; None for a gateway without access control.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
-    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS")
-    return edge(route_by_path(apps, routes.others), origin=origin, observers=observers)
+    cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
+    origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
+    app = coded(
+        route_by_path(apps, routes.others),
+        memory,
+        discarded=settings.max_body_bytes,
+        minimum=settings.compress_min_bytes,
+    )
+    if access is not None:
+        app = authenticated(app, access, open_metrics=not settings.metrics_key)
+    return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))

@@ -1,15 +1,20 @@
 """Builds the use cases from the settings."""
 
+from collections.abc import Callable
+
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
-from tandem_gateway.lifecycle import OpenStore, UseCases
+from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
+from tandem_gateway.records.embedders import ServedModel
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
 from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
+from tandem_gateway.use_cases.embed_request import EmbedLimits, ModelRules
+from tandem_gateway.use_cases.embed_texts import EmbedTexts
 from tandem_gateway.use_cases.embedding_worker import EmbeddingEvents, EmbeddingWorker
 from tandem_gateway.use_cases.facets import Facets
 from tandem_gateway.use_cases.file_extraction import FileExtraction
@@ -26,6 +31,7 @@ from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
+from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
 
 
@@ -42,7 +48,12 @@ def request_limits(settings: Settings) -> RequestLimits:
 
 
 def build_use_cases(
-    settings: Settings, storage: OpenStore, embedder: Embedder, metrics: Metrics, canary: Embedder | None = None
+    settings: Settings,
+    storage: OpenStore,
+    embedder: Embedder,
+    metrics: Metrics,
+    canary: Embedder | None = None,
+    served: Callable[[], ServedModel | None] = lambda: None,
 ) -> UseCases:
     """Build the use cases.
 
@@ -52,6 +63,7 @@ def build_use_cases(
         embedder: embeds queries and documents, with the model that a call asks for.
         metrics: metrics to update.
         canary: the embedders with which collections are re-embedded; None if there are none.
+        served: returns the model that the embedders serve; None if it is not known.
     """
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
@@ -126,6 +138,22 @@ def build_use_cases(
             request_limits=limits,
             timeout=settings.search_timeout,
             answered=metrics.searches.answered,
+        ),
+        embed_texts=EmbedTexts(
+            query_embedder,
+            embedder,
+            served,
+            limits=EmbedLimits(
+                text_chars=settings.max_text_chars,
+                timeout=settings.embeddings_timeout,
+                small_texts=max(1, settings.max_queued_queries // 2),
+                call_texts=settings.bulk_batch,
+                # A character has at most four bytes.
+                call_chars=settings.bulk_batch_bytes // 4,
+                calls=settings.bulk_calls,
+                call_timeout=settings.bulk_timeout,
+            ),
+            rules=ModelRules(settings.model_aliases, settings.strict_model, settings.matryoshka),
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
         jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify, on_waiting=embedding.notify),

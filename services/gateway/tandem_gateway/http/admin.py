@@ -11,9 +11,12 @@ from litestar.params import JSONBody
 from litestar.types import Guard
 
 from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_gateway.access.principal import check_everything
 from tandem_gateway.errors import NotFound, Unauthorized
+from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.clock import rfc3339
 from tandem_gateway.http.openapi_operations import OPERATOR, refusals, with_body
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -51,27 +54,38 @@ async def change(data: JSONBody[TrafficChange], traffic: NamedDependency[CanaryR
     return _traffic(traffic)
 
 
-def operators_router(token: str) -> Router:
-    """Return the operators' routes. Requests must bear ``token``; an empty token turns the routes off."""
+def operators_router(token: str, gateway: Gateway) -> Router:
+    """Return the operators' routes.
+
+    Requests must bear ``token`` or, while access control is on, a key of the role ``admin`` for every collection. An
+    empty token without access control turns the routes off.
+    """
     return Router(
         "/",
         route_handlers=[show, change],
-        guards=[operator_guard(token)],
+        guards=[operator_guard(token, gateway)],
         security=[{OPERATOR: []}],
         tags=["operators"],
     )
 
 
-def operator_guard(token: str) -> Guard:
-    """Return a guard that checks the bearer token, before the body is read.
+def operator_guard(token: str, gateway: Gateway) -> Guard:
+    """Return a guard that checks the caller or the bearer token, before the body is read.
 
     It is a coroutine function although it waits for nothing: Litestar would run another function in a thread.
     """
 
     async def guard(connection: ASGIConnection[Any, Any, Any, Any], handler: BaseRouteHandler) -> None:
+        scope = cast(Scope, connection.scope)
+        principal = principal_of(scope)
+        if principal is not None:
+            check_everything(principal, "admin")
+            return
         if not token:
+            if gateway.access is not None and gateway.access.on:
+                raise Unauthorized("authorization: an API key with the role 'admin' for every collection was expected")
             raise NotFound("the operators' API is off: TANDEM_ADMIN_TOKEN is not set", param="path")
-        shown = header(cast(Scope, connection.scope), b"authorization") or b""
+        shown = header(scope, b"authorization") or b""
         scheme, _, credentials = shown.partition(b" ")
         # Constant-time comparison: its duration must not reveal how much of the token is right.
         if not hmac.compare_digest(credentials.strip(), token.encode()) or scheme.lower() != _SCHEME:

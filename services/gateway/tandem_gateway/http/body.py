@@ -16,7 +16,6 @@ from tandem_runtime.request_id import Receive, Scope, header
 T = TypeVar("T")
 
 _CONTENT_TYPE = b"content-type"
-_CONTENT_ENCODING = b"content-encoding"
 _CHARSETS = ("utf-8", "utf8", "us-ascii", "ascii")
 _JSON = headers.JSON.encode()
 _TIMEOUT = headers.TIMEOUT_MS.encode()
@@ -46,19 +45,12 @@ async def read_body_of(scope: Scope, receive: Receive, limit: int, lease: Lease 
         lease: holds the body's bytes in the memory budget; required if ``limit`` exceeds ``memory.FREE_BYTES``.
 
     Raises:
-        InvalidMessage: the content type is missing or not JSON; the request has a content coding; the body is larger
-            than ``limit`` or does not arrive in time.
+        InvalidMessage: the content type is missing or not JSON; the content coding is unknown; the body is
+            damaged, larger than ``limit`` once it is decompressed, or does not arrive in time.
         OverBudget: the requests in progress use up the memory budget.
         ClientGone: the client closed the connection before the end of the body.
     """
     media_type_of(scope, headers.JSON)
-    coding = header(scope, _CONTENT_ENCODING)
-    if coding is not None and coding.strip().lower() not in (b"", b"identity"):
-        raise InvalidMessage(
-            f"content-encoding: {cut(ascii(coding.decode('latin-1')))} is not taken; send the body as it is",
-            code="unsupported_media_type",
-            param="content-encoding",
-        )
     return await read_body(scope, receive, limit, lease=lease)
 
 

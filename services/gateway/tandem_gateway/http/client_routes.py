@@ -24,6 +24,7 @@ from tandem_contract.decoding import Body, cut, decode_json
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import idempotency_key_of, query_parameters, read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader
 from tandem_gateway.http.ingest_content import content_of
@@ -41,7 +42,6 @@ from tandem_gateway.http.openapi_operations import (
     refusals,
     with_body,
 )
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange
 from tandem_gateway.use_cases.validation import has_dot_segment
@@ -85,7 +85,7 @@ _patch: Final = msgspec.json.Decoder(_Patch)
 )
 async def ingest(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
     reader: NamedDependency[IngestReader],
 ) -> Job:
@@ -106,10 +106,11 @@ async def ingest(
     operation_id="list_collections",
     summary="List the collections.",
     response_description="All collections.",
-    responses=refusals(403, 500, 503, 504),
+    responses=refusals(403, 422, 500, 503, 504),
 )
-async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
+async def collections(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> CollectionList:
     """Return all collections."""
+    query_parameters(scope_of(request))
     return collection_list(await gateway.ready().documents.collections())
 
 
@@ -120,7 +121,7 @@ async def collections(gateway: NamedDependency[Gateway]) -> CollectionList:
     response_description="The collection.",
     responses=refusals(*_GET_ERRORS),
 )
-async def collection_by_name(collection: InCollection, gateway: NamedDependency[Gateway]) -> Collection:
+async def collection_by_name(collection: InCollection, gateway: NamedDependency[CallerGateway]) -> Collection:
     """Return a collection."""
     return collection_reply(await gateway.ready().collections.collection(collection))
 
@@ -135,7 +136,7 @@ async def collection_by_name(collection: InCollection, gateway: NamedDependency[
     responses=refusals(400, 403, 404, 408, 409, 413, 415, 422, 429, 500, 503, 504),
 )
 async def put_collection(
-    collection: InCollection, data: JSONBody[CollectionSettings], gateway: NamedDependency[Gateway]
+    collection: InCollection, data: JSONBody[CollectionSettings], gateway: NamedDependency[CallerGateway]
 ) -> Collection:
     """Create or change a collection."""
     chunking = data.chunking
@@ -154,7 +155,7 @@ async def put_collection(
     response_description="Whether there was a collection to delete.",
     responses=refusals(*_DELETE_ERRORS),
 )
-async def delete_collection(collection: InCollection, gateway: NamedDependency[Gateway]) -> Deleted:
+async def delete_collection(collection: InCollection, gateway: NamedDependency[CallerGateway]) -> Deleted:
     """Delete a collection."""
     return Deleted(await gateway.ready().documents.delete_collection(collection))
 
@@ -170,7 +171,7 @@ async def delete_collection(collection: InCollection, gateway: NamedDependency[G
 async def document(
     collection: InCollection,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> StoredDocument | DocumentList:
     """Return the document whose id is in the query, which clients and proxies do not change; without id a page."""
@@ -193,7 +194,7 @@ async def document(
     responses=refusals(*_DELETE_ERRORS),
 )
 async def delete_document(
-    collection: InCollection, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    collection: InCollection, request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]
 ) -> Deleted:
     """Delete the document whose id is in the query."""
     return Deleted(await gateway.ready().documents.delete(collection, _id_in_query(request)))
@@ -207,7 +208,7 @@ async def delete_document(
     responses=refusals(*_GET_ERRORS),
 )
 async def document_by_path(
-    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[Gateway]
+    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[CallerGateway]
 ) -> StoredDocument:
     """Return the document whose id is the rest of the path."""
     _check_segments(collection, document_id)
@@ -223,7 +224,7 @@ async def document_by_path(
     responses=refusals(*_DELETE_ERRORS),
 )
 async def delete_document_by_path(
-    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[Gateway]
+    collection: InCollection, document_id: DocumentId, gateway: NamedDependency[CallerGateway]
 ) -> Deleted:
     """Delete the document whose id is the rest of the path."""
     _check_segments(collection, document_id)
@@ -242,7 +243,7 @@ async def patch_document(
     collection: InCollection,
     document_id: DocumentId,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
     reader: NamedDependency[IngestReader],
 ) -> StoredDocument:
@@ -271,7 +272,7 @@ COLLECTION_ROUTES: Final = (
 )  # fmt: skip
 
 
-async def _read(gateway: Gateway, collection: str, document_id: str) -> StoredDocument:
+async def _read(gateway: CallerGateway, collection: str, document_id: str) -> StoredDocument:
     return stored_document(await gateway.ready().documents.document(collection, document_id), collection)
 
 

@@ -27,12 +27,12 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.filters.tree import EVERYTHING, Scalar
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import stored_document
 from tandem_gateway.http.openapi_operations import DELETION_EXAMPLES, FACETS_EXAMPLES, IDS_EXAMPLES, refusals, with_body
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.ports.documents import PAGE_BYTES
 from tandem_gateway.records.documents import DocumentView
 from tandem_gateway.use_cases.facets import Facet as Counted
@@ -86,7 +86,7 @@ _encoder = msgspec.json.Encoder()
 async def get_documents(
     collection: _InCollection,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[FoundDocuments]:
     """Return documents. The reply holds its bytes in the memory budget until it is sent."""
@@ -120,7 +120,7 @@ async def get_documents(
 async def delete_documents(
     collection: _InCollection,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> DeletedDocuments:
     """Delete documents."""
@@ -148,7 +148,7 @@ async def delete_documents(
 async def count_facets(
     collection: _InCollection,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[FacetsReply]:
     """Count documents. The values, and then the reply, hold their bytes in the memory budget until it is sent."""
@@ -195,7 +195,7 @@ def _facet_value(value: Scalar, count: int) -> FacetValue:
 
 
 async def list_documents(
-    collection: str, parameters: dict[str, str], gateway: Gateway, bodies: BodyLimits
+    collection: str, parameters: dict[str, str], gateway: CallerGateway, bodies: BodyLimits
 ) -> DocumentList:
     """Return a page of a collection's documents.
 

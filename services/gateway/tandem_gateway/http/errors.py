@@ -17,6 +17,7 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.NotFound: "not_found",
     errors.Conflict: "conflict",
     errors.Unauthorized: "unauthorized",
+    errors.Forbidden: "forbidden",
     errors.Overloaded: "overloaded",
     errors.DeadlineExceeded: "deadline_exceeded",
     errors.EmbedderUnavailable: "embedder_unavailable",

@@ -4,11 +4,15 @@ Litestar's router takes ``/livez/`` for ``/livez``, collapses ``//``, and drops 
 path. Ids of documents with such slashes could not be reached. It also caches the last 1,024 paths of any length. Here
 each route has a canonical path instead, without a client's text: Litestar routes that one, and a middleware then puts
 the exact parameters in place.
+
+One exception is for clients that add a slash to each path: a path whose last segment is fixed is also found with one
+slash more. No document can be meant by it.
 """
 
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Final
 
 from litestar.enums import ScopeType
@@ -22,8 +26,16 @@ SERVED: Final = "tandem.served"
 PARAMETERS: Final = "tandem.path_parameters"
 """Scope key of the path's exact parameters."""
 
+HOST: Final = "tandem.host"
+"""Scope key of the request's Host header, which Litestar does not see; None without it."""
+
 HEAD: Final = "tandem.head"
 """Scope key that tells whether a handler of GET answers HEAD."""
+
+
+def without_slash(path: str) -> str:
+    """Return a path without its last slash, if a fixed path may have one."""
+    return path[:-1] if path.endswith("/") and len(path) > len("//") else path
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +62,8 @@ class ExactPaths:
         """Make the table from Litestar's routes; only those with ``SERVED`` count."""
         self._fixed: dict[str, ExactRoute] = {}
         self._patterns: list[tuple[re.Pattern[str], ExactRoute]] = []
+        # Searched after the others, as the id of a document may end with a fixed segment and a slash.
+        self._slashed: list[tuple[re.Pattern[str], ExactRoute]] = []
         for route in routes:
             if not isinstance(route, HTTPRoute):
                 continue
@@ -80,8 +94,10 @@ class ExactPaths:
         found = ExactRoute(template, canonical, frozenset(methods), allow)
         if template == canonical:
             self._fixed[template] = found
-        else:
-            self._patterns.append((re.compile(pattern), found))
+            return
+        self._patterns.append((re.compile(pattern), found))
+        if isinstance(route.path_components[-1], str):
+            self._slashed.append((re.compile(f"{pattern}/"), found))
 
     def __iter__(self) -> Iterator[ExactRoute]:
         yield from self._fixed.values()
@@ -94,11 +110,11 @@ class ExactPaths:
         Several routes may match, as ``/documents/get`` and a document of this id. The first that has the method counts,
         or the first if none has it.
         """
-        fixed = self._fixed.get(path)
+        fixed = self._fixed.get(path) or self._fixed.get(without_slash(path))
         if fixed is not None:
             return fixed, {}
         first = None
-        for pattern, route in self._patterns:
+        for pattern, route in chain(self._patterns, self._slashed):
             matched = pattern.fullmatch(path)
             if matched is None:
                 continue

@@ -169,4 +169,16 @@ def _lines(content: bytes) -> Iterator[bytes]:
 
 def _document(line: bytes, name: str, limits: RequestLimits) -> NewDocument:
     doc_id = decode_json(line, _id, at=name).id
-    return read_document(line, cut(doc_id) or name, limits)
+    return read_document(line, _place(doc_id, name), limits)
+
+
+def _place(doc_id: str, name: str) -> str:
+    """Return where a document of a file is, for messages that begin with the name of the file.
+
+    The id of a page or row without an id of its own is the name of its file and a number.
+    """
+    if not doc_id or doc_id == name:
+        return "document"
+    if doc_id.startswith(f"{name}#"):
+        return f"document {cut(doc_id.removeprefix(f'{name}#'))}"
+    return cut(doc_id)

@@ -10,12 +10,12 @@ from litestar.di import NamedDependency
 from tandem_contract.client_api import FilesJob
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import idempotency_key_of, query_parameters
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.file_documents import FileDocumentsReader, metadata_of_form
 from tandem_gateway.http.form import Form, FormLimits, FormParser, boundary_of
 from tandem_gateway.http.limits import INGEST_SHARE, BodyLimits
 from tandem_gateway.http.messages import files_job_reply
 from tandem_gateway.http.openapi_operations import FilesByForm, refusals
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.files import ExtractionTask
 from tandem_gateway.use_cases.validation import check_collection
 from tandem_runtime.body import cancel_on_disconnect, feed_body
@@ -34,7 +34,7 @@ from tandem_runtime.request_id import Receive, Scope
 )
 async def ingest_files(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
     form_limits: NamedDependency[FormLimits],
     file_reader: NamedDependency[FileDocumentsReader],

@@ -22,6 +22,7 @@ from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_contract.decoding import InvalidMessage, cut
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.records.files import UploadedFile
+from tandem_runtime.cors import ALLOWED
 from tandem_runtime.request_id import Scope, header
 
 FILES: Final = "files"
@@ -69,25 +70,19 @@ def boundary_of(scope: Scope) -> bytes:
     """Return the boundary of a form, from the request's content type.
 
     A browser lets a web page send a form to any server without a preflight request, unlike JSON. Forms of pages are
-    therefore taken from the gateway's own origin only, which the browser tells by ``Sec-Fetch-Site``. An older browser
-    tells its ``Origin`` alone, and other clients neither.
+    therefore taken only from the gateway's own origin, which the browser tells by ``Sec-Fetch-Site``, and from origins
+    that a setting allows. An older browser tells its ``Origin`` alone, and other clients neither.
 
     Raises:
-        InvalidMessage: another site's page sent the form; or the body is no form, has no boundary, or is compressed.
+        InvalidMessage: another site's page sent the form; or the body is no form or has no boundary.
     """
     site = header(scope, b"sec-fetch-site")
-    if site not in (None, b"same-origin", b"none") or (site is None and header(scope, b"origin") is not None):
+    foreign = site not in (None, b"same-origin", b"none") or (site is None and header(scope, b"origin") is not None)
+    if foreign and not scope.get(ALLOWED):
         raise InvalidMessage(
             "sec-fetch-site: a form is taken from a page of this origin only, or from no page",
             code="forbidden",
             param="sec-fetch-site",
-        )
-    coding = (header(scope, b"content-encoding") or b"").strip().lower()
-    if coding not in (b"", b"identity"):
-        raise InvalidMessage(
-            f"content-encoding: {cut(ascii(coding.decode('latin-1')))} is not taken; send the form as it is",
-            code="unsupported_media_type",
-            param="content-encoding",
         )
     given = (header(scope, b"content-type") or b"").decode("latin-1")
     media_type, options = parse_options_header(given)

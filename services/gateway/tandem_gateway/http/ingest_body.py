@@ -7,7 +7,6 @@ while it decodes, so one call for 16 MiB would block the event loop for its whol
 import asyncio
 import re
 from collections.abc import Iterable
-from functools import partial
 from typing import Final
 
 import msgspec
@@ -15,7 +14,7 @@ import msgspec
 from tandem_contract.client_api import DEFAULT_COLLECTION, OnError
 from tandem_contract.decoding import Body, InvalidMessage, decode_json
 from tandem_gateway.errors import DeadlineExceeded, InvalidRequest
-from tandem_gateway.http.ingest_content import Content, decompressed
+from tandem_gateway.http.ingest_content import Content
 from tandem_gateway.http.ingest_documents import (
     DocumentMessage,
     DocumentReader,
@@ -60,16 +59,14 @@ _undecoded = msgspec.json.Decoder(_Undecoded)
 class IngestReader:
     """Reads bodies, at most one large body at a time; one event loop owns it."""
 
-    def __init__(self, limits: RequestLimits, *, max_bytes: int, timeout: float) -> None:
+    def __init__(self, limits: RequestLimits, *, timeout: float) -> None:
         """Make the reader.
 
         Args:
             limits: limits of a request.
-            max_bytes: maximum size of a decompressed body.
             timeout: maximum seconds to read a large body, including its wait for other large bodies.
         """
         self.limits = limits
-        self._max_bytes = max_bytes
         self._timeout = timeout
         self._one_at_a_time = asyncio.Lock()
 
@@ -77,7 +74,7 @@ class IngestReader:
         """Return the collection and the documents of an ingest.
 
         Args:
-            body: the body as it was sent.
+            body: the body, decompressed.
             lease: holds the body's bytes. When this returns, it holds the size of the documents and belongs to them.
             content: how to read the body.
 
@@ -100,7 +97,7 @@ class IngestReader:
 
     def _read_in_loop(self, body: Body, content: Content) -> tuple[str, NewDocuments] | None:
         """Read a body in the event loop; return None if that takes too long."""
-        if len(body) > WHOLE_BYTES or content.gzip or content.skip:
+        if len(body) > WHOLE_BYTES or content.skip:
             return None
         try:
             if content.collection is None:
@@ -110,9 +107,6 @@ class IngestReader:
             return None
 
     def _read(self, body: Body, content: Content, hold: Hold) -> tuple[str, NewDocuments]:
-        if content.gzip:
-            body = decompressed(body, self._max_bytes, hold)
-            hold = partial(_hold_more, hold, len(body))
         if content.collection is None:
             return read_ingest(body, self.limits, hold)
         return content.collection, read_lines(body, content.collection, self.limits, hold, skip=content.skip)
@@ -192,10 +186,6 @@ class TakesLong(Exception):
 
 def _line(body: Body, position: int) -> int:
     return body.count(b"\n", 0, position) + 1
-
-
-def _hold_more(hold: Hold, size: int, held: int) -> None:
-    hold(size + held)
 
 
 def _read_whole(body: Body, limits: RequestLimits) -> tuple[str, NewDocuments] | None:

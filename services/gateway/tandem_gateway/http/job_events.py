@@ -8,14 +8,15 @@ from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
+from tandem_gateway.access.jobs import GuardedJobEvents
 from tandem_gateway.errors import NotFound
 from tandem_gateway.http.asgi_types import scope_of
 from tandem_gateway.http.body import query_parameters
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import HEAD
 from tandem_gateway.http.messages import job_reply
 from tandem_gateway.http.openapi_operations import EVENT_STREAM, refusals
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.job_events import JobEvent, JobEvents
 from tandem_runtime.body import ClientGone, cancel_on_disconnect
 from tandem_runtime.request_id import Receive, Scope, Send
@@ -33,7 +34,7 @@ _encoder = msgspec.json.Encoder()
 class _EventStream(Response[str]):
     """A reply of events, which ends with the job."""
 
-    def __init__(self, events: JobEvents, job_id: str) -> None:
+    def __init__(self, events: JobEvents | GuardedJobEvents, job_id: str) -> None:
         super().__init__(content="")
         self._events = events
         self._job_id = job_id
@@ -86,7 +87,7 @@ def encoded(event: JobEvent) -> bytes:
     responses=refusals(403, 404, 422, 429, 500, 503, 504),
 )
 async def follow_job(
-    job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]
 ) -> Response[str]:
     """Send the progress of a job until it has ended, the service stops or the client leaves."""
     use_cases = gateway.ready()

@@ -22,13 +22,14 @@ from tandem_contract.client_api import (
     RetriedJob,
 )
 from tandem_contract.decoding import cut
+from tandem_gateway.access.use_cases import CallersUseCases
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import job_reply
 from tandem_gateway.http.openapi_operations import JobByQuery, JobDocumentsByQuery, JobsByQuery, refusals
-from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.records.documents import JobFilter, JobPosition, JobRecord
 from tandem_gateway.use_cases.documents import MAX_PAGE
 from tandem_gateway.use_cases.jobs import MAX_WAIT_SECONDS, is_job_id
@@ -56,7 +57,7 @@ _DOCUMENT_STATUSES: Final[tuple[JobDocumentStatus, ...]] = get_args(JobDocumentS
     response_description="A page of jobs, without their failures.",
     responses=refusals(403, 422, 500, 503, 504),
 )
-async def jobs(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> JobList:
+async def jobs(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> JobList:
     """Return a page of jobs."""
     use_cases = gateway.ready()
     given = query_parameters(scope_of(request), "status", "collection", "limit", "cursor")
@@ -76,7 +77,7 @@ async def jobs(request: Request[Any, Any, Any], gateway: NamedDependency[Gateway
     response_description="The job.",
     responses=refusals(403, 404, 422, 500, 503, 504),
 )
-async def job(job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]) -> Job:
+async def job(job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> Job:
     """Return a job."""
     use_cases = gateway.ready()
     given = query_parameters(scope_of(request), "wait_seconds")
@@ -98,7 +99,7 @@ async def job(job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDep
 async def job_documents(
     job_id: _JobId,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> JobDocumentList:
     """Return a page of a job's documents."""
@@ -123,7 +124,7 @@ async def job_documents(
     response_description="The job, which has ended.",
     responses=refusals(403, 404, 429, 500, 503, 504),
 )
-async def cancel_job(job_id: _JobId, gateway: NamedDependency[Gateway]) -> Job:
+async def cancel_job(job_id: _JobId, gateway: NamedDependency[CallerGateway]) -> Job:
     """Cancel a job."""
     use_cases = gateway.ready()
     return _reply(use_cases, await use_cases.jobs.cancel(job_id))
@@ -137,7 +138,7 @@ async def cancel_job(job_id: _JobId, gateway: NamedDependency[Gateway]) -> Job:
     response_description="The job, which goes on.",
     responses=refusals(403, 404, 409, 429, 500, 503, 504),
 )
-async def retry_job(job_id: _JobId, gateway: NamedDependency[Gateway]) -> RetriedJob:
+async def retry_job(job_id: _JobId, gateway: NamedDependency[CallerGateway]) -> RetriedJob:
     """Retry a job."""
     use_cases = gateway.ready()
     found = await use_cases.jobs.retry(job_id)
@@ -148,8 +149,8 @@ async def retry_job(job_id: _JobId, gateway: NamedDependency[Gateway]) -> Retrie
 JOB_ROUTES: Final = (jobs, job, job_documents, cancel_job, retry_job)
 
 
-def _reply(use_cases: UseCases, record: JobRecord) -> Job:
-    return job_reply(record, use_cases.embedding.blocked_reason(record.collection))
+def _reply(use_cases: CallersUseCases, record: JobRecord) -> Job:
+    return job_reply(record, use_cases.blocked_reason(record.collection))
 
 
 def _read_status(given: Mapping[str, str], known: Sequence[_Status]) -> _Status | None:

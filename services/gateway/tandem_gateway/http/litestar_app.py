@@ -12,9 +12,15 @@ from litestar.types import ControllerRouterHandler
 
 from tandem_contract.decoding import cut
 from tandem_gateway.http.admin import operators_router
+from tandem_gateway.http.caller import CallerGateways
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
+from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
+from tandem_gateway.http.compatible.open_webui import OPEN_WEBUI_ROUTES
+from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
+from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
-from tandem_gateway.http.exact_paths import HEAD, PARAMETERS, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.exact_paths import HEAD, HOST, PARAMETERS, SERVED, ExactParameters, ExactPaths
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.file_documents import FileDocumentsReader
 from tandem_gateway.http.file_routes import ingest_files
@@ -23,6 +29,7 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.job_events import follow_job
 from tandem_gateway.http.job_routes import JOB_ROUTES
 from tandem_gateway.http.json_bodies import JsonRequest, StrictJson
+from tandem_gateway.http.key_routes import keys_router
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import openapi_config
 from tandem_gateway.http.probes import PROBES
@@ -33,7 +40,7 @@ from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import ROUTE, method_not_allowed, refusal, shutting_down
-from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
+from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -46,6 +53,8 @@ def make_litestar(
     form_limits: FormLimits,
     operators: tuple[CanaryRouter, str] | None = None,
     lifespan: Lifespan | None = None,
+    *,
+    embedding: EmbeddingService | None = None,
 ) -> Litestar:
     """Return the application with every route of the gateway, typed.
 
@@ -57,6 +66,7 @@ def make_litestar(
         form_limits: limits of forms of files.
         operators: the traffic and the operators' token; None leaves the operators' routes out.
         lifespan: starts and stops the gateway.
+        embedding: serves the routes for vectors; None makes one without metrics.
     """
     routers = [
         Router("/", route_handlers=SEARCH_ROUTES, request_max_body_size=bodies.search, tags=["search"]),
@@ -67,15 +77,25 @@ def make_litestar(
             tags=["ingest"],
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
+        Router("/", route_handlers=OPEN_WEBUI_ROUTES, request_max_body_size=bodies.search, tags=["compatible"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
+        Router(
+            "/",
+            route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],
+            request_max_body_size=bodies.ingest,
+            tags=["embeddings"],
+        ),
         Router("/", route_handlers=PROBES, tags=["service"]),
         docs_router(limits),
     ]
-    provided: dict[str, object] = {"gateway": gateway, "bodies": bodies, "reader": reader}
+    provided: dict[str, object] = {"bodies": bodies, "reader": reader}
+    provided["gateway"] = Provide(CallerGateways(gateway).of, sync_to_thread=False)
     provided |= {"form_limits": form_limits, "file_reader": FileDocumentsReader(limits)}
+    provided["embedding"] = embedding or EmbeddingService(gateway, bodies, None)
     if operators is not None:
         provided["traffic"], token = operators
-        routers.append(operators_router(token))
+        routers.append(operators_router(token, gateway))
+    routers.append(keys_router(gateway))
     return strict_litestar(routers, provided, lifespan)
 
 
@@ -86,7 +106,7 @@ def strict_litestar(
 
     Args:
         route_handlers: handlers and routers.
-        provided: name → dependency of that name.
+        provided: name → dependency of that name, or a ``Provide`` that makes it.
         lifespan: runs around the application.
     """
     return Litestar(
@@ -108,6 +128,9 @@ def strict_litestar(
 
 
 def _provide(value: object) -> Provide:
+    if isinstance(value, Provide):
+        return value
+
     def provider() -> Any:
         return value
 
@@ -141,8 +164,9 @@ def routed_exactly(app: Litestar) -> AsgiApp:
             return
         # Litestar refuses some names of hosts that the service takes, so it does not see the header.
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
+        inner_scope = {HOST: header(scope, b"host"), HEAD: method == "HEAD", "method": asked, "headers": headers}
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
-        inner = {**scope, **path, "method": asked, HEAD: method == "HEAD", "headers": headers}
+        inner = {**scope, **path, **inner_scope}
         await _answered(litestar, inner, receive, send)
 
     return routed

@@ -13,11 +13,13 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
+from tandem_contract.compatible import ollama, open_webui, openai, tei
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.http.authentication import METRICS, OPEN_PATHS
 from tandem_gateway.http.filter_schema import FILTER_SCHEMAS
 from tandem_gateway.http.form_schema import form_schema
-from tandem_gateway.http.openapi_operations import EVENT_STREAM, OPERATOR
+from tandem_gateway.http.openapi_operations import EVENT_STREAM, KEY, KEY_HEADER, OPERATOR
 from tandem_gateway.http.openapi_schemas import (
     COLLECTION,
     FORM,
@@ -25,6 +27,8 @@ from tandem_gateway.http.openapi_schemas import (
     PARAMETERS_OF_OPERATION,
     REFERENCE,
     set_limits,
+    set_limits_of_compatible,
+    set_limits_of_embeddings,
 )
 from tandem_gateway.use_cases.validation import RequestLimits
 
@@ -37,7 +41,11 @@ _MESSAGES: Final = (
     api.SourceList, api.SourceReply,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
-    admin_api.Traffic, admin_api.TrafficChange,
+    openai.EmbeddingsRequest, openai.EmbeddingsReply, openai.ModelList,
+    ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
+    ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
+    admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
+    admin_api.KeyList, open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
 )  # fmt: skip
 
 
@@ -62,14 +70,24 @@ def openapi_config() -> OpenAPIConfig:
         title="Tandem gateway",
         version=__version__,
         description="Semantic search: store documents, then find those nearest in meaning to a query. "
-        "Every response has an X-Request-Id. Every error has the shape of ErrorReply.",
+        "Every response has an X-Request-Id. Errors have the shape of ErrorReply, except on routes for "
+        "clients of other services, whose shape they have there.",
         components=Components(
             security_schemes={
+                KEY: SecurityScheme(
+                    type="http", scheme="bearer", description="An API key; needed while access control is on."
+                ),
+                KEY_HEADER: SecurityScheme(
+                    type="apiKey",
+                    name="api-key",
+                    security_scheme_in="header",
+                    description="The same key in a header; x-api-key works as well.",
+                ),
                 OPERATOR: SecurityScheme(
                     type="http",
                     scheme="bearer",
-                    description="Only the operators' routes need it: the value of TANDEM_ADMIN_TOKEN.",
-                )
+                    description="The value of TANDEM_ADMIN_TOKEN, for the traffic alone.",
+                ),
             }
         ),
         openapi_router=Router("/litestar", route_handlers=[], include_in_schema=False, dto=None, return_dto=None),
@@ -86,14 +104,28 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     described = app.openapi_schema.to_schema()
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=REFERENCE)
     set_limits(schemas, limits)
+    set_limits_of_compatible(schemas, limits)
+    set_limits_of_embeddings(schemas, limits)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
-    for operations in described["paths"].values():
+    for path, operations in described["paths"].items():
         for operation in operations.values():
             _complete(operation)
+            if path not in OPEN_PATHS or path == METRICS:
+                _secure(operation)
     return described
+
+
+def _secure(operation: dict[str, Any]) -> None:
+    """Add the keys that an operation takes, and the refusal of a request without one.
+
+    The empty requirement stands for a gateway without access control.
+    """
+    operation["security"] = [{KEY: []}, {KEY_HEADER: []}, *operation.get("security", [{}])]
+    refused = operation["responses"]["403"]
+    operation["responses"]["401"] = {**refused, "description": "Error: `unauthorized`"}
 
 
 def _complete(operation: dict[str, Any]) -> None:

@@ -19,13 +19,19 @@ from litestar.openapi.spec import Schema as LitestarSchema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from tandem_contract import headers
+from tandem_contract.compatible.ollama import OllamaError
+from tandem_contract.compatible.tei import TeiError
 from tandem_contract.errors import ErrorReply
 from tandem_gateway.http.openapi_schemas import FORM, REFERENCE
 from tandem_runtime.replies import STATUS
 
 EVENT_STREAM: Final = "text/event-stream"
 OPERATOR: Final = "operator"
-"""Name of the security scheme of the operators' routes."""
+"""Name of the security scheme of the token for the operators' routes."""
+KEY: Final = "key"
+"""Name of the security scheme of an API key as a bearer token."""
+KEY_HEADER: Final = "key_header"
+"""Name of the security scheme of an API key in the header ``api-key``."""
 
 _NO_TYPES: Final[Mapping[str, OpenAPIMediaType]] = {}
 _LINES: Final = '{"id": "mat", "text": "The cat sat on the mat."}\n{"text": "Steep the leaves for three minutes."}\n'
@@ -79,6 +85,9 @@ COLLECTION_EXAMPLES: Final[Examples] = {
     "german": ("Find other forms of German words", {"language": "german"}),
     "whole": ("Embed each text as a whole, cut at the model's limit", {"chunking": None}),
 }
+WEB_SEARCH_EXAMPLES: Final[Examples] = {
+    "three": ("Three results", {"query": "a pet on a rug", "count": 3}),
+}
 BATCH_EXAMPLES: Final[Examples] = {
     "two": ("Two searches", {"searches": [{"query": "a pet on a rug"}, {"query": "leaves", "mode": "lexical"}]}),
 }
@@ -95,6 +104,9 @@ INGEST_EXAMPLES: Final[Examples] = {
             ]
         },
     ),
+}
+KEY_EXAMPLES: Final[Examples] = {
+    "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
@@ -114,6 +126,23 @@ def refusals(*statuses: int) -> dict[int, ResponseSpec]:
     """Return the statuses of a route's errors, for its ``responses``; Litestar's ``raises`` documents another shape."""
     return {
         status: ResponseSpec(ErrorReply, generate_examples=False, description=_error_codes(status))
+        for status in statuses
+    }
+
+
+def ollama_refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the statuses of the errors of a route of Ollama's API."""
+    return _refusals(OllamaError, statuses)
+
+
+def tei_refusals(*statuses: int) -> dict[int, ResponseSpec]:
+    """Return the statuses of the errors of a route of the API of Text Embeddings Inference."""
+    return _refusals(TeiError, statuses)
+
+
+def _refusals(kind: type[msgspec.Struct], statuses: Sequence[int]) -> dict[int, ResponseSpec]:
+    return {
+        status: ResponseSpec(kind, generate_examples=False, description="Error")  # these clients read no code
         for status in statuses
     }
 
@@ -225,6 +254,16 @@ class OverlapByQuery(Operation):
         """Add the parameter."""
         queries = _optional("queries", "Maximum number of stored documents to search for.")
         self.parameters = [*(self.parameters or []), queries]
+
+
+@dataclass
+class RotationByQuery(Operation):
+    """The rotation of a key, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameter."""
+        grace = _optional("grace_seconds", "Seconds for which the present text of the key works beside the new one.")
+        self.parameters = [*(self.parameters or []), grace]
 
 
 @dataclass

@@ -5,11 +5,21 @@ from typing import Any, Final, get_args
 from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.access.key_administration import (
+    MAX_GLOBS,
+    MAX_GRACE_SECONDS,
+    MAX_NAME_CHARS,
+    MAX_SECONDS,
+    NAME_PATTERN,
+)
+from tandem_gateway.access.key_text import KEY_ID_PATTERN
+from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
+from tandem_gateway.use_cases.embed_request import MAX_TEXTS
 from tandem_gateway.use_cases.facets import MAX_FIELDS, MAX_VALUES
 from tandem_gateway.use_cases.fusion import FUSING_MODES, MAX_K, MAX_WEIGHT
 from tandem_gateway.use_cases.highlighting import MAX_HIGHLIGHTS
@@ -45,6 +55,8 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): COLLECTION,
     ("path", "source"): COLLECTION,
+    ("path", "deployment"): {"type": "string", "minLength": 1},
+    ("path", "model"): {"type": "string"},
     ("path", "document_id"): _URL_DOCUMENT_ID,
     ("query", "id"): _DOCUMENT_ID,
     ("query", "filter"): {"type": "string", "maxLength": filters.MAX_BYTES, "contentMediaType": headers.JSON},
@@ -55,7 +67,10 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
     ("query", "cursor"): {"type": "string", "maxLength": 4096},
+    ("path", "key_id"): {"type": "string", "pattern": KEY_ID_PATTERN},
+    ("query", "grace_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_GRACE_SECONDS, "default": 0},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
+    ("header", headers.FILENAME): {"type": "string", "maxLength": headers.MAX_FILENAME_BYTES},
 }
 PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {
     ("list_job_documents", "status"): {"type": "string", "enum": list(get_args(api.JobDocumentStatus))},
@@ -114,10 +129,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     patch = components["DocumentPatch"]["properties"]["metadata"]
     _forbid_nul(patch)
     patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
-    chunking = components["ChunkingSetting"]["properties"]
-    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
-    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
-    components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
+    _set_rules_of_settings(components)
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": REFERENCE.format(name="Filter")}
     components["DocumentDeletion"] |= {
@@ -136,6 +148,23 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
+    _set_rules_of_keys(components["KeyRequest"]["properties"])
+
+
+def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of the messages of compatible routes, after ``set_limits``."""
+    search = components["WebSearchRequest"]["properties"]
+    search["query"] |= components["SearchRequest"]["properties"]["query"]
+    search["count"] |= {"minimum": 1, "maximum": limits.top_k}
+
+
+def _set_rules_of_keys(key: Schema) -> None:
+    key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
+    key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
+    key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
+    # No release takes a filter yet.
+    key["filter"] = {"type": "null", "default": None}
+
 
 def _set_rules_of_modes(components: dict[str, Any]) -> None:
     null = {"type": "null"}
@@ -153,6 +182,32 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
     weights["not"] = {"properties": {name: {"const": 0} for name in weights["properties"]}}
+
+
+def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the rules of requests for vectors, as ``set_limits`` does."""
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    texts = {"type": "array", "items": text, "minItems": 1, "maxItems": MAX_TEXTS}
+    of_openai = components["EmbeddingsRequest"]["properties"]
+    of_openai["input"] = {"anyOf": [text, texts], "description": f"One text, or 1 to {MAX_TEXTS} texts."}
+    components["OllamaEmbedRequest"]["properties"]["input"] = of_openai["input"]
+    components["OllamaPromptRequest"]["properties"]["prompt"] = text
+    of_tei = components["TeiEmbedRequest"]["properties"]
+    of_tei |= {
+        "inputs": of_openai["input"],
+        "normalize": {"enum": [True, None], "default": None},
+        "truncation_direction": {"enum": ["right", "Right", None], "default": None},
+        "prompt_name": {"type": "null", "default": None},
+    }
+    # No schema can say which number the model's vectors have.
+    of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
+
+
+def _set_rules_of_settings(components: dict[str, Any]) -> None:
+    chunking = components["ChunkingSetting"]["properties"]
+    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
+    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
 
 
 def _set_rules_of_similar(similar: Schema) -> None:

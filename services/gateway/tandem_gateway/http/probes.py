@@ -1,18 +1,19 @@
 """The gateway's name, health, probes and metrics."""
 
-from typing import Final
+from typing import Any, Final
 
-from litestar import Response, get
+from litestar import Request, Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from tandem_contract.client_api import About, Health, Probe
 from tandem_gateway import __version__
-from tandem_gateway.errors import NotReady
+from tandem_gateway.http.asgi_types import scope_of
+from tandem_gateway.http.body import query_parameters
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.messages import health_reply
 from tandem_gateway.http.openapi_operations import refusals
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.gateway import CONTENT_TYPE as METRICS_TYPE
 from tandem_runtime.http import Reply
 
@@ -36,12 +37,13 @@ async def about() -> About:
     response_description="The health; `status` is not `failed`.",
     # A gateway that cannot start replies in the same format.
     responses={
-        **refusals(403),
+        **refusals(403, 422),
         503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`."),
     },
 )
-async def healthz(gateway: NamedDependency[Gateway]) -> Response[Health]:
+async def healthz(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> Response[Health]:
     """Return the gateway's health."""
+    query_parameters(scope_of(request))
     health = health_reply(await gateway.health())
     return Response(health, status_code=503 if health.status == "failed" else 200)
 
@@ -65,11 +67,9 @@ async def livez() -> Probe:
     response_description="The gateway serves requests.",
     responses=refusals(403, 503),
 )
-async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
+async def readyz(gateway: NamedDependency[CallerGateway]) -> Probe:
     """Tell whether to send traffic."""
-    gateway.ready()
-    if gateway.draining:
-        raise NotReady("the gateway is shutting down")
+    gateway.check_ready()
     return Probe("ready")
 
 
@@ -81,7 +81,7 @@ async def readyz(gateway: NamedDependency[Gateway]) -> Probe:
     media_type="text/plain",
     responses=refusals(403, 500, 503),
 )
-async def metrics(gateway: NamedDependency[Gateway]) -> Response[str]:
+async def metrics(gateway: NamedDependency[CallerGateway]) -> Response[str]:
     """Return what Prometheus scrapes."""
     return Sent(Reply(200, await gateway.exposition(), METRICS_TYPE.encode()))
 

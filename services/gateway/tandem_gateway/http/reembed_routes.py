@@ -9,8 +9,8 @@ from litestar.params import PathParameter
 from tandem_contract.client_api import Deleted, Reembedding, SpaceOverlap
 from tandem_gateway.http.asgi_types import scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.openapi_operations import OverlapByQuery, refusals
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.reembedding import COMPARED, DEFAULT_QUERIES, MAX_QUERIES, Progress
 
 _PATH: Final = "/v1/collections/{collection:str}/reembed"
@@ -28,7 +28,7 @@ _Collection = Annotated[str, PathParameter(description="Name of the collection."
     response_description="The progress.",
     responses=refusals(*_WRITE_ERRORS),
 )
-async def start_reembed(collection: _Collection, gateway: NamedDependency[Gateway]) -> Reembedding:
+async def start_reembed(collection: _Collection, gateway: NamedDependency[CallerGateway]) -> Reembedding:
     """Begin to re-embed a collection."""
     return _reply(await gateway.ready().reembed.start(collection))
 
@@ -40,7 +40,7 @@ async def start_reembed(collection: _Collection, gateway: NamedDependency[Gatewa
     response_description="The progress.",
     responses=refusals(*_READ_ERRORS),
 )
-async def get_reembed(collection: _Collection, gateway: NamedDependency[Gateway]) -> Reembedding:
+async def get_reembed(collection: _Collection, gateway: NamedDependency[CallerGateway]) -> Reembedding:
     """Return the progress."""
     return _reply(await gateway.ready().reembed.progress(collection))
 
@@ -53,7 +53,7 @@ async def get_reembed(collection: _Collection, gateway: NamedDependency[Gateway]
     response_description="Whether there were any.",
     responses=refusals(403, 404, 422, 429, 500, 503, 504),
 )
-async def delete_reembed(collection: _Collection, gateway: NamedDependency[Gateway]) -> Deleted:
+async def delete_reembed(collection: _Collection, gateway: NamedDependency[CallerGateway]) -> Deleted:
     """Drop the vectors that do not serve."""
     return Deleted(await gateway.ready().reembed.drop(collection))
 
@@ -66,7 +66,7 @@ async def delete_reembed(collection: _Collection, gateway: NamedDependency[Gatew
     response_description="The progress.",
     responses=refusals(*_WRITE_ERRORS),
 )
-async def switch_reembed(collection: _Collection, gateway: NamedDependency[Gateway]) -> Reembedding:
+async def switch_reembed(collection: _Collection, gateway: NamedDependency[CallerGateway]) -> Reembedding:
     """Switch to the new vectors."""
     return _reply(await gateway.ready().reembed.switch(collection))
 
@@ -79,7 +79,7 @@ async def switch_reembed(collection: _Collection, gateway: NamedDependency[Gatew
     response_description="The progress.",
     responses=refusals(*_WRITE_ERRORS),
 )
-async def roll_back_reembed(collection: _Collection, gateway: NamedDependency[Gateway]) -> Reembedding:
+async def roll_back_reembed(collection: _Collection, gateway: NamedDependency[CallerGateway]) -> Reembedding:
     """Return to the old vectors."""
     return _reply(await gateway.ready().reembed.switch(collection, back=True))
 
@@ -93,7 +93,7 @@ async def roll_back_reembed(collection: _Collection, gateway: NamedDependency[Ga
     responses=refusals(*_WRITE_ERRORS),
 )
 async def get_reembed_overlap(
-    collection: _Collection, request: Request[Any, Any, Any], gateway: NamedDependency[Gateway]
+    collection: _Collection, request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]
 ) -> SpaceOverlap:
     """Compare both spaces."""
     use_cases = gateway.ready()

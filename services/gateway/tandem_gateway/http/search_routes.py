@@ -16,7 +16,8 @@ from tandem_contract.client_api import (
 )
 from tandem_contract.decoding import decode_json
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import caller_timeout, read_body_of
+from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
@@ -36,7 +37,6 @@ from tandem_gateway.http.openapi_operations import (
     with_body,
 )
 from tandem_gateway.http.search_reply import write_batch_reply, write_search_reply
-from tandem_gateway.lifecycle import Gateway
 from tandem_runtime.body import cancel_on_disconnect
 
 # A batch may have as many bytes as this number of single searches.
@@ -61,11 +61,12 @@ _ERRORS: Final = (400, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504)
 async def search(
     data: JSONBody[ReceivedSearch],
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchReply]:
     """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
     started = now()
+    query_parameters(scope_of(request))
     work = gateway.ready().search_pipeline.answer(search_command(data), caller_timeout(scope_of(request)))
     answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
     return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
@@ -82,11 +83,12 @@ async def search(
 )
 async def search_batch(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchBatchReply]:
     """Answer several searches. It reads the body itself, because it allows a larger one than a single search."""
     started = now()
+    query_parameters(scope_of(request))
     ready = gateway.ready()
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODIES_OF_BATCH * bodies.search, lease)
@@ -108,11 +110,12 @@ async def search_batch(
 )
 async def search_similar(
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> Response[SearchReply]:
     """Answer a search for similar documents. It reads the body itself, because a vector needs a larger one."""
     started = now()
+    query_parameters(scope_of(request))
     ready = gateway.ready()
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODIES_OF_VECTOR * bodies.search, lease)

@@ -12,10 +12,10 @@ from tandem_contract.client_api import SourceList, SourceReply
 from tandem_contract.decoding import Body, decode_json
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import read_body_of
+from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.ingest_body import WHOLE_BYTES
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi_operations import SOURCE_EXAMPLES, refusals, with_body
-from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.sources import listed
 
 # 10,000 entries with ids of 64 characters and hashes of 64 take 1.6 MB.
@@ -42,7 +42,7 @@ async def put_source(
     collection: _InCollection,
     source: _Source,
     request: Request[Any, Any, Any],
-    gateway: NamedDependency[Gateway],
+    gateway: NamedDependency[CallerGateway],
     bodies: NamedDependency[BodyLimits],
 ) -> SourceReply:
     """Compare a source with its documents."""

@@ -7,10 +7,12 @@ from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
+from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.index import IndexMetrics
 from tandem_gateway.metrics.reembedding import ReembeddingMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
+from tandem_gateway.metrics.tls import TlsMetrics
 
 # A "_created" series beside every counter and histogram would add a third to each scrape, and has no reader.
 disable_created_metrics()  # type: ignore[no-untyped-call]
@@ -30,7 +32,9 @@ class Metrics:
         self.index = IndexMetrics(registry)
         self.reembedding = ReembeddingMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
+        self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
+        self.tls = TlsMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

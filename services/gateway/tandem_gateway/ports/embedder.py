@@ -71,6 +71,11 @@ class EmbedderPool(Embedder, Protocol):
         """
         ...
 
+    @property
+    def refused_token(self) -> bool:
+        """Whether a replica refused the gateway's token when it was last asked."""
+        ...
+
     def state(self) -> PoolState:
         """Return the state of the pool and of each replica."""
         ...

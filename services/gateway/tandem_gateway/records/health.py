@@ -15,10 +15,10 @@ class GatewayHealth:
     status: HealthStatus
     embedder_up: bool
     """Whether an embedder answers and is ready."""
-    documents: int = 0
-    """Documents that search can find."""
-    pending: int = 0
-    """Documents, or newer versions of documents, that have no vector yet."""
+    documents: int | None = 0
+    """Documents that search can find; None if the caller may not know."""
+    pending: int | None = 0
+    """Documents, or newer versions of documents, that have no vector yet; None if the caller may not know."""
     model: str | None = None
     """Model of the first collection that has one; None before the first vector."""
     fingerprint: str | None = None

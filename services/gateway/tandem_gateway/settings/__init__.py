@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from tandem_gateway.settings.access import AccessOptions
 from tandem_gateway.settings.canary import CanaryOptions
 from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
@@ -9,6 +10,7 @@ from tandem_gateway.settings.files import FileOptions
 from tandem_gateway.settings.requests import RequestOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
+from tandem_runtime.server_tls import check_server_tls
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +21,7 @@ class Settings(
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,
+    AccessOptions,
     ServerOptions,
 ):
     """All settings. ``tandem_runtime.settings.read`` reads them once, at startup.
@@ -41,10 +44,15 @@ class Settings(
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
+        if self.api_key and self.api_key_file:
+            raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
             )
+        check_server_tls(self.tls_cert_file, self.tls_key_file, self.tls_client_ca_file, prefix="TANDEM_TLS")
+        if self.embedder_token and self.embedder_token_file:
+            raise ValueError("TANDEM_EMBEDDER_TOKEN and TANDEM_EMBEDDER_TOKEN_FILE exclude each other: set one")
         for variable, file in (
             ("TANDEM_EMBEDDER_CA_FILE", self.embedder_ca_file),
             ("TANDEM_EMBEDDER_CLIENT_CERT_FILE", self.embedder_client_cert_file),

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import optional_file, urls
-from tandem_runtime.settings import seconds, setting
+from tandem_gateway.settings.parsers import urls
+from tandem_runtime.settings import readable_file, seconds, setting
+from tandem_runtime.tokens import parse_tokens
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,27 @@ class EmbedderOptions:
         "the gateway keeps the last known addresses. Lower it to find new embedders sooner; raise it to spare the"
         " DNS server",
     )
+    embedder_token: tuple[str, ...] = setting(
+        "EMBEDDER_TOKEN",
+        (),
+        parse_tokens,
+        "Bearer token that the gateway sends to the embedders, for those that demand one (the same setting on their "
+        "side). Of several, separated by commas, it sends the first. Prefer TANDEM_EMBEDDER_TOKEN_FILE. It has no "
+        "flag: other users of the machine can see command lines",
+        secret=True,
+        flag=False,
+    )
+    embedder_token_file: str = setting(
+        "EMBEDDER_TOKEN_FILE",
+        "",
+        readable_file,
+        "File whose first line is that token, instead of TANDEM_EMBEDDER_TOKEN. The gateway reads a changed file "
+        "within 5 seconds. If the new content cannot be used, the previous token stays",
+    )
     embedder_ca_file: str = setting(
         "EMBEDDER_CA_FILE",
         "",
-        optional_file,
+        readable_file,
         "PEM file with the certificates of the CAs that sign the embedders' certificates, for URLs that begin with "
         "https://. If it is empty, the gateway trusts the system's CAs. The gateway reads a changed file within "
         "5 seconds; new connections then use it",
@@ -36,14 +54,14 @@ class EmbedderOptions:
     embedder_client_cert_file: str = setting(
         "EMBEDDER_CLIENT_CERT_FILE",
         "",
-        optional_file,
+        readable_file,
         "PEM file with the certificate that the gateway shows to embedders (mutual TLS), followed by intermediate "
         "certificates. It needs TANDEM_EMBEDDER_CLIENT_KEY_FILE. Read again like TANDEM_EMBEDDER_CA_FILE",
     )
     embedder_client_key_file: str = setting(
         "EMBEDDER_CLIENT_KEY_FILE",
         "",
-        optional_file,
+        readable_file,
         "PEM file with the private key of TANDEM_EMBEDDER_CLIENT_CERT_FILE, without a passphrase. Only the gateway's "
         "user should be able to read it",
     )

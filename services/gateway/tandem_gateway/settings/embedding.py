@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from tandem_runtime.settings import seconds, setting, whole_number
+from tandem_runtime.settings import boolean, names, seconds, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,4 +67,32 @@ class EmbeddingOptions:
         whole_number(1, 64),
         "Maximum number of concurrent document calls per embedder in rotation. Raise it for embedders with more "
         "workers; lower it to leave more CPU to searches",
+    )
+    embeddings_timeout: float = setting(
+        "EMBEDDINGS_TIMEOUT_SECONDS",
+        120.0,
+        seconds(0.05, 600),
+        "Deadline of a request for vectors, with its wait for others; a late one gets 504. The header "
+        "x-request-timeout-ms can shorten it. Raise it for slow embedders and large bursts; lower it to fail sooner",
+    )
+    model_aliases: tuple[str, ...] = setting(
+        "MODEL_ALIASES",
+        (),
+        names,
+        "Other names of the served model, separated by commas, such as text-embedding-3-small. The routes for vectors "
+        "list them, and take them with TANDEM_STRICT_MODEL",
+    )
+    strict_model: bool = setting(
+        "STRICT_MODEL",
+        False,
+        boolean,
+        "Refuse requests for vectors that ask for another model than the served one, with 404. Otherwise the served "
+        "model answers them, and the reply names it",
+    )
+    matryoshka: bool = setting(
+        "MATRYOSHKA",
+        False,
+        boolean,
+        "The model was trained so that the first numbers of a vector are a vector of their own. Requests may then ask "
+        "for fewer dimensions. all-MiniLM-L6-v2 was not",
     )

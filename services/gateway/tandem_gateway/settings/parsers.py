@@ -1,8 +1,13 @@
 """Parsers of settings that only the gateway has."""
 
-import os
-from pathlib import Path
+import re
+from typing import Final
 from urllib.parse import urlsplit
+
+_ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
+_DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
+_LEAST_KEY = 32
+_MOST_KEY = 512
 
 
 def urls(text: str) -> str:
@@ -43,14 +48,44 @@ def token(text: str) -> str:
     return text
 
 
-def optional_file(text: str) -> str:
-    """Return the path of a readable file; an empty text stays empty.
+def api_key(text: str) -> str:
+    """Return an API key from outside; an empty text stays empty.
 
     Raises:
         ValueError: says what was expected.
     """
-    if text and not Path(text).is_file():
-        raise ValueError("a file that exists was expected")
-    if text and not os.access(text, os.R_OK):
-        raise ValueError("a file that this user may read was expected")
+    if text and not (
+        _LEAST_KEY <= len(text) <= _MOST_KEY and text.isascii() and text.isprintable() and " " not in text
+    ):
+        raise ValueError(f"{_LEAST_KEY} to {_MOST_KEY} printable ASCII characters without a space were expected")
     return text
+
+
+def origins(text: str) -> tuple[str, ...]:
+    """Return origins of web pages as browsers send them, without duplicates; ``*`` stays alone.
+
+    ``null`` is refused: a page of any site can have this origin.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    given = [origin.strip() for origin in text.split(",") if origin.strip()]
+    if "*" in given:
+        if len(given) > 1:
+            raise ValueError("* or origins were expected, not both")
+        return ("*",)
+    return tuple(dict.fromkeys(_origin(each) for each in given))
+
+
+def _origin(text: str) -> str:
+    matched = _ORIGIN.fullmatch(text.lower())
+    if matched is None:
+        raise ValueError(
+            f"{text} is no origin: a scheme, a host and perhaps a port were expected, as https://app.example"
+        )
+    scheme, host, port = matched.groups()
+    if port is None or port == _DEFAULT_PORTS.get(scheme):  # browsers leave it out
+        return f"{scheme}://{host}"
+    if not 1 <= int(port) <= 65535:
+        raise ValueError(f"{text} has no valid port")
+    return f"{scheme}://{host}:{int(port)}"

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import token
-from tandem_runtime.settings import boolean, names, one_of, seconds, setting, whole_number
+from tandem_gateway.settings.parsers import origins, token
+from tandem_runtime.settings import boolean, names, one_of, readable_file, seconds, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +29,36 @@ class ServerOptions:
         "address accepts every name. It protects against DNS rebinding: set it wherever browsers can reach the "
         "gateway",
     )
+    cors_origins: tuple[str, ...] = setting(
+        "CORS_ORIGINS",
+        (),
+        origins,
+        "Origins whose web pages may call the gateway and read its replies, such as https://app.example, separated by "
+        "commas; * allows every origin. If it is empty, no page of another origin can. Name origins rather than "
+        "set *: with *, every page that a user opens can use what the gateway allows without a key",
+    )
+    tls_cert_file: str = setting(
+        "TLS_CERT_FILE",
+        "",
+        readable_file,
+        "PEM file with the gateway's certificate, followed by intermediate certificates. With it, the port serves "
+        "https only, TLS 1.2 or newer. It needs TANDEM_TLS_KEY_FILE. The gateway reads changed files within "
+        "5 seconds; new connections then use them. If they cannot be used, the previous certificate stays",
+    )
+    tls_key_file: str = setting(
+        "TLS_KEY_FILE",
+        "",
+        readable_file,
+        "PEM file with the private key of TANDEM_TLS_CERT_FILE, without a passphrase. Only the gateway's "
+        "user should be able to read it",
+    )
+    tls_client_ca_file: str = setting(
+        "TLS_CLIENT_CA_FILE",
+        "",
+        readable_file,
+        "PEM file with the CAs that sign the clients' certificates (mutual TLS). With it, every client must show "
+        "such a certificate, probes too. Read again like TANDEM_TLS_CERT_FILE",
+    )
     max_connections: int = setting(
         "MAX_CONNECTIONS",
         2048,
@@ -48,3 +78,10 @@ class ServerOptions:
         "LOG_LEVEL", "info", one_of("debug", "info", "warning", "error"), "Lowest level that is logged"
     )
     access_log: bool = setting("ACCESS_LOG", True, boolean, "Log one line per request")
+    mcp: bool = setting(
+        "MCP",
+        False,
+        boolean,
+        "Serve the tools search, fetch and list_collections to language models at /mcp, by the Model Context Protocol. "
+        "It needs the extra mcp, and 40 MiB of memory",
+    )

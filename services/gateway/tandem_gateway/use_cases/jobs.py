@@ -95,7 +95,7 @@ class Jobs:
         while found.finished_at is None:
             cancelled = await self._store.cancel(job_id, self._clock())
             if cancelled is None:
-                raise _no_job(job_id)
+                raise no_job(job_id)
             found = cancelled
             self._on_changed()
             self._waiting.notify()
@@ -112,7 +112,7 @@ class Jobs:
         await self._job(job_id)
         found = await self._store.retry(job_id, self._clock())
         if found is None:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         self._on_waiting()
         return found
 
@@ -125,7 +125,7 @@ class Jobs:
             raise NotFound(f"job_id: {job_id[:80]!r} is no job id ('job_' and 32 hexadecimal digits)", param="job_id")
         job = await self._store.job(job_id)
         if job is None:
-            raise _no_job(job_id)
+            raise no_job(job_id)
         return job
 
 
@@ -155,5 +155,6 @@ def seconds_left(job: JobRecord, now: float) -> float | None:
     return (job.total - job.processed) / speed
 
 
-def _no_job(job_id: str) -> NotFound:
+def no_job(job_id: str) -> NotFound:
+    """Return the error for an id that no job has."""
     return NotFound(f"job_id: there is no job {job_id!r}", param="job_id")

@@ -30,8 +30,10 @@ class Health(msgspec.Struct, frozen=True):
     status: Literal["ok", "degraded", "starting", "failed"]
     model_loaded: bool
     """Whether an embedder answers and is ready."""
-    document_count: int
-    pending_documents: int = 0
+    document_count: int | None
+    """Null for a caller that may not see every collection, while access control is on."""
+    pending_documents: int | None = 0
+    """Null as ``document_count`` is."""
     model: str | None = None
     fingerprint: str | None = None
     version: str = ""

@@ -22,6 +22,9 @@ MAX_FIELDS: Final = 100
 PIECE_BYTES: Final = 64 << 10
 """Maximum bytes per ``_feed``, so that a head in one piece is never too large. The transport reads up to 256 KiB."""
 
+_TLS: Final = b"\x16\x03"
+"""First bytes of a client that speaks TLS: the type and the major version of its first record."""
+
 _CHECKED: Final = frozenset((b"host", b"expect", b"transfer-encoding"))
 
 
@@ -118,7 +121,7 @@ class RequestReader:
                 log.error("an unexpected error", exc_info=raised)
                 raise Refusal(500, "internal", "an unexpected error") from None
             except httptools.HttpParserError:
-                raise Refusal(400, "malformed_body", "the request is not valid HTTP/1.1") from None
+                raise Refusal(400, "malformed_body", _invalid(data)) from None
             if offered is not None:
                 # Outside the handler: there, the offer would be the context of an error, in place of a refusal.
                 data = memoryview(data)[offered:]
@@ -226,6 +229,12 @@ def _parser(reader: RequestReader) -> httptools.HttpRequestParser:
     # A request may follow one with "connection: close"; it is dropped with the connection. llhttp would refuse both.
     parser.set_dangerous_leniencies(lenient_data_after_close=True)
     return parser
+
+
+def _invalid(data: bytes | memoryview) -> str:
+    if bytes(data[:2]) == _TLS:
+        return "the client speaks TLS: this port serves plain http only"
+    return "the request is not valid HTTP/1.1"
 
 
 def _check_head_bytes(bytes: int) -> None:

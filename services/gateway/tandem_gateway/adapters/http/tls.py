@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from tandem_runtime.tls_files import InvalidTlsFiles, Stamp, expiry_of, load_pair, require_certificates, stamp_of
+
 log = logging.getLogger(__name__)
 
 CHECK_SECONDS: Final = 5.0
@@ -20,14 +22,6 @@ CHECK_SECONDS: Final = 5.0
 
 # Longest wait of a new connection for a look at the files. After that it uses the certificates at hand.
 _WAIT_SECONDS: Final = 1.0
-
-
-class InvalidTlsFiles(Exception):
-    """A file cannot be read, is not what it should be, or the key does not belong to the certificate."""
-
-    def __init__(self, path: Path, message: str) -> None:
-        super().__init__(message)
-        self.path = path
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,26 +40,6 @@ class TlsFiles:
         return [path for path in (self.ca, self.certificate, self.key) if path is not None]
 
 
-Stamp = tuple[tuple[int, int, int], ...]
-"""Inode, size and time of change of each file; a different stamp means that a file was replaced or written."""
-
-
-def stamp(files: TlsFiles) -> Stamp:
-    """Return the state of the files; blocks.
-
-    Raises:
-        InvalidTlsFiles: a file is missing.
-    """
-    found = []
-    for path in files.paths():
-        try:
-            status = path.stat()
-        except OSError as error:
-            raise InvalidTlsFiles(path, error.strerror or str(error)) from error
-        found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-    return tuple(found)
-
-
 def load(files: TlsFiles) -> ssl.SSLContext:
     """Return a context that checks servers' certificates and names, and has the client's certificate; blocks.
 
@@ -73,38 +47,12 @@ def load(files: TlsFiles) -> ssl.SSLContext:
         InvalidTlsFiles: names the file and the reason.
     """
     if files.ca is not None:
-        _require_certificates(files.ca)
+        require_certificates(files.ca)
     context = ssl.create_default_context(cafile=files.ca)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
     if files.certificate is not None and files.key is not None:
-        _require_certificates(files.certificate)
-        _require_readable(files.key)
-        try:
-            # Without a password here, OpenSSL would ask the terminal for that of an encrypted key.
-            context.load_cert_chain(files.certificate, files.key, password="")
-        except ssl.SSLError as error:
-            if error.reason == "KEY_VALUES_MISMATCH":
-                why = f"it is not the key of the certificate in {files.certificate}"
-            else:
-                why = "it has no private key in PEM format without a passphrase"
-            raise InvalidTlsFiles(files.key, why) from error
+        load_pair(context, files.certificate, files.key)
     return context
-
-
-def _require_certificates(path: Path) -> None:
-    _require_readable(path)
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError as error:
-        raise InvalidTlsFiles(path, "it has no certificate in PEM format, or a damaged one") from error
-
-
-def _require_readable(path: Path) -> None:
-    # The errors of the ssl module do not name the file.
-    try:
-        with path.open("rb"):
-            pass
-    except OSError as error:
-        raise InvalidTlsFiles(path, error.strerror or str(error)) from error
 
 
 class Tls:
@@ -132,10 +80,24 @@ class Tls:
         self._clock = clock
         self._checked = clock()
         # Look before reading: a change in between shows at the next look.
-        self._loaded = stamp(self._files)
+        self._loaded = stamp_of(self._files.paths())
         self._context = load(self._files)
+        self._on_expiry: Callable[[float], None] = lambda at: None
         self._failed: tuple[Stamp | None, str] | None = None
         self._check: asyncio.Task[None] | None = None
+
+    def watch(self, on_expiry: Callable[[float], None]) -> None:
+        """Report when the client's certificate expires, in seconds since 1970, now and after each renewal. Blocks.
+
+        Raises:
+            InvalidTlsFiles: the certificate cannot be read.
+        """
+        self._on_expiry = on_expiry
+        self._report()
+
+    def _report(self) -> None:
+        if self._files.certificate is not None:
+            self._on_expiry(expiry_of(self._files.certificate))
 
     async def context(self) -> ssl.SSLContext:
         """Return the context for a new connection; waits at most a second if a look at the files is due."""
@@ -152,11 +114,12 @@ class Tls:
         """Load the files if they have changed; keep the old certificates if they cannot be loaded. Blocks."""
         found: Stamp | None = None
         try:
-            found = stamp(self._files)
+            found = stamp_of(self._files.paths())
             if found == self._loaded:
                 self._failed = None
                 return
             self._context = load(self._files)
+            self._report()
         except (InvalidTlsFiles, OSError) as error:
             # A certificate and its key may be replaced one after the other. Between the two they do not fit, and the
             # next look finds them both.

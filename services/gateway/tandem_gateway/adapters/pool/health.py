@@ -16,8 +16,8 @@ from typing import Literal
 Failure = Literal["unavailable", "late", "broken"]
 """``unavailable``: it cannot be reached or is not ready. ``late``: no answer in time. ``broken``: an invalid reply."""
 
-Probe = Literal["ready", "not_ready", "unreachable", "late"]
-"""Result of a request to /readyz."""
+Probe = Literal["ready", "not_ready", "unreachable", "late", "token_refused"]
+"""Result of a request to /readyz. ``token_refused``: it is ready, and would refuse the gateway's calls."""
 
 
 @dataclass(frozen=True, slots=True)

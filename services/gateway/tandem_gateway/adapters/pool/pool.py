@@ -159,6 +159,11 @@ class EmbedderPool:
         """Whether any replica is not ejected."""
         return bool(self._members.serving)
 
+    @property
+    def refused_token(self) -> bool:
+        """Whether a replica refused the gateway's token at its last probe."""
+        return any(replica.token_refused for replica in self._members.staying())
+
     async def follow_names(self) -> None:
         """Keep the replicas in step with DNS until cancelled; returns at once if the pool has no names."""
         while self._names.to_resolve:
@@ -256,6 +261,7 @@ class EmbedderPool:
             "late" if result.found == "late" else "unavailable",
             f"the probe says: {result.found}",
         )
+        replica.token_refused = result.found == "token_refused"
         if result.found != "ready":
             return False
         replica.silent = result.served is None

@@ -43,7 +43,18 @@ class ReplicaConnection(Protocol):
 class Replica:
     """The mutable state of one embedder; the pool owns it."""
 
-    __slots__ = ("address", "channel", "documents", "draining", "health", "queries", "seen", "served", "silent")
+    __slots__ = (
+        "address",
+        "channel",
+        "documents",
+        "draining",
+        "health",
+        "queries",
+        "seen",
+        "served",
+        "silent",
+        "token_refused",
+    )
 
     def __init__(self, address: Address, channel: ReplicaConnection) -> None:
         self.address = address
@@ -61,6 +72,9 @@ class Replica:
         """Time at which ``served`` was last seen; seconds of the monotonic clock."""
         self.silent = False
         """Whether it was ready at the last probe without a readable description: only a call shows its model."""
+
+        self.token_refused = False
+        """Whether it refused the gateway's token at the last probe."""
 
     @property
     def in_flight(self) -> int:

@@ -1,0 +1,320 @@
+"""API keys in ``access.db``, a database of its own, and the secret of their hashes in ``access.secret`` beside it.
+
+The command line changes the keys while a gateway runs, so both open this file, and none of them locks the data
+directory for it. The file appears with the first key. Both files are readable by their owner alone.
+"""
+
+import contextlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from tandem_gateway.adapters.fsync import sync
+from tandem_gateway.adapters.sqlite.connection import translated
+from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.ports.keys import MAX_KEYS, MAX_REVOKED, too_many_keys
+from tandem_gateway.records.access import ApiKey, KeyTable
+
+FILE_NAME: Final = "access.db"
+SECRET_NAME: Final = "access.secret"  # noqa: S105 - the name of a file
+
+VERSION: Final = 1
+_SECRET_BYTES: Final = 32
+_BUSY_TIMEOUT_SECONDS: Final = 10.0
+_PAGE_KIB: Final = 64
+_SCHEMA: Final = (
+    "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
+    "INSERT INTO access VALUES (1, 0)",
+    "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
+    "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
+    "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
+    f"PRAGMA user_version = {VERSION}",
+)
+_COLUMNS: Final = (
+    "id, name, role, collections, digest, created_at, expires_at, filter, revoked_at, last_used_at, previous_digest, "
+    "previous_until"
+)
+
+
+class SqliteKeyStore:
+    """The ``KeyStore`` of a data directory."""
+
+    def __init__(self, data_dir: Path) -> None:
+        """Make the store; it opens the file when it is there, or with the first change.
+
+        Args:
+            data_dir: the data directory; the first change creates it.
+        """
+        self._path = data_dir / FILE_NAME
+        self._secret_path = data_dir / SECRET_NAME
+        self._lock = threading.RLock()
+        self._connection: sqlite3.Connection | None = None
+
+    def table(self) -> KeyTable:
+        """Return all keys."""
+        with self._lock, translated(self._path):
+            connection = self._open(create=False)
+            if connection is None:
+                return KeyTable(False, [])
+            connection.execute("BEGIN")
+            try:
+                (enabled,) = connection.execute("SELECT enabled FROM access").fetchone()
+                rows = connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY number").fetchall()
+            finally:
+                connection.execute("COMMIT")
+            return KeyTable(bool(enabled), [_key(row) for row in rows])
+
+    def secret(self) -> bytes:
+        """Return the secret."""
+        with self._lock:
+            try:
+                found = self._secret_path.read_bytes()
+            except FileNotFoundError:
+                if self.table().keys:
+                    raise StorageUnavailable(
+                        "the secret of the API keys is lost",
+                        detail=f"{self._secret_path} is missing, so no key of {self._path} can work: put it back from "
+                        f"a backup, or remove {self._path} and make new keys",
+                    ) from None
+                found = self._make_secret()
+            except OSError as error:
+                raise StorageUnavailable(
+                    "the secret of the API keys cannot be read", detail=f"{self._secret_path}: {error.strerror}"
+                ) from error
+            if len(found) != _SECRET_BYTES:
+                raise StorageUnavailable(
+                    "the secret of the API keys is damaged",
+                    detail=f"{self._secret_path} has {len(found)} bytes instead of {_SECRET_BYTES}",
+                )
+            return found
+
+    def version(self) -> int:
+        """Return SQLite's ``data_version``; 0 before the file exists."""
+        with self._lock, translated(self._path):
+            connection = self._open(create=False)
+            if connection is None:
+                return 0
+            version: int = connection.execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+    def add(self, key: ApiKey) -> None:
+        """Add a key."""
+        with self._change() as connection:
+            (count,) = connection.execute("SELECT count(*) FROM keys WHERE revoked_at IS NULL").fetchone()
+            if count >= MAX_KEYS:
+                raise too_many_keys()
+            marks = ", ".join("?" * len(_row(key)))
+            connection.execute(f"INSERT INTO keys ({_COLUMNS}) VALUES ({marks})", _row(key))
+            connection.execute("UPDATE access SET enabled = 1")
+
+    def rotate(self, key_id: str, digest: bytes, previous_until: float) -> ApiKey | None:
+        """Replace a key's digest."""
+        return self._update(
+            key_id,
+            "UPDATE keys SET previous_digest = digest, digest = ?, previous_until = ? "
+            "WHERE id = ? AND revoked_at IS NULL",
+            (digest, previous_until, key_id),
+        )
+
+    def revoke(self, key_id: str, at: float) -> ApiKey | None:
+        """Revoke a key."""
+        changed = self._update(
+            key_id, "UPDATE keys SET revoked_at = coalesce(revoked_at, ?) WHERE id = ?", (at, key_id)
+        )
+        with self._change() as connection:
+            connection.execute(
+                "DELETE FROM keys WHERE number IN (SELECT number FROM keys WHERE revoked_at IS NOT NULL "
+                "ORDER BY revoked_at DESC, number DESC LIMIT -1 OFFSET ?)",
+                (MAX_REVOKED,),
+            )
+        return changed
+
+    def record_uses(self, last_used: Mapping[str, float]) -> None:
+        """Record uses."""
+        if last_used:
+            with self._change() as connection:
+                connection.executemany(
+                    "UPDATE keys SET last_used_at = ? WHERE id = ?", [(at, key_id) for key_id, at in last_used.items()]
+                )
+
+    def switch(self, on: bool) -> None:
+        """Switch access control on or off."""
+        with self._change() as connection:
+            connection.execute("UPDATE access SET enabled = ?", (int(on),))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def back_up(self, target: Path, secret_target: Path) -> int:
+        """Copy the keys and their secret to new files, and return the number of keys; see ``backup.back_up``.
+
+        Raises:
+            StorageUnavailable: a target exists or cannot be written.
+        """
+        for path in (target, secret_target):
+            if path.exists():
+                raise StorageUnavailable(f"{path} is there already; a backup is a new file")
+        table, secret = self.table(), self.secret()
+        _write_private(secret_target, secret)
+        os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+        with self._lock, translated(target):
+            source = self._open(create=True)
+            assert source is not None
+            with contextlib.closing(sqlite3.connect(target, isolation_level=None)) as copy:
+                source.backup(copy)
+                copy.execute("PRAGMA journal_mode=DELETE")
+        sync(target)
+        sync(target.parent)
+        return len(table.keys)
+
+    def _update(self, key_id: str, statement: str, values: tuple[Any, ...]) -> ApiKey | None:
+        with self._change() as connection:
+            if connection.execute(statement, values).rowcount == 0:
+                return None
+            return _key(connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone())
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, translated(self._path):
+            connection = self._open(create=True)
+            assert connection is not None
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield connection
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _open(self, *, create: bool) -> sqlite3.Connection | None:
+        """Return the connection; None if there is no file and none is to be created."""
+        if self._connection is not None:
+            return self._connection
+        try:
+            if not self._path.exists():
+                if not create:
+                    return None
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                # SQLite gives the log beside the file the same mode.
+                os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise StorageUnavailable(
+                "the API keys cannot be read or written", detail=f"{self._path}: {error.strerror}"
+            ) from error
+        connection = sqlite3.connect(
+            f"{self._path.absolute().as_uri()}?mode=rw",
+            uri=True,
+            timeout=_BUSY_TIMEOUT_SECONDS,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        connection.execute(f"PRAGMA cache_size=-{_PAGE_KIB}")
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            raise StorageUnavailable(
+                "the API keys are those of a newer release",
+                detail=f"{self._path} has the format {version} of a newer release, and this one knows {VERSION}: "
+                "run that release, or put back a backup",
+            )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA secure_delete=ON")
+        if version == 0:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                # Another process may have made the tables meanwhile.
+                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
+                    for statement in _SCHEMA:
+                        connection.execute(statement)
+            except BaseException:
+                connection.execute("ROLLBACK")
+                raise
+            connection.execute("COMMIT")
+
+    def _make_secret(self) -> bytes:
+        try:
+            self._secret_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise StorageUnavailable(f"{self._secret_path.parent} cannot be written: {error.strerror}") from error
+        partial = self._secret_path.with_name(f".{SECRET_NAME}.{os.getpid()}.{secrets.token_hex(4)}.partial")
+        try:
+            _write_private(partial, secrets.token_bytes(_SECRET_BYTES))
+            # A link, unlike a rename, does not replace the secret that another process made meanwhile.
+            with contextlib.suppress(FileExistsError):
+                os.link(partial, self._secret_path)
+        finally:
+            partial.unlink(missing_ok=True)
+        sync(self._secret_path.parent)
+        return self._secret_path.read_bytes()
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a new file that only its owner may read.
+
+    Raises:
+        StorageUnavailable: the file exists or cannot be written.
+    """
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error
+
+
+def _row(key: ApiKey) -> tuple[Any, ...]:
+    return (
+        key.id, key.name, key.role, json.dumps(key.collections), key.digest, key.created_at, key.expires_at, key.filter,
+        key.revoked_at, key.last_used_at, key.previous_digest, key.previous_until,
+    )  # fmt: skip
+
+
+def _key(row: tuple[Any, ...]) -> ApiKey:
+    (
+        key_id,
+        name,
+        role,
+        collections,
+        digest,
+        created_at,
+        expires_at,
+        conditions,
+        revoked_at,
+        last_used_at,
+        old,
+        until,
+    ) = row
+    return ApiKey(
+        id=key_id,
+        name=name,
+        role=role,
+        collections=tuple(json.loads(collections)),
+        digest=digest,
+        created_at=created_at,
+        expires_at=expires_at,
+        filter=conditions,
+        revoked_at=revoked_at,
+        last_used_at=last_used_at,
+        previous_digest=old,
+        previous_until=until,
+    )

@@ -1,0 +1,87 @@
+"""Opens the API keys, and refuses to start a gateway that others can reach and nothing protects."""
+
+import ipaddress
+import logging
+from pathlib import Path
+from typing import Final
+
+from tandem_gateway.access.control import AccessControl
+from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.settings import Settings
+from tandem_gateway.settings.parsers import api_key
+from tandem_runtime.settings import SettingsError
+
+log = logging.getLogger(__name__)
+
+_MAX_FILE_BYTES: Final = 4096
+
+
+def open_access(settings: Settings) -> AccessControl:
+    """Return the access control of a gateway; blocks for some milliseconds.
+
+    Raises:
+        SettingsError: the gateway would listen on an address that others can reach, without a key; or the file of the
+            key cannot be used.
+        StorageError: the keys cannot be read.
+    """
+    exposed = not is_loopback(settings.host)
+    store = SqliteKeyStore(settings.data_dir)
+    bootstrap = settings.api_key or _key_in_file(settings.api_key_file)
+    access = AccessControl(store, bootstrap=bootstrap)
+    try:
+        access.load()
+        if exposed and not access.on and not settings.insecure:
+            raise SettingsError(
+                f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and there is no API key: make "
+                "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE, "
+                "or allow everybody with --insecure"
+            )
+        if bootstrap and not store.table().on:
+            store.switch(True)  # removing the setting must not open the gateway
+            access.load()
+    except BaseException:
+        store.close()
+        raise
+    if access.on and exposed and not settings.insecure:
+        access.require()
+    if access.on and not access.has_keys:
+        log.warning(
+            "access control is on, and no API key is valid: make one with 'python -m tandem_gateway keys create'"
+        )
+    if exposed and not access.on:
+        log.warning(
+            "access control is off: whoever reaches this address may read, change and delete everything",
+            extra={"host": settings.host},
+        )
+    return access
+
+
+def is_loopback(host: str) -> bool:
+    """Return whether only this machine reaches an address to listen on; a name other than localhost counts as no."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
+def _key_in_file(path: str) -> str:
+    """Return the key in a file, without white space around it; empty without a file.
+
+    Raises:
+        SettingsError: the file cannot be read, or has no key.
+    """
+    if not path:
+        return ""
+    try:
+        with Path(path).open("rb") as file:
+            content = file.read(_MAX_FILE_BYTES + 1)
+        key = api_key(content.decode("ascii").strip())
+    except OSError as error:
+        raise SettingsError(f"TANDEM_API_KEY_FILE={path!r}: {error.strerror}") from None
+    except ValueError:  # UnicodeError is a subclass; its message would quote the key
+        key = ""
+    if not key:
+        raise SettingsError(
+            f"TANDEM_API_KEY_FILE={path!r}: 32 to 512 printable ASCII characters without a space were expected"
+        )
+    return key

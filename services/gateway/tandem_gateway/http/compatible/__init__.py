@@ -1,0 +1,1 @@
+"""Routes of other services' APIs, so that their clients work unchanged."""

@@ -1,0 +1,168 @@
+"""``python -m tandem_gateway keys``: changes the API keys of a gateway, running or stopped."""
+
+import argparse
+import re
+import sys
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from tandem_gateway.access.key_administration import KeyAdministration, NewKey
+from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.records.access import ROLES, ApiKey
+
+_DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_FLAGS: Final = ("--name", "--role", "--collections", "--expires-in", "--grace", "--data-dir")
+
+
+def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
+    """Add ``keys`` to the commands of the program, and return the flags of its own commands."""
+    text = "make, list, revoke and rotate API keys; a running gateway takes the change over within a second"
+    keys = commands.add_parser(
+        "keys", prog=f"{prog} keys", help=text, description=text.capitalize() + ".", epilog=epilog
+    )
+    inner = keys.add_subparsers(dest="key_command", metavar="KEY_COMMAND", required=True)
+    for name, help_text in {
+        "create": "make a key and write it to standard output, once",
+        "list": "list the keys; no list has the text of a key",
+        "revoke": "revoke a key for ever",
+        "rotate": "give a key a new text and write it to standard output, once",
+        "enable": "switch access control on: only requests with a key are answered",
+        "disable": "switch access control off; a gateway that other machines reach then needs --insecure to start",
+    }.items():
+        command = inner.add_parser(
+            name, prog=f"{prog} keys {name}", help=help_text, description=help_text.capitalize() + ".", epilog=epilog
+        )
+        command.add_argument(
+            "--data-dir", dest="command_data_dir", metavar="VALUE", help="the data directory (TANDEM_DATA_DIR)"
+        )
+        if name == "create":
+            command.add_argument("--name", dest="key_name", required=True, metavar="NAME", help="tells the key apart")
+            command.add_argument("--role", dest="key_role", required=True, choices=ROLES, help="what the key allows")
+            command.add_argument(
+                "--collections",
+                dest="key_collections",
+                default="*",
+                metavar="GLOBS",
+                help="collections that the key may use, separated by commas; * is any run of characters, ? is one "
+                "(default *)",
+            )
+            command.add_argument(
+                "--expires-in", dest="key_expires_in", metavar="TIME", help="life of the key, such as 12h or 90d"
+            )
+        if name in ("revoke", "rotate"):
+            command.add_argument("key_id", metavar="ID", help="id of the key, as list shows it")
+        if name == "rotate":
+            command.add_argument(
+                "--grace",
+                dest="key_grace",
+                default="0s",
+                metavar="TIME",
+                help="for how long the present text works beside the new one, such as 1h (default 0s)",
+            )
+    return list(_FLAGS)
+
+
+def run(flags: argparse.Namespace, data_dir: Path) -> int:
+    """Run a command on the keys of a data directory, and return the exit status.
+
+    Raises:
+        GatewayError: an argument is not valid, there is no such key, or the keys cannot be read or written.
+    """
+    store = SqliteKeyStore(data_dir)
+    try:
+        _COMMANDS[flags.key_command](flags, store)
+    finally:
+        store.close()
+    return 0
+
+
+def seconds_of(text: str, param: str) -> int:
+    """Return a time such as ``90d`` in seconds; the units are s, m, h and d.
+
+    Raises:
+        InvalidRequest: it is not such a time.
+    """
+    found = _DURATION.match(text)
+    if found is None:
+        raise InvalidRequest(f"{param}: a whole number and one of s, m, h, d was expected, such as 90d", param=param)
+    return int(found[1]) * _SECONDS[found[2]]
+
+
+def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    globs = [glob.strip() for glob in flags.key_collections.split(",")]
+    life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
+    key, text = KeyAdministration(store).create(NewKey(flags.key_name, flags.key_role, globs, life))
+    _show(key, text)
+
+
+def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    table = store.table()
+    for key in table.keys:
+        _say("\t".join(_columns(key)))
+    _note(f"access control is {'on' if table.on else 'off'}; {len(table.keys)} keys")
+
+
+def _revoke(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    key = KeyAdministration(store).revoke(flags.key_id)
+    _note(f"key {key.id} ({key.name}) is revoked")
+
+
+def _rotate(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    key, text = KeyAdministration(store).rotate(flags.key_id, seconds_of(flags.key_grace, "--grace"))
+    _show(key, text)
+
+
+def _enable(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    store.switch(True)
+    _note("access control is on")
+
+
+def _disable(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+    store.switch(False)
+    _note("access control is off on loopback addresses; the next key switches it on again")
+
+
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], None]]] = {
+    "create": _create,
+    "list": _list,
+    "revoke": _revoke,
+    "rotate": _rotate,
+    "enable": _enable,
+    "disable": _disable,
+}
+
+
+def _show(key: ApiKey, text: str) -> None:
+    """Write the text of a key alone to standard output, so that a shell can keep it."""
+    _say(text)
+    _note(f"this is key {key.id} ({key.name}), role {key.role}; it is not shown again")
+
+
+def _columns(key: ApiKey) -> list[str]:
+    state = "revoked" if key.revoked_at is not None else "active"
+    return [
+        key.id,
+        key.name,
+        key.role,
+        ",".join(key.collections),
+        state,
+        f"created {_time(key.created_at)}",
+        f"expires {_time(key.expires_at)}",
+        f"used {_time(key.last_used_at)}",
+    ]
+
+
+def _time(at: float | None) -> str:
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+
+
+def _note(line: str) -> None:
+    sys.stderr.write(f"{line}\n")

@@ -1,0 +1,63 @@
+"""Environments of clients, which must not meet the packages and plugins of the main suite, and runs of their tests."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tandem_tools.process import inherited_environment
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+CLIENTS = Path(__file__).resolve().parent
+
+
+def environment(name: str) -> Path:
+    """Return the interpreter of an environment, which is made if it is missing or its requirements have changed.
+
+    Args:
+        name: of the environment; ``requirements/<name>.txt`` has its packages, and ``make setup-<name>`` makes it.
+    """
+    made = subprocess.run(
+        ["make", "--no-print-directory", f"PYTHON={sys.executable}", f"setup-{name}"],
+        cwd=REPOSITORY,
+        env=inherited_environment("MAKE", "MFLAGS"),
+        capture_output=True,
+        text=True,
+        timeout=550,
+        check=False,
+    )
+    if made.returncode:
+        pytest.fail(f"the environment {name} cannot be made:\n{made.stdout}{made.stderr}", pytrace=False)
+    return REPOSITORY / f".venv-{name}" / "bin" / "python"
+
+
+def run_suite(python: Path, folder: str, file: str, url: str) -> None:
+    """Run the tests of a file against a gateway; fail unless all of them pass.
+
+    Args:
+        python: interpreter of their environment.
+        folder: folder of the file beside this one, with its ``pytest.ini``.
+        file: name of the file.
+        url: of the gateway.
+    """
+    suite = CLIENTS / folder
+    settings = inherited_environment(
+        "TANDEM_", "PYTEST_", "LANGCHAIN_", "LANGSMITH_", "OPENAI_", "AZURE_OPENAI_", "OLLAMA_", "HTTP_PROXY",
+        "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+    )  # fmt: skip
+    done = subprocess.run(
+        [python, "-I", "-m", "pytest", "-c", suite / "pytest.ini", suite / file],
+        cwd=suite,
+        env={**settings, "TANDEM_TEST_URL": url},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    summary = done.stdout.splitlines()[-1]
+    assert "passed" in summary, done.stdout
+    assert "skipped" not in summary, done.stdout
+    assert "xfailed" not in summary, done.stdout

@@ -303,14 +303,23 @@ async def test_an_unknown_path_is_not_told_without_a_key(asked: Asked):
     assert (await asked.send(case, "GET", "", asked.keys["search", "*"]))[0] == 404
 
 
-async def test_metrics_need_a_key_for_everything_if_a_setting_says_so(tmp_path: Path):
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/"])
+async def test_metrics_need_a_key_for_everything_if_a_setting_says_so(tmp_path: Path, path: str):
     async with gateway(tmp_path, metrics_key=True) as asked:
-        for case in (Case("search", "/metrics"), Case("search", "/metrics/")):
-            assert (await asked.send(case, "GET", "", None))[0] == 401
-            assert error_of(await asked.send(case, "GET", "", asked.keys["admin", "mine-*"])) == (
-                403, "forbidden", "authorization",
-            )  # fmt: skip
-            assert (await asked.send(case, "GET", "", asked.keys["search", "*"]))[0] == 200
+        case = Case("search", path)
+        assert (await asked.send(case, "GET", "", None))[0] == 401
+        refused = await asked.send(case, "GET", "", asked.keys["admin", "mine-*"])
+        assert error_of(refused) == (403, "forbidden", "authorization")
+        assert (await asked.send(case, "GET", "", asked.keys["search", "*"]))[0] == 200
+
+
+async def test_a_slash_more_opens_no_route(asked: Asked):
+    for (method, template), case in CASES.items():
+        path, mark, query = case.target.partition("?")
+        slashed = Case(case.role, f"{path}/{mark}{query}", case.body)
+        assert (await asked.send(slashed, method, "mine-1", None))[0] in (401, 404), template
+        if method == "POST" and template == "/v1/search":
+            assert (await asked.send(slashed, method, "foreign", asked.keys["admin", "mine-*"]))[0] == 403
 
 
 async def test_the_operators_token_opens_the_traffic_alone(tmp_path: Path):

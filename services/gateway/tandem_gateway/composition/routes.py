@@ -102,7 +102,7 @@ def compose_app(
     cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
     app = coded(
-        route_by_path(apps, routes.others),
+        with_shaped_errors(route_by_path(apps, routes.others)),  # before they are compressed
         memory,
         discarded=settings.max_body_bytes,
         minimum=settings.compress_min_bytes,

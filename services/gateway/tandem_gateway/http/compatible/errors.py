@@ -1,4 +1,7 @@
-"""Gives the errors of compatible routes the shape that their clients read, whatever layer refused the request."""
+"""Gives the errors of compatible routes the shape that their clients read, whatever layer refused the request.
+
+It wraps the routes, and again the whole application: errors that have their shape already pass unchanged.
+"""
 
 from collections.abc import Callable
 from typing import Final
@@ -40,7 +43,7 @@ def shape_of(path: str) -> Shape | None:
     """Return the shape of the errors at a path; None for the gateway's own, which is OpenAI's as well."""
     if path.startswith(_OLLAMA_PREFIX):
         return of_ollama
-    return of_tei if path in _TEI_PATHS else None
+    return of_tei if path.removesuffix("/") in _TEI_PATHS else None
 
 
 def with_shaped_errors(app: AsgiApp) -> AsgiApp:

@@ -24,10 +24,12 @@ from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
 from tandem_gateway.adapters.sqlite.lexical.languages import Languages, words_table
 from tandem_gateway.adapters.sqlite.lexical.literals import Constraint
 from tandem_gateway.adapters.sqlite.lexical.positions import Positions
+from tandem_gateway.adapters.sqlite.lexical.postings import Kept, Postings
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.query_syntax import ParsedQuery
+from tandem_gateway.analysis.terms import QueryTerm
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.texts import PassageText, RemovedPassage
@@ -85,6 +87,7 @@ class LexicalCache:
         with translated(path):
             self._languages = Languages(self._connection)
         self._frequencies = TermFrequencies(self._connection)
+        self._postings = Postings(self._connection)
         self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
@@ -127,6 +130,7 @@ class LexicalCache:
             done = self._languages.advance(execute, collection_id, language, max_rows, max_chars)
             if done:
                 self._frequencies.drop(collection_id)
+                self._postings.drop(collection_id)
         self._languages.read()
         if done:
             self._merging.pop(collection_id, None)
@@ -183,6 +187,8 @@ class LexicalCache:
             if collection_id not in self._counts:
                 self.removals.saved(collection_id, change)
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
+            self._postings.added(collection_id)
+            self._frequencies.changed(collection_id)
         self.position = upto
 
     def remove(self, collection_id: int, removals: Sequence[RemovedPassage], max_chars: int) -> int:
@@ -197,7 +203,8 @@ class LexicalCache:
             How many of the removals were applied, from the first on.
         """
         name = f"words_{collection_id}"
-        removed = done = chars = 0
+        removed: list[int] = []
+        done = chars = 0
         change = self.removals.of(collection_id)
         with self._transaction() as execute:
             for passage_id, change in removals:  # noqa: B007  the statement after the loop uses the last change
@@ -214,16 +221,19 @@ class LexicalCache:
                 )
                 self._languages.remove(execute, collection_id, passage_id, text)
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (passage_id,))
-                removed += 1
+                removed.append(passage_id)
                 chars += len(text)
                 if chars >= max_chars:
                     break
             execute(
                 "UPDATE collections SET documents = documents - :removed, removed = removed + :removed, "
                 "change = :change WHERE collection_id = :collection_id",
-                {"removed": removed, "change": change, "collection_id": collection_id},
+                {"removed": len(removed), "change": change, "collection_id": collection_id},
             )
-        self._counts[collection_id] -= removed
+        self._counts[collection_id] -= len(removed)
+        if removed:
+            self._postings.removed(collection_id, removed)
+            self._frequencies.changed(collection_id)
         self.removals.saved(collection_id, change)
         return done
 
@@ -287,6 +297,7 @@ class LexicalCache:
             with self._transaction() as execute:
                 self._frequencies.drop(gone)
                 self._languages.drop(execute, gone)
+                self._postings.drop(gone)
                 execute(f"DROP TABLE words_{gone}")
                 execute(f"DROP TABLE texts_{gone}")
                 execute("DELETE FROM collections WHERE collection_id = ?", (gone,))
@@ -312,10 +323,22 @@ class LexicalCache:
             keys = literals.all_passages(connection, collection_id) if found.required is None else found.required
         return keys[found.kept(keys)]
 
-    def search(self, collection_id: int, asked: ParsedQuery, limit: int, out_of_time: Callable[[], bool]) -> Matches:
+    def search(
+        self,
+        collection_id: int,
+        asked: ParsedQuery,
+        limit: int,
+        out_of_time: Callable[[], bool],
+        kept: Kept | None = None,
+    ) -> Matches:
         """Return at most ``limit`` passages that match a query.
 
-        A passage without a phrase, or with an excluded word, may be among them; see ``constraint``.
+        Args:
+            collection_id: of the collection.
+            asked: the query. A passage without its phrases, or with an excluded word, may match; see ``constraint``.
+            limit: maximum number of passages.
+            out_of_time: whether to stop.
+            kept: tells for passage ids which of them may be returned, ``(n,) bool``; None for all.
 
         Raises:
             DeadlineExceeded: if ``out_of_time`` returns true.
@@ -335,16 +358,51 @@ class LexicalCache:
                 return Matches([], weight)
             if out_of_time():
                 raise DeadlineExceeded(TOO_LATE)
-            # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
-            # for each row, and may wait milliseconds for it while the event loop is busy.
-            (found,) = self._connection.execute(
-                "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
-                f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
-                "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
-                (query.expression(terms), _RANK, limit),
-            ).fetchone()
-            pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
-            return Matches([(int(row), float(score)) for row, score in pairs], weight)
+            words = _plain(terms)
+            found = None
+            if len(words) == len(terms):
+                found = self._postings.rank(collection_id, words, count, limit, out_of_time, kept)
+            if found is None:
+                found = self._ranked(collection_id, terms, limit if kept is None else count)
+                found = found if kept is None else _kept(found, kept)[:limit]
+            return Matches(found, weight)
+
+    def search_in_memory(
+        self, collection_id: int, words: str, limit: int, most: int, kept: Kept | None = None
+    ) -> Matches | None:
+        """Return what ``search`` does for a query of plain words; None if it needs the file or may take long.
+
+        Args:
+            collection_id: of the collection.
+            words: text of the query.
+            limit: maximum number of passages.
+            most: maximum number of postings to score, each about 0.1 microseconds.
+            kept: as for ``search``.
+        """
+        count = self._counts.get(collection_id)
+        frequencies = (
+            self._frequencies.of_query_in_memory(collection_id, words, count, self.language(collection_id))
+            if count
+            else None
+        )
+        if count is None or frequencies is None:
+            return None
+        terms = query.choose(frequencies, count)
+        found = self._postings.rank_in_memory(collection_id, _plain(terms), limit, most, kept) if terms else []
+        return None if found is None else Matches(found, query.weight(frequencies, count))
+
+    def _ranked(self, collection_id: int, terms: Sequence[query.Term], limit: int) -> list[tuple[int, float]]:
+        """Return passages that match any of the terms as FTS5 ranks them; see ``Matches``."""
+        # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
+        # for each row, and may wait milliseconds for it while the event loop is busy.
+        (found,) = self._connection.execute(
+            "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
+            f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
+            "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
+            (query.expression(terms), _RANK, limit),
+        ).fetchone()
+        pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
+        return [(int(row), float(score)) for row, score in pairs]
 
     def passage_ids(self, collection_id: int) -> Keys:
         """Return the ids of a collection's passages, ``(n,) uint64``."""
@@ -384,3 +442,13 @@ class LexicalCache:
 
     def _transaction(self) -> AbstractContextManager[Callable[..., sqlite3.Cursor]]:
         return file.transaction(self._connection, self._path)
+
+
+def _kept(found: list[tuple[int, float]], kept: Kept) -> list[tuple[int, float]]:
+    """Return the passages that a search may return."""
+    stay = kept(np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found)))
+    return [each for each, stays in zip(found, stay.tolist(), strict=True) if stays]
+
+
+def _plain(terms: Sequence[query.Term]) -> list[QueryTerm]:
+    return [term for term in terms if isinstance(term, QueryTerm)]

@@ -21,6 +21,7 @@ from tandem_contract.client_api import (
     ReceivedSearchReply,
     Reembedding,
     RerankInput,
+    RetriedJob,
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
@@ -158,7 +159,7 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "job_with_skipped.json": Job(
+    "job_with_retry.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="pending",
         total_documents=1,
@@ -187,7 +188,23 @@ SAMPLES: dict[str, object] = {
         query_truncated=True,
         warnings=["unknown_tokens"],
     ),
-    "files_job.json": FilesJob(
+    "retried_job.json": RetriedJob(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="running",
+        total_documents=4,
+        processed_documents=2,
+        error=None,
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        retried_at="2026-01-01T00:00:02.000Z",
+        retried_documents=2,
+        lost_documents=1,
+    ),
+    "files_job_with_retry.json": FilesJob(
         job_id="job_1",
         status="pending",
         total_documents=2,
@@ -201,7 +218,7 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "similar_request.json": SimilarRequest(
+    "similar_request_with_groups.json": SimilarRequest(
         vector=[0.5, -1.0],
         top_k=7,
         collection="books",
@@ -210,6 +227,9 @@ SAMPLES: dict[str, object] = {
         filter={"lang": "en"},
         include=("vector",),
         exclude=("text",),
+        explain=True,
+        diversity=0.5,
+        group_by="lang",
     ),
     "search_request_with_everything.json": SearchRequest(
         query="what?",
@@ -274,6 +294,43 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
+    "job_with_skipped.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="pending",
+        total_documents=1,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        document_ids=["d"],
+        skipped_documents=2,
+        skipped=[
+            SkippedDocument(0, "a/b", "documents[0].text", "documents[0].text: a text was expected"),
+            SkippedDocument(2, None, "documents[2]", "documents[2]: an object was expected"),
+        ],
+    ),
+    "files_job.json": FilesJob(
+        job_id="job_1",
+        status="pending",
+        total_documents=2,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        document_ids=["rows.csv#1", "rows.csv#2"],
+        files=[IngestedFile("rows.csv", 2), IngestedFile("a.exe", 0, "its name has to end in another way")],
+    ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

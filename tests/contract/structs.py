@@ -31,6 +31,7 @@ REPLIES = [
     client_api.JobList,
     client_api.JobDocumentList,
     client_api.FilesJob,
+    client_api.RetriedJob,
     client_api.IngestedFile,
     client_api.DocumentFailure,
     client_api.SearchReply,

@@ -15,7 +15,7 @@ from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
-from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -72,7 +72,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
-        job_retention=settings.job_retention,
+        retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
         access=open_access(settings),
     )
     if rerank_servers is not None:

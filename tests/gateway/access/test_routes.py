@@ -86,6 +86,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/v1/jobs/{job_id}/documents"): Case("ingest", "/v1/jobs/{job}/documents", foreign=404),
     ("GET", "/v1/jobs/{job_id}/events"): Case("ingest", "/v1/jobs/{job}/events", foreign=404),
     ("POST", "/v1/jobs/{job_id}/cancel"): Case("ingest", "/v1/jobs/{job}/cancel", foreign=404),
+    ("POST", "/v1/jobs/{job_id}/retry"): Case("ingest", "/v1/jobs/{job}/retry", foreign=404),
     ("GET", "/v1/collections"): Case("search", "/v1/collections", foreign=None),
     ("GET", "/v1/collections/{collection}"): Case("search", COLLECTION),
     ("PUT", "/v1/collections/{collection}"): Case("admin", COLLECTION, {}),

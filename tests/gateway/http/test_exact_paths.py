@@ -78,6 +78,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/jobs/{job_id}",
         "/v1/jobs/{job_id}/documents",
         "/v1/jobs/{job_id}/cancel",
+        "/v1/jobs/{job_id}/retry",
         "/v1/jobs/{job_id}/events",
         "/v1/collections",
         "/v1/collections/{collection}",

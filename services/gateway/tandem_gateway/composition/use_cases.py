@@ -125,9 +125,10 @@ def build_use_cases(
         reranker,
         storage.index,
         timeout=settings.rerank_timeout,
+        language=storage.index.language,
         events=SearchRerankerEvents(ended=metrics.reranking.ended),
     )
-    pages = ResultPages(storage.index, storage.filters, search_reranker)
+    pages = ResultPages(storage.index, storage.filters, search_reranker, storage.index.language)
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
@@ -170,7 +171,7 @@ def build_use_cases(
             rules=ModelRules(settings.model_aliases, settings.strict_model, settings.matryoshka),
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
-        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify, on_waiting=embedding.notify),
         files=FileExtraction(
             ExtractionProcesses(
                 ExtractionLimits(

@@ -36,7 +36,7 @@ from tandem_gateway.use_cases.validation import RequestLimits
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
     api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList, api.JobDocumentList, api.FilesJob,
+    api.JobList, api.JobDocumentList, api.FilesJob, api.RetriedJob,
     api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding,
     api.SpaceOverlap,
     api.SourceList, api.SourceReply,

@@ -82,6 +82,7 @@ COLLECTION_EXAMPLES: Final[Examples] = {
         "Split texts into passages of at most 128 tokens",
         {"chunking": {"max_tokens": 128, "overlap_tokens": 16}},
     ),
+    "german": ("Find other forms of German words", {"language": "german"}),
     "whole": ("Embed each text as a whole, cut at the model's limit", {"chunking": None}),
 }
 WEB_SEARCH_EXAMPLES: Final[Examples] = {

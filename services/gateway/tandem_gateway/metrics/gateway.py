@@ -9,6 +9,7 @@ from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
 from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.index import IndexMetrics
+from tandem_gateway.metrics.reembedding import ReembeddingMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
 from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
@@ -31,6 +32,7 @@ class Metrics:
         self.reranking = RerankMetrics(registry)
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
+        self.reembedding = ReembeddingMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)

@@ -13,6 +13,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.records.arrays import Keys
@@ -100,15 +101,23 @@ Retrieve = Callable[[int, float, Stages | None], Awaitable[Found]]
 class ResultPages:
     """Answers searches page by page; see the module."""
 
-    def __init__(self, hydrator: Hydrator, filters: FilterIndex, reranker: SearchReranker | None = None) -> None:
+    def __init__(
+        self,
+        hydrator: Hydrator,
+        filters: FilterIndex,
+        reranker: SearchReranker | None = None,
+        language: Callable[[str], str] = lambda collection: DEFAULT_LANGUAGE,
+    ) -> None:
         """Make it.
 
         Args:
             hydrator: reads the documents of passages.
             filters: finds the passages that match a filter.
             reranker: reranks; None only if no search asks for it.
+            language: returns the language of a collection.
         """
         self._reranker = reranker
+        self._language = language
         self._hydrator = hydrator
         self._filters = filters
 
@@ -268,7 +277,7 @@ class ResultPages:
         started = time.monotonic()
         hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
         if "vector" in command.fields:
-            await choose_passages(hits, command.text_for_model)
+            await choose_passages(hits, command.text_for_model, self._language(command.collection))
             hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())
         if stages is not None:
             stages.add("fetch", time.monotonic() - started)

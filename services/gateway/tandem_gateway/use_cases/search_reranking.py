@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -62,6 +63,7 @@ class SearchReranker:
         hydrator: Hydrator,
         *,
         timeout: float,
+        language: Callable[[str], str] = lambda collection: DEFAULT_LANGUAGE,
         events: SearchRerankerEvents | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -71,12 +73,14 @@ class SearchReranker:
             reranker: scores the passages.
             hydrator: reads their documents.
             timeout: maximum seconds of a reranking.
+            language: returns the language of a collection.
             events: see ``SearchRerankerEvents``.
             clock: monotonic clock, in seconds.
         """
         self._reranker = reranker
         self._hydrator = hydrator
         self._timeout = timeout
+        self._language = language
         self._events = events or SearchRerankerEvents()
         self._clock = clock
         self._breaker = Breaker()
@@ -139,7 +143,7 @@ class SearchReranker:
             raise _renamed(error, "rerank.top_n") from None
         if not hits:
             return {}, False
-        await choose_passages(hits, command.text_for_model)
+        await choose_passages(hits, command.text_for_model, self._language(command.collection))
         try:
             found = await self._reranker.rerank(
                 command.text_for_model,

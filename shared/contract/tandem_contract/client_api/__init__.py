@@ -50,6 +50,7 @@ from tandem_contract.client_api.ingest import (
     JobList,
     JobStatus,
     OnError,
+    RetriedJob,
     SkippedDocument,
 )
 from tandem_contract.client_api.search import (
@@ -135,6 +136,7 @@ __all__ = [
     "ReembedStatus",
     "Reembedding",
     "RerankInput",
+    "RetriedJob",
     "SearchBatch",
     "SearchBatchReply",
     "SearchExplanation",

@@ -229,8 +229,9 @@ class SearchBatchReply(msgspec.Struct, frozen=True):
 class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/search/similar``; it takes either ``document_id`` or ``vector``. The reply is a ``SearchReply``."""
 
-    document_id: str | None = None
-    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it."""
+    document_id: str | int | None = None
+    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it. A
+    number stands for its text."""
     vector: list[float] | None = None
     """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
     top_k: int = DEFAULT_TOP_K
@@ -240,6 +241,9 @@ class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter: Filter | None = None
     include: tuple[HitField, ...] = ()
     exclude: tuple[HitField, ...] = ()
+    explain: bool = False
+    diversity: float = 0.0
+    group_by: str | None = None
     """As in ``SearchRequest``."""
 
 

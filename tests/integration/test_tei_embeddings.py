@@ -80,6 +80,7 @@ def test_it_is_healthy_only_while_an_embedder_is_there(client: Client, tmp_path:
             "body",
         ),
         ("GET", "/embed", {}, 405, "GET"),
+        ("GET", "/embed/", {}, 405, "GET"),
         ("GET", "/info", {"headers": {"host": "evil.example"}}, 403, "evil"),
     ],
 )

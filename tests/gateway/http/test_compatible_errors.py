@@ -43,6 +43,7 @@ async def messages_of(reply: Reply) -> list[Message]:
         ("/api/", {"error": "too much"}),
         ("/embed", {"error": "too much", "error_type": "Overloaded"}),
         ("/health", {"error": "too much", "error_type": "Overloaded"}),
+        ("/embed/", {"error": "too much", "error_type": "Overloaded"}),
     ],
 )
 async def test_an_error_has_the_shape_of_its_path(path: str, body: dict[str, str]):
@@ -57,7 +58,7 @@ async def test_an_error_has_the_shape_of_its_path(path: str, body: dict[str, str
     assert (await answered(path, messages[0], *parts))[1] == content
 
 
-@pytest.mark.parametrize("path", ["/v1/embeddings", "/embed/", "/apis", "/openai/deployments/x/embeddings"])
+@pytest.mark.parametrize("path", ["/v1/embeddings", "/embed/x", "/apis", "/openai/deployments/x/embeddings"])
 async def test_other_paths_have_the_gateways_own_errors(path: str):
     messages = await messages_of(refusal("overloaded", "too much"))
     assert shape_of(path) is None
@@ -65,7 +66,8 @@ async def test_other_paths_have_the_gateways_own_errors(path: str):
 
 
 async def test_successes_and_foreign_errors_pass_unchanged():
-    for reply in (Reply(200, b'{"error":{"message":"x"}}'), Reply(502, b"bad gateway"), Reply(500, b"\xff")):
+    shaped = (Reply(429, b'{"error":"x"}'), Reply(429, b'{"error":"x","error_type":"Overloaded"}'))
+    for reply in (*shaped, Reply(200, b'{"error":{"message":"x"}}'), Reply(502, b"bad gateway"), Reply(500, b"\xff")):
         messages = await messages_of(reply)
         start, content = await answered("/api/embed", *messages)
         assert (start["status"], content) == (reply.status, reply.body)

@@ -51,7 +51,7 @@ class RequestOptions:
         64 << 10,
         whole_number(0, 1 << 30),
         "Size of the smallest reply that is compressed (zstd, gzip) for a client that asks for it; 0 compresses none. "
-        "Most clients ask by default, and compression would add 3 to 6 % to the CPU time of an ordinary search. Lower "
+        "Most clients ask by default, and compression would add 2 to 3 % to the CPU time of an ordinary search. Lower "
         "it, to 1024 for example, for clients behind a slow network; turn it off behind a proxy that compresses",
     )
     max_documents: int = setting(

@@ -4,7 +4,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge
 
 
 class AccessMetrics:
-    """Refused requests by reason; the series of the keys exist while a JWKS is used."""
+    """Refused requests by reason; the number of keys has a series only while a JWKS is used."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._refused = Counter(
@@ -20,6 +20,8 @@ class AccessMetrics:
             ["result"],
             registry=registry,
         )
+        for result in ("fetched", "failed"):  # an alert counts them
+            self._fetches.labels(result)
         self._keys = Gauge(
             "tandem_gateway_jwks_keys",
             "Keys of the JWKS that count, by issuer. 0 means that every JWT is refused.",

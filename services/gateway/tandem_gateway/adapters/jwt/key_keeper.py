@@ -16,7 +16,7 @@ from tandem_gateway.ports.tokens import TokenRefused
 
 log = logging.getLogger(__name__)
 
-MAX_JWKS_BYTES: Final = 256 << 10
+MAX_JWKS_BYTES: Final = 128 << 10
 """Maximum size of a JWKS in bytes."""
 
 

@@ -1,7 +1,7 @@
 """Verifies a token with PyJWT: the header first, without trust, then the signature, then the claims.
 
 PyJWT decodes a token character by character, which takes milliseconds for a long one. So the header is read here, and a
-wrong signature ends before that: a forged token costs about 0.1 ms. PyJWT then makes all checks, the signature's again.
+wrong signature ends before that: a forged token costs about 0.2 ms. PyJWT then makes all checks, the signature's again.
 """
 
 import base64

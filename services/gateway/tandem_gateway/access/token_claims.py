@@ -50,7 +50,12 @@ def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Princip
     """
     role = _role(claims, rules)
     collections = _collections(claims, rules)
-    _check_filter(claims, rules)
+    if _filter(claims, rules) is not None:  # a principal cannot have one yet
+        raise ClaimsRefused(
+            "filter",
+            "authorization: tokens with a filter are not supported by this release, and this one has the claim "
+            f"{rules.filter[:80]!r}",
+        )
     subject = claims["sub"]
     return make_principal(f"{ID_PREFIX}{subject}", subject, role, collections)
 
@@ -107,22 +112,19 @@ def _collections(claims: Mapping[str, Any], rules: ClaimRules) -> tuple[str, ...
     return tuple(globs)
 
 
-def _check_filter(claims: Mapping[str, Any], rules: ClaimRules) -> None:
-    """Refuse a token with a filter. Once a principal has one, return it from here."""
+def _filter(claims: Mapping[str, Any], rules: ClaimRules) -> Mapping[str, Any] | None:
+    """Return the fields and values that a token's filter has; None without a filter."""
     given = claim(claims, rules.filter)
     if given is None:
-        return
-    name = rules.filter[:80]
+        return None
     try:
         check_equalities(given)
     except InvalidRequest:
         raise ClaimsRefused(
-            "filter", f"authorization: the token's claim {name!r} is no object of fields and their values"
+            "filter", f"authorization: the token's claim {rules.filter[:80]!r} is no object of fields and their values"
         ) from None
-    raise ClaimsRefused(
-        "filter",
-        f"authorization: tokens with a filter are not supported by this release, and this one has the claim {name!r}",
-    )
+    found: Mapping[str, Any] = given
+    return found
 
 
 def _strings(claims: Mapping[str, Any], name: str, reason: RefusalReason, separators: str) -> Sequence[str]:

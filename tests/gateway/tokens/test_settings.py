@@ -1,6 +1,8 @@
 """Settings of JWT that would open the door are refused at the start."""
 
+import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -8,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from tandem_gateway.access.token_claims import principal_of_claims
 from tandem_gateway.app import make_app
+from tandem_gateway.composition.tokens import rules_of
 from tandem_gateway.settings import Settings
 from tandem_runtime.settings import SettingsError, describe, read
+from tests.docs.pages import REPOSITORY
 from tests.support.issuing import AUDIENCE, ISSUER, SECRET, jwk, key_set, private_key
 
 BASE = {"TANDEM_JWT_ISSUER": ISSUER, "TANDEM_JWT_AUDIENCE": AUDIENCE}
@@ -155,3 +160,18 @@ def test_jwt_protects_an_address_that_others_can_reach(tmp_path: Path) -> None:
     assert gateway.access is not None
     assert gateway.access.on
     gateway.access.close()
+
+
+def test_the_example_of_the_documentation_is_true() -> None:
+    page = (REPOSITORY / "docs" / "access.md").read_text()
+    lines = re.findall(r"^    (TANDEM_JWT_\w+)=(.*)$", page, re.MULTILINE)
+    found = settings(dict(lines))
+    block = re.search(r"^    \{\n.*?^    \}$", page, re.MULTILINE | re.DOTALL)
+    assert block is not None
+    shown = json.loads(block[0])
+    principal = principal_of_claims(shown, rules_of(found))
+    assert (principal.role, principal.collections) == ("ingest", ("team-7", "team-7-archive-*"))
+    assert shown["iss"] == found.jwt_issuer
+    assert set(shown["aud"]) & set(found.jwt_audience)
+    del shown["tandem_collections"]
+    assert principal_of_claims(shown, rules_of(found)).collections == ("shared-*",)

@@ -45,7 +45,7 @@ def build_tokens(settings: Settings, metrics: Metrics) -> TokenAuthentication | 
     issuer = Issuer(settings.jwt_issuer, settings.jwt_audience, algorithms, settings.jwt_leeway)
     keys: Keys
     keys = _jwks(settings, metrics) if settings.jwt_jwks else FixedKeys(secret_key(_secret(settings), algorithms))
-    return TokenAuthentication(JwtVerifier(issuer, keys), _rules(settings))
+    return TokenAuthentication(JwtVerifier(issuer, keys), rules_of(settings))
 
 
 def _jwks(settings: Settings, metrics: Metrics) -> "KeyKeeper":
@@ -100,7 +100,8 @@ def _secret(settings: Settings) -> bytes:
     return secret
 
 
-def _rules(settings: Settings) -> ClaimRules:
+def rules_of(settings: Settings) -> ClaimRules:
+    """Return how the settings say that claims are read."""
     by_name: dict[str, Role] = {role: role for role in ROLES}
     return ClaimRules(
         role=settings.jwt_role_claim,

@@ -144,6 +144,8 @@ class Asked:
         self.port = port
         self.keys = keys
         self.jobs: dict[str, str] = {}
+        self.request_id: str | None = None
+        """Id of the next requests; None lets the gateway choose."""
 
     async def send(
         self, case: Case, method: str, collection: str, key: str | None, header: str = "authorization"
@@ -153,7 +155,7 @@ class Asked:
     def _send(
         self, case: Case, method: str, collection: str, key: str | None, header: str
     ) -> tuple[int, dict[str, str], Any]:
-        headers = {}
+        headers = {} if self.request_id is None else {"x-request-id": self.request_id}
         if key is not None:
             headers[header] = f"Bearer {key}" if header == "authorization" else key
         body: bytes | None = None

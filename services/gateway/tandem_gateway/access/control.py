@@ -62,6 +62,9 @@ class AccessControl:
             clock: returns seconds since the epoch.
         """
         self.store = store
+        self.anonymous: Principal | None = None
+        """Every caller while access control is off, so that its requests leave a trail for the audit log; None leaves
+        the use cases without wrappers."""
         self._required = bool(bootstrap)
         self._clock = clock
         self._bootstrap_hasher = hasher(secrets.token_bytes(32))

@@ -10,9 +10,10 @@ from pathlib import Path
 from gateway_bench.keyword.engine import Damaged, Unsupported
 from gateway_bench.keyword.zipf import Row
 from tandem_gateway.adapters.sqlite.lexical import query
-from tandem_gateway.adapters.sqlite.lexical.cache import TOKENIZER, LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
 from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.analysis.terms import query_terms

@@ -61,6 +61,9 @@ CASES: dict[tuple[str, str], Case] = {
         "search", "/v1/search/batch", {"searches": [{"query": "words", "collection": "mine-1"}, QUERY]}
     ),
     ("POST", "/v1/search/similar"): Case("search", "/v1/search/similar", {"document_id": "there", "collection": "%c"}),
+    ("POST", "/rerank"): Case("search", "/rerank", {"query": "words", "texts": ["words"]}, None),
+    ("POST", "/v1/rerank"): Case("search", "/v1/rerank", {"query": "words", "documents": ["words"]}, None),
+    ("POST", "/v2/rerank"): Case("search", "/v2/rerank", {"query": "words", "documents": ["words"]}, None),
     ("POST", "/v1/embeddings"): Case("search", "/v1/embeddings", {"input": "words"}, foreign=None),
     ("POST", "/openai/deployments/{deployment}/embeddings"): Case(
         "search", "/openai/deployments/any/embeddings", {"input": "words"}, foreign=None
@@ -83,6 +86,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/v1/jobs/{job_id}/documents"): Case("ingest", "/v1/jobs/{job}/documents", foreign=404),
     ("GET", "/v1/jobs/{job_id}/events"): Case("ingest", "/v1/jobs/{job}/events", foreign=404),
     ("POST", "/v1/jobs/{job_id}/cancel"): Case("ingest", "/v1/jobs/{job}/cancel", foreign=404),
+    ("POST", "/v1/jobs/{job_id}/retry"): Case("ingest", "/v1/jobs/{job}/retry", foreign=404),
     ("GET", "/v1/collections"): Case("search", "/v1/collections", foreign=None),
     ("GET", "/v1/collections/{collection}"): Case("search", COLLECTION),
     ("PUT", "/v1/collections/{collection}"): Case("admin", COLLECTION, {}),
@@ -209,13 +213,15 @@ async def asked(tmp_path: Path) -> AsyncIterator[Asked]:
 
 def error_of(reply: tuple[int, dict[str, str], Any]) -> tuple[int, str, str]:
     status, _, body = reply
+    if "error" not in body:  # Cohere's shape
+        return status, body["code"], body["param"]
     if isinstance(body["error"], str):  # of a compatible route, whose errors have a message only
         return status, {401: "unauthorized", 403: "forbidden"}[status], body["error"].partition(":")[0]
     return status, body["error"]["code"], body["error"]["param"]
 
 
 def message_of(reply: tuple[int, dict[str, str], Any]) -> str:
-    error = reply[2]["error"]
+    error = reply[2].get("error", reply[2].get("message"))
     return str(error if isinstance(error, str) else error["message"])
 
 

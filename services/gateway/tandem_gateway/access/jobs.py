@@ -9,7 +9,7 @@ from contextlib import aclosing
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
-from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 from tandem_gateway.use_cases.job_events import JobEvent, JobEvents
 from tandem_gateway.use_cases.jobs import Jobs, no_job
@@ -53,6 +53,11 @@ class GuardedJobs:
         """Cancel a job; see ``Jobs.cancel``."""
         await self._checked(job_id)
         return await self._jobs.cancel(job_id)
+
+    async def retry(self, job_id: str) -> JobRetry:
+        """Retry a job; see ``Jobs.retry``."""
+        await self._checked(job_id)
+        return await self._jobs.retry(job_id)
 
     async def _checked(self, job_id: str) -> JobRecord:
         check_role(self._principal, "ingest")

@@ -3,7 +3,11 @@
 from collections.abc import Callable
 from typing import Final
 
+import msgspec
+
+from tandem_contract.decoding import cut
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.records.chunking import Chunking
@@ -54,9 +58,23 @@ class Collections:
         check_collection(name)
         if isinstance(change.chunking, Chunking):
             check_chunking(change.chunking, self._model_tokens())
+        if change.language is not msgspec.UNSET:
+            check_language(change.language)
         record = await self._catalogue.put_collection(name, change)
         self._on_changed()
         return record
+
+
+def check_language(language: str) -> None:
+    """Check the language of a collection.
+
+    Raises:
+        InvalidRequest: there is no stemmer for it.
+    """
+    if language not in LANGUAGES:
+        raise InvalidRequest(
+            f"language: one of {', '.join(LANGUAGES)} was expected, not {cut(language)}", param="language"
+        )
 
 
 def check_chunking(chunking: Chunking, model_tokens: int | None) -> None:

@@ -299,7 +299,14 @@ class LexicalFollower:
         cache.keep_only(there)
         for gone in self._unmerged_since.keys() - there:
             del self._unmerged_since[gone]
-        return self._removal.remove_page(cache, records) or any(self._merge(cache, record) for record in records)
+        return (
+            self._removal.remove_page(cache, records)
+            or any(
+                cache.set_language(record.collection_id, record.language, _PAGE_PASSAGES, _PAGE_CHARS)
+                for record in records
+            )
+            or any(self._merge(cache, record) for record in records)
+        )
 
     def _report(self, now: float) -> None:
         """Report to the store, if that is due, up to which change it may forget removals."""
@@ -325,7 +332,8 @@ class LexicalFollower:
 
     def _add_page(self, cache: LexicalCache) -> None:
         page = self._feed.texts(cache.position, limit=_PAGE_PASSAGES, max_chars=_PAGE_CHARS)
-        cache.add(page.passages, page.upto, self._feed.last_change())
+        languages = {record.collection_id: record.language for record in self._feed.collections()}
+        cache.add(page.passages, page.upto, self._feed.last_change(), languages)
 
     def _cache(self) -> LexicalCache:
         if self._current is None:

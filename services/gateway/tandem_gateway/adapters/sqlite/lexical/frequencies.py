@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 
 from tandem_gateway.adapters.sqlite.lexical import query
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.terms import QueryTerm, query_terms
 
 _MAX_KNOWN = 10_000
@@ -27,19 +28,22 @@ class TermFrequencies:
         # Collection → term → number of documents, as of the last change of the collection.
         self._recent: dict[int, dict[QueryTerm, int]] = {}
 
-    def of_query(self, collection_id: int, words: str, documents: int) -> list[tuple[QueryTerm, int]]:
+    def of_query(
+        self, collection_id: int, words: str, documents: int, language: str = DEFAULT_LANGUAGE
+    ) -> list[tuple[QueryTerm, int]]:
         """Return the distinct terms of a query, each with the number of documents that have it or its stem.
 
         Args:
             collection_id: of a collection that is in the file.
             words: text of the query's plain words.
             documents: number of documents in the collection.
+            language: of the stems in the file.
         """
         counted_at, known = self._known.get(collection_id, (0, {}))
         if documents > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN:
             known = {}
             self._known[collection_id] = (documents, known)
-        terms = query_terms(words, query.MAX_WORDS)
+        terms = query_terms(words, query.MAX_WORDS, language)
         recent = self._recent.get(collection_id, {})
         unknown = [term for term in terms if term not in known and term not in recent]
         if unknown:
@@ -51,14 +55,16 @@ class TermFrequencies:
                 (known if frequency >= _WORTH_KEEPING else recent)[term] = frequency
         return [(term, known[term] if term in known else recent[term]) for term in terms]
 
-    def of_query_in_memory(self, collection_id: int, words: str, documents: int) -> list[tuple[query.Term, int]] | None:
+    def of_query_in_memory(
+        self, collection_id: int, words: str, documents: int, language: str = DEFAULT_LANGUAGE
+    ) -> list[tuple[query.Term, int]] | None:
         """Return what ``of_query`` does, or None if it would read the file."""
         counted_at, known = self._known.get(collection_id, (0, {}))
         if documents > counted_at * (1 + _GROWTH) or len(known) > _MAX_KNOWN:
             return None
         recent = self._recent.get(collection_id, {})
         found: list[tuple[query.Term, int]] = []
-        for term in query_terms(words, query.MAX_WORDS):
+        for term in query_terms(words, query.MAX_WORDS, language):
             frequency = known.get(term, recent.get(term))
             if frequency is None:
                 return None

@@ -232,6 +232,7 @@ async def test_without_a_valid_key_every_route_answers_401(asked: Asked):
             assert error_of(reply) == (401, "unauthorized", "authorization"), (method, template, key)
             assert reply[1]["www-authenticate"] == "Bearer"
             assert "key" in message_of(reply)
+            assert f"'{case.role}'" in message_of(reply), (method, template, message_of(reply))
 
 
 async def test_with_too_small_a_role_every_route_answers_403_and_names_the_role(asked: Asked):

@@ -123,7 +123,8 @@ def compose_app(
         minimum=settings.compress_min_bytes,
     )
     if access is not None:
-        app = authenticated(app, access, open_metrics=not settings.metrics_key)
+        role_of = routes.operations.role if routes.operations is not None else lambda method, path: None
+        app = authenticated(app, access, open_metrics=not settings.metrics_key, role_of=role_of)
     if audit is not None:
         app = audit.traced(app)
     return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))

@@ -6,8 +6,10 @@ from typing import Final, NamedTuple
 from tandem_gateway.access import trail
 from tandem_gateway.access.audit import ANONYMOUS, AuditLine, encoded, is_write, outcome_of, rfc3339_now, short
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.roles import role_for
 from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.exact_paths import ExactPaths
+from tandem_gateway.records.access import Role
 from tandem_runtime.http import CODE, ROUTE
 from tandem_runtime.request_id import ID, AsgiApp, Receive, Scope, Send
 
@@ -56,6 +58,11 @@ class Operations:
             return _NOTHING
         route, parameters = found
         return _Asked(route.template, route.operations.get(method), parameters)
+
+    def role(self, method: str, path: str) -> Role | None:
+        """Return the smallest role for a request; None for an unknown path or method."""
+        operation = self.find(method, path).operation
+        return None if operation is None else role_for(operation)
 
 
 class AuditLog:

@@ -3,6 +3,7 @@
 While access control is off, this costs one attribute of each request.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 from tandem_gateway.access.control import AccessControl
@@ -10,6 +11,7 @@ from tandem_gateway.access.principal import Principal, check_everything
 from tandem_gateway.errors import Forbidden, Unauthorized
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import without_slash
+from tandem_gateway.records.access import Role
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 
 PRINCIPAL: Final = "tandem.principal"
@@ -50,13 +52,25 @@ def key_of(scope: Scope) -> bytes:
     return bearer or key
 
 
-def authenticated(app: AsgiApp, access: AccessControl, *, open_metrics: bool) -> AsgiApp:
+def _wanted(role: Role | None) -> str:
+    return "" if role is None else f"; its role must include {role!r}"
+
+
+def authenticated(
+    app: AsgiApp,
+    access: AccessControl,
+    *,
+    open_metrics: bool,
+    role_of: Callable[[str, str], Role | None] = lambda method, path: None,
+) -> AsgiApp:
     """Return an application that answers requests of known callers only, while access control is on.
 
     Args:
         app: answers the requests; it finds the caller in the scope.
         access: the keys.
         open_metrics: whether ``/metrics`` needs no key.
+        role_of: returns the smallest role for a method and a path, to tell a caller without a key; None if there is no
+            such route.
     """
     open_paths = OPEN_PATHS if open_metrics else OPEN_PATHS - {METRICS}
 
@@ -67,7 +81,8 @@ def authenticated(app: AsgiApp, access: AccessControl, *, open_metrics: bool) ->
             path = without_slash(scope["path"])  # it is routed alike
             if principal is None:
                 if path not in open_paths and not path.startswith(OPERATORS):
-                    await reply_to(Unauthorized(_INVALID if shown else _MISSING)).send(scope, send)
+                    wanted = _wanted(role_of(scope["method"], scope["path"]))
+                    await reply_to(Unauthorized((_INVALID if shown else _MISSING) + wanted)).send(scope, send)
                     return
             else:
                 scope[PRINCIPAL] = principal

@@ -147,8 +147,11 @@ class Gateway:
         use_cases = self._use_cases
         if use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
-        if self.access is None or not self.access.on:
+        if self.access is None:
             return use_cases
+        if not self.access.on:
+            anonymous = self.access.anonymous
+            return use_cases if anonymous is None else GuardedUseCases(use_cases, anonymous)
         if principal is None:
             raise Unauthorized("authorization: an API key was expected")
         return GuardedUseCases(use_cases, principal)

@@ -49,6 +49,7 @@ class _State:
     on: bool
     hasher: "hashlib.blake2b"
     known: dict[bytes, _Known]
+    revoked: frozenset[str]
 
 
 class AccessControl:
@@ -72,13 +73,16 @@ class AccessControl:
         """
         self.store = store
         self.tokens = tokens
+        self.anonymous: Principal | None = None
+        """Every caller while access control is off, so that its requests leave a trail for the audit log; None leaves
+        the use cases without wrappers."""
         self._required = bool(bootstrap) or tokens is not None
         self._clock = clock
         self._bootstrap_hasher = hasher(secrets.token_bytes(32))
         self._bootstrap_digest = digest_of(bootstrap.encode(), self._bootstrap_hasher) if bootstrap else b""
         self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,))
         self._loading = threading.Lock()
-        self._state = _State(self._required, hasher(b""), {})
+        self._state = _State(self._required, hasher(b""), {}, frozenset())
         self._version = -1
         self._used: dict[str, float] = {}
 
@@ -110,7 +114,8 @@ class AccessControl:
             known = {
                 key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None and key.filter is None
             }
-            self._state = _State(self._required or table.on, hasher(secret), known)
+            revoked = frozenset(key.id for key in table.keys if key.revoked_at is not None)
+            self._state = _State(self._required or table.on, hasher(secret), known, revoked)
             self._version = version
 
     def authenticate(self, shown: bytes) -> Principal | None:
@@ -132,6 +137,20 @@ class AccessControl:
         ):
             return self._bootstrap
         return None
+
+    def still_allows(self, principal: Principal | None) -> bool:
+        """Return whether a caller who was found at the begin of a request may go on: its key is not revoked or expired.
+
+        Args:
+            principal: the caller; None if access control was off.
+        """
+        state = self._state
+        if not state.on:
+            return True
+        if principal is None or principal.id in state.revoked:
+            return False
+        known = state.known.get(principal.id.encode())
+        return known is None or self._clock() < known.expires_at  # others have no end here, as the key of a setting
 
     async def follow(self) -> None:
         """Follow changes that other processes make, and record uses, until cancelled."""

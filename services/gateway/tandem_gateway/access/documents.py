@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.trail import note
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.documents import CollectionChange, CollectionRecord, DocumentPage, DocumentView
@@ -39,22 +40,30 @@ class GuardedDocuments:
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``Documents.delete``."""
         check_use(self._principal, "ingest", collection)
-        return await self._documents.delete(collection, doc_id)
+        deleted = await self._documents.delete(collection, doc_id)
+        note(documents=int(deleted))
+        return deleted
 
     async def delete_all(self, collection: str, doc_ids: list[str]) -> int:
         """Delete documents by their ids; see ``Documents.delete_all``."""
         check_use(self._principal, "ingest", collection)
-        return await self._documents.delete_all(collection, doc_ids)
+        deleted = await self._documents.delete_all(collection, doc_ids)
+        note(documents=deleted)
+        return deleted
 
     async def delete_matching(self, collection: str, condition: Filter) -> int:
         """Delete the documents that match; see ``Documents.delete_matching``."""
         check_use(self._principal, "ingest", collection)
-        return await self._documents.delete_matching(collection, condition)
+        deleted = await self._documents.delete_matching(collection, condition)
+        note(documents=deleted)
+        return deleted
 
     async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView:
         """Change a document's metadata; see ``Documents.change_metadata``."""
         check_use(self._principal, "ingest", collection)
-        return await self._documents.change_metadata(collection, doc_id, change)
+        changed = await self._documents.change_metadata(collection, doc_id, change)
+        note(documents=1)
+        return changed
 
     async def collections(self) -> list[CollectionRecord]:
         """Return the collections that the caller may use, ordered by name."""
@@ -103,4 +112,6 @@ class GuardedSources:
             Forbidden: the caller may not write to this collection.
         """
         check_use(self._principal, "ingest", collection)
-        return await self._sources.synchronize(collection, source, documents)
+        found = await self._sources.synchronize(collection, source, documents)
+        note(documents=len(found.deleted))
+        return found

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.trail import note
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
 from tandem_gateway.use_cases.file_extraction import FileExtraction
@@ -27,7 +28,9 @@ class GuardedIngest:
             Forbidden: the caller may not write to this collection.
         """
         check_use(self._principal, "ingest", collection)
-        return await self._ingest.accept(collection, documents, key)
+        accepted = await self._ingest.accept(collection, documents, key)
+        note(job_id=accepted[0].job_id, documents=len(accepted[1]))
+        return accepted
 
 
 class GuardedFileExtraction:

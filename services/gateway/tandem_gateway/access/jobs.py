@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
@@ -61,6 +62,7 @@ class GuardedJobs:
     async def _checked(self, job_id: str) -> JobRecord:
         check_role(self._principal, "ingest")
         found = await self._jobs.job(job_id)
+        note(collection=found.collection)
         if not self._principal.covers(found.collection):
             raise no_job(job_id)
         return found

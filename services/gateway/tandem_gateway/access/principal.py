@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.access import ROLES, Role
 
@@ -76,11 +77,13 @@ def check_role(principal: Principal, role: Role) -> None:
 def check_use(principal: Principal, role: Role, collection: str) -> None:
     """Check that the caller has a role and may use a collection.
 
-    The decision does not depend on whether the collection exists, so the reply does not tell.
+    The decision does not depend on whether the collection exists, so the reply does not tell. The audit log gets the
+    collection.
 
     Raises:
         Forbidden: it has not the role, or may not use the collection.
     """
+    note(collection=collection)
     check_role(principal, role)
     if not principal.covers(collection):
         raise Forbidden(f"collection: this key may not use the collection {collection[:80]!r}", param="collection")

@@ -8,6 +8,7 @@ from typing import Final
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.composition.audit import anonymous
 from tandem_gateway.settings import Settings
 from tandem_gateway.settings.parsers import api_key
 from tandem_runtime.settings import SettingsError
@@ -33,6 +34,7 @@ def open_access(settings: Settings, tokens: TokenAuthentication | None = None) -
     store = SqliteKeyStore(settings.data_dir)
     bootstrap = settings.api_key or _key_in_file(settings.api_key_file)
     access = AccessControl(store, bootstrap=bootstrap, tokens=tokens)
+    access.anonymous = anonymous(settings)
     try:
         access.load()
         if exposed and not access.on and not settings.insecure:

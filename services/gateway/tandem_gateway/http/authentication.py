@@ -15,6 +15,7 @@ from tandem_gateway.errors import Forbidden, Unauthorized
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import without_slash
 from tandem_gateway.ports.tokens import ClaimsRefused, RefusalReason, TokenRefused
+from tandem_gateway.records.access import Role
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
@@ -124,8 +125,17 @@ async def _caller(scope: Scope, access: AccessControl) -> Principal:
         raise _Refused(refused.reason, Forbidden(str(refused))) from None
 
 
+def _wanted(role: Role | None) -> str:
+    return "" if role is None else f"; its role must include {role!r}"
+
+
 def authenticated(
-    app: AsgiApp, access: AccessControl, *, open_metrics: bool, refused: Callable[[str], None] = lambda reason: None
+    app: AsgiApp,
+    access: AccessControl,
+    *,
+    open_metrics: bool,
+    refused: Callable[[str], None] = lambda reason: None,
+    role_of: Callable[[str, str], Role | None] = lambda method, path: None,
 ) -> AsgiApp:
     """Return an application that answers requests of known callers only, while access control is on.
 
@@ -134,6 +144,8 @@ def authenticated(
         access: the keys.
         open_metrics: whether ``/metrics`` needs no key.
         refused: counts a refused request by its reason.
+        role_of: returns the smallest role for a method and a path, to tell a caller without a key; None if there is no
+            such route.
     """
     open_paths = OPEN_PATHS if open_metrics else OPEN_PATHS - {METRICS}
     refusals = Refusals(refused)
@@ -146,7 +158,11 @@ def authenticated(
             except _Refused as refusal:
                 if path not in open_paths and not path.startswith(OPERATORS):
                     refusals.record(refusal.reason)
-                    await reply_to(refusal.error).send(scope, send)
+                    answer = refusal.error
+                    if isinstance(answer, Unauthorized):
+                        wanted = _wanted(role_of(scope["method"], scope["path"]))
+                        answer = Unauthorized(f"{answer}{wanted}", description=answer.description)
+                    await reply_to(answer).send(scope, send)
                     return
             else:
                 scope[PRINCIPAL] = principal

@@ -218,6 +218,7 @@ class EmbedTexts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            del tasks, task  # breaks the reference cycle: error, traceback, this frame, task, error
 
     async def _call(self, texts: Sequence[str], kind: Kind, fingerprint: str | None, until: float) -> _Part:
         async def call() -> _Part:

@@ -22,8 +22,11 @@ MAX_SECONDS: Final = 10 * 366 * 86_400
 MAX_GRACE_SECONDS: Final = 30 * 86_400
 """Longest time for which the text of a key works after its rotation, in seconds."""
 MAX_EQUALITIES: Final = 10
-_MAX_VALUE_CHARS: Final = 512
-_MAX_NUMBER: Final = 2**53
+"""Maximum number of fields of a filter."""
+MAX_VALUE_CHARS: Final = 512
+"""Maximum length of a value of a filter, in characters."""
+MAX_NUMBER: Final = 2**53
+"""Largest number in a filter; every client reads it without loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +172,13 @@ def check_equalities(given: Any) -> None:
                 f"{place}: a field of 1 to {MAX_FIELD_CHARS} characters was expected, and no operator", param=place
             )
         if isinstance(value, str):
-            valid = len(value) <= _MAX_VALUE_CHARS and _is_text(value)
+            valid = len(value) <= MAX_VALUE_CHARS and _is_text(value)
         else:
-            valid = isinstance(value, int) and abs(value) <= _MAX_NUMBER
+            valid = isinstance(value, int) and abs(value) <= MAX_NUMBER
         if not valid:
             raise InvalidRequest(
-                f"{place}: a string of at most {_MAX_VALUE_CHARS} characters, a whole number of at most "
-                f"{_MAX_NUMBER} or a boolean was expected",
+                f"{place}: a string of at most {MAX_VALUE_CHARS} characters, a whole number of at most "
+                f"{MAX_NUMBER} or a boolean was expected",
                 param=place,
             )
 

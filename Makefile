@@ -63,10 +63,12 @@ check: setup-dev ## lint, types and import rules
 	@MYPYPATH=deploy/local $(BIN)/mypy deploy/local
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents and without; about 30 minutes (BENCH=options)
+bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents, without, and in hybrid mode; about 40 minutes (BENCH=options)
 	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH)
 	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
 		--allow-empty --rounds 1 --out $(BENCH_OUT)/empty
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
+		--mode hybrid --rounds 1 --out $(BENCH_OUT)/hybrid
 	@$(MAKE) --no-print-directory bench-report
 
 bench-report: $(BENCH_VENV)/.installed ## tables and figures anew from bench/results, also in README and docs

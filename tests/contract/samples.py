@@ -20,6 +20,8 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     Reembedding,
+    RerankInput,
+    RetriedJob,
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
@@ -31,6 +33,17 @@ from tandem_contract.client_api import (
 from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
 from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
 from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
+from tandem_contract.compatible.rerank import (
+    ApiVersion,
+    RerankDocument,
+    RerankMeta,
+    RerankReply,
+    RerankRequest,
+    RerankResult,
+    RerankUsage,
+    TeiRank,
+    TeiRerankRequest,
+)
 from tandem_contract.compatible.tei import TeiEmbedRequest, TeiInfo
 from tandem_contract.embed import (
     Chunking,
@@ -148,7 +161,7 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "job_with_skipped.json": Job(
+    "job_with_retry.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="pending",
         total_documents=1,
@@ -177,7 +190,23 @@ SAMPLES: dict[str, object] = {
         query_truncated=True,
         warnings=["unknown_tokens"],
     ),
-    "files_job.json": FilesJob(
+    "retried_job.json": RetriedJob(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="running",
+        total_documents=4,
+        processed_documents=2,
+        error=None,
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        retried_at="2026-01-01T00:00:02.000Z",
+        retried_documents=2,
+        lost_documents=1,
+    ),
+    "files_job_with_retry.json": FilesJob(
         job_id="job_1",
         status="pending",
         total_documents=2,
@@ -191,7 +220,7 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "similar_request.json": SimilarRequest(
+    "similar_request_with_groups.json": SimilarRequest(
         vector=[0.5, -1.0],
         top_k=7,
         collection="books",
@@ -200,6 +229,9 @@ SAMPLES: dict[str, object] = {
         filter={"lang": "en"},
         include=("vector",),
         exclude=("text",),
+        explain=True,
+        diversity=0.5,
+        group_by="lang",
     ),
     "search_request_with_everything.json": SearchRequest(
         query="what?",
@@ -216,6 +248,7 @@ SAMPLES: dict[str, object] = {
         explain=True,
         diversity=0.5,
         group_by="author.name",
+        rerank=RerankInput(50, "a-reranker"),
     ),
     "search_reply_with_everything.json": ReceivedSearchReply(
         results=[
@@ -224,16 +257,27 @@ SAMPLES: dict[str, object] = {
                 0.75,
                 "a text",
                 {},
-                HitScores(0.5, 7.25),
+                HitScores(0.5, 7.25, 0.875),
                 HitPassage("text", 2, 6, 1, [(0, 4)]),
                 [(0, 1), (2, 6)],
                 [0.0, -0.6000000238418579],
             ),
-            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, [], None),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None, None), None, [], None),
         ],
         took_ms=1.25,
         warnings=["only_exclusions"],
+        reranked=True,
     ),
+    "rerank_request.json": RerankRequest("what?", ["a text", RerankDocument("another")], "m", 1, True),
+    "rerank_reply.json": RerankReply(
+        "an-id",
+        [RerankResult(1, 0.75, RerankDocument("another")), RerankResult(0, 0.5)],
+        RerankMeta(ApiVersion("2"), ["documents[0]: is longer than the model reads; only its beginning counts"]),
+        "m",
+        RerankUsage(7),
+    ),
+    "tei_rerank_request.json": TeiRerankRequest("what?", ["a text", "another"], True, True),
+    "tei_rank.json": TeiRank(1, 0.75, "another"),
     "reembedding.json": Reembedding(
         collection="books",
         status="filling",
@@ -277,6 +321,43 @@ OLDER: dict[str, object] = {
                 revoked_at="2026-01-03T03:04:05.678Z",
             )
         ]
+    ),
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
+    "job_with_skipped.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="pending",
+        total_documents=1,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        document_ids=["d"],
+        skipped_documents=2,
+        skipped=[
+            SkippedDocument(0, "a/b", "documents[0].text", "documents[0].text: a text was expected"),
+            SkippedDocument(2, None, "documents[2]", "documents[2]: an object was expected"),
+        ],
+    ),
+    "files_job.json": FilesJob(
+        job_id="job_1",
+        status="pending",
+        total_documents=2,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        document_ids=["rows.csv#1", "rows.csv#2"],
+        files=[IngestedFile("rows.csv", 2), IngestedFile("a.exe", 0, "its name has to end in another way")],
     ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",

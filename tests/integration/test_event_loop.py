@@ -108,6 +108,25 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }
+RERANK_LIMIT = 2 << 20
+RERANKS = {"/rerank": "texts", "/v1/rerank": "documents", "/v2/rerank": "documents"}
+
+
+def reranks(field: str) -> dict[str, Callable[[], bytes]]:
+    """Return the worst bodies of a route that reranks; ``field`` has its documents."""
+    around = b'{"query":"x","%s":[%%s]}' % field.encode()
+    return {
+        "a thousand documents": lambda: json.dumps({"query": "x", field: ["some words, " * 160] * 1000}).encode(),
+        "a million documents": lambda: filled(RERANK_LIMIT, b'"x"', around),
+        "objects": lambda: filled(RERANK_LIMIT, b'{"text":"x"}', around),
+        "zeros": lambda: filled(RERANK_LIMIT, b"0", around),
+        "zeros in another field": lambda: filled(RERANK_LIMIT, b"0", b'{"x":[%s]}'),
+        "quotes": lambda: around % (b'"' + b'\\"' * (1 << 20) + b'"')[: RERANK_LIMIT - 100],
+        "a lone surrogate": lambda: filled(RERANK_LIMIT, b'"x"', b'{"query":"\\ud800","%s":[%%s]}' % field.encode()),
+        "brackets": lambda: b"[" * RERANK_LIMIT,
+    }
+
+
 FILTER = {"$or": [{f"key{n}": {"$in": list(range(100))}} for n in range(30)]}
 OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "64 of the longest searches": (
@@ -136,6 +155,10 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: json.dumps(
             {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
         ).encode(),
+    ),
+    "a reranked search": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "rerank": {"top_n": 1000}}).encode(),
     ),
     "a search by a long field": (
         "/v1/search",
@@ -167,6 +190,7 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
         for path in ("", "/switch", "/rollback")
     },
+    **{f"{path} with {what}": (path, make) for path, field in RERANKS.items() for what, make in reranks(field).items()},
     "many texts for Ollama": ("/api/embed", lambda: json.dumps({"input": ["some words, " * 660] * 2048}).encode()),
     "empty texts for Ollama": ("/api/embed", lambda: filled(LIMIT, b'""', b'{"input":[%s]}')),
     "a prompt of quotes": ("/api/embeddings", lambda: b'{"prompt":"' + b'\\"' * 8_000_000 + b'"}'),

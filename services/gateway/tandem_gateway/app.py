@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.access import open_access
 from tandem_gateway.composition.pools import build_canary_router, build_pool
+from tandem_gateway.composition.reranking import build_rerank_pool
 from tandem_gateway.composition.routes import Routes, build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
-from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -37,6 +39,7 @@ class GatewayComponents:
     memory: MemoryBudget
     renewals: Sequence[Callable[[], None]] = ()
     """Read changed files again; each blocks."""
+    rerank_servers: RerankPool | None = None
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
@@ -59,19 +62,22 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
+    rerank_servers = build_rerank_pool(settings, metrics)
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
         lambda storage: build_use_cases(
-            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state())
+            settings, storage, traffic, metrics, canary, rerank_servers, lambda: served_model(stable.state())
         ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
-        job_retention=settings.job_retention,
+        retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
         access=open_access(settings),
     )
-    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
+    if rerank_servers is not None:
+        gateway.also_run("rerank servers", rerank_servers.follow)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals(), rerank_servers)
 
 
 def make_app(
@@ -109,6 +115,8 @@ def make_app(
             await components.traffic.stop()
             for pool in components.pools:
                 pool.close()
+            if components.rerank_servers is not None:
+                components.rerank_servers.close()
             if log is not None:
                 log.flush()
 

@@ -95,7 +95,9 @@ def tenants(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tenants]:
     }
     store.close()
     with HttpFakeEmbedder() as embedder:
-        process, client = gateway_process(folder, folder / "data", embedder.url, env={"TANDEM_MCP": "true"})
+        process, client = gateway_process(
+            folder, folder / "data", embedder.url, env={"TANDEM_MCP": "true", "TANDEM_MAX_COLLECTIONS": "10000"}
+        )
         process.start()
         try:
             process.wait_ready()
@@ -237,7 +239,7 @@ def reads(draw: st.DrawFn) -> Request:
         st.sampled_from([
             {}, {"filter": {"page": 1}}, {"filter": {"tenant": "b"}}, {"filter": {"$not": {"tenant": "a"}}},
             {"explain": True}, {"group_by": "page"}, {"offset": 1}, {"diversity": 0.5}, {"highlight": True},
-            {"include": ["vector"]},
+            {"include": ["vector"]}, {"rerank": {"top_n": 20}},
         ])
     )  # fmt: skip
     mode = draw(st.sampled_from(["dense", "lexical", "hybrid", "auto"]))
@@ -345,7 +347,13 @@ def test_no_reply_tells_of_another_tenant(tenants: Tenants, steps: list[tuple[st
             ]
             assert told[0] == told[1], rest
     for job in foreign:
-        for method, rest in (("GET", ""), ("GET", "/documents"), ("GET", "/events"), ("POST", "/cancel")):
+        for method, rest in (
+            ("GET", ""),
+            ("GET", "/documents"),
+            ("GET", "/events"),
+            ("POST", "/cancel"),
+            ("POST", "/retry"),
+        ):
             absent = f"job_{'0' * 32}"
             status, _, body = tenants.send("a", (method, f"/v1/jobs/{job}{rest}", None), together)
             expected, _, told = tenants.send("a", (method, f"/v1/jobs/{absent}{rest}", None), together)
@@ -372,6 +380,9 @@ DECISIONS: Final[dict[tuple[str, str], str]] = {
     ("POST", "/embed"): "no documents",
     ("GET", "/info"): "no documents",
     ("GET", "/health"): "no documents",
+    ("POST", "/rerank"): "no documents",
+    ("POST", "/v1/rerank"): "no documents",
+    ("POST", "/v2/rerank"): "no documents",
     ("POST", "/v1/ingest"): "property",
     ("POST", "/v1/ingest/files"): "property",
     ("GET", "/v1/jobs"): "property",
@@ -379,6 +390,7 @@ DECISIONS: Final[dict[tuple[str, str], str]] = {
     ("GET", "/v1/jobs/{job_id}/documents"): "property",
     ("GET", "/v1/jobs/{job_id}/events"): "property",
     ("POST", "/v1/jobs/{job_id}/cancel"): "property",
+    ("POST", "/v1/jobs/{job_id}/retry"): "property",
     ("GET", "/v1/collections"): "example",
     ("GET", "/v1/collections/{collection}"): "property",
     ("PUT", "/v1/collections/{collection}"): "refused",

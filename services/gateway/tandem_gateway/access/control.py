@@ -5,6 +5,7 @@ for changes that the command line makes. Changes through this object count at on
 """
 
 import asyncio
+import hashlib
 import hmac
 import logging
 import secrets
@@ -15,7 +16,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tandem_gateway.access.document_filter import read_filter
-from tandem_gateway.access.key_text import MAX_BYTES, digest_of, id_of
+from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
@@ -46,8 +47,8 @@ class _State:
     """What was read of the store; replaced as a whole."""
 
     on: bool
-    secret: bytes
-    known: dict[str, _Known]
+    hasher: "hashlib.blake2b"
+    known: dict[bytes, _Known]
 
 
 class AccessControl:
@@ -64,11 +65,11 @@ class AccessControl:
         self.store = store
         self._required = bool(bootstrap)
         self._clock = clock
-        self._salt = secrets.token_bytes(32)
-        self._bootstrap_digest = digest_of(bootstrap.encode(), self._salt) if bootstrap else b""
+        self._bootstrap_hasher = hasher(secrets.token_bytes(32))
+        self._bootstrap_digest = digest_of(bootstrap.encode(), self._bootstrap_hasher) if bootstrap else b""
         self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,))
         self._loading = threading.Lock()
-        self._state = _State(self._required, b"", {})
+        self._state = _State(self._required, hasher(b""), {})
         self._version = -1
         self._used: dict[str, float] = {}
 
@@ -97,8 +98,8 @@ class AccessControl:
             version = self.store.version()  # before the table: a change between the two is then read again
             table = self.store.table()
             secret = self.store.secret() if table.keys else b""
-            known = {key.id: _known(key) for key in table.keys if key.revoked_at is None}
-            self._state = _State(self._required or table.on, secret, known)
+            known = {key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None}
+            self._state = _State(self._required or table.on, hasher(secret), known)
             self._version = version
 
     def authenticate(self, shown: bytes) -> Principal | None:
@@ -106,17 +107,18 @@ class AccessControl:
         if len(shown) > MAX_BYTES:
             return None
         state = self._state
-        key_id = id_of(shown)
-        known = None if key_id is None else state.known.get(key_id)
+        known = state.known.get(id_of(shown))
         if known is not None:
             now = self._clock()
-            digest = digest_of(shown, state.secret)
+            digest = digest_of(shown, state.hasher)
             current = hmac.compare_digest(digest, known.digest)
             previous = hmac.compare_digest(digest, known.previous_digest) and now < known.previous_until
             if (current or previous) and now < known.expires_at:
                 self._used[known.principal.id] = now
                 return known.principal
-        if self._bootstrap_digest and hmac.compare_digest(digest_of(shown, self._salt), self._bootstrap_digest):
+        if self._bootstrap_digest and hmac.compare_digest(
+            digest_of(shown, self._bootstrap_hasher), self._bootstrap_digest
+        ):
             return self._bootstrap
         return None
 

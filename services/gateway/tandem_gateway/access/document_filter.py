@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import msgspec
 
-from tandem_gateway.errors import StorageCorrupt
+from tandem_gateway.errors import Overloaded, StorageCorrupt
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Both, Equals, Filter, Key, key_of
 from tandem_gateway.records.documents import DocumentView, JobRecord
@@ -81,7 +81,8 @@ class DocumentFilter:
 
     def view(self, view: DocumentView) -> DocumentView:
         """Return a document as the holder sees it."""
-        return dataclasses.replace(view, doc_id=self.shown(view.doc_id))
+        source = None if view.source is None else self.shown(view.source)
+        return dataclasses.replace(view, doc_id=self.shown(view.doc_id), source=source)
 
     def job(self, job: JobRecord) -> JobRecord:
         """Return a job as the holder sees it."""
@@ -110,6 +111,14 @@ class DocumentFilter:
         if condition is None or condition == EVERYTHING:
             return self.condition
         return Both((self.condition, condition))
+
+
+def without_counts(error: Overloaded) -> Overloaded:
+    """Return an error of a write that does not tell how many documents of other callers wait."""
+    return Overloaded(
+        "documents: too many documents or writes wait already (TANDEM_MAX_PENDING_DOCUMENTS, TANDEM_MAX_QUEUED_WRITES)",
+        retry_after=error.retry_after,
+    )
 
 
 def make_filter(equalities: Equalities) -> DocumentFilter:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.access.stamping import stamp
 from tandem_gateway.errors import Overloaded
@@ -50,11 +51,7 @@ class GuardedIngest:
         try:
             job, ids = await self._ingest.accept(collection, documents, key, of_key.namespace)
         except Overloaded as error:
-            raise Overloaded(  # without the number of waiting documents, which are those of all callers
-                "documents: too many documents or writes wait already (TANDEM_MAX_PENDING_DOCUMENTS, "
-                "TANDEM_MAX_QUEUED_WRITES)",
-                retry_after=error.retry_after,
-            ) from None
+            raise without_counts(error) from None
         return of_key.job(job), [of_key.shown(doc_id) for doc_id in ids]
 
 

@@ -8,10 +8,11 @@ import dataclasses
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
+from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.pages import job_page
 from tandem_gateway.access.principal import Principal, check_role, check_use
-from tandem_gateway.errors import Forbidden
-from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.errors import Forbidden, Overloaded
+from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, JobDocumentPage
 from tandem_gateway.use_cases.job_events import JobEvent, JobEvents
 from tandem_gateway.use_cases.jobs import Jobs, no_job
@@ -72,6 +73,17 @@ class GuardedJobs:
         """Cancel a job; see ``Jobs.cancel``."""
         await self._checked(job_id)
         return self._shown(await self._jobs.cancel(job_id))
+
+    async def retry(self, job_id: str) -> JobRetry:
+        """Retry a job; see ``Jobs.retry``."""
+        await self._checked(job_id)
+        if self._principal.filter is None:
+            return await self._jobs.retry(job_id)
+        try:
+            found = await self._jobs.retry(job_id)
+        except Overloaded as error:
+            raise without_counts(error) from None
+        return dataclasses.replace(found, job=self._shown(found.job))
 
     async def _checked(self, job_id: str) -> JobRecord:
         check_role(self._principal, "ingest")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tandem_gateway.access.document_filter import make_filter
-from tandem_gateway.access.key_text import digest_of, new_id, new_text
+from tandem_gateway.access.key_text import digest_of, hasher, new_id, new_text
 from tandem_gateway.access.principal import MAX_STARS, is_glob
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
@@ -70,7 +70,7 @@ class KeyAdministration:
             name=wanted.name,
             role=role,
             collections=tuple(wanted.collections),
-            digest=digest_of(text.encode(), self._store.secret()),
+            digest=digest_of(text.encode(), hasher(self._store.secret())),
             created_at=now,
             expires_at=None if wanted.seconds is None else now + wanted.seconds,
             filter=None if wanted.filter is None else make_filter(wanted.filter).json,
@@ -106,7 +106,7 @@ class KeyAdministration:
         """
         _check_range("grace_seconds", grace_seconds, 0, MAX_GRACE_SECONDS)
         text = new_text(key_id)
-        digest = digest_of(text.encode(), self._store.secret())
+        digest = digest_of(text.encode(), hasher(self._store.secret()))
         key = self._store.rotate(key_id, digest, self._clock() + grace_seconds)
         if key is None:
             raise _absent(key_id)

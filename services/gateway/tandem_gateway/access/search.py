@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from tandem_gateway.access.document_filter import DocumentFilter
-from tandem_gateway.access.principal import Principal, check_use
+from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.errors import Conflict, NotFound
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.index.state import no_document, waiting_document
@@ -13,6 +13,7 @@ from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.commands import SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.facets import Facet, Facets
+from tandem_gateway.use_cases.reranking import Rerank, RerankAnswer, RerankCommand
 from tandem_gateway.use_cases.result_pages import Answer
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.similar_search import SimilarSearch
@@ -156,3 +157,31 @@ class GuardedFacets:
         if self._principal.filter is not None:
             condition = self._principal.filter.narrowed(condition)
         return await self._facets.count(collection, fields, condition, limit, hold)
+
+
+class GuardedRerank:
+    """``Rerank`` for one caller: documents of a request are in no collection, so the role is enough."""
+
+    __slots__ = ("_principal", "_rerank")
+
+    def __init__(self, rerank: Rerank, principal: Principal) -> None:
+        self._rerank = rerank
+        self._principal = principal
+
+    def check_count(self, count: int, field: str) -> None:
+        """Check the number of documents; see ``Rerank.check_count``.
+
+        Raises:
+            Forbidden: the caller has not the role ``search``.
+        """
+        check_role(self._principal, "search")
+        self._rerank.check_count(count, field)
+
+    async def answer(self, command: RerankCommand, timeout: float | None = None) -> RerankAnswer:
+        """Rerank; see ``Rerank.answer``.
+
+        Raises:
+            Forbidden: the caller has not the role ``search``.
+        """
+        check_role(self._principal, "search")
+        return await self._rerank.answer(command, timeout)

@@ -10,7 +10,13 @@ from tandem_gateway.access.ingest import GuardedFileExtraction, GuardedIngest
 from tandem_gateway.access.jobs import GuardedJobEvents, GuardedJobs
 from tandem_gateway.access.principal import Principal
 from tandem_gateway.access.reembedding import GuardedReembed
-from tandem_gateway.access.search import GuardedBatchSearch, GuardedFacets, GuardedSearchPipeline, GuardedSimilarSearch
+from tandem_gateway.access.search import (
+    GuardedBatchSearch,
+    GuardedFacets,
+    GuardedRerank,
+    GuardedSearchPipeline,
+    GuardedSimilarSearch,
+)
 from tandem_gateway.use_cases.use_cases import UseCases
 
 
@@ -47,6 +53,11 @@ class GuardedUseCases:
     def facets(self) -> GuardedFacets:
         """Counts of documents."""
         return GuardedFacets(self._use_cases.facets, self._principal)
+
+    @property
+    def rerank(self) -> GuardedRerank:
+        """Requests to rerank."""
+        return GuardedRerank(self._use_cases.rerank, self._principal)
 
     @property
     def ingest(self) -> GuardedIngest:

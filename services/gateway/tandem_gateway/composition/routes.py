@@ -64,7 +64,13 @@ def build_routes(
         SettingsError: MCP is on, and its package is not installed.
     """
     limits = request_limits(settings)
-    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
+    bodies = BodyLimits(
+        settings.max_body_bytes,
+        settings.max_search_body_bytes,
+        settings.max_answer_bytes,
+        memory,
+        settings.max_rerank_body_bytes,
+    )
     reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     embedding = EmbeddingService(gateway, bodies, metrics)

@@ -23,6 +23,9 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.EmbedderUnavailable: "embedder_unavailable",
     errors.EmbedderRejected: "invalid_field",
     errors.EmbedderBroken: "embedder_unavailable",
+    errors.RerankerUnavailable: "reranker_unavailable",
+    errors.RerankerRejected: "invalid_field",
+    errors.RerankerBroken: "reranker_unavailable",
     errors.FingerprintMismatch: "fingerprint_mismatch",
     errors.NotReady: "not_ready",
     errors.StorageUnavailable: "storage_unavailable",
@@ -32,6 +35,7 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
 
 _PARAMS: Final[dict[type[GatewayError], str]] = {
     errors.EmbedderRejected: "query",
+    errors.RerankerRejected: "query",
     errors.Unauthorized: "authorization",
 }
 """Domain error → the field or header that it is about, for errors that do not know it."""

@@ -17,6 +17,7 @@ from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
 from tandem_gateway.http.compatible.open_webui import OPEN_WEBUI_ROUTES
 from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
+from tandem_gateway.http.compatible.rerank import RERANK_ROUTES
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
@@ -79,6 +80,7 @@ def make_litestar(
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=OPEN_WEBUI_ROUTES, request_max_body_size=bodies.search, tags=["compatible"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
+        Router("/", route_handlers=RERANK_ROUTES, request_max_body_size=bodies.rerank, tags=["rerank"]),
         Router(
             "/",
             route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],

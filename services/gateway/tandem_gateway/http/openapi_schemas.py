@@ -17,6 +17,7 @@ from tandem_gateway.access.key_administration import (
 )
 from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -47,10 +48,11 @@ _NO_NUL: Final = {"not": {"pattern": r"\u0000"}}
 _NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f]+$"
 _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%5[cC])"
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
+_ID_OR_NUMBER: Final = {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 """Schema of the id of a new document, or of a document in a path."""
 _HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
-_IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
+_IDS: Final = {"type": "array", "items": _ID_OR_NUMBER, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
@@ -95,6 +97,9 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         search["filter"] = {"anyOf": [{"$ref": REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
         search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
         search["min_score"] = _or_null("number", -1, 1)
+        search["diversity"] |= {"minimum": 0, "maximum": 1}
+        field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+        search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
         search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
     search = components["SearchRequest"]["properties"]
     search["highlight"]["description"] = "Whether each hit has `highlights`."
@@ -104,9 +109,6 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
             "description": "Start and end of each matched word in the text, in code points, the end excluded. "
             f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
         }
-    search["diversity"] |= {"minimum": 0, "maximum": 1}
-    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
-    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
     _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
@@ -124,15 +126,13 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         {"properties": {"source": {"type": "string"}}, "required": ["source"]},
     ]
     components["SourceList"]["properties"]["documents"]["maxItems"] = MAX_LISTED
-    components["SourceEntry"]["properties"] |= {"id": {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}, "hash": _HASH}
+    components["SourceEntry"]["properties"] |= {"id": _ID_OR_NUMBER, "hash": _HASH}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     patch = components["DocumentPatch"]["properties"]["metadata"]
     _forbid_nul(patch)
     patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
-    chunking = components["ChunkingSetting"]["properties"]
-    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
-    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    _set_rules_of_settings(components)
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": REFERENCE.format(name="Filter")}
     components["DocumentDeletion"] |= {
@@ -185,6 +185,21 @@ def _set_rules_of_keys(request: Schema) -> None:
     ]
 
 
+def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of requests to rerank, as ``set_limits`` does."""
+    components["RerankInput"]["properties"]["top_n"] |= {"minimum": 1, "maximum": limits.rerank_documents}
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    components["RerankDocument"]["properties"]["text"] |= text
+    for kind, name in (("RerankRequest", "documents"), ("TeiRerankRequest", "texts")):
+        asked = components[kind]["properties"]
+        asked["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+        asked[name] |= {"minItems": 1, "maxItems": limits.rerank_documents}
+    components["TeiRerankRequest"]["properties"]["texts"]["items"] = text
+    asked = components["RerankRequest"]["properties"]
+    asked["documents"]["items"] = {"anyOf": [text, {"$ref": REFERENCE.format(name="RerankDocument")}]}
+    asked["top_n"] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}], "default": None}
+
+
 def _set_rules_of_modes(components: dict[str, Any]) -> None:
     null = {"type": "null"}
     components["SearchRequest"]["allOf"] = [
@@ -222,6 +237,13 @@ def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) 
     of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
 
 
+def _set_rules_of_settings(components: dict[str, Any]) -> None:
+    chunking = components["ChunkingSetting"]["properties"]
+    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
+    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
+
+
 def _set_rules_of_similar(similar: Schema) -> None:
     vector = {
         "type": "array",
@@ -232,7 +254,7 @@ def _set_rules_of_similar(similar: Schema) -> None:
     }
     similar["properties"] |= {"document_id": {}, "vector": {}}
     similar["oneOf"] = [
-        {"properties": {"document_id": _DOCUMENT_ID, "vector": {"type": "null"}}, "required": ["document_id"]},
+        {"properties": {"document_id": _ID_OR_NUMBER, "vector": {"type": "null"}}, "required": ["document_id"]},
         {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
     ]
 

@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, for_log
 from tandem_gateway.index import catch_up
@@ -143,6 +144,10 @@ class IndexThread:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; callable from any thread."""
         return self._indexes is None or self._indexes.splits(collection)
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection; callable from any thread."""
+        return DEFAULT_LANGUAGE if self._indexes is None else self._indexes.language(collection)
 
     def nearest(self, space_id: int, vectors: Vectors, count: int) -> Future[list[list[int]]]:
         """Return the documents nearest to each vector in a space; see ``Indexes.nearest``."""

@@ -9,7 +9,9 @@ from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
 from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.index import IndexMetrics
+from tandem_gateway.metrics.reembedding import ReembeddingMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
+from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
 from tandem_gateway.metrics.tls import TlsMetrics
 
@@ -27,8 +29,10 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.requests = RequestMetrics(registry)
         self.searches = SearchMetrics(registry)
+        self.reranking = RerankMetrics(registry)
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
+        self.reembedding = ReembeddingMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)

@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
@@ -141,6 +142,10 @@ class DocumentView:
     embedded: bool
     coverage: Coverage | None = None
     """Coverage of the newest version; None while it is pending or if the embedder did not report it."""
+    source: str | None = None
+    """Name of the source that the newest version belongs to; None without one."""
+    source_hash: str | None = None
+    """The client's hash of the document in its source; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,12 +200,15 @@ class CollectionRecord:
     pending: int
     chunking: Chunking | None = None
     """How texts are split into passages; None if each text is one passage."""
+    language: str = DEFAULT_LANGUAGE
+    """Language of the stems in keyword search; see ``analysis.terms.LANGUAGES``."""
 
 
 class CollectionChange(msgspec.Struct, frozen=True):
     """Settings of a collection to be set; those that are UNSET stay as they are, or get their default."""
 
     chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
+    language: str | msgspec.UnsetType = msgspec.UNSET
 
     def check(self, record: CollectionRecord) -> None:
         """Check that a collection may get these settings.
@@ -239,6 +247,8 @@ class JobRecord:
     """Documents that left unembedded because the job was cancelled."""
     skipped: int = 0
     """Documents that were left out because they are not valid; ``total`` does not count them."""
+    retried_at: float | None = None
+    """When failed documents began to wait again; None if none did."""
 
     @property
     def state(self) -> JobState:
@@ -253,6 +263,17 @@ class JobRecord:
     def position(self) -> JobPosition:
         """Place of the job in the list of all jobs."""
         return self.created_at, self.job_id
+
+
+@dataclass(frozen=True, slots=True)
+class JobRetry:
+    """A job whose failed documents wait again."""
+
+    job: JobRecord
+    retried: int
+    """Documents that wait again, or that the retry of another job has embedded since."""
+    lost: int
+    """Failed documents that cannot be retried any more; ``job.failed`` counts them still."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
 from tandem_gateway.settings.files import FileOptions
 from tandem_gateway.settings.requests import RequestOptions
+from tandem_gateway.settings.reranking import RerankOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
 from tandem_runtime.server_tls import check_server_tls
@@ -18,6 +19,7 @@ class Settings(
     StorageOptions,
     EmbeddingOptions,
     FileOptions,
+    RerankOptions,
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,
@@ -65,5 +67,7 @@ class Settings(
             raise ValueError(
                 "TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_BODY_BYTES and TANDEM_MAX_ANSWER_BYTES"
             )
+        if self.max_rerank_body_bytes > self.max_bytes_in_flight // 2:
+            raise ValueError("TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_RERANK_BODY_BYTES")
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

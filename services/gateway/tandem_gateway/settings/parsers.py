@@ -48,6 +48,17 @@ def token(text: str) -> str:
     return text
 
 
+def bearer(text: str) -> str:
+    """Return a token for another service; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("printable ASCII characters without a space were expected")
+    return text
+
+
 def api_key(text: str) -> str:
     """Return an API key from outside; an empty text stays empty.
 

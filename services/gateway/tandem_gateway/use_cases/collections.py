@@ -4,9 +4,12 @@ import dataclasses
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 import numpy as np
 
+from tandem_contract.decoding import cut
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.catalogue import Catalogue
@@ -88,9 +91,23 @@ class Collections:
         check_collection(name)
         if isinstance(change.chunking, Chunking):
             check_chunking(change.chunking, self._model_tokens())
+        if change.language is not msgspec.UNSET:
+            check_language(change.language)
         record = await self._catalogue.put_collection(name, change)
         self._on_changed()
         return record
+
+
+def check_language(language: str) -> None:
+    """Check the language of a collection.
+
+    Raises:
+        InvalidRequest: there is no stemmer for it.
+    """
+    if language not in LANGUAGES:
+        raise InvalidRequest(
+            f"language: one of {', '.join(LANGUAGES)} was expected, not {cut(language)}", param="language"
+        )
 
 
 def check_chunking(chunking: Chunking, model_tokens: int | None) -> None:

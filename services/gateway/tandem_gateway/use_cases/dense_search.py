@@ -40,6 +40,10 @@ class Searchable(Protocol):
         """Return whether a collection's texts are split into passages; true if it is not known."""
         ...
 
+    def language(self, collection: str) -> str:
+        """Return the language of a collection; the default if it is not known."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class DenseSearchEvents:
@@ -257,6 +261,10 @@ class DenseSearch:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages."""
         return self._index.splits(collection)
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection, by which its words have stems."""
+        return self._index.language(collection)
 
     def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""

@@ -135,10 +135,12 @@ class SearchPipeline:
         if not self._search.splits(command.collection):
             answer = msgspec.structs.replace(answer, passages=False)
         elif "passage" in answer.fields:
-            await choose_passages(answer.hits, command.text_for_model)
+            await choose_passages(answer.hits, command.text_for_model, self._search.language(command.collection))
         if command.highlight:
             wanted = asked or ParsedQuery(command.query, command.query)
-            await self._highlighter.highlight(answer.hits, wanted, deadline, passages=answer.passages)
+            await self._highlighter.highlight(
+                answer.hits, wanted, self._search.language(command.collection), deadline, passages=answer.passages
+            )
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()

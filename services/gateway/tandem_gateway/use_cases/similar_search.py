@@ -112,12 +112,16 @@ class SimilarSearch:
             else:
                 record = await self._source.collection(page.collection, timeout=left)
                 if record.dim is None or record.model is None or record.fingerprint is None:
-                    return Found([], "dense", False, WHOLE, among)  # the collection has no vector yet
+                    return Found([], "dense", False, WHOLE, among, [])  # the collection has no vector yet
                 assert numbers is not None
                 check_dimension(numbers, record)
                 vector = QueryVector(numbers, record.model, record.fingerprint)
-            found = await self._dense.nearest(page.collection, vector, count, until - time.monotonic(), among)
-            return Found([each for each in found.passages if each.passage_id != own], "dense", False, WHOLE, among)
+            started = time.monotonic()
+            found = await self._dense.nearest(page.collection, vector, count, until - started, among)
+            if stages is not None:
+                stages.add("index", time.monotonic() - started)
+            others = [each for each in found.passages if each.passage_id != own]
+            return Found(others, "dense", False, WHOLE, among, others)
 
         answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
         self._answered("dense")

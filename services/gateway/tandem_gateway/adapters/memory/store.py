@@ -10,6 +10,7 @@ import numpy as np
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
 from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_deletions, check_key
+from tandem_gateway.adapters.memory import failed
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -36,6 +37,7 @@ from tandem_gateway.records.documents import (
     JobPage,
     JobPosition,
     JobRecord,
+    JobRetry,
     MetadataPage,
     NewDocument,
     StoredContent,
@@ -66,7 +68,9 @@ class MemoryStore:
         self._limits = limits
         self._content = Content()
         self._content.create(DEFAULT_COLLECTION)
-        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(self._content, batch_bytes=batch_bytes, clock=clock)
+        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(
+            self._content, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
+        )
         """The store's pending documents, for the embedding worker."""
         self.reembeddings: Reembeddings = MemoryReembeddings(self._content, batch_bytes=batch_bytes)
         """The second spaces of the collections."""
@@ -126,6 +130,7 @@ class MemoryStore:
     def _accept(self, job_id: str, place: int, collection: Collection, document: NewDocument, now: float) -> None:
         """Store one document."""
         content, doc_id = self._content, document.doc_id
+        content.supersede(collection, doc_id)
         pending, live = collection.pending.get(doc_id), collection.live.get(doc_id)
         if pending is not None:
             if pending.document.content_hash == document.content_hash:
@@ -147,7 +152,7 @@ class MemoryStore:
             status = embedded_status(live.coverage())
             content.lists[job_id][place] = JobDocument(doc_id, status, status_reason(status))
             return
-        made = collection.pending[doc_id] = Version(document, [content.new_passage()])
+        made = collection.pending[doc_id] = Version(document, [content.new_passage()], number=content.new_version())
         made.wait(job_id, place)
 
     def _copy(self, version: Version, document: NewDocument) -> Version:
@@ -157,7 +162,7 @@ class MemoryStore:
             new = self._content.new_passage(old.start, old.stop)
             new.vector, new.coverage = old.vector, old.coverage
             passages.append(new)
-        return Version(document, passages)
+        return Version(document, passages, number=self._content.new_version())
 
     async def job(self, job_id: str) -> JobRecord | None:
         """Return a job; see ``JobStore.job``."""
@@ -208,6 +213,11 @@ class MemoryStore:
                     content.remove(collection, version)
             content.version += 1
             return content.jobs.get(job_id)
+
+    async def retry(self, job_id: str, now: float) -> JobRetry | None:
+        """Make the failed documents of a job wait again; see ``JobStore.retry``."""
+        with self._content.lock:
+            return failed.retry(self._content, job_id, now, self._limits)
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""
@@ -274,6 +284,9 @@ class MemoryStore:
             }
         found = difference(listed, held)
         check_deletions(len(found.deleted))
+        if there is not None:
+            with self._content.lock:
+                failed.drop_unlisted(self._content, there, source, listed)
         for doc_id in found.deleted:
             await self.delete(collection, doc_id)
         return found
@@ -285,6 +298,7 @@ class MemoryStore:
             found = content.collections.get(collection)
             if found is None:
                 return False
+            content.supersede(found, doc_id)
             pending, live = found.pending.get(doc_id), found.live.get(doc_id)
             if pending is not None:
                 content.end_wait(pending, "deleted", time.time())
@@ -301,6 +315,8 @@ class MemoryStore:
                 break
             done += 1
             view = await self.document(collection, doc_id)
+            if view is None and condition == EVERYTHING:
+                await self.delete(collection, doc_id)
             if view is not None and matches_json(condition, view.metadata):
                 deleted += await self.delete(collection, doc_id)
         return Deletions(done, deleted)
@@ -317,6 +333,7 @@ class MemoryStore:
             for version, document in changes:
                 if document.metadata == version.document.metadata:
                     continue
+                content.supersede(found, doc_id)
                 copy = self._copy(version, _with_source_of(document, version.document))
                 if version is found.live.get(doc_id):
                     content.replace_live(found, version, copy)
@@ -342,6 +359,9 @@ class MemoryStore:
             if change.chunking is not msgspec.UNSET and change.chunking != found.chunking:
                 found.chunking = change.chunking
                 content.catalogue += 1
+            if change.language is not msgspec.UNSET and change.language != found.language:
+                found.language = change.language
+                content.catalogue += 1
             content.version += 1
             return found.record()
 
@@ -354,6 +374,7 @@ class MemoryStore:
                 return False
             for version in found.pending.values():
                 content.end_wait(version, "deleted", time.time())
+            content.failed = {key: each for key, each in content.failed.items() if each.collection is not found}
             content.catalogue += 1
             content.version += 1
             return True
@@ -380,6 +401,11 @@ class MemoryStore:
             forgotten = forget_jobs(self._content, before, self._limits.finished_jobs)
             self._content.version += 1
             return forgotten
+
+    async def forget_failed(self, before: float) -> int:
+        """Drop old failed documents; see ``Retention.forget_failed``."""
+        with self._content.lock:
+            return failed.forget(self._content, before, self._limits.failed_bytes)
 
 
 def _stored(document: NewDocument) -> StoredContent:

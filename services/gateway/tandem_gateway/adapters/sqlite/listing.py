@@ -42,7 +42,8 @@ def page(
                 return DocumentPage(found, last)
             size += bytes_more
             covered = reads.coverage(connection, document_id) if live else None
-            found.append(DocumentView(doc_id, text, metadata, embedded=bool(live), coverage=covered))
+            source, source_hash = reads.source_of(connection, document_id)
+            found.append(DocumentView(doc_id, text, metadata, bool(live), covered, source, source_hash))
         last = doc_id
     return DocumentPage(found, None)
 

@@ -29,13 +29,14 @@ from tandem_gateway.records.documents import (
 )
 
 _COLLECTION = (
-    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.chunking "
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, "
+    "c.language, c.chunking "
     "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
 )
 
 _JOB = (
     "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
-    "unreadable, cancelled, skipped FROM jobs"
+    "unreadable, cancelled, skipped, retried_at FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -136,7 +137,24 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     if newest is None:
         return None
     covered = None if pending is not None else coverage(connection, newest.document_id)
-    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=covered)
+    source, source_hash = source_of(connection, newest.document_id)
+    return DocumentView(
+        doc_id,
+        newest.text,
+        newest.metadata,
+        embedded=pending is None,
+        coverage=covered,
+        source=source,
+        source_hash=source_hash,
+    )
+
+
+def source_of(connection: sqlite3.Connection, document_id: int) -> tuple[str | None, str | None]:
+    """Return the source of a version and its hash there; None for each that it has not."""
+    found = connection.execute(
+        "SELECT source, hash FROM document_sources WHERE document_id = ?", (document_id,)
+    ).fetchone()
+    return (None, None) if found is None else (found[0], found[1])
 
 
 def waiting(connection: sqlite3.Connection, collection: str) -> Keys:
@@ -189,8 +207,8 @@ def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) ->
 
 
 def _job_record(*columns: Any) -> JobRecord:
-    *counts, cancelled, skipped = columns
-    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped)
+    *counts, cancelled, skipped, retried_at = columns
+    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped, retried_at=retried_at)
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
@@ -217,7 +235,8 @@ def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> Coll
 
 
 def _collection_record(*columns: Any) -> CollectionRecord:
-    return dataclasses.replace(CollectionRecord(*columns[:-1]), chunking=chunking_of(columns[-1]))
+    *known, language, chunking = columns
+    return dataclasses.replace(CollectionRecord(*known), chunking=chunking_of(chunking), language=language)
 
 
 def chunking_of(column: str | None) -> Chunking | None:

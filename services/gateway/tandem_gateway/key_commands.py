@@ -10,7 +10,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from tandem_gateway.access.audit import COMMAND_LINE, AuditLine, encoded, rfc3339_now, short
+from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.errors import GatewayError, InvalidRequest, NotFound
@@ -18,7 +21,7 @@ from tandem_gateway.records.access import ROLES, ApiKey
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_FLAGS: Final = ("--name", "--role", "--collections", "--expires-in", "--grace", "--data-dir")
+_FLAGS: Final = ("--name", "--role", "--collections", "--filter", "--expires-in", "--grace", "--data-dir")
 
 
 def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
@@ -52,6 +55,13 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
                 metavar="GLOBS",
                 help="collections that the key may use, separated by commas; * is any run of characters, ? is one "
                 "(default *)",
+            )
+            command.add_argument(
+                "--filter",
+                dest="key_filter",
+                metavar="JSON",
+                help='fields of metadata and their values, such as \'{"tenant": "a"}\': the key uses the documents '
+                "that have them (default: all)",
             )
             command.add_argument(
                 "--expires-in", dest="key_expires_in", metavar="TIME", help="life of the key, such as 12h or 90d"
@@ -136,9 +146,22 @@ def seconds_of(text: str, param: str) -> int:
 def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
-    key, text = KeyAdministration(store).create(NewKey(flags.key_name, flags.key_role, globs, life))
+    conditions = None if flags.key_filter is None else _filter_of(flags.key_filter)
+    key, text = KeyAdministration(store).create(NewKey(flags.key_name, flags.key_role, globs, life, conditions))
     _show(key, text)
     return key.id
+
+
+def _filter_of(text: str) -> Any:
+    """Return a filter from its JSON.
+
+    Raises:
+        InvalidRequest: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        raise InvalidRequest("--filter: an object as JSON was expected", param="--filter") from None
 
 
 def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
@@ -195,6 +218,9 @@ _ACTIONS: Final[Mapping[str, str]] = {
 def _show(key: ApiKey, text: str) -> None:
     """Write the text of a key alone to standard output, so that a shell can keep it."""
     _say(text)
+    if key.filter is not None:
+        prefix = read_filter(key.filter).namespace.names
+        _note(f"its filter is {key.filter}; the ids of its documents begin with {prefix} for keys without a filter")
     _note(f"this is key {key.id} ({key.name}), role {key.role}; it is not shown again")
 
 
@@ -206,6 +232,7 @@ def _columns(key: ApiKey) -> list[str]:
         key.role,
         ",".join(key.collections),
         state,
+        f"filter {key.filter or 'none'}",
         f"created {_time(key.created_at)}",
         f"expires {_time(key.expires_at)}",
         f"used {_time(key.last_used_at)}",

@@ -186,7 +186,11 @@ class Gateway:
     async def health(self, principal: Principal | None = None) -> GatewayHealth:
         """Return the health of the gateway, without counts for a caller that may not see every collection."""
         health = await self._health()
-        if self.access is None or not self.access.on or (principal is not None and principal.pattern is None):
+        if (
+            self.access is None
+            or not self.access.on
+            or (principal is not None and principal.pattern is None and principal.filter is None)
+        ):
             return health
         return replace(health, documents=None, pending=None)
 

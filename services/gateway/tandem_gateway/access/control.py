@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
 from tandem_gateway.access.tokens import TokenAuthentication
@@ -111,9 +112,7 @@ class AccessControl:
             version = self.store.version()  # before the table: a change between the two is then read again
             table = self.store.table()
             secret = self.store.secret() if table.keys else b""
-            known = {
-                key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None and key.filter is None
-            }
+            known = {key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None}
             revoked = frozenset(key.id for key in table.keys if key.revoked_at is not None)
             self._state = _State(self._required or table.on, hasher(secret), known, revoked)
             self._version = version
@@ -187,7 +186,13 @@ class AccessControl:
 
 def _known(key: ApiKey) -> _Known:
     return _Known(
-        make_principal(key.id, key.name, key.role, key.collections),
+        make_principal(
+            key.id,
+            key.name,
+            key.role,
+            key.collections,
+            None if key.filter is None else read_filter(key.filter),
+        ),
         key.digest,
         float("inf") if key.expires_at is None else key.expires_at,
         key.previous_digest or b"",

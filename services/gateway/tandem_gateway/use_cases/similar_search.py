@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, InvalidRequest
-from tandem_gateway.index.state import DocumentVector
+from tandem_gateway.index.state import DocumentVector, waiting_document
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.documents import CollectionRecord
@@ -107,6 +107,8 @@ class SimilarSearch:
             own = None
             if doc_id is not None:
                 start = await self._source.document_vector(page.collection, doc_id, timeout=left)
+                if command.condition is not None:
+                    await self._check(command, start.passage_id, until)
                 vector, own, count = start.vector, start.passage_id, count + 1
             else:
                 record = await self._source.collection(page.collection, timeout=left)
@@ -128,6 +130,19 @@ class SimilarSearch:
             raise late_search(seconds, error) from error
         self._answered("dense")
         return msgspec.structs.replace(answer, passages=self._dense.splits(page.collection))
+
+    async def _check(self, command: SimilarCommand, passage_id: int, until: float) -> None:
+        """Check that the version of the document that search finds matches the command's condition.
+
+        Raises:
+            Conflict: it does not.
+        """
+        itself = msgspec.structs.replace(command.page, filter=command.condition)
+        matching = await self._pages.among(itself, until)
+        assert matching is not None
+        place = int(np.searchsorted(matching, np.uint64(passage_id)))
+        if place == len(matching) or matching[place] != passage_id:
+            raise waiting_document(command.document_id or "")
 
     def _checked(self, command: SimilarCommand) -> Vectors | None:
         """Check a search, and return its vector, if one is given."""

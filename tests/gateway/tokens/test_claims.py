@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tandem_gateway.access.document_filter import make_filter
 from tandem_gateway.access.principal import includes
 from tandem_gateway.access.token_claims import ClaimRules, claim, principal_of_claims
 from tandem_gateway.ports.tokens import ClaimsRefused
@@ -93,11 +94,29 @@ def test_collections_that_are_no_globs_are_refused_and_not_shown(given: Any):
     assert "/" not in message
 
 
-def test_a_filter_is_refused_and_never_left_out():
-    for condition in ({"tenant": "a"}, {}, [], "tenant", 0, False, {"$or": []}):
+def test_a_filter_narrows_the_principal():
+    found = principal_of_claims(
+        {"sub": "someone", "tandem_role": "ingest", "tandem_collections": "*", "tandem_filter": {"tenant": "a"}}, OURS
+    )
+    assert found.filter == make_filter({"tenant": "a"})
+    assert principal(tandem_role="search", tandem_collections="*", tandem_filter=None)[0] == "search"
+
+
+def test_a_filter_that_cannot_be_used_is_refused_and_never_left_out():
+    for condition in ({}, [], "tenant", 0, False, {"$or": []}, {"tenant": ["a"]}):
         reason, message = refused(tandem_role="search", tandem_collections="*", tandem_filter=condition)
         assert (reason, "'tandem_filter'" in message) == ("filter", True)
-    assert principal(tandem_role="search", tandem_collections="*", tandem_filter=None)[0] == "search"
+
+
+def test_an_administrator_has_no_filter():
+    reason, message = refused(tandem_role="admin", tandem_collections="*", tandem_filter={"tenant": "a"})
+    assert (reason, "'admin'" in message) == ("filter", True)
+
+
+def test_a_filter_can_be_required():
+    strict = ClaimRules(filter_required=True)
+    assert refused(strict, tandem_role="search", tandem_collections="*")[0] == "filter"
+    assert principal(strict, tandem_role="search", tandem_collections="*", tandem_filter={"tenant": "a"})[0] == "search"
 
 
 _json = st.recursive(
@@ -117,7 +136,7 @@ def test_whatever_the_claims_are_no_role_and_no_collection_comes_from_nowhere(
         found = principal_of_claims(claims, rules)
     except ClaimsRefused:
         return
-    assert condition is None
+    assert (found.filter is None) == (condition is None)
     told = json.dumps(role)
     assert found.role in told or found.role == default
     assert all(each in json.dumps(globs) for each in found.collections) or (

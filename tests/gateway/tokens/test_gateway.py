@@ -151,7 +151,7 @@ async def test_a_token_has_its_role_and_its_collections(asked: Asked):
 async def test_a_refusal_says_what_is_wrong_in_general_terms(asked: Asked, changed: dict[str, Any], told: str):
     status, headers, body = await asked.send(secret_token(**changed))
     assert (status, body["error"]["code"], body["error"]["param"]) == (401, "unauthorized", "authorization")
-    assert body["error"]["message"] == f"authorization: {told}"
+    assert body["error"]["message"] == f"authorization: {told}; its role must include 'search'"
     assert headers["www-authenticate"] == f'Bearer error="invalid_token", error_description="{told}"'
 
 
@@ -160,7 +160,7 @@ async def test_a_forged_token_does_not_learn_its_faults(asked: Asked):
     head, payload, _ = secret_token(exp=1).split(b".")
     for forged in (head + b"." + payload + b".AAAA", b"a.b.c", b"..", token("RS256")):
         _, headers, body = await asked.send(forged)
-        assert body["error"]["message"] == "authorization: the token is not valid"
+        assert body["error"]["message"] == "authorization: the token is not valid; its role must include 'search'"
         assert "expired" not in headers["www-authenticate"]
 
 
@@ -170,7 +170,7 @@ async def test_a_valid_token_that_allows_nothing_gets_403_with_the_claim(asked: 
         {"tandem_role": None},
         {"tandem_collections": None},
         {"tandem_collections": "a/b"},
-        {"tandem_filter": {"tenant": "secret-tenant"}},
+        {"tandem_filter": {"tenant": ["secret-tenant"]}},
     ):
         status, _, body = await asked.send(secret_token(**changed))
         assert (status, body["error"]["code"]) == (403, "forbidden")
@@ -182,7 +182,10 @@ async def test_the_compatible_routes_take_tokens_and_answer_in_their_shapes(aske
     body = {"input": "words"}
     assert await asked.status(secret_token(), target="/v1/embeddings", body=body) == 200
     status, headers, reply = await asked.send(secret_token(exp=1), "/v1/embeddings", body)
-    assert (status, reply["error"]["message"]) == (401, "authorization: the token has expired")
+    assert (status, reply["error"]["message"]) == (
+        401,
+        "authorization: the token has expired; its role must include 'search'",
+    )
     assert "invalid_token" in headers["www-authenticate"]
     assert await asked.status(secret_token(exp=1), target="/api/embed", body=body) == 401
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tandem_gateway.access.document_filter import DocumentFilter, make_filter
 from tandem_gateway.access.key_administration import MAX_GLOBS, check_equalities
 from tandem_gateway.access.principal import Principal, includes, is_glob, make_principal
 from tandem_gateway.errors import InvalidRequest
@@ -31,7 +32,8 @@ class ClaimRules:
         default_role: role of a token that names none; None refuses it.
         collections: claim with globs, a string with spaces or commas between them or an array.
         default_collections: globs of a token without this claim; empty refuses it.
-        filter: claim with an object of fields and values.
+        filter: claim with an object of fields and values, which narrows the token to the documents that have them.
+        filter_required: whether a token without this claim is refused.
     """
 
     role: str = "tandem_role"
@@ -40,6 +42,7 @@ class ClaimRules:
     collections: str = "tandem_collections"
     default_collections: tuple[str, ...] = ()
     filter: str = "tandem_filter"
+    filter_required: bool = False
 
 
 def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Principal:
@@ -50,14 +53,15 @@ def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Princip
     """
     role = _role(claims, rules)
     collections = _collections(claims, rules)
-    if _filter(claims, rules) is not None:  # a principal cannot have one yet
+    condition = _filter(claims, rules)
+    if condition is not None and role == "admin":  # as for a key: see key_administration
         raise ClaimsRefused(
             "filter",
-            "authorization: tokens with a filter are not supported by this release, and this one has the claim "
-            f"{rules.filter[:80]!r}",
+            "authorization: the role 'admin' is for all documents of a collection, and the token has a filter in its "
+            f"claim {rules.filter[:80]!r}",
         )
     subject = claims["sub"]
-    return make_principal(f"{ID_PREFIX}{subject}", subject, role, collections)
+    return make_principal(f"{ID_PREFIX}{subject}", subject, role, collections, condition)
 
 
 def claim(claims: Mapping[str, Any], name: str) -> Any:
@@ -112,10 +116,12 @@ def _collections(claims: Mapping[str, Any], rules: ClaimRules) -> tuple[str, ...
     return tuple(globs)
 
 
-def _filter(claims: Mapping[str, Any], rules: ClaimRules) -> Mapping[str, Any] | None:
-    """Return the fields and values that a token's filter has; None without a filter."""
+def _filter(claims: Mapping[str, Any], rules: ClaimRules) -> DocumentFilter | None:
+    """Return the filter of a token; None for all documents."""
     given = claim(claims, rules.filter)
     if given is None:
+        if rules.filter_required:
+            raise ClaimsRefused("filter", f"authorization: the token has no claim {rules.filter[:80]!r} with a filter")
         return None
     try:
         check_equalities(given)
@@ -123,8 +129,7 @@ def _filter(claims: Mapping[str, Any], rules: ClaimRules) -> Mapping[str, Any] |
         raise ClaimsRefused(
             "filter", f"authorization: the token's claim {rules.filter[:80]!r} is no object of fields and their values"
         ) from None
-    found: Mapping[str, Any] = given
-    return found
+    return make_filter(given)
 
 
 def _strings(claims: Mapping[str, Any], name: str, reason: RefusalReason, separators: str) -> Sequence[str]:

@@ -110,4 +110,5 @@ def rules_of(settings: Settings) -> ClaimRules:
         collections=settings.jwt_collections_claim,
         default_collections=settings.jwt_default_collections,
         filter=settings.jwt_filter_claim,
+        filter_required=settings.jwt_filter_required,
     )

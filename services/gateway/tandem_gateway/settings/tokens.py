@@ -89,7 +89,15 @@ class TokenOptions:
         "JWT_FILTER_CLAIM",
         "tandem_filter",
         str,
-        "Claim with a filter on documents. This release refuses a JWT that has one",
+        "Claim with a filter: an object of metadata fields and their values. The JWT is for the documents that have "
+        "them, as an API key with a filter is",
+    )
+    jwt_filter_required: bool = setting(
+        "JWT_FILTER_REQUIRED",
+        False,
+        boolean,
+        "Whether a JWT without that claim gets 403. Set it where tenants share collections: without it, a JWT whose "
+        "claim is missing is for all documents of its collections",
     )
     jwt_jwks_ca_file: str = setting(
         "JWT_JWKS_CA_FILE",

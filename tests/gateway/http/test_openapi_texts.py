@@ -48,7 +48,7 @@ def test_a_description_that_is_there_stays() -> None:
     fields = schemas["KeyRequest"]["properties"]
     assert fields["name"] == {"description": "mine"}
     assert fields["role"] == {}
-    assert fields["filter"]["description"].startswith("Conditions on the documents")
+    assert fields["filter"]["description"].startswith("Fields of metadata and their values")
 
 
 def test_no_description_has_the_markup_of_docstrings(made: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from tests.support.stack import Stack, gateway_process, wait_until
 
 SUITES = sorted(path.name for path in (CLIENTS / "compatible").glob("*_suite.py"))
 PAGE = (REPOSITORY / "docs" / "clients.md").read_text()
-EXAMPLES = dict(re.findall(r"^### (\w+)\n(?:(?!^#)[\s\S])*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
+EXAMPLES = dict(re.findall(r"^### ([^\n]+)\n(?:(?!^#)[\s\S])*?^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL))
 ADMIN_KEY = "a-key-from-outside-of-32-characters"
 
 

@@ -186,6 +186,9 @@ def build_use_cases(
             storage.catalogue,
             on_changed=storage.index.notify,
             model_tokens=lambda: embedder.model_tokens,
+            filters=storage.filters,
+            waiting=storage.documents.waiting,
+            timeout=settings.search_timeout,
         ),
         sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(

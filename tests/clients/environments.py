@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -32,7 +33,16 @@ def environment(name: str) -> Path:
     return REPOSITORY / f".venv-{name}" / "bin" / "python"
 
 
-def run_suite(python: Path, folder: str, file: str, url: str) -> None:
+def settings() -> dict[str, str]:
+    """Return the environment variables without those that the clients read, and without telemetry."""
+    inherited = inherited_environment(
+        "TANDEM_", "PYTEST_", "LANGCHAIN_", "LANGSMITH_", "OPENAI_", "AZURE_OPENAI_", "OLLAMA_", "CO_API_",
+        "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
+    )  # fmt: skip
+    return {**inherited, "HAYSTACK_TELEMETRY_ENABLED": "False"}
+
+
+def run_suite(python: Path, folder: str, file: str, url: str, more: Mapping[str, str] | None = None) -> None:
     """Run the tests of a file against a gateway; fail unless all of them pass.
 
     Args:
@@ -40,16 +50,13 @@ def run_suite(python: Path, folder: str, file: str, url: str) -> None:
         folder: folder of the file beside this one, with its ``pytest.ini``.
         file: name of the file.
         url: of the gateway.
+        more: environment variables of the tests, beside ``TANDEM_TEST_URL``.
     """
     suite = CLIENTS / folder
-    settings = inherited_environment(
-        "TANDEM_", "PYTEST_", "LANGCHAIN_", "LANGSMITH_", "OPENAI_", "AZURE_OPENAI_", "OLLAMA_", "HTTP_PROXY",
-        "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy",
-    )  # fmt: skip
     done = subprocess.run(
         [python, "-I", "-m", "pytest", "-c", suite / "pytest.ini", suite / file],
         cwd=suite,
-        env={**settings, "TANDEM_TEST_URL": url},
+        env={**settings(), "TANDEM_TEST_URL": url, **(more or {})},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -4,7 +4,7 @@ import openai
 import pytest
 import tiktoken
 from langchain_openai import OpenAIEmbeddings
-from service import TEXTS, URL, check
+from service import GUARDED_URL, KEY, TEXTS, URL, check
 
 OPTIONS = {"base_url": f"{URL}/v1", "api_key": "none", "max_retries": 0}
 
@@ -34,3 +34,10 @@ async def test_the_tokens_that_it_sends_by_default_are_refused_and_the_error_nam
     monkeypatch.setattr(tiktoken, "get_encoding", lambda name: tokenizer)
     with pytest.raises(openai.UnprocessableEntityError, match="check_embedding_ctx_length=False"):
         OpenAIEmbeddings(**options).embed_documents(TEXTS)
+
+
+async def test_a_key_is_asked_for(options):
+    guarded = {**options, "base_url": f"{GUARDED_URL}/v1", "check_embedding_ctx_length": False}
+    check(OpenAIEmbeddings(**{**guarded, "api_key": KEY}).embed_documents(TEXTS))
+    with pytest.raises(openai.AuthenticationError):
+        OpenAIEmbeddings(**{**guarded, "api_key": "wrong"}).embed_documents(TEXTS)

@@ -2,7 +2,7 @@
 
 import ollama
 import pytest
-from service import DIM, LONG, MODEL, TEXTS, URL, check
+from service import DIM, GUARDED_URL, KEY, LONG, MODEL, TEXTS, URL, check
 
 
 @pytest.fixture
@@ -43,3 +43,14 @@ async def test_the_asynchronous_client():
     reply = await client.embed(model="x", input=TEXTS, dimensions=DIM)
     check(reply.embeddings)
     await client._client.aclose()
+
+
+def test_a_key_is_asked_for():
+    client = ollama.Client(host=GUARDED_URL, trust_env=False, headers={"authorization": f"Bearer {KEY}"})
+    check(client.embed(model="x", input=TEXTS).embeddings)
+    client._client.close()
+    client = ollama.Client(host=GUARDED_URL, trust_env=False, headers={"authorization": "Bearer wrong"})
+    with pytest.raises(ollama.ResponseError) as refused:
+        client.embed(model="x", input=TEXTS)
+    assert refused.value.status_code == 401
+    client._client.close()

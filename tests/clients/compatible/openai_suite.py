@@ -4,7 +4,7 @@ import asyncio
 
 import openai
 import pytest
-from service import DIM, LONG, MODEL, TEXTS, URL, check
+from service import DIM, GUARDED_URL, KEY, LONG, MODEL, TEXTS, URL, check
 
 BURST = 200
 
@@ -75,3 +75,19 @@ def test_azure():
     options = {"azure_endpoint": URL, "api_key": "none", "api_version": "2024-10-21", "max_retries": 0}
     with openai.AzureOpenAI(**options) as client:
         check([each.embedding for each in client.embeddings.create(model="a-deployment", input=TEXTS).data])
+
+
+def test_a_key_is_asked_for():
+    options = {"base_url": f"{GUARDED_URL}/v1", "max_retries": 0}
+    with openai.OpenAI(api_key=KEY, **options) as client:
+        check([each.embedding for each in client.embeddings.create(model="x", input=TEXTS).data])
+    with openai.OpenAI(api_key="wrong", **options) as client, pytest.raises(openai.AuthenticationError):
+        client.embeddings.create(model="x", input=TEXTS)
+
+
+def test_azure_sends_the_key_in_a_header_of_its_own():
+    options = {"azure_endpoint": GUARDED_URL, "api_version": "2024-10-21", "max_retries": 0}
+    with openai.AzureOpenAI(api_key=KEY, **options) as client:
+        check([each.embedding for each in client.embeddings.create(model="a-deployment", input=TEXTS).data])
+    with openai.AzureOpenAI(api_key="wrong", **options) as client, pytest.raises(openai.AuthenticationError):
+        client.embeddings.create(model="a-deployment", input=TEXTS)

@@ -1,10 +1,14 @@
-"""The gateway under test, and what its vectors have to be like."""
+"""The gateways under test, and what its vectors have to be like."""
 
 import math
 import os
 from collections.abc import Sequence
 
 URL = os.environ["TANDEM_TEST_URL"]
+GUARDED_URL = os.environ["TANDEM_TEST_GUARDED_URL"]
+"""A gateway with access control."""
+KEY = os.environ["TANDEM_TEST_KEY"]
+"""The API key of this gateway, with the role ``search``."""
 MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 DIM = 384
 LONG = "some words of a long text " * 100

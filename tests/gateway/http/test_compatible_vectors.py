@@ -7,6 +7,7 @@ import msgspec
 import numpy as np
 import pytest
 
+from tandem_gateway.http.coding.replies import CompressingSend
 from tandem_gateway.http.compatible.vectors import BASE64_BYTES, FLOAT_BYTES, base64, numbers, write_vectors
 from tandem_gateway.use_cases.embed_request import EmbeddedTexts
 from tandem_runtime.http import Reply
@@ -24,6 +25,7 @@ async def written(count: int, memory: MemoryBudget | None = None, *, truncated: 
         memory or MemoryBudget(1 << 24, "A_SETTING"),
         number_bytes=BASE64_BYTES if packed else FLOAT_BYTES,
         turn=asyncio.Lock(),
+        compressible=not packed,
     )
 
 
@@ -41,6 +43,22 @@ async def test_both_formats_have_the_bits_of_the_vectors(count: int):
 async def test_only_truncated_texts_are_told():
     assert (await written(3)).headers == ()
     assert (await written(3, truncated=2)).headers == ((b"tandem-truncated-inputs", b"2"),)
+
+
+async def test_base64_is_not_compressed_and_numbers_are():
+    for packed in (False, True):
+        reply = await written(2048, packed=packed)
+        sent = []
+
+        async def send(message, sent=sent):
+            sent.append(message)
+
+        compressing = CompressingSend(send, "gzip", 1 << 16, MemoryBudget(1 << 24, "A_SETTING"))
+        fields = [(b"content-type", b"application/json"), *reply.headers]
+        await compressing({"type": "http.response.start", "status": 200, "headers": fields})
+        await compressing({"type": "http.response.body", "body": reply.body})
+        assert len(reply.body) > 1 << 16
+        assert (sent[1]["body"] == reply.body) is packed
 
 
 async def test_a_large_reply_is_in_the_budget_until_it_is_gone():

@@ -70,6 +70,7 @@ async def embeddings_reply(
         service.bodies.memory,
         number_bytes=BASE64_BYTES if packed else FLOAT_BYTES,
         turn=service.turn,
+        compressible=not packed,
     )
 
 

@@ -20,7 +20,6 @@ EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 10
 # of its time goes to texts of 100,000 characters and lists of 10,000 documents.
 SMALL_LIMITS = {
     "TANDEM_MAX_TEXT_CHARS": "1000",
-    "TANDEM_MAX_QUERY_CHARS": "200",
     "TANDEM_MAX_DOCUMENTS_PER_REQUEST": "20",
     "TANDEM_MAX_RERANK_DOCUMENTS": "20",
 }

@@ -8,7 +8,7 @@ from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
 _INTEGERS = (
     "top_k", "top_n", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens",
-    "dimensions",
+    "dimensions", "count",
 )  # fmt: skip
 
 

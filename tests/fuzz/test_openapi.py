@@ -16,6 +16,13 @@ TOKEN = "a-token-for-operators-only"
 SEED = 20
 # Examples per operation: few in `make test`, many in `make fuzz`.
 EXAMPLES = 300 if os.environ.get("HYPOTHESIS_PROFILE") == "fuzz" else 10
+# schemathesis makes bodies at every limit of the document, whatever the number of examples. With the usual limits, most
+# of its time goes to texts of 100,000 characters and lists of 10,000 documents.
+SMALL_LIMITS = {
+    "TANDEM_MAX_TEXT_CHARS": "1000",
+    "TANDEM_MAX_DOCUMENTS_PER_REQUEST": "20",
+    "TANDEM_MAX_RERANK_DOCUMENTS": "20",
+}
 
 
 @pytest.fixture
@@ -26,6 +33,7 @@ def client(tmp_path: Path) -> Iterator[Client]:
             "TANDEM_MAX_COLLECTIONS": "1000",
             # Without a canary, the operators' API refuses every share except 0.
             "TANDEM_CANARY_URL": embedder.url,
+            **SMALL_LIMITS,
         }
         process, client = gateway_process(tmp_path, tmp_path / "data", embedder.url, env=environment)
         with process:

@@ -43,12 +43,12 @@ def test_an_inherited_field_has_the_description_of_its_class(made: dict[str, Any
 
 
 def test_a_description_that_is_there_stays() -> None:
-    schemas = {"KeyRequest": {"properties": {"name": {"description": "mine"}, "role": {}, "filter": {}}}}
+    schemas = {"KeyRequest": {"properties": {"name": {"description": "mine"}, "role": {}, "expires_in_seconds": {}}}}
     describe_fields(schemas, [admin_api.KeyRequest])
     fields = schemas["KeyRequest"]["properties"]
     assert fields["name"] == {"description": "mine"}
     assert fields["role"] == {}
-    assert fields["filter"]["description"].startswith("Fields of metadata and their values")
+    assert fields["expires_in_seconds"]["description"].startswith("Life of the key")
 
 
 def test_no_description_has_the_markup_of_docstrings(made: dict[str, Any]) -> None:

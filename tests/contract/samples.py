@@ -63,29 +63,31 @@ SAMPLES: dict[str, object] = {
     "web_search_request.json": WebSearchRequest(query="a query", count=3),
     "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
     "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
-    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
-    "new_key.json": NewKey(
+    "key_request_with_filter.json": KeyRequest("shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}),
+    "new_key_with_filter.json": NewKey(
         id="0123456789ab",
         name="shop",
-        role="search",
+        role="ingest",
         collections=["shop-*", "faq"],
         created_at="2026-01-02T03:04:05.678Z",
         expires_at="2026-01-02T04:04:05.678Z",
         last_used_at=None,
         revoked_at=None,
+        filter={"tenant": "a"},
         key="the text",
     ),
-    "key_list.json": KeyList(
+    "key_list_with_filter.json": KeyList(
         [
             Key(
                 id="0123456789ab",
                 name="shop",
-                role="admin",
+                role="ingest",
                 collections=["*"],
                 created_at="2026-01-02T03:04:05.678Z",
                 expires_at=None,
                 last_used_at="2026-01-02T03:05:05.678Z",
                 revoked_at="2026-01-03T03:04:05.678Z",
+                filter={"tenant": "a"},
             )
         ]
     ),
@@ -294,6 +296,32 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
+    "new_key.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="search",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        key="the text",
+    ),
+    "key_list.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="admin",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+            )
+        ]
+    ),
     "similar_request.json": SimilarRequest(
         vector=[0.5, -1.0],
         top_k=7,

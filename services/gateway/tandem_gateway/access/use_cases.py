@@ -42,7 +42,7 @@ class GuardedUseCases:
     @property
     def similar_search(self) -> GuardedSimilarSearch:
         """Searches for similar documents."""
-        return GuardedSimilarSearch(self._use_cases.similar_search, self._principal)
+        return GuardedSimilarSearch(self._use_cases.similar_search, self._use_cases.documents, self._principal)
 
     @property
     def embed_texts(self) -> GuardedEmbedTexts:
@@ -62,7 +62,7 @@ class GuardedUseCases:
     @property
     def ingest(self) -> GuardedIngest:
         """Ingests."""
-        return GuardedIngest(self._use_cases.ingest, self._principal)
+        return GuardedIngest(self._use_cases.ingest, self._use_cases.collections, self._principal)
 
     @property
     def files(self) -> GuardedFileExtraction:
@@ -82,7 +82,7 @@ class GuardedUseCases:
     @property
     def documents(self) -> GuardedDocuments:
         """Documents."""
-        return GuardedDocuments(self._use_cases.documents, self._principal)
+        return GuardedDocuments(self._use_cases.documents, self._use_cases.collections, self._principal)
 
     @property
     def collections(self) -> GuardedCollections:

@@ -2,6 +2,7 @@
 
 from typing import Annotated, Any, Final, cast
 
+import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
@@ -112,4 +113,5 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "expires_at": rfc3339(key.expires_at),
         "last_used_at": rfc3339(key.last_used_at),
         "revoked_at": rfc3339(key.revoked_at),
+        "filter": None if key.filter is None else msgspec.json.decode(key.filter),
     }

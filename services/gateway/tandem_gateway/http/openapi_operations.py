@@ -107,6 +107,7 @@ INGEST_EXAMPLES: Final[Examples] = {
 }
 KEY_EXAMPLES: Final[Examples] = {
     "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
+    "tenant": ("A key for the documents of a tenant", {"name": "a", "role": "ingest", "filter": {"tenant": "a"}}),
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),

@@ -6,10 +6,13 @@ from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_gateway.access.key_administration import (
+    MAX_EQUALITIES,
     MAX_GLOBS,
     MAX_GRACE_SECONDS,
     MAX_NAME_CHARS,
+    MAX_NUMBER,
     MAX_SECONDS,
+    MAX_VALUE_CHARS,
     NAME_PATTERN,
 )
 from tandem_gateway.access.key_text import KEY_ID_PATTERN
@@ -148,7 +151,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
-    _set_rules_of_keys(components["KeyRequest"]["properties"])
+    _set_rules_of_keys(components["KeyRequest"])
 
 
 def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) -> None:
@@ -158,12 +161,28 @@ def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) 
     search["count"] |= {"minimum": 1, "maximum": limits.top_k}
 
 
-def _set_rules_of_keys(key: Schema) -> None:
+def _set_rules_of_keys(request: Schema) -> None:
+    key = request["properties"]
     key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
     key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
     key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
-    # No release takes a filter yet.
-    key["filter"] = {"type": "null", "default": None}
+    value = [
+        {"type": "string", "maxLength": MAX_VALUE_CHARS, **_NO_NUL},
+        {"type": "integer", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
+        {"type": "boolean"},
+    ]
+    fields: Schema = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": MAX_EQUALITIES,
+        "propertyNames": {"minLength": 1, "maxLength": filters.MAX_FIELD_CHARS, "pattern": r"^[^$\u0000][^\u0000]*$"},
+        "additionalProperties": {"anyOf": value},
+    }
+    key["filter"] = {"anyOf": [fields, {"type": "null"}], "default": None}
+    request["anyOf"] = [
+        {"properties": {"filter": {"type": "null"}}},
+        {"properties": {"role": {"enum": ["search", "ingest"]}}},
+    ]
 
 
 def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:

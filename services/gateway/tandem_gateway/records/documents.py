@@ -282,10 +282,16 @@ class JobFilter:
 
     state: JobState | None = None
     collection: str | None = None
+    begin: str = ""
+    """Begin of the job's id."""
 
     def matches(self, job: JobRecord) -> bool:
         """Return whether a job belongs to the list."""
-        return self.state in (None, job.state) and self.collection in (None, job.collection)
+        return (
+            self.state in (None, job.state)
+            and self.collection in (None, job.collection)
+            and job.job_id.startswith(self.begin)
+        )
 
 
 @dataclass(frozen=True, slots=True)

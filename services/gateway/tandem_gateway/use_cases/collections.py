@@ -1,15 +1,20 @@
 """Read, create and change collections."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from tandem_contract.decoding import cut
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.errors import InvalidRequest, NotFound
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange, CollectionRecord
 from tandem_gateway.use_cases.validation import check_collection
@@ -22,7 +27,14 @@ class Collections:
     """Access to collections by name; calls ``on_changed`` after each change."""
 
     def __init__(
-        self, catalogue: Catalogue, on_changed: Callable[[], None], *, model_tokens: Callable[[], int | None]
+        self,
+        catalogue: Catalogue,
+        on_changed: Callable[[], None],
+        *,
+        model_tokens: Callable[[], int | None],
+        filters: FilterIndex,
+        waiting: Callable[[str], Awaitable[Keys]],
+        timeout: float,
     ) -> None:
         """Make the use case.
 
@@ -30,7 +42,13 @@ class Collections:
             catalogue: the collections.
             on_changed: called after each change.
             model_tokens: returns how many tokens the embedders' model reads of a text; None if that is not known.
+            filters: finds the documents that match a filter.
+            waiting: see ``DocumentStore.waiting``.
+            timeout: maximum seconds for the count of a collection's documents.
         """
+        self._filters = filters
+        self._waiting = waiting
+        self._timeout = timeout
         self._catalogue = catalogue
         self._on_changed = on_changed
         self._model_tokens = model_tokens
@@ -47,6 +65,21 @@ class Collections:
             if record.name == name:
                 return record
         raise NotFound(f"collection: there is no collection {name!r}", param="collection")
+
+    async def counted(self, record: CollectionRecord, condition: Filter) -> CollectionRecord:
+        """Return a collection that counts the versions of documents that match a filter, and no others.
+
+        Raises:
+            NotFound: the collection was deleted meanwhile.
+            NotReady: the metadata was not read in time; a repetition goes on.
+            Overloaded, StorageError: the documents cannot be counted now.
+        """
+        if not record.live + record.pending:
+            return record
+        waiting = await self._waiting(record.name)
+        matching = await self._filters.matching(record.name, condition, timeout=self._timeout)
+        pending = int(np.isin(waiting, matching, assume_unique=True).sum()) if len(waiting) else 0
+        return dataclasses.replace(record, live=len(matching) - pending, pending=pending)
 
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create a collection or change its settings, and return it.

@@ -111,6 +111,8 @@ class SimilarCommand(msgspec.Struct, frozen=True):
     """Numbers of any length; the use case makes it a vector of unit length."""
     page: SearchCommand
     """Which hits, and what of them; its query is empty, and its mode ``dense``."""
+    condition: Filter | None = None
+    """What the document itself has to match; otherwise it counts as one that waits for its embedding."""
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

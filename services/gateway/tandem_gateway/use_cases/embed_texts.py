@@ -134,7 +134,7 @@ class EmbedTexts:
         try:
             async with asyncio.timeout(seconds):
                 parts = await self._parts(command, fingerprint, lease, until)
-        except TimeoutError:
+        except (TimeoutError, DeadlineExceeded):  # a stage knows only what was left of the deadline
             raise DeadlineExceeded(f"{command.param}: the texts were not embedded within {duration(seconds)}") from None
         return self._finished(command, parts)
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
@@ -23,6 +24,7 @@ from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BY
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.ports.reembedding import Reembeddings
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -223,12 +225,22 @@ class MemoryStore:
             found = self._content.collections.get(collection)
             return None if found is None else found.view(doc_id)
 
-    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return documents; see ``DocumentStore.documents``."""
-        views = [view for doc_id in doc_ids if (view := await self.document(collection, doc_id)) is not None]
+        found = [view for doc_id in doc_ids if (view := await self.document(collection, doc_id)) is not None]
+        views = [view for view in found if matches_json(condition, view.metadata)]
         if sum(map(_bytes_of, views)) > most_bytes:
             raise TooManyBytes
         return views
+
+    async def waiting(self, collection: str) -> Keys:
+        """Return the versions that wait; see ``DocumentStore.waiting``."""
+        with self._content.lock:
+            found = self._content.collections.get(collection)
+            pending = [] if found is None else [each.passages[0].passage_id for each in found.pending.values()]
+        return np.array(sorted(pending), np.uint64)
 
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
         """Return documents that match; see ``DocumentStore.page``."""

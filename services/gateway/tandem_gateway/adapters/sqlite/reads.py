@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 
 from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.ports.jobs import JOBS_SCANNED
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking, TextFormat
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import (
@@ -153,6 +155,19 @@ def source_of(connection: sqlite3.Connection, document_id: int) -> tuple[str | N
         "SELECT source, hash FROM document_sources WHERE document_id = ?", (document_id,)
     ).fetchone()
     return (None, None) if found is None else (found[0], found[1])
+
+
+def waiting(connection: sqlite3.Connection, collection: str) -> Keys:
+    """Return the first passages of the versions that wait; see ``DocumentStore.waiting``."""
+    record = collection_by_name(connection, collection)
+    if record is None:
+        return np.zeros(0, np.uint64)
+    rows = connection.execute(
+        "SELECT p.passage_id FROM documents d JOIN passages p ON p.document_id = d.document_id "
+        "WHERE d.collection_id = ? AND d.live = 0 AND p.ordinal = 0 ORDER BY p.passage_id",
+        (record.collection_id,),
+    )
+    return np.array([passage_id for (passage_id,) in rows], np.uint64)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:

@@ -37,8 +37,9 @@ from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
-from tandem_gateway.filters.tree import Filter
+from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import MetadataChange
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -223,9 +224,15 @@ class SqliteStore:
         """Return a document; see ``DocumentStore.document``."""
         return await self._read(lambda c: reads.document(c, collection, doc_id))
 
-    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return documents; see ``DocumentStore.documents``."""
-        return await self._read(lambda c: listing.documents(c, collection, doc_ids, most_bytes))
+        return await self._read(lambda c: listing.documents(c, collection, doc_ids, most_bytes, condition))
+
+    async def waiting(self, collection: str) -> Keys:
+        """Return the versions that wait; see ``DocumentStore.waiting``."""
+        return await self._read(lambda c: reads.waiting(c, collection))
 
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
         """Return documents that match; see ``DocumentStore.page``."""

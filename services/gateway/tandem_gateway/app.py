@@ -1,20 +1,25 @@
 """The composition root: builds the gateway and its ASGI application from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
 from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.access import open_access
+from tandem_gateway.composition.audit import open_audit
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.reranking import build_rerank_pool
-from tandem_gateway.composition.routes import Routes, build_routes, compose_app
+from tandem_gateway.composition.routes import build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
+from tandem_gateway.composition.tokens import build_tokens
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
+from tandem_gateway.http.auditing import AuditLog
 from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
@@ -26,6 +31,8 @@ from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
 from tandem_runtime.server_tls import ServerTls, TlsEvents
+
+_FLUSH_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +80,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
-        access=open_access(settings),
+        access=open_access(settings, build_tokens(settings, metrics)),
     )
     if rerank_servers is not None:
         gateway.also_run("rerank servers", rerank_servers.follow)
@@ -92,8 +99,8 @@ def make_app(
         tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
-        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, or MCP is
-            on and its package is not installed.
+        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, the audit
+            log cannot be written, or MCP is on and its package is not installed.
         StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
@@ -102,6 +109,7 @@ def make_app(
     if tls is not None:
         tls.watch(TlsEvents(metrics.tls.server_expires, metrics.tls.reloaded, metrics.tls.handshake_failed))
         renewals.append(tls.renew)
+    audit_writer = open_audit(settings, metrics.audit.lost)
     log = make_access_log("gateway", wanted=settings.access_log)
 
     @asynccontextmanager
@@ -119,8 +127,14 @@ def make_app(
                 components.rerank_servers.close()
             if log is not None:
                 log.flush()
+            if audit_writer is not None:
+                await asyncio.to_thread(audit_writer.flush, _FLUSH_SECONDS)
 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
-        routes = Routes((), routes.others)
-    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway
+        routes = replace(routes, hot=())
+    audit = None
+    if audit_writer is not None and routes.operations is not None:
+        always = bool(settings.audit_log)
+        audit = AuditLog(audit_writer.write, routes.operations, gateway.access, always=always)
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access, audit), gateway

@@ -73,7 +73,15 @@ class Conflict(GatewayError):
 
 
 class Unauthorized(GatewayError):
-    """The route needs an API key or an operator token, and the request has none or a wrong one."""
+    """The route needs an API key, a JWT or an operator token, and the request has none or a wrong one.
+
+    Attributes:
+        description: what is wrong with a JWT in general terms, in ASCII without quotation marks; empty for no JWT.
+    """
+
+    def __init__(self, message: str, *, description: str = "") -> None:
+        super().__init__(message)
+        self.description = description
 
 
 class Forbidden(GatewayError):

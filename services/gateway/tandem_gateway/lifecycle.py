@@ -131,6 +131,8 @@ class Gateway:
             self._tasks.append(asyncio.create_task(self._keep_running(name, run)))
         if self.access is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
+            if self.access.tokens is not None:
+                self._tasks.append(asyncio.create_task(self._keep_running("jwks", self.access.tokens.follow)))
 
     def ready(self, principal: Principal | None = None) -> CallersUseCases:
         """Return the use cases that a caller may use: every one while access control is off.
@@ -145,8 +147,11 @@ class Gateway:
         use_cases = self._use_cases
         if use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
-        if self.access is None or not self.access.on:
+        if self.access is None:
             return use_cases
+        if not self.access.on:
+            anonymous = self.access.anonymous
+            return use_cases if anonymous is None else GuardedUseCases(use_cases, anonymous)
         if principal is None:
             raise Unauthorized("authorization: an API key was expected")
         return GuardedUseCases(use_cases, principal)

@@ -98,6 +98,29 @@ def test_a_key_works_until_the_second_of_its_end():
     assert not keys.access.has_keys
 
 
+def test_a_long_request_may_go_on_until_its_key_is_revoked_or_expires():
+    keys = Keys(BOOTSTRAP)
+    key_id, text = keys.create(seconds=60)
+    holder, outside = keys.access.authenticate(text.encode()), keys.access.authenticate(BOOTSTRAP.encode())
+    assert keys.access.still_allows(holder)
+    keys.clock.now += 60
+    assert not keys.access.still_allows(holder)
+    keys.clock.now -= 1
+    assert keys.access.still_allows(holder)
+    keys.administration.revoke(key_id)
+    keys.access.load()
+    assert not keys.access.still_allows(holder)
+    assert keys.access.still_allows(outside)
+    assert not keys.access.still_allows(None)
+
+
+def test_a_long_request_without_a_key_may_go_on_until_access_control_is_switched_on():
+    keys = Keys()
+    assert keys.access.still_allows(None)
+    keys.create()
+    assert not keys.access.still_allows(None)
+
+
 def test_a_rotated_key_has_a_new_text_and_the_old_one_works_for_its_grace():
     keys = Keys()
     key_id, first = keys.create()

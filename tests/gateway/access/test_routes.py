@@ -148,6 +148,8 @@ class Asked:
         self.port = port
         self.keys = keys
         self.jobs: dict[str, str] = {}
+        self.request_id: str | None = None
+        """Id of the next requests; None lets the gateway choose."""
 
     async def send(
         self, case: Case, method: str, collection: str, key: str | None, header: str = "authorization"
@@ -157,7 +159,7 @@ class Asked:
     def _send(
         self, case: Case, method: str, collection: str, key: str | None, header: str
     ) -> tuple[int, dict[str, str], Any]:
-        headers = {}
+        headers = {} if self.request_id is None else {"x-request-id": self.request_id}
         if key is not None:
             headers[header] = f"Bearer {key}" if header == "authorization" else key
         body: bytes | None = None
@@ -230,6 +232,7 @@ async def test_without_a_valid_key_every_route_answers_401(asked: Asked):
             assert error_of(reply) == (401, "unauthorized", "authorization"), (method, template, key)
             assert reply[1]["www-authenticate"] == "Bearer"
             assert "key" in message_of(reply)
+            assert f"'{case.role}'" in message_of(reply), (method, template, message_of(reply))
 
 
 async def test_with_too_small_a_role_every_route_answers_403_and_names_the_role(asked: Asked):

@@ -108,7 +108,7 @@ async def test_over_the_bound_a_lexical_search_is_refused_and_one_whose_time_is_
     await turns()
     with pytest.raises(Overloaded, match="TANDEM_MAX_QUEUED_QUERIES"):
         await lexical.search("default", "tea", 5, timeout=WAIT_SECONDS)
-    with pytest.raises(DeadlineExceeded, match="within 10 ms"):
+    with pytest.raises(DeadlineExceeded, match="not done in time"):
         await hurried
     gate.set()
     assert [hit.doc_id for hit in await patient] == ["tea"]

@@ -18,6 +18,7 @@ from typing import Final
 from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
+from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ApiKey
@@ -49,27 +50,40 @@ class _State:
     on: bool
     hasher: "hashlib.blake2b"
     known: dict[bytes, _Known]
+    revoked: frozenset[str]
 
 
 class AccessControl:
     """The keys of a running gateway. ``load`` may run in any thread; the rest belongs to the event loop."""
 
-    def __init__(self, store: KeyStore, *, bootstrap: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        bootstrap: str = "",
+        tokens: TokenAuthentication | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Make it; ``load`` reads the keys.
 
         Args:
             store: the keys.
             bootstrap: text of a key of the role ``admin`` for every collection, from a setting; empty for none.
+            tokens: callers with JWTs; None for none. They switch access control on, as a key does.
             clock: returns seconds since the epoch.
         """
         self.store = store
-        self._required = bool(bootstrap)
+        self.tokens = tokens
+        self.anonymous: Principal | None = None
+        """Every caller while access control is off, so that its requests leave a trail for the audit log; None leaves
+        the use cases without wrappers."""
+        self._required = bool(bootstrap) or tokens is not None
         self._clock = clock
         self._bootstrap_hasher = hasher(secrets.token_bytes(32))
         self._bootstrap_digest = digest_of(bootstrap.encode(), self._bootstrap_hasher) if bootstrap else b""
         self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,))
         self._loading = threading.Lock()
-        self._state = _State(self._required, hasher(b""), {})
+        self._state = _State(self._required, hasher(b""), {}, frozenset())
         self._version = -1
         self._used: dict[str, float] = {}
 
@@ -99,7 +113,8 @@ class AccessControl:
             table = self.store.table()
             secret = self.store.secret() if table.keys else b""
             known = {key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None}
-            self._state = _State(self._required or table.on, hasher(secret), known)
+            revoked = frozenset(key.id for key in table.keys if key.revoked_at is not None)
+            self._state = _State(self._required or table.on, hasher(secret), known, revoked)
             self._version = version
 
     def authenticate(self, shown: bytes) -> Principal | None:
@@ -121,6 +136,20 @@ class AccessControl:
         ):
             return self._bootstrap
         return None
+
+    def still_allows(self, principal: Principal | None) -> bool:
+        """Return whether a caller who was found at the begin of a request may go on: its key is not revoked or expired.
+
+        Args:
+            principal: the caller; None if access control was off.
+        """
+        state = self._state
+        if not state.on:
+            return True
+        if principal is None or principal.id in state.revoked:
+            return False
+        known = state.known.get(principal.id.encode())
+        return known is None or self._clock() < known.expires_at  # others have no end here, as the key of a setting
 
     async def follow(self) -> None:
         """Follow changes that other processes make, and record uses, until cancelled."""

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from tandem_gateway.access.pages import document_page
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.access.stamping import check_fields
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.documents import MetadataChange
@@ -86,6 +87,11 @@ class GuardedDocuments:
     async def delete(self, collection: str, doc_id: str) -> bool:
         """Delete a document; see ``Documents.delete``."""
         check_use(self._principal, "ingest", collection)
+        deleted = await self._deleted(collection, doc_id)
+        note(documents=int(deleted))
+        return deleted
+
+    async def _deleted(self, collection: str, doc_id: str) -> bool:
         of_key = self._principal.filter
         if of_key is None:
             return await self._documents.delete(collection, doc_id)
@@ -98,13 +104,16 @@ class GuardedDocuments:
         check_use(self._principal, "ingest", collection)
         of_key = self._principal.filter
         if of_key is None:
-            return await self._documents.delete_all(collection, doc_ids)
+            deleted = await self._documents.delete_all(collection, doc_ids)
+            note(documents=deleted)
+            return deleted
         check_collection(collection)
         check_ids(doc_ids)
         deleted = 0
         for stored in (of_key.own(doc_ids), of_key.shared(doc_ids)):
             if stored:
                 deleted += await self._documents.delete_all(collection, stored, of_key.condition)
+        note(documents=deleted)
         return deleted
 
     async def delete_matching(self, collection: str, condition: Filter) -> int:
@@ -112,7 +121,9 @@ class GuardedDocuments:
         check_use(self._principal, "ingest", collection)
         of_key = self._principal.filter
         narrowed = condition if of_key is None else of_key.narrowed(condition)
-        return await self._documents.delete_matching(collection, narrowed)
+        deleted = await self._documents.delete_matching(collection, narrowed)
+        note(documents=deleted)
+        return deleted
 
     async def change_metadata(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView:
         """Change a document's metadata; see ``Documents.change_metadata``.
@@ -121,6 +132,11 @@ class GuardedDocuments:
             InvalidRequest: the change is one of a field of the caller's filter.
         """
         check_use(self._principal, "ingest", collection)
+        changed = await self._changed(collection, doc_id, change)
+        note(documents=1)
+        return changed
+
+    async def _changed(self, collection: str, doc_id: str, change: MetadataChange) -> DocumentView:
         of_key = self._principal.filter
         if of_key is None:
             return await self._documents.change_metadata(collection, doc_id, change)
@@ -130,11 +146,11 @@ class GuardedDocuments:
         def checked(stored: StoredContent) -> NewDocument:
             if not of_key.allows(stored.metadata):
                 raise no_document(collection, doc_id)
-            changed = change(stored)
-            for name in check_fields(changed.metadata, "metadata", of_key):
+            content = change(stored)
+            for name in check_fields(content.metadata, "metadata", of_key):
                 place = f"metadata.{name[:80]}"
                 raise InvalidRequest(f"{place}: the filter of the key sets this field; it stays", param=place)
-            return changed
+            return content
 
         for stored_id in of_key.candidates(doc_id):
             try:
@@ -194,9 +210,12 @@ class GuardedSources:
         check_use(self._principal, "ingest", collection)
         of_key = self._principal.filter
         if of_key is None:
-            return await self._sources.synchronize(collection, source, documents)
+            difference = await self._sources.synchronize(collection, source, documents)
+            note(documents=len(difference.deleted))
+            return difference
         stored = {of_key.stored(doc_id): given for doc_id, given in documents.items()}
         found = await self._sources.synchronize(collection, source, stored, of_key.namespace.names)
+        note(documents=len(found.deleted))
         shown = ([of_key.shown(each) for each in ids] for ids in (found.missing, found.changed, found.deleted))
         return SourceDifference(*shown)
 

@@ -7,6 +7,7 @@ from typing import Final
 from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.access.stamping import stamp
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
@@ -39,6 +40,11 @@ class GuardedIngest:
             NotFound: the caller has a filter, and the collection does not exist.
         """
         check_use(self._principal, "ingest", collection)
+        job, ids = await self._accepted(collection, documents, key)
+        note(job_id=job.job_id, documents=len(ids))
+        return job, ids
+
+    async def _accepted(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
         of_key = self._principal.filter
         if of_key is None:
             return await self._ingest.accept(collection, documents, key)

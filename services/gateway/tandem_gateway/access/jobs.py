@@ -11,6 +11,7 @@ from contextlib import aclosing
 from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.pages import job_page
 from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden, Overloaded
 from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocument, JobDocumentPage
@@ -88,6 +89,7 @@ class GuardedJobs:
     async def _checked(self, job_id: str) -> JobRecord:
         check_role(self._principal, "ingest")
         found = await self._jobs.job(job_id)
+        note(collection=found.collection)
         of_key = self._principal.filter
         if not self._principal.covers(found.collection) or (of_key is not None and not of_key.has_job(job_id)):
             raise no_job(job_id)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tandem_gateway.access.document_filter import DocumentFilter
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.access import ROLES, Role
 
@@ -81,12 +82,14 @@ def check_role(principal: Principal, role: Role) -> None:
 def check_use(principal: Principal, role: Role, collection: str) -> None:
     """Check that the caller has a role and may use a collection.
 
-    The decision does not depend on whether the collection exists, so the reply does not tell.
+    The decision does not depend on whether the collection exists, so the reply does not tell. The audit log gets the
+    collection.
 
     Raises:
         Forbidden: it has not the role, or may not use the collection. A caller with a filter has not the role
             ``admin``: a collection as a whole has documents of others.
     """
+    note(collection=collection)
     check_role(principal, role)
     if role == "admin":
         _check_no_filter(principal)

@@ -6,7 +6,9 @@ from pathlib import Path
 from typing import Final
 
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.composition.audit import anonymous
 from tandem_gateway.settings import Settings
 from tandem_gateway.settings.parsers import api_key
 from tandem_runtime.settings import SettingsError
@@ -16,8 +18,12 @@ log = logging.getLogger(__name__)
 _MAX_FILE_BYTES: Final = 4096
 
 
-def open_access(settings: Settings) -> AccessControl:
+def open_access(settings: Settings, tokens: TokenAuthentication | None = None) -> AccessControl:
     """Return the access control of a gateway; blocks for some milliseconds.
+
+    Args:
+        settings: the gateway's settings.
+        tokens: callers with JWTs; None for none.
 
     Raises:
         SettingsError: the gateway would listen on an address that others can reach, without a key; or the file of the
@@ -27,16 +33,17 @@ def open_access(settings: Settings) -> AccessControl:
     exposed = not is_loopback(settings.host)
     store = SqliteKeyStore(settings.data_dir)
     bootstrap = settings.api_key or _key_in_file(settings.api_key_file)
-    access = AccessControl(store, bootstrap=bootstrap)
+    access = AccessControl(store, bootstrap=bootstrap, tokens=tokens)
+    access.anonymous = anonymous(settings)
     try:
         access.load()
         if exposed and not access.on and not settings.insecure:
             raise SettingsError(
                 f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and there is no API key: make "
-                "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE, "
-                "or allow everybody with --insecure"
+                "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE "
+                "or TANDEM_JWT_JWKS, or allow everybody with --insecure"
             )
-        if bootstrap and not store.table().on:
+        if (bootstrap or tokens is not None) and not store.table().on:
             store.switch(True)  # removing the setting must not open the gateway
             access.load()
     except BaseException:
@@ -44,7 +51,7 @@ def open_access(settings: Settings) -> AccessControl:
         raise
     if access.on and exposed and not settings.insecure:
         access.require()
-    if access.on and not access.has_keys:
+    if access.on and not access.has_keys and tokens is None:
         log.warning(
             "access control is on, and no API key is valid: make one with 'python -m tandem_gateway keys create'"
         )

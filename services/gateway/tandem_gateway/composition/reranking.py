@@ -1,5 +1,7 @@
 """Builds the reranker."""
 
+from collections.abc import Callable
+
 from tandem_gateway.adapters.http.transport import Http1Transport
 from tandem_gateway.adapters.pool.addresses import Address
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
@@ -9,7 +11,9 @@ from tandem_gateway.adapters.reranking.server import ServerLimits, ServerReranke
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.reranker import Reranker
+from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.stored_vectors import StoredVectors
 
 # Connections in addition to those for calls, for the probe.
 _SPARE_CONNECTIONS = 2
@@ -69,3 +73,10 @@ def build_reranker(
         )
     limits = ServerLimits(settings.reranker_batch, settings.reranker_calls)
     return ServerReranker(servers, settings.reranker_api, settings.reranker_model or None, limits)
+
+
+def build_stored_vectors(
+    reranker: Reranker, hydrator: Hydrator, fingerprint: Callable[[str], str | None]
+) -> StoredVectors | None:
+    """Return what reranks searches by their stored vectors; None if the reranker reads texts."""
+    return StoredVectors(reranker, hydrator, fingerprint) if isinstance(reranker, CosineReranker) else None

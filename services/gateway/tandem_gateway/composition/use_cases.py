@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.adapters.reranking.pool import RerankPool
-from tandem_gateway.composition.reranking import build_reranker
+from tandem_gateway.composition.reranking import build_reranker, build_stored_vectors
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -126,6 +126,7 @@ def build_use_cases(
         storage.index,
         timeout=settings.rerank_timeout,
         language=storage.index.language,
+        stored=build_stored_vectors(reranker, storage.index, storage.index.fingerprint),
         events=SearchRerankerEvents(ended=metrics.reranking.ended),
     )
     pages = ResultPages(storage.index, storage.filters, search_reranker, storage.index.language)

@@ -40,7 +40,7 @@ from tandem_gateway.http.source_routes import put_source
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
-from tandem_runtime.http import ROUTE, method_not_allowed, refusal, shutting_down
+from tandem_runtime.http import CODE, ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -170,6 +170,8 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
         inner = {**scope, **path, **inner_scope}
         await _answered(litestar, inner, receive, send)
+        if CODE in inner:
+            scope[CODE] = inner[CODE]
 
     return routed
 

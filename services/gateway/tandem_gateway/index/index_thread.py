@@ -38,7 +38,6 @@ from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
-from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +263,7 @@ class IndexThread:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(self._call(reading))
         except TimeoutError:
-            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
+            raise DeadlineExceeded("the documents found were not read in time") from None
 
     def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits in the event loop, if the thread is idle and all their documents are cached."""

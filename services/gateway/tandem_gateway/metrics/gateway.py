@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from tandem_gateway.metrics.access import AccessMetrics
+from tandem_gateway.metrics.audit import AuditMetrics
 from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
@@ -37,6 +39,8 @@ class Metrics:
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.tls = TlsMetrics(registry)
+        self.access = AccessMetrics(registry)
+        self.audit = AuditMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

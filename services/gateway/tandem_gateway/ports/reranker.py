@@ -36,3 +36,26 @@ class Reranker(Protocol):
             DeadlineExceeded: no answer came within ``timeout``.
         """
         ...
+
+
+class VectorReranker(Protocol):
+    """Scores documents whose vectors are known; a reranker by vectors implements it too."""
+
+    async def rerank_vectors(
+        self, query: str, vectors: Sequence[bytes], fingerprint: str, *, timeout: float, model: str | None = None
+    ) -> RerankScores | None:
+        """Return the score of each vector, from 0 to 1; None if the embedders serve another model than the vectors'.
+
+        The scores are those that ``Reranker.rerank`` gives the texts of the vectors. ``truncated`` is empty.
+
+        Args:
+            query: not blank.
+            vectors: any number: float32, little-endian, of unit length.
+            fingerprint: of the model that made them.
+            timeout: deadline of the whole call, in seconds.
+            model: name of the model; None for the one that serves.
+
+        Raises:
+            As ``Reranker.rerank``.
+        """
+        ...

@@ -11,6 +11,7 @@ from tandem_gateway.settings.requests import RequestOptions
 from tandem_gateway.settings.reranking import RerankOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
+from tandem_gateway.settings.tokens import TokenOptions
 from tandem_runtime.server_tls import check_server_tls
 
 
@@ -23,6 +24,7 @@ class Settings(
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,
+    TokenOptions,
     AccessOptions,
     ServerOptions,
 ):
@@ -48,6 +50,7 @@ class Settings(
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.api_key and self.api_key_file:
             raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
+        self.check_tokens()
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"

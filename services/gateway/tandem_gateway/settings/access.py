@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import api_key
-from tandem_runtime.settings import boolean, readable_file, setting
+from tandem_gateway.settings.parsers import api_key, audit_log
+from tandem_runtime.settings import boolean, readable_file, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,4 +38,25 @@ class AccessOptions:
         boolean,
         "Whether /metrics needs an API key for every collection while access control is on. Its labels have the names "
         "of collections",
+    )
+    audit_log: str = setting(
+        "AUDIT_LOG",
+        "",
+        audit_log,
+        "Where the audit log goes: the path of a file, stderr, stdout, or off. If it is empty, the log is audit.log in "
+        "the data directory, and has lines while access control is on. If it is set, requests without access control "
+        "have lines, too",
+    )
+    audit_max_bytes: int = setting(
+        "AUDIT_MAX_BYTES",
+        64 << 20,
+        whole_number(0, 1 << 40),
+        "Bytes at which the gateway rotates the audit log; 0 leaves rotation to others. Raise it to keep more lines; a "
+        "line takes about 400 bytes",
+    )
+    audit_files: int = setting(
+        "AUDIT_FILES",
+        10,
+        whole_number(0, 1000),
+        "Number of rotated files of the audit log that are kept; the oldest is removed. Raise it to keep more lines",
     )

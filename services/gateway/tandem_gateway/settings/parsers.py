@@ -72,6 +72,17 @@ def api_key(text: str) -> str:
     return text
 
 
+def audit_log(text: str) -> str:
+    """Return where the audit log goes: a path, or ``stderr``, ``stdout``, ``off``, or empty for the default.
+
+    Raises:
+        ValueError: it is not a path of a file.
+    """
+    if text.endswith("/") or "\0" in text:
+        raise ValueError("the path of a file, stderr, stdout or off was expected")
+    return text
+
+
 def origins(text: str) -> tuple[str, ...]:
     """Return origins of web pages as browsers send them, without duplicates; ``*`` stays alone.
 

@@ -22,7 +22,6 @@ from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_runtime import logs, trace
-from tandem_runtime.durations import duration
 
 
 class Searchable(Protocol):
@@ -247,7 +246,7 @@ class DenseSearch:
         else:
             self._look_up_soon(search, known)
         # A plain timer, not asyncio.timeout: that cancels the task from outside, which costs more than is needed here.
-        deadline = loop.call_later(seconds, _expire, search, seconds)
+        deadline = loop.call_later(seconds, _expire, search)
         try:
             return await answer
         except (DeadlineExceeded, asyncio.CancelledError):
@@ -319,5 +318,5 @@ class DenseSearch:
                 )
 
 
-def _expire(search: _Search, seconds: float) -> None:
-    fail(search, DeadlineExceeded(f"the search was not answered within {duration(seconds)}"))
+def _expire(search: _Search) -> None:
+    fail(search, DeadlineExceeded("the vector search was not done in time"))

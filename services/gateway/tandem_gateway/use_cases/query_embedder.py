@@ -24,7 +24,6 @@ from tandem_gateway.records.explanation import Stages
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
-from tandem_runtime.durations import duration
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -208,7 +207,7 @@ class QueryEmbedder:
             async with asyncio.timeout(timeout):
                 await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the texts were not embedded within {duration(timeout)}") from None
+            raise DeadlineExceeded("the texts were not embedded in time") from None
         finally:
             for place in places:
                 place.query.answer = None

@@ -33,6 +33,7 @@ from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.rerank_decisions import reordered, search_seconds
+from tandem_gateway.use_cases.stored_vectors import StoredVectors
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ class SearchReranker:
         *,
         timeout: float,
         language: Callable[[str], str] = lambda collection: DEFAULT_LANGUAGE,
+        stored: StoredVectors | None = None,
         events: SearchRerankerEvents | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -74,6 +76,7 @@ class SearchReranker:
             hydrator: reads their documents.
             timeout: maximum seconds of a reranking.
             language: returns the language of a collection.
+            stored: scores by stored vectors; None if the reranker must read the texts.
             events: see ``SearchRerankerEvents``.
             clock: monotonic clock, in seconds.
         """
@@ -81,6 +84,7 @@ class SearchReranker:
         self._hydrator = hydrator
         self._timeout = timeout
         self._language = language
+        self._stored = stored
         self._events = events or SearchRerankerEvents()
         self._clock = clock
         self._breaker = Breaker()
@@ -145,12 +149,14 @@ class SearchReranker:
             return {}, False
         await choose_passages(hits, command.text_for_model, self._language(command.collection))
         try:
-            found = await self._reranker.rerank(
-                command.text_for_model,
-                [passage_text(hit) for hit in hits],
-                timeout=max(0.0, until - self._clock()),
-                model=command.rerank.model,
-            )
+            found = None if self._stored is None else await self._stored.scores(command, hits, until)
+            if found is None:
+                found = await self._reranker.rerank(
+                    command.text_for_model,
+                    [passage_text(hit) for hit in hits],
+                    timeout=max(0.0, until - self._clock()),
+                    model=command.rerank.model,
+                )
         except InvalidRequest as error:
             raise _renamed(error, f"rerank.{error.param}") from None
         scores = {hit.first: score for hit, score in zip(hits, found.scores, strict=True)}

@@ -7,7 +7,7 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from tandem_gateway.errors import FingerprintMismatch, InvalidRequest
+from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, InvalidRequest
 from tandem_gateway.index.state import DocumentVector, waiting_document
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
@@ -16,6 +16,7 @@ from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.commands import SimilarCommand
+from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.result_pages import Answer, Found, ResultPages
 from tandem_gateway.use_cases.validation import RequestLimits, check_document_id, check_page
@@ -123,7 +124,10 @@ class SimilarSearch:
             others = [each for each in found.passages if each.passage_id != own]
             return Found(others, "dense", False, WHOLE, among, others)
 
-        answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
+        try:
+            answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
+        except DeadlineExceeded as error:
+            raise late_search(seconds, error) from error
         self._answered("dense")
         return msgspec.structs.replace(answer, passages=self._dense.splits(page.collection))
 

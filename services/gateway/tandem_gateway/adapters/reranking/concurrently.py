@@ -22,6 +22,7 @@ async def concurrently(calls: Sequence[Callable[[], Awaitable[T]]], places: asyn
     if len(calls) == 1:
         return [await one(calls[0])]
     tasks = [asyncio.create_task(one(call), name="call of a reranking") for call in calls]
+    failed = task = None
     try:
         if tasks:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
@@ -31,4 +32,4 @@ async def concurrently(calls: Sequence[Callable[[], Awaitable[T]]], places: asyn
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        del tasks  # breaks the reference cycle: error, traceback, this frame, task, error
+        del tasks, task, failed  # breaks the reference cycle: error, traceback, this frame, task, error

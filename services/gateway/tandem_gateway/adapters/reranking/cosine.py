@@ -1,7 +1,8 @@
 """Reranks by the cosine of the vectors of query and document: it needs no model but the embedder's.
 
 The query goes out with the queries of searches, and its vector is cached as theirs are. Documents are embedded anew for
-each request: a few short ones in the lane of queries, more in the lane of documents, so that searches do not wait.
+each request: a few short ones in the lane of queries, more in the lane of documents, so that searches do not wait. A
+search has its passages' vectors in the store, and only its query is embedded.
 """
 
 import asyncio
@@ -27,6 +28,8 @@ INTERACTIVE_DOCUMENTS: Final = 16
 INTERACTIVE_CHARS: Final = 16_384
 """Documents up to this number and this many characters together go into the lane of queries."""
 
+_FLOAT_BYTES: Final = 4
+
 
 class QueryVectors(Protocol):
     """Turns queries into vectors; ``use_cases.query_embedder.QueryEmbedder`` implements it."""
@@ -49,7 +52,7 @@ class CosineLimits:
 
 
 class CosineReranker:
-    """Implements ``ports.reranker.Reranker``; one event loop owns it.
+    """Implements ``ports.reranker.Reranker`` and ``VectorReranker``; one event loop owns it.
 
     The score of a document is ``(1 + cos) / 2``, from 0 to 1; its raw score is the cosine, from -1 to 1.
     """
@@ -76,16 +79,29 @@ class CosineReranker:
         try:
             async with asyncio.timeout(timeout):
                 asked = await self._embed_query(query, deadline, self._fingerprint)
-                if model is not None and model != asked.model:
-                    raise InvalidRequest(
-                        f"model: {asked.model!r} is the model that reranks here, and the only one", param="model"
-                    )
+                _check_model(model, asked)
                 texts = list(dict.fromkeys(documents))
                 found = await self._embed(texts, asked.fingerprint, deadline)
                 asked = await self._of_one_model(query, asked, found, deadline)
         except TimeoutError:
             raise DeadlineExceeded(f"the documents were not reranked within {duration(timeout)}") from None
         return _scores(asked, texts, found, documents, raw=raw)
+
+    async def rerank_vectors(
+        self, query: str, vectors: Sequence[bytes], fingerprint: str, *, timeout: float, model: str | None = None
+    ) -> RerankScores | None:
+        """Return the score of each vector; see ``VectorReranker.rerank_vectors``."""
+        try:
+            async with asyncio.timeout(timeout):
+                asked = await self._embed_query(query, time.monotonic() + timeout, fingerprint)
+        except TimeoutError:
+            raise DeadlineExceeded(f"the query was not embedded within {duration(timeout)}") from None
+        _check_model(model, asked)
+        if asked.fingerprint != fingerprint or any(len(each) != _FLOAT_BYTES * len(asked.vector) for each in vectors):
+            return None
+        rows = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), len(asked.vector))
+        cosines = np.clip(rows @ asked.vector, -1.0, 1.0).tolist()
+        return RerankScores([(1.0 + cosine) / 2.0 for cosine in cosines], asked.model, (), asked.coverage.truncated)
 
     async def _embed_query(self, query: str, deadline: float, fingerprint: str | None) -> QueryVector:
         left = deadline - time.monotonic()
@@ -120,6 +136,11 @@ class CosineReranker:
             if all(again.fingerprint == each.fingerprint for each in found):
                 return again
         raise RerankerUnavailable("the embedders have different models now, whose vectors cannot be compared")
+
+
+def _check_model(model: str | None, asked: QueryVector) -> None:
+    if model is not None and model != asked.model:
+        raise InvalidRequest(f"model: {asked.model!r} is the model that reranks here, and the only one", param="model")
 
 
 def lane_of(texts: Sequence[str]) -> Priority:

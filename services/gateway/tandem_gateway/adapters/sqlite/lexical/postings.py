@@ -193,7 +193,7 @@ class Postings:
             stay = ~np.isin(known.ids, np.array(known.removed, np.int64))
             known.ids, known.lengths, known.removed = known.ids[stay], known.lengths[stay], []
         if known.added:
-            last = int(known.ids[-1]) if len(known.ids) else 0
+            last = int(known.ids[-1]) if len(known.ids) else -1
             ids, lengths = self._passages_after(collection_id, last)
             known.ids = np.concatenate([known.ids, ids])
             known.lengths = np.concatenate([known.lengths, lengths])

@@ -24,7 +24,6 @@ from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Over
 from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, KeywordCandidates
-from tandem_runtime.durations import duration
 
 # After this long without a task, the thread checks for due work, such as a merge.
 _IDLE_SECONDS = 60.0
@@ -162,7 +161,7 @@ class LexicalThread:
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the keyword search was not answered within {duration(timeout)}") from None
+            raise DeadlineExceeded("the keyword search was not done in time") from None
         finally:
             self._queued -= 1
             # An error's traceback refers to this frame, and the future to the error: without this, a reference cycle.

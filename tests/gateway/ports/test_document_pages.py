@@ -231,3 +231,25 @@ async def test_pages_and_deletions_agree_with_the_predicate(
     gone = {each for each in held if expected(deleted, held[each])}
     assert await delete_matching(store, read_filter(json.dumps(deleted).encode())) == len(gone)
     assert await all_ids(store) == sorted(held.keys() - gone)
+
+
+async def test_documents_that_do_not_match_are_left_out_and_their_size_does_not_count(store: Store):
+    await ingest(store, [document("a", "x" * 1000, '{"n":1}'), document("b", "short", '{"n":2}')])
+    condition = read_filter(b'{"n": 2}')
+    found = await store.documents("default", ["a", "b", "absent"], 100, condition)
+    assert [view.doc_id for view in found] == ["b"]
+    with pytest.raises(TooManyBytes):
+        await store.documents("default", ["a", "b"], 100)
+
+
+async def test_the_versions_that_wait_are_those_without_vectors(store: Store):
+    assert (await store.waiting("nowhere")).tolist() == []
+    await ingest(store, [document("a", "one"), document("b", "two")])
+    assert (await store.waiting("default")).tolist() == []
+    await store.accept("another", "default", [document("b", "three"), document("c", "four")], NOW)
+    waiting = await store.waiting("default")
+    assert waiting.dtype == "uint64"
+    assert len(waiting) == 2
+    assert sorted(waiting.tolist()) == waiting.tolist()
+    await embed_pending(store)
+    assert (await store.waiting("default")).tolist() == []

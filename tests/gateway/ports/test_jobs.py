@@ -62,6 +62,7 @@ async def test_a_list_has_the_jobs_of_a_status_and_a_collection(store: Store):
     for state, job_id in states.items():
         assert await listed(store, JobFilter(state)) == [job_id]  # type: ignore[arg-type]
     assert await listed(store, JobFilter(collection="books")) == ["waits"]
+    assert await listed(store, JobFilter(begin="wai")) == ["waits"]
     assert await listed(store, JobFilter("completed", "books")) == []
     assert all(job.failures == [] for job in (await store.jobs(None, 10, ANY)).jobs)
 

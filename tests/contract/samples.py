@@ -50,7 +50,7 @@ SAMPLES: dict[str, object] = {
     "web_search_request.json": WebSearchRequest(query="a query", count=3),
     "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
     "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
-    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
+    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600, limits=["requests=100/minute:burst=20"]),
     "new_key.json": NewKey(
         id="0123456789ab",
         name="shop",
@@ -61,6 +61,7 @@ SAMPLES: dict[str, object] = {
         last_used_at=None,
         revoked_at=None,
         key="the text",
+        limits=["requests=100/minute:burst=20"],
     ),
     "key_list.json": KeyList(
         [

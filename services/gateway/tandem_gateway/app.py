@@ -69,7 +69,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
-        access=open_access(settings),
+        access=open_access(settings, metrics.callers),
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 

@@ -3,7 +3,7 @@
 import argparse
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,8 @@ from tandem_gateway.records.access import ROLES, ApiKey
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_FLAGS: Final = ("--name", "--role", "--collections", "--expires-in", "--grace", "--data-dir")
+_NO_LIMIT: Final = "none"
+_FLAGS: Final = ("--name", "--role", "--collections", "--expires-in", "--grace", "--limit", "--data-dir")
 
 
 def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
@@ -52,6 +53,14 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
             )
             command.add_argument(
                 "--expires-in", dest="key_expires_in", metavar="TIME", help="life of the key, such as 12h or 90d"
+            )
+            command.add_argument(
+                "--limit",
+                dest="key_limits",
+                action="append",
+                metavar="LIMIT",
+                help="a limit of the key, such as requests=100/minute, tokens=1000000/day or documents=5000/day; give "
+                "it again for more, or give none for a key without limits. Instead of TANDEM_KEY_LIMITS",
             )
         if name in ("revoke", "rotate"):
             command.add_argument("key_id", metavar="ID", help="id of the key, as list shows it")
@@ -95,8 +104,14 @@ def seconds_of(text: str, param: str) -> int:
 def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
-    key, text = KeyAdministration(store).create(NewKey(flags.key_name, flags.key_role, globs, life))
+    key, text = KeyAdministration(store).create(
+        NewKey(flags.key_name, flags.key_role, globs, life, limits=_limits(flags.key_limits))
+    )
     _show(key, text)
+
+
+def _limits(given: Sequence[str] | None) -> Sequence[str] | None:
+    return [] if given == [_NO_LIMIT] else given
 
 
 def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
@@ -153,6 +168,7 @@ def _columns(key: ApiKey) -> list[str]:
         f"created {_time(key.created_at)}",
         f"expires {_time(key.expires_at)}",
         f"used {_time(key.last_used_at)}",
+        *(() if key.limits is None else [f"limits {','.join(map(str, key.limits)) or _NO_LIMIT}"]),
     ]
 
 

@@ -114,6 +114,8 @@ class Gateway:
             self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
         if self.access is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
+            if self.access.metering is not None:
+                self._tasks.append(asyncio.create_task(self._keep_running("usage", self.access.metering.follow)))
 
     def ready(self, principal: Principal | None = None) -> CallersUseCases:
         """Return the use cases that a caller may use: every one while access control is off.

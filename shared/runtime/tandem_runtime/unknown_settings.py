@@ -59,6 +59,7 @@ NAMES: Final = (
     "GATEWAY_PORT",
     "INSECURE",
     "JOB_RETENTION_SECONDS",
+    "KEY_LIMITS",
     "LOG_LEVEL",
     "MATRYOSHKA",
     "MAX_ANSWER_BYTES",
@@ -83,6 +84,7 @@ NAMES: Final = (
     "MAX_TEXT_CHARS",
     "MAX_TOP_K",
     "MCP",
+    "METRICS_CALLERS",
     "METRICS_KEY",
     "MODEL_ALIASES",
     "MODEL_DIR",
@@ -106,6 +108,7 @@ NAMES: Final = (
     "TLS_CERT_FILE",
     "TLS_CLIENT_CA_FILE",
     "TLS_KEY_FILE",
+    "USAGE_DAYS",
     "WORKERS",
     "WRITE_TIMEOUT_SECONDS",
 )

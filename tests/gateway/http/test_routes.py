@@ -33,6 +33,8 @@ def made(kind: type[errors.GatewayError]) -> errors.GatewayError:
         return errors.FingerprintMismatch("books", pinned="a", offered="b")
     if kind in (errors.InvalidRequest, errors.NotFound, errors.Conflict):
         return kind("what is wrong", param="the.field")  # type: ignore[call-arg]
+    if kind is errors.RateLimited:
+        return errors.RateLimited("what is wrong", param="requests", retry_after=2.5)
     return kind("what is wrong")
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, id_of
+from tandem_gateway.access.metering import Metering
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
@@ -52,20 +53,29 @@ class _State:
 class AccessControl:
     """The keys of a running gateway. ``load`` may run in any thread; the rest belongs to the event loop."""
 
-    def __init__(self, store: KeyStore, *, bootstrap: str = "", clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        store: KeyStore,
+        *,
+        bootstrap: str = "",
+        clock: Callable[[], float] = time.time,
+        metering: Metering | None = None,
+    ) -> None:
         """Make it; ``load`` reads the keys.
 
         Args:
             store: the keys.
             bootstrap: text of a key of the role ``admin`` for every collection, from a setting; empty for none.
             clock: returns seconds since the epoch.
+            metering: the limits and the usage of callers, on the same store; None for neither.
         """
         self.store = store
+        self.metering = metering
         self._required = bool(bootstrap)
         self._clock = clock
         self._salt = secrets.token_bytes(32)
         self._bootstrap_digest = digest_of(bootstrap.encode(), self._salt) if bootstrap else b""
-        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,))
+        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,), ())
         self._loading = threading.Lock()
         self._state = _State(self._required, b"", {})
         self._version = -1
@@ -144,7 +154,9 @@ class AccessControl:
         return dict(self._used)
 
     def close(self) -> None:
-        """Write the last uses, and close the store; blocks."""
+        """Write the last uses and the usage, and close the store; blocks."""
+        if self.metering is not None:
+            self.metering.close()
         try:
             self.store.record_uses(self._used)
         except StorageError as error:
@@ -154,7 +166,7 @@ class AccessControl:
 
 def _known(key: ApiKey) -> _Known:
     return _Known(
-        make_principal(key.id, key.name, key.role, key.collections),
+        make_principal(key.id, key.name, key.role, key.collections, key.limits),
         key.digest,
         float("inf") if key.expires_at is None else key.expires_at,
         key.previous_digest or b"",

@@ -1,7 +1,9 @@
 """The ingests of a caller: they need the role ``ingest`` and the collection."""
 
+import time
 from collections.abc import Callable, Sequence
 
+from tandem_gateway.access.accounts import metered_caller
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
@@ -25,9 +27,23 @@ class GuardedIngest:
 
         Raises:
             Forbidden: the caller may not write to this collection.
+            RateLimited: a limit of the caller does not allow so many documents now.
         """
         check_use(self._principal, "ingest", collection)
-        return await self._ingest.accept(collection, documents, key)
+        account = metered_caller()
+        if account is None:
+            return await self._ingest.accept(collection, documents, key)
+        account.check_tokens()
+        account.use("documents", count := len(documents))
+        accepted = False
+        started = time.time()
+        try:
+            job, ids = await self._ingest.accept(collection, documents, key)
+            accepted = key is None or job.created_at >= started
+        finally:
+            if not accepted:  # it failed, or an earlier request with this key had stored the documents
+                account.give_back("documents", count)
+        return job, ids
 
 
 class GuardedFileExtraction:

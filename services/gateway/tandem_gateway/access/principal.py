@@ -7,6 +7,7 @@ from typing import Final
 
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.access import ROLES, Role
+from tandem_gateway.records.limits import Limit
 
 EVERY_COLLECTION: Final = "*"
 MAX_STARS: Final = 4
@@ -29,6 +30,7 @@ class Principal:
         role: what the caller may do.
         collections: globs of the collections that the caller may use.
         pattern: matches the names of these collections; None if the caller may use every collection.
+        limits: what the caller may use; None for the limits of all callers.
     """
 
     id: str
@@ -36,6 +38,7 @@ class Principal:
     role: Role
     collections: tuple[str, ...]
     pattern: re.Pattern[str] | None
+    limits: tuple[Limit, ...] | None = None
 
     def covers(self, collection: str) -> bool:
         """Return whether the caller may use a collection of this name, whether it exists or not."""
@@ -44,10 +47,12 @@ class Principal:
         return len(collection) <= _MAX_NAME_CHARS and self.pattern.fullmatch(collection) is not None
 
 
-def make_principal(id: str, name: str, role: Role, collections: Sequence[str]) -> Principal:
+def make_principal(
+    id: str, name: str, role: Role, collections: Sequence[str], limits: tuple[Limit, ...] | None = None
+) -> Principal:
     """Return the principal of a key."""
     pattern = None if EVERY_COLLECTION in collections else _pattern(collections)
-    return Principal(id, name, role, tuple(collections), pattern)
+    return Principal(id, name, role, tuple(collections), pattern, limits)
 
 
 def is_glob(text: str) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from tandem_gateway.access.accounts import metered_caller
 from tandem_gateway.access.principal import Principal, check_use
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.use_cases.batch_search import BatchSearch
@@ -26,8 +27,11 @@ class GuardedSearchPipeline:
 
         Raises:
             Forbidden: the caller may not search this collection.
+            RateLimited: the caller has no tokens left.
         """
         check_use(self._principal, "search", command.collection)
+        if command.mode != "lexical" and (account := metered_caller()) is not None:
+            account.check_tokens()
         return await self._search.answer(command, timeout)
 
 
@@ -45,9 +49,13 @@ class GuardedBatchSearch:
 
         Raises:
             Forbidden: the caller may not search one of the collections. No search is answered.
+            RateLimited: the caller has no tokens left.
         """
         for command in commands:
             check_use(self._principal, "search", command.collection)
+        account = metered_caller()
+        if account is not None and any(command.mode != "lexical" for command in commands):
+            account.check_tokens()
         return await self._search.answer(commands, timeout)
 
 

@@ -39,7 +39,9 @@ _KeyId = Annotated[str, PathParameter(description="Id of the key.")]
 )
 async def create_key(data: JSONBody[KeyRequest], gateway: NamedDependency[CallerGateway]) -> NewKey:
     """Make a key."""
-    wanted = key_administration.NewKey(data.name, data.role, data.collections, data.expires_in_seconds, data.filter)
+    wanted = key_administration.NewKey(
+        data.name, data.role, data.collections, data.expires_in_seconds, data.filter, data.limits
+    )
     return _new(*await gateway.keys().create(wanted))
 
 
@@ -112,4 +114,5 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "expires_at": rfc3339(key.expires_at),
         "last_used_at": rfc3339(key.last_used_at),
         "revoked_at": rfc3339(key.revoked_at),
+        "limits": None if key.limits is None else [str(limit) for limit in key.limits],
     }

@@ -15,6 +15,7 @@ from tandem_gateway.access.key_administration import (
 from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.filters import parsing as filters
+from tandem_gateway.records.limits import LIMIT_PATTERN, MAX_LIMITS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
@@ -162,6 +163,8 @@ def _set_rules_of_keys(key: Schema) -> None:
     key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
     key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
     key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
+    limits = {"type": "array", "maxItems": MAX_LIMITS, "items": {"type": "string", "pattern": LIMIT_PATTERN}}
+    key["limits"] = {"anyOf": [limits, {"type": "null"}], "default": None}
     # No release takes a filter yet.
     key["filter"] = {"type": "null", "default": None}
 

@@ -3,6 +3,7 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
@@ -33,6 +34,7 @@ class Metrics:
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.tls = TlsMetrics(registry)
+        self.callers = CallerMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

@@ -21,6 +21,8 @@ from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.embedders import Embeddings, QueryVector
 from tandem_gateway.records.explanation import Stages
+from tandem_gateway.use_cases import caller
+from tandem_gateway.use_cases.caller import Caller
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
@@ -46,6 +48,8 @@ class Query(msgspec.Struct, eq=False):
     trace: TraceContext | None
     stages: Stages | None
     """Gets the time of the wait and of the call; None if its caller does not ask."""
+    caller: Caller | None = None
+    """For whom the text is embedded; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +202,7 @@ class QueryEmbedder:
 
         # One future for all texts: the first error is the outcome.
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None)
+        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None, caller.current.get())
         queries = [Query(answer, text, *about) for text in texts]
         now = time.monotonic()
         places = [Waiting(query, now, now + timeout) for query in queries]

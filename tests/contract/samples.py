@@ -2,7 +2,19 @@
 
 import numpy as np
 
-from tandem_contract.admin_api import Key, KeyList, KeyRequest, NewKey, Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_contract.admin_api import (
+    Key,
+    KeyList,
+    KeyRequest,
+    KeyUsage,
+    NewKey,
+    Pool,
+    Replica,
+    RollBack,
+    Traffic,
+    TrafficChange,
+    UsageList,
+)
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
@@ -51,6 +63,7 @@ SAMPLES: dict[str, object] = {
     "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
     "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
     "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600, limits=["requests=100/minute:burst=20"]),
+    "usage_list.json": UsageList([KeyUsage("2026-01-31", "0123456789ab", 12, 345, 6)]),
     "new_key.json": NewKey(
         id="0123456789ab",
         name="shop",

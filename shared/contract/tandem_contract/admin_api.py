@@ -111,3 +111,24 @@ class KeyList(msgspec.Struct, frozen=True):
     """``GET /v1/admin/keys``: all keys in the order of their creation, the revoked ones included."""
 
     keys: list[Key]
+
+
+class KeyUsage(msgspec.Struct, frozen=True):
+    """What a caller used in a day."""
+
+    day: str
+    """In UTC, such as ``2026-01-31``."""
+    key: str
+    """Id of the API key; ``other`` for callers beyond the limit on those that are told apart."""
+    requests: int
+    """Requests, without those that a limit refused."""
+    tokens: int
+    """Tokens that the model read: of queries, texts and documents."""
+    documents: int
+    """Documents accepted."""
+
+
+class UsageList(msgspec.Struct, frozen=True):
+    """``GET /v1/admin/usage``, by day and key; a day on which a key used nothing is left out."""
+
+    usage: list[KeyUsage]

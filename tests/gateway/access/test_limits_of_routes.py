@@ -192,3 +192,40 @@ async def test_limits_that_are_not_valid_are_refused(tmp_path: Path, limits: lis
         status, _, body = await asked.send(asked.keys[0], ("POST", "/v1/admin/keys", wanted))
         assert (status, body["error"]["param"]) == (422, param)
         assert "expected" in body["error"]["message"] or "two limits" in body["error"]["message"]
+
+
+async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Path):
+    async with gateway(tmp_path, None) as asked:
+        (admin,) = asked.keys
+        assert (await asked.send(admin, documents(3)))[0] == 202
+        tokens = (await asked.send(admin, EMBEDDINGS))[2]["usage"]["total_tokens"]
+        _, _, listed = await asked.send(admin, ("GET", "/v1/admin/usage", None))
+        (used,) = listed["usage"]
+        assert used["key"] == admin.split("_")[1]
+        assert (used["requests"], used["documents"]) == (3, 3)
+        assert used["tokens"] >= tokens
+    async with gateway(tmp_path) as again:
+        again.keys = [admin]
+        day = used["day"]
+        target = f"/v1/admin/usage?from={day}&key={used['key']}"
+        _, _, listed = await again.send(admin, ("GET", target, None))
+        assert [each["requests"] for each in listed["usage"] if each["day"] == day][0] >= 3
+        _, _, listed = await again.send(admin, ("GET", "/v1/admin/usage?key=absent", None))
+        assert listed == {"usage": []}
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("from=yesterday", "from"),
+        ("to=2026-02-30", "to"),
+        ("to=2026-W01-1", "to"),
+        ("from=2026-01-02&to=2026-01-01", "to"),
+        ("key=", "key"),
+        ("day=1", "day"),
+    ],
+)
+async def test_a_query_for_usage_that_is_not_valid_is_refused(tmp_path: Path, query: str, param: str):
+    async with gateway(tmp_path, None) as asked:
+        status, _, body = await asked.send(asked.keys[0], ("GET", f"/v1/admin/usage?{query}", None))
+        assert (status, body["error"]["param"]) == (422, param)

@@ -127,6 +127,7 @@ def test_usage_adds_up_by_day_and_caller(keys: KeyStore):
 def test_a_day_has_a_bounded_number_of_callers(keys: KeyStore):
     keys.add_usage({(7, f"{number:06}"): Usage(1) for number in range(MAX_CALLERS)})
     keys.add_usage({(7, "late"): Usage(1), (7, "later"): Usage(2), (7, "000001"): Usage(1), (8, "late"): Usage(1)})
-    usage = keys.usage(7, 8)
+    usage = keys.usage(7, 8, None, 2 * MAX_CALLERS)
+    assert len(keys.usage(7, 8, None, 3)) == 3
     assert len(usage) == MAX_CALLERS + 2
     assert (usage[7, OTHERS], usage[7, "000001"], usage[8, "late"]) == (Usage(3), Usage(2), Usage(1))

@@ -6,14 +6,13 @@ A crash loses the usage of at most ``SAVE_SECONDS``, and the time that one save 
 import asyncio
 import heapq
 import logging
-from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
 from tandem_gateway.access.accounts import DAY_SECONDS, Account, Clocks
 from tandem_gateway.access.principal import Principal
-from tandem_gateway.errors import StorageError, for_log
+from tandem_gateway.errors import InvalidRequest, StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import Usage, UsageKey
 from tandem_gateway.records.limits import Limit, Resource
@@ -23,6 +22,8 @@ log = logging.getLogger(__name__)
 SAVE_SECONDS: Final = 5.0
 MAX_ACCOUNTS: Final = 10_000
 """Callers whose allowances are known at most. Beyond it, those that asked longest ago begin anew."""
+MAX_ROWS: Final = 10_000
+"""Maximum number of entries of a list of usage."""
 _NOTHING: Final = Usage()
 
 
@@ -141,10 +142,20 @@ class Metering:
             caller: id of one caller; None for all.
 
         Raises:
+            InvalidRequest: ``last`` is before ``first``, or there are more than ``MAX_ROWS``.
             StorageError: it cannot be read.
         """
+        if last < first:
+            raise InvalidRequest("to: a day that is not before 'from' was expected", param="to")
         await self.save()
-        return await asyncio.to_thread(self._store.usage, first, last, caller)
+        found = await asyncio.to_thread(self._store.usage, first, last, caller, MAX_ROWS + 1)
+        if len(found) > MAX_ROWS:
+            raise InvalidRequest(
+                f"from: these days have more than {MAX_ROWS} entries, the limit; ask for fewer days or one key",
+                param="from",
+                code="limit_exceeded",
+            )
+        return found
 
     def close(self) -> None:
         """Save the usage; blocks. No request is answered any more."""
@@ -184,11 +195,3 @@ class Metering:
         if before > self._forgotten_before:
             self._store.forget_usage(before)
             self._forgotten_before = before
-
-
-def by_day(usage: Mapping[UsageKey, Usage]) -> dict[int, dict[str, Usage]]:
-    """Return day → caller → usage, in order."""
-    days: defaultdict[int, dict[str, Usage]] = defaultdict(dict)
-    for (day, caller), used in sorted(usage.items()):
-        days[day][caller] = used
-    return dict(days)

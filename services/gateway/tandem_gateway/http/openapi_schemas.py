@@ -50,6 +50,7 @@ _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 _HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
 _IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
+_DAY: Final[Schema] = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): COLLECTION,
@@ -62,6 +63,9 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
+    ("query", "from"): _DAY,
+    ("query", "to"): _DAY,
+    ("query", "key"): {"type": "string", "minLength": 1, "maxLength": 256},
     ("query", "collection"): COLLECTION,
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},

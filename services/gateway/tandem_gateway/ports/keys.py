@@ -66,8 +66,10 @@ class KeyStore(Protocol):
         """Add to the usage of callers; all of it or, after an error, none."""
         ...
 
-    def usage(self, first: int, last: int, caller: str | None = None) -> dict[UsageKey, Usage]:
-        """Return the usage of the days from ``first`` to ``last``, of one caller or, for None, of all."""
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
+        """Return up to ``limit`` entries of the days from ``first`` to ``last``, of one caller or, for None, of all."""
         ...
 
     def forget_usage(self, before: int) -> None:

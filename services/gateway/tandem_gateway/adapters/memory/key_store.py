@@ -1,5 +1,6 @@
 """API keys in memory."""
 
+import itertools
 import secrets
 import threading
 from collections import Counter
@@ -82,14 +83,17 @@ class MemoryKeyStore:
                 callers[day] += key not in self._usage
                 self._usage[key] = self._usage.get(key, Usage()) + usage
 
-    def usage(self, first: int, last: int, caller: str | None = None) -> dict[UsageKey, Usage]:
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
         """Return the usage of some days."""
         with self._lock:
-            return {
-                (day, name): usage
+            found = (
+                ((day, name), usage)
                 for (day, name), usage in sorted(self._usage.items())
                 if first <= day <= last and caller in (None, name)
-            }
+            )
+            return dict(itertools.islice(found, limit))
 
     def forget_usage(self, before: int) -> None:
         """Forget the usage of early days."""

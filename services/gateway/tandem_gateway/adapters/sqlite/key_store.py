@@ -18,7 +18,7 @@ from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import usage
 from tandem_gateway.adapters.sqlite.connection import translated
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.ports.keys import MAX_KEYS, MAX_REVOKED, too_many_keys
+from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, too_many_keys
 from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
 from tandem_gateway.records.limits import parse_limits
 
@@ -157,11 +157,13 @@ class SqliteKeyStore:
         with self._change() as connection:
             usage.add(connection, used)
 
-    def usage(self, first: int, last: int, caller: str | None = None) -> dict[UsageKey, Usage]:
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
         """Return the usage of some days."""
         with self._lock, translated(self._path):
             connection = self._open(create=False)
-            return {} if connection is None else usage.read(connection, first, last, caller)
+            return {} if connection is None else usage.read(connection, first, last, caller, limit)
 
     def forget_usage(self, before: int) -> None:
         """Forget the usage of early days."""

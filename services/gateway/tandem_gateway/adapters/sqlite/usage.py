@@ -24,12 +24,14 @@ def add(connection: sqlite3.Connection, used: Mapping[UsageKey, Usage]) -> None:
                 connection.execute("INSERT INTO usage VALUES (?, ?, ?, ?, ?)", (day, name, *counts))
 
 
-def read(connection: sqlite3.Connection, first: int, last: int, caller: str | None) -> dict[UsageKey, Usage]:
+def read(
+    connection: sqlite3.Connection, first: int, last: int, caller: str | None, limit: int
+) -> dict[UsageKey, Usage]:
     """Return the usage of some days; see ``KeyStore.usage``."""
     rows = connection.execute(
-        "SELECT day, caller, requests, tokens, documents FROM usage WHERE day BETWEEN ? AND ? "
-        "AND (?3 IS NULL OR caller = ?3) ORDER BY day, caller",
-        (first, last, caller),
+        "SELECT day, caller, requests, tokens, documents FROM usage WHERE day BETWEEN ?1 AND ?2 "
+        "AND (?3 IS NULL OR caller = ?3) ORDER BY day, caller LIMIT ?4",
+        (first, last, caller, limit),
     )
     return {(day, name): Usage(*counts) for day, name, *counts in rows}
 

@@ -209,7 +209,7 @@ async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Pa
         day = used["day"]
         target = f"/v1/admin/usage?from={day}&key={used['key']}"
         _, _, listed = await again.send(admin, ("GET", target, None))
-        assert [each["requests"] for each in listed["usage"] if each["day"] == day][0] >= 3
+        assert next(each["requests"] for each in listed["usage"] if each["day"] == day) >= 3
         _, _, listed = await again.send(admin, ("GET", "/v1/admin/usage?key=absent", None))
         assert listed == {"usage": []}
 

@@ -45,7 +45,8 @@ _MESSAGES: Final = (
     ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
     ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
     admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
-    admin_api.KeyList, admin_api.UsageList, open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
+    admin_api.KeyList, admin_api.UsageList,
+    open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
 )  # fmt: skip
 
 

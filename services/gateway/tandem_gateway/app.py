@@ -59,17 +59,19 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
+    access = open_access(settings, metrics.callers)
+    spent = access.metering.spent_on if access.metering is not None else lambda job, tokens: None
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
         lambda storage: build_use_cases(
-            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state())
+            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state()), spent
         ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         job_retention=settings.job_retention,
-        access=open_access(settings, metrics.callers),
+        access=access,
     )
     return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
 

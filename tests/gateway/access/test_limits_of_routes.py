@@ -194,6 +194,17 @@ async def test_limits_that_are_not_valid_are_refused(tmp_path: Path, limits: lis
         assert "expected" in body["error"]["message"] or "two limits" in body["error"]["message"]
 
 
+async def test_the_tokens_of_documents_count(tmp_path: Path):
+    async with gateway(tmp_path, None) as asked:
+        (admin,) = asked.keys
+        status, _, job = await asked.send(admin, documents(3))
+        assert status == 202
+        path = f"/v1/jobs/{job['job_id']}?wait_seconds=30"
+        assert (await asked.send(admin, ("GET", path, None)))[2]["status"] == "completed"
+        _, _, listed = await asked.send(admin, ("GET", "/v1/admin/usage", None))
+        assert listed["usage"][0]["tokens"] >= 3
+
+
 async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Path):
     async with gateway(tmp_path, None) as asked:
         (admin,) = asked.keys

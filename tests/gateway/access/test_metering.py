@@ -99,6 +99,17 @@ async def test_a_save_that_is_cancelled_is_not_written_twice():
     assert store.usage(DAY, DAY) == {(DAY, "a"): Usage(1)}
 
 
+async def test_the_tokens_of_documents_count_for_the_caller_of_their_job(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(module, "MAX_JOBS", 2)
+    store, time = MemoryKeyStore(), Time()
+    meter = metering(store, time)
+    for number in range(3):
+        meter.account(caller("a")).owns(f"job {number}")
+    for number in range(3):
+        meter.spent_on(f"job {number}", 10)
+    assert await meter.usage(DAY, DAY) == {(DAY, "a"): Usage(tokens=20)}
+
+
 async def test_old_days_are_forgotten():
     store, time = MemoryKeyStore(), Time()
     meter = metering(store, time, keep_days=2)

@@ -47,7 +47,19 @@ class _Allowance:
 class Account:
     """The usage of one caller; one event loop owns it."""
 
-    __slots__ = ("_clocks", "_daily", "_day", "_rates", "_today", "_unsaved", "id", "last", "limits", "on_refused")
+    __slots__ = (
+        "_clocks",
+        "_daily",
+        "_day",
+        "_on_job",
+        "_rates",
+        "_today",
+        "_unsaved",
+        "id",
+        "last",
+        "limits",
+        "on_refused",
+    )
 
     def __init__(
         self,
@@ -57,6 +69,7 @@ class Account:
         *,
         today: Usage,
         on_refused: Callable[[Resource], None] = lambda resource: None,
+        on_job: Callable[[str, str], None] = lambda caller, job: None,
     ) -> None:
         """Make the account of a caller with full allowances.
 
@@ -66,12 +79,14 @@ class Account:
             clocks: see ``Clocks``.
             today: what the caller has used today, as far as it is saved.
             on_refused: called when a limit refuses a use.
+            on_job: takes the caller and a job whose documents are embedded for it.
         """
         self.id = id
         self.limits: tuple[Limit, ...] = ()
         self.last = clocks.steady()
         """When the account was last asked for, in seconds of the steady clock."""
         self.on_refused = on_refused
+        self._on_job = on_job
         self._clocks = clocks
         self._rates: list[list[_Allowance]] = [[], [], []]
         self._daily: list[list[Limit]] = [[], [], []]
@@ -128,6 +143,10 @@ class Account:
     def give_back(self, resource: Resource, units: int) -> None:
         """Undo a use that had no effect."""
         self._count(_PLACE[resource], -units)
+
+    def owns(self, job: str) -> None:
+        """Note that the documents of a job are embedded for the caller."""
+        self._on_job(self.id, job)
 
     def tightest(self) -> Standing | None:
         """Return the limit of which the smallest share is left; None without limits."""

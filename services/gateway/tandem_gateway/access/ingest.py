@@ -40,6 +40,7 @@ class GuardedIngest:
         try:
             job, ids = await self._ingest.accept(collection, documents, key)
             accepted = key is None or job.created_at >= started
+            account.owns(job.job_id)
         finally:
             if not accepted:  # it failed, or an earlier request with this key had stored the documents
                 account.give_back("documents", count)

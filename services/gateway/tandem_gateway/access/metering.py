@@ -24,6 +24,8 @@ MAX_ACCOUNTS: Final = 10_000
 """Callers whose allowances are known at most. Beyond it, those that asked longest ago begin anew."""
 MAX_ROWS: Final = 10_000
 """Maximum number of entries of a list of usage."""
+MAX_JOBS: Final = 100_000
+"""Jobs whose callers are known at most; the tokens of older ones count for nobody."""
 _NOTHING: Final = Usage()
 
 
@@ -66,6 +68,8 @@ class Metering:
         self._accounts: dict[str, Account] = {}
         self._saved: tuple[int, dict[str, Usage]] = (self.today, {})
         self._unsaved: dict[UsageKey, Usage] = {}
+        self._jobs: dict[str, str] = {}
+        """Job → caller, the oldest first."""
         self._forgotten_before = 0
 
     @property
@@ -93,9 +97,11 @@ class Metering:
         account.last = self._clocks.steady()
         return account
 
-    def account_of(self, caller: str) -> Account:
-        """Return the account of a caller that is known by its id only; without limits if it has not asked yet."""
-        return self._accounts.get(caller) or self._open(caller, ())
+    def spent_on(self, job: str, tokens: int) -> None:
+        """Count tokens that a model read for a job, for the caller of the job if it is known."""
+        caller = self._jobs.get(job)
+        if caller is not None:
+            (self._accounts.get(caller) or self._open(caller, self._limits)).spent(tokens)
 
     async def follow(self) -> None:
         """Save the usage every few seconds until cancelled."""
@@ -166,6 +172,11 @@ class Metering:
             except StorageError as error:
                 log.warning("the usage since the last save is lost", extra={"error": for_log(error)})
 
+    def _own(self, caller: str, job: str) -> None:
+        self._jobs[job] = caller
+        if len(self._jobs) > MAX_JOBS:
+            del self._jobs[next(iter(self._jobs))]
+
     def _open(self, caller: str, limits: tuple[Limit, ...]) -> Account:
         if len(self._accounts) >= MAX_ACCOUNTS:
             self._collect()
@@ -173,7 +184,7 @@ class Metering:
                 del self._accounts[old.id]
         day, saved = self._saved
         today = saved.get(caller, _NOTHING) if day == self.today else _NOTHING
-        account = Account(caller, limits, self._clocks, today=today, on_refused=self._events.refused)
+        account = Account(caller, limits, self._clocks, today=today, on_refused=self._events.refused, on_job=self._own)
         self._accounts[caller] = account
         return account
 

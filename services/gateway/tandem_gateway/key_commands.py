@@ -56,7 +56,7 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
             )
             command.add_argument(
                 "--limit",
-                dest="key_limits",
+                dest="key_own_limits",
                 action="append",
                 metavar="LIMIT",
                 help="a limit of the key, such as requests=100/minute, tokens=1000000/day or documents=5000/day; give "
@@ -105,7 +105,7 @@ def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
     key, text = KeyAdministration(store).create(
-        NewKey(flags.key_name, flags.key_role, globs, life, limits=_limits(flags.key_limits))
+        NewKey(flags.key_name, flags.key_role, globs, life, limits=_limits(flags.key_own_limits))
     )
     _show(key, text)
 

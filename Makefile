@@ -63,10 +63,12 @@ check: setup-dev ## lint, types and import rules
 	@MYPYPATH=deploy/local $(BIN)/mypy deploy/local
 	@$(BIN)/lint-imports --no-cache
 
-bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents and without; about 30 minutes (BENCH=options)
+bench: $(BENCH_VENV)/.installed ## measure all architectures, with documents, without, and in hybrid mode; about 40 minutes (BENCH=options)
 	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH)
 	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
 		--allow-empty --rounds 1 --out $(BENCH_OUT)/empty
+	@$(BENCH_PYTHON) -m gateway_bench.compare --venvs $(BENCH_VENVS) --model-dir $(MODEL_DIR) $(BENCH) \
+		--mode hybrid --rounds 1 --out $(BENCH_OUT)/hybrid
 	@$(MAKE) --no-print-directory bench-report
 
 bench-report: $(BENCH_VENV)/.installed ## tables and figures anew from bench/results, also in README and docs
@@ -117,7 +119,7 @@ $(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed: .venv-%/.installed: req
 
 # Takes the place of setup and setup-dev, for a check that the newest packages work. `make clean` goes back to the locked ones.
 setup-newest: $(VENV)/bin/python ## the virtual environment with the newest packages that pyproject.toml allows
-	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,mcp,prepare,bench,dev]'
+	@$(PIP) install --progress-bar off --upgrade --upgrade-strategy eager --editable '.[embedder,gateway,jwt,mcp,prepare,bench,dev]'
 	@touch $(VENV)/.installed $(VENV)/.installed-dev
 
 # The environments of the architectures are beside that of the load client.
@@ -130,11 +132,11 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files mcp prepare docs build langchain clients; do \
+	@for set in dev run bench embedder gateway files jwt mcp prepare docs build langchain clients; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
 			build|docs|langchain|clients) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
-			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra mcp --extra prepare -c requirements/dev.txt" ;; \
+			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
 		esac; \

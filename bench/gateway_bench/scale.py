@@ -109,10 +109,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) -> None:
     """Fill and search the gateways, and store the times in the subjects."""
-    port = free_port()
-    stub = [sys.executable, "-m", "gateway_bench.architectures.stub_embedder", str(port), str(count)]
-    url = f"http://127.0.0.1:{port}"
-    with _process("stub", stub, subjects[0].folder.parent, {}, url):
+    with stub_serving(subjects[0].folder.parent, count) as url:
         for subject in subjects:
             if not (subject.folder / "complete").exists():
                 fill(subject, count, url)
@@ -120,7 +117,8 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
             ports = []
             for subject in subjects:
                 started = time.monotonic()
-                ports.append(running.enter_context(serving(subject, url)))
+                port, _ = running.enter_context(serving(subject, url))
+                ports.append(port)
                 subject.start_seconds = time.monotonic() - started
             vectors, asked = synthetic.documents(count), synthetic.queries(given.queries)
             for subject, gateway in zip(subjects, ports, strict=True):
@@ -137,7 +135,7 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
 def fill(subject: Subject, count: int, embedder_url: str) -> None:
     """Store the documents and build the index; then write the file ``complete``."""
     documents = [Document(f"d{number}", f"document {number} {_FILLER}") for number in range(count)]
-    with serving(subject, embedder_url) as port, Client(f"http://127.0.0.1:{port}") as api:
+    with serving(subject, embedder_url) as (port, _), Client(f"http://127.0.0.1:{port}") as api:
         with tqdm(total=count, desc=f"{subject.name}: ingest", file=sys.stderr) as bar:
             seconds = api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
         subject.ingest_rate = count / seconds
@@ -150,8 +148,18 @@ def fill(subject: Subject, count: int, embedder_url: str) -> None:
 
 
 @contextmanager
-def serving(subject: Subject, embedder_url: str) -> Iterator[int]:
-    """Run a gateway over a subject's data, and yield its port."""
+def stub_serving(folder: Path, count: int) -> Iterator[str]:
+    """Run an embedder that knows ``count`` documents, with its log in a folder, and yield its URL."""
+    port = free_port()
+    command = [sys.executable, "-m", "gateway_bench.architectures.stub_embedder", str(port), str(count)]
+    url = f"http://127.0.0.1:{port}"
+    with _process("stub", command, folder, {}, url):
+        yield url
+
+
+@contextmanager
+def serving(subject: Subject, embedder_url: str) -> Iterator[tuple[int, int]]:
+    """Run a gateway over a subject's data, and yield its port and process id."""
     subject.folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     variables = {
@@ -161,8 +169,10 @@ def serving(subject: Subject, embedder_url: str) -> Iterator[int]:
         "TANDEM_ACCESS_LOG": "false",
         "TANDEM_QUERY_CACHE_SIZE": str(2 * QUERIES),
     }
-    with _process(subject.name, subject.command, subject.folder.parent, variables, f"http://127.0.0.1:{port}"):
-        yield port
+    with _process(
+        subject.name, subject.command, subject.folder.parent, variables, f"http://127.0.0.1:{port}"
+    ) as process:
+        yield port, process.pid
 
 
 def _process(name: str, command: Sequence[str], folder: Path, variables: dict[str, str], url: str) -> Process:

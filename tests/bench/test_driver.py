@@ -134,3 +134,10 @@ def test_a_url_with_a_path_keeps_it() -> None:
     assert Target.of("https://example.org/tandem/", "/v1/search") == Target(
         "example.org", 443, "/tandem/v1/search", True
     )
+
+
+def test_an_api_key_is_sent_and_not_printed() -> None:
+    with_key = Target.of("http://localhost:8000", "/v1/search", "the-key")
+    assert b"\r\nauthorization: Bearer the-key\r\n" in with_key.request(b"{}")
+    assert "the-key" not in repr(with_key)
+    assert b"authorization" not in Target.of("http://localhost:8000", "/v1/search").request(b"{}")

@@ -32,6 +32,8 @@ from tandem_contract.client_api import (
     ReceivedSearchHit,
     ReceivedSearchReply,
     Reembedding,
+    RerankInput,
+    RetriedJob,
     SearchRequest,
     SimilarRequest,
     SkippedDocument,
@@ -43,6 +45,17 @@ from tandem_contract.client_api import (
 from tandem_contract.compatible.ollama import OllamaEmbedReply, OllamaEmbedRequest
 from tandem_contract.compatible.open_webui import LoadedDocument, WebSearchRequest, WebSearchResult
 from tandem_contract.compatible.openai import Embedding, EmbeddingsReply, EmbeddingsRequest, Usage
+from tandem_contract.compatible.rerank import (
+    ApiVersion,
+    RerankDocument,
+    RerankMeta,
+    RerankReply,
+    RerankRequest,
+    RerankResult,
+    RerankUsage,
+    TeiRank,
+    TeiRerankRequest,
+)
 from tandem_contract.compatible.tei import TeiEmbedRequest, TeiInfo
 from tandem_contract.embed import (
     Chunking,
@@ -62,31 +75,35 @@ SAMPLES: dict[str, object] = {
     "web_search_request.json": WebSearchRequest(query="a query", count=3),
     "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
     "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
-    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600, limits=["requests=100/minute:burst=20"]),
+    "key_request_with_limits.json": KeyRequest(
+        "shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}, ["requests=100/minute:burst=20"]
+    ),
     "usage_list.json": UsageList([KeyUsage("2026-01-31", "0123456789ab", 12, 345, 6)]),
-    "new_key.json": NewKey(
+    "new_key_with_limits.json": NewKey(
         id="0123456789ab",
         name="shop",
-        role="search",
+        role="ingest",
         collections=["shop-*", "faq"],
         created_at="2026-01-02T03:04:05.678Z",
         expires_at="2026-01-02T04:04:05.678Z",
         last_used_at=None,
         revoked_at=None,
+        filter={"tenant": "a"},
         key="the text",
         limits=["requests=100/minute:burst=20"],
     ),
-    "key_list.json": KeyList(
+    "key_list_with_limits.json": KeyList(
         [
             Key(
                 id="0123456789ab",
                 name="shop",
-                role="admin",
+                role="ingest",
                 collections=["*"],
                 created_at="2026-01-02T03:04:05.678Z",
                 expires_at=None,
                 last_used_at="2026-01-02T03:05:05.678Z",
                 revoked_at="2026-01-03T03:04:05.678Z",
+                filter={"tenant": "a"},
             )
         ]
     ),
@@ -160,7 +177,7 @@ SAMPLES: dict[str, object] = {
             message="top_k: too large", type="invalid_request_error", code="limit_exceeded", param="documents[3].text"
         )
     ),
-    "job_with_skipped.json": Job(
+    "job_with_retry.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="pending",
         total_documents=1,
@@ -189,7 +206,23 @@ SAMPLES: dict[str, object] = {
         query_truncated=True,
         warnings=["unknown_tokens"],
     ),
-    "files_job.json": FilesJob(
+    "retried_job.json": RetriedJob(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="running",
+        total_documents=4,
+        processed_documents=2,
+        error=None,
+        started_at="2026-01-01T00:00:00.001Z",
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        collection="books",
+        failed_documents=1,
+        failures=[DocumentFailure("a/b", "refused")],
+        retried_at="2026-01-01T00:00:02.000Z",
+        retried_documents=2,
+        lost_documents=1,
+    ),
+    "files_job_with_retry.json": FilesJob(
         job_id="job_1",
         status="pending",
         total_documents=2,
@@ -203,7 +236,7 @@ SAMPLES: dict[str, object] = {
     "job_documents.json": JobDocumentList(
         [JobDocument("a/b", "failed", "refused"), JobDocument("c", "embedded")], next_cursor="MiBqb2I="
     ),
-    "similar_request.json": SimilarRequest(
+    "similar_request_with_groups.json": SimilarRequest(
         vector=[0.5, -1.0],
         top_k=7,
         collection="books",
@@ -212,6 +245,9 @@ SAMPLES: dict[str, object] = {
         filter={"lang": "en"},
         include=("vector",),
         exclude=("text",),
+        explain=True,
+        diversity=0.5,
+        group_by="lang",
     ),
     "search_request_with_everything.json": SearchRequest(
         query="what?",
@@ -228,6 +264,7 @@ SAMPLES: dict[str, object] = {
         explain=True,
         diversity=0.5,
         group_by="author.name",
+        rerank=RerankInput(50, "a-reranker"),
     ),
     "search_reply_with_everything.json": ReceivedSearchReply(
         results=[
@@ -236,16 +273,27 @@ SAMPLES: dict[str, object] = {
                 0.75,
                 "a text",
                 {},
-                HitScores(0.5, 7.25),
+                HitScores(0.5, 7.25, 0.875),
                 HitPassage("text", 2, 6, 1, [(0, 4)]),
                 [(0, 1), (2, 6)],
                 [0.0, -0.6000000238418579],
             ),
-            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None), None, [], None),
+            ReceivedSearchHit("c", 0.5, "another", {}, HitScores(0.5, None, None), None, [], None),
         ],
         took_ms=1.25,
         warnings=["only_exclusions"],
+        reranked=True,
     ),
+    "rerank_request.json": RerankRequest("what?", ["a text", RerankDocument("another")], "m", 1, True),
+    "rerank_reply.json": RerankReply(
+        "an-id",
+        [RerankResult(1, 0.75, RerankDocument("another")), RerankResult(0, 0.5)],
+        RerankMeta(ApiVersion("2"), ["documents[0]: is longer than the model reads; only its beginning counts"]),
+        "m",
+        RerankUsage(7),
+    ),
+    "tei_rerank_request.json": TeiRerankRequest("what?", ["a text", "another"], True, True),
+    "tei_rank.json": TeiRank(1, 0.75, "another"),
     "reembedding.json": Reembedding(
         collection="books",
         status="filling",
@@ -264,6 +312,97 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "key_request_with_filter.json": KeyRequest("shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}),
+    "new_key_with_filter.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="ingest",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        filter={"tenant": "a"},
+        key="the text",
+    ),
+    "key_list_with_filter.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="ingest",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+                filter={"tenant": "a"},
+            )
+        ]
+    ),
+    "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
+    "new_key.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="search",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        key="the text",
+    ),
+    "key_list.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="admin",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+            )
+        ]
+    ),
+    "similar_request.json": SimilarRequest(
+        vector=[0.5, -1.0],
+        top_k=7,
+        collection="books",
+        offset=10,
+        min_score=0.25,
+        filter={"lang": "en"},
+        include=("vector",),
+        exclude=("text",),
+    ),
+    "job_with_skipped.json": Job(
+        job_id="job_0123456789abcdef0123456789abcdef",
+        status="pending",
+        total_documents=1,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        created_at="2026-01-01T00:00:00.000Z",
+        document_ids=["d"],
+        skipped_documents=2,
+        skipped=[
+            SkippedDocument(0, "a/b", "documents[0].text", "documents[0].text: a text was expected"),
+            SkippedDocument(2, None, "documents[2]", "documents[2]: an object was expected"),
+        ],
+    ),
+    "files_job.json": FilesJob(
+        job_id="job_1",
+        status="pending",
+        total_documents=2,
+        processed_documents=0,
+        error=None,
+        started_at=None,
+        finished_at=None,
+        document_ids=["rows.csv#1", "rows.csv#2"],
+        files=[IngestedFile("rows.csv", 2), IngestedFile("a.exe", 0, "its name has to end in another way")],
+    ),
     "job_with_speed.json": Job(
         job_id="job_0123456789abcdef0123456789abcdef",
         status="failed",

@@ -31,6 +31,7 @@ REPLIES = [
     client_api.JobList,
     client_api.JobDocumentList,
     client_api.FilesJob,
+    client_api.RetriedJob,
     client_api.IngestedFile,
     client_api.DocumentFailure,
     client_api.SearchReply,
@@ -54,7 +55,8 @@ REPLIES = [
 
 WIDENED_FIELDS = {
     "DocumentInput.id": "str | int | None",
-    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'only_exclusions', 'group_limit']]",
+    "SearchReply.warnings": "list[typing.Literal['unknown_tokens', 'only_exclusions', 'group_limit', "
+    "'not_reranked', 'rerank_truncated']]",
     "SearchHit.text": "str | msgspec.UnsetType",
     "SearchHit.metadata": "msgspec.Raw | msgspec.UnsetType",
     "SearchHit.passage": "tandem_contract.client_api.HitPassage | msgspec.UnsetType | None",

@@ -1,11 +1,15 @@
 """Reading a body within its limit, and noticing a client's disconnect."""
 
 import asyncio
+import contextlib
+import gc
+import weakref
 
 import pytest
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_runtime.body import FED_BYTES, ClientGone, cancel_on_disconnect, feed_body, read_body
+from tandem_runtime.memory import FREE_BYTES, MemoryBudget
 from tandem_runtime.request_id import Message, Receive
 
 
@@ -44,6 +48,51 @@ async def test_a_body_over_the_limit_is_refused(messages: list[Message]):
     with pytest.raises(InvalidMessage) as refused:
         await read_body({}, received(*messages), 4)
     assert refused.value.code == "body_too_large"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+async def test_a_body_over_the_limit_leaves_nothing_in_the_memory_budget(declared: bool):
+    budget = MemoryBudget(1 << 20, "SETTING")
+    limit = 4 * FREE_BYTES
+    scope = {"headers": [(b"content-length", b"%d" % (2 * limit))] if declared else []}
+
+    async def refused() -> str:
+        lease = budget.lease()
+        part = chunk(b"x" * (limit // 2), more=True)
+        with pytest.raises(InvalidMessage) as error:
+            await read_body(scope, received(part, part, part, chunk(b"", more=False)), limit, lease=lease)
+        code = error.value.code
+        del error
+        return code
+
+    gc.collect()
+    gc.disable()
+    try:
+        assert await refused() == "body_too_large"
+        assert budget.held == 0
+    finally:
+        gc.enable()
+
+
+async def test_an_error_of_a_body_over_the_limit_is_in_no_cycle_of_references():
+    class Marker:
+        """Goes when the frame of the caller goes."""
+
+    marks: list[weakref.ref[Marker]] = []
+
+    async def refused() -> None:
+        marker = Marker()
+        marks.append(weakref.ref(marker))
+        await read_body({}, received(chunk(b"abc", more=True), chunk(b"de", more=False)), 4)
+
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(InvalidMessage):
+            await refused()
+        assert marks[0]() is None
+    finally:
+        gc.enable()
 
 
 async def test_a_body_without_an_end_times_out():

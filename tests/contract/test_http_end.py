@@ -12,6 +12,7 @@ import pytest
 
 from tandem_contract.decoding import InvalidMessage
 from tandem_runtime.body import ClientGone, cancel_on_disconnect, read_body
+from tandem_runtime.client_connection import connection_of
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.memory import FREE_BYTES, MemoryBudget
 from tandem_runtime.request_id import Receive, Scope, Send
@@ -272,6 +273,33 @@ async def test_a_client_that_closes_its_side_still_gets_its_answers(
         answers = await reader.read()
         assert answers.count(b"HTTP/1.1 200 ") == 2
         assert answers.endswith(b"{}")
+        writer.close()
+
+
+async def test_a_response_without_an_end_ends_at_once_when_its_client_closes_its_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection, "half_closed_seconds", 3600.0)
+    gone, begun = asyncio.Event(), asyncio.Event()
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await read_body(scope, receive, 100)
+        connection = connection_of(scope)
+        assert connection is not None
+        connection.streams()
+        begun.set()
+        try:
+            await cancel_on_disconnect(scope, receive, asyncio.Event().wait())
+        except ClientGone:
+            gone.set()
+
+    async with serving(app) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(GET)
+        await begun.wait()
+        writer.write_eof()
+        await gone.wait()
+        assert await reader.read() == b""
         writer.close()
 
 

@@ -7,7 +7,8 @@ import schemathesis
 from tandem_gateway.filters.parsing import MAX_CONDITIONS
 
 _INTEGERS = (
-    "top_k", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens", "dimensions",
+    "top_k", "top_n", "limit", "offset", "k", "canary_weight", "shadow_percent", "max_tokens", "overlap_tokens",
+    "dimensions",
 )  # fmt: skip
 
 
@@ -16,9 +17,11 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip what no schema can say.
 
     An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
-    more than half a passage; a search that asks for what it leaves out.
+    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model.
     """
     if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
+        return False
+    if isinstance(body, dict) and isinstance(body.get("rerank"), dict) and isinstance(body["rerank"].get("model"), str):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
@@ -72,6 +75,8 @@ def filter_case(context: schemathesis.HookContext, case: schemathesis.Case) -> b
         and case.meta.generation.mode.is_positive
     ):
         return False  # no schema can say what a file is named, and its bytes are rarely a PDF
+    if case.operation.path.endswith("/rerank"):  # only the name of the model that serves is accepted
+        return not isinstance(case.body, dict) or not isinstance(case.body.get("model"), str)
     if isinstance(case.body, dict) and isinstance(case.body.get("dimensions"), int):
         return False  # the dimension is the model's
     if case.operation.path == "/v1/search/similar":  # the dimension is the collection's

@@ -1,5 +1,6 @@
 """Access control of a real gateway: keys from the command line, restarts, kills, and the refusal to start without."""
 
+import json
 import os
 import stat
 import subprocess
@@ -233,3 +234,42 @@ def test_probes_need_no_key(gateway: tuple[ServiceProcess, Client, Path]) -> Non
     wait_until(lambda: status(client, None) == 401, "access control is on")
     assert {get(f"{client.url}/{path}")[0] for path in ("livez", "readyz", "healthz", "metrics")} == {200}
     assert client.health().document_count is None
+
+
+def test_changes_by_the_command_line_are_in_the_audit_log_of_the_gateway(
+    gateway: tuple[ServiceProcess, Client, Path],
+) -> None:
+    _, client, data_dir = gateway
+    key = made(data_dir, "create", "--name", "first", "--role", "search")
+    wait_until(lambda: status(client, None) == 401, "the first key switches access control on")
+    made(data_dir, "rotate", id_of(key))
+    assert keys(data_dir, "revoke", "no-such-key").returncode == 1
+    assert keys(data_dir, "list").returncode == 0
+
+    def lines() -> list[dict[str, object]]:
+        return [json.loads(line) for line in (data_dir / "audit.log").read_text().splitlines()]
+
+    wait_until(lambda: any(line["status"] == 401 for line in lines()), "the refused search is recorded")
+    by_command = [line for line in lines() if line["principal"] == "command-line"]
+    assert [(line["action"], line["outcome"], line["code"]) for line in by_command] == [
+        ("create_key", "done", None),
+        ("rotate_key", "done", None),
+        ("revoke_key", "failed", "not_found"),
+    ]
+    assert [line["key_id"] for line in by_command] == [id_of(key), id_of(key), "no-such-key"]
+    assert key not in (data_dir / "audit.log").read_text()
+
+
+@pytest.mark.parametrize("target", ["stdout", "off"])
+def test_the_text_of_a_key_stays_alone_on_standard_output(tmp_path: Path, target: str) -> None:
+    command = [sys.executable, "-m", "tandem_gateway", "--audit-log", target, "keys", "create", "--name", "a"]
+    done = subprocess.run(
+        [*command, "--role", "search", "--data-dir", str(tmp_path)],
+        env=inherited_environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert len(done.stdout.splitlines()) == 1
+    assert ('"create_key"' in done.stderr) == (target != "off")
+    assert not (tmp_path / "audit.log").exists()

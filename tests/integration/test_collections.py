@@ -87,3 +87,18 @@ def test_a_missing_object_is_404_and_named(client: Client, collection: str) -> N
         reply = client.http.get(path)
         assert (reply.status_code, reply.json()["error"]["code"]) == (404, "not_found")
         assert reply.json()["error"]["param"] == param
+
+
+def test_a_collection_of_another_language_finds_its_forms(client: Client, collection: str) -> None:
+    texts = {"exact": "Das Haus am See", "form": "Die Häuser der Stadt", "other": "Ein Baum im Wald"}
+    client.http.put(f"/v1/collections/{collection}", json={"language": "german"}).raise_for_status()
+    client.ingest_and_wait([{"id": doc_id, "text": text} for doc_id, text in texts.items()], collection)
+    entry = listed(client, collection)
+    assert entry is not None
+    assert entry["language"] == "german"
+    asked = {"query": "haus", "collection": collection, "mode": "lexical", "highlight": True}
+    hits = client.http.post("/v1/search", json=asked).json()["results"]
+    assert [hit["id"] for hit in hits] == ["exact", "form"]
+    assert [[hit["text"][start:stop] for start, stop in hit["highlights"]] for hit in hits] == [["Haus"], ["Häuser"]]
+    refused = client.http.put(f"/v1/collections/{collection}", json={"language": "klingon"})
+    assert (refused.status_code, refused.json()["error"]["param"]) == (422, "language")

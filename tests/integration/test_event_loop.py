@@ -23,13 +23,16 @@ from tandem_gateway import app as gateway_app
 from tandem_gateway.http.coding.negotiation import CODINGS, Coding
 from tandem_gateway.http.coding.replies import compress
 from tandem_gateway.http.compatible.vectors import BASE64_BYTES, FLOAT_BYTES, base64, numbers, write_vectors
+from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.embed_request import EmbeddedTexts
 from tandem_runtime.memory import MemoryBudget
 from tests.embedder.serving.doubles import FakeModel, FakeSplitter, FakeTokenizer
 from tests.embedder.serving.manifests import MANIFEST
+from tests.gateway.http import asking
 from tests.support.fakes import eventually
+from tests.support.openapi import described_app
 from tests.support.reembedding import NEW, fill_second
 from tests.support.serving import serving
 from tests.support.stores import document, ingest, opened
@@ -108,6 +111,25 @@ SEARCHES: dict[str, Callable[[], bytes]] = {
     "brackets": lambda: b"[" * SEARCH_LIMIT,
     "over its limit": lambda: b" " * LIMIT,
 }
+RERANK_LIMIT = 2 << 20
+RERANKS = {"/rerank": "texts", "/v1/rerank": "documents", "/v2/rerank": "documents"}
+
+
+def reranks(field: str) -> dict[str, Callable[[], bytes]]:
+    """Return the worst bodies of a route that reranks; ``field`` has its documents."""
+    around = b'{"query":"x","%s":[%%s]}' % field.encode()
+    return {
+        "a thousand documents": lambda: json.dumps({"query": "x", field: ["some words, " * 160] * 1000}).encode(),
+        "a million documents": lambda: filled(RERANK_LIMIT, b'"x"', around),
+        "objects": lambda: filled(RERANK_LIMIT, b'{"text":"x"}', around),
+        "zeros": lambda: filled(RERANK_LIMIT, b"0", around),
+        "zeros in another field": lambda: filled(RERANK_LIMIT, b"0", b'{"x":[%s]}'),
+        "quotes": lambda: around % (b'"' + b'\\"' * (1 << 20) + b'"')[: RERANK_LIMIT - 100],
+        "a lone surrogate": lambda: filled(RERANK_LIMIT, b'"x"', b'{"query":"\\ud800","%s":[%%s]}' % field.encode()),
+        "brackets": lambda: b"[" * RERANK_LIMIT,
+    }
+
+
 FILTER = {"$or": [{f"key{n}": {"$in": list(range(100))}} for n in range(30)]}
 OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     "64 of the longest searches": (
@@ -136,6 +158,10 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         lambda: json.dumps(
             {"query": "word", "mode": "lexical", "top_k": 1000, "group_by": "key0", "diversity": 0.5}
         ).encode(),
+    ),
+    "a reranked search": (
+        "/v1/search",
+        lambda: json.dumps({"query": "word", "mode": "lexical", "rerank": {"top_n": 1000}}).encode(),
     ),
     "a search by a long field": (
         "/v1/search",
@@ -167,6 +193,7 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
         f"a body that {path} does not take": (f"/v1/collections/default/reembed{path}", lambda: b"[" * LIMIT)
         for path in ("", "/switch", "/rollback")
     },
+    **{f"{path} with {what}": (path, make) for path, field in RERANKS.items() for what, make in reranks(field).items()},
     "many texts for Ollama": ("/api/embed", lambda: json.dumps({"input": ["some words, " * 660] * 2048}).encode()),
     "empty texts for Ollama": ("/api/embed", lambda: filled(LIMIT, b'""', b'{"input":[%s]}')),
     "a prompt of quotes": ("/api/embeddings", lambda: b'{"prompt":"' + b'\\"' * 8_000_000 + b'"}'),
@@ -179,6 +206,42 @@ OTHERS: dict[str, tuple[str, Callable[[], bytes]]] = {
     ),
     "facets of zeros": ("/v1/collections/default/facets", lambda: filled(SEARCH_LIMIT, b"0", b'{"fields":[%s]}')),
 }
+COLLECTION = "/v1/collections/default"
+KEYS = "/v1/admin/keys"
+OPERATORS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+    "a key for the longest globs": (
+        "POST",
+        KEYS,
+        lambda: json.dumps({"name": "a" * 100, "role": "search", "collections": ["*a*a*a*" + "?" * 50] * 100}).encode(),
+    ),
+    "a key for many globs": (
+        "POST",
+        KEYS,
+        lambda: filled(64 << 10, b'"*"', b'{"name":"a","role":"b","collections":[%s]}'),
+    ),
+    "a key of zeros": ("POST", KEYS, lambda: filled(64 << 10, b"0", b'{"name":[%s]}')),
+    "a key with a filter of brackets": (
+        "POST",
+        KEYS,
+        lambda: b'{"name":"a","role":"search","filter":' + b'{"a":' * 10_000,
+    ),
+    "a key with a filter of fields": (
+        "POST",
+        KEYS,
+        lambda: filled(64 << 10, b'"k":0', b'{"name":"a","role":"search","filter":{%s}}'),
+    ),
+    "a key of a long name": ("POST", KEYS, lambda: b'{"' + b" - at `$." * 7_000 + b'\n":1}'),
+    "a key over its limit": ("POST", KEYS, lambda: b" " * LIMIT),
+    "a rotation with a body": ("POST", f"{KEYS}/0123456789ab/rotate", lambda: b"[" * LIMIT),
+    "shares of zeros": ("PUT", "/v1/admin/traffic", lambda: filled(4096, b"0", b'{"canary_weight":[%s]}')),
+    "shares over their limit": ("PUT", "/v1/admin/traffic", lambda: b" " * LIMIT),
+    "a collection of brackets": ("PUT", COLLECTION, lambda: b"[" * LIMIT),
+    "a collection of zeros": ("PUT", COLLECTION, lambda: filled(64 << 10, b"0", b'{"chunking":[%s]}')),
+    "a collection of unknown fields": ("PUT", COLLECTION, lambda: filled(64 << 10, b'"k":[0]', b"{%s}")),
+    "a cancel with a body": ("POST", f"/v1/jobs/job_{'0' * 32}/cancel", lambda: b"[" * LIMIT),
+    "a retry with a body": ("POST", f"/v1/jobs/job_{'0' * 32}/retry", lambda: b"[" * LIMIT),
+}
+"""Name → method, path and body, for an operator's key."""
 VECTORS: dict[str, Callable[[], bytes]] = {
     # valid, and of the maximum size
     "2,048 texts of prose": lambda: json.dumps({"input": ["Some words, and some more. " * 280] * 2048}).encode(),
@@ -300,9 +363,12 @@ CALLS: dict[str, Callable[[], bytes]] = {
 }
 
 
+KEY = "a-key-from-outside-of-32-characters"
+
+
 @asynccontextmanager
-async def gateway(data_dir: Path, *, mcp: bool = False) -> AsyncIterator[str]:
-    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False, mcp=mcp)
+async def gateway(data_dir: Path, **options: object) -> AsyncIterator[str]:
+    settings = Settings(data_dir=data_dir, embedder_url="http://127.0.0.1:9", access_log=False, **options)
     app, running = gateway_app.make_app(settings, lambda: None)
     async with serving(app, lifespan=True) as port:
         await eventually(lambda: is_ready(running), bool)
@@ -311,7 +377,7 @@ async def gateway(data_dir: Path, *, mcp: bool = False) -> AsyncIterator[str]:
 
 async def is_ready(running: "gateway_app.Gateway") -> bool:
     try:
-        running.ready()
+        running.check_ready()
     except Exception:
         return False
     return True
@@ -433,6 +499,41 @@ async def test_no_other_body_holds_the_gateway(tmp_path: Path, path: str, make: 
         status, seconds = await held(url + path, make())
         assert status in (200, 400, 404, 409, 413, 422, 503), status
         assert seconds < HELD_SECONDS
+
+
+@pytest.mark.parametrize(("method", "path", "make"), OPERATORS.values(), ids=OPERATORS.keys())
+async def test_no_body_of_an_operator_holds_the_gateway(
+    tmp_path: Path, method: str, path: str, make: Callable[[], bytes]
+) -> None:
+    async with gateway(tmp_path, api_key=KEY) as url:
+        status, seconds = await held(url + path, make(), method=method, authorization=f"Bearer {KEY}")
+        assert status in (200, 201, 400, 404, 409, 413, 422), status
+        assert seconds < HELD_SECONDS
+
+
+def test_every_route_that_takes_a_body_has_its_worst_ones() -> None:
+    """A new route needs a line in a table above, or a test of its own that is named here."""
+    tested = {("POST", path) for path, _ in OTHERS.values()} | {
+        (method, path) for method, path, _ in OPERATORS.values()
+    }
+    tested |= {
+        ("POST", "/v1/ingest"),  # INGESTS
+        ("POST", "/v1/ingest/files"),  # FILES
+        ("POST", "/v1/search"),  # SEARCHES
+        ("POST", "/v1/embeddings"),  # VECTORS
+        ("PATCH", DOCUMENT),  # PATCHES
+        ("PUT", f"{COLLECTION}/sources/shelf"),  # SOURCES
+        ("PUT", "/process"),
+        ("POST", f"{COLLECTION}/web-search"),
+    }
+    paths = ExactPaths(described_app(asking.LIMITS).routes)
+    found = set()
+    for method, path in tested:
+        route = paths.find(path, method)
+        assert route is not None, path
+        found.add((method, route[0].template))
+    taking = {(method, route.template) for route in paths for method in route.methods & {"POST", "PUT", "PATCH"}}
+    assert taking - found == set()
 
 
 @pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])

@@ -336,6 +336,18 @@ async def test_a_key_opens_its_collections_only(tmp_path: Path, stack: Stack) ->
             assert "forbidden" in await refused(caller, "search", query="x", collection="secret")
             assert "forbidden" in await refused(caller, "fetch", id="x", collection="secret")
 
+        def denied() -> list[tuple[object, ...]]:
+            lines = map(json.loads, (tmp_path / "data" / "audit.log").read_text().splitlines())
+            fields = ("principal", "action", "collection", "status", "code")
+            return [tuple(line[name] for name in fields) for line in lines if line["outcome"] == "denied"]
+
+        wait_until(lambda: len(denied()) >= 3, "the denials of the tools are in the audit log")
+        assert denied() == [
+            (None, "mcp", None, 401, "unauthorized"),
+            (made["id"], "mcp.search", "secret", 200, "forbidden"),
+            (made["id"], "mcp.fetch", "secret", 200, "forbidden"),
+        ]
+
 
 @pytest.mark.parametrize("version", WAYS.values())
 def test_a_client_that_leaves_cancels_its_call(stack: Stack, version: str) -> None:

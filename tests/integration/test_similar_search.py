@@ -70,3 +70,39 @@ def test_changes_are_seen_at_once(client: Client, filled: str) -> None:
     client.http.delete(f"/v1/collections/{filled}/documents/d7")
     reply = client.http.post("/v1/search/similar", json={"collection": filled, "document_id": "d7"})
     assert (reply.status_code, reply.json()["error"]["param"]) == (404, "document_id")
+
+
+def test_similar_documents_are_grouped_diversified_and_explained(client: Client, filled: str) -> None:
+    plain = similar(client, filled, document_id="d7", top_k=100)
+    asked = {"collection": filled, "document_id": "d7", "top_k": 3, "group_by": "group", "explain": True}
+    reply = client.http.post("/v1/search/similar", json=asked).json()
+    best: dict[int, str] = {}
+    for hit in plain:
+        best.setdefault(hit["metadata"]["group"], hit["id"])
+    assert ids(reply["results"]) == list(best.values())
+    ranks = [hit["explain"]["dense"]["rank"] for hit in reply["results"]]
+    assert ranks == [ids(plain).index(hit["id"]) + 1 for hit in reply["results"]]
+    assert reply["explain"]["candidates"]["dense"] == COUNT - 1
+    assert reply["explain"]["candidates"]["lexical"] is None
+    diverse = similar(client, filled, document_id="d7", top_k=100, diversity=1.0)
+    assert sorted(ids(diverse)) == sorted(ids(plain))
+    assert ids(diverse) != ids(plain)
+    assert ids(diverse)[0] == ids(plain)[0]
+
+
+def test_a_number_as_an_id_stands_for_its_text(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"id": 7, "text": "seven"}, {"id": "8", "text": "eight"}], collection)
+    assert ids(similar(client, collection, document_id=7)) == ["8"]
+    documents = f"/v1/collections/{collection}/documents"
+    found = client.http.post(f"{documents}/get", json={"ids": [8, 7, 9]}).json()
+    assert (ids(found["documents"]), found["missing"]) == (["8", "7"], ["9"])
+    assert client.http.post(f"{documents}/delete", json={"ids": [7]}).json() == {"deleted_documents": 1}
+
+
+def test_a_document_shows_its_source_and_hash(client: Client, collection: str) -> None:
+    given = [{"id": "a", "text": "one", "source": "shelf", "hash": "1"}, {"id": "b", "text": "two"}]
+    client.ingest_and_wait(given, collection)
+    documents = client.http.get(f"/v1/collections/{collection}/documents").json()["documents"]
+    assert [(each.get("source"), each.get("hash")) for each in documents] == [("shelf", "1"), (None, None)]
+    alone = client.http.get(f"/v1/collections/{collection}/documents?id=a").json()
+    assert (alone["source"], alone["hash"]) == ("shelf", "1")

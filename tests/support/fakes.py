@@ -255,6 +255,9 @@ class FakeSearchable:
     def splits(self, collection: str) -> bool:
         return True
 
+    def language(self, collection: str) -> str:
+        return "english"
+
     def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
         self.batches.append(list(queries))
         result: asyncio.Future[list[Answer]] = asyncio.get_running_loop().create_future()

@@ -102,6 +102,8 @@ class FakeLexical:
 class FakeFilters:
     """Answers each filter with the next of its answers, or raises ``error``."""
 
+    bytes = 0
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, Filter]] = []
         self.answers: list[Keys] = [np.array([1], np.uint64)]

@@ -202,3 +202,16 @@ def test_a_document_and_the_collections_are_returned() -> None:
     entry = {"name": "b", "document_count": 1, "pending_documents": 0, "fingerprint": None, "model": None, "dim": None}
     (found,) = Server((200, {"collections": [entry]})).client.collections()
     assert (found.name, found.document_count) == ("b", 1)
+
+
+@pytest.mark.parametrize(("api_key", "expected"), [("the-key", "Bearer the-key"), ("", None)])
+def test_an_api_key_is_sent_with_each_request(api_key: str, expected: str | None) -> None:
+    shown: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        shown.append(request.headers.get("authorization"))
+        return httpx.Response(200, json={"collections": []})
+
+    with Client("http://server/", api_key=api_key, transport=httpx.MockTransport(answer)) as client:
+        client.collections()
+    assert shown == [expected]

@@ -44,7 +44,7 @@ from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.records.chunking import Span, Split
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings
-from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.settings import Settings as GatewaySettings
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 
@@ -113,7 +113,7 @@ def make_app(gateway_settings: GatewaySettings, service: Service) -> AsgiApp:
         metrics,
         pools=(),
         snapshot_policy=SnapshotPolicy(gateway_settings.snapshot_changes, gateway_settings.snapshot_seconds),
-        job_retention=gateway_settings.job_retention,
+        retention=RetentionPolicy(gateway_settings.job_retention, gateway_settings.failed_document_seconds),
     )
     log = make_access_log("gateway", wanted=gateway_settings.access_log)
 

@@ -1,6 +1,6 @@
 """FTS5 with Tandem's analysis: in a file of its own, as the gateway has it, and in the store's write transaction."""
 
-# ruff: noqa: D102  the interface documents the methods
+# ruff: noqa: D102, S608  the interface documents the methods; statements are put together from constants
 
 import json
 import sqlite3
@@ -10,9 +10,10 @@ from pathlib import Path
 from gateway_bench.keyword.engine import Damaged, Unsupported
 from gateway_bench.keyword.zipf import Row
 from tandem_gateway.adapters.sqlite.lexical import query
-from tandem_gateway.adapters.sqlite.lexical.cache import TOKENIZER, LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
 from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.analysis.terms import query_terms
@@ -27,6 +28,8 @@ _MERGE_PAGES = 200
 class _Searches:
     """What both variants answer through a connection to a file that has the table ``words_1``."""
 
+    _first: int
+    """Id in ``words_1`` of the document with the number 0."""
     _connection: sqlite3.Connection
     _frequencies: TermFrequencies
     _count: int
@@ -40,7 +43,9 @@ class _Searches:
 
     def among(self, text: str, allowed: Sequence[int], limit: int) -> list[int]:
         ids = json.dumps(list(allowed))
-        return self._ranked(self._any(text), limit, "AND +rowid IN (SELECT value FROM json_each(?))", ids)
+        return self._ranked(
+            self._any(text), limit, f"AND rowid - {self._first} IN (SELECT value FROM json_each(?))", ids
+        )
 
     def frequency(self, word: str) -> int:
         self._connection.execute(
@@ -51,26 +56,27 @@ class _Searches:
         ).fetchone()
         return int(row[0]) if row else 0
 
-    # Without the plus sign, SQLite would evaluate the whole expression once for each allowed row.
+    # Without the subtraction, SQLite would evaluate the whole expression once for each allowed row.
 
     def _any(self, text: str) -> str:
         terms = query.choose(self._frequencies.of_query(1, text, self._count), self._count)
         return query.expression(terms) if terms else '"no such word"'
 
     def _within(self, text: str, category: int, limit: int) -> list[int]:
-        condition = "AND +rowid IN (SELECT row_id FROM documents WHERE category = ?)"
+        condition = f"AND rowid - {self._first} IN (SELECT row_id FROM documents WHERE category = ?)"
         return self._ranked(self._any(text), limit, condition, category)
 
     def _facets(self, text: str) -> dict[int, int]:
         statement = (
-            "SELECT category, count(*) FROM words_1 JOIN documents ON row_id = words_1.rowid "
+            f"SELECT category, count(*) FROM words_1 JOIN documents ON row_id = words_1.rowid - {self._first} "
             "WHERE words_1 MATCH ? GROUP BY category"
         )
         return dict(self._connection.execute(statement, (self._any(text),)))
 
     def _ranked(self, expression: str, limit: int, condition: str = "", *values: object) -> list[int]:
         statement = (
-            f"SELECT rowid FROM words_1 WHERE words_1 MATCH ? AND rank MATCH ? {condition} ORDER BY rank, rowid LIMIT ?"  # noqa: S608
+            f"SELECT rowid - {self._first} FROM words_1 WHERE words_1 MATCH ? AND rank MATCH ? {condition} "
+            "ORDER BY rank, rowid LIMIT ?"
         )
         try:
             return [row for (row,) in self._connection.execute(statement, (expression, _RANK, *values, limit))]
@@ -80,6 +86,8 @@ class _Searches:
 
 class Fts5File(_Searches):
     """The gateway's own keyword index, a file beside the store. A commit is not synced to disk."""
+
+    _first = 1  # as the gateway's ids of passages
 
     def __init__(self, folder: Path) -> None:
         path = folder / "lexical.sqlite3"
@@ -96,17 +104,17 @@ class Fts5File(_Searches):
 
     def add(self, rows: Sequence[Row]) -> None:
         """See ``Engine``; the document's category is in the store only."""
-        passages = [PassageText(row.row_id, 1, row.text) for row in rows]
-        self._cache.add(passages, max(row.row_id for row in rows), 0)
+        passages = [PassageText(row.row_id + self._first, 1, row.text) for row in rows]
+        self._cache.add(passages, max(row.row_id for row in rows) + self._first, 0)
         self._count = self._cache.count(1)
 
     def remove(self, row_ids: Sequence[int]) -> None:
-        self._cache.remove(1, [RemovedPassage(row_id, 0) for row_id in row_ids], 1 << 40)
+        self._cache.remove(1, [RemovedPassage(row_id + self._first, 0) for row_id in row_ids], 1 << 40)
         self._count = self._cache.count(1)
 
     def search(self, text: str, limit: int) -> list[int]:
         try:
-            return [row for row, _ in self._cache.search(1, parse(text), limit, _NEVER_LATE).rows]
+            return [row - self._first for row, _ in self._cache.search(1, parse(text), limit, _NEVER_LATE).rows]
         except CacheUnusable as error:
             raise Damaged(str(error)) from error
 
@@ -184,6 +192,8 @@ class Store:
 
 class Fts5Store(Store, _Searches):
     """FTS5 in the store: one transaction writes the document and its terms, synced to disk."""
+
+    _first = 0
 
     def _open(self) -> None:
         self._connection.execute(

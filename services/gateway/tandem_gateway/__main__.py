@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 
 from tandem_gateway import __version__, key_commands
+from tandem_gateway.composition.audit import audit_sink
 from tandem_gateway.errors import GatewayError, StorageError, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
@@ -95,7 +96,7 @@ def _serve(settings: Settings) -> int:
 
 def _keys(flags: argparse.Namespace, settings: Settings) -> int:
     try:
-        return key_commands.run(flags, settings.data_dir)
+        return key_commands.run(flags, settings.data_dir, audit_sink(settings))
     except (GatewayError, OSError) as error:
         _say_error(error)
         return 1

@@ -1,19 +1,26 @@
 """The composition root: builds the gateway and its ASGI application from the settings."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from tandem_gateway import __version__
 from tandem_gateway.adapters.pool.pool import EmbedderPool
+from tandem_gateway.adapters.reranking.pool import RerankPool
 from tandem_gateway.composition.access import open_access
+from tandem_gateway.composition.audit import open_audit
 from tandem_gateway.composition.pools import build_canary_router, build_pool
-from tandem_gateway.composition.routes import Routes, build_routes, compose_app
+from tandem_gateway.composition.reranking import build_rerank_pool
+from tandem_gateway.composition.routes import build_routes, compose_app
 from tandem_gateway.composition.storage import open_store
+from tandem_gateway.composition.tokens import build_tokens
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls
 from tandem_gateway.embedder_token import load_tokens
-from tandem_gateway.lifecycle import Gateway
+from tandem_gateway.http.auditing import AuditLog
+from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
@@ -24,6 +31,8 @@ from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.renewal import renewing
 from tandem_runtime.request_id import AsgiApp
 from tandem_runtime.server_tls import ServerTls, TlsEvents
+
+_FLUSH_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +46,7 @@ class GatewayComponents:
     memory: MemoryBudget
     renewals: Sequence[Callable[[], None]] = ()
     """Read changed files again; each blocks."""
+    rerank_servers: RerankPool | None = None
 
 
 def build_gateway(settings: Settings) -> GatewayComponents:
@@ -59,21 +69,31 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     traffic = build_canary_router(settings, metrics, stable, canary)
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
-    access = open_access(settings, metrics.callers)
+    rerank_servers = build_rerank_pool(settings, metrics)
+    access = open_access(settings, build_tokens(settings, metrics), metrics.callers)
     spent = access.metering.spent_on if access.metering is not None else lambda job, tokens: None
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
         lambda storage: build_use_cases(
-            settings, storage, traffic, metrics, canary, lambda: served_model(stable.state()), spent
+            settings,
+            storage,
+            traffic,
+            metrics,
+            canary,
+            rerank_servers,
+            lambda: served_model(stable.state()),
+            spent=spent,
         ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
-        job_retention=settings.job_retention,
+        retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
         access=access,
     )
-    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals())
+    if rerank_servers is not None:
+        gateway.also_run("rerank servers", rerank_servers.follow)
+    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals(), rerank_servers)
 
 
 def make_app(
@@ -88,8 +108,8 @@ def make_app(
         tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
-        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, or MCP is
-            on and its package is not installed.
+        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, the audit
+            log cannot be written, or MCP is on and its package is not installed.
         StorageError: the API keys cannot be read.
     """
     components = build_gateway(settings)
@@ -98,6 +118,7 @@ def make_app(
     if tls is not None:
         tls.watch(TlsEvents(metrics.tls.server_expires, metrics.tls.reloaded, metrics.tls.handshake_failed))
         renewals.append(tls.renew)
+    audit_writer = open_audit(settings, metrics.audit.lost)
     log = make_access_log("gateway", wanted=settings.access_log)
 
     @asynccontextmanager
@@ -111,10 +132,18 @@ def make_app(
             await components.traffic.stop()
             for pool in components.pools:
                 pool.close()
+            if components.rerank_servers is not None:
+                components.rerank_servers.close()
             if log is not None:
                 log.flush()
+            if audit_writer is not None:
+                await asyncio.to_thread(audit_writer.flush, _FLUSH_SECONDS)
 
     routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
     if not hot_routes:
-        routes = Routes((), routes.others)
-    return compose_app(routes, settings, components.memory, metrics, log, gateway.access), gateway
+        routes = replace(routes, hot=())
+    audit = None
+    if audit_writer is not None and routes.operations is not None:
+        always = bool(settings.audit_log)
+        audit = AuditLog(audit_writer.write, routes.operations, gateway.access, always=always)
+    return compose_app(routes, settings, components.memory, metrics, log, gateway.access, audit), gateway

@@ -15,6 +15,10 @@
     │   ├── EmbedderUnavailable     it does not answer; retry later
     │   ├── EmbedderRejected        it refuses these texts; a retry cannot help
     │   └── EmbedderBroken          it sends a reply that the contract does not allow
+    ├── RerankerError           the call to the rerank server failed
+    │   ├── RerankerUnavailable     it does not answer; retry later
+    │   ├── RerankerRejected        it refuses this query, these documents or this model; a retry cannot help
+    │   └── RerankerBroken          it sends a reply that its API does not allow
     ├── FingerprintMismatch     the embedder's model is not the collection's
     ├── TooManyBytes            the documents are too large for an answer; the caller raises InvalidRequest instead
     ├── NotReady                the gateway is still starting
@@ -70,7 +74,15 @@ class Conflict(GatewayError):
 
 
 class Unauthorized(GatewayError):
-    """The route needs an API key or an operator token, and the request has none or a wrong one."""
+    """The route needs an API key, a JWT or an operator token, and the request has none or a wrong one.
+
+    Attributes:
+        description: what is wrong with a JWT in general terms, in ASCII without quotation marks; empty for no JWT.
+    """
+
+    def __init__(self, message: str, *, description: str = "") -> None:
+        super().__init__(message)
+        self.description = description
 
 
 class Forbidden(GatewayError):
@@ -130,6 +142,26 @@ class EmbedderRejected(EmbedderError):
 
 class EmbedderBroken(EmbedderError):
     """The embedder's reply violates the contract: wrong number of rows, wrong length, or values that are not finite."""
+
+
+class RerankerError(GatewayError):
+    """Base of the errors between the gateway and a rerank server."""
+
+
+class RerankerUnavailable(RerankerError):
+    """No rerank server answers; ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RerankerRejected(RerankerError):
+    """The rerank server refuses the request with a 4xx status, and would refuse it again."""
+
+
+class RerankerBroken(RerankerError):
+    """The rerank server's reply violates its API: a score is missing or not a number of the allowed range."""
 
 
 class FingerprintMismatch(GatewayError):

@@ -19,6 +19,7 @@ def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -
             document.passages,
             each.nearest if each.nearest is not None or document.passages is not None else document.passage_id,
             first=each.passage_id,
+            rerank=each.rerank,
         )
         for each in ranked
         if (document := passages.get(each.passage_id)) is not None

@@ -1,6 +1,8 @@
 """``python -m tandem_gateway keys``: changes the API keys of a gateway, running or stopped."""
 
 import argparse
+import os
+import pwd
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -8,15 +10,21 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
+from tandem_gateway.access.audit import COMMAND_LINE, AuditLine, encoded, rfc3339_now, short
+from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
-from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.errors import GatewayError, InvalidRequest, NotFound
 from tandem_gateway.records.access import ROLES, ApiKey
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _NO_LIMIT: Final = "none"
-_FLAGS: Final = ("--name", "--role", "--collections", "--expires-in", "--grace", "--limit", "--data-dir")
+_FLAGS: Final = (
+    "--name", "--role", "--collections", "--filter", "--expires-in", "--grace", "--limit", "--data-dir",
+)  # fmt: skip
 
 
 def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
@@ -52,6 +60,13 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
                 "(default *)",
             )
             command.add_argument(
+                "--filter",
+                dest="key_filter",
+                metavar="JSON",
+                help='fields of metadata and their values, such as \'{"tenant": "a"}\': the key uses the documents '
+                "that have them (default: all)",
+            )
+            command.add_argument(
                 "--expires-in", dest="key_expires_in", metavar="TIME", help="life of the key, such as 12h or 90d"
             )
             command.add_argument(
@@ -75,18 +90,56 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
     return list(_FLAGS)
 
 
-def run(flags: argparse.Namespace, data_dir: Path) -> int:
+def run(flags: argparse.Namespace, data_dir: Path, audit: Callable[[bytes], object] = lambda line: None) -> int:
     """Run a command on the keys of a data directory, and return the exit status.
+
+    Args:
+        flags: the command and its arguments.
+        data_dir: the data directory.
+        audit: writes a line to the audit log, after a change.
 
     Raises:
         GatewayError: an argument is not valid, there is no such key, or the keys cannot be read or written.
     """
     store = SqliteKeyStore(data_dir)
     try:
-        _COMMANDS[flags.key_command](flags, store)
+        key_id, code = None, None
+        try:
+            key_id = _COMMANDS[flags.key_command](flags, store)
+        except GatewayError as error:
+            code = "not_found" if isinstance(error, NotFound) else getattr(error, "code", "storage_unavailable")
+            raise
+        finally:
+            if flags.key_command in _ACTIONS:
+                _record(flags, key_id, code, audit)
     finally:
         store.close()
     return 0
+
+
+def _record(flags: argparse.Namespace, key_id: str | None, code: str | None, audit: Callable[[bytes], object]) -> None:
+    """Write the line of a change; a change that is made stays, whether its line can be written or not."""
+    line = AuditLine(
+        time=rfc3339_now(),
+        principal=COMMAND_LINE,
+        principal_name=_user(),
+        action=_ACTIONS[flags.key_command],
+        key_id=short(key_id or getattr(flags, "key_id", None)),
+        outcome="failed" if code else "done",
+        code=code,
+    )
+    try:
+        audit(encoded(line))
+    except OSError as error:
+        _note(f"the audit log has no line of this: {error.strerror}")
+
+
+def _user() -> str:
+    """Return the name of the user of the operating system, or its number if it has no name."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def seconds_of(text: str, param: str) -> int:
@@ -101,47 +154,66 @@ def seconds_of(text: str, param: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
+    conditions = None if flags.key_filter is None else _filter_of(flags.key_filter)
     key, text = KeyAdministration(store).create(
-        NewKey(flags.key_name, flags.key_role, globs, life, limits=_limits(flags.key_own_limits))
+        NewKey(flags.key_name, flags.key_role, globs, life, conditions, _limits(flags.key_own_limits))
     )
     _show(key, text)
+    return key.id
 
 
 def _limits(given: Sequence[str] | None) -> Sequence[str] | None:
     return [] if given == [_NO_LIMIT] else given
 
 
-def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _filter_of(text: str) -> Any:
+    """Return a filter from its JSON.
+
+    Raises:
+        InvalidRequest: it is no JSON.
+    """
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.MsgspecError:
+        raise InvalidRequest("--filter: an object as JSON was expected", param="--filter") from None
+
+
+def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     table = store.table()
     for key in table.keys:
         _say("\t".join(_columns(key)))
     _note(f"access control is {'on' if table.on else 'off'}; {len(table.keys)} keys")
+    return None
 
 
-def _revoke(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _revoke(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     key = KeyAdministration(store).revoke(flags.key_id)
     _note(f"key {key.id} ({key.name}) is revoked")
+    return key.id
 
 
-def _rotate(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _rotate(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     key, text = KeyAdministration(store).rotate(flags.key_id, seconds_of(flags.key_grace, "--grace"))
     _show(key, text)
+    return key.id
 
 
-def _enable(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _enable(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     store.switch(True)
     _note("access control is on")
+    return None
 
 
-def _disable(flags: argparse.Namespace, store: SqliteKeyStore) -> None:
+def _disable(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     store.switch(False)
     _note("access control is off on loopback addresses; the next key switches it on again")
+    return None
 
 
-_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], None]]] = {
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], str | None]]] = {
     "create": _create,
     "list": _list,
     "revoke": _revoke,
@@ -150,10 +222,22 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], Non
     "disable": _disable,
 }
 
+_ACTIONS: Final[Mapping[str, str]] = {
+    "create": "create_key",
+    "revoke": "revoke_key",
+    "rotate": "rotate_key",
+    "enable": "enable_access",
+    "disable": "disable_access",
+}
+"""Command → action in the audit log; the other commands change nothing."""
+
 
 def _show(key: ApiKey, text: str) -> None:
     """Write the text of a key alone to standard output, so that a shell can keep it."""
     _say(text)
+    if key.filter is not None:
+        prefix = read_filter(key.filter).namespace.names
+        _note(f"its filter is {key.filter}; the ids of its documents begin with {prefix} for keys without a filter")
     _note(f"this is key {key.id} ({key.name}), role {key.role}; it is not shown again")
 
 
@@ -165,6 +249,7 @@ def _columns(key: ApiKey) -> list[str]:
         key.role,
         ",".join(key.collections),
         state,
+        f"filter {key.filter or 'none'}",
         f"created {_time(key.created_at)}",
         f"expires {_time(key.expires_at)}",
         f"used {_time(key.last_used_at)}",

@@ -63,6 +63,16 @@ class OpenStore:
     close: Callable[[], None]
 
 
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long the store keeps what has ended."""
+
+    job_seconds: float
+    """For a finished job."""
+    failed_seconds: float
+    """For a failed document, so that its job can be retried."""
+
+
 class Gateway:
     """The running gateway; one event loop owns it."""
 
@@ -75,7 +85,7 @@ class Gateway:
         *,
         pools: Sequence[EmbedderPool],
         snapshot_policy: SnapshotPolicy,
-        job_retention: float,
+        retention: RetentionPolicy,
         access: AccessControl | None = None,
     ) -> None:
         """Make the gateway; ``start`` starts it.
@@ -87,7 +97,7 @@ class Gateway:
             metrics: metrics to update.
             pools: pools behind ``embedder``; the gateway keeps them in step with DNS from ``start`` on.
             snapshot_policy: when to save the index.
-            job_retention: seconds for which finished jobs are kept.
+            retention: how long the store keeps what has ended.
             access: the API keys; None for a gateway without access control.
         """
         self._open_storage = open_store
@@ -96,7 +106,8 @@ class Gateway:
         self._metrics = metrics
         self._pools = pools
         self._snapshot_policy = snapshot_policy
-        self._job_retention = job_retention
+        self._retention = retention
+        self._others: list[tuple[str, Callable[[], Awaitable[None]]]] = []
         self.access = access
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
@@ -107,15 +118,23 @@ class Gateway:
         self.failure: str | None = None
         """Why the startup failed; None if it did not fail."""
 
+    def also_run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run another background task from ``start`` on; call it before ``start``."""
+        self._others.append((name, run))
+
     def start(self, on_failure: Callable[[], None]) -> None:
         """Start in the background; ``on_failure`` is called in the event loop if the startup fails."""
         self._tasks.append(asyncio.create_task(self._start(on_failure), name="start"))
         for pool in self._pools:
             self._tasks.append(asyncio.create_task(self._keep_running("names", pool.follow_names)))
+        for name, run in self._others:
+            self._tasks.append(asyncio.create_task(self._keep_running(name, run)))
         if self.access is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
             if self.access.metering is not None:
                 self._tasks.append(asyncio.create_task(self._keep_running("usage", self.access.metering.follow)))
+            if self.access.tokens is not None:
+                self._tasks.append(asyncio.create_task(self._keep_running("jwks", self.access.tokens.follow)))
 
     def ready(self, principal: Principal | None = None) -> CallersUseCases:
         """Return the use cases that a caller may use: every one while access control is off.
@@ -130,8 +149,11 @@ class Gateway:
         use_cases = self._use_cases
         if use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
-        if self.access is None or not self.access.on:
+        if self.access is None:
             return use_cases
+        if not self.access.on:
+            anonymous = self.access.anonymous
+            return use_cases if anonymous is None else GuardedUseCases(use_cases, anonymous)
         if principal is None:
             raise Unauthorized("authorization: an API key was expected")
         return GuardedUseCases(use_cases, principal)
@@ -166,7 +188,11 @@ class Gateway:
     async def health(self, principal: Principal | None = None) -> GatewayHealth:
         """Return the health of the gateway, without counts for a caller that may not see every collection."""
         health = await self._health()
-        if self.access is None or not self.access.on or (principal is not None and principal.pattern is None):
+        if (
+            self.access is None
+            or not self.access.on
+            or (principal is not None and principal.pattern is None and principal.filter is None)
+        ):
             return health
         return replace(health, documents=None, pending=None)
 
@@ -215,6 +241,8 @@ class Gateway:
             for state in self._index_states:
                 if state.serving:
                     self._metrics.index.set(state)
+            self._metrics.reembedding.set(self._index_states)
+            self._metrics.index.filter_bytes.set(self._storage.filters.bytes)
         return self._metrics.exposition()
 
     def drain(self) -> None:
@@ -337,7 +365,10 @@ class Gateway:
 
     async def _forget_jobs(self, storage: OpenStore) -> None:
         while True:
-            forgotten = await storage.retention.forget_jobs(time.time() - self._job_retention)
+            forgotten = await storage.retention.forget_jobs(time.time() - self._retention.job_seconds)
             if forgotten:
                 log.info("finished jobs forgotten", extra={"jobs": forgotten})
+            dropped = await storage.retention.forget_failed(time.time() - self._retention.failed_seconds)
+            if dropped:
+                log.info("failed documents dropped", extra={"documents": dropped})
             await asyncio.sleep(_RETENTION_LOOK_SECONDS)

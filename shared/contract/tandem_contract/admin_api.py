@@ -77,7 +77,7 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     expires_in_seconds: int | None = None
     """Life of the key; null for a key that does not expire."""
     filter: dict[str, Any] | None = None
-    """Conditions on the documents that the key may use; must be null in this release."""
+    """Fields of metadata and their values: the key uses the documents that have them. Null for all documents."""
     limits: list[str] | None = None
     """Limits such as ``requests=100/minute``; null for the limits of all keys, an empty list for none."""
 
@@ -96,6 +96,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Null for a key that was not used yet; it may lag by a minute after a crash."""
     revoked_at: str | None
     """Null for a key that is not revoked."""
+    filter: dict[str, Any] | None = None
+    """Fields of metadata and their values: the key uses the documents that have them. Null for all documents."""
     limits: list[str] | None = None
     """The key's own limits; null for the limits of all keys, an empty list for none."""
 

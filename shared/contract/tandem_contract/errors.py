@@ -35,6 +35,7 @@ ErrorCode = Literal[
     # 5xx
     "deadline_exceeded",
     "embedder_unavailable",
+    "reranker_unavailable",
     "fingerprint_mismatch",
     "not_ready",
     "storage_unavailable",

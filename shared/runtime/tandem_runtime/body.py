@@ -148,13 +148,18 @@ async def _read_body(scope: Scope, receive: Receive, max_bytes: int, lease: Leas
         if too_large is None and size > max_bytes:
             too_large = _over_limit(scope, max_bytes)
             body.clear()
+            if lease is not None:
+                lease.release()
         if too_large is None:
             if lease is not None:
                 lease.hold(size)
             body += chunk
         more = message.get("more_body", False)
         if too_large is not None and (not more or size > DISCARDED_BODIES * max_bytes):
-            raise too_large
+            try:
+                raise too_large
+            finally:
+                too_large = None  # as in ``_feed_body``: its traceback has the frames that hold the lease
         if not more:
             return body
 

@@ -31,6 +31,14 @@ class ClientConnection(Protocol):
         """Set a callback for one call if the client disconnects before the response; call it now if it already has."""
         ...
 
+    def streams(self) -> None:
+        """Note that the response goes on until the client leaves.
+
+        A client that closes its side has then left: TCP cannot tell whether it still reads, and such a response has
+        no end to wait for.
+        """
+        ...
+
     def keep(self, lease: Lease) -> None:
         """Hold the lease of the response that was just sent until the client has read it or disconnected."""
         ...

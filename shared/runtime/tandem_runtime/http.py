@@ -27,6 +27,9 @@ _WITHOUT_BODY: Final = (204, NOT_MODIFIED)
 ROUTE: Final = "tandem.route"
 """Scope key of the matched path's template, for metrics."""
 
+CODE: Final = "tandem.code"
+"""Scope key of the error code of the reply, for logs; absent after a success."""
+
 CLIENT_GONE: Final = 499
 """Status of a request whose client disconnected. It is never sent; metrics and logs use it, as other servers do."""
 
@@ -44,6 +47,8 @@ class Reply(msgspec.Struct, frozen=True):
 
     async def send(self, scope: Scope, send: Send) -> None:
         """Send the response."""
+        if self.code is not None:
+            scope[CODE] = self.code
         headers = [(b"content-type", self.content_type), (b"content-length", b"%d" % len(self.body)), *self.headers]
         if self.status in _WITHOUT_BODY:  # these two would describe the body of another status
             del headers[:2]

@@ -29,6 +29,7 @@ STATUS: dict[ErrorCode, int] = {
     "rate_limited": 429,
     "deadline_exceeded": 504,
     "embedder_unavailable": 503,
+    "reranker_unavailable": 503,
     "fingerprint_mismatch": 503,
     "not_ready": 503,
     "storage_unavailable": 503,

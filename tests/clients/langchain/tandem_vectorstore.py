@@ -49,19 +49,18 @@ class TandemVectorStore(VectorStore):
         api_key: str = "",
         client: httpx2.Client | None = None,
     ) -> None:
-        """Create the collection if there is none.
+        """Make the store. The first texts create the collection; until then it is empty.
 
         Args:
             url: of the gateway.
             collection: its name.
-            api_key: of the role ``admin`` for the collection; empty for a gateway without access control, and for a
-                ``client`` that sends a key itself.
+            api_key: of the role ``ingest`` for the collection, or ``search`` for a store that is only read; empty for a
+                gateway without access control, and for a ``client`` that sends a key itself.
             client: sends the requests, for example with TLS settings; the caller closes it. None makes one, which is
                 closed when the store is freed.
 
-        Raises:
-            TandemError: the name is not valid.
-            httpx2.TransportError: the gateway does not answer; all methods raise it.
+        The other methods raise httpx2.TransportError if the gateway does not answer, and TandemError if it refuses the
+        key or the name of the collection.
         """
         headers = {"authorization": f"Bearer {api_key}"} if api_key else None
         self._client = client or httpx2.Client(timeout=_TIMEOUT_SECONDS, headers=headers)
@@ -70,7 +69,6 @@ class TandemVectorStore(VectorStore):
         self._url = url.rstrip("/")
         self._collection = collection
         self._path = f"/v1/collections/{quote(collection, safe='')}"
-        self._call("PUT", self._path, {})
 
     @classmethod
     def from_texts(
@@ -136,10 +134,11 @@ class TandemVectorStore(VectorStore):
         if kwargs:
             raise TypeError(f"delete takes no {', '.join(kwargs)}")
         if ids is None:
-            self._call("POST", f"{self._path}/documents/delete", {"filter": {}})
+            self._call("POST", f"{self._path}/documents/delete", {"filter": {}}, absent={})
             return True
         for start in range(0, len(ids), _IDS_A_DELETION):
-            self._call("POST", f"{self._path}/documents/delete", {"ids": ids[start : start + _IDS_A_DELETION]})
+            part = ids[start : start + _IDS_A_DELETION]
+            self._call("POST", f"{self._path}/documents/delete", {"ids": part}, absent={})
         return True
 
     def get_by_ids(self, ids: Sequence[str], /) -> list[Document]:
@@ -148,7 +147,7 @@ class TandemVectorStore(VectorStore):
         unique = list(dict.fromkeys(ids))
         for start in range(0, len(unique), _IDS_A_READ):
             part = unique[start : start + _IDS_A_READ]
-            reply = self._call("POST", f"{self._path}/documents/get", {"ids": part})
+            reply = self._call("POST", f"{self._path}/documents/get", {"ids": part}, absent={"documents": []})
             found += [_document(stored) for stored in reply["documents"]]
         return found
 
@@ -168,7 +167,8 @@ class TandemVectorStore(VectorStore):
             TandemError: Tandem refused a field, or cannot search now.
         """
         body = {"query": query, "top_k": k, "collection": self._collection, **kwargs}
-        return [(_document(hit), hit["score"]) for hit in self._call("POST", "/v1/search", body)["results"]]
+        found = self._call("POST", "/v1/search", body, absent={"results": []})
+        return [(_document(hit), hit["score"]) for hit in found["results"]]
 
     def _similarity_search_with_relevance_scores(
         self, query: str, k: int = 4, **kwargs: Any
@@ -196,12 +196,16 @@ class TandemVectorStore(VectorStore):
                 processed, moved = job["processed_documents"], time.monotonic()
         raise TandemError(f"job {job_id} makes no progress: {job['error']}; its documents are stored and wait")
 
-    def _call(self, method: str, path: str, body: object = None) -> Any:
+    def _call(self, method: str, path: str, body: object = None, *, absent: object = None) -> Any:
+        """Send a request and return its reply; or ``absent``, if it is given and there is no such collection yet."""
         response = self._client.request(method, f"{self._url}{path}", json=body)
         if response.is_success:
             return response.json()
         try:
-            message = response.json()["error"]["message"]
+            error = response.json()["error"]
+            if absent is not None and (error["code"], error["param"]) == ("not_found", "collection"):
+                return absent
+            message = error["message"]
         except (ValueError, KeyError, TypeError):  # not Tandem but something before it answered
             message = response.text[:500]
         raise TandemError(f"{method} {path} answered {response.status_code}: {message}")

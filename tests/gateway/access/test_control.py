@@ -1,11 +1,11 @@
 """Which text of a key works, and until when."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 import pytest
 
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.document_filter import make_filter
 from tandem_gateway.access.key_administration import (
     MAX_GLOBS,
     MAX_GRACE_SECONDS,
@@ -79,7 +79,7 @@ def test_a_gateway_that_requires_access_control_ignores_that_it_is_switched_off(
 def test_only_the_whole_text_of_a_key_works():
     keys = Keys()
     key_id, text = keys.create()
-    assert keys.holder(text) == key_id == id_of(text.encode())
+    assert keys.holder(text) == key_id == id_of(text.encode()).decode()
     assert text.startswith(f"tandem_{key_id}_")
     assert len(text) == len("tandem_") + 12 + 1 + 43
     last = "A" if text[-1] != "A" else "B"
@@ -96,6 +96,29 @@ def test_a_key_works_until_the_second_of_its_end():
     keys.clock.now += 0.1
     assert keys.holder(text) is None
     assert not keys.access.has_keys
+
+
+def test_a_long_request_may_go_on_until_its_key_is_revoked_or_expires():
+    keys = Keys(BOOTSTRAP)
+    key_id, text = keys.create(seconds=60)
+    holder, outside = keys.access.authenticate(text.encode()), keys.access.authenticate(BOOTSTRAP.encode())
+    assert keys.access.still_allows(holder)
+    keys.clock.now += 60
+    assert not keys.access.still_allows(holder)
+    keys.clock.now -= 1
+    assert keys.access.still_allows(holder)
+    keys.administration.revoke(key_id)
+    keys.access.load()
+    assert not keys.access.still_allows(holder)
+    assert keys.access.still_allows(outside)
+    assert not keys.access.still_allows(None)
+
+
+def test_a_long_request_without_a_key_may_go_on_until_access_control_is_switched_on():
+    keys = Keys()
+    assert keys.access.still_allows(None)
+    keys.create()
+    assert not keys.access.still_allows(None)
 
 
 def test_a_rotated_key_has_a_new_text_and_the_old_one_works_for_its_grace():
@@ -136,13 +159,13 @@ def test_the_key_of_a_setting_may_do_everything_and_switches_access_control_on()
     assert keys.holder(text) is not None
 
 
-def test_a_key_with_a_filter_does_not_work_rather_than_without_its_filter():
+def test_the_holder_of_a_key_with_a_filter_has_the_filter():
     keys = Keys()
-    key_id, text = keys.create()
-    key = replace(keys.store.table().keys[0], filter='{"tenant": "a"}')
-    keys.store._keys[key_id] = key
-    keys.access.load()
-    assert keys.holder(text) is None
+    _, text = keys.create(role="ingest", filter={"tenant": "a", "level": 2})
+    holder = keys.access.authenticate(text.encode())
+    assert holder is not None
+    assert holder.filter == make_filter({"level": 2, "tenant": "a"})
+    assert keys.store.table().keys[0].filter == '{"level":2,"tenant":"a"}'
 
 
 def test_uses_are_recorded_at_the_latest_when_the_gateway_ends():
@@ -168,7 +191,10 @@ def test_uses_are_recorded_at_the_latest_when_the_gateway_ends():
         ({"collections": ["a", "b/c"]}, "collections[1]", "invalid_field"),
         ({"seconds": 0}, "expires_in_seconds", "limit_exceeded"),
         ({"seconds": MAX_SECONDS + 1}, "expires_in_seconds", "limit_exceeded"),
-        ({"filter": {"tenant": "a"}}, "filter", "invalid_field"),
+        ({"filter": {"tenant": "a"}, "role": "admin"}, "role", "invalid_field"),
+        ({"filter": {"tenant": "a\0"}}, "filter.tenant", "invalid_field"),
+        ({"filter": {"tenant": "\ud800"}}, "filter.tenant", "invalid_field"),
+        ({"filter": {"tenant": 2**53 + 1}}, "filter.tenant", "invalid_field"),
         ({"filter": {}}, "filter", "invalid_field"),
         ({"filter": []}, "filter", "invalid_field"),
         ({"filter": {"$or": []}}, "filter.$or", "invalid_field"),

@@ -35,7 +35,7 @@ class Time:
 
 
 def caller(id: str, *limits: str) -> Principal:
-    return make_principal(id, id, "search", ("*",), parse_limits(limits) if limits else None)
+    return make_principal(id, id, "search", ("*",), limits=parse_limits(limits) if limits else None)
 
 
 def metering(store: MemoryKeyStore, time: Time, *limits: str, **options: object) -> Metering:

@@ -112,6 +112,7 @@ TEMPLATES = (
     f"/v1/jobs/{JOB}",
     f"/v1/jobs/{JOB}/documents",
     f"/v1/jobs/{JOB}/cancel",
+    f"/v1/jobs/{JOB}/retry",
     f"/v1/jobs/{JOB}/events",
     "/v1/collections/books",
     IN_BOOKS,
@@ -282,6 +283,14 @@ def _similar() -> Iterator[tuple[str, Case]]:
         ("too many", {"document_id": "a", "top_k": 1001}),
     ):
         yield f"documents like {name}", post(SIMILAR, {"collection": "books", **asked})
+    yield "documents like one, a number", post(SIMILAR, {"document_id": 7, "collection": "books"})
+    yield "documents like one, a boolean", post(SIMILAR, {"document_id": True, "collection": "books"})
+    for fields in (
+        {"diversity": 0.5}, {"diversity": 1.5}, {"group_by": "n"}, {"group_by": ""}, {"explain": 1},
+        {"highlight": True},
+    ):  # fmt: skip
+        like = {"document_id": "a", "collection": "books", "top_k": 2, "exclude": ["passage"], **fields}
+        yield f"documents like one with {json.dumps(fields)}", post(SIMILAR, like)
     yield "documents like a vector that is not finite", post(SIMILAR, b'{"vector": [1e999]}')
     yield "documents like a vector with NaN", post(SIMILAR, b'{"vector": [NaN]}')
 
@@ -305,6 +314,7 @@ def _jobs() -> Iterator[tuple[str, Case]]:
     for job_id in ("x", "job_0123456789abcdef0123456789abcdef"):
         yield f"documents of {job_id}", get(f"{JOBS}/{job_id}/documents")
         yield f"cancel {job_id}", get(f"{JOBS}/{job_id}/cancel", method="POST")
+        yield f"retry {job_id}", get(f"{JOBS}/{job_id}/retry", method="POST")
         yield f"events of {job_id}", get(f"{JOBS}/{job_id}/events")
     yield "events with a parameter", get(f"{JOBS}/{JOB}/events?since=1")
 
@@ -336,6 +346,8 @@ def _many_documents() -> Iterator[tuple[str, Case]]:
     for name, body in (
         ("ids", {"ids": ["a b", "absent", "a b", "é"]}),
         ("no ids", {"ids": []}),
+        ("ids that are numbers", {"ids": [7, "7", -1]}),
+        ("ids that are fractions", {"ids": [1.5]}),
         ("too many ids", {"ids": ["a"] * 1001}),
         ("an invalid id", {"ids": ["a", ""]}),
         ("ids that are none", {"ids": "a"}),
@@ -547,6 +559,10 @@ def _settings() -> Iterator[tuple[str, Case]]:
     yield "its settings", get("/v1/collections/settings")
     yield "no setting", put_settings({})
     yield "whole texts", put_settings({"chunking": None})
+    yield "a language", put_settings({"language": "german"})
+    yield "no language", put_settings({"language": "none"})
+    yield "an unknown language", put_settings({"language": "klingon"})
+    yield "a language of a bad type", put_settings({"language": None})
     yield "settings left as they are", put_settings({"chunking": {}}, "books")
     yield "other settings with documents", put_settings({"chunking": None}, "books")
     yield "settings of a bad name", put_settings({}, "-")

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.app import make_app
 from tandem_gateway.lifecycle import Gateway, UseCases
 from tandem_gateway.settings import Settings
@@ -34,10 +35,12 @@ class Served:
         self.job_id = job_id
 
     @asynccontextmanager
-    async def stream(self, method: str = "GET") -> AsyncIterator[asyncio.StreamReader]:
+    async def stream(self, method: str = "GET", key: str = "") -> AsyncIterator[asyncio.StreamReader]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
-            writer.write(f"{method} /v1/jobs/{self.job_id}/events HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
+            writer.write(
+                f"{method} /v1/jobs/{self.job_id}/events HTTP/1.1\r\nhost: localhost\r\napi-key: {key}\r\n\r\n".encode()
+            )
             yield reader
         finally:
             writer.close()
@@ -118,6 +121,30 @@ async def test_a_stream_ends_when_its_client_leaves(served: Served):
         await head(reader)
         assert await served.followers() == 1
     await eventually(served.followers, lambda followers: followers == 0)
+
+
+@pytest.mark.parametrize("with_key", [True, False])
+async def test_a_stream_ends_when_its_key_is_revoked_or_access_control_is_switched_on(
+    served: Served, monkeypatch: pytest.MonkeyPatch, with_key: bool
+):
+    monkeypatch.setattr(job_events, "HEARTBEAT_SECONDS", 0.001)
+    access = served.gateway.access
+    assert access is not None
+    keys = KeyAdministration(access.store)
+    wanted = NewKey("follower", "ingest")
+    key, text = keys.create(wanted) if with_key else (None, "")
+    access.load()
+    async with served.stream(key=text) as reader:
+        assert (await head(reader))[0] == "HTTP/1.1 200 OK"
+        assert (await chunk(reader)).startswith("event: progress")
+        if key is None:
+            keys.create(wanted)
+        else:
+            keys.revoke(key.id)
+        access.load()
+        while part := await chunk(reader):
+            assert not part.startswith("event: end")
+    assert await served.followers() == 0
 
 
 async def test_a_stream_ends_when_the_gateway_stops(served: Served):

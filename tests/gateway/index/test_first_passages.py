@@ -71,6 +71,7 @@ def test_a_search_finds_enough_passages_or_all(documents: int, passages: int, la
 def test_of_a_few_long_documents_eight_passages_a_document_are_found_at_first():
     assert passages_to_find(10, 1000, 1, 1) == 21
     assert passages_to_find(10, 10_000, 9_999, 1) == 80
+    assert passages_to_find(10, 0, 3, 1) == 1  # all documents were deleted
 
 
 @pytest.mark.parametrize("count", [3, 3000])

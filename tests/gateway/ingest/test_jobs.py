@@ -1,20 +1,25 @@
 """Jobs: their speed, the callers that wait for their end, and cancellation in steps."""
 
 import asyncio
+import dataclasses
 from collections.abc import Collection
 
 import pytest
 
 from tandem_gateway.adapters.memory.store import MemoryStore
-from tandem_gateway.errors import NotFound, StorageUnavailable
+from tandem_gateway.errors import Conflict, NotFound, StorageUnavailable
 from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases import job_waiting
 from tandem_gateway.use_cases.job_waiting import JobWaiting
 from tandem_gateway.use_cases.jobs import Jobs, documents_per_second, seconds_left
 from tests.support.fakes import eventually
-from tests.support.stores import LIMITS
+from tests.support.stores import LIMITS, document, pending_documents
 
 JOB = "job_" + "0" * 32
+
+
+def _nothing() -> None:
+    pass
 
 
 def record(total: int = 10, processed: int = 0, unchanged: int = 0, cancelled: int = 0, **times: float) -> JobRecord:
@@ -40,6 +45,28 @@ def test_the_speed_is_of_what_was_embedded_and_tells_the_rest(job: JobRecord, sp
     assert (documents_per_second(job, 102.0), seconds_left(job, 102.0)) == (speed, left)
 
 
+def test_a_retried_job_has_no_speed_because_it_paused():
+    retried = dataclasses.replace(record(processed=4, start=100.0), retried_at=101.0)
+    assert (documents_per_second(retried, 102.0), seconds_left(retried, 102.0)) == (None, None)
+
+
+async def test_a_retry_tells_the_embedding_worker():
+    store = MemoryStore(limits=LIMITS, batch_bytes=1)
+    told: list[str] = []
+    jobs = Jobs(store, JobWaiting(store.unfinished), _nothing, lambda: told.append("waiting"))
+    for job_id, message in (("job_" + "1" * 32, "there is no job"), ("x", "is no job id")):
+        with pytest.raises(NotFound, match=message):
+            await jobs.retry(job_id)
+    await store.accept(JOB, "default", [document("a")], 0.0)
+    with pytest.raises(Conflict):
+        await jobs.retry(JOB)
+    (waiting,) = await pending_documents(store)  # type: ignore[arg-type]
+    await store.queue.fail(waiting.passage_id, "refused")
+    assert told == []
+    assert (await jobs.retry(JOB)).retried == 1
+    assert told == ["waiting"]
+
+
 class NoLists(MemoryStore):
     """A store that keeps no lists."""
 
@@ -49,7 +76,7 @@ class NoLists(MemoryStore):
 
 async def test_a_list_that_is_not_kept_is_another_error_than_a_job_that_is_not_there() -> None:
     store = NoLists(limits=LIMITS, batch_bytes=1)
-    jobs = Jobs(store, JobWaiting(store.unfinished), lambda: None)
+    jobs = Jobs(store, JobWaiting(store.unfinished), _nothing, _nothing)
     await store.accept(JOB, "default", [], 0.0)
     with pytest.raises(NotFound, match="is not kept; the lists of the oldest jobs are"):
         await jobs.documents(JOB, 0, 10)
@@ -142,7 +169,7 @@ class Steps:
 
 async def test_a_job_is_cancelled_step_by_step_until_it_has_ended():
     store, changes = Steps(3), []
-    jobs = Jobs(store, JobWaiting(Ended().unfinished), lambda: changes.append(store.calls))  # type: ignore[arg-type]
+    jobs = Jobs(store, JobWaiting(Ended().unfinished), lambda: changes.append(store.calls), _nothing)  # type: ignore[arg-type]
     assert (await jobs.cancel(JOB)).state == "cancelled"
     assert changes == [2, 1, 0]
     assert (await jobs.cancel(JOB)).state == "cancelled"
@@ -153,7 +180,7 @@ async def test_a_job_is_cancelled_step_by_step_until_it_has_ended():
 
 async def test_a_job_that_is_waited_for_is_returned_as_it_is_at_its_end():
     store, ended = Steps(1), Ended()
-    jobs = Jobs(store, JobWaiting(ended.unfinished), lambda: None)  # type: ignore[arg-type]
+    jobs = Jobs(store, JobWaiting(ended.unfinished), _nothing, _nothing)  # type: ignore[arg-type]
     assert (await jobs.job(JOB, 0.01)).finished_at is None
     waits = asyncio.ensure_future(jobs.job(JOB, 60))
     await eventually(lambda: asyncio.sleep(0, len(ended.asked)), lambda asked: asked > 1)

@@ -4,6 +4,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from tandem_gateway.app import build_gateway
+from tandem_gateway.index.state import IndexState
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_runtime.http import ROUTE
@@ -74,3 +75,28 @@ def test_the_gateway_reports_its_own_budget() -> None:
     exported = gateway.metrics.exposition().decode()
     assert "tandem_gateway_in_flight_bytes 3e+06\n" in exported
     assert "tandem_gateway_in_flight_limit_bytes 2e+08\n" in exported
+
+
+def state(space_id: int, count: int, *, serving: bool, collection: str = "books") -> IndexState:
+    return IndexState(space_id, collection, count, count, 0, 0, 0, 9, 0, serving)
+
+
+@pytest.mark.parametrize(
+    ("second", "serving", "missing", "expected"),
+    [((2, 3), (1, 10), 7, "filling"), ((2, 10), (1, 10), 0, "ready"), ((1, 10), (2, 10), 0, "switched")],
+)
+def test_the_progress_of_a_reembedding(
+    second: tuple[int, int], serving: tuple[int, int], missing: int, expected: str
+) -> None:
+    metrics = Metrics("0")
+    metrics.reembedding.set(
+        [state(*serving, serving=True), state(*second, serving=False), state(5, 4, serving=True, collection="other")]
+    )
+    exported = metrics.exposition().decode()
+    assert f'tandem_gateway_reembedding_passages{{collection="books",part="embedded"}} {second[1]}.0\n' in exported
+    assert f'tandem_gateway_reembedding_passages{{collection="books",part="missing"}} {missing}.0\n' in exported
+    for each in ("filling", "ready", "switched"):
+        series = f'tandem_gateway_reembedding_state{{collection="books",state="{each}"}}'
+        assert f"{series} {float(each == expected)}\n" in exported
+    metrics.reembedding.set([state(*serving, serving=True)])
+    assert "tandem_gateway_reembedding_state{" not in metrics.exposition().decode()

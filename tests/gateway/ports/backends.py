@@ -94,7 +94,9 @@ class InSqlite:
         data_dir = self._folder / str(len(self._stores))
         data_dir.mkdir()
         store = self._stores[data_dir] = open_store(data_dir, limits)
-        store.queue = SqliteEmbeddingQueue(store._read, store._write, batch_bytes=batch_bytes, clock=clock)
+        store.queue = SqliteEmbeddingQueue(
+            store._read, store._write, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
+        )
         store.reembeddings = SqliteReembeddings(store._read, store._write, batch_bytes=batch_bytes)
         return store
 

@@ -150,3 +150,14 @@ async def test_a_collection_with_settings_counts_as_a_collection(backend: Backen
     with pytest.raises(InvalidRequest, match="collection"):
         await store.put_collection("others", WHOLE)
     assert (await store.put_collection("books", CollectionChange())).chunking is None
+
+
+async def test_a_collection_has_a_language_that_may_change_with_documents(store: Store):
+    await ingest(store, [document("a")])
+    assert (await collection(store)).language == "english"
+    changed = await store.put_collection("default", CollectionChange(language="german"))
+    assert (changed.language, changed.live) == ("german", 1)
+    assert await collection(store) == changed
+    assert (await store.put_collection("default", CollectionChange())).language == "german"
+    made = await store.put_collection("books", CollectionChange(language="none"))
+    assert (made.language, made.chunking) == ("none", DEFAULT_CHUNKING)

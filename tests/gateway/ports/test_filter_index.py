@@ -148,7 +148,12 @@ async def test_a_late_answer_keeps_what_was_read(store: Store, follower: FilterF
 async def test_the_thread_answers_until_it_is_closed(backend: Backend, store: Store):
     await ingest(store, [document("a", metadata='{"n":1}'), document("b")])
     thread = FilterThread(lambda: backend.feed(store), max_queued=10)
+    assert thread.bytes == 0
     assert len(await thread.matching("default", read_filter(b'{"n": 1}'), timeout=30.0)) == 1
+    one_answer = thread.bytes
+    assert one_answer > 0
+    await thread.matching("default", EVERYTHING, timeout=30.0)
+    assert thread.bytes > one_answer
     with pytest.raises(NotFound):
         await thread.matching("nowhere", EVERYTHING, timeout=30.0)
     thread.close()

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 
 from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.filters.tree import EVERYTHING
 from tandem_gateway.records.documents import NewDocument
 from tandem_gateway.records.sources import SourceDifference
 from tests.gateway.ports.backends import Store
@@ -107,3 +108,19 @@ async def test_too_many_deletions_are_refused_and_none_is_done(store: Store, mon
     assert (caught.value.param, caught.value.code) == ("documents", "limit_exceeded")
     assert await counts(store) == (4, 0)
     assert await sync(store, {"a": "1", "b": "1"}) == SourceDifference([], [], ["c", "d"])
+
+
+async def test_a_document_shows_its_source_and_its_hash_alone_and_in_a_list(store: Store):
+    with_both = dataclasses.replace(document("a"), source="shelf", source_hash="1")
+    without_hash = dataclasses.replace(document("b"), source="shelf")
+    await store.accept("job", "default", [with_both, without_hash, document("c")], NOW)
+    page = await store.page("default", "", 10, EVERYTHING)
+    assert page is not None
+    expected = {"a": ("shelf", "1"), "b": ("shelf", None), "c": (None, None)}
+    assert {view.doc_id: (view.source, view.source_hash) for view in page.documents} == expected
+    for view in page.documents:
+        assert await store.document("default", view.doc_id) == view
+    await store.accept("later", "default", [dataclasses.replace(with_both, source_hash="2")], NOW)
+    later = await store.document("default", "a")
+    assert later is not None
+    assert later.source_hash == "2"

@@ -39,5 +39,5 @@ async def test_only_hits_without_a_passage_get_one(monkeypatch: pytest.MonkeyPat
     for at_once in (best_passage._AT_ONCE_CHARS, 0):  # in the event loop, and in a thread
         monkeypatch.setattr(best_passage, "_AT_ONCE_CHARS", at_once)
         hits = [hit(near), hit(), hit(passages=None)]
-        await choose_passages(hits, "cats")
+        await choose_passages(hits, "cats", "english")
         assert [each.passage for each in hits] == [near, HitPassage(0, *SPANS[0]), None]

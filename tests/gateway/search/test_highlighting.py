@@ -24,7 +24,7 @@ def hit(text: str, passage: HitPassage | None = None) -> Hit:
 async def highlighted(*hits: Hit, passages: bool = True) -> list[Hit]:
     found = list(hits)
     deadline = time.monotonic() + WAIT_SECONDS
-    await Highlighter().highlight(found, parse("cats"), deadline, passages=passages)
+    await Highlighter().highlight(found, parse("cats"), "english", deadline, passages=passages)
     return found
 
 
@@ -44,14 +44,16 @@ async def test_searches_take_turns():
     highlighter = Highlighter()
     lists = [[hit("dog " * 30_000) for _ in range(4)] for _ in range(3)]
     deadline = time.monotonic() + WAIT_SECONDS
-    await asyncio.gather(*(highlighter.highlight(each, parse("cats"), deadline, passages=False) for each in lists))
+    await asyncio.gather(
+        *(highlighter.highlight(each, parse("cats"), "english", deadline, passages=False) for each in lists)
+    )
     assert [each.highlights for hits in lists for each in hits] == [array("L")] * 12
 
 
 @pytest.mark.parametrize("text", ["cat", LONG])
 async def test_a_passed_deadline_ends_it(text: str):
     with pytest.raises(DeadlineExceeded, match="highlighted"):
-        await Highlighter().highlight([hit(text)], parse("cat"), time.monotonic() - 1, passages=False)
+        await Highlighter().highlight([hit(text)], parse("cat"), "english", time.monotonic() - 1, passages=False)
 
 
 async def test_only_a_search_that_asks_has_highlights():

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tandem_contract.client_api.search import SearchMode
 from tandem_gateway.errors import (
     DeadlineExceeded,
     EmbedderBroken,
@@ -92,6 +93,16 @@ async def test_an_invalid_request_is_reported_by_either_search():
     fixture.lexical.error = NotFound("there is no collection 'books'", param="collection")
     with pytest.raises(NotFound):
         await fixture.ask()
+
+
+@pytest.mark.parametrize("mode", ["auto", "dense", "hybrid", "lexical"])
+@pytest.mark.parametrize(("timeout", "told"), [(0.3, "300 ms"), (3600.0, "30 s")])
+async def test_a_late_search_names_the_deadline_that_was_asked_for_or_set(mode: SearchMode, timeout: float, told: str):
+    fixture = PipelineFixture()
+    fixture.embedder.surprise = fixture.lexical.error = DeadlineExceeded("a stage was late")
+    with pytest.raises(DeadlineExceeded) as raised:
+        await fixture.ask(mode=mode, timeout=timeout)
+    assert str(raised.value) == f"the search was not answered within {told}: a stage was late"
 
 
 async def test_a_hung_embedder_leaves_time_for_the_lexical_search():

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from unittest import mock
 
 import numpy as np
+import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
@@ -104,6 +105,19 @@ class StoreHistory(SecondSpaces):
         job_id = data.draw(st.sampled_from(sorted(self.model.jobs)))
         self.do(self.store.cancel(job_id, NOW))
         self.model.cancel(job_id)
+
+    @precondition(lambda self: any(job.failed for job in self.model.jobs.values()))
+    @rule(data=st.data())
+    def retry(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(key for key, job in self.model.jobs.items() if job.failed)))
+        before = self.model.jobs[job_id].failed
+        if not self.model.retry(job_id):
+            with pytest.raises(Conflict):
+                self.do(self.store.retry(job_id, NOW))
+            return
+        found = self.do(self.store.retry(job_id, NOW))
+        assert found is not None
+        assert (found.lost, found.retried) == (self.model.jobs[job_id].failed, before - found.lost)
 
     @precondition(lambda self: self.model.pending)
     @rule(collection=COLLECTIONS, limit=st.integers(1, 4))

@@ -56,6 +56,28 @@ async def fail(store: SqliteStore) -> None:
     await store.accept("job", "default", [document("gone", SECRET)], NOW)
     (waiting,) = await pending_documents(store, 9)
     await store.queue.fail(waiting.passage_id, "refused")
+    assert await store.forget_failed(1e12) == 1
+
+
+async def fail_and_delete(store: SqliteStore) -> None:
+    await store.accept("job", "default", [document("gone", SECRET)], NOW)
+    (waiting,) = await pending_documents(store, 9)
+    await store.queue.fail(waiting.passage_id, "refused")
+    assert not await store.delete("default", "gone")
+
+
+async def fail_and_delete_collection(store: SqliteStore) -> None:
+    await store.accept("job", "other", [document("gone", SECRET)], NOW)
+    (waiting,) = await pending_documents(store, 9)
+    await store.queue.fail(waiting.passage_id, "refused")
+    assert await store.delete_collection("other")
+
+
+async def fail_and_forget_job(store: SqliteStore) -> None:
+    await store.accept("job", "default", [document("gone", SECRET)], NOW)
+    (waiting,) = await pending_documents(store, 9)
+    await store.queue.fail(waiting.passage_id, "refused")
+    assert await store.forget_jobs(1e12) == 1
 
 
 async def replace_pending(store: SqliteStore) -> None:
@@ -79,6 +101,9 @@ DELETIONS = [
     delete_long,
     delete_collection,
     fail,
+    fail_and_delete,
+    fail_and_delete_collection,
+    fail_and_forget_job,
     replace_pending,
     replace_metadata,
     replace_live,

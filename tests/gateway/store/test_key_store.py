@@ -126,6 +126,33 @@ def test_a_damaged_file_is_an_error(tmp_path: Path):
         SqliteKeyStore(tmp_path).table()
 
 
+@pytest.mark.parametrize("left", [None, b""])
+def test_lost_keys_leave_access_control_on(tmp_path: Path, left: bytes | None):
+    create(tmp_path)
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    if left is not None:
+        (tmp_path / FILE_NAME).write_bytes(left)
+    store = SqliteKeyStore(tmp_path)
+    access = AccessControl(store)
+    access.load()
+    assert access.on
+    assert not access.has_keys
+    store.close()
+    assert works(tmp_path, create(tmp_path))  # with the secret that is still there
+
+
+def test_access_control_without_keys_can_be_switched_off_and_stays_so(tmp_path: Path):
+    create(tmp_path)
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    for _ in range(2):
+        store = SqliteKeyStore(tmp_path)
+        store.switch(False)
+        assert not store.table().on
+        store.close()
+
+
 def test_a_directory_that_cannot_be_made_is_an_error(tmp_path: Path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError):

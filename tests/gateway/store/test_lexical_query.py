@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.adapters.sqlite.lexical.cache import TOKENIZER
+from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.query import (
     MAX_MATCHES,
     MAX_TERMS,

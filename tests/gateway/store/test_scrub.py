@@ -9,9 +9,10 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.store import SqliteStore
+from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents, ScrubPace
-from tests.support.stores import document, ingest
+from tests.support.stores import NOW, document, ingest, pending_documents
 
 
 async def whole_pass(store: SqliteStore, limit: int) -> list[ScrubPage]:
@@ -38,7 +39,7 @@ async def test_a_pass_reads_every_document_and_vector_once(store: SqliteStore, l
 
 
 async def test_an_empty_store_is_complete_at_once(store: SqliteStore):
-    assert [page.rows for page in await whole_pass(store, 10)] == [0, 0]
+    assert [page.rows for page in await whole_pass(store, 10)] == [0, 0, 0]
 
 
 async def test_damaged_rows_are_named(store: SqliteStore, tmp_path: Path):
@@ -47,6 +48,20 @@ async def test_damaged_rows_are_named(store: SqliteStore, tmp_path: Path):
     damage(tmp_path, "UPDATE vectors SET vector = zeroblob(length(vector)) WHERE passage_id = 4")
     found = [each for page in await whole_pass(store, 3) for each in page.damaged]
     assert found == [("documents", 2), ("vectors", 4)]
+
+
+async def test_a_damaged_document_that_failed_is_named(store: SqliteStore, tmp_path: Path):
+    await store.accept("job", "default", [document("a")], NOW)
+    (waiting,) = await pending_documents(store)
+    await store.queue.fail(waiting.passage_id, "refused")
+    damage(tmp_path, "UPDATE failed_documents SET text = 'another'")
+    found = [each for page in await whole_pass(store, 3) for each in page.damaged]
+    assert found == [("failed_documents", 1)]
+    with pytest.raises(StorageCorrupt, match="failed_documents: row 1"):
+        await store.retry("job", NOW)
+    job = await store.job("job")
+    assert job is not None
+    assert job.failed == 1
 
 
 async def test_the_task_counts_rows_and_reports_each_damaged_row_once(

@@ -74,3 +74,15 @@ async def test_keyword_search_may_show_live_documents_and_new_pending_ones(store
     record = feed.collection("default")
     assert record is not None
     assert (record.live, feed.passage_count(1), feed.collection("nowhere")) == (3, 3, None)
+
+
+async def test_the_version_differs_after_each_commit(store: SqliteStore, feed: TextFeed):
+    versions = [feed.version(), feed.version()]
+    await ingest(store, [document("a")])
+    versions.append(feed.version())
+    with feed.reading():
+        feed.last_passage()
+        versions.append(feed.version())
+    await store.delete("default", "a")
+    versions.append(feed.version())
+    assert versions[0] == versions[1] != versions[2] == versions[3] != versions[4]

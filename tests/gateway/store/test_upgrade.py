@@ -17,7 +17,7 @@ from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.sqlite.schema import register
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
-from tandem_gateway.errors import StorageCorrupt, StorageUnavailable
+from tandem_gateway.errors import Conflict, StorageCorrupt, StorageUnavailable
 from tandem_gateway.index import catch_up
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING
 from tandem_gateway.records.coverage import Coverage
@@ -25,12 +25,12 @@ from tandem_gateway.records.job_documents import JobDocument
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.sources import SourceDifference
 from tests.gateway.store.lexical import follow
-from tests.support.stores import document, dump, embed_pending, ingest, opened
+from tests.support.stores import document, dump, embed_pending, ingest, opened, pending_documents
 
 DATA = Path(__file__).parent / "data"
 # Each has live and pending documents, a deleted one and a failed one. The second also has a snapshot with a graph, and
 # a keyword index. Each was written by the last release with its schema version.
-VERSIONS = [1, 2, 3, 4, 5, 6]
+VERSIONS = [1, 2, 3, 4, 5, 6, 7]
 
 
 def copy_of(version: int, folder: Path) -> Path:
@@ -211,6 +211,27 @@ async def test_the_documents_of_schema_6_belong_to_no_source_until_they_are_inge
         assert same.unchanged == 1
         assert await store.synchronize("default", "shelf", {"m": "1"}) == SourceDifference([], [], [])
         assert await embed_pending(store) == 2
+    connection, _ = open_checked(older)
+    connection.close()
+
+
+async def test_what_failed_in_schema_7_cannot_be_retried_and_what_fails_later_can(tmp_path: Path):
+    older = copy_of(7, tmp_path)
+    with opened(older) as store:
+        job = await store.job("job_failed")
+        assert job is not None
+        assert (job.failed, job.retried_at) == (1, None)
+        with pytest.raises(Conflict, match="none of the 1 failed documents of job_failed can be retried any more"):
+            await store.retry("job_failed", 9.0)
+        assert await store.synchronize("default", "shelf", {"s": "1"}) == SourceDifference([], [], [])
+        await store.accept("job_again", "default", [document("bad")], 9.0)
+        for waiting in await pending_documents(store):
+            if waiting.text == "text of bad":
+                await store.queue.fail(waiting.passage_id, "refused")
+        found = await store.retry("job_again", 10.0)
+        assert found is not None
+        assert found.retried == 1
+        assert await embed_pending(store) == 3
     connection, _ = open_checked(older)
     connection.close()
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.access.principal import Principal, check_everything
+from tandem_gateway.access.trail import note
 from tandem_gateway.records.access import ApiKey, Usage, UsageKey
 
 log = logging.getLogger(__name__)
@@ -57,5 +58,6 @@ class CallersKeys:
         return {} if metering is None else await metering.usage(first, last, caller)
 
     async def _changed(self, what: str, key: ApiKey) -> None:
+        note(key_id=key.id)
         await asyncio.to_thread(self._access.load)
         log.info(what, extra={"key_id": key.id, "key_name": key.name, "by": self._principal.id})

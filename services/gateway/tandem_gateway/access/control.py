@@ -5,6 +5,7 @@ for changes that the command line makes. Changes through this object count at on
 """
 
 import asyncio
+import hashlib
 import hmac
 import logging
 import secrets
@@ -14,9 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from tandem_gateway.access.key_text import MAX_BYTES, digest_of, id_of
+from tandem_gateway.access.document_filter import read_filter
+from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
 from tandem_gateway.access.metering import Metering
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
+from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ApiKey
@@ -46,8 +49,9 @@ class _State:
     """What was read of the store; replaced as a whole."""
 
     on: bool
-    secret: bytes
-    known: dict[str, _Known]
+    hasher: "hashlib.blake2b"
+    known: dict[bytes, _Known]
+    revoked: frozenset[str]
 
 
 class AccessControl:
@@ -58,6 +62,7 @@ class AccessControl:
         store: KeyStore,
         *,
         bootstrap: str = "",
+        tokens: TokenAuthentication | None = None,
         clock: Callable[[], float] = time.time,
         metering: Metering | None = None,
     ) -> None:
@@ -66,18 +71,23 @@ class AccessControl:
         Args:
             store: the keys.
             bootstrap: text of a key of the role ``admin`` for every collection, from a setting; empty for none.
+            tokens: callers with JWTs; None for none. They switch access control on, as a key does.
             clock: returns seconds since the epoch.
             metering: the limits and the usage of callers, on the same store; None for neither.
         """
         self.store = store
         self.metering = metering
-        self._required = bool(bootstrap)
+        self.tokens = tokens
+        self.anonymous: Principal | None = None
+        """Every caller while access control is off, so that its requests leave a trail for the audit log; None leaves
+        the use cases without wrappers."""
+        self._required = bool(bootstrap) or tokens is not None
         self._clock = clock
-        self._salt = secrets.token_bytes(32)
-        self._bootstrap_digest = digest_of(bootstrap.encode(), self._salt) if bootstrap else b""
-        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,), ())
+        self._bootstrap_hasher = hasher(secrets.token_bytes(32))
+        self._bootstrap_digest = digest_of(bootstrap.encode(), self._bootstrap_hasher) if bootstrap else b""
+        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,), limits=())
         self._loading = threading.Lock()
-        self._state = _State(self._required, b"", {})
+        self._state = _State(self._required, hasher(b""), {}, frozenset())
         self._version = -1
         self._used: dict[str, float] = {}
 
@@ -106,8 +116,9 @@ class AccessControl:
             version = self.store.version()  # before the table: a change between the two is then read again
             table = self.store.table()
             secret = self.store.secret() if table.keys else b""
-            known = {key.id: _known(key) for key in table.keys if key.revoked_at is None and key.filter is None}
-            self._state = _State(self._required or table.on, secret, known)
+            known = {key.id.encode(): _known(key) for key in table.keys if key.revoked_at is None}
+            revoked = frozenset(key.id for key in table.keys if key.revoked_at is not None)
+            self._state = _State(self._required or table.on, hasher(secret), known, revoked)
             self._version = version
 
     def authenticate(self, shown: bytes) -> Principal | None:
@@ -115,19 +126,34 @@ class AccessControl:
         if len(shown) > MAX_BYTES:
             return None
         state = self._state
-        key_id = id_of(shown)
-        known = None if key_id is None else state.known.get(key_id)
+        known = state.known.get(id_of(shown))
         if known is not None:
             now = self._clock()
-            digest = digest_of(shown, state.secret)
+            digest = digest_of(shown, state.hasher)
             current = hmac.compare_digest(digest, known.digest)
             previous = hmac.compare_digest(digest, known.previous_digest) and now < known.previous_until
             if (current or previous) and now < known.expires_at:
                 self._used[known.principal.id] = now
                 return known.principal
-        if self._bootstrap_digest and hmac.compare_digest(digest_of(shown, self._salt), self._bootstrap_digest):
+        if self._bootstrap_digest and hmac.compare_digest(
+            digest_of(shown, self._bootstrap_hasher), self._bootstrap_digest
+        ):
             return self._bootstrap
         return None
+
+    def still_allows(self, principal: Principal | None) -> bool:
+        """Return whether a caller who was found at the begin of a request may go on: its key is not revoked or expired.
+
+        Args:
+            principal: the caller; None if access control was off.
+        """
+        state = self._state
+        if not state.on:
+            return True
+        if principal is None or principal.id in state.revoked:
+            return False
+        known = state.known.get(principal.id.encode())
+        return known is None or self._clock() < known.expires_at  # others have no end here, as the key of a setting
 
     async def follow(self) -> None:
         """Follow changes that other processes make, and record uses, until cancelled."""
@@ -166,7 +192,14 @@ class AccessControl:
 
 def _known(key: ApiKey) -> _Known:
     return _Known(
-        make_principal(key.id, key.name, key.role, key.collections, key.limits),
+        make_principal(
+            key.id,
+            key.name,
+            key.role,
+            key.collections,
+            None if key.filter is None else read_filter(key.filter),
+            key.limits,
+        ),
         key.digest,
         float("inf") if key.expires_at is None else key.expires_at,
         key.previous_digest or b"",

@@ -1,23 +1,35 @@
-"""The ingests of a caller: they need the role ``ingest`` and the collection."""
+"""The ingests of a caller: they need the role ``ingest`` and the collection, and get the filter of the caller's key."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from tandem_gateway.access.accounts import metered_caller
+from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.stamping import stamp
+from tandem_gateway.access.trail import note
+from tandem_gateway.errors import Overloaded
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
+from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.ingest import Ingest
+
+# A thread stamps more documents, or longer ones, because they would hold the event loop for some milliseconds.
+_IN_LOOP_DOCUMENTS: Final = 50
+_IN_LOOP_CHARS: Final = 64 << 10
 
 
 class GuardedIngest:
     """``Ingest`` for one caller."""
 
-    __slots__ = ("_ingest", "_principal")
+    __slots__ = ("_collections", "_ingest", "_principal")
 
-    def __init__(self, ingest: Ingest, principal: Principal) -> None:
+    def __init__(self, ingest: Ingest, collections: Collections, principal: Principal) -> None:
         self._ingest = ingest
+        self._collections = collections
         self._principal = principal
 
     async def accept(
@@ -27,24 +39,46 @@ class GuardedIngest:
 
         Raises:
             Forbidden: the caller may not write to this collection.
+            NotFound: the caller has a filter, and the collection does not exist.
             RateLimited: a limit of the caller does not allow so many documents now.
         """
         check_use(self._principal, "ingest", collection)
+        job, ids = await self._metered(collection, documents, key)
+        note(job_id=job.job_id, documents=len(ids))
+        return job, ids
+
+    async def _metered(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
         account = metered_caller()
         if account is None:
-            return await self._ingest.accept(collection, documents, key)
+            return await self._accepted(collection, documents, key)
         account.check_tokens()
         account.use("documents", count := len(documents))
         accepted = False
         started = time.time()
         try:
-            job, ids = await self._ingest.accept(collection, documents, key)
+            job, ids = await self._accepted(collection, documents, key)
             accepted = key is None or job.created_at >= started
             account.owns(job.job_id)
         finally:
             if not accepted:  # it failed, or an earlier request with this key had stored the documents
                 account.give_back("documents", count)
         return job, ids
+
+    async def _accepted(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
+        of_key = self._principal.filter
+        if of_key is None:
+            return await self._ingest.accept(collection, documents, key)
+        await self._collections.collection(collection)  # another tenant would see a new one
+        chars = sum(len(document.text) + len(document.metadata) for document in documents)
+        if len(documents) <= _IN_LOOP_DOCUMENTS and chars <= _IN_LOOP_CHARS:
+            stamp(documents, of_key)
+        else:
+            await asyncio.to_thread(stamp, documents, of_key)
+        try:
+            job, ids = await self._ingest.accept(collection, documents, key, of_key.namespace)
+        except Overloaded as error:
+            raise without_counts(error) from None
+        return of_key.job(job), [of_key.shown(doc_id) for doc_id in ids]
 
 
 class GuardedFileExtraction:

@@ -5,7 +5,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from tandem_gateway.access.key_text import digest_of, new_id, new_text
+from tandem_gateway.access.document_filter import make_filter
+from tandem_gateway.access.key_text import digest_of, hasher, new_id, new_text
 from tandem_gateway.access.principal import MAX_STARS, is_glob
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
@@ -22,7 +23,11 @@ MAX_SECONDS: Final = 10 * 366 * 86_400
 MAX_GRACE_SECONDS: Final = 30 * 86_400
 """Longest time for which the text of a key works after its rotation, in seconds."""
 MAX_EQUALITIES: Final = 10
-_MAX_VALUE_CHARS: Final = 512
+"""Maximum number of fields of a filter."""
+MAX_VALUE_CHARS: Final = 512
+"""Maximum length of a value of a filter, in characters."""
+MAX_NUMBER: Final = 2**53
+"""Largest number in a filter; every client reads it without loss."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +39,7 @@ class NewKey:
         role: what the key allows.
         collections: globs of the collections that the key may use.
         seconds: life of the key; None for a key that does not expire.
-        filter: conditions on the documents, decoded from JSON; None for all documents.
+        filter: fields of metadata and their values, decoded from JSON; None for all documents.
         limits: texts of the key's own limits; None for the limits of all keys. No text means no limit.
     """
 
@@ -68,9 +73,10 @@ class KeyAdministration:
             name=wanted.name,
             role=role,
             collections=tuple(wanted.collections),
-            digest=digest_of(text.encode(), self._store.secret()),
+            digest=digest_of(text.encode(), hasher(self._store.secret())),
             created_at=now,
             expires_at=None if wanted.seconds is None else now + wanted.seconds,
+            filter=None if wanted.filter is None else make_filter(wanted.filter).json,
             limits=None if wanted.limits is None else check_limits(wanted.limits),
         )
         self._store.add(key)
@@ -104,7 +110,7 @@ class KeyAdministration:
         """
         _check_range("grace_seconds", grace_seconds, 0, MAX_GRACE_SECONDS)
         text = new_text(key_id)
-        digest = digest_of(text.encode(), self._store.secret())
+        digest = digest_of(text.encode(), hasher(self._store.secret()))
         key = self._store.rotate(key_id, digest, self._clock() + grace_seconds)
         if key is None:
             raise _absent(key_id)
@@ -144,11 +150,12 @@ def check_key(wanted: NewKey) -> Role:
         _check_range("expires_in_seconds", wanted.seconds, 1, MAX_SECONDS)
     if wanted.filter is not None:
         check_equalities(wanted.filter)
-        raise InvalidRequest(
-            "filter: keys with a filter are not supported by this release; leave it out, and give each tenant a "
-            "collection of its own",
-            param="filter",
-        )
+        if role == "admin":
+            raise InvalidRequest(
+                "role: a key with a filter has the role 'search' or 'ingest': an administrator changes collections as "
+                "a whole, with the documents of others",
+                param="role",
+            )
     return role
 
 
@@ -185,15 +192,25 @@ def check_equalities(given: Any) -> None:
         )
     for name, value in given.items():
         place = f"filter.{name[:80]}"
-        if not 1 <= len(name) <= MAX_FIELD_CHARS or name.startswith("$"):
+        if not 1 <= len(name) <= MAX_FIELD_CHARS or name.startswith("$") or not _is_text(name):
             raise InvalidRequest(
                 f"{place}: a field of 1 to {MAX_FIELD_CHARS} characters was expected, and no operator", param=place
             )
-        if not isinstance(value, str | int | bool) or (isinstance(value, str) and len(value) > _MAX_VALUE_CHARS):
+        if isinstance(value, str):
+            valid = len(value) <= MAX_VALUE_CHARS and _is_text(value)
+        else:
+            valid = isinstance(value, int) and abs(value) <= MAX_NUMBER
+        if not valid:
             raise InvalidRequest(
-                f"{place}: a string of at most {_MAX_VALUE_CHARS} characters, a whole number or a boolean was expected",
+                f"{place}: a string of at most {MAX_VALUE_CHARS} characters, a whole number of at most "
+                f"{MAX_NUMBER} or a boolean was expected",
                 param=place,
             )
+
+
+def _is_text(text: str) -> bool:
+    """Return whether metadata may have a text: it has no NUL character and no half of a surrogate pair."""
+    return "\0" not in text and not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def _check_range(name: str, value: int, least: int, most: int) -> None:

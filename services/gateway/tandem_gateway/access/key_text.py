@@ -5,7 +5,6 @@ of the database without the file of that key does not even confirm a guess.
 """
 
 import hashlib
-import re
 import secrets
 from typing import Final
 
@@ -17,7 +16,7 @@ KEY_ID_PATTERN: Final = "^[0-9a-f]{12}$"
 
 _ID_BYTES: Final = 6
 _SECRET_BYTES: Final = 32
-_TEXT: Final = re.compile(rb"tandem_([0-9a-f]{12})_[A-Za-z0-9_-]{43}\Z")
+_ID: Final = slice(len("tandem_"), len("tandem_") + 2 * _ID_BYTES)
 
 
 def new_id() -> str:
@@ -30,12 +29,18 @@ def new_text(key_id: str) -> str:
     return f"tandem_{key_id}_{secrets.token_urlsafe(_SECRET_BYTES)}"
 
 
-def id_of(text: bytes) -> str | None:
-    """Return the id in a key; None if the text is not a key of this format."""
-    found = _TEXT.match(text)
-    return None if found is None else found[1].decode()
+def id_of(text: bytes) -> bytes:
+    """Return the part of a text that is the id, if the text is a key. The digest decides whether it is one."""
+    return text[_ID]
 
 
-def digest_of(text: bytes, secret: bytes) -> bytes:
-    """Return the keyed hash (BLAKE2b) of a key's text; ``DIGEST_BYTES`` bytes."""
-    return hashlib.blake2b(text, key=secret, digest_size=DIGEST_BYTES).digest()
+def hasher(secret: bytes) -> "hashlib.blake2b":
+    """Return a keyed hash (BLAKE2b) without input. Copies of it hash faster than new ones, which begin with the key."""
+    return hashlib.blake2b(key=secret, digest_size=DIGEST_BYTES)
+
+
+def digest_of(text: bytes, keyed: "hashlib.blake2b") -> bytes:
+    """Return the keyed hash of a text, ``DIGEST_BYTES`` bytes; ``keyed`` is from ``hasher`` and stays as it is."""
+    copy = keyed.copy()
+    copy.update(text)
+    return copy.digest()

@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from tandem_gateway.access.document_filter import DocumentFilter
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.access import ROLES, Role
 from tandem_gateway.records.limits import Limit
@@ -30,6 +32,7 @@ class Principal:
         role: what the caller may do.
         collections: globs of the collections that the caller may use.
         pattern: matches the names of these collections; None if the caller may use every collection.
+        filter: the documents that the caller may use; None for all of them.
         limits: what the caller may use; None for the limits of all callers.
     """
 
@@ -38,6 +41,7 @@ class Principal:
     role: Role
     collections: tuple[str, ...]
     pattern: re.Pattern[str] | None
+    filter: DocumentFilter | None = None
     limits: tuple[Limit, ...] | None = None
 
     def covers(self, collection: str) -> bool:
@@ -48,11 +52,16 @@ class Principal:
 
 
 def make_principal(
-    id: str, name: str, role: Role, collections: Sequence[str], limits: tuple[Limit, ...] | None = None
+    id: str,
+    name: str,
+    role: Role,
+    collections: Sequence[str],
+    filter: DocumentFilter | None = None,
+    limits: tuple[Limit, ...] | None = None,
 ) -> Principal:
     """Return the principal of a key."""
     pattern = None if EVERY_COLLECTION in collections else _pattern(collections)
-    return Principal(id, name, role, tuple(collections), pattern, limits)
+    return Principal(id, name, role, tuple(collections), pattern, filter, limits)
 
 
 def is_glob(text: str) -> bool:
@@ -81,12 +90,17 @@ def check_role(principal: Principal, role: Role) -> None:
 def check_use(principal: Principal, role: Role, collection: str) -> None:
     """Check that the caller has a role and may use a collection.
 
-    The decision does not depend on whether the collection exists, so the reply does not tell.
+    The decision does not depend on whether the collection exists, so the reply does not tell. The audit log gets the
+    collection.
 
     Raises:
-        Forbidden: it has not the role, or may not use the collection.
+        Forbidden: it has not the role, or may not use the collection. A caller with a filter has not the role
+            ``admin``: a collection as a whole has documents of others.
     """
+    note(collection=collection)
     check_role(principal, role)
+    if role == "admin":
+        _check_no_filter(principal)
     if not principal.covers(collection):
         raise Forbidden(f"collection: this key may not use the collection {collection[:80]!r}", param="collection")
 
@@ -95,15 +109,21 @@ def check_everything(principal: Principal, role: Role) -> None:
     """Check that the caller has a role and may use every collection.
 
     Raises:
-        Forbidden: it has not the role, or may use some collections only.
+        Forbidden: it has not the role, or may use some collections or documents only.
     """
     check_role(principal, role)
+    _check_no_filter(principal)
     if principal.pattern is not None:
         raise Forbidden(
             f"authorization: a key for every collection ({EVERY_COLLECTION!r}) is needed, and this one has "
             f"{', '.join(principal.collections)[:200]}",
             param="authorization",
         )
+
+
+def _check_no_filter(principal: Principal) -> None:
+    if principal.filter is not None:
+        raise Forbidden("authorization: a key without a filter is needed, and this one has one", param="authorization")
 
 
 def _pattern(globs: Sequence[str]) -> re.Pattern[str]:

@@ -10,7 +10,13 @@ from tandem_gateway.access.ingest import GuardedFileExtraction, GuardedIngest
 from tandem_gateway.access.jobs import GuardedJobEvents, GuardedJobs
 from tandem_gateway.access.principal import Principal
 from tandem_gateway.access.reembedding import GuardedReembed
-from tandem_gateway.access.search import GuardedBatchSearch, GuardedFacets, GuardedSearchPipeline, GuardedSimilarSearch
+from tandem_gateway.access.search import (
+    GuardedBatchSearch,
+    GuardedFacets,
+    GuardedRerank,
+    GuardedSearchPipeline,
+    GuardedSimilarSearch,
+)
 from tandem_gateway.use_cases.use_cases import UseCases
 
 
@@ -36,7 +42,7 @@ class GuardedUseCases:
     @property
     def similar_search(self) -> GuardedSimilarSearch:
         """Searches for similar documents."""
-        return GuardedSimilarSearch(self._use_cases.similar_search, self._principal)
+        return GuardedSimilarSearch(self._use_cases.similar_search, self._use_cases.documents, self._principal)
 
     @property
     def embed_texts(self) -> GuardedEmbedTexts:
@@ -49,9 +55,14 @@ class GuardedUseCases:
         return GuardedFacets(self._use_cases.facets, self._principal)
 
     @property
+    def rerank(self) -> GuardedRerank:
+        """Requests to rerank."""
+        return GuardedRerank(self._use_cases.rerank, self._principal)
+
+    @property
     def ingest(self) -> GuardedIngest:
         """Ingests."""
-        return GuardedIngest(self._use_cases.ingest, self._principal)
+        return GuardedIngest(self._use_cases.ingest, self._use_cases.collections, self._principal)
 
     @property
     def files(self) -> GuardedFileExtraction:
@@ -71,7 +82,7 @@ class GuardedUseCases:
     @property
     def documents(self) -> GuardedDocuments:
         """Documents."""
-        return GuardedDocuments(self._use_cases.documents, self._principal)
+        return GuardedDocuments(self._use_cases.documents, self._use_cases.collections, self._principal)
 
     @property
     def collections(self) -> GuardedCollections:

@@ -5,7 +5,7 @@ from typing import Final
 
 from tandem_gateway.errors import Conflict, InvalidRequest, Overloaded
 from tandem_gateway.ports.documents import MAX_SOURCE_DELETIONS
-from tandem_gateway.records.documents import IdempotencyKey
+from tandem_gateway.records.documents import IdempotencyKey, JobRecord
 
 MAX_KEPT_FAILURES: Final = 100
 """Maximum number of failed documents that a job names; it counts all of them."""
@@ -15,6 +15,10 @@ MAX_REASON_CHARS: Final = 200
 """Maximum length of the reason of a document in the list of a job, if the job's failures do not have its error."""
 LIST_ENTRY_BYTES: Final = 64
 """Size of a document in the list of a job, beside its id: what the store may record of its end."""
+FAILED_ENTRY_BYTES: Final = 256
+"""Size of a failed document that is kept for a retry, beside its id, text, metadata and source."""
+FAILED_BYTES: Final = 64 << 20
+"""Default of ``Limits.failed_bytes``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,8 @@ class Limits:
     pending_documents: int
     finished_jobs: int
     """Number of finished jobs to keep; the store may hold a few more until the next cleanup."""
+    failed_bytes: int = FAILED_BYTES
+    """Maximum size of the failed documents that are kept for a retry, in bytes of all collections together."""
 
     def check_collections(self, existing: int) -> None:
         """Check that one more collection is allowed.
@@ -80,3 +86,29 @@ def check_key(key: IdempotencyKey, request_hash: bytes) -> None:
             "idempotency-key: an ingest of other documents has this key; use a new key for each new ingest",
             param="idempotency-key",
         )
+
+
+def check_retry(job: JobRecord) -> None:
+    """Check that a job has ended and that documents of it have failed.
+
+    Raises:
+        Conflict: it runs still, or no document of it has failed.
+    """
+    if job.finished_at is None:
+        raise Conflict(
+            f"job_id: {job.job_id} has not ended: {job.total - job.processed} of its documents wait to be embedded; "
+            "retry it when it has ended",
+            param="job_id",
+        )
+    if not job.failed:
+        raise Conflict(f"job_id: {job.job_id} has no failed documents", param="job_id")
+
+
+def nothing_to_retry(job: JobRecord) -> Conflict:
+    """Return the error for a job whose failed documents are all gone."""
+    return Conflict(
+        f"job_id: none of the {job.failed} failed documents of {job.job_id} can be retried any more: each was ingested "
+        "again, changed or deleted since, or is no longer kept (TANDEM_FAILED_DOCUMENT_BYTES, "
+        "TANDEM_FAILED_DOCUMENT_SECONDS)",
+        param="job_id",
+    )

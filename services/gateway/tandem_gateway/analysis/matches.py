@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.offsets import fold_with_offsets
 from tandem_gateway.analysis.query_syntax import Literal, ParsedQuery
 from tandem_gateway.analysis.scripts import UNSPACED
@@ -21,6 +22,7 @@ from tandem_gateway.analysis.terms import (
     SIGNED,
     SYLLABLE,
     WORD,
+    has_stem,
     query_terms,
     stem,
 )
@@ -41,17 +43,19 @@ Span = tuple[int, int]
 class Wanted:
     """The terms of a query, in a form to compare words with. Only one thread at a time may use it."""
 
-    def __init__(self, asked: ParsedQuery) -> None:
-        terms = query_terms(asked.words, MAX_WORDS)
+    def __init__(self, asked: ParsedQuery, language: str = DEFAULT_LANGUAGE) -> None:
+        terms = query_terms(asked.words, MAX_WORDS, language)
         begins: list[str] = []
         for literal in (*asked.prefixes, *(each for each in asked.phrases if each.prefix)):
             spaced = _spaced_prefix(literal)
             if spaced is not None:
                 begins.append(spaced)
-            terms += query_terms(" ".join(literal.words[:-1]) if spaced else "".join(literal.words), MAX_WORDS)
+            written = " ".join(literal.words[:-1]) if spaced else "".join(literal.words)
+            terms += query_terms(written, MAX_WORDS, language)
         self.exact = frozenset(term.exact for term in terms)
         self.unspaced = [term for term in self.exact if not _SPACED.match(term)]
         """The terms of scripts without spaces, and symbols."""
+        self._language = language
         self._stems = frozenset(term.stem for term in terms if term.stem)
         self._begins = tuple(begins)
         self._known: dict[str, bool] = {}
@@ -65,7 +69,7 @@ class Wanted:
             known = (
                 word[:MAX_TERM_CHARS] in self.exact
                 or (bool(self._begins) and word.startswith(self._begins))
-                or (bool(self._stems) and word.isascii() and word.isalpha() and stem(word) in self._stems)
+                or (bool(self._stems) and has_stem(word, self._language) and stem(word, self._language) in self._stems)
             )
             self._known[word] = known
         return known

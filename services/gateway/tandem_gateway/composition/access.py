@@ -7,7 +7,9 @@ from typing import Final
 
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.metering import Metering, MeteringEvents
+from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.composition.audit import anonymous
 from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.settings.parsers import api_key
@@ -18,11 +20,14 @@ log = logging.getLogger(__name__)
 _MAX_FILE_BYTES: Final = 4096
 
 
-def open_access(settings: Settings, metrics: CallerMetrics | None = None) -> AccessControl:
+def open_access(
+    settings: Settings, tokens: TokenAuthentication | None = None, metrics: CallerMetrics | None = None
+) -> AccessControl:
     """Return the access control of a gateway; blocks for some milliseconds.
 
     Args:
         settings: the gateway's settings.
+        tokens: callers with JWTs; None for none.
         metrics: of the callers; None counts nothing.
 
     Raises:
@@ -38,17 +43,18 @@ def open_access(settings: Settings, metrics: CallerMetrics | None = None) -> Acc
         metrics.shown = settings.metrics_callers
         events = MeteringEvents(metrics.used, metrics.refused)
     metering = Metering(store, settings.key_limits, keep_days=settings.usage_days, events=events)
-    access = AccessControl(store, bootstrap=bootstrap, metering=metering)
+    access = AccessControl(store, bootstrap=bootstrap, tokens=tokens, metering=metering)
+    access.anonymous = anonymous(settings)
     try:
         access.load()
         metering.load()
         if exposed and not access.on and not settings.insecure:
             raise SettingsError(
                 f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and there is no API key: make "
-                "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE, "
-                "or allow everybody with --insecure"
+                "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE "
+                "or TANDEM_JWT_JWKS, or allow everybody with --insecure"
             )
-        if bootstrap and not store.table().on:
+        if (bootstrap or tokens is not None) and not store.table().on:
             store.switch(True)  # removing the setting must not open the gateway
             access.load()
     except BaseException:
@@ -56,7 +62,7 @@ def open_access(settings: Settings, metrics: CallerMetrics | None = None) -> Acc
         raise
     if access.on and exposed and not settings.insecure:
         access.require()
-    if access.on and not access.has_keys:
+    if access.on and not access.has_keys and tokens is None:
         log.warning(
             "access control is on, and no API key is valid: make one with 'python -m tandem_gateway keys create'"
         )

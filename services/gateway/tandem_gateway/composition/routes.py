@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.composition.mcp import build_mcp
 from tandem_gateway.composition.use_cases import request_limits
+from tandem_gateway.http.auditing import AuditLog, Operations
 from tandem_gateway.http.authentication import authenticated
 from tandem_gateway.http.coding.layer import coded
 from tandem_gateway.http.compatible.errors import with_shaped_errors
 from tandem_gateway.http.compatible.service import EmbeddingService
+from tandem_gateway.http.exact_paths import ExactPaths
 from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
@@ -23,7 +25,7 @@ from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_runtime.access_log import AccessLog
 from tandem_runtime.cors import CrossOrigin
-from tandem_runtime.edge import edge
+from tandem_runtime.edge import Observer, edge
 from tandem_runtime.http import Endpoint, route_by_path
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.origin import OriginRules, allowed_hosts
@@ -37,10 +39,12 @@ class Routes:
     Attributes:
         hot: endpoints of fixed paths, which are served before Litestar.
         others: application that serves every other path, and the lifespan.
+        operations: the operations of all routes, for the audit log; None for no such log.
     """
 
     hot: Sequence[Endpoint]
     others: AsgiApp
+    operations: Operations | None = None
 
 
 def build_routes(
@@ -65,7 +69,13 @@ def build_routes(
         SettingsError: MCP is on, and its package is not installed.
     """
     limits = request_limits(settings)
-    bodies = BodyLimits(settings.max_body_bytes, settings.max_search_body_bytes, settings.max_answer_bytes, memory)
+    bodies = BodyLimits(
+        settings.max_body_bytes,
+        settings.max_search_body_bytes,
+        settings.max_answer_bytes,
+        memory,
+        settings.max_rerank_body_bytes,
+    )
     reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)
     embedding = EmbeddingService(gateway, bodies, metrics)
@@ -76,7 +86,8 @@ def build_routes(
         hot.append(mcp.endpoint)
         lifespan = mcp.lifespan
     litestar = make_litestar(gateway, limits, bodies, reader, form_limits, operators, lifespan, embedding=embedding)
-    return Routes(hot, routed_exactly(litestar))
+    others = {} if mcp is None else {("POST", mcp.endpoint.template): "mcp"}
+    return Routes(hot, routed_exactly(litestar), Operations(ExactPaths(litestar.routes), others))
 
 
 def compose_app(
@@ -86,6 +97,7 @@ def compose_app(
     metrics: Metrics,
     log: AccessLog | None,
     access: AccessControl | None = None,
+    audit: AuditLog | None = None,
 ) -> AsgiApp:
     """Put the routes behind content codings, access control, host checks, metrics, access log and request ids.
 
@@ -96,9 +108,12 @@ def compose_app(
         metrics: metrics that observe each request.
         log: the access log; None if it is off.
         access: the API keys; None for a gateway without access control.
+        audit: the audit log; None if it is off.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
-    observers = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
+    observers: list[Observer] = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
+    if audit is not None:
+        observers.append(audit.record)
     hosts = allowed_hosts(settings.host, settings.allowed_hosts)
     cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
@@ -111,5 +126,14 @@ def compose_app(
     if access is not None:
         if access.metering is not None:
             app = metered(app, access.metering)
-        app = authenticated(app, access, open_metrics=not settings.metrics_key)
+        role_of = routes.operations.role if routes.operations is not None else lambda method, path: None
+        app = authenticated(
+            app,
+            access,
+            open_metrics=not settings.metrics_key,
+            refused=metrics.access.refused,
+            role_of=role_of,
+        )
+    if audit is not None:
+        app = audit.traced(app)
     return with_shaped_errors(edge(app, origin=origin, cors=cors, observers=observers))

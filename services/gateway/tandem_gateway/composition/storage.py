@@ -76,7 +76,12 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         store = SqliteStore(
             data_dir,
             connection,
-            limits=Limits(settings.max_collections, settings.max_pending_documents, settings.max_finished_jobs),
+            limits=Limits(
+                settings.max_collections,
+                settings.max_pending_documents,
+                settings.max_finished_jobs,
+                settings.failed_document_bytes,
+            ),
             max_queued_writes=settings.max_queued_writes,
             write_timeout=settings.write_timeout,
             batch_bytes=settings.bulk_batch_bytes,

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
+from tandem_gateway.adapters.reranking.pool import RerankPool
+from tandem_gateway.composition.reranking import build_reranker
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -26,9 +28,11 @@ from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
 from tandem_gateway.use_cases.reembedding import Reembed
 from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
+from tandem_gateway.use_cases.reranking import Rerank, RerankLimits
 from tandem_gateway.use_cases.result_pages import ResultPages
 from tandem_gateway.use_cases.scrubbing import Scrubber, ScrubEvents
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline, SearchPipelineEvents
+from tandem_gateway.use_cases.search_reranking import SearchReranker, SearchRerankerEvents
 from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.use_cases import UseCases
@@ -44,6 +48,7 @@ def request_limits(settings: Settings) -> RequestLimits:
         query_chars=settings.max_query_chars,
         top_k=settings.max_top_k,
         files=settings.max_files,
+        rerank_documents=settings.max_rerank_documents,
     )
 
 
@@ -53,7 +58,9 @@ def build_use_cases(
     embedder: Embedder,
     metrics: Metrics,
     canary: Embedder | None = None,
+    rerank_servers: RerankPool | None = None,
     served: Callable[[], ServedModel | None] = lambda: None,
+    *,
     spent: Callable[[str, int], None] = lambda job, tokens: None,
 ) -> UseCases:
     """Build the use cases.
@@ -63,6 +70,7 @@ def build_use_cases(
         storage: the open data directory.
         embedder: embeds queries and documents, with the model that a call asks for.
         metrics: metrics to update.
+        rerank_servers: the rerank servers; None to rerank by the embedder's vectors.
         canary: the embedders with which collections are re-embedded; None if there are none.
         served: returns the model that the embedders serve; None if it is not known.
         spent: takes the id of a job and the number of tokens that a model read for it.
@@ -116,7 +124,15 @@ def build_use_cases(
         timeout=settings.search_timeout,
         events=DenseSearchEvents(mismatched=metrics.documents.fingerprint_mismatches.inc),
     )
-    pages = ResultPages(storage.index, storage.filters)
+    reranker = build_reranker(settings, query_embedder, embedder, rerank_servers)
+    search_reranker = SearchReranker(
+        reranker,
+        storage.index,
+        timeout=settings.rerank_timeout,
+        language=storage.index.language,
+        events=SearchRerankerEvents(ended=metrics.reranking.ended),
+    )
+    pages = ResultPages(storage.index, storage.filters, search_reranker, storage.index.language)
     search_pipeline = SearchPipeline(
         dense_search,
         storage.lexical,
@@ -159,7 +175,7 @@ def build_use_cases(
             rules=ModelRules(settings.model_aliases, settings.strict_model, settings.matryoshka),
         ),
         ingest=Ingest(storage.ingest, on_accepted=embedding.notify, on_skipped=metrics.documents.skipped.inc),
-        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify),
+        jobs=Jobs(storage.jobs, waiting, on_changed=storage.index.notify, on_waiting=embedding.notify),
         files=FileExtraction(
             ExtractionProcesses(
                 ExtractionLimits(
@@ -174,6 +190,9 @@ def build_use_cases(
             storage.catalogue,
             on_changed=storage.index.notify,
             model_tokens=lambda: embedder.model_tokens,
+            filters=storage.filters,
+            waiting=storage.documents.waiting,
+            timeout=settings.search_timeout,
         ),
         sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(
@@ -191,6 +210,11 @@ def build_use_cases(
             storage.index,
             timeout=settings.write_timeout,
             on_changed=storage.index.notify,
+        ),
+        rerank=Rerank(
+            reranker,
+            RerankLimits(settings.max_rerank_documents, settings.max_text_chars, settings.max_query_chars),
+            timeout=settings.rerank_timeout,
         ),
         embedding=embedding,
         reembedding=reembedding,

@@ -11,7 +11,9 @@ from litestar.params import JSONBody
 from litestar.types import Guard
 
 from tandem_contract.admin_api import Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_gateway.access.audit import ADMIN_TOKEN
 from tandem_gateway.access.principal import check_everything
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import NotFound, Unauthorized
 from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.clock import rfc3339
@@ -90,6 +92,7 @@ def operator_guard(token: str, gateway: Gateway) -> Guard:
         # Constant-time comparison: its duration must not reveal how much of the token is right.
         if not hmac.compare_digest(credentials.strip(), token.encode()) or scheme.lower() != _SCHEME:
             raise Unauthorized("authorization: a bearer token that is TANDEM_ADMIN_TOKEN was expected")
+        note(by=ADMIN_TOKEN)
 
     return guard
 

@@ -31,6 +31,11 @@ class CallerGateway:
         """Return the API keys; see ``Gateway.keys``."""
         return self._gateway.keys(self._principal)
 
+    def still_allowed(self) -> bool:
+        """Return whether the caller of a long request may go on; see ``AccessControl.still_allows``."""
+        access = self._gateway.access
+        return access is None or access.still_allows(self._principal)
+
     def check_ready(self) -> None:
         """Check that the gateway takes requests; see ``Gateway.check_ready``."""
         self._gateway.check_ready()

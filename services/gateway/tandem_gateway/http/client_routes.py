@@ -141,9 +141,9 @@ async def put_collection(
     """Create or change a collection."""
     chunking = data.chunking
     if isinstance(chunking, ChunkingSetting):
-        change = CollectionChange(Chunking(chunking.max_tokens, chunking.overlap_tokens))
+        change = CollectionChange(Chunking(chunking.max_tokens, chunking.overlap_tokens), data.language)
     else:
-        change = CollectionChange(chunking)
+        change = CollectionChange(chunking, data.language)
     return collection_reply(await gateway.ready().collections.put(collection, change))
 
 

@@ -40,7 +40,7 @@ def docs_router(limits: RequestLimits) -> Router:
     """Return the routes of the document with these limits, and of its page."""
     made: list[bytes] = []
 
-    # In a thread: making the document takes 30 ms.
+    # In a thread: making the document takes 50 ms.
     @get("/openapi.json", sync_to_thread=True)
     def openapi_document(request: Request[Any, Any, Any]) -> Response[bytes]:
         if not made:

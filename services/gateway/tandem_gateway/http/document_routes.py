@@ -64,7 +64,7 @@ class _Facets(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _Deletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``DocumentDeletion`` with its filter still as JSON, so that numbers keep all digits."""
 
-    ids: list[str] | None = None
+    ids: list[str | int] | None = None
     filter: msgspec.Raw = msgspec.Raw(b"null")
 
 
@@ -93,7 +93,7 @@ async def get_documents(
     documents = gateway.ready().documents
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODY_BYTES, lease)
-    ids = decode_json(body, _ids).ids
+    ids = [str(each) for each in decode_json(body, _ids).ids]
     views = await documents.documents(collection, ids)
     size = sum(len(view.text) + len(view.metadata) for view in views)
     lease.hold(len(body) + 2 * size)
@@ -132,7 +132,7 @@ async def delete_documents(
     if by_filter == (message.ids is not None):
         raise InvalidRequest("ids: either ids or filter was expected, and not both", param="ids")
     if message.ids is not None:
-        return DeletedDocuments(await documents.delete_all(collection, message.ids))
+        return DeletedDocuments(await documents.delete_all(collection, [str(each) for each in message.ids]))
     return DeletedDocuments(await documents.delete_matching(collection, read_filter(bytes(message.filter))))
 
 

@@ -25,6 +25,9 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.EmbedderUnavailable: "embedder_unavailable",
     errors.EmbedderRejected: "invalid_field",
     errors.EmbedderBroken: "embedder_unavailable",
+    errors.RerankerUnavailable: "reranker_unavailable",
+    errors.RerankerRejected: "invalid_field",
+    errors.RerankerBroken: "reranker_unavailable",
     errors.FingerprintMismatch: "fingerprint_mismatch",
     errors.NotReady: "not_ready",
     errors.StorageUnavailable: "storage_unavailable",
@@ -34,6 +37,7 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
 
 _PARAMS: Final[dict[type[GatewayError], str]] = {
     errors.EmbedderRejected: "query",
+    errors.RerankerRejected: "query",
     errors.Unauthorized: "authorization",
 }
 """Domain error → the field or header that it is about, for errors that do not know it."""
@@ -64,6 +68,13 @@ def reply_to(error: Exception) -> Reply:
         log.error("storage", extra={"error": errors.for_log(error)})
     param = _PARAMS.get(type(error)) or getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
-    # RFC 9110, section 15.5.2: a 401 must say how to authenticate.
-    challenge = ((b"www-authenticate", b"Bearer"),) if isinstance(error, errors.Unauthorized) else ()
+    challenge = (_challenge(error),) if isinstance(error, errors.Unauthorized) else ()
     return refusal(code, str(error), param, wait, challenge)
+
+
+def _challenge(error: errors.Unauthorized) -> tuple[bytes, bytes]:
+    """Return the header that a 401 must have (RFC 9110, section 15.5.2; RFC 6750, section 3)."""
+    if not error.description:
+        return b"www-authenticate", b"Bearer"
+    value = f'Bearer error="invalid_token", error_description="{error.description}"'
+    return b"www-authenticate", value.encode("ascii")

@@ -10,7 +10,7 @@ slash more. No document can be meant by it.
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, Final
@@ -47,12 +47,14 @@ class ExactRoute:
         canonical: path that Litestar routes to the same handlers.
         methods: methods of its handlers.
         allow: value of the Allow header; a handler of GET also answers HEAD.
+        operations: method → id of the operation in the OpenAPI document, or the handler's name without one.
     """
 
     template: str
     canonical: str
     methods: frozenset[str]
     allow: bytes
+    operations: Mapping[str, str]
 
 
 class ExactPaths:
@@ -68,15 +70,15 @@ class ExactPaths:
             if not isinstance(route, HTTPRoute):
                 continue
             # Litestar adds a handler of OPTIONS to every route; this service has none.
-            methods = {
-                str(method)
+            operations = {
+                str(method): str(handler.operation_id or handler.handler_name)
                 for method, (handler, _) in route.route_handler_map.items()
                 if method != "OPTIONS" and handler.opt.get(SERVED)
             }
-            if methods:
-                self._add(route, methods)
+            if operations:
+                self._add(route, operations)
 
-    def _add(self, route: HTTPRoute, methods: set[str]) -> None:
+    def _add(self, route: HTTPRoute, operations: Mapping[str, str]) -> None:
         template, canonical, pattern = "", "", ""
         for component in route.path_components:
             if isinstance(component, str):
@@ -90,8 +92,9 @@ class ExactPaths:
                 # A line end in a path that ends with a parameter makes it a different path: `.` does not match it.
                 pattern += f"/(?P<{component.name}>{'.*' if whole else '[^/]+'})"
         template, canonical = template or "/", canonical or "/"  # the root has no components
+        methods = frozenset(operations)
         allow = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])})).encode()
-        found = ExactRoute(template, canonical, frozenset(methods), allow)
+        found = ExactRoute(template, canonical, methods, allow, operations)
         if template == canonical:
             self._fixed[template] = found
             return

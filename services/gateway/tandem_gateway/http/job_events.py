@@ -1,5 +1,6 @@
 """The handler that sends the progress of a job as server-sent events."""
 
+from collections.abc import Callable
 from contextlib import aclosing
 from typing import Annotated, Any, Final
 
@@ -19,6 +20,7 @@ from tandem_gateway.http.messages import job_reply
 from tandem_gateway.http.openapi_operations import EVENT_STREAM, refusals
 from tandem_gateway.use_cases.job_events import JobEvent, JobEvents
 from tandem_runtime.body import ClientGone, cancel_on_disconnect
+from tandem_runtime.client_connection import connection_of
 from tandem_runtime.request_id import Receive, Scope, Send
 
 _JobId = Annotated[str, PathParameter(description="Id of the job.")]
@@ -32,11 +34,14 @@ _encoder = msgspec.json.Encoder()
 
 
 class _EventStream(Response[str]):
-    """A reply of events, which ends with the job."""
+    """A reply of events, which ends with the job, or when its caller may not see it any more."""
 
-    def __init__(self, events: JobEvents | GuardedJobEvents, job_id: str) -> None:
+    def __init__(
+        self, events: JobEvents | GuardedJobEvents, job_id: str, still_allowed: Callable[[], bool] = lambda: True
+    ) -> None:
         super().__init__(content="")
         self._events = events
+        self._still_allowed = still_allowed
         self._job_id = job_id
 
     def to_asgi_response(self, *args: Any, **kwargs: Any) -> Any:
@@ -52,6 +57,9 @@ class _EventStream(Response[str]):
 
     async def _send(self, scope: Scope, send: Send) -> None:
         started = False
+        connection = connection_of(scope)
+        if connection is not None:
+            connection.streams()
         try:
             async with aclosing(self._events.follow(self._job_id)) as events:
                 async for event in events:
@@ -60,6 +68,8 @@ class _EventStream(Response[str]):
                         await send({"type": "http.response.start", "status": 200, "headers": [*_HEADERS]})
                         if scope.get(HEAD):
                             break
+                    elif not self._still_allowed():
+                        break
                     part = _HEARTBEAT if event is None else encoded(event)
                     await send({"type": "http.response.body", "body": part, "more_body": True})
             if not started:
@@ -89,8 +99,8 @@ def encoded(event: JobEvent) -> bytes:
 async def follow_job(
     job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]
 ) -> Response[str]:
-    """Send the progress of a job until it has ended, the service stops or the client leaves."""
+    """Send the progress of a job until it has ended, the service stops, the key ends or the client leaves."""
     use_cases = gateway.ready()
     query_parameters(scope_of(request))
     await use_cases.jobs.job(job_id)
-    return _EventStream(use_cases.job_events, job_id)
+    return _EventStream(use_cases.job_events, job_id, gateway.still_allowed)

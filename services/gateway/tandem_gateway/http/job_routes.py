@@ -7,11 +7,20 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Annotated, Any, Final, TypeVar, get_args
 
+import msgspec
 from litestar import Request, get, post
 from litestar.di import NamedDependency
 from litestar.params import PathParameter
 
-from tandem_contract.client_api import Job, JobDocument, JobDocumentList, JobDocumentStatus, JobList, JobStatus
+from tandem_contract.client_api import (
+    Job,
+    JobDocument,
+    JobDocumentList,
+    JobDocumentStatus,
+    JobList,
+    JobStatus,
+    RetriedJob,
+)
 from tandem_contract.decoding import cut
 from tandem_gateway.access.use_cases import CallersUseCases
 from tandem_gateway.errors import InvalidRequest
@@ -121,7 +130,23 @@ async def cancel_job(job_id: _JobId, gateway: NamedDependency[CallerGateway]) ->
     return _reply(use_cases, await use_cases.jobs.cancel(job_id))
 
 
-JOB_ROUTES: Final = (jobs, job, job_documents, cancel_job)
+@post(
+    "/v1/jobs/{job_id:str}/retry",
+    status_code=202,
+    operation_id="retry_job",
+    summary="Embed the failed documents of a job again; its other documents stay as they are.",
+    response_description="The job, which goes on.",
+    responses=refusals(403, 404, 409, 429, 500, 503, 504),
+)
+async def retry_job(job_id: _JobId, gateway: NamedDependency[CallerGateway]) -> RetriedJob:
+    """Retry a job."""
+    use_cases = gateway.ready()
+    found = await use_cases.jobs.retry(job_id)
+    job = msgspec.structs.asdict(_reply(use_cases, found.job))
+    return RetriedJob(**job, retried_documents=found.retried, lost_documents=found.lost)
+
+
+JOB_ROUTES: Final = (jobs, job, job_documents, cancel_job, retry_job)
 
 
 def _reply(use_cases: CallersUseCases, record: JobRecord) -> Job:

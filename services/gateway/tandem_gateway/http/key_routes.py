@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, cast
 
+import msgspec
 from litestar import Request, Router, delete, get, post
 from litestar.connection import ASGIConnection
 from litestar.di import NamedDependency
@@ -164,5 +165,6 @@ def _fields(key: ApiKey) -> dict[str, Any]:
         "expires_at": rfc3339(key.expires_at),
         "last_used_at": rfc3339(key.last_used_at),
         "revoked_at": rfc3339(key.revoked_at),
+        "filter": None if key.filter is None else msgspec.json.decode(key.filter),
         "limits": None if key.limits is None else [str(limit) for limit in key.limits],
     }

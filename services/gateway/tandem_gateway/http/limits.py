@@ -17,6 +17,7 @@ class BodyLimits:
         ingest: request body of an ingest.
         search: request body of a search.
         answer: response body of a search.
+        rerank: request body of a reranking.
         memory: the memory budget.
     """
 
@@ -24,3 +25,4 @@ class BodyLimits:
     search: int
     answer: int
     memory: MemoryBudget
+    rerank: int = 1 << 20

@@ -17,6 +17,7 @@ from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
 from tandem_gateway.http.compatible.open_webui import OPEN_WEBUI_ROUTES
 from tandem_gateway.http.compatible.openai import OPENAI_ROUTES
+from tandem_gateway.http.compatible.rerank import RERANK_ROUTES
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
@@ -39,7 +40,7 @@ from tandem_gateway.http.source_routes import put_source
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
-from tandem_runtime.http import ROUTE, method_not_allowed, refusal, shutting_down
+from tandem_runtime.http import CODE, ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
@@ -79,6 +80,7 @@ def make_litestar(
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
         Router("/", route_handlers=OPEN_WEBUI_ROUTES, request_max_body_size=bodies.search, tags=["compatible"]),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
+        Router("/", route_handlers=RERANK_ROUTES, request_max_body_size=bodies.rerank, tags=["rerank"]),
         Router(
             "/",
             route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],
@@ -168,6 +170,8 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         path = {"path": route.canonical, "raw_path": route.canonical.encode(), PARAMETERS: parameters}
         inner = {**scope, **path, **inner_scope}
         await _answered(litestar, inner, receive, send)
+        if CODE in inner:
+            scope[CODE] = inner[CODE]
 
     return routed
 

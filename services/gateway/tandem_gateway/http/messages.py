@@ -33,7 +33,7 @@ from tandem_gateway.records.documents import CollectionRecord, DocumentView, Job
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.job_documents import SkippedDocument as Skipped
 from tandem_gateway.use_cases.batch_search import check_searches, of_search
-from tandem_gateway.use_cases.commands import NO_FIELDS, SearchCommand, SimilarCommand
+from tandem_gateway.use_cases.commands import NO_FIELDS, RerankChoice, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
 from tandem_gateway.use_cases.jobs import documents_per_second, seconds_left
 
@@ -92,6 +92,7 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.explain,
         request.diversity,
         request.group_by,
+        None if request.rerank is None else RerankChoice(request.rerank.top_n, request.rerank.model),
     )
 
 
@@ -112,8 +113,12 @@ def similar_command(request: ReceivedSimilar) -> SimilarCommand:
         filter=None if given == b"null" else read_filter(given),
         include=frozenset(request.include),
         exclude=frozenset(request.exclude),
+        explain=request.explain,
+        diversity=request.diversity,
+        group_by=request.group_by,
     )
-    return SimilarCommand(request.document_id, request.vector, page)
+    doc_id = None if request.document_id is None else str(request.document_id)
+    return SimilarCommand(doc_id, request.vector, page)
 
 
 def search_commands(batch: ReceivedSearchBatch) -> list[SearchCommand]:
@@ -205,6 +210,7 @@ def job_reply(
         documents_per_second=_rounded(documents_per_second(record, now)),
         seconds_left=None if error else _rounded(seconds_left(record, now)),
         skipped_documents=record.skipped,
+        retried_at=rfc3339(record.retried_at),
         skipped=None
         if skipped is None
         else [
@@ -239,6 +245,7 @@ def collection_reply(record: CollectionRecord) -> Collection:
         record.model,
         record.dim,
         ChunkingSetting(chunking.max_tokens, chunking.overlap_tokens) if chunking is not None else None,
+        record.language,
     )
 
 
@@ -252,6 +259,8 @@ def stored_document(view: DocumentView, collection: str) -> StoredDocument:
         view.embedded,
         view.coverage.truncated if view.coverage else None,
         view.coverage.unknown if view.coverage else None,
+        msgspec.UNSET if view.source is None else view.source,
+        msgspec.UNSET if view.source_hash is None else view.source_hash,
     )
 
 

@@ -13,7 +13,7 @@ from litestar.openapi.spec import (
 
 from tandem_contract import admin_api, headers
 from tandem_contract import client_api as api
-from tandem_contract.compatible import ollama, open_webui, openai, tei
+from tandem_contract.compatible import ollama, open_webui, openai, rerank, tei
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
 from tandem_gateway.http.authentication import METRICS, OPEN_PATHS
@@ -29,18 +29,22 @@ from tandem_gateway.http.openapi_schemas import (
     set_limits,
     set_limits_of_compatible,
     set_limits_of_embeddings,
+    set_limits_of_rerank,
 )
+from tandem_gateway.http.openapi_texts import RESPONSE_HEADERS, add_response_headers, describe_fields, to_markdown
 from tandem_gateway.use_cases.validation import RequestLimits
 
 _MESSAGES: Final = (
     ErrorReply, api.SearchRequest, api.SearchReply, api.SimilarRequest, api.SearchBatch,
     api.SearchBatchReply, api.IngestRequest, api.Job,
-    api.JobList, api.JobDocumentList, api.FilesJob,
+    api.JobList, api.JobDocumentList, api.FilesJob, api.RetriedJob,
     api.CollectionList, api.Collection, api.CollectionSettings, api.Reembedding,
     api.SpaceOverlap,
     api.SourceList, api.SourceReply,
     api.Deleted, api.StoredDocument, api.DocumentPatch, api.DocumentList, api.DocumentIds, api.FoundDocuments,
     api.DocumentDeletion, api.DeletedDocuments, api.FacetsRequest, api.FacetsReply, api.About, api.Health, api.Probe,
+    rerank.RerankRequest, rerank.RerankReply, rerank.CohereError,
+    rerank.TeiRerankRequest, rerank.TeiRank,
     openai.EmbeddingsRequest, openai.EmbeddingsReply, openai.ModelList,
     ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
     ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
@@ -115,7 +119,7 @@ def openapi_config() -> OpenAPIConfig:
 
 
 def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
-    """Return the OpenAPI 3.1 document of an application's handlers, with these limits; takes about 30 ms.
+    """Return the OpenAPI 3.1 document of an application's handlers, with these limits; takes about 50 ms.
 
     Litestar describes the operations. The schemas of messages are msgspec's, because Litestar writes a union as
     ``oneOf``: 5 matches both the number and the integer of ``int | float``, so ``oneOf`` would refuse it.
@@ -123,17 +127,22 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     described = app.openapi_schema.to_schema()
     _, schemas = msgspec.json.schema_components(_MESSAGES, ref_template=REFERENCE)
     set_limits(schemas, limits)
+    set_limits_of_rerank(schemas, limits)
     set_limits_of_compatible(schemas, limits)
     set_limits_of_embeddings(schemas, limits)
+    describe_fields(schemas, _MESSAGES)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas
+    described["components"]["headers"] = RESPONSE_HEADERS
     del described["servers"]  # "/", which is wrong behind a proxy that serves the gateway under a path
     for path, operations in described["paths"].items():
         for operation in operations.values():
             _complete(operation)
             if path not in OPEN_PATHS or path == METRICS:
                 _secure(operation)
+            add_response_headers(path, operation)
+    to_markdown(described)
     return described
 
 

@@ -82,6 +82,7 @@ COLLECTION_EXAMPLES: Final[Examples] = {
         "Split texts into passages of at most 128 tokens",
         {"chunking": {"max_tokens": 128, "overlap_tokens": 16}},
     ),
+    "german": ("Find other forms of German words", {"language": "german"}),
     "whole": ("Embed each text as a whole, cut at the model's limit", {"chunking": None}),
 }
 WEB_SEARCH_EXAMPLES: Final[Examples] = {
@@ -106,6 +107,7 @@ INGEST_EXAMPLES: Final[Examples] = {
 }
 KEY_EXAMPLES: Final[Examples] = {
     "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
+    "tenant": ("A key for the documents of a tenant", {"name": "a", "role": "ingest", "filter": {"tenant": "a"}}),
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
@@ -121,11 +123,10 @@ DELETION_EXAMPLES: Final[Examples] = {
 }
 
 
-def refusals(*statuses: int) -> dict[int, ResponseSpec]:
+def refusals(*statuses: int, shape: type[msgspec.Struct] = ErrorReply) -> dict[int, ResponseSpec]:
     """Return the statuses of a route's errors, for its ``responses``; Litestar's ``raises`` documents another shape."""
     return {
-        status: ResponseSpec(ErrorReply, generate_examples=False, description=_error_codes(status))
-        for status in statuses
+        status: ResponseSpec(shape, generate_examples=False, description=_error_codes(status)) for status in statuses
     }
 
 

@@ -6,14 +6,18 @@ from tandem_contract import client_api as api
 from tandem_contract import headers
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_gateway.access.key_administration import (
+    MAX_EQUALITIES,
     MAX_GLOBS,
     MAX_GRACE_SECONDS,
     MAX_NAME_CHARS,
+    MAX_NUMBER,
     MAX_SECONDS,
+    MAX_VALUE_CHARS,
     NAME_PATTERN,
 )
 from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.records.limits import LIMIT_PATTERN, MAX_LIMITS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
@@ -45,10 +49,11 @@ _NO_NUL: Final = {"not": {"pattern": r"\u0000"}}
 _NO_CONTROLS: Final = r"^[^\u0000-\u001f\u007f]+$"
 _DOT_SEGMENT: Final = r"(^|[/\\]|%2[fF]|%5[cC])(\.|%2[eE]){1,2}($|[/\\]|%2[fF]|%5[cC])"
 _DOCUMENT_ID: Final = {"type": "string", "minLength": 1, "maxLength": MAX_ID_CHARS, "pattern": _NO_CONTROLS}
+_ID_OR_NUMBER: Final = {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}
 _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 """Schema of the id of a new document, or of a document in a path."""
 _HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
-_IDS: Final = {"type": "array", "items": _DOCUMENT_ID, "minItems": 1, "maxItems": MAX_IDS}
+_IDS: Final = {"type": "array", "items": _ID_OR_NUMBER, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
 _DAY: Final[Schema] = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
@@ -97,6 +102,9 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         search["filter"] = {"anyOf": [{"$ref": REFERENCE.format(name="Filter")}, {"type": "null"}], "default": None}
         search["offset"] |= {"minimum": 0, "maximum": limits.top_k}
         search["min_score"] = _or_null("number", -1, 1)
+        search["diversity"] |= {"minimum": 0, "maximum": 1}
+        field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
+        search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
         search["exclude"] |= {"description": "Parts of a hit to leave out. None of them may be in `include`, too."}
     search = components["SearchRequest"]["properties"]
     search["highlight"]["description"] = "Whether each hit has `highlights`."
@@ -106,9 +114,6 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
             "description": "Start and end of each matched word in the text, in code points, the end excluded. "
             f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
         }
-    search["diversity"] |= {"minimum": 0, "maximum": 1}
-    field = {"type": "string", "minLength": 1, "maxLength": filters.MAX_FIELD_CHARS}
-    search["group_by"] = {"anyOf": [field, {"type": "null"}], "default": None}
     _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
@@ -126,15 +131,13 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
         {"properties": {"source": {"type": "string"}}, "required": ["source"]},
     ]
     components["SourceList"]["properties"]["documents"]["maxItems"] = MAX_LISTED
-    components["SourceEntry"]["properties"] |= {"id": {"anyOf": [_DOCUMENT_ID, {"type": "integer"}]}, "hash": _HASH}
+    components["SourceEntry"]["properties"] |= {"id": _ID_OR_NUMBER, "hash": _HASH}
     _forbid_nul(given["metadata"])
     given["metadata"]["description"] = f"At most {limits.metadata_bytes} bytes of JSON."
     patch = components["DocumentPatch"]["properties"]["metadata"]
     _forbid_nul(patch)
     patch["description"] = f"The merged metadata has at most {limits.metadata_bytes} bytes of JSON."
-    chunking = components["ChunkingSetting"]["properties"]
-    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
-    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    _set_rules_of_settings(components)
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": REFERENCE.format(name="Filter")}
     components["DocumentDeletion"] |= {
@@ -153,7 +156,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     change["canary_weight"] |= {"minimum": 0, "maximum": 100}
     change["shadow_percent"] = {"anyOf": [{"type": "integer", "minimum": 0, "maximum": 100}, {"type": "null"}]}
 
-    _set_rules_of_keys(components["KeyRequest"]["properties"])
+    _set_rules_of_keys(components["KeyRequest"])
 
 
 def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) -> None:
@@ -163,14 +166,45 @@ def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) 
     search["count"] |= {"minimum": 1, "maximum": limits.top_k}
 
 
-def _set_rules_of_keys(key: Schema) -> None:
+def _set_rules_of_keys(request: Schema) -> None:
+    key = request["properties"]
     key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
     key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
     key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
     limits = {"type": "array", "maxItems": MAX_LIMITS, "items": {"type": "string", "pattern": LIMIT_PATTERN}}
     key["limits"] = {"anyOf": [limits, {"type": "null"}], "default": None}
-    # No release takes a filter yet.
-    key["filter"] = {"type": "null", "default": None}
+    value = [
+        {"type": "string", "maxLength": MAX_VALUE_CHARS, **_NO_NUL},
+        {"type": "integer", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},
+        {"type": "boolean"},
+    ]
+    fields: Schema = {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": MAX_EQUALITIES,
+        "propertyNames": {"minLength": 1, "maxLength": filters.MAX_FIELD_CHARS, "pattern": r"^[^$\u0000][^\u0000]*$"},
+        "additionalProperties": {"anyOf": value},
+    }
+    key["filter"] = {"anyOf": [fields, {"type": "null"}], "default": None}
+    request["anyOf"] = [
+        {"properties": {"filter": {"type": "null"}}},
+        {"properties": {"role": {"enum": ["search", "ingest"]}}},
+    ]
+
+
+def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
+    """Add the limits of requests to rerank, as ``set_limits`` does."""
+    components["RerankInput"]["properties"]["top_n"] |= {"minimum": 1, "maximum": limits.rerank_documents}
+    text = {"type": "string", "minLength": 1, "maxLength": limits.text_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+    components["RerankDocument"]["properties"]["text"] |= text
+    for kind, name in (("RerankRequest", "documents"), ("TeiRerankRequest", "texts")):
+        asked = components[kind]["properties"]
+        asked["query"] |= {"minLength": 1, "maxLength": limits.query_chars, "pattern": _NOT_BLANK, **_NO_NUL}
+        asked[name] |= {"minItems": 1, "maxItems": limits.rerank_documents}
+    components["TeiRerankRequest"]["properties"]["texts"]["items"] = text
+    asked = components["RerankRequest"]["properties"]
+    asked["documents"]["items"] = {"anyOf": [text, {"$ref": REFERENCE.format(name="RerankDocument")}]}
+    asked["top_n"] = {"anyOf": [{"type": "integer", "minimum": 1}, {"type": "null"}], "default": None}
 
 
 def _set_rules_of_modes(components: dict[str, Any]) -> None:
@@ -210,6 +244,13 @@ def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) 
     of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
 
 
+def _set_rules_of_settings(components: dict[str, Any]) -> None:
+    chunking = components["ChunkingSetting"]["properties"]
+    chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
+    chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
+    components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
+
+
 def _set_rules_of_similar(similar: Schema) -> None:
     vector = {
         "type": "array",
@@ -220,7 +261,7 @@ def _set_rules_of_similar(similar: Schema) -> None:
     }
     similar["properties"] |= {"document_id": {}, "vector": {}}
     similar["oneOf"] = [
-        {"properties": {"document_id": _DOCUMENT_ID, "vector": {"type": "null"}}, "required": ["document_id"]},
+        {"properties": {"document_id": _ID_OR_NUMBER, "vector": {"type": "null"}}, "required": ["document_id"]},
         {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
     ]
 

@@ -100,6 +100,7 @@ def _reply(hits: list[SearchHit], answer: Answer, started: float) -> SearchReply
         answer.degraded,
         coverage.truncated,
         _warnings(answer),
+        answer.reranked if answer.reranked is not None else msgspec.UNSET,
         _explanation(answer.explanation) if answer.explanation is not None else msgspec.UNSET,
     )
 
@@ -109,14 +110,20 @@ def _warnings(answer: Answer) -> list[SearchWarning]:
         (answer.coverage.unknown > 0, "unknown_tokens"),
         (answer.only_exclusions, "only_exclusions"),
         (answer.limited, "group_limit"),
+        (answer.reranked is False, "not_reranked"),
+        (answer.rerank_truncated, "rerank_truncated"),
     ]
     return [warning for holds, warning in told if holds]
 
 
 def _explanation(explanation: Explanation) -> SearchExplanation:
-    times = {stage: round(seconds * 1000, 3) for stage, seconds in explanation.stages.seconds.items()}
+    times = StageTimes(**{stage: round(seconds * 1000, 3) for stage, seconds in explanation.stages.seconds.items()})
     counts = CandidateCounts(explanation.matching, explanation.dense, explanation.lexical)
-    return SearchExplanation(StageTimes(**times), counts, explanation.stages.attempts)
+    if explanation.reranked is not None:
+        counts = msgspec.structs.replace(counts, rerank=explanation.reranked)
+        if times.rerank is msgspec.UNSET:  # there was no document to rerank
+            times = msgspec.structs.replace(times, rerank=None)
+    return SearchExplanation(times, counts, explanation.stages.attempts)
 
 
 def _hit_explanation(places: HitPlaces) -> HitExplanation:
@@ -157,7 +164,7 @@ def _chars(hit: Hit) -> int:
 
 
 def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
-    scores = HitScores(hit.dense, hit.lexical)
+    scores = HitScores(hit.dense, hit.lexical, msgspec.UNSET if answer.reranked is None else hit.rerank)
     fields = answer.fields
     found = hit.passage if answer.passages else None
     passage = None

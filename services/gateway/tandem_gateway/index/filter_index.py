@@ -69,6 +69,14 @@ class FilterFollower:
         """The collections that have columns."""
         return list(self._followed)
 
+    @property
+    def bytes(self) -> int:
+        """Estimated memory of the columns and the recent answers, in bytes."""
+        return sum(
+            each.columns.bytes + sum(answer.nbytes for answer in each.answers.values())
+            for each in self._followed.values()
+        )
+
     def matching(self, collection: str, condition: Filter, out_of_time: Callable[[], bool]) -> Keys:
         """Return the passages that match; see ``FilterIndex.matching``.
 
@@ -155,9 +163,15 @@ class FilterThread:
         self._open_feed = open_feed
         self._max_queued = max_queued
         self._queued = 0
+        self._bytes = 0
         self._closed = False
         self._follower: FilterFollower | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="filters")
+
+    @property
+    def bytes(self) -> int:
+        """See ``FilterIndex.bytes``."""
+        return self._bytes
 
     async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
         """Return the passages that match; see ``FilterIndex.matching``."""
@@ -173,7 +187,10 @@ class FilterThread:
         def answer() -> Keys:
             if self._follower is None:
                 self._follower = FilterFollower(self._open_feed())
-            return self._follower.matching(collection, condition, lambda: time.monotonic() >= deadline)
+            try:
+                return self._follower.matching(collection, condition, lambda: time.monotonic() >= deadline)
+            finally:
+                self._bytes = self._follower.bytes
 
         self._queued += 1
         try:

@@ -20,11 +20,11 @@ def passages_to_find(documents: int, passages: int, later: int, widening: int) -
 
     Args:
         documents: number of documents that are needed, at least 1.
-        passages: number of passages in the index, at least 1.
-        later: how many of them are not the first of their document.
+        passages: number of passages in the index; 0 if all its documents were deleted.
+        later: how many of them are not the first of their document; the map forgets deleted ones late.
         widening: 1 for the first search; more if that found too few documents.
     """
-    later_share = min(later / passages, 0.75)  # of a few long documents, a query rarely matches more passages
+    later_share = min(later / max(passages, 1), 0.75)  # of a few long documents, a query rarely matches more passages
     # One more than there are: a search that finds fewer than requested has found all.
     return min(passages + 1, math.ceil(documents * _SLACK / (1.0 - later_share)) * widening)
 

@@ -22,6 +22,7 @@ from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, for_log
 from tandem_gateway.index import catch_up
@@ -37,7 +38,6 @@ from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
-from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -143,6 +143,10 @@ class IndexThread:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; callable from any thread."""
         return self._indexes is None or self._indexes.splits(collection)
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection; callable from any thread."""
+        return DEFAULT_LANGUAGE if self._indexes is None else self._indexes.language(collection)
 
     def nearest(self, space_id: int, vectors: Vectors, count: int) -> Future[list[list[int]]]:
         """Return the documents nearest to each vector in a space; see ``Indexes.nearest``."""
@@ -259,7 +263,7 @@ class IndexThread:
             async with asyncio.timeout(timeout):
                 return await asyncio.wrap_future(self._call(reading))
         except TimeoutError:
-            raise DeadlineExceeded(f"the documents found were not read within {duration(timeout)}") from None
+            raise DeadlineExceeded("the documents found were not read in time") from None
 
     def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits in the event loop, if the thread is idle and all their documents are cached."""

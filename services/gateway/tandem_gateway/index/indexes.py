@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
@@ -77,6 +78,11 @@ class Indexes:
         """Return whether a collection's texts are split into passages; true if it is not known. Thread-safe."""
         record = self._records.get(collection)
         return record is None or record.chunking is not None
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection; the default if it is not known. Thread-safe."""
+        record = self._records.get(collection)
+        return DEFAULT_LANGUAGE if record is None else record.language
 
     def load(self) -> list[str]:
         """Load every index. Return a log line for each repair."""

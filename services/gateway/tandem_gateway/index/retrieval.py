@@ -7,13 +7,10 @@ thread in at a time.
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from tandem_contract.decoding import cut
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
-    Conflict,
     GatewayError,
     InvalidRequest,
-    NotFound,
     Overloaded,
     StorageCorrupt,
     TooManyBytes,
@@ -24,7 +21,15 @@ from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
 from tandem_gateway.index.scoring import ranked, ranked_documents, vector_of
-from tandem_gateway.index.state import Answer, DocumentVector, Found, Ranked, VectorQuery
+from tandem_gateway.index.state import (
+    Answer,
+    DocumentVector,
+    Found,
+    Ranked,
+    VectorQuery,
+    no_document,
+    waiting_document,
+)
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.embedders import QueryVector
@@ -156,20 +161,14 @@ class VectorRetrieval:
             record = self.collection(collection)
             first = self._feed.first_passage(record.collection_id, doc_id)
             if first is None:
-                raise NotFound(
-                    f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id"
-                )
+                raise no_document(collection, doc_id)
             if first.live and record.fingerprint is not None and record.model is not None:
                 vector = self._of_collection(collection, [first.passage_id]).get(first.passage_id)
                 if vector is not None:
                     numbers = vector_of(first.passage_id, vector, record.dim)
                     return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
                 self._indexes.unread()  # the document was replaced meanwhile
-        raise Conflict(
-            f"document_id: document {cut(doc_id)!r} has no vector yet: it waits for its embedding; repeat the search "
-            "when its job has ended",
-            param="document_id",
-        )
+        raise waiting_document(doc_id)
 
     def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""

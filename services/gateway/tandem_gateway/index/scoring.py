@@ -30,8 +30,8 @@ def ranked(query: Vectors, candidates: Candidates, vectors: Mapping[int, bytes],
         StorageCorrupt: a stored vector has another length than the query's.
     """
     keys, scores = _scored(query, candidates, vectors)
-    order = sorted(zip(keys, scores, strict=True), key=lambda each: (-each[1], each[0]))
-    return [RankedPassage(key, score, dense=score) for key, score in order[:top_k]]
+    order = sorted([(-score, key) for key, score in zip(keys, scores, strict=True)])
+    return [RankedPassage(key, -negative, -negative) for negative, key in order[:top_k]]
 
 
 def ranked_documents(

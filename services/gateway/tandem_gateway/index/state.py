@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from tandem_gateway.errors import GatewayError
+from tandem_contract.decoding import cut
+from tandem_gateway.errors import Conflict, GatewayError, NotFound
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.embedders import QueryVector
@@ -35,6 +36,20 @@ class DocumentVector(msgspec.Struct, frozen=True):
 
     passage_id: int
     vector: QueryVector
+
+
+def no_document(collection: str, doc_id: str) -> NotFound:
+    """Return the error for a search from a document that does not exist."""
+    return NotFound(f"document_id: there is no document {cut(doc_id)!r} in {collection!r}", param="document_id")
+
+
+def waiting_document(doc_id: str) -> Conflict:
+    """Return the error for a search from a document that has no version that search finds."""
+    return Conflict(
+        f"document_id: document {cut(doc_id)!r} has no vector yet: it waits for its embedding; repeat the search "
+        "when its job has ended",
+        param="document_id",
+    )
 
 
 @dataclass(frozen=True, slots=True)

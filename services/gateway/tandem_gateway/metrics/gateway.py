@@ -3,6 +3,8 @@
 from prometheus_client import CollectorRegistry, Counter, Gauge, disable_created_metrics, generate_latest
 from prometheus_client.process_collector import ProcessCollector
 
+from tandem_gateway.metrics.access import AccessMetrics
+from tandem_gateway.metrics.audit import AuditMetrics
 from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
@@ -10,7 +12,9 @@ from tandem_gateway.metrics.documents import DocumentMetrics
 from tandem_gateway.metrics.embedders import EmbedderMetrics
 from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.index import IndexMetrics
+from tandem_gateway.metrics.reembedding import ReembeddingMetrics
 from tandem_gateway.metrics.requests import RequestMetrics
+from tandem_gateway.metrics.reranking import RerankMetrics
 from tandem_gateway.metrics.searches import SearchMetrics
 from tandem_gateway.metrics.tls import TlsMetrics
 
@@ -28,13 +32,17 @@ class Metrics:
         ProcessCollector(registry=registry)
         self.requests = RequestMetrics(registry)
         self.searches = SearchMetrics(registry)
+        self.reranking = RerankMetrics(registry)
         self.documents = DocumentMetrics(registry)
         self.index = IndexMetrics(registry)
+        self.reembedding = ReembeddingMetrics(registry)
         self.embedders = EmbedderMetrics(registry)
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.tls = TlsMetrics(registry)
         self.callers = CallerMetrics(registry)
+        self.access = AccessMetrics(registry)
+        self.audit = AuditMetrics(registry)
         self.task_restarts = Counter(
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )

@@ -27,6 +27,11 @@ class IndexMetrics:
             ["collection"],
             registry=registry,
         )
+        self.filter_bytes = Gauge(
+            "tandem_gateway_filter_index_bytes",
+            "Estimated memory of the filter index: its columns of metadata and its recent answers, of all collections.",
+            registry=registry,
+        )
         self._snapshots = Counter(
             "tandem_gateway_snapshots", "Snapshots of the index taken, by outcome.", ["outcome"], registry=registry
         )

@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final, Protocol
 
-from tandem_gateway.filters.tree import Filter
+from tandem_gateway.filters.tree import EVERYTHING, Filter
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     Deletions,
     DocumentPage,
@@ -88,8 +89,12 @@ class DocumentStore(Protocol):
         """Return the newest version of a document; None if there is none."""
         ...
 
-    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return the newest versions of documents, in the order of the ids; absent ones are left out.
+
+        So are those that do not match ``condition``, whose size does not count.
 
         Raises:
             TooManyBytes: their texts and metadata have more than ``most_bytes`` bytes.
@@ -126,6 +131,13 @@ class DocumentStore(Protocol):
         """Return the ids of documents that match; the pages are as those of ``page``.
 
         A page has at most ``DELETED_AT_ONCE`` ids. A collection that does not exist has no documents.
+        """
+        ...
+
+    async def waiting(self, collection: str) -> Keys:
+        """Return the first passages of the versions that wait for their vectors, ascending, ``(n,) uint64``.
+
+        A collection that does not exist has none.
         """
         ...
 

@@ -13,6 +13,11 @@ from tandem_gateway.records.texts import Removals
 class FilterIndex(Protocol):
     """Finds the passages whose documents match a filter. It is a cache derived from the store, which it follows."""
 
+    @property
+    def bytes(self) -> int:
+        """Estimated memory of the index in bytes, after its last answer; any thread may read it."""
+        ...
+
     async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
         """Return the documents that match, as the ids of their first passages, ascending, ``(n,) uint64``.
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Final, Protocol
 
-from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 
 JOBS_SCANNED: Final = 2_000
@@ -79,6 +79,27 @@ class JobStore(Protocol):
 
         Raises:
             Overloaded: too many writes wait.
+            DeadlineExceeded: the write took too long; it may still take effect.
+        """
+        ...
+
+    async def retry(self, job_id: str, now: float) -> JobRetry | None:
+        """Make the documents of a job that failed wait again, in one commit; the job goes on.
+
+        A failed document cannot be retried if it was ingested, changed or deleted since, or if the store has dropped
+        it, see ``Retention.forget_failed``. It stays failed. If the retry of another job has embedded the same version,
+        it counts as embedded at once.
+
+        Args:
+            job_id: of the job.
+            now: seconds since the epoch.
+
+        Returns:
+            The job, and how many of its documents were retried; None if there is no job.
+
+        Raises:
+            Conflict: the job has not ended, has no failed document, or none that can be retried.
+            Overloaded: too many documents wait to be embedded, or too many writes wait.
             DeadlineExceeded: the write took too long; it may still take effect.
         """
         ...

@@ -31,3 +31,13 @@ class Retention(Protocol):
             How many were deleted. Unfinished jobs stay.
         """
         ...
+
+    async def forget_failed(self, before: float) -> int:
+        """Drop the failed documents that are kept for a retry and failed before ``before`` (seconds since the epoch).
+
+        Of the others, drop the oldest while all exceed the store's limit in bytes.
+
+        Returns:
+            How many were dropped.
+        """
+        ...

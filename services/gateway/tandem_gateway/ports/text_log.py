@@ -28,6 +28,10 @@ class TextLog(Protocol):
         """Let all calls in the body see one state of the store: the state at the first call."""
         ...
 
+    def version(self) -> int:
+        """Return a number that differs after each commit; cheap. Outside of ``reading``, it is of the latest commit."""
+        ...
+
     def store_id(self) -> str:
         """Return the store's random id. An index with another id belongs to another store."""
         ...

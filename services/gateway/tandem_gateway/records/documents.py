@@ -6,6 +6,7 @@ from typing import Literal
 
 import msgspec
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
@@ -143,6 +144,10 @@ class DocumentView:
     embedded: bool
     coverage: Coverage | None = None
     """Coverage of the newest version; None while it is pending or if the embedder did not report it."""
+    source: str | None = None
+    """Name of the source that the newest version belongs to; None without one."""
+    source_hash: str | None = None
+    """The client's hash of the document in its source; None without one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,12 +202,15 @@ class CollectionRecord:
     pending: int
     chunking: Chunking | None = None
     """How texts are split into passages; None if each text is one passage."""
+    language: str = DEFAULT_LANGUAGE
+    """Language of the stems in keyword search; see ``analysis.terms.LANGUAGES``."""
 
 
 class CollectionChange(msgspec.Struct, frozen=True):
     """Settings of a collection to be set; those that are UNSET stay as they are, or get their default."""
 
     chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
+    language: str | msgspec.UnsetType = msgspec.UNSET
 
     def check(self, record: CollectionRecord) -> None:
         """Check that a collection may get these settings.
@@ -241,6 +249,8 @@ class JobRecord:
     """Documents that left unembedded because the job was cancelled."""
     skipped: int = 0
     """Documents that were left out because they are not valid; ``total`` does not count them."""
+    retried_at: float | None = None
+    """When failed documents began to wait again; None if none did."""
 
     @property
     def state(self) -> JobState:
@@ -258,15 +268,32 @@ class JobRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class JobRetry:
+    """A job whose failed documents wait again."""
+
+    job: JobRecord
+    retried: int
+    """Documents that wait again, or that the retry of another job has embedded since."""
+    lost: int
+    """Failed documents that cannot be retried any more; ``job.failed`` counts them still."""
+
+
+@dataclass(frozen=True, slots=True)
 class JobFilter:
     """Which jobs a list has; None for any."""
 
     state: JobState | None = None
     collection: str | None = None
+    begin: str = ""
+    """Begin of the job's id."""
 
     def matches(self, job: JobRecord) -> bool:
         """Return whether a job belongs to the list."""
-        return self.state in (None, job.state) and self.collection in (None, job.collection)
+        return (
+            self.state in (None, job.state)
+            and self.collection in (None, job.collection)
+            and job.job_id.startswith(self.begin)
+        )
 
 
 @dataclass(frozen=True, slots=True)

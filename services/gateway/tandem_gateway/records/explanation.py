@@ -3,9 +3,10 @@
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-Stage = Literal["filter", "queue", "embed", "index", "words", "fetch"]
+Stage = Literal["filter", "queue", "embed", "index", "words", "rerank", "fetch"]
 """``filter``: the passages that match the filter. ``queue``: the wait for a call to the embedder. ``embed``: that call.
-``index``: the vector index. ``words``: the keyword index. ``fetch``: the documents of the hits."""
+``index``: the vector index. ``words``: the keyword index. ``rerank``: the texts for the reranker, and its scores.
+``fetch``: the documents of the hits."""
 
 
 @dataclass(slots=True)
@@ -53,3 +54,5 @@ class Explanation:
     """Number of documents that match the filter; None without a filter."""
     hits: list[HitExplanation]
     """One per hit."""
+    reranked: int | None = None
+    """Number of documents for the reranker; None if the search did not ask for it."""

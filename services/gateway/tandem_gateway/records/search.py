@@ -37,6 +37,8 @@ class RankedPassage(NamedTuple):
     """BM25; None if keyword search did not find the passage."""
     nearest: int | None = None
     """The passage of the document that is nearest to the query; None if vector search did not find the document."""
+    rerank: float | None = None
+    """The reranker's score, from 0 to 1; None if the document was not reranked."""
 
 
 class FirstPassage(NamedTuple):
@@ -108,6 +110,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """Id of the document's first passage, as in ``RankedPassage``."""
     highlights: "array[int] | None" = None
     """Start and end of each matched word in the text, one after the other; None if the search did not ask for it."""
+    rerank: float | None = None
+    """As in ``RankedPassage``."""
     passage_highlights: "array[int] | None" = None
     """The same in the passage's text."""
 

@@ -8,8 +8,10 @@ from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
 from tandem_gateway.settings.files import FileOptions
 from tandem_gateway.settings.requests import RequestOptions
+from tandem_gateway.settings.reranking import RerankOptions
 from tandem_gateway.settings.server import ServerOptions
 from tandem_gateway.settings.storage import StorageOptions
+from tandem_gateway.settings.tokens import TokenOptions
 from tandem_runtime.server_tls import check_server_tls
 
 
@@ -18,9 +20,11 @@ class Settings(
     StorageOptions,
     EmbeddingOptions,
     FileOptions,
+    RerankOptions,
     RequestOptions,
     CanaryOptions,
     EmbedderOptions,
+    TokenOptions,
     AccessOptions,
     ServerOptions,
 ):
@@ -46,6 +50,7 @@ class Settings(
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.api_key and self.api_key_file:
             raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
+        self.check_tokens()
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(
                 "TANDEM_EMBEDDER_CLIENT_CERT_FILE and TANDEM_EMBEDDER_CLIENT_KEY_FILE need each other: set both or none"
@@ -65,5 +70,7 @@ class Settings(
             raise ValueError(
                 "TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_BODY_BYTES and TANDEM_MAX_ANSWER_BYTES"
             )
+        if self.max_rerank_body_bytes > self.max_bytes_in_flight // 2:
+            raise ValueError("TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_RERANK_BODY_BYTES")
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from tandem_gateway.records.limits import Limit
-from tandem_gateway.settings.parsers import api_key, limits
+from tandem_gateway.settings.parsers import api_key, audit_log, limits
 from tandem_runtime.settings import boolean, readable_file, setting, whole_number
 
 
@@ -61,4 +61,25 @@ class AccessOptions:
         whole_number(0, 10_000),
         "API keys that /metrics shows by their ids. The usage of further keys is counted for 'other'. Each key adds "
         "three series",
+    )
+    audit_log: str = setting(
+        "AUDIT_LOG",
+        "",
+        audit_log,
+        "Where the audit log goes: the path of a file, stderr, stdout, or off. If it is empty, the log is audit.log in "
+        "the data directory, and has lines while access control is on. If it is set, requests without access control "
+        "have lines, too",
+    )
+    audit_max_bytes: int = setting(
+        "AUDIT_MAX_BYTES",
+        64 << 20,
+        whole_number(0, 1 << 40),
+        "Bytes at which the gateway rotates the audit log; 0 leaves rotation to others. Raise it to keep more lines; a "
+        "line takes about 400 bytes",
+    )
+    audit_files: int = setting(
+        "AUDIT_FILES",
+        10,
+        whole_number(0, 1000),
+        "Number of rotated files of the audit log that are kept; the oldest is removed. Raise it to keep more lines",
     )

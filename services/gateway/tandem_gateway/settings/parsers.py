@@ -50,6 +50,17 @@ def token(text: str) -> str:
     return text
 
 
+def bearer(text: str) -> str:
+    """Return a token for another service; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if not (text.isascii() and text.isprintable() and " " not in text):
+        raise ValueError("printable ASCII characters without a space were expected")
+    return text
+
+
 def api_key(text: str) -> str:
     """Return an API key from outside; an empty text stays empty.
 
@@ -70,6 +81,17 @@ def limits(text: str) -> tuple[Limit, ...]:
         ValueError: says what was expected.
     """
     return parse_limits(part for each in text.split(",") if (part := each.strip()))
+
+
+def audit_log(text: str) -> str:
+    """Return where the audit log goes: a path, or ``stderr``, ``stdout``, ``off``, or empty for the default.
+
+    Raises:
+        ValueError: it is not a path of a file.
+    """
+    if text.endswith("/") or "\0" in text:
+        raise ValueError("the path of a file, stderr, stdout or off was expected")
+    return text
 
 
 def origins(text: str) -> tuple[str, ...]:

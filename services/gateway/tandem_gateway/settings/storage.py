@@ -69,6 +69,20 @@ class StorageOptions:
         seconds(60, 1e9),
         "Seconds after which a finished job is deleted. Raise it if clients look at old jobs; lower it to save disk",
     )
+    failed_document_bytes: int = setting(
+        "FAILED_DOCUMENT_BYTES",
+        64 << 20,
+        whole_number(0, 1 << 50),
+        "Maximum size of the failed documents that the store keeps, so that their jobs can be retried. Beyond it the "
+        "oldest are dropped. Raise it to retry large ingests; lower it to save disk; 0 keeps none",
+    )
+    failed_document_seconds: float = setting(
+        "FAILED_DOCUMENT_SECONDS",
+        604_800.0,
+        seconds(60, 1e9),
+        "Seconds after which a failed document is dropped and can no longer be retried. Raise it to retry later; lower "
+        "it to save disk",
+    )
     max_finished_jobs: int = setting(
         "MAX_FINISHED_JOBS",
         100_000,

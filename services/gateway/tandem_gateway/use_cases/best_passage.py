@@ -21,19 +21,19 @@ MAX_WORDS: Final = 64
 _AT_ONCE_CHARS: Final = 10_000
 
 
-async def choose_passages(hits: list[Hit], query: str) -> None:
+async def choose_passages(hits: list[Hit], query: str, language: str) -> None:
     """Choose the passage of each hit that has none yet, in place: the list holds the lease on the hits' memory."""
     open_hits = [hit for hit in hits if hit.passage is None and hit.passages is not None]
     if not open_hits:
         return
     if sum(len(hit.text) for hit in open_hits) <= _AT_ONCE_CHARS:
-        _choose(hits, query)
+        _choose(hits, query, language)
     else:
-        await asyncio.to_thread(_choose, hits, query)
+        await asyncio.to_thread(_choose, hits, query, language)
 
 
-def _choose(hits: list[Hit], query: str) -> None:
-    words = query_terms(query, MAX_WORDS)
+def _choose(hits: list[Hit], query: str, language: str) -> None:
+    words = query_terms(query, MAX_WORDS, language)
     for place, hit in enumerate(hits):
         if hit.passage is None and hit.passages is not None:
             best = best_passage(hit.text, hit.passages, words)

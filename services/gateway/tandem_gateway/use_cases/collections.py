@@ -1,11 +1,20 @@
 """Read, create and change collections."""
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
+import numpy as np
+
+from tandem_contract.decoding import cut
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
+from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.errors import InvalidRequest, NotFound
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange, CollectionRecord
 from tandem_gateway.use_cases.validation import check_collection
@@ -18,7 +27,14 @@ class Collections:
     """Access to collections by name; calls ``on_changed`` after each change."""
 
     def __init__(
-        self, catalogue: Catalogue, on_changed: Callable[[], None], *, model_tokens: Callable[[], int | None]
+        self,
+        catalogue: Catalogue,
+        on_changed: Callable[[], None],
+        *,
+        model_tokens: Callable[[], int | None],
+        filters: FilterIndex,
+        waiting: Callable[[str], Awaitable[Keys]],
+        timeout: float,
     ) -> None:
         """Make the use case.
 
@@ -26,7 +42,13 @@ class Collections:
             catalogue: the collections.
             on_changed: called after each change.
             model_tokens: returns how many tokens the embedders' model reads of a text; None if that is not known.
+            filters: finds the documents that match a filter.
+            waiting: see ``DocumentStore.waiting``.
+            timeout: maximum seconds for the count of a collection's documents.
         """
+        self._filters = filters
+        self._waiting = waiting
+        self._timeout = timeout
         self._catalogue = catalogue
         self._on_changed = on_changed
         self._model_tokens = model_tokens
@@ -44,6 +66,21 @@ class Collections:
                 return record
         raise NotFound(f"collection: there is no collection {name!r}", param="collection")
 
+    async def counted(self, record: CollectionRecord, condition: Filter) -> CollectionRecord:
+        """Return a collection that counts the versions of documents that match a filter, and no others.
+
+        Raises:
+            NotFound: the collection was deleted meanwhile.
+            NotReady: the metadata was not read in time; a repetition goes on.
+            Overloaded, StorageError: the documents cannot be counted now.
+        """
+        if not record.live + record.pending:
+            return record
+        waiting = await self._waiting(record.name)
+        matching = await self._filters.matching(record.name, condition, timeout=self._timeout)
+        pending = int(np.isin(waiting, matching, assume_unique=True).sum()) if len(waiting) else 0
+        return dataclasses.replace(record, live=len(matching) - pending, pending=pending)
+
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create a collection or change its settings, and return it.
 
@@ -54,9 +91,23 @@ class Collections:
         check_collection(name)
         if isinstance(change.chunking, Chunking):
             check_chunking(change.chunking, self._model_tokens())
+        if change.language is not msgspec.UNSET:
+            check_language(change.language)
         record = await self._catalogue.put_collection(name, change)
         self._on_changed()
         return record
+
+
+def check_language(language: str) -> None:
+    """Check the language of a collection.
+
+    Raises:
+        InvalidRequest: there is no stemmer for it.
+    """
+    if language not in LANGUAGES:
+        raise InvalidRequest(
+            f"language: one of {', '.join(LANGUAGES)} was expected, not {cut(language)}", param="language"
+        )
 
 
 def check_chunking(chunking: Chunking, model_tokens: int | None) -> None:

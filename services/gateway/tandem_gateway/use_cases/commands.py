@@ -18,6 +18,13 @@ from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
 NO_FIELDS: Final[frozenset[HitField]] = frozenset()
 
 
+class RerankChoice(msgspec.Struct, frozen=True, gc=False):
+    """How many of a search's best documents are reranked, and by which model; None for the one that serves."""
+
+    top_n: int
+    model: str | None = None
+
+
 class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """A search in one collection for at most ``top_k`` documents after the first ``offset``."""
 
@@ -46,6 +53,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """How much the hits differ from each other, from 0 to 1; see ``diversity``."""
     group_by: str | None = None
     """Metadata field; the hits are the best of each of its values. None for all hits."""
+    rerank: RerankChoice | None = None
+    """None to leave the ranking as it is."""
     meaning: str | None = None
     """The text for the model; None for ``query``."""
     constrained: bool = False
@@ -76,15 +85,21 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
         return self.offset + self.top_k
 
     @property
+    def considered(self) -> int:
+        """Number of documents of the ranking on which the page depends: up to its end, and those to rerank."""
+        return self.depth if self.rerank is None else max(self.depth, self.rerank.top_n)
+
+    @property
     def needs_whole_ranking(self) -> bool:
         """Whether passages beyond ``depth`` may be hits, because others are left out or follow later."""
-        return bool(self.diversity) or self.group_by is not None or self.min_score is not None
+        reordered = self.diversity or self.group_by is not None or self.rerank is not None
+        return bool(reordered) or self.min_score is not None
 
     @property
     def is_plain(self) -> bool:
         """Whether the answer is the first hits of a ranking as they are."""
         shown = self.include or self.exclude or self.explain
-        reordered = self.diversity or self.group_by is not None
+        reordered = self.diversity or self.group_by is not None or self.rerank is not None
         return not (self.offset or shown or reordered) and self.min_score is None and self.filter is None
 
 
@@ -96,6 +111,8 @@ class SimilarCommand(msgspec.Struct, frozen=True):
     """Numbers of any length; the use case makes it a vector of unit length."""
     page: SearchCommand
     """Which hits, and what of them; its query is empty, and its mode ``dense``."""
+    condition: Filter | None = None
+    """What the document itself has to match; otherwise it counts as one that waits for its embedding."""
 
 
 class SubmittedDocument(msgspec.Struct, frozen=True):

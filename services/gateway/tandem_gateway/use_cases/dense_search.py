@@ -23,7 +23,6 @@ from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_runtime import logs, trace
-from tandem_runtime.durations import duration
 
 
 class Searchable(Protocol):
@@ -39,6 +38,10 @@ class Searchable(Protocol):
 
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages; true if it is not known."""
+        ...
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection; the default if it is not known."""
         ...
 
 
@@ -245,7 +248,7 @@ class DenseSearch:
         else:
             self._look_up_soon(search, known)
         # A plain timer, not asyncio.timeout: that cancels the task from outside, which costs more than is needed here.
-        deadline = loop.call_later(seconds, _expire, search, seconds)
+        deadline = loop.call_later(seconds, _expire, search)
         try:
             return await answer
         except (DeadlineExceeded, asyncio.CancelledError):
@@ -259,6 +262,10 @@ class DenseSearch:
     def splits(self, collection: str) -> bool:
         """Return whether a collection's texts are split into passages."""
         return self._index.splits(collection)
+
+    def language(self, collection: str) -> str:
+        """Return the language of a collection, by which its words have stems."""
+        return self._index.language(collection)
 
     def needs_embedder(self, command: SearchCommand) -> bool:
         """Return whether the search needs an embedder call; false if the query's vector is in the cache."""
@@ -315,5 +322,5 @@ class DenseSearch:
                 )
 
 
-def _expire(search: _Search, seconds: float) -> None:
-    fail(search, DeadlineExceeded(f"the search was not answered within {duration(seconds)}"))
+def _expire(search: _Search) -> None:
+    fail(search, DeadlineExceeded("the vector search was not done in time"))

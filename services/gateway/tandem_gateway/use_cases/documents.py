@@ -12,6 +12,7 @@ from tandem_gateway.ports.documents import PAGE_BYTES, DocumentStore, MetadataCh
 from tandem_gateway.records.documents import CollectionRecord, DocumentPage, DocumentView
 from tandem_gateway.use_cases.validation import check_collection, check_document_id
 from tandem_runtime.durations import duration
+from tandem_runtime.memory import utf8_bytes
 
 MAX_IDS: Final = 1000
 """Maximum number of ids in one request."""
@@ -62,7 +63,7 @@ class Documents:
         check_document_id(doc_id, "id")
         view = await self._documents.document(collection, doc_id)
         if view is None:
-            raise _absent(collection, doc_id)
+            raise no_document(collection, doc_id)
         return view
 
     async def delete(self, collection: str, doc_id: str) -> bool:
@@ -93,7 +94,7 @@ class Documents:
         check_document_id(doc_id, "id")
         view = await self._documents.change_metadata(collection, doc_id, change)
         if view is None:
-            raise _absent(collection, doc_id)
+            raise no_document(collection, doc_id)
         self._on_changed()
         return view
 
@@ -108,12 +109,7 @@ class Documents:
             NotFound: the collection does not exist.
         """
         check_collection(collection)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidRequest(
-                f"limit: a whole number from 1 to {MAX_PAGE} was expected, not {limit}",
-                param="limit",
-                code="limit_exceeded",
-            )
+        check_page_limit(limit)
         end = self._clock() + _PAGE_SECONDS
         found: list[DocumentView] = []
         while True:
@@ -126,39 +122,57 @@ class Documents:
                 return DocumentPage(found, page.after)
             after = page.after
 
-    async def documents(self, collection: str, doc_ids: list[str]) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: list[str], condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return the newest versions of documents, each once, in the order of the ids; absent ones are left out.
+
+        So are those that do not match ``condition``.
 
         Raises:
             InvalidRequest: the name or an id is not valid, or the documents are over the limit of an answer.
             NotFound: the collection does not exist.
         """
         check_collection(collection)
-        _check_ids(doc_ids)
+        check_ids(doc_ids)
         try:
-            found = await self._documents.documents(collection, list(dict.fromkeys(doc_ids)), self._answer_bytes)
+            found = await self._documents.documents(
+                collection, list(dict.fromkeys(doc_ids)), self._answer_bytes, condition
+            )
         except TooManyBytes:
-            raise InvalidRequest(
-                f"ids: the documents have more than {self._answer_bytes} bytes, which is the limit of an answer "
-                "(TANDEM_MAX_ANSWER_BYTES); ask for fewer",
-                param="ids",
-                code="limit_exceeded",
-            ) from None
+            raise self._too_large() from None
         if not found and all(record.name != collection for record in await self._catalogue.collections()):
             raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
         return found
 
-    async def delete_all(self, collection: str, doc_ids: list[str]) -> int:
-        """Delete documents by id, and return how many existed.
+    def check_size(self, views: list[DocumentView]) -> None:
+        """Check that an answer may have these documents.
+
+        Raises:
+            InvalidRequest: they are over the limit of an answer.
+        """
+        if sum(utf8_bytes(view.text) + utf8_bytes(view.metadata) for view in views) > self._answer_bytes:
+            raise self._too_large()
+
+    def _too_large(self) -> InvalidRequest:
+        return InvalidRequest(
+            f"ids: the documents have more than {self._answer_bytes} bytes, which is the limit of an answer "
+            "(TANDEM_MAX_ANSWER_BYTES); ask for fewer",
+            param="ids",
+            code="limit_exceeded",
+        )
+
+    async def delete_all(self, collection: str, doc_ids: list[str], condition: Filter = EVERYTHING) -> int:
+        """Delete documents by id, and return how many existed and matched ``condition``.
 
         Raises:
             InvalidRequest: the name or an id is not valid.
             DeadlineExceeded: as in ``delete_matching``.
         """
         check_collection(collection)
-        _check_ids(doc_ids)
+        check_ids(doc_ids)
         deleting = _Deleting(self._clock() + self._timeout)
-        await self._delete_some(deleting, collection, list(dict.fromkeys(doc_ids)), EVERYTHING)
+        await self._delete_some(deleting, collection, list(dict.fromkeys(doc_ids)), condition)
         return deleting.deleted
 
     async def delete_matching(self, collection: str, condition: Filter) -> int:
@@ -223,11 +237,31 @@ class _Deleting:
         return f"{self.deleted} documents are deleted, and others may be left: send the request again to go on"
 
 
-def _absent(collection: str, doc_id: str) -> NotFound:
+def no_document(collection: str, doc_id: str) -> NotFound:
+    """Return the error for an id that no document has."""
     return NotFound(f"id: collection {collection!r} has no document {doc_id!r}", param="id")
 
 
-def _check_ids(doc_ids: list[str]) -> None:
+def check_page_limit(limit: int) -> None:
+    """Check the maximum number of documents on a page.
+
+    Raises:
+        InvalidRequest: it is not from 1 to ``MAX_PAGE``.
+    """
+    if not 1 <= limit <= MAX_PAGE:
+        raise InvalidRequest(
+            f"limit: a whole number from 1 to {MAX_PAGE} was expected, not {limit}",
+            param="limit",
+            code="limit_exceeded",
+        )
+
+
+def check_ids(doc_ids: list[str]) -> None:
+    """Check the ids of documents to look up.
+
+    Raises:
+        InvalidRequest: there are none or too many, or one is not valid.
+    """
     if not 1 <= len(doc_ids) <= MAX_IDS:
         raise InvalidRequest(
             f"ids: 1 to {MAX_IDS} ids were expected, not {len(doc_ids)}",

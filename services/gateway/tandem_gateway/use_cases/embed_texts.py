@@ -134,7 +134,7 @@ class EmbedTexts:
         try:
             async with asyncio.timeout(seconds):
                 parts = await self._parts(command, fingerprint, lease, until)
-        except TimeoutError:
+        except (TimeoutError, DeadlineExceeded):  # a stage knows only what was left of the deadline
             raise DeadlineExceeded(f"{command.param}: the texts were not embedded within {duration(seconds)}") from None
         return self._finished(command, parts)
 
@@ -218,6 +218,7 @@ class EmbedTexts:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            del tasks, task  # breaks the reference cycle: error, traceback, this frame, task, error
 
     async def _call(self, texts: Sequence[str], kind: Kind, fingerprint: str | None, until: float) -> _Part:
         async def call() -> _Part:

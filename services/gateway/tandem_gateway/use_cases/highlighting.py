@@ -27,12 +27,15 @@ class Highlighter:
         # Several threads would compete with the event loop for the interpreter's lock.
         self._turn = asyncio.Lock()
 
-    async def highlight(self, hits: list[Hit], asked: ParsedQuery, deadline: float, *, passages: bool) -> None:
+    async def highlight(
+        self, hits: list[Hit], asked: ParsedQuery, language: str, deadline: float, *, passages: bool
+    ) -> None:
         """Set the highlights of each hit, in place: the list holds the lease on the hits' memory.
 
         Args:
             hits: of a search.
             asked: its query.
+            language: of the collection; see ``analysis.terms.LANGUAGES``.
             deadline: in seconds of the monotonic clock.
             passages: whether to set those of the hits' passages, too.
 
@@ -40,7 +43,7 @@ class Highlighter:
             DeadlineExceeded: if the deadline has passed.
         """
         if len(asked.words) + sum(len(hit.text) for hit in hits) <= _AT_ONCE_CHARS:
-            _highlight(hits, range(len(hits)), Wanted(asked), deadline, passages)
+            _highlight(hits, range(len(hits)), Wanted(asked, language), deadline, passages)
             return
         wanted: Wanted | None = None
         try:
@@ -48,7 +51,7 @@ class Highlighter:
                 for places in _pieces(hits):
                     async with self._turn:
                         if wanted is None:
-                            wanted = await asyncio.to_thread(Wanted, asked)
+                            wanted = await asyncio.to_thread(Wanted, asked, language)
                         await asyncio.to_thread(_highlight, hits, places, wanted, deadline, passages)
         except TimeoutError:
             raise _late() from None

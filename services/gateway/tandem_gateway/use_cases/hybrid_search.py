@@ -158,8 +158,12 @@ class HybridSearch:
                     raise
                 return dense, None
         finally:
-            words.cancel()
-            await asyncio.gather(words, return_exceptions=True)
+            if words.done():
+                if not words.cancelled():
+                    words.exception()  # otherwise asyncio would log an error that nobody looked at
+            else:
+                words.cancel()
+                await asyncio.gather(words, return_exceptions=True)
             del words  # it refers to its error, whose traceback refers to this frame
 
 

@@ -48,13 +48,13 @@ def idempotency_key(
     return IdempotencyKey(key, digest.digest())
 
 
-def with_ids_of(job_id: str, documents: Sequence[NewDocument]) -> list[NewDocument]:
+def with_ids_of(job_id: str, documents: Sequence[NewDocument], prefix: str = "") -> list[NewDocument]:
     """Return the documents; those without a client's id get one that follows from the job and the place.
 
-    A repeated request gets the ids of the first one, which nothing else stores.
+    A repeated request gets the ids of the first one, which nothing else stores. They begin with ``prefix``.
     """
     of_job = hashlib.blake2b(job_id.encode(), digest_size=_OF_JOB_BYTES).hexdigest()
     return [
-        document if document.given_id else dataclasses.replace(document, doc_id=f"{of_job}{place:08x}")
+        document if document.given_id else dataclasses.replace(document, doc_id=f"{prefix}{of_job}{place:08x}")
         for place, document in enumerate(documents)
     ]

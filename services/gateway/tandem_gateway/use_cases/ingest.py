@@ -7,9 +7,11 @@ from collections.abc import Callable
 from typing import Final
 
 from tandem_gateway.ports.documents import IngestStore
-from tandem_gateway.records.documents import JobRecord, NewDocument, NewDocuments
+from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocument, NewDocuments
+from tandem_gateway.records.namespaces import NO_NAMESPACE, Namespace
 from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
 
+_JOB_BYTES: Final = 16
 _IN_THE_LOOP: Final = 1_000
 """Documents whose ids are made in the event loop."""
 
@@ -33,7 +35,11 @@ class Ingest:
         self._on_skipped = on_skipped
 
     async def accept(
-        self, collection: str, documents: NewDocuments, key: str | None = None
+        self,
+        collection: str,
+        documents: NewDocuments,
+        key: str | None = None,
+        namespace: Namespace = NO_NAMESPACE,
     ) -> tuple[JobRecord, list[str]]:
         """Store validated documents; they are on disk when this returns.
 
@@ -42,6 +48,7 @@ class Ingest:
             documents: to store. The job also counts and lists those that were skipped.
             key: the client's idempotency key. A repeated request with the same key stores nothing, and gets the job of
                 the first one.
+            namespace: of the caller; the ids of the documents have it already.
 
         Returns:
             The job that counts the documents, and their ids in the order sent.
@@ -51,24 +58,25 @@ class Ingest:
             InvalidRequest: the key is not valid, or the collection is new and the limit on collections is reached.
             Overloaded, DeadlineExceeded, StorageError: nothing was stored, or it is unknown whether it was.
         """
-        job_id = f"job_{secrets.token_hex(16)}"
+        job_id = f"job_{namespace.jobs}{secrets.token_hex(_JOB_BYTES - len(namespace.jobs) // 2)}"
         skipped = documents.skipped or ()
         if key is None:
             job = await self._store.accept(job_id, collection, documents, self._clock(), skipped=skipped)
         else:
             named = idempotency_key(key, collection, documents, documents.skipped)
-            documents[:] = await _with_ids_of(job_id, documents)
+            named = IdempotencyKey(namespace.names + named.key, named.request_hash)
+            documents[:] = await _with_ids_of(job_id, documents, namespace)
             job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped)
             if job.job_id != job_id:
-                documents[:] = await _with_ids_of(job.job_id, documents)
+                documents[:] = await _with_ids_of(job.job_id, documents, namespace)
         if skipped and job.job_id == job_id:
             self._on_skipped(len(skipped))
         self._on_accepted()
         return job, [document.doc_id for document in documents]
 
 
-async def _with_ids_of(job_id: str, documents: NewDocuments) -> list[NewDocument]:
+async def _with_ids_of(job_id: str, documents: NewDocuments, namespace: Namespace) -> list[NewDocument]:
     """Return ``with_ids_of``; a thread makes many ids, which take up to ten microseconds each on a busy machine."""
     if len(documents) <= _IN_THE_LOOP:
-        return with_ids_of(job_id, documents)
-    return await asyncio.to_thread(with_ids_of, job_id, documents)
+        return with_ids_of(job_id, documents, namespace.names)
+    return await asyncio.to_thread(with_ids_of, job_id, documents, namespace.names)

@@ -1,4 +1,4 @@
-"""Follow, list and cancel jobs."""
+"""Follow, list, cancel and retry jobs."""
 
 import re
 import time
@@ -7,7 +7,7 @@ from typing import Final
 
 from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.ports.jobs import JobStore
-from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord
+from tandem_gateway.records.documents import JobFilter, JobPage, JobPosition, JobRecord, JobRetry
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 from tandem_gateway.use_cases.documents import MAX_PAGE
 from tandem_gateway.use_cases.job_waiting import JobWaiting
@@ -22,18 +22,20 @@ _JOB_ID = re.compile(r"job_[0-9a-f]{32}\Z")
 
 
 class Jobs:
-    """Access to jobs; calls ``on_changed`` after it has cancelled documents."""
+    """Access to jobs; calls ``on_changed`` after it has cancelled documents, and ``on_waiting`` after a retry."""
 
     def __init__(
         self,
         store: JobStore,
         waiting: JobWaiting,
         on_changed: Callable[[], None],
+        on_waiting: Callable[[], None],
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
         self._waiting = waiting
         self._on_changed = on_changed
+        self._on_waiting = on_waiting
         self._clock = clock
 
     async def job(self, job_id: str, wait_seconds: float = 0) -> JobRecord:
@@ -99,6 +101,21 @@ class Jobs:
             self._waiting.notify()
         return found
 
+    async def retry(self, job_id: str) -> JobRetry:
+        """Make the failed documents of a job wait again; see ``JobStore.retry``.
+
+        Raises:
+            NotFound: no job has this id, or the id is not a valid job id.
+            Conflict: the job has not ended, or it has no failed document that can be retried.
+            Overloaded: too many documents wait to be embedded.
+        """
+        await self._job(job_id)
+        found = await self._store.retry(job_id, self._clock())
+        if found is None:
+            raise no_job(job_id)
+        self._on_waiting()
+        return found
+
     def release(self) -> None:
         """Let the requests go that wait for jobs: the service stops."""
         self._waiting.release()
@@ -120,10 +137,11 @@ def is_job_id(job_id: str) -> bool:
 def documents_per_second(job: JobRecord, now: float) -> float | None:
     """Return how many documents of a job were embedded a second so far; None before the first.
 
-    Documents that were unchanged or cancelled do not count, because they took no work.
+    Documents that were unchanged or cancelled do not count, because they took no work. None after a retry, because the
+    time between includes the pause before it.
     """
     embedded = job.processed - job.unchanged - job.cancelled
-    if job.started_at is None or embedded <= 0:
+    if job.started_at is None or job.retried_at is not None or embedded <= 0:
         return None
     seconds = (now if job.finished_at is None else job.finished_at) - job.started_at
     return embedded / seconds if seconds > 0 else None

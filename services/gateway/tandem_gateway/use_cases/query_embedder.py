@@ -27,7 +27,6 @@ from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, deci
 from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
-from tandem_runtime.durations import duration
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -217,7 +216,7 @@ class QueryEmbedder:
             async with asyncio.timeout(timeout):
                 await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the texts were not embedded within {duration(timeout)}") from None
+            raise DeadlineExceeded("the texts were not embedded in time") from None
         finally:
             for place in places:
                 place.query.answer = None

@@ -7,12 +7,13 @@ no one state, both are repeated.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import msgspec
 import numpy as np
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.records.arrays import Keys
@@ -32,6 +33,7 @@ from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.diversity import diversified, shares
 from tandem_gateway.use_cases.explaining import places
 from tandem_gateway.use_cases.grouping import MAX_GROUPED, READ_AT_ONCE, Groups
+from tandem_gateway.use_cases.search_reranking import Reranking, SearchReranker
 
 CANDIDATES: Final = 100
 """Passages of each retriever that are fused. The order depends on this number, and not on ``top_k``."""
@@ -60,6 +62,10 @@ class Answer(msgspec.Struct, frozen=True):
     """Whether the query says only what to leave out, so that nothing can match."""
     limited: bool = False
     """Whether there may be more groups than the search looked for."""
+    reranked: bool | None = None
+    """Whether the reranker ordered the first documents; None if the search did not ask for it."""
+    rerank_truncated: bool = False
+    """Whether the reranker's model read only the beginning of a passage, or of the query."""
     explanation: Explanation | None = None
     """How the answer came about; None if the search did not ask."""
 
@@ -95,13 +101,23 @@ Retrieve = Callable[[int, float, Stages | None], Awaitable[Found]]
 class ResultPages:
     """Answers searches page by page; see the module."""
 
-    def __init__(self, hydrator: Hydrator, filters: FilterIndex) -> None:
+    def __init__(
+        self,
+        hydrator: Hydrator,
+        filters: FilterIndex,
+        reranker: SearchReranker | None = None,
+        language: Callable[[str], str] = lambda collection: DEFAULT_LANGUAGE,
+    ) -> None:
         """Make it.
 
         Args:
             hydrator: reads the documents of passages.
             filters: finds the passages that match a filter.
+            reranker: reranks; None only if no search asks for it.
+            language: returns the language of a collection.
         """
+        self._reranker = reranker
+        self._language = language
         self._hydrator = hydrator
         self._filters = filters
 
@@ -132,19 +148,22 @@ class ResultPages:
         retrieved_by = time.monotonic() + patience
         stages = Stages() if command.explain else None
         repeats = 0
+        reranking = None if self._reranker is None else self._reranker.begin(command)
         while True:
-            found = await retrieve(max(CANDIDATES, command.depth), retrieved_by, stages)
+            found = await retrieve(max(CANDIDATES, command.considered), retrieved_by, stages)
             ranked = eligible(found.ranked, command)
+            if reranking is not None:
+                await reranking.score(ranked, deadline, stages)
+                ranked = reranking.arranged(ranked)
             whole, limited = True, False
             if command.group_by is not None:
                 groups = Groups(command.group_by)
                 found, ranked, whole, limited = await self._grouped(
-                    groups, command, found, retrieve, retrieved_by, stages
+                    groups, command, found, retrieve, retrieved_by, stages, reranking
                 )
             if command.diversity:
-                ranked = await self._diversified(
-                    ranked, command.collection, command.diversity, found.answered_by, deadline
-                )
+                comparable = found.answered_by != "lexical" or (reranking is not None and reranking.has_scores)
+                ranked = await self._diversified(ranked, command, deadline, comparable=comparable)
             ranked = ranked[command.offset : command.depth]
             hits = await self._read(ranked, command, deadline, stages)
             repeats += 1
@@ -160,10 +179,17 @@ class ResultPages:
         if without is not None and any(hit.doc_id == without for hit in hits):
             hits = Hits((hit for hit in hits if hit.doc_id != without), *hits.leases)
         answer = Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields, limited=limited)
+        if reranking is not None:
+            reranking.end()
+            reranked = reranking.outcome == "reranked"
+            answer = msgspec.structs.replace(answer, reranked=reranked, rerank_truncated=reranking.truncated)
         if stages is None:
             return answer
         stages.attempts = repeats
-        return msgspec.structs.replace(answer, explanation=_explanation(found, hits, command, stages))
+        explanation = _explanation(found, hits, command, stages)
+        if reranking is not None:
+            explanation = replace(explanation, reranked=reranking.candidates)
+        return msgspec.structs.replace(answer, explanation=explanation)
 
     async def _grouped(
         self,
@@ -173,6 +199,7 @@ class ResultPages:
         retrieve: Retrieve,
         until: float,
         stages: Stages | None,
+        reranking: Reranking | None,
     ) -> tuple[Found, list[RankedPassage], bool, bool]:
         """Return the best passage of each group, and retrieve more passages until there are enough groups.
 
@@ -181,10 +208,12 @@ class ResultPages:
             ended at ``MAX_GROUPED`` passages of a ranking.
         """
         wanted = max(CANDIDATES, command.depth) if command.diversity else command.depth
-        count = max(CANDIDATES, command.depth)
+        count = max(CANDIDATES, command.considered)
         whole = True
         while True:
             ranked = eligible(found.ranked, command)
+            if reranking is not None:
+                ranked = reranking.arranged(ranked)
             unread = groups.unread(ranked)
             best = groups.best(ranked, wanted)
             while unread and len(best) < wanted:
@@ -207,12 +236,16 @@ class ResultPages:
             found = await retrieve(count, until, stages)
 
     async def _diversified(
-        self, ranked: list[RankedPassage], collection: str, diversity: float, answered_by: AnsweredBy, deadline: float
+        self, ranked: list[RankedPassage], command: SearchCommand, deadline: float, *, comparable: bool
     ) -> list[RankedPassage]:
-        """Return a ranking with its first ``CANDIDATES`` in the order of maximal marginal relevance."""
+        """Return a ranking with its first ``CANDIDATES`` in the order of maximal marginal relevance.
+
+        ``comparable`` tells whether the scores can be compared with cosines as they are. Cosines, fused scores and the
+        scores of a reranker can, BM25 scores cannot.
+        """
         first, rest = ranked[:CANDIDATES], ranked[CANDIDATES:]
         best = [each.passage_id if each.nearest is None else each.nearest for each in first]
-        known = await self._hydrator.vectors(collection, best, timeout=deadline - time.monotonic())
+        known = await self._hydrator.vectors(command.collection, best, timeout=deadline - time.monotonic())
         if not known:
             return ranked
         vectors = np.zeros((len(best), max(map(len, known.values())) // _FLOAT_BYTES), np.float32)
@@ -220,8 +253,7 @@ class ResultPages:
             if passage_id in known:
                 vectors[place] = np.frombuffer(known[passage_id], "<f4")
         scores = [each.score for each in first]
-        # Cosines and fused scores can be compared with cosines as they are, BM25 scores cannot.
-        order = diversified(shares(scores) if answered_by == "lexical" else scores, vectors, diversity)
+        order = diversified(scores if comparable else shares(scores), vectors, command.diversity)
         return [first[place] for place in order] + rest
 
     async def among(self, command: SearchCommand, until: float, stages: Stages | None = None) -> Keys | None:
@@ -245,7 +277,7 @@ class ResultPages:
         started = time.monotonic()
         hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
         if "vector" in command.fields:
-            await choose_passages(hits, command.text_for_model)
+            await choose_passages(hits, command.text_for_model, self._language(command.collection))
             hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())
         if stages is not None:
             stages.add("fetch", time.monotonic() - started)

@@ -34,6 +34,7 @@ from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
+from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.highlighting import Highlighter
 from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
@@ -127,6 +128,12 @@ class SearchPipeline:
         """
         self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        try:
+            return await self._answer(command, seconds)
+        except DeadlineExceeded as error:
+            raise late_search(seconds, error) from error
+
+    async def _answer(self, command: SearchCommand, seconds: float) -> Answer:
         deadline = time.monotonic() + seconds
         asked = await self._parsed(command.query) if command.mode != "dense" else None
         if asked is not None and asked.meaning != command.query:
@@ -135,10 +142,12 @@ class SearchPipeline:
         if not self._search.splits(command.collection):
             answer = msgspec.structs.replace(answer, passages=False)
         elif "passage" in answer.fields:
-            await choose_passages(answer.hits, command.text_for_model)
+            await choose_passages(answer.hits, command.text_for_model, self._search.language(command.collection))
         if command.highlight:
             wanted = asked or ParsedQuery(command.query, command.query)
-            await self._highlighter.highlight(answer.hits, wanted, deadline, passages=answer.passages)
+            await self._highlighter.highlight(
+                answer.hits, wanted, self._search.language(command.collection), deadline, passages=answer.passages
+            )
         self._events.answered(answer.mode)
         if answer.degraded:
             self._events.degraded()

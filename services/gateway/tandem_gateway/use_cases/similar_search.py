@@ -7,8 +7,8 @@ from typing import Final, Protocol
 import msgspec
 import numpy as np
 
-from tandem_gateway.errors import FingerprintMismatch, InvalidRequest
-from tandem_gateway.index.state import DocumentVector
+from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, InvalidRequest
+from tandem_gateway.index.state import DocumentVector, waiting_document
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.documents import CollectionRecord
@@ -16,6 +16,7 @@ from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.commands import SimilarCommand
+from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.result_pages import Answer, Found, ResultPages
 from tandem_gateway.use_cases.validation import RequestLimits, check_document_id, check_page
@@ -106,20 +107,42 @@ class SimilarSearch:
             own = None
             if doc_id is not None:
                 start = await self._source.document_vector(page.collection, doc_id, timeout=left)
+                if command.condition is not None:
+                    await self._check(command, start.passage_id, until)
                 vector, own, count = start.vector, start.passage_id, count + 1
             else:
                 record = await self._source.collection(page.collection, timeout=left)
                 if record.dim is None or record.model is None or record.fingerprint is None:
-                    return Found([], "dense", False, WHOLE, among)  # the collection has no vector yet
+                    return Found([], "dense", False, WHOLE, among, [])  # the collection has no vector yet
                 assert numbers is not None
                 check_dimension(numbers, record)
                 vector = QueryVector(numbers, record.model, record.fingerprint)
-            found = await self._dense.nearest(page.collection, vector, count, until - time.monotonic(), among)
-            return Found([each for each in found.passages if each.passage_id != own], "dense", False, WHOLE, among)
+            started = time.monotonic()
+            found = await self._dense.nearest(page.collection, vector, count, until - started, among)
+            if stages is not None:
+                stages.add("index", time.monotonic() - started)
+            others = [each for each in found.passages if each.passage_id != own]
+            return Found(others, "dense", False, WHOLE, among, others)
 
-        answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
+        try:
+            answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
+        except DeadlineExceeded as error:
+            raise late_search(seconds, error) from error
         self._answered("dense")
         return msgspec.structs.replace(answer, passages=self._dense.splits(page.collection))
+
+    async def _check(self, command: SimilarCommand, passage_id: int, until: float) -> None:
+        """Check that the version of the document that search finds matches the command's condition.
+
+        Raises:
+            Conflict: it does not.
+        """
+        itself = msgspec.structs.replace(command.page, filter=command.condition)
+        matching = await self._pages.among(itself, until)
+        assert matching is not None
+        place = int(np.searchsorted(matching, np.uint64(passage_id)))
+        if place == len(matching) or matching[place] != passage_id:
+            raise waiting_document(command.document_id or "")
 
     def _checked(self, command: SimilarCommand) -> Vectors | None:
         """Check a search, and return its vector, if one is given."""

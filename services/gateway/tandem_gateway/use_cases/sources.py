@@ -19,20 +19,23 @@ class Sources:
         self._documents = documents
         self._on_changed = on_changed
 
-    async def synchronize(self, collection: str, source: str, documents: Mapping[str, str]) -> SourceDifference:
+    async def synchronize(
+        self, collection: str, source: str, documents: Mapping[str, str], prefix: str = ""
+    ) -> SourceDifference:
         """Delete the documents of a source that are not listed; see ``DocumentStore.synchronize``.
 
         Args:
             collection: name of the collection.
             source: name of the source.
             documents: id → hash, as ``listed`` returns it.
+            prefix: begin of the source's name in the store.
 
         Raises:
             InvalidRequest: a name is not valid, or too many documents would be deleted.
         """
         check_collection(collection)
         check_source(source, "source")
-        found = await self._documents.synchronize(collection, source, documents)
+        found = await self._documents.synchronize(collection, prefix + source, documents)
         if found.deleted:
             self._on_changed()
         return found

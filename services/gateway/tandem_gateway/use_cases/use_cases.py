@@ -15,6 +15,7 @@ from tandem_gateway.use_cases.job_events import JobEvents
 from tandem_gateway.use_cases.jobs import Jobs
 from tandem_gateway.use_cases.reembedding import Reembed
 from tandem_gateway.use_cases.reembedding_worker import ReembeddingWorker
+from tandem_gateway.use_cases.reranking import Rerank
 from tandem_gateway.use_cases.scrubbing import Scrubber
 from tandem_gateway.use_cases.search_pipeline import SearchPipeline
 from tandem_gateway.use_cases.similar_search import SimilarSearch
@@ -39,6 +40,7 @@ class UseCases:
     facets: Facets
     files: FileExtraction
     reembed: Reembed
+    rerank: Rerank
     embedding: EmbeddingWorker
     reembedding: ReembeddingWorker
     scrubber: Scrubber

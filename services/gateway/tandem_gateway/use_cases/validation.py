@@ -11,7 +11,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import NewDocument
-from tandem_gateway.use_cases.commands import SearchCommand, SubmittedDocument
+from tandem_gateway.use_cases.commands import RerankChoice, SearchCommand, SubmittedDocument
 from tandem_gateway.use_cases.document_ids import new_document_id
 
 MAX_ID_CHARS = 256
@@ -42,6 +42,7 @@ class RequestLimits:
     query_chars: int
     top_k: int
     files: int = 100
+    rerank_documents: int = 1000
 
 
 def check_collection(name: str) -> None:
@@ -126,6 +127,21 @@ def check_document_id(doc_id: str, param: str) -> None:
         raise InvalidRequest(f"{param}: control characters are not allowed in an id", param=param)
 
 
+def check_rerank_choice(choice: RerankChoice, limits: RequestLimits) -> None:
+    """Check how a search is to be reranked.
+
+    Raises:
+        InvalidRequest: the number of documents is out of its range.
+    """
+    if not 1 <= choice.top_n <= limits.rerank_documents:
+        raise InvalidRequest(
+            f"rerank.top_n: a whole number from 1 to {limits.rerank_documents} was expected, not {choice.top_n} "
+            "(TANDEM_MAX_RERANK_DOCUMENTS)",
+            param="rerank.top_n",
+            code="limit_exceeded",
+        )
+
+
 def check_search(command: SearchCommand, limits: RequestLimits) -> None:
     """Check a search.
 
@@ -133,6 +149,8 @@ def check_search(command: SearchCommand, limits: RequestLimits) -> None:
         InvalidRequest: a field is not valid; the error names the field and the limit.
     """
     _check_text(command.query, "query", limits.query_chars)
+    if command.rerank is not None:
+        check_rerank_choice(command.rerank, limits)
     check_page(command, limits)
 
 

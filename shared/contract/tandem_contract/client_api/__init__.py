@@ -50,6 +50,7 @@ from tandem_contract.client_api.ingest import (
     JobList,
     JobStatus,
     OnError,
+    RetriedJob,
     SkippedDocument,
 )
 from tandem_contract.client_api.search import (
@@ -67,6 +68,7 @@ from tandem_contract.client_api.search import (
     HitScores,
     ReceivedSearchHit,
     ReceivedSearchReply,
+    RerankInput,
     SearchBatch,
     SearchBatchReply,
     SearchExplanation,
@@ -133,6 +135,8 @@ __all__ = [
     "ReceivedSearchReply",
     "ReembedStatus",
     "Reembedding",
+    "RerankInput",
+    "RetriedJob",
     "SearchBatch",
     "SearchBatchReply",
     "SearchExplanation",

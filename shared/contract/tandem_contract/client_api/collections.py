@@ -19,6 +19,8 @@ class CollectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     chunking: ChunkingSetting | msgspec.UnsetType | None = msgspec.UNSET
     """Null to embed each text as a whole, cut at the model's limit. It can change only while there are no documents."""
+    language: str | msgspec.UnsetType = msgspec.UNSET
+    """Language of the words in keyword search, such as ``german``; ``none`` finds exact forms only."""
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -34,6 +36,8 @@ class Collection(msgspec.Struct, frozen=True):
     dim: int | None
     chunking: ChunkingSetting | None = None
     """Null if each text is embedded as a whole."""
+    language: str = "english"
+    """Language of the words in keyword search; ``none`` if it finds exact forms only."""
 
 
 class CollectionList(msgspec.Struct, frozen=True):

@@ -18,6 +18,10 @@ class StoredDocument(msgspec.Struct, frozen=True):
     """Whether the text is longer than the model's limit; null without a vector, or if the embedder did not say."""
     unknown: float | None = None
     """Share of the text's tokens that the model's vocabulary lacks, from 0 to 1; null as above."""
+    source: str | msgspec.UnsetType = msgspec.UNSET
+    """Name of the source that the newest version belongs to; absent without one."""
+    hash: str | msgspec.UnsetType = msgspec.UNSET
+    """The client's hash of the document in its source; absent without one."""
 
 
 class DocumentPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -40,7 +44,8 @@ class DocumentList(msgspec.Struct, frozen=True):
 class DocumentIds(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/collections/{collection}/documents/get``."""
 
-    ids: list[str]
+    ids: list[str | int]
+    """A number stands for its text."""
 
 
 class FoundDocuments(msgspec.Struct, frozen=True):
@@ -53,7 +58,8 @@ class FoundDocuments(msgspec.Struct, frozen=True):
 class DocumentDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/collections/{collection}/documents/delete``; it takes either ``ids`` or ``filter``."""
 
-    ids: list[str] | None = None
+    ids: list[str | int] | None = None
+    """A number stands for its text."""
     filter: Filter | None = None
 
 

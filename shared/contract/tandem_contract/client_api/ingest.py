@@ -107,6 +107,8 @@ class Job(msgspec.Struct, frozen=True):
     """Documents that were left out because they are not valid; ``total_documents`` does not count them."""
     skipped: list[SkippedDocument] | None = None
     """Only in the reply to an ingest with ``on_error`` ``skip``: the first of these documents, at most 100."""
+    retried_at: str | None = None
+    """When failed documents last began to wait again; null if none did."""
 
 
 class IngestedFile(msgspec.Struct, frozen=True):
@@ -123,6 +125,15 @@ class FilesJob(Job, frozen=True, kw_only=True):
     """The reply to ``POST /v1/ingest/files``: the job of the documents, and the files in the order sent."""
 
     files: list[IngestedFile]
+
+
+class RetriedJob(Job, frozen=True, kw_only=True):
+    """The reply to ``POST /v1/jobs/{job_id}/retry``: the job, which goes on."""
+
+    retried_documents: int
+    """Failed documents that wait again, or that the retry of another job has embedded."""
+    lost_documents: int
+    """Failed documents that cannot be retried any more; ``failed_documents`` counts them still."""
 
 
 class JobList(msgspec.Struct, frozen=True):

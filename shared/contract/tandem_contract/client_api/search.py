@@ -21,10 +21,12 @@ rank fusion. ``dbsf``: distribution-based score fusion."""
 HitField = Literal["text", "metadata", "passage", "vector"]
 """A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
 
-SearchWarning = Literal["unknown_tokens", "only_exclusions", "group_limit"]
+SearchWarning = Literal["unknown_tokens", "only_exclusions", "group_limit", "not_reranked", "rerank_truncated"]
 """``unknown_tokens``: the model does not know a part of the query. If that is the larger part, ``auto`` runs a keyword
 search. ``only_exclusions``: the query says only what to leave out (``-word``), so that nothing can match.
-``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more groups."""
+``group_limit``: a search with ``group_by`` looked at its maximum number of documents, so there may be more groups.
+``not_reranked``: the reranker could not answer in time, so the order is the search's own. ``rerank_truncated``: the
+reranker's model read only the beginning of a text."""
 
 Highlights = list[tuple[int, int]]
 """Start and end of each matched word."""
@@ -45,6 +47,15 @@ class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
     k: int | msgspec.UnsetType = msgspec.UNSET
     """Constant of ``rrf``, from 1 to 1000: the larger, the less the first ranks stand out; 60 if it is missing."""
+
+
+class RerankInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How to rerank a search."""
+
+    top_n: int
+    """Number of the search's best documents that are reranked; the others follow in their order."""
+    model: str | None = None
+    """Name of a model of the reranker; null for the one that serves."""
 
 
 class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,6 +85,8 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
     group_by: str | None = None
     """A metadata field; the hits are the best of each of its values. A document without it is always a hit."""
+    rerank: RerankInput | None = None
+    """Whether a reranker orders the best documents."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -83,6 +96,8 @@ class HitScores(msgspec.Struct, frozen=True):
     """Cosine similarity of query and document."""
     lexical: float | None
     """BM25 score."""
+    rerank: float | msgspec.UnsetType | None = msgspec.UNSET
+    """The reranker's score, from 0 to 1; null if it did not get the document. Absent unless the search asks for it."""
 
 
 class HitPassage(msgspec.Struct, frozen=True):
@@ -132,6 +147,8 @@ class StageTimes(msgspec.Struct, frozen=True):
     """Keyword index."""
     fetch: float | None = None
     """Reading the documents of the hits."""
+    rerank: float | msgspec.UnsetType | None = msgspec.UNSET
+    """Reading the texts for the reranker, and its scores. Absent unless the search asks for it."""
 
 
 class CandidateCounts(msgspec.Struct, frozen=True):
@@ -143,6 +160,8 @@ class CandidateCounts(msgspec.Struct, frozen=True):
     """That vector search found."""
     lexical: int | None
     """That keyword search found."""
+    rerank: int | msgspec.UnsetType = msgspec.UNSET
+    """That were to be reranked. Absent unless the search asks for it."""
 
 
 class SearchExplanation(msgspec.Struct, frozen=True):
@@ -158,7 +177,8 @@ class SearchHit(msgspec.Struct, frozen=True):
     """One result.
 
     ``score`` is the cosine similarity of query and document in vector search, the BM25 score in keyword search, and a
-    number from 0 to 1 in hybrid search.
+    number from 0 to 1 in hybrid search. In a search that was reranked it is the reranker's score, from 0 to 1, and 0
+    for the documents after the reranked ones.
     """
 
     id: str
@@ -188,6 +208,8 @@ class SearchReply(msgspec.Struct, frozen=True):
     query_truncated: bool = False
     """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
+    reranked: bool | msgspec.UnsetType = msgspec.UNSET
+    """Whether the reranker ordered the best documents. Absent unless the search asks for it."""
     explain: SearchExplanation | msgspec.UnsetType = msgspec.UNSET
 
 
@@ -207,8 +229,9 @@ class SearchBatchReply(msgspec.Struct, frozen=True):
 class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/search/similar``; it takes either ``document_id`` or ``vector``. The reply is a ``SearchReply``."""
 
-    document_id: str | None = None
-    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it."""
+    document_id: str | int | None = None
+    """The hits are the documents nearest to this one, without itself. The first passage of a text stands for it. A
+    number stands for its text."""
     vector: list[float] | None = None
     """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
     top_k: int = DEFAULT_TOP_K
@@ -218,6 +241,9 @@ class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     filter: Filter | None = None
     include: tuple[HitField, ...] = ()
     exclude: tuple[HitField, ...] = ()
+    explain: bool = False
+    diversity: float = 0.0
+    group_by: str | None = None
     """As in ``SearchRequest``."""
 
 
@@ -245,3 +271,4 @@ class ReceivedSearchReply(msgspec.Struct, frozen=True):
     degraded: bool = False
     query_truncated: bool = False
     warnings: list[str] = []
+    reranked: bool | msgspec.UnsetType = msgspec.UNSET

@@ -134,14 +134,17 @@ class Connection(asyncio.Protocol):
             self._await_head()
 
     def eof_received(self) -> bool:
-        """Finish the requests that the client sent before it closed its side; return whether there are any."""
+        """Finish the requests that the client sent before it closed its side; return whether there are any.
+
+        A response that goes on until the client leaves is not one that can be finished.
+        """
         if self.flow.ended:
             return False
         self._deaf = True
         self._head_complete()
         if self._reader.in_body and self._open and self._open[-1] is self._exchange:  # it will never be complete
             self._give_back_last()
-        if not self._open:
+        if not self._open or self._open[0].streaming:
             return False
         self._gone_timer = self._loop.call_later(self.half_closed_seconds, self.flow.close)
         return True

@@ -56,7 +56,7 @@ class Exchange:
 
     __slots__ = (
         "_channel", "_chunked", "_continues", "_event", "_head", "_is_head", "_left", "_on_gone", "_taken",
-        "body", "complete", "gone", "keep_alive", "more_body", "started",
+        "body", "complete", "gone", "keep_alive", "more_body", "started", "streaming",
     )  # fmt: skip
 
     def __init__(self, channel: Channel, *, is_head: bool, keep_alive: bool, expects: bool) -> None:
@@ -88,6 +88,8 @@ class Exchange:
         """Whether a part of the response is written."""
         self.complete = False
         """Whether the whole response is written."""
+        self.streaming = False
+        """Whether the response goes on until the client leaves."""
 
     # For the connection.
 
@@ -132,6 +134,10 @@ class Exchange:
             callback()
         else:
             self._on_gone = callback
+
+    def streams(self) -> None:
+        """Note that the response goes on until the client leaves."""
+        self.streaming = True
 
     def keep(self, lease: Lease) -> None:
         """Hold the lease of the response until the client has read it."""

@@ -48,7 +48,9 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
       pool and connect timeouts can shorten those two. Its write timeout has no effect.
     - Bodies are complete, not streamed. A compressed response is refused: it could grow beyond every bound.
     - A request to another origin than the transport's is refused.
-    - If a connection breaks, a request of an idempotent method is sent once more, over a new connection.
+    - If a connection breaks, a request of an idempotent method is sent once more, over a new connection. So is a
+      request with the extension ``idempotent``.
+    - The extension ``max_bytes`` of a request is the maximum size of its response's body, instead of the transport's.
     - ``aclose`` leaves the connections to their owner, who calls ``Http1Transport.close``.
     """
 
@@ -77,7 +79,7 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
         body = await _read(request, deadline)
         try:
             data = _encode(request, body)
-            response = await self._send(request.method, data, started, deadline, seconds)
+            response = await self._send(request, data, started, deadline, seconds)
         except UnsendableRequest as error:
             raise httpx2.LocalProtocolError(str(error), request=request) from error
         except NoFreeConnection as error:
@@ -99,23 +101,25 @@ class HttpxTransport(httpx2.AsyncBaseTransport):
         )
 
     async def _send(
-        self, method: str, data: bytes, started: float, deadline: float, seconds: Mapping[str, float | None]
+        self, request: httpx2.Request, data: bytes, started: float, deadline: float, seconds: Mapping[str, float | None]
     ) -> Response:
         pool_seconds = seconds.get("pool")
+        repeatable = request.method in _IDEMPOTENT or bool(request.extensions.get("idempotent"))
+        max_bytes: int = request.extensions.get("max_bytes", self._max_bytes)
         for last in (False, True):
             try:
                 return await self._transport.exchange(
                     data,
                     deadline=deadline,
                     fresh=last,
-                    max_bytes=self._max_bytes,
-                    head_only=method == "HEAD",
+                    max_bytes=max_bytes,
+                    head_only=request.method == "HEAD",
                     pool_deadline=None if pool_seconds is None else started + pool_seconds,
                     connect_seconds=seconds.get("connect"),
                 )
             except ConnectionBroken:
                 # The server may have closed an idle connection just as it was taken.
-                if last or method not in _IDEMPOTENT:
+                if last or not repeatable:
                     raise
         raise AssertionError("unreachable")
 

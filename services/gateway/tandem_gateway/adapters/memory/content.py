@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking, Span
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, IdempotencyKey, JobRecord, NewDocument
@@ -62,6 +63,10 @@ class Version:
     """Job and place in it of each document that waits for this version, or did."""
     jobs: Counter[str] = field(default_factory=Counter)
     """Job → number of its documents that wait for this version."""
+    failed_jobs: Counter[str] = field(default_factory=Counter)
+    """Job → number of its documents for which this version failed, and which it may retry."""
+    number: int = 0
+    """Pending versions are embedded in the order of their numbers."""
 
     def wait(self, job_id: str, place: int) -> None:
         """Make a job wait for this version."""
@@ -98,6 +103,7 @@ class Collection:
     removal_floor: int = 0
     """Removals up to this change number were deleted."""
     chunking: Chunking | None = DEFAULT_CHUNKING
+    language: str = DEFAULT_LANGUAGE
     second: Second | None = None
     truncated: int = 0
     """Of the space that serves, as in ``Second``."""
@@ -114,6 +120,7 @@ class Collection:
             live=len(self.live),
             pending=len(self.pending),
             chunking=self.chunking,
+            language=self.language,
         )
 
     def view(self, doc_id: str) -> DocumentView | None:
@@ -123,7 +130,15 @@ class Collection:
             return None
         document, embedded = newest.document, doc_id not in self.pending
         coverage = newest.coverage() if embedded else None
-        return DocumentView(doc_id, document.text, document.metadata, embedded=embedded, coverage=coverage)
+        return DocumentView(
+            doc_id,
+            document.text,
+            document.metadata,
+            embedded=embedded,
+            coverage=coverage,
+            source=document.source,
+            source_hash=document.source_hash,
+        )
 
     def pending_passage(self, passage_id: int) -> tuple[Version, Passage] | None:
         """Return a passage of a pending version, with the version."""
@@ -164,6 +179,15 @@ class Collection:
         self.model, self.fingerprint, self.dim = second.model.model, second.model.fingerprint, second.model.dim
 
 
+@dataclass(frozen=True, slots=True)
+class FailedVersion:
+    """A version that failed, kept for a retry of its jobs."""
+
+    collection: Collection
+    version: Version
+    failed_at: float
+
+
 class Content:
     """Everything that a store holds. Hold ``lock`` during each access."""
 
@@ -182,7 +206,10 @@ class Content:
         """Job → its documents, in the order of its ingest."""
         self.keys: dict[str, tuple[str, IdempotencyKey]] = {}
         """Idempotency key → the last job that was accepted with it."""
+        self.failed: dict[tuple[int, str], FailedVersion] = {}
+        """(Collection, document id) → its last version, which failed."""
         self._collections_made = 0
+        self._versions_made = 0
         self._spaces_made = 0
         self.passages_made = 0
 
@@ -199,6 +226,20 @@ class Content:
         """Return an id that no space ever had."""
         self._spaces_made += 1
         return self._spaces_made
+
+    def new_version(self) -> int:
+        """Return a number that no version ever had."""
+        self._versions_made += 1
+        return self._versions_made
+
+    def failed_version(self, collection: Collection, version: Version) -> FailedVersion | None:
+        """Return what is kept of a version; None if it is not kept."""
+        found = self.failed.get((collection.collection_id, version.document.doc_id))
+        return found if found is not None and found.version is version else None
+
+    def supersede(self, collection: Collection, doc_id: str) -> None:
+        """Drop the kept version of a document, because another write of the document follows it."""
+        self.failed.pop((collection.collection_id, doc_id), None)
 
     def new_passage(self, start: int = 0, stop: int | None = None) -> Passage:
         """Return a passage with an id that no passage ever had."""
@@ -234,7 +275,7 @@ class Content:
 
     def replace_pending(self, collection: Collection, old: Version, new: Version) -> None:
         """Put a pending version in the place of another, whose jobs then wait for it."""
-        new.jobs, new.places = old.jobs, old.places
+        new.jobs, new.places, new.number = old.jobs, old.places, old.number
         collection.pending[new.document.doc_id] = new
         for passage in old.passages:
             collection.removals[self.next_change(collection)] = passage.passage_id

@@ -7,8 +7,9 @@ from functools import partial
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
-from tandem_gateway.adapters.limits import MAX_ERROR_CHARS, MAX_KEPT_FAILURES, MAX_REASON_CHARS
+from tandem_gateway.adapters.limits import FAILED_BYTES, MAX_ERROR_CHARS, MAX_KEPT_FAILURES, MAX_REASON_CHARS
 from tandem_gateway.adapters.memory import content as store_content
+from tandem_gateway.adapters.memory import failed
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -18,18 +19,25 @@ class MemoryEmbeddingQueue(LeasedQueue):
     """Implements ``EmbeddingQueue``; one event loop uses it."""
 
     def __init__(
-        self, content: store_content.Content, *, batch_bytes: int, clock: Callable[[], float] = time.monotonic
+        self,
+        content: store_content.Content,
+        *,
+        batch_bytes: int,
+        failed_bytes: int = FAILED_BYTES,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Make a queue in which no passage is leased.
 
         Args:
             content: of the store.
             batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
+            failed_bytes: maximum size of all the failed versions that the store keeps; see ``Limits``.
             clock: returns seconds; never goes back.
         """
         super().__init__(clock)
         self._content = content
         self._batch_bytes = batch_bytes
+        self._failed_bytes = failed_bytes
         self._turns = Turns()
 
     async def claim(
@@ -114,6 +122,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
                 failures = [*job.failures, (version.document.doc_id, error[:MAX_ERROR_CHARS])]
                 content.jobs[job_id] = dataclasses.replace(job, failures=failures)
                 reasons[job_id] = error[:MAX_ERROR_CHARS]
+        failed.keep(content, collection, version, time.time(), self._failed_bytes)
         content.end_wait(version, "failed", time.time())
         for job_id, reason in reasons.items():
             content.end(version, job_id, "failed", reason)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from tandem_gateway.adapters.limits import LIST_ENTRY_BYTES
+from tandem_gateway.adapters.memory import failed
 from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.ports.retention import LISTED_BYTES
 from tandem_gateway.records.job_documents import JobDocument
@@ -26,6 +27,7 @@ def forget_jobs(content: Content, before: float, keep: int) -> int:
     for _, job_id in dropped:
         del jobs[job_id]
         content.lists.pop(job_id, None)
+    failed.forget_jobs(content, [job_id for _, job_id in dropped])
     for key in [key for key, (job_id, _) in content.keys.items() if job_id not in jobs]:
         del content.keys[key]
     _forget_lists(content)

@@ -5,10 +5,12 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
+import numpy as np
 
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
 from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_deletions, check_key
+from tandem_gateway.adapters.memory import failed
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -22,6 +24,7 @@ from tandem_gateway.ports.documents import DELETED_AT_ONCE, KEY_SECONDS, PAGE_BY
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE, JOBS_SCANNED
 from tandem_gateway.ports.reembedding import Reembeddings
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -34,6 +37,7 @@ from tandem_gateway.records.documents import (
     JobPage,
     JobPosition,
     JobRecord,
+    JobRetry,
     MetadataPage,
     NewDocument,
     StoredContent,
@@ -64,7 +68,9 @@ class MemoryStore:
         self._limits = limits
         self._content = Content()
         self._content.create(DEFAULT_COLLECTION)
-        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(self._content, batch_bytes=batch_bytes, clock=clock)
+        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(
+            self._content, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
+        )
         """The store's pending documents, for the embedding worker."""
         self.reembeddings: Reembeddings = MemoryReembeddings(self._content, batch_bytes=batch_bytes)
         """The second spaces of the collections."""
@@ -124,6 +130,7 @@ class MemoryStore:
     def _accept(self, job_id: str, place: int, collection: Collection, document: NewDocument, now: float) -> None:
         """Store one document."""
         content, doc_id = self._content, document.doc_id
+        content.supersede(collection, doc_id)
         pending, live = collection.pending.get(doc_id), collection.live.get(doc_id)
         if pending is not None:
             if pending.document.content_hash == document.content_hash:
@@ -145,7 +152,7 @@ class MemoryStore:
             status = embedded_status(live.coverage())
             content.lists[job_id][place] = JobDocument(doc_id, status, status_reason(status))
             return
-        made = collection.pending[doc_id] = Version(document, [content.new_passage()])
+        made = collection.pending[doc_id] = Version(document, [content.new_passage()], number=content.new_version())
         made.wait(job_id, place)
 
     def _copy(self, version: Version, document: NewDocument) -> Version:
@@ -155,7 +162,7 @@ class MemoryStore:
             new = self._content.new_passage(old.start, old.stop)
             new.vector, new.coverage = old.vector, old.coverage
             passages.append(new)
-        return Version(document, passages)
+        return Version(document, passages, number=self._content.new_version())
 
     async def job(self, job_id: str) -> JobRecord | None:
         """Return a job; see ``JobStore.job``."""
@@ -207,18 +214,33 @@ class MemoryStore:
             content.version += 1
             return content.jobs.get(job_id)
 
+    async def retry(self, job_id: str, now: float) -> JobRetry | None:
+        """Make the failed documents of a job wait again; see ``JobStore.retry``."""
+        with self._content.lock:
+            return failed.retry(self._content, job_id, now, self._limits)
+
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""
         with self._content.lock:
             found = self._content.collections.get(collection)
             return None if found is None else found.view(doc_id)
 
-    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return documents; see ``DocumentStore.documents``."""
-        views = [view for doc_id in doc_ids if (view := await self.document(collection, doc_id)) is not None]
+        found = [view for doc_id in doc_ids if (view := await self.document(collection, doc_id)) is not None]
+        views = [view for view in found if matches_json(condition, view.metadata)]
         if sum(map(_bytes_of, views)) > most_bytes:
             raise TooManyBytes
         return views
+
+    async def waiting(self, collection: str) -> Keys:
+        """Return the versions that wait; see ``DocumentStore.waiting``."""
+        with self._content.lock:
+            found = self._content.collections.get(collection)
+            pending = [] if found is None else [each.passages[0].passage_id for each in found.pending.values()]
+        return np.array(sorted(pending), np.uint64)
 
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
         """Return documents that match; see ``DocumentStore.page``."""
@@ -262,6 +284,9 @@ class MemoryStore:
             }
         found = difference(listed, held)
         check_deletions(len(found.deleted))
+        if there is not None:
+            with self._content.lock:
+                failed.drop_unlisted(self._content, there, source, listed)
         for doc_id in found.deleted:
             await self.delete(collection, doc_id)
         return found
@@ -273,6 +298,7 @@ class MemoryStore:
             found = content.collections.get(collection)
             if found is None:
                 return False
+            content.supersede(found, doc_id)
             pending, live = found.pending.get(doc_id), found.live.get(doc_id)
             if pending is not None:
                 content.end_wait(pending, "deleted", time.time())
@@ -289,6 +315,8 @@ class MemoryStore:
                 break
             done += 1
             view = await self.document(collection, doc_id)
+            if view is None and condition == EVERYTHING:
+                await self.delete(collection, doc_id)
             if view is not None and matches_json(condition, view.metadata):
                 deleted += await self.delete(collection, doc_id)
         return Deletions(done, deleted)
@@ -305,6 +333,7 @@ class MemoryStore:
             for version, document in changes:
                 if document.metadata == version.document.metadata:
                     continue
+                content.supersede(found, doc_id)
                 copy = self._copy(version, _with_source_of(document, version.document))
                 if version is found.live.get(doc_id):
                     content.replace_live(found, version, copy)
@@ -330,6 +359,9 @@ class MemoryStore:
             if change.chunking is not msgspec.UNSET and change.chunking != found.chunking:
                 found.chunking = change.chunking
                 content.catalogue += 1
+            if change.language is not msgspec.UNSET and change.language != found.language:
+                found.language = change.language
+                content.catalogue += 1
             content.version += 1
             return found.record()
 
@@ -342,6 +374,7 @@ class MemoryStore:
                 return False
             for version in found.pending.values():
                 content.end_wait(version, "deleted", time.time())
+            content.failed = {key: each for key, each in content.failed.items() if each.collection is not found}
             content.catalogue += 1
             content.version += 1
             return True
@@ -368,6 +401,11 @@ class MemoryStore:
             forgotten = forget_jobs(self._content, before, self._limits.finished_jobs)
             self._content.version += 1
             return forgotten
+
+    async def forget_failed(self, before: float) -> int:
+        """Drop old failed documents; see ``Retention.forget_failed``."""
+        with self._content.lock:
+            return failed.forget(self._content, before, self._limits.failed_bytes)
 
 
 def _stored(document: NewDocument) -> StoredContent:

@@ -2,40 +2,46 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from typing import Generic
 
 from tandem_gateway.adapters.pool.addresses import Address, difference
 from tandem_gateway.adapters.pool.config import PoolEvents
 from tandem_gateway.adapters.pool.health import Failure, Health
-from tandem_gateway.adapters.pool.replica import Replica, ReplicaConnection
+from tandem_gateway.adapters.pool.replica import C, Replica
 from tandem_gateway.records.embedders import ReplicaState, ReplicaStatus
 
 log = logging.getLogger(__name__)
 
 
-class Members:
+class Members(Generic[C]):
     """Adds, removes, ejects and readmits replicas, and logs each change; the pool owns it."""
 
-    def __init__(self, pool: str, connect: Callable[[Address], ReplicaConnection], events: PoolEvents) -> None:
+    def __init__(
+        self, pool: str, connect: Callable[[Address], C], events: PoolEvents, *, server: str = "embedder"
+    ) -> None:
         """Make it, without a replica.
 
         Args:
             pool: name of the pool in logs.
             connect: makes the channel to one address.
             events: see ``config.PoolEvents``.
+            server: what logs call a replica.
         """
         self._pool = pool
+        self._server = server
+        self._named = f"{'an' if server[0] in 'aeiou' else 'a'} {server}"
         self._connect = connect
         self._events = events
-        self._replicas: dict[str, Replica] = {}
-        self.serving: list[Replica] = []
+        self._replicas: dict[str, Replica[C]] = {}
+        self.serving: list[Replica[C]] = []
         """Replicas in rotation."""
-        self.ejected: list[Replica] = []
+        self.ejected: list[Replica[C]] = []
         """Replicas out of rotation that have not left the pool."""
 
     def __len__(self) -> int:
         return len(self._replicas)
 
-    def staying(self) -> list[Replica]:
+    def staying(self) -> list[Replica[C]]:
         """Return the replicas that have not left the pool."""
         return [replica for replica in self._replicas.values() if not replica.draining]
 
@@ -50,15 +56,15 @@ class Members:
             replica = self._replicas[label]
             if not replica.draining:
                 about = {"pool": self._pool, "replica": label, "in_flight": replica.in_flight}
-                log.info("an embedder left the pool", extra=about)
+                log.info("%s left the pool", self._named, extra=about)
             replica.draining = True
             self.drop_if_idle(replica)
         for address in change.added:
-            log.info("an embedder joined the pool", extra={"pool": self._pool, "replica": address.label})
+            log.info("%s joined the pool", self._named, extra={"pool": self._pool, "replica": address.label})
         self._sort()
 
     def set_health(
-        self, replica: Replica, after: Health, failure: Failure = "unavailable", why: str | None = None
+        self, replica: Replica[C], after: Health, failure: Failure = "unavailable", why: str | None = None
     ) -> None:
         """Set a replica's health; ``failure`` and ``why`` are the reason if this ejects it."""
         before, replica.health = replica.health, after
@@ -70,12 +76,14 @@ class Members:
             replica.served = None
             self._events.ejected(failure)
             seconds = round(after.until - after.since, 3)
-            log.warning("embedder ejected", extra={**about, "reason": failure, "error": why, "seconds": seconds})
+            log.warning(
+                "%s ejected", self._server, extra={**about, "reason": failure, "error": why, "seconds": seconds}
+            )
         else:
-            log.info("embedder takes part again", extra=about)
+            log.info("%s takes part again", self._server, extra=about)
         self._sort()
 
-    def drop_if_idle(self, replica: Replica) -> None:
+    def drop_if_idle(self, replica: Replica[C]) -> None:
         """Close a replica that has left the pool, once it has no call in flight."""
         if not replica.draining or replica.in_flight or self._replicas.get(replica.address.label) is not replica:
             return
@@ -101,7 +109,7 @@ class Members:
         self.ejected = [replica for replica in members if replica.health.ejected]
 
 
-def _status(replica: Replica) -> ReplicaStatus:
+def _status(replica: Replica[C]) -> ReplicaStatus:
     if replica.draining:
         return "draining"
     return "ejected" if replica.health.ejected else "serving"

@@ -77,7 +77,7 @@ class EmbedderPool:
         )
         self._looked_up = asyncio.Event()
         self._budget = RetryBudget(clock())
-        self._members = Members(name, connect, self._events)
+        self._members: Members[ReplicaConnection] = Members(name, connect, self._events)
         self._members.update(self._names.addresses())
 
     async def embed(
@@ -184,20 +184,31 @@ class EmbedderPool:
     # load balancing
 
     def _choose(
-        self, priority: Priority, now: float, *, fingerprint: str | None, tried: Replica | None = None
-    ) -> Replica | None:
+        self,
+        priority: Priority,
+        now: float,
+        *,
+        fingerprint: str | None,
+        tried: Replica[ReplicaConnection] | None = None,
+    ) -> Replica[ReplicaConnection] | None:
         among = candidates(self._members.serving, self._members.ejected, fingerprint=fingerprint, tried=tried, now=now)
         return self._lighter(among, priority) if among else None
 
     def _choose_another(
-        self, first: Replica, priority: Priority, now: float, fingerprint: str | None, *, wrong_model: bool
-    ) -> Replica | None:
+        self,
+        first: Replica[ReplicaConnection],
+        priority: Priority,
+        now: float,
+        fingerprint: str | None,
+        *,
+        wrong_model: bool,
+    ) -> Replica[ReplicaConnection] | None:
         if wrong_model and fingerprint is not None:
             among = having(self._members.serving, fingerprint=fingerprint, tried=first, now=now)
             return self._lighter(among, priority) if among else None
         return self._choose(priority, now, fingerprint=fingerprint, tried=first)
 
-    def _lighter(self, among: Sequence[Replica], priority: Priority) -> Replica:
+    def _lighter(self, among: Sequence[Replica[ReplicaConnection]], priority: Priority) -> Replica[ReplicaConnection]:
         load = Replica.query_load if priority == "interactive" else Replica.document_load
         return choose(among, load, self._draw(), self._draw())
 
@@ -211,7 +222,7 @@ class EmbedderPool:
 
     async def _ask(
         self,
-        replica: Replica,
+        replica: Replica[ReplicaConnection],
         texts: Sequence[str],
         kind: Kind,
         priority: Priority,
@@ -251,7 +262,7 @@ class EmbedderPool:
         replica.seen = self._clock()
         return found
 
-    async def _probe(self, replica: Replica, timeout: float) -> bool:
+    async def _probe(self, replica: Replica[ReplicaConnection], timeout: float) -> bool:
         result = await replica.channel.probe(timeout=timeout)
         now = self._clock()
         after = health.probed(replica.health, result.found, now, self._settings.policy)
@@ -270,20 +281,20 @@ class EmbedderPool:
             replica.seen = now
         return True
 
-    def _learn(self, replica: Replica, served: ServedModel) -> None:
+    def _learn(self, replica: Replica[ReplicaConnection], served: ServedModel) -> None:
         """Record a replica's model, and log it if it is another one than before."""
         if replica.served is None or replica.served.fingerprint != served.fingerprint:
             about = {"pool": self.name, "replica": replica.address.label}
             log.info("the embedder's model", extra={**about, "model": served.model, "fingerprint": served.fingerprint})
         replica.served = served
 
-    def _succeeded(self, replica: Replica, started: float) -> None:
+    def _succeeded(self, replica: Replica[ReplicaConnection], started: float) -> None:
         before = replica.health
         after = health.succeeded(before, started, self._clock(), self._settings.policy)
         if after is not before:
             self._members.set_health(replica, after)
 
-    def _failed(self, replica: Replica, failure: Failure, started: float, why: str) -> None:
+    def _failed(self, replica: Replica[ReplicaConnection], failure: Failure, started: float, why: str) -> None:
         after = health.failed(replica.health, failure, started, self._clock(), self._settings.policy)
         self._members.set_health(replica, after, failure, why)
 

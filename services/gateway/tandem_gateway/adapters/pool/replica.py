@@ -1,7 +1,7 @@
 """One embedder of a pool: its connection, its load, its health and its model."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -22,6 +22,17 @@ class ProbeResult(msgspec.Struct, frozen=True):
     served: ServedModel | None = None
 
 
+class Connection(Protocol):
+    """Carries the calls to one server."""
+
+    def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
 class ReplicaConnection(Protocol):
     """Carries the calls to one embedder."""
 
@@ -40,8 +51,8 @@ class ReplicaConnection(Protocol):
         ...
 
 
-class Replica:
-    """The mutable state of one embedder; the pool owns it."""
+class Replica(Generic[C]):
+    """The mutable state of one embedder, or of one rerank server; the pool owns it."""
 
     __slots__ = (
         "address",
@@ -56,7 +67,7 @@ class Replica:
         "token_refused",
     )
 
-    def __init__(self, address: Address, channel: ReplicaConnection) -> None:
+    def __init__(self, address: Address, channel: C) -> None:
         self.address = address
         self.channel = channel
         self.health = Health()

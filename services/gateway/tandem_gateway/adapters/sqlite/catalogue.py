@@ -8,6 +8,7 @@ import msgspec
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.sqlite import counters, reads
 from tandem_gateway.adapters.sqlite.schema import seal, sealed_insert
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking
 from tandem_gateway.records.reembedding import SpaceModel
 
@@ -47,6 +48,7 @@ def create(connection: sqlite3.Connection, name: str, chunking: Chunking | None 
             "removal_floor": 0,
             "removed": 0,
             "chunking": chunking_column(chunking),
+            "language": DEFAULT_LANGUAGE,
         },
     )
     _insert_space(connection, number, "serving", None, 0)
@@ -103,6 +105,13 @@ def set_chunking(connection: sqlite3.Connection, collection: int, chunking: Chun
     """Change how the collection's texts are split from now on."""
     column = chunking_column(chunking)
     connection.execute("UPDATE collections SET chunking = ? WHERE collection_id = ?", (column, collection))
+    seal(connection, "collections", "collection_id", collection)
+    counters.next_number(connection, "catalogue")
+
+
+def set_language(connection: sqlite3.Connection, collection: int, language: str) -> None:
+    """Change the language of a collection's keyword search."""
+    connection.execute("UPDATE collections SET language = ? WHERE collection_id = ?", (language, collection))
     seal(connection, "collections", "collection_id", collection)
     counters.next_number(connection, "catalogue")
 

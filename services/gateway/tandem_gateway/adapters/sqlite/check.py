@@ -63,6 +63,27 @@ _INVARIANTS = {
         (name = 'collection' AND value < (SELECT coalesce(max(collection_id), 0) FROM collections))""",
 }
 
+_FAILED_SINCE = 8
+"""First version with the table ``failed_documents``."""
+
+_INVARIANTS_OF_FAILED = {
+    "a collection's failed bytes are not those of its failed documents": """
+        SELECT c.name FROM collections c
+        LEFT JOIN (SELECT collection_id, sum(bytes) AS bytes FROM failed_documents GROUP BY collection_id) f
+        USING (collection_id) WHERE c.failed_bytes <> coalesce(f.bytes, 0)""",
+    "a failed document is also pending": """
+        SELECT f.document_id FROM failed_documents f WHERE EXISTS (SELECT 1 FROM documents d
+        WHERE d.document_id = f.document_id
+        OR (d.collection_id = f.collection_id AND d.doc_id = f.doc_id AND d.live = 0))""",
+    "a failed document has no job": """
+        SELECT f.document_id FROM failed_documents f
+        WHERE NOT EXISTS (SELECT 1 FROM failed_waiting w WHERE w.document_id = f.document_id)""",
+    "a job may retry more documents than have failed": """
+        SELECT job_id FROM jobs j
+        JOIN (SELECT job_id, sum(documents) AS documents FROM failed_waiting GROUP BY job_id) w USING (job_id)
+        WHERE w.documents > j.failed""",
+}
+
 
 def check_header(path: Path) -> None:
     """Check the two format numbers of the header, which say whether the file is writable and has a write-ahead log.
@@ -159,7 +180,9 @@ def find_damage(connection: sqlite3.Connection) -> list[str]:
         for table, row, parent, _ in connection.execute("PRAGMA foreign_key_check").fetchmany(3)
     )
     first = version <= earlier_schemas.LAST_OF_FIRST
-    for meaning, query in (earlier_schemas.FIRST_INVARIANTS if first else _INVARIANTS).items():
+    invariants = earlier_schemas.FIRST_INVARIANTS if first else _INVARIANTS
+    of_failed = _INVARIANTS_OF_FAILED if version >= _FAILED_SINCE else {}
+    for meaning, query in (invariants | of_failed).items():
         rows = connection.execute(query).fetchmany(3)
         if rows:
             found.append(f"{meaning}: {', '.join(str(row[0]) for row in rows)}")

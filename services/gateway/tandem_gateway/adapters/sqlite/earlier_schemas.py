@@ -23,7 +23,14 @@ _SECOND_CHECKSUMS = {
     "finished_at, truncated, unreadable)",
 }
 
-_SIXTH_CHECKSUMS = {table: checksum for table, checksum in CHECKSUMS.items() if table != "document_sources"}
+_SEVENTH_CHECKSUMS = {
+    **{table: checksum for table, checksum in CHECKSUMS.items() if table not in ("failed_documents", "failed_waiting")},
+    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking)",
+    "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
+    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled, skipped)",
+}
+
+_SIXTH_CHECKSUMS = {table: checksum for table, checksum in _SEVENTH_CHECKSUMS.items() if table != "document_sources"}
 
 _FIFTH_CHECKSUMS = {
     **{table: checksum for table, checksum in _SIXTH_CHECKSUMS.items() if table not in ("job_lists", "job_outcomes")},
@@ -45,6 +52,7 @@ CHECKSUMS_OF = (
     _FOURTH_CHECKSUMS,
     _FIFTH_CHECKSUMS,
     _SIXTH_CHECKSUMS,
+    _SEVENTH_CHECKSUMS,
 )
 """See ``schema.CHECKSUMS``; of each earlier version, from version 1."""
 

@@ -13,7 +13,8 @@ from typing import Protocol, TypeVar
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
-from tandem_gateway.adapters.sqlite import catalogue, jobs, reads, versions
+from tandem_gateway.adapters.limits import FAILED_BYTES
+from tandem_gateway.adapters.sqlite import catalogue, counters, failed_versions, jobs, reads, versions
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -52,6 +53,7 @@ class SqliteEmbeddingQueue(LeasedQueue):
         write: Run,
         *,
         batch_bytes: int,
+        failed_bytes: int = FAILED_BYTES,
         clock: Callable[[], float] = time.monotonic,
         on_damage: Callable[[], None] = lambda: None,
     ) -> None:
@@ -61,6 +63,7 @@ class SqliteEmbeddingQueue(LeasedQueue):
             read: runs a read; one at a time, in the order of the calls.
             write: runs a write; returns once it is on disk.
             batch_bytes: maximum UTF-8 bytes of a batch's texts; a longer text comes alone.
+            failed_bytes: maximum size of all the failed versions that the store keeps; see ``Limits``.
             clock: returns seconds; never goes back.
             on_damage: called when a claim finds a damaged document.
         """
@@ -68,6 +71,7 @@ class SqliteEmbeddingQueue(LeasedQueue):
         self._read = read
         self._write = write
         self._on_damage = on_damage
+        self._failed_bytes = failed_bytes
         self._claiming = asyncio.Lock()
         self._pending = PendingPassages(batch_bytes)
 
@@ -97,7 +101,7 @@ class SqliteEmbeddingQueue(LeasedQueue):
 
     async def fail(self, passage_id: int, error: str) -> None:
         """Mark a pending document as failed; see ``EmbeddingQueue.fail``."""
-        await self._write(lambda c: fail(c, passage_id, error, time.time()))
+        await self._write(lambda c: fail(c, passage_id, error, time.time(), self._failed_bytes))
         self._leases.forget([passage_id])
 
 
@@ -109,6 +113,8 @@ class PendingPassages:
         self._turns = Turns()
         self._first: dict[int, int] = {}
         """Collection → number of a document before which none is pending; new documents get higher numbers."""
+        self._retry = 0
+        """Number of the last retry: after another one, documents of lower numbers may be pending again."""
 
     def next_batch(
         self,
@@ -129,6 +135,9 @@ class PendingPassages:
         """
         records = {record.collection_id: record for record in reads.collections(connection)}
         self._turns.keep(records.keys())
+        retry = counters.value(connection, "retry")
+        if retry != self._retry:
+            self._retry, self._first = retry, {}
         self._first = {number: first for number, first in self._first.items() if number in records}
         waiting = {number for number, record in records.items() if record.pending} - without
         for number in self._turns.order(waiting, {number: len(rows) for number, rows in held.items()}):
@@ -225,11 +234,10 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
     return done
 
 
-def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float) -> None:
+def fail(connection: sqlite3.Connection, passage_id: int, error: str, now: float, most_bytes: int) -> None:
     """Mark a passage's pending document as failed; see ``EmbeddingQueue.fail``."""
     version = versions.pending_of(connection, passage_id)
     if version is None:
         return
-    jobs.release_failed(connection, version.document_id, version.doc_id, error, now)
-    versions.remove(connection, version.collection_id, version.document_id)
+    failed_versions.fail(connection, version, error, now, most_bytes)
     catalogue.note_change(connection, version.collection_id)

@@ -12,7 +12,8 @@ from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import IdempotencyKey, JobRecord
 from tandem_gateway.records.job_documents import DocumentStatus
 
-_INSERT_FAILURE = sealed_insert("failures")
+INSERT_FAILURE = sealed_insert("failures")
+"""Inserts the error of a failed document."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +117,7 @@ def release_failed(connection: sqlite3.Connection, document_id: int, doc_id: str
         kept = ordinal < MAX_KEPT_FAILURES
         if kept:
             connection.execute(
-                _INSERT_FAILURE,
+                INSERT_FAILURE,
                 {"job_id": job_id, "ordinal": ordinal, "doc_id": doc_id, "error": error[:MAX_ERROR_CHARS]},
             )
         reason = None if kept else error[:MAX_REASON_CHARS]

@@ -2,6 +2,8 @@
 
 The command line changes the keys while a gateway runs, so both open this file, and none of them locks the data
 directory for it. The file appears with the first key. Both files are readable by their owner alone.
+
+A secret without keys tells that the keys were lost: access control is then on, and no key works.
 """
 
 import contextlib
@@ -31,7 +33,6 @@ _BUSY_TIMEOUT_SECONDS: Final = 10.0
 _PAGE_KIB: Final = 64
 _SCHEMA: Final = (
     "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
-    "INSERT INTO access VALUES (1, 0)",
     "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
     "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
     "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
@@ -70,7 +71,7 @@ class SqliteKeyStore:
         with self._lock, translated(self._path):
             connection = self._open(create=False)
             if connection is None:
-                return KeyTable(False, [])
+                return KeyTable(self._had_keys(), [])
             connection.execute("BEGIN")
             try:
                 (enabled,) = connection.execute("SELECT enabled FROM access").fetchone()
@@ -273,10 +274,16 @@ class SqliteKeyStore:
                 for step in range(version, VERSION):
                     for statement in _UPGRADES.get(step, _SCHEMA):
                         connection.execute(statement)
+                    if step == 0:
+                        connection.execute("INSERT INTO access VALUES (1, ?)", (int(self._had_keys()),))
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
             connection.execute("COMMIT")
+
+    def _had_keys(self) -> bool:
+        """Return whether there is a secret, even one that cannot be read: the first key makes it."""
+        return os.path.lexists(self._secret_path)
 
     def _make_secret(self) -> bytes:
         try:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from tandem_gateway.adapters.sqlite import reads
-from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.errors import StorageCorrupt, TooManyBytes
 from tandem_gateway.filters.matching import matches_json
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, PAGE_BYTES, PAGE_SCANNED
@@ -42,7 +42,8 @@ def page(
                 return DocumentPage(found, last)
             size += bytes_more
             covered = reads.coverage(connection, document_id) if live else None
-            found.append(DocumentView(doc_id, text, metadata, embedded=bool(live), coverage=covered))
+            source, source_hash = reads.source_of(connection, document_id)
+            found.append(DocumentView(doc_id, text, metadata, bool(live), covered, source, source_hash))
         last = doc_id
     return DocumentPage(found, None)
 
@@ -83,13 +84,13 @@ def matching(connection: sqlite3.Connection, collection: str, after: str, condit
 
 
 def documents(
-    connection: sqlite3.Connection, collection: str, doc_ids: Sequence[str], most_bytes: int
+    connection: sqlite3.Connection, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter
 ) -> list[DocumentView]:
     """Return the newest versions of documents; see ``DocumentStore.documents``."""
     found: list[DocumentView] = []
     for doc_id in doc_ids:
         view = reads.document(connection, collection, doc_id)
-        if view is not None:
+        if view is not None and _matches(condition, doc_id, view.metadata):
             most_bytes -= len(view.text.encode()) + len(view.metadata.encode())
             if most_bytes < 0:
                 raise TooManyBytes
@@ -109,6 +110,15 @@ def fits(condition: Filter, document_id: int, metadata: str) -> bool:
         return matches_json(condition, metadata)
     except msgspec.MsgspecError:
         raise reads.damaged("documents", document_id) from None
+
+
+def _matches(condition: Filter, doc_id: str, metadata: str) -> bool:
+    try:
+        return condition == EVERYTHING or matches_json(condition, metadata)
+    except msgspec.MsgspecError:
+        raise StorageCorrupt(
+            f"documents: the metadata of {doc_id[:80]!r} is not what was written; run `python -m tandem_gateway verify`"
+        ) from None
 
 
 def _newest(connection: sqlite3.Connection, collection_id: int, after: str) -> Iterator[_Row]:

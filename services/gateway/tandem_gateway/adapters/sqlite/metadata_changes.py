@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from tandem_gateway.adapters.sqlite import catalogue, reads, versions
+from tandem_gateway.adapters.sqlite import catalogue, failed_versions, reads, versions
 from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.documents import DocumentView, NewDocument, StoredContent
 
@@ -22,6 +22,7 @@ def apply(connection: sqlite3.Connection, collection: str, doc_id: str, change: 
     for document_id, document in changes:
         versions.change_metadata(connection, record.collection_id, document, document_id)
     if changes:
+        failed_versions.supersede(connection, record.collection_id, doc_id)
         catalogue.note_change(connection, record.collection_id)
     return reads.document(connection, collection, doc_id)
 

@@ -7,7 +7,7 @@ the purge follow, each in the writer's transaction, between the other writes. Th
 import json
 import sqlite3
 
-from tandem_gateway.adapters.sqlite import catalogue, counters, job_documents, jobs
+from tandem_gateway.adapters.sqlite import catalogue, counters, failed_versions, job_documents, jobs
 from tandem_gateway.adapters.sqlite.schema import seal
 
 REMOVALS_AT_ONCE = 20_000
@@ -61,9 +61,9 @@ def step(connection: sqlite3.Connection, now: float) -> None:
     connection.execute(
         f"DELETE FROM vectors WHERE passage_id IN (SELECT passage_id FROM passages WHERE document_id {of_these})", ids
     )
-    for table in ("passages", "document_formats", "document_sources", "documents"):
+    for table in ("passages", "document_formats", "document_sources", "failed_waiting", "documents"):
         connection.execute(f"DELETE FROM {table} WHERE document_id {of_these}", ids)
-    if last and _forget_removals(connection, collection_id):
+    if last and failed_versions.purge(connection, collection_id) and _forget_removals(connection, collection_id):
         _remove(connection, collection_id)
 
 

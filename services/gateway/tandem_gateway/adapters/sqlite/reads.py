@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import msgspec
+import numpy as np
 
 from tandem_gateway.adapters.job_pages import job_page
 from tandem_gateway.adapters.sqlite import counters
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import StorageCorrupt
 from tandem_gateway.ports.jobs import JOBS_SCANNED
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking, TextFormat
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import (
@@ -27,13 +29,14 @@ from tandem_gateway.records.documents import (
 )
 
 _COLLECTION = (
-    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.chunking "
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, "
+    "c.language, c.chunking "
     "FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
 )
 
 _JOB = (
     "SELECT job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
-    "unreadable, cancelled, skipped FROM jobs"
+    "unreadable, cancelled, skipped, retried_at FROM jobs"
 )
 
 DOCUMENT_CHECKSUM = CHECKSUMS["documents"].replace("(", "(d.").replace(", ", ", d.")
@@ -134,7 +137,37 @@ def document(connection: sqlite3.Connection, collection: str, doc_id: str) -> Do
     if newest is None:
         return None
     covered = None if pending is not None else coverage(connection, newest.document_id)
-    return DocumentView(doc_id, newest.text, newest.metadata, embedded=pending is None, coverage=covered)
+    source, source_hash = source_of(connection, newest.document_id)
+    return DocumentView(
+        doc_id,
+        newest.text,
+        newest.metadata,
+        embedded=pending is None,
+        coverage=covered,
+        source=source,
+        source_hash=source_hash,
+    )
+
+
+def source_of(connection: sqlite3.Connection, document_id: int) -> tuple[str | None, str | None]:
+    """Return the source of a version and its hash there; None for each that it has not."""
+    found = connection.execute(
+        "SELECT source, hash FROM document_sources WHERE document_id = ?", (document_id,)
+    ).fetchone()
+    return (None, None) if found is None else (found[0], found[1])
+
+
+def waiting(connection: sqlite3.Connection, collection: str) -> Keys:
+    """Return the first passages of the versions that wait; see ``DocumentStore.waiting``."""
+    record = collection_by_name(connection, collection)
+    if record is None:
+        return np.zeros(0, np.uint64)
+    rows = connection.execute(
+        "SELECT p.passage_id FROM documents d JOIN passages p ON p.document_id = d.document_id "
+        "WHERE d.collection_id = ? AND d.live = 0 AND p.ordinal = 0 ORDER BY p.passage_id",
+        (record.collection_id,),
+    )
+    return np.array([passage_id for (passage_id,) in rows], np.uint64)
 
 
 def job(connection: sqlite3.Connection, job_id: str) -> JobRecord | None:
@@ -174,8 +207,8 @@ def unfinished_jobs(connection: sqlite3.Connection, job_ids: Collection[str]) ->
 
 
 def _job_record(*columns: Any) -> JobRecord:
-    *counts, cancelled, skipped = columns
-    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped)
+    *counts, cancelled, skipped, retried_at = columns
+    return dataclasses.replace(JobRecord(*counts), cancelled=cancelled, skipped=skipped, retried_at=retried_at)
 
 
 def collections(connection: sqlite3.Connection) -> list[CollectionRecord]:
@@ -202,7 +235,8 @@ def collection_by_id(connection: sqlite3.Connection, collection_id: int) -> Coll
 
 
 def _collection_record(*columns: Any) -> CollectionRecord:
-    return dataclasses.replace(CollectionRecord(*columns[:-1]), chunking=chunking_of(columns[-1]))
+    *known, language, chunking = columns
+    return dataclasses.replace(CollectionRecord(*known), chunking=chunking_of(chunking), language=language)
 
 
 def chunking_of(column: str | None) -> Chunking | None:

@@ -4,7 +4,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from tandem_gateway.adapters.sqlite import job_documents
+from tandem_gateway.adapters.sqlite import failed_versions, job_documents
 from tandem_gateway.adapters.sqlite.catalogue import follower_of
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal
 from tandem_gateway.ports.retention import LISTED_BYTES
@@ -44,6 +44,7 @@ def forget_jobs(connection: sqlite3.Connection, before: float, keep: int) -> For
     ).fetchall()
     dropped = _some(rows)
     job_documents.forget(connection, dropped)
+    failed_versions.forget_jobs(connection, dropped)
     connection.executemany("DELETE FROM failures WHERE job_id = ?", [(job_id,) for job_id in dropped])
     connection.executemany("DELETE FROM jobs WHERE job_id = ?", [(job_id,) for job_id in dropped])
     more = len(dropped) < count

@@ -28,7 +28,7 @@ CHECKSUMS = {
     "counters": "row_checksum(name, value)",
     "identity": "row_checksum(store_id)",
     # Without live and pending, which are derived values; ``check`` recounts them.
-    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking)",
+    "collections": "row_checksum(collection_id, name, removal_floor, removed, chunking, language)",
     "spaces": "row_checksum(space_id, collection_id, state, fingerprint, model, dim, last_change)",
     # Without live, so that the checksum stays valid when a document goes live. An index repeats it, and SQLite's
     # integrity check compares them.
@@ -40,8 +40,11 @@ CHECKSUMS = {
     "removals": "row_checksum(collection_id, change, passage_id)",
     "followers": "row_checksum(collection_id, follower, position)",
     "jobs": "row_checksum(job_id, collection, total, processed, unchanged, failed, created_at, started_at, "
-    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled, skipped)",
+    "finished_at, truncated, unreadable, idempotency_key, request_hash, cancelled, skipped, retried_at)",
     "waiting": "row_checksum(document_id, job_id, documents)",
+    "failed_documents": "row_checksum(document_id, collection_id, doc_id, text, metadata, content_hash, format, "
+    "source, hash, failed_at, bytes)",
+    "failed_waiting": "row_checksum(document_id, job_id, documents)",
     "failures": "row_checksum(job_id, ordinal, doc_id, error)",
     "job_lists": "row_checksum(job_id, place, bytes, entries)",
     "job_outcomes": "row_checksum(job_id, document_id, status, reason)",

@@ -10,7 +10,7 @@ from typing import Final
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.records.scrubbing import ScrubPage
 
-_KEYS: Final = {"documents": "document_id", "vectors": "rowid"}
+_KEYS: Final = {"documents": "document_id", "failed_documents": "document_id", "vectors": "rowid"}
 """Table → its ascending key."""
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from tandem_gateway.adapters.limits import check_deletions
-from tandem_gateway.adapters.sqlite import catalogue, reads, writes
+from tandem_gateway.adapters.sqlite import catalogue, failed_versions, reads, writes
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.records.sources import SourceDifference, difference
 
@@ -35,11 +35,13 @@ def synchronize(
         held[doc_id] = given_hash
     found = difference(listed, held)
     check_deletions(len(found.deleted))
+    failed_versions.drop_unlisted(connection, record.collection_id, source, listed)
     for doc_id in found.deleted:
         pending, live = reads.versions(connection, record.collection_id, doc_id)
         newest = pending or live
         assert newest is not None
         reads.check_sound(connection, newest)
+        failed_versions.supersede(connection, record.collection_id, doc_id)
         writes.delete_versions(connection, record.collection_id, pending, live, now)
     if found.deleted:
         catalogue.note_change(connection, record.collection_id)

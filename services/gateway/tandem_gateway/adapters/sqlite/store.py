@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite import (
     clean_stop,
     commit_watermark,
     counters,
+    failed_versions,
     job_documents,
     listing,
     metadata_changes,
@@ -36,8 +37,9 @@ from tandem_gateway.adapters.sqlite.presence import Presence
 from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
 from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
-from tandem_gateway.filters.tree import Filter
+from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import MetadataChange
+from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
     CollectionChange,
     CollectionRecord,
@@ -50,6 +52,7 @@ from tandem_gateway.records.documents import (
     JobPage,
     JobPosition,
     JobRecord,
+    JobRetry,
     MetadataPage,
     NewDocument,
 )
@@ -122,7 +125,11 @@ class SqliteStore:
             on_commit=events.committed,
         )
         self.queue = SqliteEmbeddingQueue(
-            self._read, self._write, batch_bytes=batch_bytes, on_damage=self._found_damage
+            self._read,
+            self._write,
+            batch_bytes=batch_bytes,
+            failed_bytes=limits.failed_bytes,
+            on_damage=self._found_damage,
         )
         """The store's pending documents, for the embedding worker."""
         self.reembeddings = SqliteReembeddings(self._read, self._write, batch_bytes=batch_bytes)
@@ -196,6 +203,15 @@ class SqliteStore:
             if not last.more:
                 return forgotten
 
+    async def forget_failed(self, before: float) -> int:
+        """Drop old failed documents; see ``Retention.forget_failed``."""
+        forgotten = 0
+        while True:
+            dropped, more = await self._write(lambda c: failed_versions.forget(c, before, self._limits.failed_bytes))
+            forgotten += dropped
+            if not more:
+                return forgotten
+
     async def forget_removals(self, space_id: int, upto: int) -> int:
         """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
         return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
@@ -208,9 +224,15 @@ class SqliteStore:
         """Return a document; see ``DocumentStore.document``."""
         return await self._read(lambda c: reads.document(c, collection, doc_id))
 
-    async def documents(self, collection: str, doc_ids: Sequence[str], most_bytes: int) -> list[DocumentView]:
+    async def documents(
+        self, collection: str, doc_ids: Sequence[str], most_bytes: int, condition: Filter = EVERYTHING
+    ) -> list[DocumentView]:
         """Return documents; see ``DocumentStore.documents``."""
-        return await self._read(lambda c: listing.documents(c, collection, doc_ids, most_bytes))
+        return await self._read(lambda c: listing.documents(c, collection, doc_ids, most_bytes, condition))
+
+    async def waiting(self, collection: str) -> Keys:
+        """Return the versions that wait; see ``DocumentStore.waiting``."""
+        return await self._read(lambda c: reads.waiting(c, collection))
 
     async def page(self, collection: str, after: str, limit: int, condition: Filter) -> DocumentPage | None:
         """Return documents that match; see ``DocumentStore.page``."""
@@ -249,6 +271,10 @@ class SqliteStore:
     async def cancel(self, job_id: str, now: float) -> JobRecord | None:
         """Cancel documents of a job; see ``JobStore.cancel``."""
         return await self._write(lambda c: writes.cancel(c, job_id, now))
+
+    async def retry(self, job_id: str, now: float) -> JobRetry | None:
+        """Make the failed documents of a job wait again; see ``JobStore.retry``."""
+        return await self._write(lambda c: failed_versions.retry(c, job_id, now, self._limits))
 
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""

@@ -23,9 +23,18 @@ _INSERT_VECTOR = sealed_insert("vectors")
 _INSERT_REMOVAL = sealed_insert("removals")
 
 
-def insert_pending(connection: sqlite3.Connection, collection_id: int, document: NewDocument) -> int:
-    """Store a pending version with one passage, the whole text; return its document number."""
-    document_id = _insert_document(connection, collection_id, document, live=False)
+def insert_pending(
+    connection: sqlite3.Connection, collection_id: int, document: NewDocument, number: int | None = None
+) -> int:
+    """Store a pending version with one passage, the whole text; return its document number.
+
+    Args:
+        connection: the writer's.
+        collection_id: of the collection.
+        document: its content.
+        number: its document number, which no version has; None for a new one.
+    """
+    document_id = _insert_document(connection, collection_id, document, live=False, number=number)
     _insert_passage(connection, next_number(connection, "passage"), document_id, 0, 0, None)
     return document_id
 
@@ -51,6 +60,8 @@ def change_metadata(
         "row_checksum(document_id, collection_id, doc_id, text, :metadata, :content_hash) WHERE document_id = :row",
         {"metadata": document.metadata, "content_hash": document.content_hash, "row": document_id},
     )
+    # The jobs for which the version failed once did not have this content.
+    connection.execute("DELETE FROM failed_waiting WHERE document_id = ?", (document_id,))
     # A number without a document counts as a deleted document: the log gets rid of the former metadata as soon.
     next_number(connection, "document")
     passages = _passages_with_vectors(connection, document_id)
@@ -183,6 +194,12 @@ def add_second_vector(connection: sqlite3.Connection, space_id: int, vector: New
 
 def remove(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
     """Remove a version with its passages and vectors, and record the removal of each passage."""
+    connection.execute("DELETE FROM failed_waiting WHERE document_id = ?", (document_id,))
+    remove_failed(connection, collection_id, document_id)
+
+
+def remove_failed(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
+    """Remove a version as ``remove`` does; the jobs for which it has failed may retry it."""
     _remove_passages(connection, collection_id, document_id)
     connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM document_sources WHERE document_id = ?", (document_id,))
@@ -254,8 +271,15 @@ def _insert_vector(connection: sqlite3.Connection, space_id: int, vector: NewVec
     )
 
 
-def _insert_document(connection: sqlite3.Connection, collection_id: int, document: NewDocument, *, live: bool) -> int:
-    document_id = next_number(connection, "document")
+def _insert_document(
+    connection: sqlite3.Connection,
+    collection_id: int,
+    document: NewDocument,
+    *,
+    live: bool,
+    number: int | None = None,
+) -> int:
+    document_id = next_number(connection, "document") if number is None else number
     connection.execute(
         _INSERT_DOCUMENT,
         {

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 import msgspec
 
 from tandem_gateway.adapters.limits import Limits
-from tandem_gateway.adapters.sqlite import catalogue, job_documents, jobs, listing, purge, reads, versions
+from tandem_gateway.adapters.sqlite import (
+    catalogue,
+    failed_versions,
+    job_documents,
+    jobs,
+    listing,
+    purge,
+    reads,
+    versions,
+)
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
@@ -51,7 +60,10 @@ def accept(
     done = jobs.Progress()
     entries: list[job_documents.Entry] = []
     changed = False
+    any_failed = failed_versions.any_kept(connection, collection_id)
     for document in documents:
+        if any_failed:
+            failed_versions.supersede(connection, collection_id, document.doc_id)
         pending_version, live_version = reads.versions(connection, collection_id, document.doc_id)
         newest = pending_version or live_version
         if newest is not None and newest.content_hash == document.content_hash:
@@ -98,6 +110,7 @@ def delete(connection: sqlite3.Connection, collection: str, doc_id: str, now: fl
     record = reads.collection_by_name(connection, collection)
     if record is None:
         return False
+    failed_versions.supersede(connection, record.collection_id, doc_id)
     pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
     if pending_version is None and live_version is None:
         return False
@@ -138,8 +151,11 @@ def delete_some(
         done += 1
         pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
         newest = pending_version or live_version
+        if newest is None and condition == EVERYTHING:
+            failed_versions.supersede(connection, record.collection_id, doc_id)
         if newest is None or not _matches(connection, newest, condition):
             continue
+        failed_versions.supersede(connection, record.collection_id, doc_id)
         for version in (pending_version, live_version):
             if version is not None:
                 characters += len(version.text) + len(version.metadata)
@@ -173,6 +189,8 @@ def put_collection(
     change.check(record)
     if change.chunking is not msgspec.UNSET and change.chunking != record.chunking:
         catalogue.set_chunking(connection, number, change.chunking)
+    if change.language is not msgspec.UNSET and change.language != record.language:
+        catalogue.set_language(connection, number, change.language)
     found = reads.collection_by_id(connection, number)
     assert found is not None
     return found

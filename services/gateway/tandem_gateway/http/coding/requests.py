@@ -55,14 +55,17 @@ class DecompressedBody:
             return await self._receive()  # which waits for the client to leave
         if self._over:
             return await self._undecoded()
-        fault: Exception
+        fault: Exception | None
         try:
             return await self._next()
         except (InvalidMessage, OverBudget) as error:
             fault = error
         self.stop()
         await self._discard()
-        raise fault
+        try:
+            raise fault
+        finally:
+            fault = None  # its traceback has this frame and those that hold the body and its lease
 
     async def _next(self) -> Message:
         while True:

@@ -9,6 +9,7 @@ from typing import Final
 import msgspec
 
 from tandem_contract.compatible.ollama import OllamaError
+from tandem_contract.compatible.rerank import CohereError
 from tandem_contract.compatible.tei import TeiError, TeiErrorType
 from tandem_contract.errors import ErrorReply
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
@@ -17,7 +18,8 @@ Shape = Callable[[int, ErrorReply], msgspec.Struct]
 """Takes an error's status and body, and returns the body for the client."""
 
 _OLLAMA_PREFIX: Final = "/api/"
-_TEI_PATHS: Final = ("/embed", "/info", "/health")
+_TEI_PATHS: Final = ("/embed", "/info", "/health", "/rerank")
+_COHERE_PATHS: Final = ("/v1/rerank", "/v2/rerank")
 _TEI_TYPES: Final[dict[int, TeiErrorType]] = {
     429: "Overloaded",
     500: "Backend",
@@ -39,10 +41,17 @@ def of_tei(status: int, reply: ErrorReply) -> TeiError:
     return TeiError(reply.error.message, _TEI_TYPES.get(status, "Validation"))
 
 
+def of_cohere(status: int, reply: ErrorReply) -> CohereError:
+    """Return an error as Cohere's API does."""
+    return CohereError(reply.error.message, reply.error.code, reply.error.param)
+
+
 def shape_of(path: str) -> Shape | None:
     """Return the shape of the errors at a path; None for the gateway's own, which is OpenAI's as well."""
     if path.startswith(_OLLAMA_PREFIX):
         return of_ollama
+    if path.removesuffix("/") in _COHERE_PATHS:
+        return of_cohere
     return of_tei if path.removesuffix("/") in _TEI_PATHS else None
 
 

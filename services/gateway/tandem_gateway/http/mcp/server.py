@@ -21,6 +21,7 @@ from mcp.shared.exceptions import MCPError
 from tandem_contract.decoding import decode_json
 from tandem_contract.errors import ErrorReply
 from tandem_gateway import __version__
+from tandem_gateway.access.trail import note
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.body import read_body_of
 from tandem_gateway.http.errors import reply_to
@@ -138,7 +139,9 @@ class McpService:
             self._check_size(len(result))
             request.lease.add(4 * len(result))  # as text, as structured content, and both again as JSON
         except Exception as error:
-            return types.CallToolResult(content=[types.TextContent(text=_told(error))], is_error=True)
+            told = reply_to(error)
+            note(action=f"mcp.{params.name}", code=told.code)
+            return types.CallToolResult(content=[types.TextContent(text=_told(told))], is_error=True)
         return types.CallToolResult(
             content=[types.TextContent(text=result.decode())], structured_content=_json_decoder.decode(result)
         )
@@ -197,9 +200,8 @@ def _tool(described: Description) -> types.Tool:
     )
 
 
-def _told(error: Exception) -> str:
+def _told(reply: Reply) -> str:
     """Return an error for a language model: the message, the code, and when to try again."""
-    reply = reply_to(error)
     told = _error_decoder.decode(reply.body).error
     wait = dict(reply.headers).get(b"retry-after")
     again = f"; try again in {wait.decode()} s" if wait is not None else ""

@@ -9,9 +9,10 @@ FTS5 only records a removal. The removed terms leave the file when FTS5 merges i
 """
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -20,18 +21,18 @@ from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
 from tandem_gateway.adapters.sqlite.lexical import file, integrity, literals, query
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable, open_file, translated
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
+from tandem_gateway.adapters.sqlite.lexical.languages import Languages, words_table
 from tandem_gateway.adapters.sqlite.lexical.literals import Constraint
 from tandem_gateway.adapters.sqlite.lexical.positions import Positions
+from tandem_gateway.adapters.sqlite.lexical.postings import Kept, Postings
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, compressed, decompressed
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.query_syntax import ParsedQuery
+from tandem_gateway.analysis.terms import QueryTerm
 from tandem_gateway.errors import DeadlineExceeded
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.texts import PassageText, RemovedPassage
-
-# Splits terms at ASCII white space and changes none of them. Terms contain only ASCII letters, digits, the characters
-# named here, and non-ASCII characters, which the tokenizer counts as parts of words.
-TOKENIZER = "ascii tokenchars '_+#.-'"
 
 _RANK = f"bm25(1.0, {query.STEM_WEIGHT})"
 # Pages of the file that one step of a merge writes. A search waits for the current step.
@@ -83,7 +84,10 @@ class LexicalCache:
         """The file has every passage of the store up to this id."""
         self.removals = Positions(opened.changes)
         """The store's removals that are applied, by collection."""
+        with translated(path):
+            self._languages = Languages(self._connection)
         self._frequencies = TermFrequencies(self._connection)
+        self._postings = Postings(self._connection)
         self._truncation = LogTruncation(self._connection, path, _DELAYS, on_truncation)
 
     @property
@@ -99,7 +103,47 @@ class LexicalCache:
         """Return how many passages of a collection are in the file."""
         return self._counts.get(collection_id, 0)
 
-    def add(self, passages: Sequence[PassageText], upto: int, change: int) -> None:
+    def language(self, collection_id: int) -> str:
+        """Return the language of a collection's stems."""
+        return self._languages.of(collection_id)
+
+    def changes_language(self, collection_id: int) -> bool:
+        """Return whether a collection is getting stems of another language."""
+        return self._languages.next_of(collection_id) is not None
+
+    def set_language(self, collection_id: int, language: str, max_rows: int, max_chars: int) -> bool:
+        """Give some more passages of a collection stems of a language; return whether there are more.
+
+        Until all have them, searches use those of the language before.
+
+        Args:
+            collection_id: of the collection.
+            language: of the stems.
+            max_rows: maximum number of passages.
+            max_chars: the call stops at so many characters, after at least one passage.
+        """
+        if collection_id not in self._counts or (
+            self.language(collection_id) == language and not self.changes_language(collection_id)
+        ):
+            return False
+        with self._transaction() as execute:
+            done = self._languages.advance(execute, collection_id, language, max_rows, max_chars)
+            if done:
+                self._frequencies.drop(collection_id)
+                self._postings.drop(collection_id)
+        self._languages.read()
+        if done:
+            self._merging.pop(collection_id, None)
+            self._truncate_log()
+        return not done
+
+    def add(
+        self,
+        passages: Sequence[PassageText],
+        upto: int,
+        change: int,
+        languages: Mapping[int, str] = MappingProxyType({}),
+    ) -> None:
         """Add passages and set the position to ``upto``, in one transaction.
 
         Args:
@@ -107,6 +151,7 @@ class LexicalCache:
             upto: a passage id.
             change: the store's last change when the passages were read. A collection that is new in the file needs no
                 removals up to it.
+            languages: collection → language of its stems if it is new in the file; English if missing.
         """
         texts: dict[int, list[PassageText]] = {}
         for passage in passages:
@@ -115,15 +160,17 @@ class LexicalCache:
             for collection_id, of_collection in texts.items():
                 name = f"words_{collection_id}"
                 if collection_id not in self._counts:
-                    execute(
-                        f"CREATE VIRTUAL TABLE {name} USING fts5(exact, stem, content='', tokenize=\"{TOKENIZER}\")"
-                    )
+                    execute(words_table(name))
                     execute(
                         f"CREATE TABLE texts_{collection_id} (row_id INTEGER PRIMARY KEY, text BLOB NOT NULL) STRICT"
                     )
+                    self._languages.begin(execute, collection_id, languages.get(collection_id, DEFAULT_LANGUAGE))
+                language = languages.get(collection_id, DEFAULT_LANGUAGE)
+                if collection_id in self._counts:
+                    language = self.language(collection_id)
                 self._connection.executemany(
                     f"INSERT INTO {name} (rowid, exact, stem) VALUES (?, ?, ?)",
-                    ((each.passage_id, *columns(each.text)) for each in of_collection),
+                    ((each.passage_id, *columns(each.text, language)) for each in of_collection),
                 )
                 self._connection.executemany(
                     f"INSERT INTO texts_{collection_id} VALUES (?, ?)",
@@ -135,10 +182,13 @@ class LexicalCache:
                     (collection_id, len(of_collection), change),
                 )
             execute("UPDATE position SET row_id = ?", (upto,))
+        self._languages.read()
         for collection_id, of_collection in texts.items():
             if collection_id not in self._counts:
                 self.removals.saved(collection_id, change)
             self._counts[collection_id] = self.count(collection_id) + len(of_collection)
+            self._postings.added(collection_id)
+            self._frequencies.changed(collection_id)
         self.position = upto
 
     def remove(self, collection_id: int, removals: Sequence[RemovedPassage], max_chars: int) -> int:
@@ -153,7 +203,8 @@ class LexicalCache:
             How many of the removals were applied, from the first on.
         """
         name = f"words_{collection_id}"
-        removed = done = chars = 0
+        removed: list[int] = []
+        done = chars = 0
         change = self.removals.of(collection_id)
         with self._transaction() as execute:
             for passage_id, change in removals:  # noqa: B007  the statement after the loop uses the last change
@@ -166,19 +217,23 @@ class LexicalCache:
                 text = decompressed(found[0])
                 execute(
                     f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                    (passage_id, *columns(text)),
+                    (passage_id, *columns(text, self.language(collection_id))),
                 )
+                self._languages.remove(execute, collection_id, passage_id, text)
                 execute(f"DELETE FROM texts_{collection_id} WHERE row_id = ?", (passage_id,))
-                removed += 1
+                removed.append(passage_id)
                 chars += len(text)
                 if chars >= max_chars:
                     break
             execute(
                 "UPDATE collections SET documents = documents - :removed, removed = removed + :removed, "
                 "change = :change WHERE collection_id = :collection_id",
-                {"removed": removed, "change": change, "collection_id": collection_id},
+                {"removed": len(removed), "change": change, "collection_id": collection_id},
             )
-        self._counts[collection_id] -= removed
+        self._counts[collection_id] -= len(removed)
+        if removed:
+            self._postings.removed(collection_id, removed)
+            self._frequencies.changed(collection_id)
         self.removals.saved(collection_id, change)
         return done
 
@@ -241,12 +296,15 @@ class LexicalCache:
         for gone in dropped:
             with self._transaction() as execute:
                 self._frequencies.drop(gone)
+                self._languages.drop(execute, gone)
+                self._postings.drop(gone)
                 execute(f"DROP TABLE words_{gone}")
                 execute(f"DROP TABLE texts_{gone}")
                 execute("DELETE FROM collections WHERE collection_id = ?", (gone,))
             del self._counts[gone]
             self._merging.pop(gone, None)
         if dropped:
+            self._languages.read()
             self._truncate_log()
 
     def constraint(self, collection_id: int, asked: ParsedQuery, out_of_time: Callable[[], bool]) -> Constraint:
@@ -265,10 +323,22 @@ class LexicalCache:
             keys = literals.all_passages(connection, collection_id) if found.required is None else found.required
         return keys[found.kept(keys)]
 
-    def search(self, collection_id: int, asked: ParsedQuery, limit: int, out_of_time: Callable[[], bool]) -> Matches:
+    def search(
+        self,
+        collection_id: int,
+        asked: ParsedQuery,
+        limit: int,
+        out_of_time: Callable[[], bool],
+        kept: Kept | None = None,
+    ) -> Matches:
         """Return at most ``limit`` passages that match a query.
 
-        A passage without a phrase, or with an excluded word, may be among them; see ``constraint``.
+        Args:
+            collection_id: of the collection.
+            asked: the query. A passage without its phrases, or with an excluded word, may match; see ``constraint``.
+            limit: maximum number of passages.
+            out_of_time: whether to stop.
+            kept: tells for passage ids which of them may be returned, ``(n,) bool``; None for all.
 
         Raises:
             DeadlineExceeded: if ``out_of_time`` returns true.
@@ -279,7 +349,7 @@ class LexicalCache:
         with self._reading(out_of_time):
             count = self._counts[collection_id]
             frequencies: list[tuple[query.Term, int]] = [
-                *self._frequencies.of_query(collection_id, asked.words, count),
+                *self._frequencies.of_query(collection_id, asked.words, count, self.language(collection_id)),
                 *literals.counts(self._connection, collection_id, (*asked.phrases, *asked.prefixes), out_of_time),
             ]
             terms = query.choose(frequencies, count, needed=asked.phrases[:1])
@@ -288,16 +358,51 @@ class LexicalCache:
                 return Matches([], weight)
             if out_of_time():
                 raise DeadlineExceeded(TOO_LATE)
-            # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
-            # for each row, and may wait milliseconds for it while the event loop is busy.
-            (found,) = self._connection.execute(
-                "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
-                f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
-                "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
-                (query.expression(terms), _RANK, limit),
-            ).fetchone()
-            pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
-            return Matches([(int(row), float(score)) for row, score in pairs], weight)
+            words = _plain(terms)
+            found = None
+            if len(words) == len(terms):
+                found = self._postings.rank(collection_id, words, count, limit, out_of_time, kept)
+            if found is None:
+                found = self._ranked(collection_id, terms, limit if kept is None else count)
+                found = found if kept is None else _kept(found, kept)[:limit]
+            return Matches(found, weight)
+
+    def search_in_memory(
+        self, collection_id: int, words: str, limit: int, most: int, kept: Kept | None = None
+    ) -> Matches | None:
+        """Return what ``search`` does for a query of plain words; None if it needs the file or may take long.
+
+        Args:
+            collection_id: of the collection.
+            words: text of the query.
+            limit: maximum number of passages.
+            most: maximum number of postings to score, each about 0.1 microseconds.
+            kept: as for ``search``.
+        """
+        count = self._counts.get(collection_id)
+        frequencies = (
+            self._frequencies.of_query_in_memory(collection_id, words, count, self.language(collection_id))
+            if count
+            else None
+        )
+        if count is None or frequencies is None:
+            return None
+        terms = query.choose(frequencies, count)
+        found = self._postings.rank_in_memory(collection_id, _plain(terms), limit, most, kept) if terms else []
+        return None if found is None else Matches(found, query.weight(frequencies, count))
+
+    def _ranked(self, collection_id: int, terms: Sequence[query.Term], limit: int) -> list[tuple[int, float]]:
+        """Return passages that match any of the terms as FTS5 ranks them; see ``Matches``."""
+        # rank is bm25(); smaller is better. All matches come in one row: sqlite3 gives away the lock of Python
+        # for each row, and may wait milliseconds for it while the event loop is busy.
+        (found,) = self._connection.execute(
+            "SELECT group_concat(rowid || ' ' || printf('%!.17g', score)) FROM ("
+            f"SELECT rowid, -rank AS score FROM words_{collection_id} WHERE words_{collection_id} MATCH ? "
+            "AND rank MATCH ? ORDER BY rank, rowid LIMIT ?)",
+            (query.expression(terms), _RANK, limit),
+        ).fetchone()
+        pairs = (pair.split(" ") for pair in found.split(",")) if found else ()
+        return [(int(row), float(score)) for row, score in pairs]
 
     def passage_ids(self, collection_id: int) -> Keys:
         """Return the ids of a collection's passages, ``(n,) uint64``."""
@@ -314,6 +419,7 @@ class LexicalCache:
         """
         with translated(self._path):
             integrity.check(self._connection, self._counts)
+            self._languages.check(self._counts)
 
     def close(self) -> None:
         """Close the file; SQLite folds the log into it."""
@@ -336,3 +442,13 @@ class LexicalCache:
 
     def _transaction(self) -> AbstractContextManager[Callable[..., sqlite3.Cursor]]:
         return file.transaction(self._connection, self._path)
+
+
+def _kept(found: list[tuple[int, float]], kept: Kept) -> list[tuple[int, float]]:
+    """Return the passages that a search may return."""
+    stay = kept(np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found)))
+    return [each for each, stays in zip(found, stay.tolist(), strict=True) if stays]
+
+
+def _plain(terms: Sequence[query.Term]) -> list[QueryTerm]:
+    return [term for term in terms if isinstance(term, QueryTerm)]

@@ -22,6 +22,12 @@ _SCHEMA = (
     "CREATE TABLE collections (collection_id INTEGER PRIMARY KEY, documents INTEGER NOT NULL, "
     "removed INTEGER NOT NULL DEFAULT 0, change INTEGER NOT NULL DEFAULT 0) STRICT",
 )
+# The collections whose stems are not English ones, or that get stems of another language: the table words_<id>_next has
+# them of the passages up to next_row. Earlier releases have no such table, so it is no part of the version.
+_LANGUAGES = (
+    "CREATE TABLE IF NOT EXISTS languages (collection_id INTEGER PRIMARY KEY, language TEXT NOT NULL, "
+    "next_language TEXT, next_row INTEGER NOT NULL DEFAULT 0) STRICT"
+)
 # Errors of the machine, not of the file: a rebuild would not help.
 _OUTSIDE = ("SQLITE_FULL", "SQLITE_IOERR", "SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_BUSY", "SQLITE_NOMEM")
 
@@ -86,6 +92,7 @@ def _prepare(connection: sqlite3.Connection, store_id: str) -> None:
             execute(statement)
         execute("INSERT INTO position VALUES (?, 0, ?)", (store_id, ANALYSIS_VERSION))
         execute("COMMIT")
+    execute(_LANGUAGES)
 
 
 def _checked(connection: sqlite3.Connection, store_id: str, last_passage: int, last_change: int) -> Opened:

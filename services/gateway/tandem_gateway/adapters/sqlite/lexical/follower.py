@@ -13,19 +13,21 @@ A search finds the documents that vector search can find, and new documents with
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
-from tandem_gateway.adapters.sqlite.lexical.literals import Constraint, are_among
+from tandem_gateway.adapters.sqlite.lexical.literals import are_among
 from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
 from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
-from tandem_gateway.analysis.query_syntax import parse
+from tandem_gateway.analysis.query_syntax import has_signs, parse
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
@@ -35,6 +37,8 @@ from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 _PAGE_PASSAGES = 500
 # A search waits for the current page; the terms of a million characters may take two seconds.
@@ -53,6 +57,9 @@ _REMOVED_SHARE = 0.1
 _MERGE_SECONDS = 3600.0
 # Number of extra hits to request, to replace hits that no longer exist.
 _SPARE_HITS = 20
+# Limits of a search in memory: the length of its query, and the postings that it scores.
+_AT_ONCE_CHARS = 256
+_AT_ONCE_POSTINGS = 10_000
 
 
 class LexicalFollower:
@@ -87,6 +94,9 @@ class LexicalFollower:
         # Collection → monotonic time since when removed passages wait for a merge.
         self._unmerged_since: dict[int, float] = {}
         self._progress = BuildProgress()
+        # The store's version, None if it is not known; and the collections that the index has completely as of it.
+        self._complete_at: int | None = None
+        self._complete: dict[str, CollectionRecord] = {}
         try:
             self._store_id = feed.store_id()
             feed.last_passage()
@@ -141,23 +151,42 @@ class LexicalFollower:
         Raises:
             TooManyBytes: if the hits take more; reading stops there.
         """
-        with self._one_state():
+
+        def search() -> list[Hit]:
             ranked = self._retrieve(collection, query, top_k, deadline).passages
             # In the same state of the store, so that every ranked passage still exists.
-            return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+            with self._feed.reading():
+                return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+
+        return self._in_one_state(collection, search)
 
     def retrieve(
         self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
     ) -> KeywordCandidates:
         """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``."""
-        with self._one_state():
-            return self._retrieve(collection, query, count, deadline, among)
+        return self._in_one_state(collection, lambda: self._retrieve(collection, query, count, deadline, among))
+
+    def retrieve_in_memory(
+        self, collection: str, query: str, count: int, among: Keys | None = None
+    ) -> KeywordCandidates | None:
+        """Return what ``retrieve`` does if that reads nothing and takes less than about a millisecond, else None."""
+        cache, record = self._current, self._complete.get(collection)
+        if cache is None or record is None or len(query) > _AT_ONCE_CHARS or has_signs(query):
+            return None
+        if self._feed.version() != self._complete_at or cache.count(record.collection_id) != record.live:
+            return None
+        kept = None if among is None else (lambda keys: are_among(keys, among))
+        found = cache.search_in_memory(record.collection_id, query, count, _AT_ONCE_POSTINGS, kept)
+        return None if found is None else KeywordCandidates(_as_ranked(found.rows, count), found.weight)
 
     def allowed(self, collection: str, query: str, deadline: float) -> Keys:
         """Return the passages that a query does not leave out; see ``LexicalIndex.allowed``."""
-        with self._one_state():
+
+        def allowed() -> Keys:
             record, cache = self._followed(collection, deadline)
             return cache.allowed(record.collection_id, parse(query), lambda: time.monotonic() >= deadline)
+
+        return self._in_one_state(collection, allowed)
 
     def close(self) -> None:
         """Close the index and the feed."""
@@ -165,15 +194,31 @@ class LexicalFollower:
             self._current.close()
         self._feed.close()
 
-    @contextlib.contextmanager
-    def _one_state(self) -> Iterator[None]:
-        """Read the store in one state; rebuild an index that proves to be damaged."""
+    def _in_one_state(self, collection: str, answer: Callable[[], R]) -> R:
+        """Let ``answer`` read the store in one state; rebuild an index that proves to be damaged.
+
+        If the index has everything of the collection, there is no transaction: its answer counts if the store has not
+        changed meanwhile. Such an answer usually reads nothing from the disk.
+        """
         try:
+            version = self._feed.version()
+            if version == self._complete_at and collection in self._complete:
+                found = answer()
+                if self._feed.version() == version:
+                    return found
             with self._feed.reading():
-                yield
+                self._feed.last_passage()  # the first read: from here on, all reads see the state of now
+                self._note_version(version if self._feed.version() == version else None)
+                return answer()
         except CacheUnusable as error:
             self._start_over(error)
             raise NotReady("the keyword index was damaged and is rebuilt from the store") from error
+
+    def _note_version(self, version: int | None) -> None:
+        """Record the version of the state that is read from now on; None if it is not known."""
+        if version is None or version != self._complete_at:
+            self._complete.clear()
+        self._complete_at = version
 
     def _retrieve(
         self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
@@ -188,30 +233,39 @@ class LexicalFollower:
 
         constraint = cache.constraint(record.collection_id, asked, out_of_time)
         # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
-        gone = max(0, cache.count(record.collection_id) - record.live)
+        indexed = cache.count(record.collection_id)
+        gone = max(0, indexed - record.live)
+        # The index has every passage that may be shown: with as many as there are live documents, no others.
+        shown = _as_ranked if indexed == record.live else self._ranked
         ranked: list[RankedPassage] = []
         weight = 0.0
-        # FTS5 scores all matches in any case: with a filter or a constraint, it returns all of them.
-        selects = among is not None or asked.constrained
-        spares = {cache.count(record.collection_id)} if selects else {min(gone, count + _SPARE_HITS), gone}
-        for spare in sorted(spares):
-            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time)
-            if selects:
-                found = _kept(found, among, constraint)
-            ranked = self._ranked(found, count)
+
+        def kept(keys: Keys) -> npt.NDArray[np.bool_]:
+            stay = constraint.kept(keys)
+            return stay if among is None else stay & are_among(keys, among)
+
+        selects = kept if among is not None or asked.constrained else None
+        for spare in sorted({min(gone, count + _SPARE_HITS), gone}):
+            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time, selects)
+            ranked = shown(found, count)
             if len(ranked) == count or len(found) < count + spare:
                 break
         return KeywordCandidates(ranked, weight)
 
     def _followed(self, collection: str, deadline: float) -> tuple[CollectionRecord, LexicalCache]:
         """Return a collection and the index, once it has the collection's last passages."""
+        complete = self._complete.get(collection)
+        if complete is not None:
+            return complete, self._cache()
         record = self._feed.collection(collection)
         if record is None:
             raise NotFound(f"collection: there is no collection {collection!r}", param="collection")
         cache = self._cache()
         self._catch_up(cache, min(deadline, time.monotonic() + _MAX_CATCH_UP_SECONDS))
         with contextlib.suppress(StorageUnavailable):  # a full disk: the search skips deleted passages
-            self._removal.remove_of(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
+            more = self._removal.remove_of(cache, record, _SEARCH_REMOVES, _SEARCH_REMOVED_CHARS)
+            if not more and self._complete_at is not None:
+                self._complete[collection] = record
         return record, cache
 
     def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[RankedPassage]:
@@ -222,7 +276,7 @@ class LexicalFollower:
             page = found[start : start + top_k - len(ranked)]
             start += len(page)
             shown = self._feed.findable([passage_id for passage_id, _ in page])
-            ranked += [RankedPassage(key, score, lexical=score) for key, score in page if key in shown]
+            ranked += _as_ranked([each for each in page if each[0] in shown], top_k)
         return ranked
 
     def _catch_up(self, cache: LexicalCache, until: float) -> None:
@@ -245,7 +299,14 @@ class LexicalFollower:
         cache.keep_only(there)
         for gone in self._unmerged_since.keys() - there:
             del self._unmerged_since[gone]
-        return self._removal.remove_page(cache, records) or any(self._merge(cache, record) for record in records)
+        return (
+            self._removal.remove_page(cache, records)
+            or any(
+                cache.set_language(record.collection_id, record.language, _PAGE_PASSAGES, _PAGE_CHARS)
+                for record in records
+            )
+            or any(self._merge(cache, record) for record in records)
+        )
 
     def _report(self, now: float) -> None:
         """Report to the store, if that is due, up to which change it may forget removals."""
@@ -271,7 +332,8 @@ class LexicalFollower:
 
     def _add_page(self, cache: LexicalCache) -> None:
         page = self._feed.texts(cache.position, limit=_PAGE_PASSAGES, max_chars=_PAGE_CHARS)
-        cache.add(page.passages, page.upto, self._feed.last_change())
+        languages = {record.collection_id: record.language for record in self._feed.collections()}
+        cache.add(page.passages, page.upto, self._feed.last_change(), languages)
 
     def _cache(self) -> LexicalCache:
         if self._current is None:
@@ -300,15 +362,11 @@ class LexicalFollower:
         if self._current is not None:
             self._current.close()
         self._current = None
+        self._note_version(None)
         self._removal.start_over()
         self._unmerged_since.clear()
         remove(self._path)
 
 
-def _kept(found: list[tuple[int, float]], among: Keys | None, constraint: Constraint) -> list[tuple[int, float]]:
-    """Return the passages that are among others, which are ascending, and that the constraint allows."""
-    keys = np.fromiter((passage_id for passage_id, _ in found), np.uint64, len(found))
-    kept = constraint.kept(keys)
-    if among is not None:
-        kept &= are_among(keys, among)
-    return [each for each, stays in zip(found, kept.tolist(), strict=True) if stays]
+def _as_ranked(found: Sequence[tuple[int, float]], top_k: int) -> list[RankedPassage]:
+    return [RankedPassage(key, score, None, score) for key, score in found[:top_k]]

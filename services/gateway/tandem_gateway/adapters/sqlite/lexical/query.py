@@ -4,9 +4,9 @@ The expression to rank by is an OR of quoted terms. FTS5 reads no syntax inside 
 contains a quotation mark.
 """
 
-import math
 from collections.abc import Sequence
 
+from tandem_gateway.adapters.sqlite.lexical.bm25 import K1, inverse_frequency
 from tandem_gateway.analysis.query_syntax import Literal
 from tandem_gateway.analysis.terms import QueryTerm
 
@@ -22,10 +22,8 @@ MAX_MATCHES = 100_000
 
 # BM25 weights of the exact form and the stem: documents with the exact form rank above others with the same stem.
 STEM_WEIGHT = 0.5
-_K1 = 1.2
 # What a term contributes that occurs once, as itself and as its stem, in units of its inverse document frequency.
-_ONCE_BOTH = 1.0 + STEM_WEIGHT * (_K1 + 1) / (STEM_WEIGHT + _K1)
-_LEAST_FREQUENCY = 1e-6
+_ONCE_BOTH = 1.0 + STEM_WEIGHT * (K1 + 1) / (STEM_WEIGHT + K1)
 # Up to this many matches, a term is cheap enough to keep, however common it is.
 _FEW = 1000
 
@@ -66,7 +64,7 @@ def weight(frequencies: Sequence[tuple[Term, int]], documents: int) -> float:
         documents: number of documents in the collection.
     """
     return sum(
-        max(math.log((documents - count + 0.5) / (count + 0.5)), _LEAST_FREQUENCY) * (_ONCE_BOTH if term.stem else 1.0)
+        inverse_frequency(count, documents) * (_ONCE_BOTH if term.stem else 1.0)
         for term, count in frequencies
         if count <= documents
     )

@@ -3,6 +3,7 @@
 import zlib
 
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
+from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.terms import document_terms
 
 _LEVEL = 1
@@ -10,9 +11,9 @@ GAP = "\ue000"
 """Separates the sequence of a text from its other terms, so that no phrase spans both. It is no character of a term."""
 
 
-def columns(text: str) -> tuple[str, str]:
-    """Return the two columns of a passage: its exact terms and its stems."""
-    terms = document_terms(text)
+def columns(text: str, language: str = DEFAULT_LANGUAGE) -> tuple[str, str]:
+    """Return the two columns of a passage in a language: its exact terms and its stems."""
+    terms = document_terms(text, language)
     exact = terms.exact
     if terms.sequence < len(exact):
         exact = [*exact[: terms.sequence], GAP, *exact[terms.sequence :]]

@@ -1,4 +1,8 @@
-"""The one thread that owns the keyword index: it answers searches and, between them, follows the store."""
+"""The one thread that owns the keyword index: it answers searches and, between them, follows the store.
+
+The hop to the thread and back takes longer than a search of a few thousand postings in memory. While the thread is
+idle, the event loop therefore runs such a search itself, under a lock.
+"""
 
 import asyncio
 import contextlib
@@ -20,7 +24,6 @@ from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Over
 from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, KeywordCandidates
-from tandem_runtime.durations import duration
 
 # After this long without a task, the thread checks for due work, such as a merge.
 _IDLE_SECONDS = 60.0
@@ -51,7 +54,7 @@ class LexicalThread:
             open_feed: opens the store for reading; called in the thread, which owns the feed.
             max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
-            on_search: called in the thread with the seconds of each search.
+            on_search: called with the seconds of each search, in the thread or the event loop.
             on_truncation: called in the thread with the outcome of each attempt to take removed content out of the log.
             record: called in the thread with positions of the index; see ``FollowerPositions``.
         """
@@ -67,6 +70,8 @@ class LexicalThread:
         self._closed = False
         self._queued = 0
         self._follower: LexicalFollower | None = None
+        # Guards the follower. The event loop only tries the lock and never waits for it.
+        self._touching = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="lexical", daemon=True)
 
     def start(self) -> Future[list[str]]:
@@ -107,6 +112,9 @@ class LexicalThread:
         self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
     ) -> KeywordCandidates:
         """Return the passages that match the query's words; see ``LexicalIndex.retrieve``."""
+        found = self._retrieve_at_once(collection, query, count, among)
+        if found is not None:
+            return found
         return await self._ask(
             lambda follower, deadline: follower.retrieve(collection, query, count, deadline, among), timeout
         )
@@ -114,6 +122,25 @@ class LexicalThread:
     async def allowed(self, collection: str, query: str, *, timeout: float) -> Keys:
         """Return the passages that the query does not leave out; see ``LexicalIndex.allowed``."""
         return await self._ask(lambda follower, deadline: follower.allowed(collection, query, deadline), timeout)
+
+    def _retrieve_at_once(
+        self, collection: str, query: str, count: int, among: Keys | None
+    ) -> KeywordCandidates | None:
+        """Search in the event loop, if the thread is idle and the search is short and needs no file."""
+        if self._closed or self._follower is None or not self._tasks.empty():
+            return None
+        if not self._touching.acquire(blocking=False):
+            return None
+        started = time.monotonic()
+        try:
+            found = self._follower.retrieve_in_memory(collection, query, count, among)
+        except Exception:
+            return None  # the thread meets the same error and reports it
+        finally:
+            self._touching.release()
+        if found is not None:
+            self._on_search(time.monotonic() - started)
+        return found
 
     async def _ask(self, search: Callable[[LexicalFollower, float], R], timeout: float) -> R:
         """Run a search in the thread; it gets its deadline, in seconds of the monotonic clock."""
@@ -134,7 +161,7 @@ class LexicalThread:
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            raise DeadlineExceeded(f"the keyword search was not answered within {duration(timeout)}") from None
+            raise DeadlineExceeded("the keyword search was not done in time") from None
         finally:
             self._queued -= 1
             # An error's traceback refers to this frame, and the future to the error: without this, a reference cycle.
@@ -177,7 +204,8 @@ class LexicalThread:
 
     def _run(self) -> None:
         while (task := self._next_task()) is not None:
-            task()
+            with self._touching:
+                task()
             del task  # it may hold an answer, whose memory would stay in use until the next task comes
         if self._follower is not None:
             self._follower.close()

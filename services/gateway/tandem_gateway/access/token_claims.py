@@ -1,0 +1,143 @@
+"""What a verified token allows: pure decisions from its claims.
+
+Nothing is allowed by mistake: a claim of another type, an unknown glob and a missing claim without a default refuse the
+token. No message has the value of a claim.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from tandem_gateway.access.key_administration import MAX_GLOBS, check_equalities
+from tandem_gateway.access.principal import Principal, includes, is_glob, make_principal
+from tandem_gateway.errors import InvalidRequest
+from tandem_gateway.ports.tokens import ClaimsRefused, RefusalReason
+from tandem_gateway.records.access import ROLES, Role
+
+ID_PREFIX: Final = "jwt:"
+"""Begin of the id of a principal with a token; the rest is the claim ``sub``."""
+_ABSENT: Final = object()
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimRules:
+    """How the claims of an issuer are read.
+
+    The name of a claim is a path with dots, unless the token has a claim with the whole name.
+
+    Attributes:
+        role: claim with roles, a string with spaces between them or an array.
+        roles: name of a role outside → role; empty if the claim has the gateway's own names.
+        default_role: role of a token that names none; None refuses it.
+        collections: claim with globs, a string with spaces or commas between them or an array.
+        default_collections: globs of a token without this claim; empty refuses it.
+        filter: claim with an object of fields and values.
+    """
+
+    role: str = "tandem_role"
+    roles: Mapping[str, Role] | None = None
+    default_role: Role | None = None
+    collections: str = "tandem_collections"
+    default_collections: tuple[str, ...] = ()
+    filter: str = "tandem_filter"
+
+
+def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Principal:
+    """Return the principal of a verified token, whose ``sub`` is a string.
+
+    Raises:
+        ClaimsRefused: the claims allow nothing.
+    """
+    role = _role(claims, rules)
+    collections = _collections(claims, rules)
+    if _filter(claims, rules) is not None:  # a principal cannot have one yet
+        raise ClaimsRefused(
+            "filter",
+            "authorization: tokens with a filter are not supported by this release, and this one has the claim "
+            f"{rules.filter[:80]!r}",
+        )
+    subject = claims["sub"]
+    return make_principal(f"{ID_PREFIX}{subject}", subject, role, collections)
+
+
+def claim(claims: Mapping[str, Any], name: str) -> Any:
+    """Return the claim of a name, or a nested one by a path with dots; None without it.
+
+    A claim with the whole name counts first: names such as ``https://example.org/role`` have dots of their own.
+    """
+    if name in claims:
+        return claims[name]
+    found: Any = claims
+    for part in name.split("."):
+        found = found.get(part, _ABSENT) if isinstance(found, Mapping) else _ABSENT
+        if found is _ABSENT:
+            return None
+    return found
+
+
+def _role(claims: Mapping[str, Any], rules: ClaimRules) -> Role:
+    """Return the largest role that a token names; the others' names are ignored."""
+    ours: Mapping[str, Role] = rules.roles or {role: role for role in ROLES}
+    best: Role | None = None
+    for name in _strings(claims, rules.role, "role", " "):
+        role = ours.get(name)
+        if role is not None and (best is None or includes(role, best)):
+            best = role
+    best = best or rules.default_role
+    if best is None:
+        raise ClaimsRefused(
+            "role", f"authorization: the token has no role for this gateway in its claim {rules.role[:80]!r}"
+        )
+    return best
+
+
+def _collections(claims: Mapping[str, Any], rules: ClaimRules) -> tuple[str, ...]:
+    name = rules.collections
+    if claim(claims, name) is None:
+        if not rules.default_collections:
+            raise ClaimsRefused("collections", f"authorization: the token has no claim {name[:80]!r} with collections")
+        return rules.default_collections
+    globs = _strings(claims, name, "collections", ", ")
+    if not 1 <= len(globs) <= MAX_GLOBS:
+        raise ClaimsRefused(
+            "collections",
+            f"authorization: the token's claim {name[:80]!r} must have 1 to {MAX_GLOBS} globs, and has {len(globs)}",
+        )
+    for place, glob in enumerate(globs):
+        if not is_glob(glob):
+            raise ClaimsRefused(
+                "collections",
+                f"authorization: the token's claim {name[:80]!r} has no valid glob of collections at place {place}",
+            )
+    return tuple(globs)
+
+
+def _filter(claims: Mapping[str, Any], rules: ClaimRules) -> Mapping[str, Any] | None:
+    """Return the fields and values that a token's filter has; None without a filter."""
+    given = claim(claims, rules.filter)
+    if given is None:
+        return None
+    try:
+        check_equalities(given)
+    except InvalidRequest:
+        raise ClaimsRefused(
+            "filter", f"authorization: the token's claim {rules.filter[:80]!r} is no object of fields and their values"
+        ) from None
+    found: Mapping[str, Any] = given
+    return found
+
+
+def _strings(claims: Mapping[str, Any], name: str, reason: RefusalReason, separators: str) -> Sequence[str]:
+    """Return the strings of a claim; none without it."""
+    given = claim(claims, name)
+    if given is None:
+        return ()
+    if isinstance(given, str):
+        for separator in separators:
+            given = given.replace(separator, " ")
+        return [part for part in given.split(" ") if part]
+    if isinstance(given, list) and all(isinstance(each, str) for each in given):
+        return given
+    raise ClaimsRefused(
+        reason, f"authorization: the token's claim {name[:80]!r} is neither a string nor an array of them"
+    )

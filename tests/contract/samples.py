@@ -2,7 +2,19 @@
 
 import numpy as np
 
-from tandem_contract.admin_api import Key, KeyList, KeyRequest, NewKey, Pool, Replica, RollBack, Traffic, TrafficChange
+from tandem_contract.admin_api import (
+    Key,
+    KeyList,
+    KeyRequest,
+    KeyUsage,
+    NewKey,
+    Pool,
+    Replica,
+    RollBack,
+    Traffic,
+    TrafficChange,
+    UsageList,
+)
 from tandem_contract.client_api import (
     DocumentFailure,
     DocumentInput,
@@ -63,8 +75,11 @@ SAMPLES: dict[str, object] = {
     "web_search_request.json": WebSearchRequest(query="a query", count=3),
     "web_search_result.json": WebSearchResult(link="https://a.example/", title="A title", snippet="A passage."),
     "loaded_document.json": LoadedDocument(page_content="A text.", metadata={"file": "a.pdf", "page": 1}),
-    "key_request_with_filter.json": KeyRequest("shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}),
-    "new_key_with_filter.json": NewKey(
+    "key_request_with_limits.json": KeyRequest(
+        "shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}, ["requests=100/minute:burst=20"]
+    ),
+    "usage_list.json": UsageList([KeyUsage("2026-01-31", "0123456789ab", 12, 345, 6)]),
+    "new_key_with_limits.json": NewKey(
         id="0123456789ab",
         name="shop",
         role="ingest",
@@ -75,8 +90,9 @@ SAMPLES: dict[str, object] = {
         revoked_at=None,
         filter={"tenant": "a"},
         key="the text",
+        limits=["requests=100/minute:burst=20"],
     ),
-    "key_list_with_filter.json": KeyList(
+    "key_list_with_limits.json": KeyList(
         [
             Key(
                 id="0123456789ab",
@@ -296,6 +312,34 @@ SAMPLES: dict[str, object] = {
 
 # Messages of older services and clients; missing fields get their defaults.
 OLDER: dict[str, object] = {
+    "key_request_with_filter.json": KeyRequest("shop", "ingest", ["shop-*", "faq"], 3600, {"tenant": "a"}),
+    "new_key_with_filter.json": NewKey(
+        id="0123456789ab",
+        name="shop",
+        role="ingest",
+        collections=["shop-*", "faq"],
+        created_at="2026-01-02T03:04:05.678Z",
+        expires_at="2026-01-02T04:04:05.678Z",
+        last_used_at=None,
+        revoked_at=None,
+        filter={"tenant": "a"},
+        key="the text",
+    ),
+    "key_list_with_filter.json": KeyList(
+        [
+            Key(
+                id="0123456789ab",
+                name="shop",
+                role="ingest",
+                collections=["*"],
+                created_at="2026-01-02T03:04:05.678Z",
+                expires_at=None,
+                last_used_at="2026-01-02T03:05:05.678Z",
+                revoked_at="2026-01-03T03:04:05.678Z",
+                filter={"tenant": "a"},
+            )
+        ]
+    ),
     "key_request.json": KeyRequest("shop", "search", ["shop-*", "faq"], 3600),
     "new_key.json": NewKey(
         id="0123456789ab",

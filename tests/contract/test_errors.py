@@ -36,6 +36,7 @@ def test_every_code_encodes_as_an_error_reply(code: ErrorCode):
         ("invalid_field", "invalid_request_error"),
         ("not_found", "invalid_request_error"),
         ("overloaded", "rate_limit_error"),
+        ("rate_limited", "rate_limit_error"),
         ("not_ready", "unavailable_error"),
         ("deadline_exceeded", "unavailable_error"),
         ("internal", "server_error"),

@@ -70,17 +70,26 @@ def build_gateway(settings: Settings) -> GatewayComponents:
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
     rerank_servers = build_rerank_pool(settings, metrics)
+    access = open_access(settings, build_tokens(settings, metrics), metrics.callers)
+    spent = access.metering.spent_on if access.metering is not None else lambda job, tokens: None
     gateway = Gateway(
         lambda: open_store(settings, metrics, memory),
         lambda storage: build_use_cases(
-            settings, storage, traffic, metrics, canary, rerank_servers, lambda: served_model(stable.state())
+            settings,
+            storage,
+            traffic,
+            metrics,
+            canary,
+            rerank_servers,
+            lambda: served_model(stable.state()),
+            spent=spent,
         ),
         traffic,
         metrics,
         pools=pools,
         snapshot_policy=SnapshotPolicy(settings.snapshot_changes, settings.snapshot_seconds),
         retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
-        access=open_access(settings, build_tokens(settings, metrics)),
+        access=access,
     )
     if rerank_servers is not None:
         gateway.also_run("rerank servers", rerank_servers.follow)

@@ -9,6 +9,7 @@
     ├── Unauthorized            the request has no valid key or operator token
     ├── Forbidden               the key of the request does not allow it
     ├── Overloaded              a limit is reached; retry later
+    ├── RateLimited             the caller has used what its own limits allow; retry later
     ├── DeadlineExceeded        the caller's deadline has passed
     ├── EmbedderError           the call to the embedder failed
     │   ├── EmbedderUnavailable     it does not answer; retry later
@@ -97,6 +98,15 @@ class Overloaded(GatewayError):
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
+
+
+class RateLimited(GatewayError):
+    """The caller has used what its limits allow; ``param`` names the resource, ``retry_after`` is in seconds."""
+
+    def __init__(self, message: str, *, param: str, retry_after: float) -> None:
+        super().__init__(message)
+        self.param = param
         self.retry_after = retry_after
 
 

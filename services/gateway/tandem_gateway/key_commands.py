@@ -5,7 +5,7 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,10 @@ from tandem_gateway.records.access import ROLES, ApiKey
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
-_FLAGS: Final = ("--name", "--role", "--collections", "--filter", "--expires-in", "--grace", "--data-dir")
+_NO_LIMIT: Final = "none"
+_FLAGS: Final = (
+    "--name", "--role", "--collections", "--filter", "--expires-in", "--grace", "--limit", "--data-dir",
+)  # fmt: skip
 
 
 def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
@@ -65,6 +68,14 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
             )
             command.add_argument(
                 "--expires-in", dest="key_expires_in", metavar="TIME", help="life of the key, such as 12h or 90d"
+            )
+            command.add_argument(
+                "--limit",
+                dest="key_own_limits",
+                action="append",
+                metavar="LIMIT",
+                help="a limit of the key, such as requests=100/minute, tokens=1000000/day or documents=5000/day; give "
+                "it again for more, or give none for a key without limits. Instead of TANDEM_KEY_LIMITS",
             )
         if name in ("revoke", "rotate"):
             command.add_argument("key_id", metavar="ID", help="id of the key, as list shows it")
@@ -147,9 +158,15 @@ def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
     conditions = None if flags.key_filter is None else _filter_of(flags.key_filter)
-    key, text = KeyAdministration(store).create(NewKey(flags.key_name, flags.key_role, globs, life, conditions))
+    key, text = KeyAdministration(store).create(
+        NewKey(flags.key_name, flags.key_role, globs, life, conditions, _limits(flags.key_own_limits))
+    )
     _show(key, text)
     return key.id
+
+
+def _limits(given: Sequence[str] | None) -> Sequence[str] | None:
+    return [] if given == [_NO_LIMIT] else given
 
 
 def _filter_of(text: str) -> Any:
@@ -236,6 +253,7 @@ def _columns(key: ApiKey) -> list[str]:
         f"created {_time(key.created_at)}",
         f"expires {_time(key.expires_at)}",
         f"used {_time(key.last_used_at)}",
+        *(() if key.limits is None else [f"limits {','.join(map(str, key.limits)) or _NO_LIMIT}"]),
     ]
 
 

@@ -131,6 +131,8 @@ class Gateway:
             self._tasks.append(asyncio.create_task(self._keep_running(name, run)))
         if self.access is not None:
             self._tasks.append(asyncio.create_task(self._keep_running("keys", self.access.follow)))
+            if self.access.metering is not None:
+                self._tasks.append(asyncio.create_task(self._keep_running("usage", self.access.metering.follow)))
             if self.access.tokens is not None:
                 self._tasks.append(asyncio.create_task(self._keep_running("jwks", self.access.tokens.follow)))
 

@@ -78,6 +78,8 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Life of the key; null for a key that does not expire."""
     filter: dict[str, Any] | None = None
     """Fields of metadata and their values: the key uses the documents that have them. Null for all documents."""
+    limits: list[str] | None = None
+    """Limits such as ``requests=100/minute``; null for the limits of all keys, an empty list for none."""
 
 
 class Key(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,8 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """Null for a key that is not revoked."""
     filter: dict[str, Any] | None = None
     """Fields of metadata and their values: the key uses the documents that have them. Null for all documents."""
+    limits: list[str] | None = None
+    """The key's own limits; null for the limits of all keys, an empty list for none."""
 
 
 class NewKey(Key, frozen=True, kw_only=True):
@@ -109,3 +113,24 @@ class KeyList(msgspec.Struct, frozen=True):
     """``GET /v1/admin/keys``: all keys in the order of their creation, the revoked ones included."""
 
     keys: list[Key]
+
+
+class KeyUsage(msgspec.Struct, frozen=True):
+    """What a caller used in a day."""
+
+    day: str
+    """In UTC, such as ``2026-01-31``."""
+    key: str
+    """Id of the API key; ``other`` for callers beyond the limit on those that are told apart."""
+    requests: int
+    """Requests, without those that a limit refused."""
+    tokens: int
+    """Tokens that the model read: of queries, texts and documents."""
+    documents: int
+    """Documents accepted."""
+
+
+class UsageList(msgspec.Struct, frozen=True):
+    """``GET /v1/admin/usage``, by day and key; a day on which a key used nothing is left out."""
+
+    usage: list[KeyUsage]

@@ -31,6 +31,7 @@ ErrorCode = Literal[
     "method_not_allowed",
     "conflict",
     "overloaded",
+    "rate_limited",
     # 5xx
     "deadline_exceeded",
     "embedder_unavailable",

@@ -26,6 +26,7 @@ STATUS: dict[ErrorCode, int] = {
     "method_not_allowed": 405,
     "conflict": 409,
     "overloaded": 429,
+    "rate_limited": 429,
     "deadline_exceeded": 504,
     "embedder_unavailable": 503,
     "reranker_unavailable": 503,

@@ -84,6 +84,7 @@ NAMES: Final = (
     "JWT_ROLE_CLAIM",
     "JWT_SECRET",
     "JWT_SECRET_FILE",
+    "KEY_LIMITS",
     "LOG_LEVEL",
     "MATRYOSHKA",
     "MAX_ANSWER_BYTES",
@@ -110,6 +111,7 @@ NAMES: Final = (
     "MAX_TEXT_CHARS",
     "MAX_TOP_K",
     "MCP",
+    "METRICS_CALLERS",
     "METRICS_KEY",
     "MODEL_ALIASES",
     "MODEL_DIR",
@@ -140,6 +142,7 @@ NAMES: Final = (
     "TLS_CERT_FILE",
     "TLS_CLIENT_CA_FILE",
     "TLS_KEY_FILE",
+    "USAGE_DAYS",
     "WORKERS",
     "WRITE_TIMEOUT_SECONDS",
 )

@@ -125,6 +125,7 @@ CASES: dict[tuple[str, str], Case] = {
     ("GET", "/v1/admin/traffic"): Case("admin", "/v1/admin/traffic"),
     ("PUT", "/v1/admin/traffic"): Case("admin", "/v1/admin/traffic", {"canary_weight": 0}),
     ("GET", "/v1/admin/keys"): Case("admin", "/v1/admin/keys"),
+    ("GET", "/v1/admin/usage"): Case("admin", "/v1/admin/usage"),
     ("POST", "/v1/admin/keys"): Case("admin", "/v1/admin/keys", {"name": "another", "role": "search"}),
     ("DELETE", "/v1/admin/keys/{key_id}"): Case("admin", "/v1/admin/keys/0123456789ab"),
     ("POST", "/v1/admin/keys/{key_id}/rotate"): Case("admin", "/v1/admin/keys/0123456789ab/rotate"),

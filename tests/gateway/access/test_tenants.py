@@ -415,6 +415,7 @@ DECISIONS: Final[dict[tuple[str, str], str]] = {
     ("GET", "/v1/admin/traffic"): "refused",
     ("PUT", "/v1/admin/traffic"): "refused",
     ("GET", "/v1/admin/keys"): "refused",
+    ("GET", "/v1/admin/usage"): "refused",
     ("POST", "/v1/admin/keys"): "refused",
     ("DELETE", "/v1/admin/keys/{key_id}"): "refused",
     ("POST", "/v1/admin/keys/{key_id}/rotate"): "refused",

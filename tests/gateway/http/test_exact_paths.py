@@ -61,6 +61,7 @@ def test_the_metrics_know_these_routes() -> None:
         "/v1/admin/keys",
         "/v1/admin/keys/{key_id}",
         "/v1/admin/keys/{key_id}/rotate",
+        "/v1/admin/usage",
         "/v1/embeddings",
         "/api/embed",
         "/api/embeddings",

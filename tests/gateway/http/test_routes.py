@@ -33,6 +33,8 @@ def made(kind: type[errors.GatewayError]) -> errors.GatewayError:
         return errors.FingerprintMismatch("books", pinned="a", offered="b")
     if kind in (errors.InvalidRequest, errors.NotFound, errors.Conflict):
         return kind("what is wrong", param="the.field")  # type: ignore[call-arg]
+    if kind is errors.RateLimited:
+        return errors.RateLimited("what is wrong", param="requests", retry_after=2.5)
     return kind("what is wrong")
 
 
@@ -124,4 +126,4 @@ def test_every_path_parameter_and_every_reference_of_the_document_is_defined():
 def test_operation_ids_are_all_different():
     operations = [entry for paths in document(LIMITS)["paths"].values() for entry in paths.values()]
     ids = [entry["operationId"] for entry in operations]
-    assert len(set(ids)) == len(ids) == 57
+    assert len(set(ids)) == len(ids) == 58

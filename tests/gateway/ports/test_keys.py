@@ -9,8 +9,9 @@ import pytest
 from tandem_gateway.adapters.memory.key_store import MemoryKeyStore
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.ports.keys import MAX_KEYS, MAX_REVOKED, KeyStore
-from tandem_gateway.records.access import ApiKey
+from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, OTHERS, KeyStore
+from tandem_gateway.records.access import ApiKey, Usage
+from tandem_gateway.records.limits import parse_limits
 
 
 def key(number: int, **fields: object) -> ApiKey:
@@ -99,3 +100,34 @@ def test_the_number_of_keys_has_a_limit_and_revoked_keys_do_not_count(keys: KeyS
     keys.add(key(3))
     assert [each.id for each in keys.table().keys] == [key(number).id for number in (1, 2, 3)]
     assert (MAX_KEYS, MAX_REVOKED) == (1000, 1000)
+
+
+def test_limits_come_back_as_they_were(keys: KeyStore):
+    added = [
+        key(1),
+        key(2, limits=()),
+        key(3, limits=parse_limits(["requests=5/second:burst=9", "documents=7/day"])),
+    ]
+    for each in added:
+        keys.add(each)
+    assert list(keys.table().keys) == added
+
+
+def test_usage_adds_up_by_day_and_caller(keys: KeyStore):
+    assert keys.usage(0, 100) == {}
+    keys.add_usage({(7, "a"): Usage(1, 2, 3), (7, "b"): Usage(requests=1)})
+    keys.add_usage({(7, "a"): Usage(10, 20, 30), (8, "a"): Usage(tokens=5)})
+    assert keys.usage(7, 8) == {(7, "a"): Usage(11, 22, 33), (7, "b"): Usage(1), (8, "a"): Usage(tokens=5)}
+    assert keys.usage(8, 8) == {(8, "a"): Usage(tokens=5)}
+    assert keys.usage(0, 100, "b") == {(7, "b"): Usage(1)}
+    keys.forget_usage(8)
+    assert keys.usage(0, 100) == {(8, "a"): Usage(tokens=5)}
+
+
+def test_a_day_has_a_bounded_number_of_callers(keys: KeyStore):
+    keys.add_usage({(7, f"{number:06}"): Usage(1) for number in range(MAX_CALLERS)})
+    keys.add_usage({(7, "late"): Usage(1), (7, "later"): Usage(2), (7, "000001"): Usage(1), (8, "late"): Usage(1)})
+    usage = keys.usage(7, 8, None, 2 * MAX_CALLERS)
+    assert len(keys.usage(7, 8, None, 3)) == 3
+    assert len(usage) == MAX_CALLERS + 2
+    assert (usage[7, OTHERS], usage[7, "000001"], usage[8, "late"]) == (Usage(3), Usage(2), Usage(1))

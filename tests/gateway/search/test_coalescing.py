@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
+from tandem_gateway.use_cases.fair_turns import Waiting
 
 NOW = 100.0
 

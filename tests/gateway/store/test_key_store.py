@@ -12,6 +12,7 @@ from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.adapters.sqlite.key_store import FILE_NAME, SECRET_NAME, VERSION, SqliteKeyStore
 from tandem_gateway.errors import StorageCorrupt, StorageError, StorageUnavailable
+from tandem_gateway.records.access import Usage
 
 WANTED = NewKey("a name", "admin")
 
@@ -169,3 +170,43 @@ def test_a_backup_has_the_keys_and_their_secret(tmp_path: Path):
     with pytest.raises(StorageUnavailable, match="there already"):
         store.back_up(restored / FILE_NAME, restored / SECRET_NAME)
     store.close()
+
+
+_FORMAT_1 = (
+    "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
+    "INSERT INTO access VALUES (1, 1)",
+    "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
+    "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
+    "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
+    "PRAGMA user_version = 1",
+)
+
+
+def test_a_file_of_the_first_format_is_upgraded_and_its_keys_work(tmp_path: Path):
+    text = create(tmp_path)
+    new = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    (row,) = new.execute(
+        "SELECT number, id, name, role, collections, digest, created_at, expires_at, filter, revoked_at, last_used_at, "
+        "previous_digest, previous_until FROM keys"
+    )
+    new.close()
+    for path in tmp_path.glob(f"{FILE_NAME}*"):
+        path.unlink()
+    old = sqlite3.connect(tmp_path / FILE_NAME, isolation_level=None)
+    for statement in _FORMAT_1:
+        old.execute(statement)
+    old.execute(f"INSERT INTO keys VALUES ({', '.join('?' * len(row))})", row)
+    old.close()
+    assert works(tmp_path, text)
+    store = SqliteKeyStore(tmp_path)
+    try:
+        (key,) = store.table().keys
+        assert key.limits is None
+        store.add_usage({(7, key.id): Usage(1, 2, 3)})
+        assert store.usage(7, 7) == {(7, key.id): Usage(1, 2, 3)}
+        assert KeyAdministration(store).create(NewKey("limited", "search", limits=["requests=1/day"]))[0].limits
+    finally:
+        store.close()
+    upgraded = sqlite3.connect(tmp_path / FILE_NAME)
+    assert upgraded.execute("PRAGMA user_version").fetchone() == (VERSION,)
+    upgraded.close()

@@ -2,14 +2,14 @@
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.access.principal import Principal, check_everything
 from tandem_gateway.access.trail import note
-from tandem_gateway.records.access import ApiKey
+from tandem_gateway.records.access import ApiKey, Usage, UsageKey
 
 log = logging.getLogger(__name__)
 
@@ -51,6 +51,11 @@ class CallersKeys:
         key, text = await asyncio.to_thread(self._keys.rotate, key_id, grace_seconds)
         await self._changed("API key rotated", key)
         return key, text
+
+    async def usage(self, first: int, last: int, caller: str | None) -> Mapping[UsageKey, Usage]:
+        """Return what callers used on some days; see ``Metering.usage``."""
+        metering = self._access.metering
+        return {} if metering is None else await metering.usage(first, last, caller)
 
     async def _changed(self, what: str, key: ApiKey) -> None:
         note(key_id=key.id)

@@ -17,6 +17,7 @@ from typing import Final
 
 from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
+from tandem_gateway.access.metering import Metering
 from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
 from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
@@ -63,6 +64,7 @@ class AccessControl:
         bootstrap: str = "",
         tokens: TokenAuthentication | None = None,
         clock: Callable[[], float] = time.time,
+        metering: Metering | None = None,
     ) -> None:
         """Make it; ``load`` reads the keys.
 
@@ -71,8 +73,10 @@ class AccessControl:
             bootstrap: text of a key of the role ``admin`` for every collection, from a setting; empty for none.
             tokens: callers with JWTs; None for none. They switch access control on, as a key does.
             clock: returns seconds since the epoch.
+            metering: the limits and the usage of callers, on the same store; None for neither.
         """
         self.store = store
+        self.metering = metering
         self.tokens = tokens
         self.anonymous: Principal | None = None
         """Every caller while access control is off, so that its requests leave a trail for the audit log; None leaves
@@ -81,7 +85,7 @@ class AccessControl:
         self._clock = clock
         self._bootstrap_hasher = hasher(secrets.token_bytes(32))
         self._bootstrap_digest = digest_of(bootstrap.encode(), self._bootstrap_hasher) if bootstrap else b""
-        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,))
+        self._bootstrap = make_principal(BOOTSTRAP_ID, BOOTSTRAP_ID, "admin", (EVERY_COLLECTION,), limits=())
         self._loading = threading.Lock()
         self._state = _State(self._required, hasher(b""), {}, frozenset())
         self._version = -1
@@ -176,7 +180,9 @@ class AccessControl:
         return dict(self._used)
 
     def close(self) -> None:
-        """Write the last uses, and close the store; blocks."""
+        """Write the last uses and the usage, and close the store; blocks."""
+        if self.metering is not None:
+            self.metering.close()
         try:
             self.store.record_uses(self._used)
         except StorageError as error:
@@ -192,6 +198,7 @@ def _known(key: ApiKey) -> _Known:
             key.role,
             key.collections,
             None if key.filter is None else read_filter(key.filter),
+            key.limits,
         ),
         key.digest,
         float("inf") if key.expires_at is None else key.expires_at,

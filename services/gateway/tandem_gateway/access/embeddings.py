@@ -1,5 +1,6 @@
 """Vectors for a caller: they need the role ``search`` and no collection, because they come from no stored document."""
 
+from tandem_gateway.access.accounts import metered_caller
 from tandem_gateway.access.principal import Principal, check_role
 from tandem_gateway.records.embedders import ServedModel
 from tandem_gateway.use_cases.embed_request import EmbedCommand, EmbeddedTexts
@@ -34,4 +35,10 @@ class GuardedEmbedTexts:
     async def embed(self, command: EmbedCommand, lease: Lease, timeout: float | None = None) -> EmbeddedTexts:
         """Return the vectors of texts; see ``EmbedTexts.embed``."""
         check_role(self._principal, "search")
-        return await self._embed_texts.embed(command, lease, timeout)
+        account = metered_caller()
+        if account is not None:
+            account.check_tokens()
+        embedded = await self._embed_texts.embed(command, lease, timeout)
+        if account is not None:
+            account.spent(embedded.tokens)
+        return embedded

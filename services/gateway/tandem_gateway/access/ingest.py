@@ -1,9 +1,11 @@
 """The ingests of a caller: they need the role ``ingest`` and the collection, and get the filter of the caller's key."""
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from tandem_gateway.access.accounts import metered_caller
 from tandem_gateway.access.document_filter import without_counts
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.access.stamping import stamp
@@ -38,10 +40,28 @@ class GuardedIngest:
         Raises:
             Forbidden: the caller may not write to this collection.
             NotFound: the caller has a filter, and the collection does not exist.
+            RateLimited: a limit of the caller does not allow so many documents now.
         """
         check_use(self._principal, "ingest", collection)
-        job, ids = await self._accepted(collection, documents, key)
+        job, ids = await self._metered(collection, documents, key)
         note(job_id=job.job_id, documents=len(ids))
+        return job, ids
+
+    async def _metered(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
+        account = metered_caller()
+        if account is None:
+            return await self._accepted(collection, documents, key)
+        account.check_tokens()
+        account.use("documents", count := len(documents))
+        accepted = False
+        started = time.time()
+        try:
+            job, ids = await self._accepted(collection, documents, key)
+            accepted = key is None or job.created_at >= started
+            account.owns(job.job_id)
+        finally:
+            if not accepted:  # it failed, or an earlier request with this key had stored the documents
+                account.give_back("documents", count)
         return job, ids
 
     async def _accepted(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:

@@ -12,6 +12,7 @@ from tandem_gateway.errors import InvalidRequest, NotFound
 from tandem_gateway.filters.parsing import MAX_FIELD_CHARS
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ROLES, ApiKey, Role
+from tandem_gateway.records.limits import MAX_LIMITS, Limit, parse_limit, parse_limits
 
 MAX_NAME_CHARS: Final = 100
 NAME_PATTERN: Final = "^[!-~]([ -~]*[!-~])?$"
@@ -39,6 +40,7 @@ class NewKey:
         collections: globs of the collections that the key may use.
         seconds: life of the key; None for a key that does not expire.
         filter: fields of metadata and their values, decoded from JSON; None for all documents.
+        limits: texts of the key's own limits; None for the limits of all keys. No text means no limit.
     """
 
     name: str
@@ -46,6 +48,7 @@ class NewKey:
     collections: Sequence[str] = ("*",)
     seconds: int | None = None
     filter: Any = None
+    limits: Sequence[str] | None = None
 
 
 class KeyAdministration:
@@ -74,6 +77,7 @@ class KeyAdministration:
             created_at=now,
             expires_at=None if wanted.seconds is None else now + wanted.seconds,
             filter=None if wanted.filter is None else make_filter(wanted.filter).json,
+            limits=None if wanted.limits is None else check_limits(wanted.limits),
         )
         self._store.add(key)
         return key, text
@@ -153,6 +157,27 @@ def check_key(wanted: NewKey) -> Role:
                 param="role",
             )
     return role
+
+
+def check_limits(texts: Sequence[str]) -> tuple[Limit, ...]:
+    """Return the limits that texts name.
+
+    Raises:
+        InvalidRequest: names the place.
+    """
+    if len(texts) > MAX_LIMITS:
+        raise InvalidRequest(
+            f"limits: at most {MAX_LIMITS} were expected, not {len(texts)}", param="limits", code="limit_exceeded"
+        )
+    for place, text in enumerate(texts):
+        try:
+            parse_limit(text)
+        except ValueError as error:
+            raise InvalidRequest(f"limits[{place}]: {error}", param=f"limits[{place}]") from None
+    try:
+        return parse_limits(texts)
+    except ValueError as error:
+        raise InvalidRequest(f"limits: {error}", param="limits") from None
 
 
 def check_equalities(given: Any) -> None:

@@ -9,6 +9,7 @@ from tandem_gateway.access.document_filter import DocumentFilter
 from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Forbidden
 from tandem_gateway.records.access import ROLES, Role
+from tandem_gateway.records.limits import Limit
 
 EVERY_COLLECTION: Final = "*"
 MAX_STARS: Final = 4
@@ -32,6 +33,7 @@ class Principal:
         collections: globs of the collections that the caller may use.
         pattern: matches the names of these collections; None if the caller may use every collection.
         filter: the documents that the caller may use; None for all of them.
+        limits: what the caller may use; None for the limits of all callers.
     """
 
     id: str
@@ -40,6 +42,7 @@ class Principal:
     collections: tuple[str, ...]
     pattern: re.Pattern[str] | None
     filter: DocumentFilter | None = None
+    limits: tuple[Limit, ...] | None = None
 
     def covers(self, collection: str) -> bool:
         """Return whether the caller may use a collection of this name, whether it exists or not."""
@@ -49,11 +52,16 @@ class Principal:
 
 
 def make_principal(
-    id: str, name: str, role: Role, collections: Sequence[str], filter: DocumentFilter | None = None
+    id: str,
+    name: str,
+    role: Role,
+    collections: Sequence[str],
+    filter: DocumentFilter | None = None,
+    limits: tuple[Limit, ...] | None = None,
 ) -> Principal:
     """Return the principal of a key."""
     pattern = None if EVERY_COLLECTION in collections else _pattern(collections)
-    return Principal(id, name, role, tuple(collections), pattern, filter)
+    return Principal(id, name, role, tuple(collections), pattern, filter, limits)
 
 
 def is_glob(text: str) -> bool:

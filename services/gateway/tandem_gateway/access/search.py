@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from tandem_gateway.access.accounts import metered_caller
 from tandem_gateway.access.document_filter import DocumentFilter
 from tandem_gateway.access.principal import Principal, check_role, check_use
 from tandem_gateway.errors import Conflict, NotFound
@@ -51,8 +52,11 @@ class GuardedSearchPipeline:
 
         Raises:
             Forbidden: the caller may not search this collection.
+            RateLimited: the caller has no tokens left.
         """
         check_use(self._principal, "search", command.collection)
+        if command.mode != "lexical" and (account := metered_caller()) is not None:
+            account.check_tokens()
         of_key = self._principal.filter
         return shown(await self._search.answer(narrowed(command, of_key), timeout), of_key)
 
@@ -71,9 +75,13 @@ class GuardedBatchSearch:
 
         Raises:
             Forbidden: the caller may not search one of the collections. No search is answered.
+            RateLimited: the caller has no tokens left.
         """
         for command in commands:
             check_use(self._principal, "search", command.collection)
+        account = metered_caller()
+        if account is not None and any(command.mode != "lexical" for command in commands):
+            account.check_tokens()
         of_key = self._principal.filter
         answers = await self._search.answer([narrowed(command, of_key) for command in commands], timeout)
         return [shown(answer, of_key) for answer in answers]

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Final
 
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.metering import Metering, MeteringEvents
 from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.composition.audit import anonymous
+from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.settings.parsers import api_key
 from tandem_runtime.settings import SettingsError
@@ -18,12 +20,15 @@ log = logging.getLogger(__name__)
 _MAX_FILE_BYTES: Final = 4096
 
 
-def open_access(settings: Settings, tokens: TokenAuthentication | None = None) -> AccessControl:
+def open_access(
+    settings: Settings, tokens: TokenAuthentication | None = None, metrics: CallerMetrics | None = None
+) -> AccessControl:
     """Return the access control of a gateway; blocks for some milliseconds.
 
     Args:
         settings: the gateway's settings.
         tokens: callers with JWTs; None for none.
+        metrics: of the callers; None counts nothing.
 
     Raises:
         SettingsError: the gateway would listen on an address that others can reach, without a key; or the file of the
@@ -33,10 +38,16 @@ def open_access(settings: Settings, tokens: TokenAuthentication | None = None) -
     exposed = not is_loopback(settings.host)
     store = SqliteKeyStore(settings.data_dir)
     bootstrap = settings.api_key or _key_in_file(settings.api_key_file)
-    access = AccessControl(store, bootstrap=bootstrap, tokens=tokens)
+    events = None
+    if metrics is not None:
+        metrics.shown = settings.metrics_callers
+        events = MeteringEvents(metrics.used, metrics.refused)
+    metering = Metering(store, settings.key_limits, keep_days=settings.usage_days, events=events)
+    access = AccessControl(store, bootstrap=bootstrap, tokens=tokens, metering=metering)
     access.anonymous = anonymous(settings)
     try:
         access.load()
+        metering.load()
         if exposed and not access.on and not settings.insecure:
             raise SettingsError(
                 f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and there is no API key: make "

@@ -16,6 +16,7 @@ from tandem_gateway.http.form import FormLimits
 from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
+from tandem_gateway.http.metering import metered
 from tandem_gateway.http.routes import hot_endpoints
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.embeddings import EmbeddingMetrics
@@ -123,6 +124,8 @@ def compose_app(
         minimum=settings.compress_min_bytes,
     )
     if access is not None:
+        if access.metering is not None:
+            app = metered(app, access.metering)
         role_of = routes.operations.role if routes.operations is not None else lambda method, path: None
         app = authenticated(
             app,

@@ -60,6 +60,8 @@ def build_use_cases(
     canary: Embedder | None = None,
     rerank_servers: RerankPool | None = None,
     served: Callable[[], ServedModel | None] = lambda: None,
+    *,
+    spent: Callable[[str, int], None] = lambda job, tokens: None,
 ) -> UseCases:
     """Build the use cases.
 
@@ -71,6 +73,7 @@ def build_use_cases(
         rerank_servers: the rerank servers; None to rerank by the embedder's vectors.
         canary: the embedders with which collections are re-embedded; None if there are none.
         served: returns the model that the embedders serve; None if it is not known.
+        spent: takes the id of a job and the number of tokens that a model read for it.
     """
     limits = request_limits(settings)
     waiting = JobWaiting(storage.jobs.unfinished)
@@ -101,6 +104,7 @@ def build_use_cases(
             failed=metrics.documents.failed.inc,
             retried=metrics.documents.backed_off,
             mismatched=metrics.documents.fingerprint_mismatches.inc,
+            spent=spent,
         ),
     )
     query_embedder = QueryEmbedder(

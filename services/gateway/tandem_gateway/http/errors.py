@@ -1,6 +1,7 @@
 """Maps errors to replies; the only place that knows which error becomes which code."""
 
 import logging
+import math
 from typing import Final
 
 from tandem_contract.decoding import InvalidMessage
@@ -19,6 +20,7 @@ CODES: Final[dict[type[GatewayError], ErrorCode]] = {
     errors.Unauthorized: "unauthorized",
     errors.Forbidden: "forbidden",
     errors.Overloaded: "overloaded",
+    errors.RateLimited: "rate_limited",
     errors.DeadlineExceeded: "deadline_exceeded",
     errors.EmbedderUnavailable: "embedder_unavailable",
     errors.EmbedderRejected: "invalid_field",
@@ -51,6 +53,10 @@ def reply_to(error: Exception) -> Reply:
         return refusal(error.code, str(error), error.param)
     if isinstance(error, OverBudget):
         return refusal("overloaded", str(error), retry_after_seconds=RETRY_SECONDS)
+    if isinstance(error, errors.RateLimited):
+        # Exactly when the limit allows more, which may be hours: an earlier attempt would be refused again.
+        seconds = max(1, math.ceil(error.retry_after))
+        return refusal("rate_limited", str(error), error.param, extra_headers=((b"retry-after", b"%d" % seconds),))
     if not isinstance(error, GatewayError):
         log.error("an unexpected error", exc_info=error)
         return refusal("internal", "an unexpected error; the gateway's log has more under this X-Request-Id")

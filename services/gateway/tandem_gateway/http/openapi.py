@@ -49,7 +49,8 @@ _MESSAGES: Final = (
     ollama.OllamaEmbedRequest, ollama.OllamaEmbedReply, ollama.OllamaPromptRequest, ollama.OllamaPromptReply,
     ollama.OllamaTags, ollama.OllamaVersion, ollama.OllamaError, tei.TeiEmbedRequest, tei.TeiInfo, tei.TeiError,
     admin_api.Traffic, admin_api.TrafficChange, admin_api.KeyRequest, admin_api.Key, admin_api.NewKey,
-    admin_api.KeyList, open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
+    admin_api.KeyList, admin_api.UsageList,
+    open_webui.WebSearchRequest, open_webui.WebSearchResult, open_webui.LoadedDocument,
 )  # fmt: skip
 
 
@@ -66,6 +67,24 @@ _JOB_EVENT: Final = {
     },
     "required": ["event", "data"],
 }
+
+
+RATE_LIMIT_HEADERS: Final[dict[str, Any]] = {
+    "Retry-After": {"description": "Seconds to wait.", "schema": {"type": "integer", "minimum": 1}},
+    "RateLimit-Limit": {
+        "description": "With a limited key: what the limit of which the smallest share is left allows at once.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    "RateLimit-Remaining": {
+        "description": "With a limited key: what is left of this limit.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+    "RateLimit-Reset": {
+        "description": "With a limited key: seconds until all of it is left.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
+}
+"""Headers of a reply with the status 429; those of the limits are on every reply to a limited key."""
 
 
 def openapi_config() -> OpenAPIConfig:
@@ -128,13 +147,15 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
 
 
 def _secure(operation: dict[str, Any]) -> None:
-    """Add the keys that an operation takes, and the refusal of a request without one.
+    """Add the keys that an operation takes, and the refusals of a request without one and of one beyond a limit.
 
     The empty requirement stands for a gateway without access control.
     """
     operation["security"] = [{KEY: []}, {KEY_HEADER: []}, *operation.get("security", [{}])]
     refused = operation["responses"]["403"]
     operation["responses"]["401"] = {**refused, "description": "Error: `unauthorized`"}
+    limited = operation["responses"].setdefault("429", {**refused, "description": "Error: `rate_limited`"})
+    limited["headers"] = RATE_LIMIT_HEADERS
 
 
 def _complete(operation: dict[str, Any]) -> None:

@@ -267,6 +267,20 @@ class RotationByQuery(Operation):
 
 
 @dataclass
+class UsageByQuery(Operation):
+    """The usage of keys, whose handler reads the query strictly."""
+
+    def __post_init__(self) -> None:
+        """Add the parameters."""
+        self.parameters = [
+            *(self.parameters or []),
+            _optional("from", "First day, in UTC. It must not be after 'to', which is the default."),
+            _optional("to", "Last day, in UTC; today by default."),
+            _optional("key", "Id of one key; all keys by default."),
+        ]
+
+
+@dataclass
 class JobDocumentsByQuery(Operation):
     """An operation on a page of a job's documents, whose handler reads the query strictly."""
 

@@ -19,6 +19,7 @@ from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
+from tandem_gateway.records.limits import LIMIT_PATTERN, MAX_LIMITS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
 from tandem_gateway.use_cases.documents import MAX_IDS, MAX_PAGE
@@ -54,6 +55,7 @@ _URL_DOCUMENT_ID: Final = {**_DOCUMENT_ID, "not": {"pattern": _DOT_SEGMENT}}
 _HASH: Final = {"type": "string", "pattern": HASH_PATTERN}
 _IDS: Final = {"type": "array", "items": _ID_OR_NUMBER, "minItems": 1, "maxItems": MAX_IDS}
 _JOB_ID: Final = {"type": "string", "pattern": JOB_ID_PATTERN}
+_DAY: Final[Schema] = {"type": "string", "format": "date", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"}
 PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "job_id"): _JOB_ID,
     ("path", "collection"): COLLECTION,
@@ -66,6 +68,9 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "wait_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_WAIT_SECONDS, "default": 0},
     ("query", "queries"): {"type": "integer", "minimum": 1, "maximum": MAX_QUERIES, "default": DEFAULT_QUERIES},
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
+    ("query", "from"): _DAY,
+    ("query", "to"): _DAY,
+    ("query", "key"): {"type": "string", "minLength": 1, "maxLength": 256},
     ("query", "collection"): COLLECTION,
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},
@@ -166,6 +171,8 @@ def _set_rules_of_keys(request: Schema) -> None:
     key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
     key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
     key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
+    limits = {"type": "array", "maxItems": MAX_LIMITS, "items": {"type": "string", "pattern": LIMIT_PATTERN}}
+    key["limits"] = {"anyOf": [limits, {"type": "null"}], "default": None}
     value = [
         {"type": "string", "maxLength": MAX_VALUE_CHARS, **_NO_NUL},
         {"type": "integer", "minimum": -MAX_NUMBER, "maximum": MAX_NUMBER},

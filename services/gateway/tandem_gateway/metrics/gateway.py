@@ -5,6 +5,7 @@ from prometheus_client.process_collector import ProcessCollector
 
 from tandem_gateway.metrics.access import AccessMetrics
 from tandem_gateway.metrics.audit import AuditMetrics
+from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.metrics.canary import CanaryMetrics
 from tandem_gateway.metrics.deprecated import DeprecatedNames
 from tandem_gateway.metrics.documents import DocumentMetrics
@@ -39,6 +40,7 @@ class Metrics:
         self.embeddings = EmbeddingMetrics(registry)
         self.canary = CanaryMetrics(registry)
         self.tls = TlsMetrics(registry)
+        self.callers = CallerMetrics(registry)
         self.access = AccessMetrics(registry)
         self.audit = AuditMetrics(registry)
         self.task_restarts = Counter(

@@ -4,12 +4,16 @@ from collections.abc import Mapping
 from typing import Final, Protocol
 
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.records.access import ApiKey, KeyTable
+from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
 
 MAX_KEYS: Final = 1000
 """Maximum number of keys that are not revoked."""
 MAX_REVOKED: Final = 1000
 """Maximum number of revoked keys that are kept; the oldest are forgotten."""
+
+MAX_CALLERS: Final = 10_000
+"""Callers of a day whose usage is kept for each of them at most; the usage of further ones is kept under ``OTHERS``."""
+OTHERS: Final = "other"
 
 
 class KeyStore(Protocol):
@@ -56,6 +60,20 @@ class KeyStore(Protocol):
 
     def record_uses(self, last_used: Mapping[str, float]) -> None:
         """Record when keys were last used; unknown ids are ignored."""
+        ...
+
+    def add_usage(self, used: Mapping[UsageKey, Usage]) -> None:
+        """Add to the usage of callers; all of it or, after an error, none."""
+        ...
+
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
+        """Return up to ``limit`` entries of the days from ``first`` to ``last``, of one caller or, for None, of all."""
+        ...
+
+    def forget_usage(self, before: int) -> None:
+        """Forget the usage of the days before this one."""
         ...
 
     def switch(self, on: bool) -> None:

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
+from tandem_gateway.records.limits import Limit
+
 Role = Literal["search", "ingest", "admin"]
 
 ROLES: Final[tuple[Role, ...]] = ("search", "ingest", "admin")
@@ -32,6 +34,8 @@ class ApiKey:
     """Keyed hash of the text before the last rotation; None if it does not work any more."""
     previous_until: float = 0.0
     """Time from which the previous text does not work."""
+    limits: tuple[Limit, ...] | None = None
+    """Limits of this key instead of those for all keys; None for those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,3 +49,21 @@ class KeyTable:
 
     on: bool
     keys: Sequence[ApiKey]
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a caller used in a day."""
+
+    requests: int = 0
+    tokens: int = 0
+    """Tokens that the model read for the caller: of queries, texts and documents."""
+    documents: int = 0
+    """Documents accepted."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(self.requests + other.requests, self.tokens + other.tokens, self.documents + other.documents)
+
+
+UsageKey = tuple[int, str]
+"""A day, in days since the epoch in UTC, and the id of a caller."""

@@ -86,6 +86,8 @@ class PendingPassage:
     """Number of earlier attempts that ended badly; see ``EmbeddingQueue``."""
     damaged: bool = False
     """Whether the stored document is not what was accepted; the text is then empty."""
+    job: str | None = None
+    """Id of a job that waits for the document; the first in order if several do."""
 
 
 @dataclass(frozen=True, slots=True)

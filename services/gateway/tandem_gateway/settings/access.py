@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from tandem_gateway.settings.parsers import api_key, audit_log
+from tandem_gateway.records.limits import Limit
+from tandem_gateway.settings.parsers import api_key, audit_log, limits
 from tandem_runtime.settings import boolean, readable_file, setting, whole_number
 
 
@@ -38,6 +39,28 @@ class AccessOptions:
         boolean,
         "Whether /metrics needs an API key for every collection while access control is on. Its labels have the names "
         "of collections",
+    )
+    key_limits: tuple[Limit, ...] = setting(
+        "KEY_LIMITS",
+        (),
+        limits,
+        "Limits of every API key that has none of its own, separated by commas, such as requests=100/minute,"
+        "tokens=1000000/day,documents=100000/day. A limit for a day counts from midnight UTC; any other is a rate, "
+        "with a burst of its number, or of the one after ':burst='. Lower them to protect the service from one client; "
+        "if it is empty, nothing is limited",
+    )
+    usage_days: int = setting(
+        "USAGE_DAYS",
+        90,
+        whole_number(1, 3650),
+        "Days for which the usage of each API key is kept. A day takes 100 bytes a key",
+    )
+    metrics_callers: int = setting(
+        "METRICS_CALLERS",
+        100,
+        whole_number(0, 10_000),
+        "API keys that /metrics shows by their ids. The usage of further keys is counted for 'other'. Each key adds "
+        "three series",
     )
     audit_log: str = setting(
         "AUDIT_LOG",

@@ -4,6 +4,8 @@ import re
 from typing import Final
 from urllib.parse import urlsplit
 
+from tandem_gateway.records.limits import Limit, parse_limits
+
 _ORIGIN: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?")
 _DEFAULT_PORTS: Final = {"http": "80", "https": "443"}
 _LEAST_KEY = 32
@@ -70,6 +72,15 @@ def api_key(text: str) -> str:
     ):
         raise ValueError(f"{_LEAST_KEY} to {_MOST_KEY} printable ASCII characters without a space were expected")
     return text
+
+
+def limits(text: str) -> tuple[Limit, ...]:
+    """Return limits that are separated by commas; an empty text has none.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    return parse_limits(part for each in text.split(",") if (part := each.strip()))
 
 
 def audit_log(text: str) -> str:

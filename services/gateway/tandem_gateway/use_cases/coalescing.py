@@ -10,23 +10,23 @@ with a single query each. Half of the embedder is then idle.
 - While another call is in flight, less than half a share waits for more queries, for at most ``linger`` seconds. The
   answers to a call reach their clients together, so their next queries arrive together. The first of them must not go
   out alone.
+
+While several callers are active, two more rules keep one of them from delaying the others:
+
+- The queries go out in fair turns, and a caller that fills calls alone shares none with others; see ``fair_turns``.
+- No caller has queries in all of the calls: one call is left for the others, which then find it free. Such a caller's
+  first query does not wait for company.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import msgspec
 
+from tandem_gateway.use_cases.fair_turns import Waiting, next_call
+
 Q = TypeVar("Q")
-
-
-class Waiting(msgspec.Struct, Generic[Q], frozen=True):
-    """A query in the queue; times are seconds of the monotonic clock."""
-
-    query: Q
-    arrival: float
-    deadline: float
 
 
 class InFlight(msgspec.Struct, frozen=True):
@@ -62,7 +62,12 @@ class Decision(msgspec.Struct, Generic[Q], frozen=True):
 
 
 def decide(
-    queue: Sequence[Waiting[Q]], in_flight: InFlight, now: float, limits: CoalescingLimits, replicas: int = 1
+    queue: Sequence[Waiting[Q]],
+    in_flight: InFlight,
+    now: float,
+    limits: CoalescingLimits,
+    replicas: int = 1,
+    busy: Mapping[str | None, int] | None = None,
 ) -> Decision[Q]:
     """Decide which queries to send, to expire and to keep.
 
@@ -72,15 +77,26 @@ def decide(
         now: seconds of the monotonic clock.
         limits: see ``CoalescingLimits``.
         replicas: number of embedders that share the calls.
+        busy: caller → number of the calls in flight with its queries; None unless several callers are active.
     """
     calls = limits.calls * replicas
     expired = [waiting for waiting in queue if waiting.deadline <= now]
     alive = [waiting for waiting in queue if waiting.deadline > now] if expired else list(queue)
     if not alive or in_flight.calls >= calls:
         return Decision([], expired, alive)
+    may_go = alive
+    if busy is not None and calls > 1:
+        may_go = [waiting for waiting in alive if busy.get(waiting.caller, 0) < calls - 1]
+        if not may_go:
+            return Decision([], expired, alive)
     share = -(-(len(alive) + in_flight.queries) // calls)
-    company_until = alive[0].arrival + limits.linger
-    if in_flight.calls and 2 * len(alive) < share and now < company_until:
+    company_until = may_go[0].arrival + limits.linger
+    alone = busy is not None and any(waiting.caller not in busy for waiting in may_go)
+    if in_flight.calls and 2 * len(may_go) < share and now < company_until and not alone:
         return Decision([], expired, alive, look_again=company_until)
     size = min(share, limits.batch)
-    return Decision(alive[:size], expired, alive[size:])
+    if busy is None:
+        return Decision(alive[:size], expired, alive[size:])
+    send = next_call(may_go, size)
+    gone = {id(waiting) for waiting in send}
+    return Decision(send, expired, [waiting for waiting in alive if id(waiting) not in gone])

@@ -18,6 +18,7 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import Hits, RankedPassage
+from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
@@ -66,7 +67,7 @@ class DenseCandidates(msgspec.Struct, frozen=True):
     coverage: Coverage = WHOLE
 
 
-class _Search(Query, eq=False):
+class _Search(Query, eq=False, kw_only=True):
     collection: str
     count: int
     hydrated: bool
@@ -227,10 +228,11 @@ class DenseSearch:
             logs.request_id.get(),
             trace.current.get(),
             stages,
-            collection,
-            count,
-            hydrated,
-            among,
+            caller.current.get(),
+            collection=collection,
+            count=count,
+            hydrated=hydrated,
+            among=among,
         )
 
     async def _answered(
@@ -307,6 +309,8 @@ class DenseSearch:
             fail_all(searches, error)
             return
         for search, found, answer in zip(searches, vectors, answers, strict=True):
+            if search.caller is not None and search.text and found.tokens:  # the vector of no text was not embedded
+                search.caller.spent(found.tokens)
             if search.stages is not None:
                 search.stages.add("index", time.monotonic() - started)
             if isinstance(answer, GatewayError):

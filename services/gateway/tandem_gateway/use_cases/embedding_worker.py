@@ -62,6 +62,8 @@ class EmbeddingEvents:
     mismatched: Callable[[], None] = lambda: None
     truncated: Callable[[int], None] = lambda documents: None
     unreadable: Callable[[int], None] = lambda documents: None
+    spent: Callable[[str, int], None] = lambda job, tokens: None
+    """The model read so many tokens for a job."""
 
 
 @dataclass(slots=True)
@@ -203,6 +205,7 @@ class EmbeddingWorker:
             )
             self._succeeded(batch, done)
             self._count(of_documents(embedded))
+            self._charge(batch, embedded)
         except FingerprintMismatch as error:
             if answered == batch.fingerprint:
                 # The collection has switched to another model since the claim: the next claim asks for that one.
@@ -236,6 +239,12 @@ class EmbeddingWorker:
         unreadable = sum(coverage.unreadable for coverage in coverages)
         if unreadable:
             self._events.unreadable(unreadable)
+
+    def _charge(self, batch: PendingBatch, embedded: Embeddings) -> None:
+        """Tell for which jobs the model read how many tokens, if the embedder reports them."""
+        for passage, tokens in zip(batch.passages, tokens_of_texts(embedded), strict=False):
+            if passage.job is not None:
+                self._events.spent(passage.job, tokens)
 
     def _succeeded_call(self) -> None:
         if self._waits_for_embedder is not None:
@@ -318,6 +327,14 @@ def of_documents(embedded: Embeddings) -> Sequence[Coverage]:
         return embedded.coverages
     rows = iter(embedded.coverages)
     return [most(itertools.islice(rows, len(spans))) for spans in embedded.spans]
+
+
+def tokens_of_texts(embedded: Embeddings) -> list[int]:
+    """Return the tokens that the model read of each text; empty if the embedder does not report them."""
+    if embedded.spans is None or not embedded.tokens:
+        return list(embedded.tokens)
+    rows = iter(embedded.tokens)
+    return [sum(itertools.islice(rows, len(spans))) for spans in embedded.spans]
 
 
 def is_last_attempt(attempts: int, *, together: bool) -> bool:

@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import defaultdict, deque
+from collections import Counter, defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,10 @@ from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.embedders import Embeddings, QueryVector
 from tandem_gateway.records.explanation import Stages
-from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, Waiting, decide
+from tandem_gateway.use_cases import caller
+from tandem_gateway.use_cases.caller import Caller
+from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
+from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
 from tandem_runtime.trace import TraceContext
@@ -45,6 +48,8 @@ class Query(msgspec.Struct, eq=False):
     trace: TraceContext | None
     stages: Stages | None
     """Gets the time of the wait and of the call; None if its caller does not ask."""
+    caller: Caller | None = None
+    """For whom the text is embedded; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,8 @@ class QueryEmbedder:
         self._vectors = QueryVectorCache(cached_vectors)
         self._queue: deque[Waiting[Query]] = deque()
         self._held = 0
-        self._calls: dict[asyncio.Task[None], int] = {}
+        self._calls: dict[asyncio.Task[None], Sequence[Waiting[Query]]] = {}
+        self._turns = Turns()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -142,10 +148,11 @@ class QueryEmbedder:
             wanted: number of queries to add.
 
         Raises:
-            Overloaded: more queries than ``max_queued`` would wait.
+            Overloaded: more queries than ``max_queued`` would wait. If several callers are active, this one has its
+                share of the places; otherwise the newest queries of a caller with more than its share get the error.
         """
         waiting = len(self._queue) + others
-        if waiting + wanted > self._max_queued:
+        if waiting + wanted > self._max_queued and not self._make_room(wanted, waiting + wanted - self._max_queued):
             raise Overloaded(
                 f"{waiting} searches wait already, the limit is {self._max_queued} (TANDEM_MAX_QUEUED_QUERIES)"
             )
@@ -157,7 +164,8 @@ class QueryEmbedder:
         withdraws the query if it gives up.
         """
         now = time.monotonic()
-        waiting = Waiting(query, now, now + seconds)
+        who = query.caller.id if query.caller is not None else None
+        waiting = Waiting(query, now, now + seconds, who, self._turns.next(who, now))
         self._queue.append(waiting)
         if not self._held:
             self._send_what_may_go()
@@ -197,10 +205,11 @@ class QueryEmbedder:
 
         # One future for all texts: the first error is the outcome.
         answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None)
+        about = (fingerprint, deliver, logs.request_id.get(), trace.current.get(), None, caller.current.get())
         queries = [Query(answer, text, *about) for text in texts]
         now = time.monotonic()
-        places = [Waiting(query, now, now + timeout) for query in queries]
+        who = _current_id()
+        places = [Waiting(query, now, now + timeout, who, self._turns.next(who, now)) for query in queries]
         self._queue.extend(places)
         self._send_what_may_go()
         try:
@@ -216,8 +225,10 @@ class QueryEmbedder:
 
     def _send_what_may_go(self) -> None:
         while self._queue:
-            in_flight = InFlight(len(self._calls), sum(self._calls.values()))
-            decision = decide(self._queue, in_flight, time.monotonic(), self._coalescing, self._embedder.replicas)
+            in_flight = InFlight(len(self._calls), sum(map(len, self._calls.values())))
+            now = time.monotonic()
+            busy = self._busy() if self._turns.active(now) > 1 else None
+            decision = decide(self._queue, in_flight, now, self._coalescing, self._embedder.replicas, busy)
             self._queue = deque(decision.rest)
             for waiting in decision.expired:
                 fail(waiting.query, DeadlineExceeded("the search waited for the embedder until its time was up"))
@@ -227,8 +238,30 @@ class QueryEmbedder:
                     self._timer = asyncio.get_running_loop().call_later(delay, self._retry_send)
                 return
             task = asyncio.get_running_loop().create_task(self._call(decision.send))
-            self._calls[task] = len(decision.send)
+            self._calls[task] = decision.send
+            self._turns.sent(decision.send)
             task.add_done_callback(self._returned)
+
+    def _busy(self) -> Counter[str | None]:
+        """Return the number of calls in flight with queries of each caller."""
+        return Counter(who for batch in self._calls.values() for who in {waiting.caller for waiting in batch})
+
+    def _make_room(self, wanted: int, excess: int) -> bool:
+        """Make room for queries of the current caller, if another has more than its share; return whether it did."""
+        active = self._turns.active(time.monotonic())
+        who = _current_id()
+        share = self._max_queued // max(2, active)
+        out = pushed_out(self._queue, who, wanted, excess, share) if self._queue else []
+        for waiting in out:
+            self._queue.remove(waiting)
+            fail(
+                waiting.query,
+                Overloaded(
+                    f"{self._max_queued} searches wait, the limit (TANDEM_MAX_QUEUED_QUERIES), and your key has "
+                    f"more than its share of {share} while others wait"
+                ),
+            )
+        return bool(out)
 
     def _retry_send(self) -> None:
         self._timer = None
@@ -270,6 +303,12 @@ class QueryEmbedder:
                 await deliver(group, [found[query.text] for query in group])
         except BaseException as error:  # every waiting query needs an outcome, whatever the error
             fail_all(queries, error)
+
+
+def _current_id() -> str | None:
+    """Return the id of the caller for whom the current task works; None if it is not known."""
+    found = caller.current.get()
+    return None if found is None else found.id
 
 
 def fail_all(queries: Sequence[Query], error: BaseException) -> None:

@@ -146,4 +146,8 @@ def _texts_without_vector(collection: store_content.Collection) -> dict[int, Cal
 def _pending_text(version: store_content.Version, passage: store_content.Passage, attempts: int) -> PendingText:
     text = version.document.text[passage.start : passage.stop]
     whole = passage is version.passages[0] and passage.stop is None
-    return PendingText(PendingPassage(passage.passage_id, text, attempts), whole, version.document.format)
+    return PendingText(
+        PendingPassage(passage.passage_id, text, attempts, job=next(reversed(version.jobs), None)),
+        whole,
+        version.document.format,
+    )

@@ -1,12 +1,14 @@
 """API keys in memory."""
 
+import itertools
 import secrets
 import threading
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import replace
 
-from tandem_gateway.ports.keys import MAX_KEYS, MAX_REVOKED, too_many_keys
-from tandem_gateway.records.access import ApiKey, KeyTable
+from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, OTHERS, too_many_keys
+from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
 
 
 class MemoryKeyStore:
@@ -17,6 +19,7 @@ class MemoryKeyStore:
         self._secret = secrets.token_bytes(32)
         self._keys: dict[str, ApiKey] = {}
         self._on = False
+        self._usage: dict[UsageKey, Usage] = {}
 
     def table(self) -> KeyTable:
         """Return all keys."""
@@ -69,6 +72,33 @@ class MemoryKeyStore:
             for key_id, at in last_used.items():
                 if key_id in self._keys:
                     self._keys[key_id] = replace(self._keys[key_id], last_used_at=at)
+
+    def add_usage(self, used: Mapping[UsageKey, Usage]) -> None:
+        """Add to the usage."""
+        with self._lock:
+            callers = Counter(day for day, _ in self._usage)
+            for (day, caller), usage in used.items():
+                known = (day, caller) in self._usage or callers[day] < MAX_CALLERS
+                key = (day, caller if known else OTHERS)
+                callers[day] += key not in self._usage
+                self._usage[key] = self._usage.get(key, Usage()) + usage
+
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
+        """Return the usage of some days."""
+        with self._lock:
+            found = (
+                ((day, name), usage)
+                for (day, name), usage in sorted(self._usage.items())
+                if first <= day <= last and caller in (None, name)
+            )
+            return dict(itertools.islice(found, limit))
+
+    def forget_usage(self, before: int) -> None:
+        """Forget the usage of early days."""
+        with self._lock:
+            self._usage = {key: usage for key, usage in self._usage.items() if key[0] >= before}
 
     def switch(self, on: bool) -> None:
         """Switch access control on or off."""

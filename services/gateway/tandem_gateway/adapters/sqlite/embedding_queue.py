@@ -29,7 +29,8 @@ _PENDING = (
     "ORDER BY d.document_id, p.ordinal LIMIT :count"
 )
 _TEXT = (
-    f"SELECT d.text, p.start, p.stop, p.ordinal, f.format, d.checksum IS {reads.DOCUMENT_CHECKSUM} "
+    f"SELECT d.text, p.start, p.stop, p.ordinal, f.format, d.checksum IS {reads.DOCUMENT_CHECKSUM}, "
+    "(SELECT w.job_id FROM waiting w WHERE w.document_id = d.document_id ORDER BY w.job_id LIMIT 1) "
     "FROM passages p JOIN documents d ON d.document_id = p.document_id "
     "LEFT JOIN document_formats f ON f.document_id = d.document_id WHERE p.passage_id = ?"
 )
@@ -189,12 +190,12 @@ def passage_texts(
 ) -> Iterator[PendingText]:
     """Return passages with their texts, one by one. A vector outlives what it was made of, so checksums are checked."""
     for passage_id in passage_ids:
-        text, start, stop, ordinal, text_format, sound = connection.execute(_TEXT, (passage_id,)).fetchone()
+        text, start, stop, ordinal, text_format, sound, job = connection.execute(_TEXT, (passage_id,)).fetchone()
         tried = attempts.get(passage_id, 0)
         passage = (
-            PendingPassage(passage_id, text[start:stop], tried)
+            PendingPassage(passage_id, text[start:stop], tried, job=job)
             if sound
-            else PendingPassage(passage_id, "", tried, True)
+            else PendingPassage(passage_id, "", tried, True, job)
         )
         yield PendingText(passage, whole=ordinal == 0 and stop is None, format=text_format or "text")
 

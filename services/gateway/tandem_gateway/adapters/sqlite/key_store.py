@@ -17,15 +17,17 @@ from pathlib import Path
 from typing import Any, Final
 
 from tandem_gateway.adapters.fsync import sync
+from tandem_gateway.adapters.sqlite import usage
 from tandem_gateway.adapters.sqlite.connection import translated
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.ports.keys import MAX_KEYS, MAX_REVOKED, too_many_keys
-from tandem_gateway.records.access import ApiKey, KeyTable
+from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, too_many_keys
+from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
+from tandem_gateway.records.limits import parse_limits
 
 FILE_NAME: Final = "access.db"
 SECRET_NAME: Final = "access.secret"  # noqa: S105 - the name of a file
 
-VERSION: Final = 1
+VERSION: Final = 2
 _SECRET_BYTES: Final = 32
 _BUSY_TIMEOUT_SECONDS: Final = 10.0
 _PAGE_KIB: Final = 64
@@ -34,11 +36,19 @@ _SCHEMA: Final = (
     "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
     "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
     "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
-    f"PRAGMA user_version = {VERSION}",
+    "PRAGMA user_version = 1",
 )
+_UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+    1: (
+        "ALTER TABLE keys ADD COLUMN limits TEXT",
+        usage.TABLE,
+        "PRAGMA user_version = 2",
+    ),
+}
+"""Format → the statements that make the next one of it."""
 _COLUMNS: Final = (
     "id, name, role, collections, digest, created_at, expires_at, filter, revoked_at, last_used_at, previous_digest, "
-    "previous_until"
+    "previous_until, limits"
 )
 
 
@@ -143,6 +153,24 @@ class SqliteKeyStore:
                     "UPDATE keys SET last_used_at = ? WHERE id = ?", [(at, key_id) for key_id, at in last_used.items()]
                 )
 
+    def add_usage(self, used: Mapping[UsageKey, Usage]) -> None:
+        """Add to the usage."""
+        with self._change() as connection:
+            usage.add(connection, used)
+
+    def usage(
+        self, first: int, last: int, caller: str | None = None, limit: int = MAX_CALLERS + 1
+    ) -> dict[UsageKey, Usage]:
+        """Return the usage of some days."""
+        with self._lock, translated(self._path):
+            connection = self._open(create=False)
+            return {} if connection is None else usage.read(connection, first, last, caller, limit)
+
+    def forget_usage(self, before: int) -> None:
+        """Forget the usage of early days."""
+        with self._change() as connection:
+            usage.forget(connection, before)
+
     def switch(self, on: bool) -> None:
         """Switch access control on or off."""
         with self._change() as connection:
@@ -238,14 +266,16 @@ class SqliteKeyStore:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA secure_delete=ON")
-        if version == 0:
+        if version < VERSION:
             connection.execute("BEGIN IMMEDIATE")
             try:
-                # Another process may have made the tables meanwhile.
-                if connection.execute("PRAGMA user_version").fetchone()[0] == 0:
-                    for statement in _SCHEMA:
+                # Another process may have made or upgraded the tables meanwhile.
+                (version,) = connection.execute("PRAGMA user_version").fetchone()
+                for step in range(version, VERSION):
+                    for statement in _UPGRADES.get(step, _SCHEMA):
                         connection.execute(statement)
-                    connection.execute("INSERT INTO access VALUES (1, ?)", (int(self._had_keys()),))
+                    if step == 0:
+                        connection.execute("INSERT INTO access VALUES (1, ?)", (int(self._had_keys()),))
             except BaseException:
                 connection.execute("ROLLBACK")
                 raise
@@ -292,6 +322,7 @@ def _row(key: ApiKey) -> tuple[Any, ...]:
     return (
         key.id, key.name, key.role, json.dumps(key.collections), key.digest, key.created_at, key.expires_at, key.filter,
         key.revoked_at, key.last_used_at, key.previous_digest, key.previous_until,
+        None if key.limits is None else json.dumps([str(limit) for limit in key.limits]),
     )  # fmt: skip
 
 
@@ -309,6 +340,7 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         last_used_at,
         old,
         until,
+        limits,
     ) = row
     return ApiKey(
         id=key_id,
@@ -323,4 +355,5 @@ def _key(row: tuple[Any, ...]) -> ApiKey:
         last_used_at=last_used_at,
         previous_digest=old,
         previous_until=until,
+        limits=None if limits is None else parse_limits(json.loads(limits)),
     )

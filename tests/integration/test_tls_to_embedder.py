@@ -7,7 +7,7 @@ from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.processes import ServiceProcess
 from tests.support.stack import Client, gateway_process
 
-MOST_BYTES = 84 << 20
+MOST_BYTES = 88 << 20
 """Maximum resident memory of a gateway after its startup."""
 
 

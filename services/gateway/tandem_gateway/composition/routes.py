@@ -74,7 +74,7 @@ def build_routes(
         settings.max_search_body_bytes,
         settings.max_answer_bytes,
         memory,
-        settings.max_rerank_body_bytes,
+        min(settings.max_rerank_body_bytes, settings.max_bytes_in_flight // 2),
     )
     reader = IngestReader(limits, timeout=settings.write_timeout)
     form_limits = FormLimits(settings.max_files, settings.max_file_bytes, settings.max_metadata_bytes)

@@ -6,7 +6,7 @@ each route has a canonical path instead, without a client's text: Litestar route
 the exact parameters in place.
 
 One exception is for clients that add a slash to each path: a path whose last segment is fixed is also found with one
-slash more. No document can be meant by it.
+slash more. No document can be meant by it. A page that names its script by a relative URL has ``NO_SLASH``.
 """
 
 import re
@@ -22,6 +22,9 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 SERVED: Final = "tandem.served"
 """Key of a handler's ``opt``: only routes that have it are found. Litestar adds routes of its own, which do not."""
+
+NO_SLASH: Final = "tandem.no_slash"
+"""Key of a handler's ``opt``: its path is not found with one slash more."""
 
 PARAMETERS: Final = "tandem.path_parameters"
 """Scope key of the path's exact parameters."""
@@ -63,6 +66,7 @@ class ExactPaths:
     def __init__(self, routes: Iterable[object]) -> None:
         """Make the table from Litestar's routes; only those with ``SERVED`` count."""
         self._fixed: dict[str, ExactRoute] = {}
+        self._without_slash: set[str] = set()
         self._patterns: list[tuple[re.Pattern[str], ExactRoute]] = []
         # Searched after the others, as the id of a document may end with a fixed segment and a slash.
         self._slashed: list[tuple[re.Pattern[str], ExactRoute]] = []
@@ -77,6 +81,8 @@ class ExactPaths:
             }
             if operations:
                 self._add(route, operations)
+            if any(handler.opt.get(NO_SLASH) for handler, _ in route.route_handler_map.values()):
+                self._without_slash.add(route.path)
 
     def _add(self, route: HTTPRoute, operations: Mapping[str, str]) -> None:
         template, canonical, pattern = "", "", ""
@@ -113,7 +119,9 @@ class ExactPaths:
         Several routes may match, as ``/documents/get`` and a document of this id. The first that has the method counts,
         or the first if none has it.
         """
-        fixed = self._fixed.get(path) or self._fixed.get(without_slash(path))
+        fixed = self._fixed.get(path)
+        if fixed is None and (shorter := without_slash(path)) not in self._without_slash:
+            fixed = self._fixed.get(shorter)
         if fixed is not None:
             return fixed, {}
         first = None

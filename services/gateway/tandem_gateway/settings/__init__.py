@@ -70,7 +70,5 @@ class Settings(
             raise ValueError(
                 "TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_BODY_BYTES and TANDEM_MAX_ANSWER_BYTES"
             )
-        if self.max_rerank_body_bytes > self.max_bytes_in_flight // 2:
-            raise ValueError("TANDEM_MAX_BYTES_IN_FLIGHT must be at least twice TANDEM_MAX_RERANK_BODY_BYTES")
         if self.query_batch > self.max_queued_queries:
             raise ValueError("TANDEM_QUERY_BATCH_SIZE must not exceed TANDEM_MAX_QUEUED_QUERIES")

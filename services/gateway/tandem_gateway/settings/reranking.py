@@ -76,6 +76,7 @@ class RerankOptions:
         "MAX_RERANK_BODY_BYTES",
         2 << 20,
         whole_number(1024, 64 << 20),
-        "Maximum size of the body of a request to rerank; a larger one gets 413. Raise it for longer documents; a body "
+        "Maximum size of the body of a request to rerank; a larger one gets 413, and so does one of more than half of "
+        "TANDEM_MAX_BYTES_IN_FLIGHT. Raise it for longer documents; a body "
         "of a million tiny ones then holds the gateway for longer. Lower it to save memory per request",
     )

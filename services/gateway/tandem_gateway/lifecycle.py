@@ -25,6 +25,7 @@ from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.ports.sizes import StoredSizes
 from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
@@ -49,6 +50,7 @@ class OpenStore:
     jobs: JobStore
     documents: DocumentStore
     catalogue: Catalogue
+    sizes: StoredSizes
     queue: EmbeddingQueue
     reembeddings: Reembeddings
     retention: Retention

@@ -22,11 +22,12 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
+from tandem_gateway.ports.sizes import StoredSizes
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.stores import LIMITS, open_store
 
 
-class Store(IngestStore, JobStore, DocumentStore, Catalogue, Retention, Protocol):
+class Store(IngestStore, JobStore, DocumentStore, Catalogue, Retention, StoredSizes, Protocol):
     """All ports that a store has on each backend."""
 
     queue: EmbeddingQueue

@@ -17,6 +17,7 @@ from tandem_gateway.records.documents import (
     NewDocument,
     StoredContent,
 )
+from tandem_gateway.records.sizes import CollectionSizes
 from tandem_gateway.records.sources import SourceDifference
 from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.documents import Documents, check_ids, check_page_limit, no_document
@@ -185,6 +186,11 @@ class GuardedCollections:
         check_use(self._principal, "search", name)
         found = await counted(await self._collections.collection(name), self._collections, self._principal)
         return found or await self._collections.collection(name)
+
+    async def sizes(self, record: CollectionRecord) -> CollectionSizes:
+        """Return the sizes of a collection, of which the holder of a filter learns none; see ``Collections.sizes``."""
+        check_use(self._principal, "search", record.name)
+        return await self._collections.sizes(record) if self._principal.filter is None else CollectionSizes()
 
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create or change a collection, which needs the role ``admin``; see ``Collections.put``."""

@@ -116,6 +116,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         jobs=store,
         documents=store,
         catalogue=store,
+        sizes=store,
         queue=store.queue,
         reembeddings=store.reembeddings,
         retention=store,

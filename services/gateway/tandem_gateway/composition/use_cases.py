@@ -194,6 +194,8 @@ def build_use_cases(
             filters=storage.filters,
             waiting=storage.documents.waiting,
             timeout=settings.search_timeout,
+            stored=storage.sizes,
+            index=storage.index,
         ),
         sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(

@@ -122,8 +122,10 @@ async def collections(request: Request[Any, Any, Any], gateway: NamedDependency[
     responses=refusals(*_GET_ERRORS),
 )
 async def collection_by_name(collection: InCollection, gateway: NamedDependency[CallerGateway]) -> Collection:
-    """Return a collection."""
-    return collection_reply(await gateway.ready().collections.collection(collection))
+    """Return a collection with its sizes."""
+    found = gateway.ready().collections
+    record = await found.collection(collection)
+    return collection_reply(record, await found.sizes(record))
 
 
 @put(

@@ -1,5 +1,6 @@
 """Translates between the contract's messages and the gateway's own types: requests to commands, records to replies."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -32,6 +33,7 @@ from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, JobRecord
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.job_documents import SkippedDocument as Skipped
+from tandem_gateway.records.sizes import CollectionSizes
 from tandem_gateway.use_cases.batch_search import check_searches, of_search
 from tandem_gateway.use_cases.commands import NO_FIELDS, RerankChoice, SearchCommand, SimilarCommand
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, DEFAULT_K, FUSING_MODES, MAX_K, MAX_WEIGHT, Fusion
@@ -234,8 +236,8 @@ def collection_list(records: list[CollectionRecord]) -> CollectionList:
     return CollectionList([collection_reply(record) for record in records])
 
 
-def collection_reply(record: CollectionRecord) -> Collection:
-    """Return a collection as clients see it."""
+def collection_reply(record: CollectionRecord, sizes: CollectionSizes | None = None) -> Collection:
+    """Return a collection as clients see it, with its sizes if they are given."""
     chunking = record.chunking
     return Collection(
         record.name,
@@ -246,6 +248,7 @@ def collection_reply(record: CollectionRecord) -> Collection:
         record.dim,
         ChunkingSetting(chunking.max_tokens, chunking.overlap_tokens) if chunking is not None else None,
         record.language,
+        **(dataclasses.asdict(sizes) if sizes is not None else {}),
     )
 
 

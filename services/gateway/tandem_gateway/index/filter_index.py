@@ -72,10 +72,14 @@ class FilterFollower:
     @property
     def bytes(self) -> int:
         """Estimated memory of the columns and the recent answers, in bytes."""
-        return sum(
-            each.columns.bytes + sum(answer.nbytes for answer in each.answers.values())
-            for each in self._followed.values()
-        )
+        return sum(self.by_collection().values())
+
+    def by_collection(self) -> dict[int, int]:
+        """Return the estimated memory of each collection that has columns, in bytes."""
+        return {
+            collection_id: each.columns.bytes + sum(answer.nbytes for answer in each.answers.values())
+            for collection_id, each in self._followed.items()
+        }
 
     def matching(self, collection: str, condition: Filter, out_of_time: Callable[[], bool]) -> Keys:
         """Return the passages that match; see ``FilterIndex.matching``.
@@ -163,7 +167,7 @@ class FilterThread:
         self._open_feed = open_feed
         self._max_queued = max_queued
         self._queued = 0
-        self._bytes = 0
+        self._bytes: dict[int, int] = {}
         self._closed = False
         self._follower: FilterFollower | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="filters")
@@ -171,7 +175,11 @@ class FilterThread:
     @property
     def bytes(self) -> int:
         """See ``FilterIndex.bytes``."""
-        return self._bytes
+        return sum(self._bytes.values())
+
+    def bytes_of(self, collection_id: int) -> int:
+        """See ``FilterIndex.bytes_of``."""
+        return self._bytes.get(collection_id, 0)
 
     async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
         """Return the passages that match; see ``FilterIndex.matching``."""
@@ -190,7 +198,7 @@ class FilterThread:
             try:
                 return self._follower.matching(collection, condition, lambda: time.monotonic() >= deadline)
             finally:
-                self._bytes = self._follower.bytes
+                self._bytes = self._follower.by_collection()
 
         self._queued += 1
         try:

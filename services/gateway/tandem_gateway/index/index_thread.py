@@ -38,6 +38,7 @@ from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.search import Hits, RankedPassage
+from tandem_gateway.records.sizes import IndexPosition
 
 log = logging.getLogger(__name__)
 
@@ -151,6 +152,14 @@ class IndexThread:
     def nearest(self, space_id: int, vectors: Vectors, count: int) -> Future[list[list[int]]]:
         """Return the documents nearest to each vector in a space; see ``Indexes.nearest``."""
         return self._call(lambda: self._loaded().nearest(space_id, vectors, count))
+
+    async def size(self, collection: str, *, timeout: float) -> IndexPosition | None:
+        """Return what a collection's index holds; see ``IndexSizes.size``."""
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.wrap_future(self._call(lambda: self._loaded().position(collection)))
+        except TimeoutError:
+            raise DeadlineExceeded("the index did not tell its size in time") from None
 
     def state(self) -> Future[list[IndexState]]:
         """Return the state of each index."""

@@ -21,12 +21,14 @@ from tandem_gateway.index.catch_up import Position
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.first_passages import FirstPassages, passages_to_find
 from tandem_gateway.index.followed import FollowedIndex, following, restored_base
+from tandem_gateway.index.sizes import position_of
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
+from tandem_gateway.records.sizes import IndexPosition
 
 log = logging.getLogger(__name__)
 
@@ -235,6 +237,12 @@ class Indexes:
         record = self._records.get(collection)
         followed = self._followed.get(record.space_id) if record is not None else None
         return len(followed.index) if followed is not None else 0
+
+    def position(self, collection: str) -> IndexPosition | None:
+        """Return what a collection's index holds now; None if the collection or its model is not known."""
+        record = self._records.get(collection)
+        followed = self._followed.get(record.space_id) if record is not None else None
+        return position_of(followed, self._reached) if followed is not None else None
 
     def firsts(self, collection: str) -> FirstPassages | None:
         """Return the first passages of the documents that have several; None if no document has."""

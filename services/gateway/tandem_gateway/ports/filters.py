@@ -18,6 +18,10 @@ class FilterIndex(Protocol):
         """Estimated memory of the index in bytes, after its last answer; any thread may read it."""
         ...
 
+    def bytes_of(self, collection_id: int) -> int:
+        """Return the estimated memory of a collection in bytes, after the last answer; any thread may call it."""
+        ...
+
     async def matching(self, collection: str, condition: Filter, *, timeout: float) -> Keys:
         """Return the documents that match, as the ids of their first passages, ascending, ``(n,) uint64``.
 

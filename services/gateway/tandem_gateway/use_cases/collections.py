@@ -1,6 +1,7 @@
 """Read, create and change collections."""
 
 import dataclasses
+import sys
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -10,13 +11,15 @@ import numpy as np
 from tandem_contract.decoding import cut
 from tandem_contract.embed import MIN_PASSAGE_TOKENS
 from tandem_gateway.analysis.terms import LANGUAGES
-from tandem_gateway.errors import InvalidRequest, NotFound
+from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, NotFound, NotReady
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.ports.sizes import IndexSizes, StoredSizes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange, CollectionRecord
+from tandem_gateway.records.sizes import CollectionSizes, IndexPosition
 from tandem_gateway.use_cases.validation import check_collection
 
 MAX_PASSAGE_TOKENS: Final = 65_536
@@ -35,6 +38,8 @@ class Collections:
         filters: FilterIndex,
         waiting: Callable[[str], Awaitable[Keys]],
         timeout: float,
+        stored: StoredSizes,
+        index: IndexSizes,
     ) -> None:
         """Make the use case.
 
@@ -44,8 +49,12 @@ class Collections:
             model_tokens: returns how many tokens the embedders' model reads of a text; None if that is not known.
             filters: finds the documents that match a filter.
             waiting: see ``DocumentStore.waiting``.
-            timeout: maximum seconds for the count of a collection's documents.
+            timeout: maximum seconds for the count of a collection's documents, and for the size of its index.
+            stored: tells what the store holds of a collection.
+            index: tells what the vector index holds of it.
         """
+        self._stored = stored
+        self._index = index
         self._filters = filters
         self._waiting = waiting
         self._timeout = timeout
@@ -80,6 +89,27 @@ class Collections:
         matching = await self._filters.matching(record.name, condition, timeout=self._timeout)
         pending = int(np.isin(waiting, matching, assume_unique=True).sum()) if len(waiting) else 0
         return dataclasses.replace(record, live=len(matching) - pending, pending=pending)
+
+    async def sizes(self, record: CollectionRecord) -> CollectionSizes:
+        """Return the sizes of a collection; those are None that its index cannot tell now.
+
+        Raises:
+            StorageError: the store cannot be read.
+        """
+        known = True
+        try:
+            position = await self._index.size(record.name, timeout=self._timeout)
+        except (NotReady, DeadlineExceeded):
+            known, position = False, None
+        # An index that does not exist yet has no removal to apply: it begins with what the store holds then.
+        held = position or IndexPosition(0, 0, 0, sys.maxsize)
+        stored = await self._stored.stored_size(record.name, held.added, held.removed)
+        if stored is None:  # deleted meanwhile
+            return CollectionSizes()
+        if not known:
+            return CollectionSizes(disk_bytes=stored.bytes)
+        memory = held.bytes + self._filters.bytes_of(record.collection_id)
+        return CollectionSizes(held.passages, stored.bytes, memory, stored.changes)
 
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create a collection or change its settings, and return it.

@@ -38,6 +38,15 @@ class Collection(msgspec.Struct, frozen=True):
     """Null if each text is embedded as a whole."""
     language: str = "english"
     """Language of the words in keyword search; ``none`` if it finds exact forms only."""
+    passages: int | msgspec.UnsetType | None = msgspec.UNSET
+    """Passages that search can find. Absent, like the next three, but from ``GET /v1/collections/{collection}``; null
+    if it is not known, or if the key has a filter."""
+    disk_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
+    """Estimated bytes of its documents and vectors in the store."""
+    memory_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
+    """Estimated bytes of its vector index and of the columns of its filters in memory."""
+    changes_behind: int | msgspec.UnsetType | None = msgspec.UNSET
+    """Added and removed passages that the vector index does not have yet; 0 if it has all."""
 
 
 class CollectionList(msgspec.Struct, frozen=True):

@@ -10,7 +10,7 @@ import numpy as np
 from tandem_contract.client_api import DEFAULT_COLLECTION
 from tandem_gateway.adapters.job_pages import job_document_page, job_page, with_skipped
 from tandem_gateway.adapters.limits import MAX_REASON_CHARS, Limits, check_deletions, check_key
-from tandem_gateway.adapters.memory import failed
+from tandem_gateway.adapters.memory import failed, sizes
 from tandem_gateway.adapters.memory.content import Collection, Content, Version, follower_of
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
@@ -51,6 +51,7 @@ from tandem_gateway.records.job_documents import (
     embedded_status,
     status_reason,
 )
+from tandem_gateway.records.sizes import StoredSize
 from tandem_gateway.records.sources import SourceDifference, difference
 
 
@@ -78,6 +79,10 @@ class MemoryStore:
     def open_feed(self) -> IndexFeed:
         """Return a feed for the thread that owns the indexes."""
         return MemoryIndexFeed(self._content)
+
+    async def stored_size(self, collection: str, added: int, removed: int) -> StoredSize | None:
+        """Return the size of a collection; see ``StoredSizes.stored_size``."""
+        return sizes.stored_size(self._content, collection, added, removed)
 
     async def accept(
         self,

@@ -21,6 +21,7 @@ from tandem_gateway.adapters.sqlite import (
     reads,
     retention,
     scrub,
+    sizes,
     sources,
     writes,
 )
@@ -58,6 +59,7 @@ from tandem_gateway.records.documents import (
 )
 from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage, SkippedDocument
 from tandem_gateway.records.scrubbing import ScrubPage
+from tandem_gateway.records.sizes import StoredSize
 from tandem_gateway.records.sources import SourceDifference
 from tandem_runtime.durations import duration
 
@@ -279,6 +281,10 @@ class SqliteStore:
     async def collections(self) -> list[CollectionRecord]:
         """Return every collection; see ``Catalogue.collections``."""
         return await self._read(reads.collections)
+
+    async def stored_size(self, collection: str, added: int, removed: int) -> StoredSize | None:
+        """Return the size of a collection; see ``StoredSizes.stored_size``."""
+        return await self._read(lambda c: sizes.stored_size(c, collection, added, removed))
 
     def close(self) -> None:
         """Finish the queued writes and close the file; blocks."""

@@ -54,7 +54,7 @@ async def test_an_allowed_origin_may_read_every_reply() -> None:
     status, headers = await ask("GET", [(b"origin", APP)], "https://app.example", "http://localhost:3000")
     assert status == 404
     assert headers[b"access-control-allow-origin"] == [APP]
-    assert {b"x-request-id", b"retry-after", b"ratelimit-remaining"} <= set(
+    assert {b"x-request-id", b"retry-after", b"ratelimit-remaining", b"x-truncated-documents"} <= set(
         headers[b"access-control-expose-headers"][0].split(b", ")
     )
     assert headers[b"vary"] == [b"accept-encoding", b"origin"]

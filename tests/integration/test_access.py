@@ -154,6 +154,10 @@ def test_a_gateway_that_others_reach_does_not_start_without_a_key(tmp_path: Path
         wait_until(lambda: "API keys read" in process.log_text(), "the change is read")
         assert status(client, None) == 401  # switched off on loopback alone
     client.close()
+    process, client = exposed(tmp_path)
+    client.close()
+    assert process.start().wait_exit() == 2
+    assert "keys enable" in [line for line in process.log_lines() if line["level"] == "error"][-1]["error"]
 
 
 @pytest.mark.parametrize("by", ["flag", "variable"])

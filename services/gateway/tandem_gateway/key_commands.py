@@ -185,7 +185,8 @@ def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     table = store.table()
     for key in table.keys:
         _say("\t".join(_columns(key)))
-    _note(f"access control is {'on' if table.on else 'off'}; {len(table.keys)} keys")
+    keys = "1 key" if len(table.keys) == 1 else f"{len(table.keys)} keys"
+    _note(f"access control is {'on' if table.on else 'off'}; {keys}")
     return None
 
 

@@ -16,6 +16,9 @@ MAX_FILENAME_BYTES = 3_000
 TRUNCATED_INPUTS = "tandem-truncated-inputs"
 """Number of texts of a request for vectors that were cut at the model's limit; absent if there are none."""
 
+TRUNCATED_DOCUMENTS = "x-truncated-documents"
+"""Number of documents of a reranking of which the model read only the beginning; absent if there are none."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""

@@ -49,6 +49,12 @@ def open_access(
         access.load()
         metering.load()
         if exposed and not access.on and not settings.insecure:
+            if access.has_keys:
+                raise SettingsError(
+                    f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and access control is "
+                    "switched off: switch it on with 'python -m tandem_gateway keys enable', or allow everybody with "
+                    "--insecure"
+                )
             raise SettingsError(
                 f"TANDEM_GATEWAY_HOST={settings.host} is reachable from other machines and there is no API key: make "
                 "one with 'python -m tandem_gateway keys create --name NAME --role admin', set TANDEM_API_KEY_FILE "

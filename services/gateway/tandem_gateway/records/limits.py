@@ -21,9 +21,8 @@ LIMIT_PATTERN: Final = (
 )
 """Pattern of a limit, in the syntax of JSON Schema."""
 EXPECTED: Final = (
-    "requests, tokens or documents, '=', a whole number, '/', and second, minute, hour or day was expected, such as "
-    "requests=100/minute, with a whole number after ':burst=' where the period is not a day, such as "
-    "requests=100/minute:burst=20"
+    "RESOURCE=NUMBER/PERIOD was expected, such as requests=100/minute or requests=100/minute:burst=20; a resource is "
+    "requests, tokens or documents, a period is second, minute, hour or day, and a day has no burst"
 )
 _LIMIT: Final = re.compile(
     r"(requests|tokens|documents)=([1-9][0-9]{0,12})/(second|minute|hour|day)(?::burst=([1-9][0-9]{0,12}))?\Z"

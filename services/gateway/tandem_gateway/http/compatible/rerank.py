@@ -9,6 +9,7 @@ import msgspec
 from litestar import Request, Response, post
 from litestar.di import NamedDependency
 
+from tandem_contract import headers
 from tandem_contract.compatible.rerank import (
     ApiVersion,
     CohereError,
@@ -34,8 +35,7 @@ from tandem_runtime.http import Reply
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import ID
 
-TRUNCATED: Final = b"x-truncated-documents"
-"""Response header: number of documents of which the model read only the beginning; absent if there are none."""
+TRUNCATED: Final = headers.TRUNCATED_DOCUMENTS.encode()
 _MAX_WARNINGS: Final = 100
 _ERRORS: Final = (400, 403, 408, 413, 415, 422, 429, 500, 503, 504)
 _cohere_decoder = msgspec.json.Decoder(RerankRequest)

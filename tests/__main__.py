@@ -1,8 +1,8 @@
 """``python -m tests``: runs every test, in two processes side by side.
 
-One process runs the tests that mostly wait for containers and probes; the other runs those that mostly compute. On two
-cores both together take two thirds of the time of a single process. Without the slow tests no test waits for long, so
-the folders are divided by their time: the gateway's tests take about as long as all others.
+One process runs the tests that mostly wait, for containers, probes, generated requests and environments of clients; the
+other runs those that mostly compute. On two cores both take about the same time. Without the slow tests no test waits
+for long, so the folders are divided by their time: the gateway's tests take about as long as all others.
 """
 
 import subprocess
@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 TESTS = Path(__file__).resolve().parent
-WAITING = {"chaos", "containers", "deploy"}
+WAITING = {"bench", "chaos", "clients", "containers", "deploy", "docs", "fuzz"}
 COMPUTING_WITHOUT_SLOW = {"fuzz", "gateway"}
 
 

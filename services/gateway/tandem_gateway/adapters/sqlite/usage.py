@@ -29,9 +29,9 @@ def read(
 ) -> dict[UsageKey, Usage]:
     """Return the usage of some days; see ``KeyStore.usage``."""
     rows = connection.execute(
-        "SELECT day, caller, requests, tokens, documents FROM usage WHERE day BETWEEN ?1 AND ?2 "
-        "AND (?3 IS NULL OR caller = ?3) ORDER BY day, caller LIMIT ?4",
-        (first, last, caller, limit),
+        "SELECT day, caller, requests, tokens, documents FROM usage WHERE day BETWEEN ? AND ? "
+        "AND (? IS NULL OR caller = ?) ORDER BY day, caller LIMIT ?",
+        (first, last, caller, caller, limit),
     )
     return {(day, name): Usage(*counts) for day, name, *counts in rows}
 

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Generic
 
+from tandem_gateway.adapters.pool import health
 from tandem_gateway.adapters.pool.addresses import Address, difference
 from tandem_gateway.adapters.pool.config import PoolEvents
-from tandem_gateway.adapters.pool.health import Failure, Health
+from tandem_gateway.adapters.pool.health import EjectionPolicy, Failure, Health
 from tandem_gateway.adapters.pool.replica import C, Replica
 from tandem_gateway.records.embedders import ReplicaState, ReplicaStatus
 
@@ -17,7 +18,14 @@ class Members(Generic[C]):
     """Adds, removes, ejects and readmits replicas, and logs each change; the pool owns it."""
 
     def __init__(
-        self, pool: str, connect: Callable[[Address], C], events: PoolEvents, *, server: str = "embedder"
+        self,
+        pool: str,
+        connect: Callable[[Address], C],
+        events: PoolEvents,
+        policy: EjectionPolicy,
+        *,
+        clock: Callable[[], float],
+        server: str = "embedder",
     ) -> None:
         """Make it, without a replica.
 
@@ -25,6 +33,8 @@ class Members(Generic[C]):
             pool: name of the pool in logs.
             connect: makes the channel to one address.
             events: see ``config.PoolEvents``.
+            policy: decides when replicas are ejected and readmitted.
+            clock: monotonic clock, in seconds.
             server: what logs call a replica.
         """
         self._pool = pool
@@ -32,6 +42,8 @@ class Members(Generic[C]):
         self._named = f"{'an' if server[0] in 'aeiou' else 'a'} {server}"
         self._connect = connect
         self._events = events
+        self._policy = policy
+        self._clock = clock
         self._replicas: dict[str, Replica[C]] = {}
         self.serving: list[Replica[C]] = []
         """Replicas in rotation."""
@@ -62,6 +74,18 @@ class Members(Generic[C]):
         for address in change.added:
             log.info("%s joined the pool", self._named, extra={"pool": self._pool, "replica": address.label})
         self._sort()
+
+    def succeeded(self, replica: Replica[C], started: float) -> None:
+        """Count a call that a replica has answered; ``started`` is the time of the clock when the call began."""
+        before = replica.health
+        after = health.succeeded(before, started, self._clock(), self._policy)
+        if after is not before:
+            self.set_health(replica, after)
+
+    def failed(self, replica: Replica[C], failure: Failure, started: float, why: str) -> None:
+        """Count a call that a replica has not answered; ``started`` as in ``succeeded``."""
+        after = health.failed(replica.health, failure, started, self._clock(), self._policy)
+        self.set_health(replica, after, failure, why)
 
     def set_health(
         self, replica: Replica[C], after: Health, failure: Failure = "unavailable", why: str | None = None

@@ -19,7 +19,6 @@ from tandem_gateway.adapters.pool.addresses import Address, origin
 from tandem_gateway.adapters.pool.balancer import candidates, choose, having
 from tandem_gateway.adapters.pool.config import PoolEvents, PoolSettings
 from tandem_gateway.adapters.pool.dns import Names, Resolver, system_resolver
-from tandem_gateway.adapters.pool.health import Failure
 from tandem_gateway.adapters.pool.members import Members
 from tandem_gateway.adapters.pool.replica import Replica, ReplicaConnection
 from tandem_gateway.adapters.pool.retry_budget import RetryBudget
@@ -77,7 +76,7 @@ class EmbedderPool:
         )
         self._looked_up = asyncio.Event()
         self._budget = RetryBudget(clock())
-        self._members: Members[ReplicaConnection] = Members(name, connect, self._events)
+        self._members: Members[ReplicaConnection] = Members(name, connect, self._events, settings.policy, clock=clock)
         self._members.update(self._names.addresses())
 
     async def embed(
@@ -237,18 +236,18 @@ class EmbedderPool:
         try:
             found = await replica.channel.embed(texts, kind=kind, priority=priority, timeout=limit, split=split)
         except EmbedderUnavailable as error:
-            self._failed(replica, "unavailable", started, str(error))
+            self._members.failed(replica, "unavailable", started, str(error))
             raise
         except EmbedderBroken as error:
-            self._failed(replica, "broken", started, str(error))
+            self._members.failed(replica, "broken", started, str(error))
             raise
         except DeadlineExceeded as error:
             # A timeout shorter than ``attempt`` does not count: it says nothing about the replica.
             if limit >= self._settings.attempt:
-                self._failed(replica, "late", started, str(error))
+                self._members.failed(replica, "late", started, str(error))
             raise
         except (EmbedderRejected, Overloaded):
-            self._succeeded(replica, started)
+            self._members.succeeded(replica, started)
             raise
         finally:
             if priority == "interactive":
@@ -256,7 +255,7 @@ class EmbedderPool:
             else:
                 replica.documents -= 1
             self._members.drop_if_idle(replica)
-        self._succeeded(replica, started)
+        self._members.succeeded(replica, started)
         if replica.served is None or replica.served.fingerprint != found.fingerprint:
             self._learn(replica, ServedModel(found.fingerprint, found.model, found.vectors.shape[1]))
         replica.seen = self._clock()
@@ -287,16 +286,6 @@ class EmbedderPool:
             about = {"pool": self.name, "replica": replica.address.label}
             log.info("the embedder's model", extra={**about, "model": served.model, "fingerprint": served.fingerprint})
         replica.served = served
-
-    def _succeeded(self, replica: Replica[ReplicaConnection], started: float) -> None:
-        before = replica.health
-        after = health.succeeded(before, started, self._clock(), self._settings.policy)
-        if after is not before:
-            self._members.set_health(replica, after)
-
-    def _failed(self, replica: Replica[ReplicaConnection], failure: Failure, started: float, why: str) -> None:
-        after = health.failed(replica.health, failure, started, self._clock(), self._settings.policy)
-        self._members.set_health(replica, after, failure, why)
 
     async def _await_addresses(self, timeout: float) -> None:
         try:

@@ -87,7 +87,9 @@ class RerankPool:
             [origin(url) for url in urls], resolve, seconds=settings.resolve, on_failure=self._events.unresolved
         )
         self._budget = RetryBudget(clock())
-        self._members: Members[RerankConnection] = Members("rerank", connect, self._events, server="rerank server")
+        self._members: Members[RerankConnection] = Members(
+            "rerank", connect, self._events, settings.policy, clock=clock, server="rerank server"
+        )
         self._members.update(self._names.addresses())
 
     async def rerank(
@@ -165,23 +167,23 @@ class RerankPool:
         try:
             found = await replica.channel.rerank(query, documents, model=model, raw=raw, timeout=limit)
         except RerankerUnavailable as error:
-            self._failed(replica, "unavailable", started, str(error))
+            self._members.failed(replica, "unavailable", started, str(error))
             raise
         except RerankerBroken as error:
-            self._failed(replica, "broken", started, str(error))
+            self._members.failed(replica, "broken", started, str(error))
             raise
         except DeadlineExceeded as error:
             # A timeout shorter than ``attempt`` does not count: it says nothing about the server.
             if limit >= self._settings.attempt:
-                self._failed(replica, "late", started, str(error))
+                self._members.failed(replica, "late", started, str(error))
             raise
         except (RerankerRejected, Overloaded):
-            self._succeeded(replica, started)
+            self._members.succeeded(replica, started)
             raise
         finally:
             replica.queries -= 1
             self._members.drop_if_idle(replica)
-        self._succeeded(replica, started)
+        self._members.succeeded(replica, started)
         return found
 
     async def _probe(self, replica: Replica[RerankConnection]) -> None:
@@ -189,12 +191,3 @@ class RerankPool:
         after = health.probed(replica.health, found, self._clock(), self._settings.policy)
         failure: Failure = "late" if found == "late" else "unavailable"
         self._members.set_health(replica, after, failure, f"the probe says: {found}")
-
-    def _succeeded(self, replica: Replica[RerankConnection], started: float) -> None:
-        after = health.succeeded(replica.health, started, self._clock(), self._settings.policy)
-        if after is not replica.health:
-            self._members.set_health(replica, after)
-
-    def _failed(self, replica: Replica[RerankConnection], failure: Failure, started: float, why: str) -> None:
-        after = health.failed(replica.health, failure, started, self._clock(), self._settings.policy)
-        self._members.set_health(replica, after, failure, why)

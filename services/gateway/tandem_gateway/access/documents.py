@@ -1,5 +1,6 @@
 """The documents and collections of a caller: reads need the role ``search``, changes of documents ``ingest``."""
 
+import contextlib
 from collections.abc import Mapping
 
 from tandem_gateway.access.pages import document_page
@@ -164,7 +165,11 @@ class GuardedDocuments:
         """Return the collections that the caller may use, ordered by name, with the counts of its documents."""
         check_role(self._principal, "search")
         records = [record for record in await self._documents.collections() if self._principal.covers(record.name)]
-        return [record for each in records if (record := await counted(each, self._collections, self._principal))]
+        found = []
+        for record in records:
+            with contextlib.suppress(NotFound):  # it was deleted meanwhile
+                found.append(await counted(record, self._collections, self._principal))
+        return found
 
     async def delete_collection(self, collection: str) -> bool:
         """Delete a collection, which needs the role ``admin``; see ``Documents.delete_collection``."""
@@ -184,8 +189,7 @@ class GuardedCollections:
     async def collection(self, name: str) -> CollectionRecord:
         """Return a collection with the counts of the caller's documents; see ``Collections.collection``."""
         check_use(self._principal, "search", name)
-        found = await counted(await self._collections.collection(name), self._collections, self._principal)
-        return found or await self._collections.collection(name)
+        return await counted(await self._collections.collection(name), self._collections, self._principal)
 
     async def sizes(self, record: CollectionRecord) -> CollectionSizes:
         """Return the sizes of a collection, of which the holder of a filter learns none; see ``Collections.sizes``."""
@@ -226,11 +230,12 @@ class GuardedSources:
         return SourceDifference(*shown)
 
 
-async def counted(record: CollectionRecord, collections: Collections, principal: Principal) -> CollectionRecord | None:
-    """Return a collection with the counts of a caller's documents; None if it was deleted meanwhile."""
+async def counted(record: CollectionRecord, collections: Collections, principal: Principal) -> CollectionRecord:
+    """Return a collection with the counts of a caller's documents.
+
+    Raises:
+        NotFound: the collection was deleted meanwhile.
+    """
     if principal.filter is None:
         return record
-    try:
-        return await collections.counted(record, principal.filter.condition)
-    except NotFound:
-        return None
+    return await collections.counted(record, principal.filter.condition)

@@ -21,7 +21,7 @@ log = logging.getLogger(__name__)
 
 SAVE_SECONDS: Final = 5.0
 MAX_ACCOUNTS: Final = 10_000
-"""Callers whose allowances are known at most. Beyond it, those that asked longest ago begin anew."""
+"""Maximum number of callers whose allowances are remembered. A forgotten caller has its full allowances again."""
 MAX_ROWS: Final = 10_000
 """Maximum number of entries of a list of usage."""
 MAX_JOBS: Final = 100_000

@@ -53,7 +53,7 @@ def audit_path(settings: Settings) -> Path:
 def audit_sink(settings: Settings) -> Callable[[bytes], object]:
     """Return what writes a line of a command: to the gateway's file, or else to standard error.
 
-    Only the gateway rotates the file. What is returned raises OSError.
+    Only the gateway rotates the file. The function that is returned can raise OSError.
     """
     if settings.audit_log == OFF:
         return lambda line: None

@@ -19,7 +19,7 @@ _CHUNK_BYTES: Final = 16 << 10
 
 
 class JwksFile:
-    """A file, read anew each time."""
+    """A file, read again each time."""
 
     def __init__(self, file: Path) -> None:
         self._file = file

@@ -1,8 +1,8 @@
 """Reranks by the cosine of the vectors of query and document: it needs no model but the embedder's.
 
-The query goes out with the queries of searches, and its vector is cached as theirs are. Documents are embedded anew for
-each request: a few short ones in the lane of queries, more in the lane of documents, so that searches do not wait. A
-search has its passages' vectors in the store, and only its query is embedded.
+The query shares embedder calls and the vector cache with the queries of searches. The documents are embedded for each
+request: a few short ones in the lane of queries, more in the lane of documents, so that searches do not wait. A search
+has its passages' vectors in the store, and only its query is embedded.
 """
 
 import asyncio

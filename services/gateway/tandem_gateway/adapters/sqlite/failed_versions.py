@@ -253,7 +253,7 @@ def _restore(connection: sqlite3.Connection, document_id: int) -> None:
 
 
 def _forget_failures(connection: sqlite3.Connection, job_id: str, doc_ids: set[str]) -> None:
-    """Drop the errors of documents that wait again, and number the others anew: the next one gets a free number."""
+    """Delete the errors of documents that wait again, and number the others from 0, so that the next number is free."""
     rows = connection.execute(
         "SELECT doc_id, error FROM failures WHERE job_id = ? ORDER BY ordinal", (job_id,)
     ).fetchall()

@@ -32,7 +32,7 @@ _PASSAGES_SHARE: Final = 0.75
 # One row of SQLite has this many passages: fewer rows would hold the lock of Python for long, more would ask for it
 # often.
 _PASSAGES_PER_ROW: Final = 20_000
-# If more passages were removed since the last search, the collection is read anew.
+# If more passages were removed since the last search, the whole collection is read again.
 _MAX_REMOVED: Final = 10_000
 # A place in the array of scores costs about a tenth of a posting.
 _PLACES_PER_POSTING: Final = 10

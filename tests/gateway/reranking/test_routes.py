@@ -117,7 +117,6 @@ async def test_tei_gets_raw_scores(client: httpx.AsyncClient) -> None:
         ({"documents": [{"title": "x"}]}, 422, "documents[0].text", "text"),
         ({"top_n": 0}, 422, "top_n", "from 1"),
         ({"top_n": "5"}, 422, "top_n", "top_n"),
-        ({"model": "another"}, 422, "model", MODEL),
     ],
 )
 @pytest.mark.parametrize("path", COHERE)
@@ -129,6 +128,23 @@ async def test_errors_name_the_field_and_the_limit_in_coheres_shape(
     assert (reply.status_code, found["param"]) == (status, param), found
     assert limit in found["message"]
     assert found.keys() == {"message", "code", "param"}
+
+
+@pytest.mark.parametrize("path", COHERE)
+async def test_the_model_that_serves_answers_for_any_name(client: httpx.AsyncClient, path: str) -> None:
+    asked = {"query": QUERY, "documents": TEXTS}
+    assert (await rerank(client, path, **asked, model="rerank-v3.5"))["model"] == MODEL
+
+
+@pytest.mark.parametrize("path", COHERE)
+async def test_another_model_is_refused_if_models_are_strict(
+    tmp_path: Path, embedder: HttpFakeEmbedder, path: str
+) -> None:
+    async with gateway(tmp_path, embedder.url, strict_model=True) as client:
+        reply = await client.post(path, json={"query": QUERY, "documents": TEXTS, "model": "another"})
+    found = reply.json()
+    assert (reply.status_code, found["param"]) == (422, "model"), found
+    assert MODEL in found["message"]
 
 
 async def test_errors_in_teis_shape(client: httpx.AsyncClient) -> None:

@@ -56,6 +56,11 @@ def build_rerank_pool(settings: Settings, metrics: Metrics) -> RerankPool | None
     )
 
 
+def reranks_by_one_model(settings: Settings) -> bool:
+    """Return whether one model reranks; servers with Cohere's API choose among theirs by its name."""
+    return not settings.reranker_url or settings.reranker_api == "tei"
+
+
 def build_reranker(
     settings: Settings, queries: QueryVectors, embedder: Embedder, servers: RerankPool | None
 ) -> Reranker:

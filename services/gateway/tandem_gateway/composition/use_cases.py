@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.adapters.reranking.pool import RerankPool
-from tandem_gateway.composition.reranking import build_reranker, build_stored_vectors
+from tandem_gateway.composition.reranking import build_reranker, build_stored_vectors, reranks_by_one_model
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder
@@ -218,6 +218,7 @@ def build_use_cases(
             reranker,
             RerankLimits(settings.max_rerank_documents, settings.max_text_chars, settings.max_query_chars),
             timeout=settings.rerank_timeout,
+            any_model=not settings.strict_model and reranks_by_one_model(settings),
         ),
         embedding=embedding,
         reembedding=reembedding,

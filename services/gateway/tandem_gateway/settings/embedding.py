@@ -86,8 +86,8 @@ class EmbeddingOptions:
         "STRICT_MODEL",
         False,
         boolean,
-        "Refuse requests for vectors that ask for another model than the served one, with 404. Otherwise the served "
-        "model answers them, and the reply names it",
+        "Refuse requests for vectors that ask for another model than the served one, with 404, and requests to rerank "
+        "with 422. Otherwise the served model answers them, and the reply names it",
     )
     matryoshka: bool = setting(
         "MATRYOSHKA",

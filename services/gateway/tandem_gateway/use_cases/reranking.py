@@ -19,7 +19,7 @@ class RerankCommand(msgspec.Struct, frozen=True):
     top_n: int | None = None
     """Maximum number of documents in the answer; None for all."""
     model: str | None = None
-    """Name of the model; None for the one that serves."""
+    """Name of the model that the client asks for; None for the one that serves."""
     raw_scores: bool = False
     """Whether the scores are the model's own numbers."""
     field: str = "documents"
@@ -45,17 +45,19 @@ class RerankLimits:
 class Rerank:
     """Answers requests to rerank."""
 
-    def __init__(self, reranker: Reranker, limits: RerankLimits, *, timeout: float) -> None:
+    def __init__(self, reranker: Reranker, limits: RerankLimits, *, timeout: float, any_model: bool = False) -> None:
         """Make the use case.
 
         Args:
             reranker: scores the documents.
             limits: see ``RerankLimits``.
             timeout: maximum seconds per request.
+            any_model: whether the model that serves answers for every name of a model. The answer names it.
         """
         self._reranker = reranker
         self._limits = limits
         self._timeout = timeout
+        self._any_model = any_model
 
     def check_count(self, count: int, field: str) -> None:
         """Check the number of documents, before the work for each of them.
@@ -82,8 +84,9 @@ class Rerank:
         """
         check_rerank(command, self._limits)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
+        model = None if self._any_model else command.model
         scores = await self._reranker.rerank(
-            command.query, command.documents, timeout=seconds, model=command.model, raw=command.raw_scores
+            command.query, command.documents, timeout=seconds, model=model, raw=command.raw_scores
         )
         return RerankAnswer(ranking(scores.scores, command.top_n), scores)
 

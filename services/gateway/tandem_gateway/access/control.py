@@ -18,16 +18,13 @@ from typing import Final
 from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_text import MAX_BYTES, digest_of, hasher, id_of
 from tandem_gateway.access.metering import Metering
-from tandem_gateway.access.principal import EVERY_COLLECTION, Principal, make_principal
+from tandem_gateway.access.principal import BOOTSTRAP_ID, EVERY_COLLECTION, Principal, make_principal
 from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ApiKey
 
 log = logging.getLogger(__name__)
-
-BOOTSTRAP_ID: Final = "bootstrap"
-"""Id of the principal whose key is a setting."""
 
 _LOOK_SECONDS: Final = 0.5
 _USES_SECONDS: Final = 60.0

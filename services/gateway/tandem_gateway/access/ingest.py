@@ -3,16 +3,19 @@
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Final
 
 from tandem_gateway.access.accounts import metered_caller
+from tandem_gateway.access.audit import ANONYMOUS
 from tandem_gateway.access.document_filter import without_counts
-from tandem_gateway.access.principal import Principal, check_role, check_use
+from tandem_gateway.access.principal import BOOTSTRAP_ID, Principal, check_role, check_use
 from tandem_gateway.access.stamping import stamp
 from tandem_gateway.access.trail import note
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.records.documents import JobRecord, NewDocuments
 from tandem_gateway.records.files import Extraction, ExtractionTask, UploadedFile
+from tandem_gateway.records.namespaces import NO_NAMESPACE, Namespace
 from tandem_gateway.use_cases.collections import Collections
 from tandem_gateway.use_cases.file_extraction import FileExtraction
 from tandem_gateway.use_cases.ingest import Ingest
@@ -67,7 +70,7 @@ class GuardedIngest:
     async def _accepted(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
         of_key = self._principal.filter
         if of_key is None:
-            return await self._ingest.accept(collection, documents, key)
+            return await self._ingest.accept(collection, documents, key, self._namespace(NO_NAMESPACE))
         await self._collections.collection(collection)  # another tenant would see a new one
         chars = sum(len(document.text) + len(document.metadata) for document in documents)
         if len(documents) <= _IN_LOOP_DOCUMENTS and chars <= _IN_LOOP_CHARS:
@@ -75,10 +78,20 @@ class GuardedIngest:
         else:
             await asyncio.to_thread(stamp, documents, of_key)
         try:
-            job, ids = await self._ingest.accept(collection, documents, key, of_key.namespace)
+            job, ids = await self._ingest.accept(collection, documents, key, self._namespace(of_key.namespace))
         except Overloaded as error:
             raise without_counts(error) from None
         return of_key.job(job), [of_key.shown(doc_id) for doc_id in ids]
+
+    def _namespace(self, names: Namespace) -> Namespace:
+        """Return names with idempotency keys of the caller's own.
+
+        Those of the key in a setting are the ones that were used before access control was switched on.
+        """
+        if self._principal.id in (BOOTSTRAP_ID, ANONYMOUS):
+            return names
+        # No idempotency key has a space.
+        return replace(names, idempotency_keys=f"{self._principal.id} ")
 
 
 class GuardedFileExtraction:

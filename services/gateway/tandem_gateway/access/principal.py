@@ -12,6 +12,8 @@ from tandem_gateway.records.access import ROLES, Role
 from tandem_gateway.records.limits import Limit
 
 EVERY_COLLECTION: Final = "*"
+BOOTSTRAP_ID: Final = "bootstrap"
+"""Id of the principal whose key is a setting."""
 MAX_STARS: Final = 4
 """Maximum number of ``*`` in a glob: the time of a match grows with the power of their number."""
 

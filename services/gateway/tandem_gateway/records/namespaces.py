@@ -9,9 +9,11 @@ class Namespace:
     """The begin of names that a caller gives: the store has the name behind it."""
 
     names: str = ""
-    """Begin of the ids of documents, of sources and of idempotency keys."""
+    """Begin of the ids of documents and of sources."""
     jobs: str = ""
     """Begin of the hexadecimal digits of job ids, at most 16 of them."""
+    idempotency_keys: str = ""
+    """Begin of idempotency keys."""
 
 
 NO_NAMESPACE: Final = Namespace()

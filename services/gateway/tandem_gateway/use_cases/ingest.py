@@ -64,7 +64,7 @@ class Ingest:
             job = await self._store.accept(job_id, collection, documents, self._clock(), skipped=skipped)
         else:
             named = idempotency_key(key, collection, documents, documents.skipped)
-            named = IdempotencyKey(namespace.names + named.key, named.request_hash)
+            named = IdempotencyKey(namespace.idempotency_keys + named.key, named.request_hash)
             documents[:] = await _with_ids_of(job_id, documents, namespace)
             job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped)
             if job.job_id != job_id:

@@ -1,6 +1,7 @@
 """The worker that embeds stored documents, against an embedder that misbehaves."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,10 +10,10 @@ import pytest
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import Embeddings
 from tandem_gateway.use_cases import embedding_worker
-from tests.gateway.ingest.work import Scenario
-from tests.support.fakes import FINGERPRINT, eventually
+from tests.gateway.ingest.work import Scenario, working
+from tests.support.fakes import FINGERPRINT, FakeEmbedder, eventually
 from tests.support.reembedding import SAME_SIZE, fill_second
-from tests.support.stores import NOW, damage, document
+from tests.support.stores import NOW, damage, document, opened
 
 
 async def test_everything_that_waits_is_embedded_in_batches(scenario: Scenario):
@@ -208,18 +209,17 @@ async def test_a_new_collection_does_not_wait_for_the_reason_of_a_deleted_one_wi
         )
 
 
-async def test_a_damaged_document_fails_with_its_reason_and_the_others_are_embedded(scenario: Scenario):
-    async with scenario() as work:
-        work.embedder.unavailable = True
-        await work.accept("job", "a", "b", "c")
-        damage(work.store, "b")
-        work.embedder.unavailable = False
-        job = await work.finished("job")
-        assert (job.processed, job.failed) == (3, 1)
-        assert job.failures == [("b", "the stored document is damaged: ingest it again")]
-        assert (await work.count("default"), work.failed) == ((2, 0), 1)
-        await work.accept("again", "b")
-        assert (await work.finished("again")).failed == 0
+async def test_a_damaged_document_fails_with_its_reason_and_the_others_are_embedded(tmp_path: Path):
+    with opened(tmp_path) as store:
+        await store.accept("job", "default", [document(doc_id) for doc_id in ("a", "b", "c")], NOW)
+        damage(store, "b")  # before the worker starts, which would have read it otherwise
+        async with working(store, FakeEmbedder()) as work:
+            job = await work.finished("job")
+            assert (job.processed, job.failed) == (3, 1)
+            assert job.failures == [("b", "the stored document is damaged: ingest it again")]
+            assert (await work.count("default"), work.failed) == ((2, 0), 1)
+            await work.accept("again", "b")
+            assert (await work.finished("again")).failed == 0
 
 
 async def test_a_collection_that_was_stopped_goes_on_with_its_model(

@@ -135,7 +135,8 @@ lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@for set in dev run bench embedder gateway files jwt mcp prepare docs build langchain clients; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
-			build|docs|langchain|clients) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
+			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
+			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \

@@ -15,6 +15,7 @@ import pytest
 from tandem_tools.process import Process, free_port
 from tandem_tools.readiness import answers
 from tests.clients.environments import REPOSITORY, environment, run_suite, settings
+from tests.clients.repeating_model import NAME, repeating_model
 from tests.support.stack import Client, Document, Stack, gateway_process, wait_until
 
 PAGE = (REPOSITORY / "docs" / "open-webui.md").read_text()
@@ -84,13 +85,22 @@ def surroundings(folder: Path, more: Mapping[str, str]) -> dict[str, str]:
         "DATA_DIR": str(folder / "data"),
         "DO_NOT_TRACK": "true",
         "ENABLE_OLLAMA_API": "false",
-        "ENABLE_OPENAI_API": "false",
         "FROM_INIT_PY": "true",
         "HF_HUB_OFFLINE": "1",
         "OFFLINE_MODE": "true",
         "STATIC_DIR": str(folder / "static"),
         "WEBUI_SECRET_KEY": "a-secret-of-this-test-of-32-characters",
         **more,
+    }
+
+
+def model_of(url: str) -> dict[str, str]:
+    """Return environment variables for the stand-in of a language model, which cannot rewrite a question."""
+    return {
+        "ENABLE_RETRIEVAL_QUERY_GENERATION": "false",
+        "ENABLE_SEARCH_QUERY_GENERATION": "false",
+        "OPENAI_API_BASE_URL": url,
+        "OPENAI_API_KEY": "none",
     }
 
 
@@ -105,8 +115,14 @@ def test_its_functions_work_unchanged(python: Path, stack: Stack, gateway: Clien
 
 
 @pytest.fixture(scope="module")
+def language_model() -> Iterator[str]:
+    with repeating_model() as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
 def server(
-    python: Path, gateway: Client, key: str, tmp_path_factory: pytest.TempPathFactory
+    python: Path, gateway: Client, key: str, language_model: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[httpx2.Client]:
     """Open WebUI's server with the variables of the documentation, and a client that has signed up as its admin."""
     folder = tmp_path_factory.mktemp("openwebui")
@@ -119,7 +135,7 @@ def server(
         "server of Open WebUI",
         [python.parent / "open-webui", "serve", "--host", "127.0.0.1", "--port", url.rpartition(":")[2]],
         folder / "server.log",
-        env=surroundings(folder, filled),
+        env=surroundings(folder, {**filled, **model_of(language_model)}),
         cwd=folder,
         ready=answers(f"{url}/health"),
         ready_seconds=120,
@@ -170,6 +186,26 @@ def test_a_file_is_read_embedded_and_found(server: httpx2.Client, gateway: Clien
     assert found["distances"][0] == pytest.approx(scores, abs=0.01)
 
 
+def prompted(server: httpx2.Client, more: Mapping[str, object]) -> str:
+    """Ask the question in a chat and return the prompt that the language model got."""
+    question = {"role": "user", "content": QUESTION}
+    reply = server.post("/api/chat/completions", json={"model": NAME, "stream": False, "messages": [question], **more})
+    assert reply.status_code == 200, reply.text
+    prompt = reply.json()["choices"][0]["message"]["content"]
+    assert isinstance(prompt, str)
+    assert QUESTION in prompt
+    return prompt
+
+
+def test_a_question_about_a_file_reaches_the_language_model_with_the_passages_that_answer_it(
+    server: httpx2.Client,
+) -> None:
+    number, _ = uploaded(server, "chapters.txt", BOOK.replace("Chapter", "Part").encode(), "text/plain")
+    prompt = prompted(server, {"files": [{"type": "file", "id": number, "name": "chapters.txt"}]})
+    assert "Part 7. The cat sat on the mat" in prompt
+    assert prompt.count("Machine") < BOOK.count("Machine") / 5  # the best chunks, not the whole file
+
+
 def test_the_gateway_reads_a_page(server: httpx2.Client) -> None:
     page = b"<html><body><h1>Tea</h1><p>Steep the leaves.</p></body></html>"
     _, data = uploaded(server, "tea.html", page, "text/html")
@@ -197,6 +233,14 @@ def test_the_web_search_finds_documents_of_the_collection(server: httpx2.Client)
         json={"collection_names": reply.json()["collection_names"], "query": "a pet on a rug", "k": 1},
     )
     assert found.json()["documents"] == [["The cat sat on the mat."]]
+
+
+def test_a_question_with_web_search_reaches_the_language_model_with_documents_of_the_collection(
+    server: httpx2.Client,
+) -> None:
+    assert "The cat sat on the mat." not in prompted(server, {})
+    prompt = prompted(server, {"features": {"web_search": True}, "params": {"function_calling": "legacy"}})
+    assert "The cat sat on the mat." in prompt
 
 
 def test_a_wrong_key_in_the_settings_is_told(server: httpx2.Client, gateway: Client, key: str) -> None:

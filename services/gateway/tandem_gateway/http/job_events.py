@@ -30,6 +30,10 @@ _HEADERS: Final = (
     (b"x-accel-buffering", b"no"),  # nginx would hold the events back
 )
 _HEARTBEAT: Final = b": the job goes on\n\n"
+_REFUSED: Final = (
+    b'event: refused\ndata: {"message": '
+    b'"authorization: the key or token has expired, was revoked, or is asked for now"}\n\n'
+)
 _encoder = msgspec.json.Encoder()
 
 
@@ -69,6 +73,7 @@ class _EventStream(Response[str]):
                         if scope.get(HEAD):
                             break
                     elif not self._still_allowed():
+                        await send({"type": "http.response.body", "body": _REFUSED, "more_body": True})
                         break
                     part = _HEARTBEAT if event is None else encoded(event)
                     await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -93,7 +98,8 @@ def encoded(event: JobEvent) -> bytes:
     operation_id="follow_job",
     media_type=EVENT_STREAM,
     summary="Follow the progress of an ingest by server-sent events.",
-    response_description="An event for each change of the job, without its failures. The last has the name `end`.",
+    response_description="An event for each change of the job, without its failures. The last has the name `end`, "
+    "or `refused` if the key has ended.",
     responses=refusals(403, 404, 422, 429, 500, 503, 504),
 )
 async def follow_job(

@@ -24,6 +24,7 @@ from tandem_gateway.errors import (
     RerankerError,
     RerankerRejected,
     RerankerUnavailable,
+    for_log,
 )
 from tandem_gateway.ports.reranker import Reranker
 from tandem_gateway.ports.search import Hydrator
@@ -129,7 +130,7 @@ class SearchReranker:
             self._breaker = Breaker()
             return "reranked", *found
         except _TOLERATED as error:
-            log.warning("a search was not reranked", extra={"error": str(error), "kind": type(error).__name__})
+            log.warning("a search was not reranked", extra={"error": for_log(error), "kind": type(error).__name__})
             late = isinstance(error, DeadlineExceeded)
             if isinstance(error, _COUNTED) or (late and seconds >= _PATIENT_SECONDS):
                 self._breaker = failed(self._breaker, self._clock(), trial=trial)

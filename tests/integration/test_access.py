@@ -112,21 +112,28 @@ def test_the_last_use_of_a_key_is_kept_over_a_restart(gateway: tuple[ServiceProc
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "said"),
     [
-        ["create", "--name", "x", "--role", "root"],
-        ["create", "--name", "", "--role", "admin"],
-        ["create", "--name", "x", "--role", "admin", "--collections", "/"],
-        ["create", "--name", "x", "--role", "admin", "--expires-in", "soon"],
-        ["revoke", "0123456789ab"],
-        ["rotate", "0123456789ab"],
+        (["create", "--name", "x", "--role", "root"], "argument --role: invalid choice: 'root'"),
+        (["create", "--name", "", "--role", "admin"], "--name: 1 to 100 printable characters"),
+        (["create", "--name", "x", "--role", "admin", "--collections", "/"], "--collections: 1 to 64 characters"),
+        (["create", "--name", "x", "--role", "admin", "--expires-in", "soon"], "--expires-in: a whole number"),
+        (["create", "--name", "x", "--role", "admin", "--expires-in", "99999d"], "--expires-in: a whole number"),
+        (["create", "--name", "x", "--role", "search", "--limit", "words=3/day"], "--limit: "),
+        (["create", "--name", "x", "--role", "search", "--filter", '{"$or": 1}'], "--filter: a field of 1 to"),
+        (["create", "--name", "x", "--role", "admin", "--filter", '{"a": 1}'], "--role: a key with a filter"),
+        (["rotate", "0123456789ab", "--grace", "999d"], "--grace: a whole number"),
+        (["revoke", "0123456789ab"], "id: there is no key '0123456789ab'"),
+        (["rotate", "0123456789ab"], "id: there is no key '0123456789ab'"),
     ],
 )
-def test_a_command_that_cannot_be_done_says_why_and_makes_no_key(tmp_path: Path, arguments: list[str]) -> None:
+def test_a_command_that_cannot_be_done_says_why_and_makes_no_key(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
     done = keys(tmp_path, *arguments)
     assert done.returncode != 0
     assert done.stdout == ""
-    assert done.stderr
+    assert said in done.stderr
     assert keys(tmp_path, "list").stdout == ""
 
 

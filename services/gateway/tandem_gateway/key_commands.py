@@ -106,6 +106,9 @@ def run(flags: argparse.Namespace, data_dir: Path, audit: Callable[[bytes], obje
         key_id, code = None, None
         try:
             key_id = _COMMANDS[flags.key_command](flags, store)
+        except InvalidRequest as error:
+            code = error.code
+            raise by_flag(error) from None
         except GatewayError as error:
             code = "not_found" if isinstance(error, NotFound) else getattr(error, "code", "storage_unavailable")
             raise
@@ -115,6 +118,16 @@ def run(flags: argparse.Namespace, data_dir: Path, audit: Callable[[bytes], obje
     finally:
         store.close()
     return 0
+
+
+def by_flag(error: InvalidRequest) -> InvalidRequest:
+    """Return an error of a key's field that names the flag of the command line instead of the field."""
+    field = re.split(r"[.\[]", error.param, maxsplit=1)[0]
+    flag = _FLAG_OF.get(field)
+    if flag is None:
+        return error
+    _, _, rest = str(error).partition(": ")
+    return InvalidRequest(f"{flag}: {rest}", param=flag, code=error.code)
 
 
 def _record(flags: argparse.Namespace, key_id: str | None, code: str | None, audit: Callable[[bytes], object]) -> None:
@@ -222,6 +235,17 @@ _COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], str
     "enable": _enable,
     "disable": _disable,
 }
+
+_FLAG_OF: Final = {
+    "name": "--name",
+    "role": "--role",
+    "collections": "--collections",
+    "expires_in_seconds": "--expires-in",
+    "filter": "--filter",
+    "limits": "--limit",
+    "grace_seconds": "--grace",
+}
+"""Field of a key → flag that sets it."""
 
 _ACTIONS: Final[Mapping[str, str]] = {
     "create": "create_key",

@@ -14,6 +14,7 @@ from tandem_gateway.access.key_administration import (
     NewKey,
 )
 from tandem_gateway.access.key_text import MAX_BYTES, id_of, new_id, new_text
+from tandem_gateway.access.token_claims import ClaimRules, principal_of_claims
 from tandem_gateway.adapters.memory.key_store import MemoryKeyStore
 from tandem_gateway.errors import InvalidRequest, NotFound
 
@@ -112,6 +113,32 @@ def test_a_long_request_may_go_on_until_its_key_is_revoked_or_expires():
     assert not keys.access.still_allows(holder)
     assert keys.access.still_allows(outside)
     assert not keys.access.still_allows(None)
+
+
+def test_a_long_request_with_a_token_may_go_on_until_the_token_expires():
+    keys = Keys(BOOTSTRAP)
+    caller = principal_of_claims(
+        {"sub": "someone", "tandem_role": "search", "tandem_collections": "*"}, ClaimRules(), keys.clock.now + 60
+    )
+    keys.clock.now += 59
+    assert keys.access.still_allows(caller)
+    keys.clock.now += 1
+    assert not keys.access.still_allows(caller)
+
+
+def test_a_gateway_warns_of_keys_that_are_switched_off_in_vain(caplog: pytest.LogCaptureFixture):
+    keys = Keys()
+    key_id, _ = keys.create()
+    keys.access.require()
+    keys.access.load()
+    assert not caplog.records
+    keys.store.switch(False)
+    keys.access.load()
+    assert "changes nothing" in caplog.records.pop().message
+    keys.store.switch(True)
+    keys.administration.revoke(key_id)
+    keys.access.load()
+    assert "no key works" in caplog.records.pop().message
 
 
 def test_a_long_request_without_a_key_may_go_on_until_access_control_is_switched_on():

@@ -142,8 +142,11 @@ async def test_a_stream_ends_when_its_key_is_revoked_or_access_control_is_switch
         else:
             keys.revoke(key.id)
         access.load()
+        parts = [""]
         while part := await chunk(reader):
-            assert not part.startswith("event: end")
+            parts.append(part)
+    assert parts[-1].startswith('event: refused\ndata: {"message": "authorization: ')
+    assert not any(part.startswith("event: end") for part in parts)
     assert await served.followers() == 0
 
 

@@ -22,7 +22,7 @@ from tandem_gateway.access.principal import BOOTSTRAP_ID, EVERY_COLLECTION, Prin
 from tandem_gateway.access.tokens import TokenAuthentication
 from tandem_gateway.errors import StorageError, for_log
 from tandem_gateway.ports.keys import KeyStore
-from tandem_gateway.records.access import ApiKey
+from tandem_gateway.records.access import ApiKey, KeyTable
 
 log = logging.getLogger(__name__)
 
@@ -117,6 +117,17 @@ class AccessControl:
             revoked = frozenset(key.id for key in table.keys if key.revoked_at is not None)
             self._state = _State(self._required or table.on, hasher(secret), known, revoked)
             self._version = version
+            self._warn(table)
+
+    def _warn(self, table: KeyTable) -> None:
+        """Log what the person who changed the keys may not expect."""
+        if self._required and table.keys and not table.on:
+            log.warning(
+                "the keys are switched off, which changes nothing: others can reach this gateway, or a setting has a "
+                "key or tokens"
+            )
+        if self.on and self.tokens is None and not self.has_keys:
+            log.warning("access control is on, and no key works: nobody is answered until there is one")
 
     def authenticate(self, shown: bytes) -> Principal | None:
         """Return the holder of a key; None if it is unknown, revoked or expired."""
@@ -139,7 +150,7 @@ class AccessControl:
         return None
 
     def still_allows(self, principal: Principal | None) -> bool:
-        """Return whether a caller who was found at the begin of a request may go on: its key is not revoked or expired.
+        """Return whether a caller who was found at the begin of a request may go on: its key or token still counts.
 
         Args:
             principal: the caller; None if access control was off.
@@ -150,7 +161,7 @@ class AccessControl:
         if principal is None or principal.id in state.revoked:
             return False
         known = state.known.get(principal.id.encode())
-        return known is None or self._clock() < known.expires_at  # others have no end here, as the key of a setting
+        return self._clock() < (principal.expires_at if known is None else known.expires_at)
 
     async def follow(self) -> None:
         """Follow changes that other processes make, and record uses, until cancelled."""

@@ -1,5 +1,6 @@
 """The caller of a request, and the pure decisions about what it may do."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Principal:
         pattern: matches the names of these collections; None if the caller may use every collection.
         filter: the documents that the caller may use; None for all of them.
         limits: what the caller may use; None for the limits of all callers.
+        expires_at: end of its token, in seconds since the epoch. The end of a key is not here, because it may change.
     """
 
     id: str
@@ -45,6 +47,7 @@ class Principal:
     pattern: re.Pattern[str] | None
     filter: DocumentFilter | None = None
     limits: tuple[Limit, ...] | None = None
+    expires_at: float = math.inf
 
     def covers(self, collection: str) -> bool:
         """Return whether the caller may use a collection of this name, whether it exists or not."""

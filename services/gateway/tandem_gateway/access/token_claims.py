@@ -4,8 +4,9 @@ Nothing is allowed by mistake: a claim of another type, an unknown glob and a mi
 token. No message has the value of a claim.
 """
 
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from tandem_gateway.access.document_filter import DocumentFilter, make_filter
@@ -45,8 +46,13 @@ class ClaimRules:
     filter_required: bool = False
 
 
-def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Principal:
+def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules, expires_at: float = math.inf) -> Principal:
     """Return the principal of a verified token, whose ``sub`` is a string.
+
+    Args:
+        claims: of the token.
+        rules: how they are read.
+        expires_at: end of the token, in seconds since the epoch.
 
     Raises:
         ClaimsRefused: the claims allow nothing.
@@ -61,7 +67,8 @@ def principal_of_claims(claims: Mapping[str, Any], rules: ClaimRules) -> Princip
             f"claim {rules.filter[:80]!r}",
         )
     subject = claims["sub"]
-    return make_principal(f"{ID_PREFIX}{subject}", subject, role, collections, condition)
+    principal = make_principal(f"{ID_PREFIX}{subject}", subject, role, collections, condition)
+    return replace(principal, expires_at=expires_at)
 
 
 def claim(claims: Mapping[str, Any], name: str) -> Any:

@@ -78,7 +78,7 @@ class TokenAuthentication:
                 raise
             await self._verifier.learn_keys()
             verified = self._verifier.verify(token)
-        principal = principal_of_claims(verified.claims, self._rules)
+        principal = principal_of_claims(verified.claims, self._rules, verified.expires_at)
         self._keep(digest, _Kept(principal, verified.expires_at, verified.key, len(token)))
         return principal
 

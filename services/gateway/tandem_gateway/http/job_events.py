@@ -11,8 +11,6 @@ from litestar.params import PathParameter
 
 from tandem_gateway.access.jobs import GuardedJobEvents
 from tandem_gateway.errors import NotFound
-from tandem_gateway.http.asgi_types import scope_of
-from tandem_gateway.http.body import query_parameters
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import HEAD
@@ -30,6 +28,10 @@ _HEADERS: Final = (
     (b"x-accel-buffering", b"no"),  # nginx would hold the events back
 )
 _HEARTBEAT: Final = b": the job goes on\n\n"
+_REFUSED: Final = (
+    b'event: refused\ndata: {"message": '
+    b'"authorization: the key or token has expired, was revoked, or is asked for now"}\n\n'
+)
 _encoder = msgspec.json.Encoder()
 
 
@@ -69,6 +71,7 @@ class _EventStream(Response[str]):
                         if scope.get(HEAD):
                             break
                     elif not self._still_allowed():
+                        await send({"type": "http.response.body", "body": _REFUSED, "more_body": True})
                         break
                     part = _HEARTBEAT if event is None else encoded(event)
                     await send({"type": "http.response.body", "body": part, "more_body": True})
@@ -93,7 +96,8 @@ def encoded(event: JobEvent) -> bytes:
     operation_id="follow_job",
     media_type=EVENT_STREAM,
     summary="Follow the progress of an ingest by server-sent events.",
-    response_description="An event for each change of the job, without its failures. The last has the name `end`.",
+    response_description="An event for each change of the job, without its failures. The last has the name `end`, "
+    "or `refused` if the key has ended.",
     responses=refusals(403, 404, 422, 429, 500, 503, 504),
 )
 async def follow_job(
@@ -101,6 +105,5 @@ async def follow_job(
 ) -> Response[str]:
     """Send the progress of a job until it has ended, the service stops, the key ends or the client leaves."""
     use_cases = gateway.ready()
-    query_parameters(scope_of(request))
     await use_cases.jobs.job(job_id)
     return _EventStream(use_cases.job_events, job_id, gateway.still_allowed)

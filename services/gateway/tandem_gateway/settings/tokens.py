@@ -159,8 +159,20 @@ class TokenOptions:
                 "TANDEM_JWT_JWKS, TANDEM_JWT_SECRET and TANDEM_JWT_SECRET_FILE exclude each other: set one of them"
             )
         if not self.jwt_on:
-            if self.jwt_issuer or self.jwt_audience:
-                raise ValueError("TANDEM_JWT_ISSUER and TANDEM_JWT_AUDIENCE need TANDEM_JWT_JWKS or a secret")
+            in_vain = {
+                "TANDEM_JWT_ISSUER": self.jwt_issuer,
+                "TANDEM_JWT_AUDIENCE": self.jwt_audience,
+                "TANDEM_JWT_ALGORITHMS": self.jwt_algorithms,
+                "TANDEM_JWT_ROLES": self.jwt_roles,
+                "TANDEM_JWT_DEFAULT_ROLE": self.jwt_default_role,
+                "TANDEM_JWT_DEFAULT_COLLECTIONS": self.jwt_default_collections,
+                "TANDEM_JWT_FILTER_REQUIRED": self.jwt_filter_required,
+                "TANDEM_JWT_JWKS_CA_FILE": self.jwt_jwks_ca_file,
+            }
+            if names := [name for name, value in in_vain.items() if value]:
+                raise ValueError(
+                    f"{', '.join(names)}: TANDEM_JWT_JWKS or a secret is needed too; without it no JWT is accepted"
+                )
             return
         if not (self.jwt_issuer and self.jwt_audience):
             raise ValueError(

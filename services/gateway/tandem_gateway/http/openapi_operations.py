@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
 )
 from litestar.openapi.spec import Schema as LitestarSchema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from tandem_contract import headers
 from tandem_contract.compatible.ollama import OllamaError
@@ -62,7 +62,9 @@ INGEST_PARAMETERS: Final = (
 )
 INGEST_LINES: Final = {
     headers.NDJSON: OpenAPIMediaType(
-        schema=LitestarSchema(type=OpenAPIType.STRING, description="One DocumentInput a line."),
+        schema=LitestarSchema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="One DocumentInput a line."
+        ),
         examples={"two": Example(summary="Two documents", value=_LINES)},
     )
 }

@@ -111,6 +111,12 @@ KEY_EXAMPLES: Final[Examples] = {
     "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
     "tenant": ("A key for the documents of a tenant", {"name": "a", "role": "ingest", "filter": {"tenant": "a"}}),
 }
+TRAFFIC_EXAMPLES: Final[Examples] = {
+    "canary": (
+        "5 % of the calls to the canary, and a copy of 10 % of the queries",
+        {"canary_weight": 5, "shadow_percent": 10},
+    ),
+}
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),
 }

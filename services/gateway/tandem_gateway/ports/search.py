@@ -13,6 +13,15 @@ class LexicalIndex(Protocol):
     The index is a cache derived from the store. It follows the store by itself.
     """
 
+    @property
+    def bytes(self) -> int:
+        """Estimated memory in bytes of what searches have read of the index; any thread may read it."""
+        ...
+
+    def bytes_of(self, collection_id: int) -> int:
+        """Return the estimated memory of a collection in bytes, as part of ``bytes``; any thread may call it."""
+        ...
+
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that contain words of the query, by descending BM25 score.
 

@@ -74,7 +74,9 @@ class LexicalIndex(Protocol):
 class Hydrator(Protocol):
     """Reads the documents of ranked passages."""
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         """Return the hits of passages, in their order; passages that no longer exist are left out.
 
         A passage ceases to exist when its document is deleted or replaced. A caller that misses a hit must therefore
@@ -84,6 +86,7 @@ class Hydrator(Protocol):
             ranked: the passages.
             timeout: deadline in seconds.
             texts: false to leave out the texts, and with them the passages' places.
+            metadata: false to leave out the metadata, which is then empty.
 
         Raises:
             InvalidRequest: the documents exceed the size limit of an answer.

@@ -115,10 +115,10 @@ class Collections:
         if stored is None:  # deleted meanwhile
             return CollectionSizes()
         if not known:
-            return CollectionSizes(disk_bytes=stored.bytes)
+            return CollectionSizes(disk_bytes=stored.bytes, disk_bytes_estimated=stored.estimated)
         collection_id = record.collection_id
         memory = held.bytes + self._filters.bytes_of(collection_id) + self._sizes.lexical.bytes_of(collection_id)
-        return CollectionSizes(held.passages, stored.bytes, memory, stored.changes)
+        return CollectionSizes(held.passages, stored.bytes, stored.estimated, memory, stored.changes)
 
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create a collection or change its settings, and return it.

@@ -130,7 +130,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     set_limits_of_rerank(schemas, limits)
     set_limits_of_compatible(schemas, limits)
     set_limits_of_embeddings(schemas, limits)
-    describe_fields(schemas, _MESSAGES)
+    describe_fields(schemas)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas

@@ -30,8 +30,8 @@ options = st.fixed_dictionaries(
 ).filter(lambda asked: asked["mode"] != "lexical" or "min_score" not in asked)
 
 
-def found(client: Client, asked: dict[str, Any], **more: Any) -> list[dict[str, Any]]:
-    reply = client.http.post("/v1/search", json={**asked, "collection": COLLECTION, **more})
+def found(client: Client, asked: dict[str, Any], *, path: str = "/v1/search", **more: Any) -> list[dict[str, Any]]:
+    reply = client.http.post(path, json={**asked, "collection": COLLECTION, **more})
     assert reply.status_code == 200, reply.text
     results: list[dict[str, Any]] = reply.json()["results"]
     return results
@@ -86,5 +86,32 @@ def test_options_in_combination(client: Client) -> None:
         if "group_by" in asked and asked["group_by"] != "nowhere":
             values = [hit["metadata"][asked["group_by"]] for hit in seen]
             assert len(set(values)) == len(values)
+
+    holds()
+
+
+def test_options_of_similar_documents_in_combination(client: Client) -> None:
+    fill(client)
+
+    @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(asked=options, like=st.integers(0, DOCUMENTS - 1), cut=st.integers(1, DOCUMENTS))
+    def holds(asked: dict[str, Any], like: int, cut: int) -> None:
+        page = {name: asked[name] for name in asked.keys() - {"query", "mode", "highlight"}}
+        page["document_id"] = f"d{like}"
+
+        def similar(**more: Any) -> list[dict[str, Any]]:
+            return found(client, page, path="/v1/search/similar", **more)
+
+        whole = similar(top_k=DOCUMENTS)
+        ids = [hit["id"] for hit in whole]
+        assert f"d{like}" not in ids
+        assert len(set(ids)) == len(ids)
+        assert similar(top_k=cut) == whole[:cut]
+        assert similar(top_k=DOCUMENTS, offset=cut) == whole[cut:]
+        explained = similar(top_k=DOCUMENTS, explain=True)
+        assert [{name: part for name, part in hit.items() if name != "explain"} for hit in explained] == whole
+        bare = similar(top_k=DOCUMENTS, exclude=FIELDS)
+        assert [(hit["id"], hit["score"]) for hit in bare] == [(hit["id"], hit["score"]) for hit in whole]
+        assert all(name not in hit for hit in bare for name in FIELDS)
 
     holds()

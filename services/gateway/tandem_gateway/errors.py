@@ -35,12 +35,19 @@ from tandem_contract.errors import ErrorCode
 
 
 class GatewayError(Exception):
-    """Base of the gateway's domain errors; ``str()`` is a human-readable message."""
+    """Base of the gateway's domain errors.
+
+    ``str()`` is for clients. ``detail`` is for the operator's log; it may name files and addresses, and quote SQLite.
+    """
+
+    def __init__(self, message: str = "", *, detail: str | None = None) -> None:
+        super().__init__(message)
+        self.detail = detail or message
 
 
 def for_log(error: BaseException) -> str:
     """Return the message for the operator's log, which may say more than the client's message."""
-    return error.detail if isinstance(error, StorageError) else str(error)
+    return error.detail if isinstance(error, GatewayError) else str(error)
 
 
 class InvalidRequest(GatewayError):
@@ -121,8 +128,8 @@ class EmbedderError(GatewayError):
 class EmbedderUnavailable(EmbedderError):
     """No embedder answers, or the embedder is not ready; ``retry_after`` is in seconds."""
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: float = 1.0, detail: str | None = None) -> None:
+        super().__init__(message, detail=detail)
         self.retry_after = retry_after
 
 
@@ -151,8 +158,8 @@ class RerankerError(GatewayError):
 class RerankerUnavailable(RerankerError):
     """No rerank server answers; ``retry_after`` is in seconds."""
 
-    def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
-        super().__init__(message)
+    def __init__(self, message: str, *, retry_after: float = 1.0, detail: str | None = None) -> None:
+        super().__init__(message, detail=detail)
         self.retry_after = retry_after
 
 
@@ -197,14 +204,7 @@ class NoSnapshotYet(SnapshotUnusable):
 
 
 class StorageError(GatewayError):
-    """Base of the errors of the data directory.
-
-    ``str()`` is for clients. ``detail`` is for the operator's log; it may name files and quote SQLite.
-    """
-
-    def __init__(self, message: str, *, detail: str | None = None) -> None:
-        super().__init__(message)
-        self.detail = detail or message
+    """Base of the errors of the data directory."""
 
 
 class StorageUnavailable(StorageError):

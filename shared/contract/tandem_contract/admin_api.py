@@ -21,8 +21,12 @@ class Replica(msgspec.Struct, frozen=True):
     """One embedder of a pool."""
 
     address: str
+    """Address of the embedder."""
     status: ReplicaStatus
+    """``serving``: it gets calls. ``ejected``: it failed, and gets none for a while. ``draining``: it only finishes
+    its calls, because its name no longer resolves to it."""
     calls_in_flight: int
+    """Number of calls that it has not answered yet."""
     fingerprint: str | None
     """Fingerprint of its model, as it last said at /readyz or with an answer; null if it is unknown."""
 
@@ -31,8 +35,11 @@ class Pool(msgspec.Struct, frozen=True):
     """A pool of embedders, and its calls in the observation window (counted only while a canary is in use)."""
 
     replicas: list[Replica]
+    """The embedders of the pool."""
     calls: int
+    """Number of calls in the window."""
     errors: int
+    """Number of these calls that failed."""
     p95_ms: float | None
     """95th percentile of the duration of query calls; null without any."""
 
@@ -41,8 +48,11 @@ class RollBack(msgspec.Struct, frozen=True):
     """A rollback: the gateway took the canary's traffic away; ``at`` is RFC 3339 in UTC."""
 
     at: str
+    """When the rollback happened, as RFC 3339 in UTC."""
     reason: RollBackReason
+    """What was worse than in the stable pool: ``errors``, ``latency``, or ``parity`` of the vectors."""
     detail: str
+    """The figures behind the reason, for a person."""
     canary_weight: int
     """The weight before the rollback."""
 
@@ -51,8 +61,11 @@ class Traffic(msgspec.Struct, frozen=True):
     """``GET /v1/admin/traffic``, and the reply to a change."""
 
     canary_weight: int
+    """Share of the calls that the canary answers, in percent."""
     shadow_percent: int
+    """Share of stable's queries that the gateway also sends to the canary, in percent."""
     stable: Pool
+    """The pool that serves."""
     canary: Pool | None
     """Null if no canary is configured."""
     compared_texts: int = 0
@@ -60,6 +73,7 @@ class Traffic(msgspec.Struct, frozen=True):
     cosine_p5: float | None = None
     """5th percentile of the cosines between both pools' vectors; null without any."""
     last_roll_back: RollBack | None = None
+    """The last rollback; null if there was none."""
 
 
 KeyRole = Literal["search", "ingest", "admin"]
@@ -72,6 +86,7 @@ class KeyRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str
     """Tells the key apart in lists and logs."""
     role: KeyRole
+    """``search`` reads and searches, ``ingest`` also writes, ``admin`` may do everything."""
     collections: list[str] = msgspec.field(default_factory=lambda: ["*"])
     """Globs of the collections that the key may use: ``*`` is any run of characters, ``?`` is one."""
     expires_in_seconds: int | None = None
@@ -86,10 +101,15 @@ class Key(msgspec.Struct, frozen=True, kw_only=True):
     """An API key without its text; times are RFC 3339 in UTC."""
 
     id: str
+    """Id of the key."""
     name: str
+    """Name of the key."""
     role: KeyRole
+    """``search`` reads and searches, ``ingest`` also writes, ``admin`` may do everything."""
     collections: list[str]
+    """Globs of the collections that the key may use."""
     created_at: str
+    """When the key was made, as RFC 3339 in UTC."""
     expires_at: str | None
     """Null for a key that does not expire."""
     last_used_at: str | None
@@ -113,6 +133,7 @@ class KeyList(msgspec.Struct, frozen=True):
     """``GET /v1/admin/keys``: all keys in the order of their creation, the revoked ones included."""
 
     keys: list[Key]
+    """All keys in the order of their creation."""
 
 
 class KeyUsage(msgspec.Struct, frozen=True):
@@ -134,3 +155,4 @@ class UsageList(msgspec.Struct, frozen=True):
     """``GET /v1/admin/usage``, by day and key; a day on which a key used nothing is left out."""
 
     usage: list[KeyUsage]
+    """Usage by day and key."""

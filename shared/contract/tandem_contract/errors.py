@@ -48,15 +48,20 @@ class ErrorBody(msgspec.Struct, frozen=True):
     """The inner object of an error response."""
 
     message: str
+    """Text for a person: it names the field and the limit."""
     type: ErrorType
+    """Family of the error."""
     code: ErrorCode
+    """Stable name of the error, for programs."""
     param: str | None = None
+    """Path of the field that is wrong, such as ``documents[3].text``; null if no field is."""
 
 
 class ErrorReply(msgspec.Struct, frozen=True):
     """The body of every response whose status is 400 or more."""
 
     error: ErrorBody
+    """The error."""
 
 
 class ReceivedErrorBody(msgspec.Struct, frozen=True):

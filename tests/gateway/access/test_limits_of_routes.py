@@ -240,3 +240,29 @@ async def test_a_query_for_usage_that_is_not_valid_is_refused(tmp_path: Path, qu
     async with gateway(tmp_path, None) as asked:
         status, _, body = await asked.send(asked.keys[0], ("GET", f"/v1/admin/usage?{query}", None))
         assert (status, body["error"]["param"]) == (422, param)
+
+
+async def test_the_tokens_of_a_reranking_count(tmp_path: Path):
+    rerank = ("POST", "/v1/rerank", {"query": "two words", "documents": ["three more words", "one"]})
+    async with gateway(tmp_path, ["tokens=1000/day"], ["tokens=3/day"]) as asked:
+        many, few = asked.keys
+        _, _, body = await asked.send(many, rerank)
+        read = body["usage"]["total_tokens"]
+        assert read >= 6
+        _, headers, _ = await asked.send(many, COLLECTIONS)
+        assert headers["ratelimit-remaining"] == str(1000 - read)
+        assert (await asked.send(few, rerank))[0] == 200
+        status, _, body = await asked.send(few, rerank)
+        assert (status, body["code"], body["param"]) == (429, "rate_limited", "tokens")
+
+
+async def test_the_tokens_of_a_search_that_reranks_count(tmp_path: Path):
+    async with gateway(tmp_path, ["tokens=1000/day"], None) as asked:
+        limited, free = asked.keys
+        _, _, job = await asked.send(free, documents(3))
+        await asked.send(free, ("GET", f"/v1/jobs/{job['job_id']}?wait_seconds=30", None))
+        search = {"query": "words", "mode": "lexical", "rerank": {"top_n": 3}}
+        status, headers, body = await asked.send(limited, ("POST", "/v1/search", search))
+        assert (status, body["reranked"]) == (200, True)
+        _, headers, _ = await asked.send(limited, COLLECTIONS)
+        assert int(headers["ratelimit-remaining"]) < 1000

@@ -17,6 +17,7 @@ from tandem_gateway.errors import (
     EmbedderRejected,
     EmbedderUnavailable,
     Overloaded,
+    for_log,
 )
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import Embeddings, ServedModel
@@ -232,8 +233,10 @@ async def test_a_connection_that_breaks_twice_is_unavailable():
         raise ConnectionBroken("reset")
 
     asked = Asked(answer)
-    with pytest.raises(EmbedderUnavailable, match=r"http://embedder cannot be reached: reset"):
+    with pytest.raises(EmbedderUnavailable) as caught:
         await asked.embed()
+    assert str(caught.value) == "the embedder cannot be reached; the gateway's log says why"
+    assert for_log(caught.value) == "the embedder at http://embedder cannot be reached: reset"
     assert len(asked.requests) == 2
 
 

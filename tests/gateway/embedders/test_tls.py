@@ -17,7 +17,7 @@ from tandem_gateway.adapters.embedder_client import HttpEmbedder
 from tandem_gateway.adapters.http.messages import ConnectFailed, ConnectionBroken
 from tandem_gateway.adapters.http.tls import Tls, TlsFiles, load
 from tandem_gateway.adapters.http.transport import Http1Transport
-from tandem_gateway.errors import EmbedderUnavailable
+from tandem_gateway.errors import EmbedderUnavailable, for_log
 from tandem_runtime.tls_files import InvalidTlsFiles
 from tests.support.certificates import NAME, Authority, Peers, serving_tls, tls_server
 from tests.support.embedder_over_tcp import embed, read_request
@@ -138,8 +138,9 @@ async def test_the_embedder_is_unavailable_and_the_reason_is_named(authority: Au
     async with tls_server(other.server_context()) as port:
         transport = transport_to(port, Tls(TlsFiles(ca=authority.file)))
         embedder = HttpEmbedder(f"{NAME}:{port}", transport)
-        with pytest.raises(EmbedderUnavailable, match="cannot be reached: its certificate is refused"):
+        with pytest.raises(EmbedderUnavailable) as caught:
             await embed(embedder)
+        assert "cannot be reached: its certificate is refused" in for_log(caught.value)
         assert (await embedder.probe(timeout=5.0)).found == "unreachable"
         transport.close()
 

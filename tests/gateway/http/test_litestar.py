@@ -27,6 +27,7 @@ from tandem_contract.errors import ErrorReply
 from tandem_gateway.errors import Overloaded
 from tandem_gateway.http.admin import operator_guard
 from tandem_gateway.http.asgi_types import receive_of, scope_of
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.litestar_app import strict_litestar
 from tandem_gateway.http.openapi_operations import INGEST_EXAMPLES, SEARCH_EXAMPLES
 from tandem_gateway.lifecycle import Gateway
@@ -56,7 +57,7 @@ async def forms(data: MultipartBody[Form]) -> Point:
     return Point(len(await data.file.read()))
 
 
-@get("/numbers")
+@get("/numbers", opt={QUERY: ("n", "m")})
 async def numbers(n: Annotated[int, QueryParameter(ge=1)], m: FromQuery[int] = 0) -> Point:
     return Point(n + m)
 

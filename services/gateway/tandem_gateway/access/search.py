@@ -190,6 +190,13 @@ class GuardedRerank:
 
         Raises:
             Forbidden: the caller has not the role ``search``.
+            RateLimited: the caller's tokens are used up.
         """
         check_role(self._principal, "search")
-        return await self._rerank.answer(command, timeout)
+        account = metered_caller()
+        if account is not None:
+            account.check_tokens()
+        answer = await self._rerank.answer(command, timeout)
+        if account is not None and answer.scores.tokens:
+            account.spent(answer.scores.tokens)
+        return answer

@@ -206,15 +206,24 @@ class HttpEmbedder:
             except TimeoutError as error:
                 raise DeadlineExceeded(f"the embedder did not answer within {duration(remaining)}") from error
             except ResponseTooLarge as error:
-                raise EmbedderBroken(f"the embedder at {self._url} answers too much: {error}") from error
+                raise EmbedderBroken(
+                    "the embedder answers too much", detail=f"the embedder at {self._url} answers too much: {error}"
+                ) from error
             except ConnectFailed as error:
-                raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+                raise self._unreachable(error) from error
             except ConnectionBroken as error:
                 # The embedder may have closed an idle connection just as it was taken. Retry once on a new connection;
                 # embedding the texts twice does no harm.
                 if last:
-                    raise EmbedderUnavailable(f"the embedder at {self._url} cannot be reached: {error}") from error
+                    raise self._unreachable(error) from error
         raise AssertionError("unreachable")
+
+    def _unreachable(self, error: Exception) -> EmbedderUnavailable:
+        """Return the error of a failed connection; clients do not learn the embedder's address."""
+        return EmbedderUnavailable(
+            "the embedder cannot be reached; the gateway's log says why",
+            detail=f"the embedder at {self._url} cannot be reached: {error}",
+        )
 
 
 def _headers(remaining: float) -> dict[str, str]:

@@ -17,7 +17,7 @@ from tandem_gateway.access.trail import note
 from tandem_gateway.errors import NotFound, Unauthorized
 from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.clock import rfc3339
-from tandem_gateway.http.openapi_operations import OPERATOR, refusals, with_body
+from tandem_gateway.http.openapi_operations import OPERATOR, TRAFFIC_EXAMPLES, refusals, with_body
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
@@ -44,7 +44,7 @@ async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
 @put(
     _PATH,
     operation_id="set_traffic",
-    operation_class=with_body(TrafficChange),
+    operation_class=with_body(TrafficChange, TRAFFIC_EXAMPLES),
     summary="Change the canary's share until the next change, rollback or start.",
     response_description="The new shares and both pools.",
     responses=refusals(400, 401, 403, 404, 408, 413, 415, 422),

@@ -26,6 +26,7 @@ from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import idempotency_key_of, query_parameters, read_body_of
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.document_routes import DOCUMENT_ROUTES, list_documents
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.ingest_body import WHOLE_BYTES, IngestReader
 from tandem_gateway.http.ingest_content import content_of
 from tandem_gateway.http.limits import INGEST_SHARE, BodyLimits
@@ -77,6 +78,7 @@ _patch: Final = msgspec.json.Decoder(_Patch)
 @post(
     "/v1/ingest",
     status_code=202,
+    opt={QUERY: ("collection", "on_error")},
     operation_id="ingest",
     operation_class=with_body(IngestRequest, INGEST_EXAMPLES, INGEST_PARAMETERS, INGEST_LINES),
     summary="Store documents; a job embeds them. The reply means that they are on disk.",
@@ -110,7 +112,6 @@ async def ingest(
 )
 async def collections(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> CollectionList:
     """Return all collections."""
-    query_parameters(scope_of(request))
     return collection_list(await gateway.ready().documents.collections())
 
 
@@ -164,6 +165,7 @@ async def delete_collection(collection: InCollection, gateway: NamedDependency[C
 
 @get(
     _DOCUMENTS,
+    opt={QUERY: ("id", "filter", "limit", "cursor")},
     operation_id="get_document",
     operation_class=DocumentsByQuery,
     summary="Return the newest version of a document, or a page of the documents that match a filter.",
@@ -189,6 +191,7 @@ async def document(
 @delete(
     _DOCUMENTS,
     status_code=200,
+    opt={QUERY: ("id",)},
     operation_id="delete_document",
     operation_class=DocumentByQuery,
     summary="Delete a document; deleting an absent one is no error.",

@@ -10,7 +10,7 @@ from litestar import Request, Response, Router, get
 from litestar.di import NamedDependency
 
 from tandem_gateway.http.asgi_types import scope_of
-from tandem_gateway.http.exact_paths import NO_SLASH
+from tandem_gateway.http.exact_paths import NO_SLASH, QUERY
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.openapi import document
@@ -48,7 +48,7 @@ def docs_router(limits: RequestLimits) -> Router:
             made.append(msgspec.json.encode(document(request.app, limits)))
         return Sent(Reply(200, made[0]))
 
-    return Router("/", route_handlers=[openapi_document, page, script], include_in_schema=False)
+    return Router("/", route_handlers=[openapi_document, page, script], opt={QUERY: None}, include_in_schema=False)
 
 
 @get("/docs", sync_to_thread=True, opt={NO_SLASH: True})

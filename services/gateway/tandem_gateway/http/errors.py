@@ -66,6 +66,8 @@ def reply_to(error: Exception) -> Reply:
         code = "internal"
     if isinstance(error, errors.StorageError):
         log.error("storage", extra={"error": errors.for_log(error)})
+    elif error.detail != str(error):
+        log.warning("a server could not be asked", extra={"error": error.detail})
     param = _PARAMS.get(type(error)) or getattr(error, "param", None)
     wait = getattr(error, "retry_after", _WAIT_SECONDS) if STATUS[code] in (429, 503) else None
     challenge = (_challenge(error),) if isinstance(error, errors.Unauthorized) else ()

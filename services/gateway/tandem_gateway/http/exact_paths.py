@@ -26,6 +26,9 @@ SERVED: Final = "tandem.served"
 NO_SLASH: Final = "tandem.no_slash"
 """Key of a handler's ``opt``: its path is not found with one slash more."""
 
+QUERY: Final = "tandem.query"
+"""Key of a handler's ``opt``: the names of its query parameters, none by default; None lets every name through."""
+
 PARAMETERS: Final = "tandem.path_parameters"
 """Scope key of the path's exact parameters."""
 
@@ -51,6 +54,7 @@ class ExactRoute:
         methods: methods of its handlers.
         allow: value of the Allow header; a handler of GET also answers HEAD.
         operations: method → id of the operation in the OpenAPI document, or the handler's name without one.
+        query: method → names of the query parameters; None for every name.
     """
 
     template: str
@@ -58,6 +62,7 @@ class ExactRoute:
     methods: frozenset[str]
     allow: bytes
     operations: Mapping[str, str]
+    query: Mapping[str, tuple[str, ...] | None]
 
 
 class ExactPaths:
@@ -80,11 +85,15 @@ class ExactPaths:
                 if method != "OPTIONS" and handler.opt.get(SERVED)
             }
             if operations:
-                self._add(route, operations)
+                handlers = {str(method): handler for method, (handler, _) in route.route_handler_map.items()}
+                query = {method: handler.opt.get(QUERY, ()) for method, handler in handlers.items()}
+                self._add(route, operations, query)
             if any(handler.opt.get(NO_SLASH) for handler, _ in route.route_handler_map.values()):
                 self._without_slash.add(route.path)
 
-    def _add(self, route: HTTPRoute, operations: Mapping[str, str]) -> None:
+    def _add(
+        self, route: HTTPRoute, operations: Mapping[str, str], query: Mapping[str, tuple[str, ...] | None]
+    ) -> None:
         template, canonical, pattern = "", "", ""
         for component in route.path_components:
             if isinstance(component, str):
@@ -100,7 +109,7 @@ class ExactPaths:
         template, canonical = template or "/", canonical or "/"  # the root has no components
         methods = frozenset(operations)
         allow = ", ".join(sorted({*methods, *(["HEAD"] if "GET" in methods else [])})).encode()
-        found = ExactRoute(template, canonical, methods, allow, operations)
+        found = ExactRoute(template, canonical, methods, allow, operations, query)
         if template == canonical:
             self._fixed[template] = found
             return

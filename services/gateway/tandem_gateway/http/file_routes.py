@@ -9,7 +9,7 @@ from litestar.di import NamedDependency
 
 from tandem_contract.client_api import FilesJob
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import idempotency_key_of, query_parameters
+from tandem_gateway.http.body import idempotency_key_of
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.file_documents import FileDocumentsReader, metadata_of_form
 from tandem_gateway.http.form import Form, FormLimits, FormParser, boundary_of
@@ -42,7 +42,6 @@ async def ingest_files(
     """Store the documents of files. A lease holds the bytes of the form, then of what was read, then of documents."""
     ready = gateway.ready()
     scope, receive = scope_of(request), receive_of(request)
-    query_parameters(scope)
     key = idempotency_key_of(scope)
     lease = bodies.memory.lease(INGEST_SHARE)
     form = await _read_form(scope, receive, bodies.ingest, form_limits, lease)

@@ -23,8 +23,18 @@ def form_schema(metadata: Schema, collection: Schema, limits: RequestLimits) -> 
         "title": "FilesForm",
         "type": "object",
         "properties": {
-            "files": {"type": "array", "items": file, "minItems": 1, "maxItems": limits.files},
-            "collection": {**collection, "default": DEFAULT_COLLECTION},
+            "files": {
+                "type": "array",
+                "items": file,
+                "minItems": 1,
+                "maxItems": limits.files,
+                "description": f"Files to store, at most {limits.files}.",
+            },
+            "collection": {
+                **collection,
+                "default": DEFAULT_COLLECTION,
+                "description": "Name of the collection, which is created if it does not exist.",
+            },
             "metadata": {
                 **metadata,
                 "not": {"anyOf": [{"required": [name]} for name in RESERVED]},

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 from typing import get_args
-from urllib.parse import parse_qsl
 
 from tandem_contract import headers
 from tandem_contract.client_api import DEFAULT_COLLECTION, OnError
@@ -41,10 +40,8 @@ def content_of(scope: Scope) -> Content:
                 f"on_error: one of {', '.join(get_args(OnError))} was expected, not {cut(on_error)}", param="on_error"
             )
         return Content(given.get("collection", DEFAULT_COLLECTION), on_error == "skip")
-    given = dict(parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True))
-    for name in ("collection", "on_error"):
-        if name in given:
-            raise InvalidRequest(
-                f"{name}: is a field of the body; only {headers.NDJSON} has it as a query parameter", param=name
-            )
+    for name in query_parameters(scope, "collection", "on_error"):
+        raise InvalidRequest(
+            f"{name}: is a field of the body; only {headers.NDJSON} has it as a query parameter", param=name
+        )
     return Content()

@@ -11,8 +11,6 @@ from litestar.params import PathParameter
 
 from tandem_gateway.access.jobs import GuardedJobEvents
 from tandem_gateway.errors import NotFound
-from tandem_gateway.http.asgi_types import scope_of
-from tandem_gateway.http.body import query_parameters
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import HEAD
@@ -107,6 +105,5 @@ async def follow_job(
 ) -> Response[str]:
     """Send the progress of a job until it has ended, the service stops, the key ends or the client leaves."""
     use_cases = gateway.ready()
-    query_parameters(scope_of(request))
     await use_cases.jobs.job(job_id)
     return _EventStream(use_cases.job_events, job_id, gateway.still_allowed)

@@ -27,6 +27,7 @@ from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import receive_of, scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
 from tandem_gateway.http.caller import CallerGateway
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.messages import job_reply
 from tandem_gateway.http.openapi_operations import JobByQuery, JobDocumentsByQuery, JobsByQuery, refusals
@@ -51,6 +52,7 @@ _DOCUMENT_STATUSES: Final[tuple[JobDocumentStatus, ...]] = get_args(JobDocumentS
 
 @get(
     "/v1/jobs",
+    opt={QUERY: ("status", "collection", "limit", "cursor")},
     operation_id="list_jobs",
     operation_class=JobsByQuery,
     summary="List jobs, the newest first.",
@@ -71,6 +73,7 @@ async def jobs(request: Request[Any, Any, Any], gateway: NamedDependency[CallerG
 
 @get(
     "/v1/jobs/{job_id:str}",
+    opt={QUERY: ("wait_seconds",)},
     operation_id="get_job",
     operation_class=JobByQuery,
     summary="Return the progress of an ingest; on request, wait for its end.",
@@ -90,6 +93,7 @@ async def job(job_id: _JobId, request: Request[Any, Any, Any], gateway: NamedDep
 
 @get(
     "/v1/jobs/{job_id:str}/documents",
+    opt={QUERY: ("status", "limit", "cursor")},
     operation_id="list_job_documents",
     operation_class=JobDocumentsByQuery,
     summary="List the documents of an ingest, and how each of them ended.",

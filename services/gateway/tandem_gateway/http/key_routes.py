@@ -21,6 +21,7 @@ from tandem_gateway.http.authentication import principal_of
 from tandem_gateway.http.body import query_parameters, whole_number
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.clock import rfc3339
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.openapi_operations import KEY_EXAMPLES, RotationByQuery, UsageByQuery, refusals, with_body
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.access import ApiKey
@@ -82,6 +83,7 @@ async def revoke_key(key_id: _KeyId, gateway: NamedDependency[CallerGateway]) ->
 @post(
     f"{_PATH}/{{key_id:str}}/rotate",
     status_code=200,
+    opt={QUERY: ("grace_seconds",)},
     operation_id="rotate_key",
     operation_class=RotationByQuery,
     summary="Give an API key a new text.",
@@ -100,6 +102,7 @@ async def rotate_key(
 
 @get(
     "/v1/admin/usage",
+    opt={QUERY: ("from", "to", "key")},
     operation_id="list_usage",
     operation_class=UsageByQuery,
     summary="Show what the API keys used, by day.",

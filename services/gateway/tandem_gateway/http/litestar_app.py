@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
 
 from litestar import Litestar, Router
@@ -11,7 +11,9 @@ from litestar.di import Provide
 from litestar.types import ControllerRouterHandler
 
 from tandem_contract.decoding import cut
+from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.admin import operators_router
+from tandem_gateway.http.body import query_parameters
 from tandem_gateway.http.caller import CallerGateways
 from tandem_gateway.http.client_routes import COLLECTION_ROUTES, ingest
 from tandem_gateway.http.compatible.ollama import OLLAMA_ROUTES
@@ -21,7 +23,17 @@ from tandem_gateway.http.compatible.rerank import RERANK_ROUTES
 from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
-from tandem_gateway.http.exact_paths import HEAD, HOST, PARAMETERS, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.errors import reply_to
+from tandem_gateway.http.exact_paths import (
+    HEAD,
+    HOST,
+    PARAMETERS,
+    QUERY,
+    SERVED,
+    ExactParameters,
+    ExactPaths,
+    without_slash,
+)
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.file_documents import FileDocumentsReader
 from tandem_gateway.http.file_routes import ingest_files
@@ -42,6 +54,9 @@ from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import CODE, ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
+
+_OFF: Final = {"/mcp": "set TANDEM_MCP=true to serve MCP here"}
+"""Path of a route that is off → what switches it on."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -78,16 +93,29 @@ def make_litestar(
             tags=["ingest"],
         ),
         Router("/", route_handlers=[*COLLECTION_ROUTES, put_source], tags=["documents"]),
-        Router("/", route_handlers=OPEN_WEBUI_ROUTES, request_max_body_size=bodies.search, tags=["compatible"]),
+        Router(
+            "/",
+            route_handlers=OPEN_WEBUI_ROUTES,
+            opt={QUERY: None},
+            request_max_body_size=bodies.search,
+            tags=["compatible"],
+        ),
         Router("/", route_handlers=REEMBED_ROUTES, tags=["models"]),
-        Router("/", route_handlers=RERANK_ROUTES, request_max_body_size=bodies.rerank, tags=["rerank"]),
+        Router(
+            "/",
+            route_handlers=RERANK_ROUTES,
+            opt={QUERY: None},
+            request_max_body_size=bodies.rerank,
+            tags=["rerank"],
+        ),
         Router(
             "/",
             route_handlers=[*OPENAI_ROUTES, *OLLAMA_ROUTES, *TEI_ROUTES],
+            opt={QUERY: None},
             request_max_body_size=bodies.ingest,
             tags=["embeddings"],
         ),
-        Router("/", route_handlers=PROBES, tags=["service"]),
+        Router("/", route_handlers=PROBES, opt={QUERY: None}, tags=["service"]),
         docs_router(limits),
     ]
     provided: dict[str, object] = {"bodies": bodies, "reader": reader}
@@ -152,7 +180,8 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         asked = "GET" if method == "HEAD" else method
         found = paths.find(scope["path"], asked)
         if found is None:
-            message = f"there is nothing at {cut(scope['path'])}; GET /docs shows the routes"
+            hint = _OFF.get(without_slash(scope["path"]), "GET /docs shows the routes")
+            message = f"there is nothing at {cut(scope['path'])}; {hint}"
             await refusal("not_found", message, "path").send(scope, send)
             return
         route, parameters = found
@@ -164,6 +193,12 @@ def routed_exactly(app: Litestar) -> AsgiApp:
             message = "path: is not UTF-8 once its percent-encoding is decoded, so it names no document"
             await refusal("invalid_field", message, "path").send(scope, send)
             return
+        if scope["query_string"] and (names := route.query[asked]) is not None:
+            try:
+                query_parameters(scope, *names)
+            except InvalidRequest as error:
+                await reply_to(error).send(scope, send)
+                return
         # Litestar refuses some names of hosts that the service takes, so it does not see the header.
         headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
         inner_scope = {HOST: header(scope, b"host"), HEAD: method == "HEAD", "method": asked, "headers": headers}

@@ -58,7 +58,7 @@ _MESSAGES: Final = (
 _JOB_EVENT: Final = {
     "type": "object",
     "properties": {
-        "event": {"enum": ["progress", "end"]},
+        "event": {"enum": ["progress", "end", "refused"]},
         "data": {
             "type": "string",
             "contentMediaType": headers.JSON,
@@ -130,7 +130,7 @@ def document(app: Litestar, limits: RequestLimits) -> dict[str, Any]:
     set_limits_of_rerank(schemas, limits)
     set_limits_of_compatible(schemas, limits)
     set_limits_of_embeddings(schemas, limits)
-    describe_fields(schemas, _MESSAGES)
+    describe_fields(schemas)
     schemas |= FILTER_SCHEMAS
     schemas[FORM] = form_schema(schemas["DocumentInput"]["properties"]["metadata"], COLLECTION, limits)
     described["components"]["schemas"] = schemas

@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
     RequestBody,
 )
 from litestar.openapi.spec import Schema as LitestarSchema
-from litestar.openapi.spec.enums import OpenAPIType
+from litestar.openapi.spec.enums import OpenAPIFormat, OpenAPIType
 
 from tandem_contract import headers
 from tandem_contract.compatible.ollama import OllamaError
@@ -62,7 +62,9 @@ INGEST_PARAMETERS: Final = (
 )
 INGEST_LINES: Final = {
     headers.NDJSON: OpenAPIMediaType(
-        schema=LitestarSchema(type=OpenAPIType.STRING, description="One DocumentInput a line."),
+        schema=LitestarSchema(
+            type=OpenAPIType.STRING, format=OpenAPIFormat.BINARY, description="One DocumentInput a line."
+        ),
         examples={"two": Example(summary="Two documents", value=_LINES)},
     )
 }
@@ -108,6 +110,12 @@ INGEST_EXAMPLES: Final[Examples] = {
 KEY_EXAMPLES: Final[Examples] = {
     "search": ("A key that searches some collections", {"name": "shop", "role": "search", "collections": ["shop-*"]}),
     "tenant": ("A key for the documents of a tenant", {"name": "a", "role": "ingest", "filter": {"tenant": "a"}}),
+}
+TRAFFIC_EXAMPLES: Final[Examples] = {
+    "canary": (
+        "5 % of the calls to the canary, and a copy of 10 % of the queries",
+        {"canary_weight": 5, "shadow_percent": 10},
+    ),
 }
 PATCH_EXAMPLES: Final[Examples] = {
     "merge": ("Set one key and remove another", {"metadata": {"page": 2, "tags": None}}),

@@ -114,6 +114,8 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
             "description": "Start and end of each matched word in the text, in code points, the end excluded. "
             f"At most the first {MAX_HIGHLIGHTS}. Absent unless the search asks for it.",
         }
+        # maxItems says the same as this ``False``, which generators of clients refuse.
+        del components[hit]["properties"]["highlights"]["items"]["items"]
     _set_rules_of_similar(components["SimilarRequest"])
     _set_rules_of_modes(components)
     components["SearchBatch"]["properties"]["searches"] |= {"minItems": 1, "maxItems": MAX_SEARCHES}
@@ -126,10 +128,11 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     given["source"] = {"anyOf": [COLLECTION, {"type": "null"}], "default": None}
     given["hash"] = {"anyOf": [_HASH, {"type": "null"}], "default": None}
     # A hash that is not null needs a source that is not null.
-    components["DocumentInput"]["anyOf"] = [
+    either = [
         {"properties": {"hash": {"type": "null"}}},
         {"properties": {"source": {"type": "string"}}, "required": ["source"]},
     ]
+    _require(components["DocumentInput"], anyOf=either)
     components["SourceList"]["properties"]["documents"]["maxItems"] = MAX_LISTED
     components["SourceEntry"]["properties"] |= {"id": _ID_OR_NUMBER, "hash": _HASH}
     _forbid_nul(given["metadata"])
@@ -140,13 +143,7 @@ def set_limits(components: dict[str, Any], limits: RequestLimits) -> None:
     _set_rules_of_settings(components)
     components["DocumentIds"]["properties"]["ids"] |= _IDS
     filtered = {"$ref": REFERENCE.format(name="Filter")}
-    components["DocumentDeletion"] |= {
-        "properties": {"ids": {}, "filter": {}},
-        "oneOf": [
-            {"properties": {"ids": _IDS, "filter": {"type": "null"}}, "required": ["ids"]},
-            {"properties": {"filter": filtered, "ids": {"type": "null"}}, "required": ["filter"]},
-        ],
-    }
+    _exclude_each_other(components["DocumentDeletion"], ids=_IDS, filter=filtered)
     facets = components["FacetsRequest"]["properties"]
     facets["fields"] |= {"minItems": 1, "maxItems": MAX_FIELDS}
     facets["fields"]["items"] |= {"maxLength": filters.MAX_FIELD_CHARS}
@@ -186,10 +183,11 @@ def _set_rules_of_keys(request: Schema) -> None:
         "additionalProperties": {"anyOf": value},
     }
     key["filter"] = {"anyOf": [fields, {"type": "null"}], "default": None}
-    request["anyOf"] = [
+    either = [
         {"properties": {"filter": {"type": "null"}}},
         {"properties": {"role": {"enum": ["search", "ingest"]}}},
     ]
+    _require(request, anyOf=either)
 
 
 def set_limits_of_rerank(components: dict[str, Any], limits: RequestLimits) -> None:
@@ -215,10 +213,11 @@ def _set_rules_of_modes(components: dict[str, Any]) -> None:
     ]
     fusion = components["FusionInput"]
     fusion["properties"]["k"] |= {"minimum": 1, "maximum": MAX_K}
-    fusion["anyOf"] = [
+    either = [
         {"not": {"required": ["k"]}},
         {"required": ["method"], "properties": {"method": {"const": "rrf"}}},
     ]
+    _require(fusion, anyOf=either)
     weights = components["FusionWeights"]
     for weight in weights["properties"].values():
         weight |= {"minimum": 0, "maximum": MAX_WEIGHT}
@@ -234,11 +233,12 @@ def set_limits_of_embeddings(components: dict[str, Any], limits: RequestLimits) 
     components["OllamaEmbedRequest"]["properties"]["input"] = of_openai["input"]
     components["OllamaPromptRequest"]["properties"]["prompt"] = text
     of_tei = components["TeiEmbedRequest"]["properties"]
-    of_tei |= {
+    null = {"type": "null"}
+    of_tei |= {  # no ``enum``: generators of clients refuse one of booleans, or of names that differ in case alone
         "inputs": of_openai["input"],
-        "normalize": {"enum": [True, None], "default": None},
-        "truncation_direction": {"enum": ["right", "Right", None], "default": None},
-        "prompt_name": {"type": "null", "default": None},
+        "normalize": {"anyOf": [{"type": "boolean", "not": {"const": False}}, null], "default": None},
+        "truncation_direction": {"anyOf": [{"type": "string", "pattern": "^[Rr]ight$"}, null], "default": None},
+        "prompt_name": {**null, "default": None},
     }
     # No schema can say which number the model's vectors have.
     of_openai["dimensions"]["description"] = "The dimension of the model's vectors, or fewer with TANDEM_MATRYOSHKA."
@@ -259,11 +259,29 @@ def _set_rules_of_similar(similar: Schema) -> None:
         "maxItems": MAX_NUMBERS,
         "description": "As many numbers as the collection's `dim`, and not all of them 0.",
     }
-    similar["properties"] |= {"document_id": {}, "vector": {}}
-    similar["oneOf"] = [
-        {"properties": {"document_id": _ID_OR_NUMBER, "vector": {"type": "null"}}, "required": ["document_id"]},
-        {"properties": {"vector": vector, "document_id": {"type": "null"}}, "required": ["vector"]},
+    _exclude_each_other(similar, document_id=_ID_OR_NUMBER, vector=vector)
+
+
+def _exclude_each_other(schema: Schema, **fields: Schema) -> None:
+    """Require exactly one of two fields; null is the same as absent."""
+    null = {"type": "null"}
+    for name, of_field in fields.items():
+        described = schema["properties"][name].get("description") or of_field.get("description")
+        field: Schema = {"anyOf": [of_field, null], "default": None}
+        schema["properties"][name] = field | ({"description": described} if described else {})
+    names = list(fields)
+    either = [
+        {"properties": {one: fields[one], other: null}, "required": [one]} for one, other in (names, reversed(names))
     ]
+    _require(schema, oneOf=either)
+
+
+def _require(schema: Schema, **either: Any) -> None:
+    """Add alternatives beside the schema's properties.
+
+    They are inside ``allOf``: generators of clients drop the ``properties`` that are beside ``anyOf`` or ``oneOf``.
+    """
+    schema["allOf"] = [*schema.get("allOf", ()), either]
 
 
 def _forbid_nul(schema: Schema) -> None:

@@ -1,21 +1,19 @@
-"""The prose of the OpenAPI document: descriptions of fields from the contract's source, Markdown, response headers.
+"""The prose of the OpenAPI document: descriptions of fields, Markdown, response headers.
 
-The contract documents a field by a string below it. Python drops these strings, so this module reads the source.
+The contract documents a field by a string below it. Python drops these strings, so ``python -m tests.docs.field_texts``
+writes them to ``static/field_texts.json``.
 """
 
-import ast
-import inspect
-import sys
-from collections.abc import Iterable, Mapping
-from functools import cache
-from types import ModuleType
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
 from tandem_contract import headers
 
-_CONTRACT: Final = "tandem_contract."
+_TEXTS: Final = Path(__file__).parent / "static" / "field_texts.json"
+"""Class → field → description."""
 _OVERLOADED: Final = ("429", "503")
 """Statuses of errors that say when to try again."""
 _VECTOR_ROUTES: Final = ("/v1/embeddings", "/openai/", "/api/embed", "/embed")
@@ -39,47 +37,17 @@ RESPONSE_HEADERS: Final[dict[str, Any]] = {
 """Name of the header → the header, for the document's components."""
 
 
-def describe_fields(schemas: Mapping[str, Any], kinds: Iterable[type[msgspec.Struct]]) -> None:
+def describe_fields(schemas: Mapping[str, Any]) -> None:
     """Add the contract's descriptions to the fields of the schemas; a description that is there stays.
 
     Args:
         schemas: name of the type → its schema.
-        kinds: types whose modules are read; schemas of other modules stay as they are.
     """
-    for module in {module for kind in kinds for module in _modules(kind)}:
-        for name, kind in inspect.getmembers(module, inspect.isclass):
-            if name in schemas and issubclass(kind, msgspec.Struct):
-                _describe(schemas[name].get("properties", {}), kind)
-
-
-def _modules(kind: type) -> list[ModuleType]:
-    """Return the contract's modules of a type and of its bases."""
-    return [sys.modules[base.__module__] for base in kind.__mro__ if base.__module__.startswith(_CONTRACT)]
-
-
-def _describe(properties: Mapping[str, Any], kind: type) -> None:
-    for base, module in zip(kind.__mro__, _modules(kind), strict=False):  # the contract's come first
-        for field, text in field_texts(module).get(base.__name__, {}).items():
-            if field in properties:
-                properties[field].setdefault("description", text)
-
-
-@cache
-def field_texts(module: ModuleType) -> dict[str, dict[str, str]]:
-    """Return class → field → the string below the field, on one line."""
-    found: dict[str, dict[str, str]] = {}
-    for node in ast.parse(inspect.getsource(module)).body:
-        if not isinstance(node, ast.ClassDef):
-            continue
-        texts = found.setdefault(node.name, {})
-        for field, below in zip(node.body, node.body[1:], strict=False):
-            match field, below:
-                case (
-                    ast.AnnAssign(target=ast.Name(id=name)),
-                    ast.Expr(value=ast.Constant(value=str(text))),
-                ):
-                    texts[name] = " ".join(text.split())
-    return found
+    texts = msgspec.json.decode(_TEXTS.read_bytes(), type=dict[str, dict[str, str]])
+    for kind in texts.keys() & schemas.keys():
+        properties = schemas[kind].get("properties", {})
+        for field in texts[kind].keys() & properties.keys():
+            properties[field].setdefault("description", texts[kind][field])
 
 
 def to_markdown(value: Any) -> None:

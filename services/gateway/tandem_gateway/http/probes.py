@@ -1,16 +1,15 @@
 """The gateway's name, health, probes and metrics."""
 
-from typing import Any, Final
+from typing import Final
 
-from litestar import Request, Response, get
+from litestar import Response, get
 from litestar.di import NamedDependency
 from litestar.openapi.datastructures import ResponseSpec
 
 from tandem_contract.client_api import About, Health, Probe
 from tandem_gateway import __version__
-from tandem_gateway.http.asgi_types import scope_of
-from tandem_gateway.http.body import query_parameters
 from tandem_gateway.http.caller import CallerGateway
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.exceptions import Sent
 from tandem_gateway.http.messages import health_reply
 from tandem_gateway.http.openapi_operations import refusals
@@ -32,6 +31,7 @@ async def about() -> About:
 
 @get(
     "/healthz",
+    opt={QUERY: ()},
     operation_id="health",
     summary="Return the health of the gateway.",
     response_description="The health; `status` is not `failed`.",
@@ -41,9 +41,8 @@ async def about() -> About:
         503: ResponseSpec(Health, generate_examples=False, description="The health; `status` is `failed`."),
     },
 )
-async def healthz(request: Request[Any, Any, Any], gateway: NamedDependency[CallerGateway]) -> Response[Health]:
+async def healthz(gateway: NamedDependency[CallerGateway]) -> Response[Health]:
     """Return the gateway's health."""
-    query_parameters(scope_of(request))
     health = health_reply(await gateway.health())
     return Response(health, status_code=503 if health.status == "failed" else 200)
 

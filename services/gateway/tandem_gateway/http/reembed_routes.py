@@ -10,6 +10,7 @@ from tandem_contract.client_api import Deleted, Reembedding, SpaceOverlap
 from tandem_gateway.http.asgi_types import scope_of
 from tandem_gateway.http.body import query_parameters, whole_number
 from tandem_gateway.http.caller import CallerGateway
+from tandem_gateway.http.exact_paths import QUERY
 from tandem_gateway.http.openapi_operations import OverlapByQuery, refusals
 from tandem_gateway.use_cases.reembedding import COMPARED, DEFAULT_QUERIES, MAX_QUERIES, Progress
 
@@ -86,6 +87,7 @@ async def roll_back_reembed(collection: _Collection, gateway: NamedDependency[Ca
 
 @get(
     f"{_PATH}/overlap",
+    opt={QUERY: ("queries",)},
     operation_id="get_reembed_overlap",
     operation_class=OverlapByQuery,
     summary="Compare searches with the old vectors and the new ones.",

@@ -25,9 +25,9 @@ def hot_endpoints(gateway: Gateway, bodies: BodyLimits, embedding: EmbeddingServ
 
     async def search(scope: Scope, receive: Receive) -> Reply:
         started = now()
-        request = await read_json(scope, receive, _search_decoder, bodies.search)
         if scope["query_string"]:
             query_parameters(scope)
+        request = await read_json(scope, receive, _search_decoder, bodies.search)
         work = gateway.ready(scope.get(PRINCIPAL)).search_pipeline.answer(
             search_command(request), caller_timeout(scope)
         )

@@ -16,7 +16,7 @@ from tandem_contract.client_api import (
 )
 from tandem_contract.decoding import decode_json
 from tandem_gateway.http.asgi_types import receive_of, scope_of
-from tandem_gateway.http.body import caller_timeout, query_parameters, read_body_of
+from tandem_gateway.http.body import caller_timeout, read_body_of
 from tandem_gateway.http.caller import CallerGateway
 from tandem_gateway.http.clock import now
 from tandem_gateway.http.exceptions import Sent
@@ -66,7 +66,6 @@ async def search(
 ) -> Response[SearchReply]:
     """Answer a search. ``routes.hot_endpoints`` does it faster; this handler documents the route and can replace it."""
     started = now()
-    query_parameters(scope_of(request))
     work = gateway.ready().search_pipeline.answer(search_command(data), caller_timeout(scope_of(request)))
     answer = await cancel_on_disconnect(scope_of(request), receive_of(request), work)
     return Sent(await write_search_reply(answer, started, bodies.answer, bodies.memory))
@@ -88,7 +87,6 @@ async def search_batch(
 ) -> Response[SearchBatchReply]:
     """Answer several searches. It reads the body itself, because it allows a larger one than a single search."""
     started = now()
-    query_parameters(scope_of(request))
     ready = gateway.ready()
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODIES_OF_BATCH * bodies.search, lease)
@@ -115,7 +113,6 @@ async def search_similar(
 ) -> Response[SearchReply]:
     """Answer a search for similar documents. It reads the body itself, because a vector needs a larger one."""
     started = now()
-    query_parameters(scope_of(request))
     ready = gateway.ready()
     lease = bodies.memory.lease()
     body = await read_body_of(scope_of(request), receive_of(request), _BODIES_OF_VECTOR * bodies.search, lease)

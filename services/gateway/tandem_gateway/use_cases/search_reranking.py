@@ -24,11 +24,13 @@ from tandem_gateway.errors import (
     RerankerError,
     RerankerRejected,
     RerankerUnavailable,
+    for_log,
 )
 from tandem_gateway.ports.reranker import Reranker
 from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import Hit, RankedPassage
+from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.best_passage import choose_passages
 from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, trying
 from tandem_gateway.use_cases.commands import SearchCommand
@@ -129,7 +131,7 @@ class SearchReranker:
             self._breaker = Breaker()
             return "reranked", *found
         except _TOLERATED as error:
-            log.warning("a search was not reranked", extra={"error": str(error), "kind": type(error).__name__})
+            log.warning("a search was not reranked", extra={"error": for_log(error), "kind": type(error).__name__})
             late = isinstance(error, DeadlineExceeded)
             if isinstance(error, _COUNTED) or (late and seconds >= _PATIENT_SECONDS):
                 self._breaker = failed(self._breaker, self._clock(), trial=trial)
@@ -150,6 +152,7 @@ class SearchReranker:
         await choose_passages(hits, command.text_for_model, self._language(command.collection))
         try:
             found = None if self._stored is None else await self._stored.scores(command, hits, until)
+            counted = found is not None and command.mode != "lexical"  # the search has embedded the query itself
             if found is None:
                 found = await self._reranker.rerank(
                     command.text_for_model,
@@ -157,6 +160,8 @@ class SearchReranker:
                     timeout=max(0.0, until - self._clock()),
                     model=command.rerank.model,
                 )
+            if not counted and found.tokens and (asking := caller.current.get()) is not None:
+                asking.spent(found.tokens)
         except InvalidRequest as error:
             raise _renamed(error, f"rerank.{error.param}") from None
         scores = {hit.first: score for hit, score in zip(hits, found.scores, strict=True)}

@@ -27,13 +27,17 @@ class Collection(msgspec.Struct, frozen=True):
     """A collection; ``fingerprint``, ``model`` and ``dim`` are null until its first vector pins them."""
 
     name: str
+    """Name of the collection."""
     document_count: int
     """Documents that search can find."""
     pending_documents: int
     """Documents, or newer versions of documents, that have no vector yet."""
     fingerprint: str | None
+    """Fingerprint of the model of its vectors; null before the first vector."""
     model: str | None
+    """Name of this model; null before the first vector."""
     dim: int | None
+    """Number of numbers in a vector; null before the first vector."""
     chunking: ChunkingSetting | None = None
     """Null if each text is embedded as a whole."""
     language: str = "english"
@@ -55,6 +59,7 @@ class CollectionList(msgspec.Struct, frozen=True):
     """``GET /v1/collections``."""
 
     collections: list[Collection]
+    """The collections."""
 
 
 ReembedStatus = Literal["filling", "ready", "switched"]
@@ -69,13 +74,18 @@ class Reembedding(msgspec.Struct, frozen=True):
     """
 
     collection: str
+    """Name of the collection."""
     status: ReembedStatus
+    """``filling``: passages miss vectors of the new model. ``ready``: all have one. ``switched``: searches use them,
+    and the old vectors are kept."""
     fingerprint: str
     """Of the model of these vectors."""
     model: str
+    """Name of the model of these vectors."""
     serving_fingerprint: str
     """Of the model whose vectors serve."""
     serving_model: str
+    """Name of the model whose vectors serve."""
     total_passages: int
     """Passages of the documents that search can find."""
     embedded_passages: int
@@ -92,6 +102,7 @@ class SpaceOverlap(msgspec.Struct, frozen=True):
     """``GET /v1/collections/{collection}/reembed/overlap``: how alike searches with both kinds of vectors are."""
 
     collection: str
+    """Name of the collection."""
     queries: int
     """Number of searches that were compared; each looks for the documents nearest to a stored document."""
     top_k: int
@@ -104,3 +115,4 @@ class Deleted(msgspec.Struct, frozen=True):
     """The reply to a DELETE: whether there was anything to delete."""
 
     deleted: bool
+    """Whether there was anything to delete."""

@@ -9,9 +9,13 @@ class StoredDocument(msgspec.Struct, frozen=True):
     """``GET /v1/collections/{collection}/documents/{id}``."""
 
     id: str
+    """The document's id."""
     text: str
+    """The document's text."""
     metadata: msgspec.Raw
+    """The document's metadata, as it was ingested or last changed."""
     collection: str
+    """Name of the collection."""
     embedded: bool
     """False if the newest version of the document has no vector yet."""
     truncated: bool | None = None
@@ -31,12 +35,14 @@ class DocumentPatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """
 
     metadata: Metadata
+    """Changes of the metadata. A null removes a key."""
 
 
 class DocumentList(msgspec.Struct, frozen=True):
     """``GET /v1/collections/{collection}/documents``: documents in the order of their ids."""
 
     documents: list[StoredDocument]
+    """Documents in the order of their ids."""
     next_cursor: str | None = None
     """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""
 
@@ -52,7 +58,9 @@ class FoundDocuments(msgspec.Struct, frozen=True):
     """The documents with the ids asked for, in that order, and the ids that no document has."""
 
     documents: list[StoredDocument]
+    """The documents that exist, in the order of the ids in the request."""
     missing: list[str]
+    """Ids that no document has."""
 
 
 class DocumentDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,18 +69,21 @@ class DocumentDeletion(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ids: list[str | int] | None = None
     """A number stands for its text."""
     filter: Filter | None = None
+    """Conditions on the metadata: the documents that match are deleted."""
 
 
 class DeletedDocuments(msgspec.Struct, frozen=True):
     """How many documents were deleted."""
 
     deleted_documents: int
+    """Number of documents that were deleted."""
 
 
 class FacetsRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/collections/{collection}/facets``."""
 
     fields: list[str]
+    """Metadata fields to count the values of; a dot reaches a nested field."""
     filter: Filter | None = None
     """Only documents that match count."""
     limit: int = 10
@@ -83,13 +94,16 @@ class FacetValue(msgspec.Struct, frozen=True):
     """A value, with the number of documents that have it."""
 
     value: str | int | float | bool | None
+    """A value of the field."""
     count: int
+    """Number of documents that have it."""
 
 
 class Facet(msgspec.Struct, frozen=True):
     """The most frequent values of a field."""
 
     values: list[FacetValue]
+    """The most frequent values, the most frequent first."""
     other_count: int
     """Sum of the counts of the values that are not in ``values``."""
 
@@ -98,20 +112,25 @@ class FacetsReply(msgspec.Struct, frozen=True):
     """How many documents match, and the facet of each field."""
 
     documents: int
+    """Number of documents that match the filter."""
     facets: dict[str, Facet]
+    """Field → its most frequent values."""
 
 
 class SourceEntry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document of a source: its id, and a hash that changes when the document does."""
 
     id: str | int
+    """The document's id; a number stands for its text."""
     hash: str
+    """Hash that changes when the document does; the gateway only compares it."""
 
 
 class SourceList(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``PUT /v1/collections/{collection}/sources/{source}``: all documents that the source has."""
 
     documents: list[SourceEntry]
+    """All documents that the source has. The gateway deletes its other documents of the source."""
 
 
 class SourceReply(msgspec.Struct, frozen=True):

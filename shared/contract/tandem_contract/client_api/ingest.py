@@ -33,6 +33,7 @@ class DocumentInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A document as a client sends it; the gateway makes an id if there is none."""
 
     text: str
+    """The document's text, at least one character that is not white space."""
     id: str | int | None = None
     """A whole number stands for its text: 1 is the document "1"."""
     metadata: Metadata = {}
@@ -48,7 +49,9 @@ class IngestRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/ingest``; a document replaces an existing one with the same id."""
 
     documents: list[DocumentInput]
+    """Documents to store."""
     collection: str = DEFAULT_COLLECTION
+    """Name of the collection, which is created if it does not exist."""
     on_error: OnError | msgspec.UnsetType = msgspec.UNSET
     """``reject`` if it is missing."""
 
@@ -57,7 +60,9 @@ class DocumentFailure(msgspec.Struct, frozen=True):
     """A document that could not be embedded, and the reason."""
 
     id: str
+    """The document's id."""
     error: str
+    """The reason."""
 
 
 class SkippedDocument(msgspec.Struct, frozen=True):
@@ -70,25 +75,34 @@ class SkippedDocument(msgspec.Struct, frozen=True):
     param: str
     """Path of the field that is not valid, such as ``documents[3].text``."""
     message: str
+    """What is wrong with the field."""
 
 
 class Job(msgspec.Struct, frozen=True):
     """An ingest and its progress; times are RFC 3339 in UTC."""
 
     job_id: str
+    """Id of the job."""
     status: JobStatus
+    """State of the job. It has ended in the states ``completed``, ``failed`` and ``cancelled``."""
     total_documents: int
+    """Number of documents of the job."""
     processed_documents: int
     """Documents that need no more work: embedded, unchanged, superseded, failed or cancelled."""
     error: str | None
     """The reason for a failure or, while the job runs, for a delay; null if there is none."""
     started_at: str | None
+    """When the embedding began, as RFC 3339 in UTC; null before."""
     finished_at: str | None
+    """When the job ended, as RFC 3339 in UTC; null before."""
     created_at: str = ""
+    """When the gateway accepted the job, as RFC 3339 in UTC."""
     collection: str = DEFAULT_COLLECTION
+    """Name of the collection."""
     unchanged_documents: int = 0
     """Documents that already existed with the same text and metadata, so that they need no new vector."""
     failed_documents: int = 0
+    """Documents that could not be embedded."""
     failures: list[DocumentFailure] = []
     """The first failures, at most 100."""
     document_ids: list[str] | None = None
@@ -115,6 +129,7 @@ class IngestedFile(msgspec.Struct, frozen=True):
     """A file of an ingest and what became of it."""
 
     name: str
+    """Name of the file."""
     documents: int
     """Number of its documents; 0 if it failed."""
     error: str | None = None
@@ -125,6 +140,7 @@ class FilesJob(Job, frozen=True, kw_only=True):
     """The reply to ``POST /v1/ingest/files``: the job of the documents, and the files in the order sent."""
 
     files: list[IngestedFile]
+    """The files in the order sent."""
 
 
 class RetriedJob(Job, frozen=True, kw_only=True):
@@ -140,6 +156,7 @@ class JobList(msgspec.Struct, frozen=True):
     """``GET /v1/jobs``: jobs, the newest first, without their failures."""
 
     jobs: list[Job]
+    """Jobs, the newest first."""
     next_cursor: str | None = None
     """The ``cursor`` of the next page; null on the last one. A page may have few jobs and not be the last."""
 
@@ -150,6 +167,7 @@ class JobDocument(msgspec.Struct, frozen=True):
     id: str | None
     """Null for a skipped document that has no valid id."""
     status: JobDocumentStatus
+    """What became of the document."""
     reason: str | None = None
     """Why it failed or was skipped, or why search finds it only in part; null if there is nothing to say."""
 
@@ -158,5 +176,6 @@ class JobDocumentList(msgspec.Struct, frozen=True):
     """``GET /v1/jobs/{job_id}/documents``: the documents of a job, in the order of its ingest."""
 
     documents: list[JobDocument]
+    """Documents in the order of the ingest."""
     next_cursor: str | None = None
     """The ``cursor`` of the next page; null on the last one. A page may have few documents and not be the last."""

@@ -36,13 +36,17 @@ class FusionWeights(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Weights of the two rankings, from 0 to 1000; only their ratio matters, and one has to be above 0."""
 
     dense: float
+    """Weight of vector search, from 0 to 1000."""
     lexical: float
+    """Weight of keyword search, from 0 to 1000."""
 
 
 class FusionInput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """How hybrid search fuses its two rankings."""
 
     method: FusionMethod = "relative"
+    """``relative`` adds the scores of each ranking, scaled to 0 to 1; ``rrf`` is reciprocal rank fusion; ``dbsf`` is
+    distribution-based score fusion."""
     weights: FusionWeights | None = None
     """Without weights, ``relative`` takes 0.4 and 0.6; the others weight both rankings alike."""
     k: int | msgspec.UnsetType = msgspec.UNSET
@@ -62,9 +66,14 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/search``."""
 
     query: str
+    """Text to search for. Except in the mode ``dense``, quotation marks, ``-word`` and ``word*`` are syntax."""
     top_k: int = DEFAULT_TOP_K
+    """Maximum number of hits."""
     collection: str = DEFAULT_COLLECTION
+    """Name of the collection to search."""
     mode: SearchMode = "auto"
+    """``dense``: vector search. ``lexical``: keyword search. ``hybrid``: both, fused; it fails if one cannot answer.
+    ``auto``: hybrid, or one of the two if the other cannot answer."""
     fusion: FusionMethod | FusionInput | None = None
     """Only with the modes ``hybrid`` and ``auto``."""
     offset: int = 0
@@ -104,6 +113,7 @@ class HitPassage(msgspec.Struct, frozen=True):
     """The passage of a document that matches a search best."""
 
     text: str
+    """The passage's text."""
     start: int
     """Offset of its first character in the document's text, in code points."""
     end: int
@@ -129,7 +139,9 @@ class HitExplanation(msgspec.Struct, frozen=True):
     """A hit's places in both rankings; null for a search that did not find it."""
 
     dense: HitPlace | None
+    """Place in the ranking of vector search; null if it did not find the document."""
     lexical: HitPlace | None
+    """Place in the ranking of keyword search; null if it did not find the document."""
 
 
 class StageTimes(msgspec.Struct, frozen=True):
@@ -168,7 +180,9 @@ class SearchExplanation(msgspec.Struct, frozen=True):
     """How a search came to its reply."""
 
     stages_ms: StageTimes
+    """Milliseconds of each stage."""
     candidates: CandidateCounts
+    """Number of documents that each stage found."""
     attempts: int
     """More than 1 if the store changed during the search, which then began again; the times are of all attempts."""
 
@@ -182,25 +196,34 @@ class SearchHit(msgspec.Struct, frozen=True):
     """
 
     id: str
+    """The document's id."""
     score: float
+    """Cosine similarity in vector search, BM25 score in keyword search, 0 to 1 in hybrid search, and the reranker's
+    score from 0 to 1 after reranking."""
     text: str | msgspec.UnsetType = msgspec.UNSET
+    """The document's text; absent if the search excludes it."""
     metadata: msgspec.Raw | msgspec.UnsetType = msgspec.UNSET
     """The metadata as JSON, unchanged from the store."""
     scores: HitScores | None = None
+    """Scores of vector search, keyword search and the reranker."""
     passage: HitPassage | msgspec.UnsetType | None = None
+    """Best passage of the document; null if its text is embedded as a whole. Absent if the search excludes it."""
     highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
     """Start and end of each matched word in ``text``, in code points, the end excluded, ascending; at most 100. Absent
     unless the search asks for it."""
     vector: list[float] | msgspec.UnsetType | None = msgspec.UNSET
     """The vector of the passage that matches best, of unit length; null if the document has none yet."""
     explain: HitExplanation | msgspec.UnsetType = msgspec.UNSET
+    """The hit's places in both rankings. Absent unless the search asks for it."""
 
 
 class SearchReply(msgspec.Struct, frozen=True):
     """Hits by descending score, and the milliseconds that the gateway took."""
 
     results: list[SearchHit]
+    """Hits by descending score."""
     took_ms: float
+    """Milliseconds that the gateway took."""
     mode: AnsweredBy = "dense"
     """The search that found the hits, and so the meaning of their scores."""
     degraded: bool = False
@@ -208,22 +231,27 @@ class SearchReply(msgspec.Struct, frozen=True):
     query_truncated: bool = False
     """True if the query is longer than the model's limit: the search ignored the text after the limit."""
     warnings: list[SearchWarning] = []
+    """What may be unexpected in the hits, such as ``unknown_tokens``: the model does not know a part of the query."""
     reranked: bool | msgspec.UnsetType = msgspec.UNSET
     """Whether the reranker ordered the best documents. Absent unless the search asks for it."""
     explain: SearchExplanation | msgspec.UnsetType = msgspec.UNSET
+    """How the search came to the reply. Absent unless the search asks for it."""
 
 
 class SearchBatch(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """``POST /v1/search/batch``."""
 
     searches: list[SearchRequest]
+    """The searches; each has its own collection and settings."""
 
 
 class SearchBatchReply(msgspec.Struct, frozen=True):
     """The reply to each search, in order, and the milliseconds that the gateway took for all of them."""
 
     replies: list[SearchReply]
+    """One reply for each search, in the order of the request."""
     took_ms: float
+    """Milliseconds that the gateway took for all searches."""
 
 
 class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -235,14 +263,23 @@ class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     vector: list[float] | None = None
     """The hits are the documents nearest to this vector of the collection's dimension; its length does not matter."""
     top_k: int = DEFAULT_TOP_K
+    """Maximum number of hits."""
     collection: str = DEFAULT_COLLECTION
+    """Name of the collection to search."""
     offset: int = 0
+    """Number of hits to skip."""
     min_score: float | None = None
+    """Lowest cosine similarity of a hit, from -1 to 1; null for no limit."""
     filter: Filter | None = None
+    """Conditions on the metadata of the hits; null for none."""
     include: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply has besides the usual ones: ``vector``."""
     exclude: tuple[HitField, ...] = ()
+    """Parts of a hit that the reply leaves out."""
     explain: bool = False
+    """Whether the reply tells how the search came to it."""
     diversity: float = 0.0
+    """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
     group_by: str | None = None
     """As in ``SearchRequest``."""
 

@@ -9,13 +9,16 @@ class Probe(msgspec.Struct, frozen=True):
     """``GET /livez`` and ``GET /readyz``."""
 
     status: Literal["alive", "ready"]
+    """``alive`` at ``/livez``, ``ready`` at ``/readyz``."""
 
 
 class About(msgspec.Struct, frozen=True):
     """``GET /``, for a person who opens the gateway's address."""
 
     service: Literal["tandem-gateway"]
+    """Name of the service."""
     version: str
+    """Version of the gateway."""
     docs: str
     """Path of the page that shows the API."""
 
@@ -28,6 +31,8 @@ class Health(msgspec.Struct, frozen=True):
     """
 
     status: Literal["ok", "degraded", "starting", "failed"]
+    """``degraded`` while no embedder answers, or after a failed write; ``starting`` until the index is loaded;
+    ``failed`` if the store cannot be read."""
     model_loaded: bool
     """Whether an embedder answers and is ready."""
     document_count: int | None
@@ -35,7 +40,10 @@ class Health(msgspec.Struct, frozen=True):
     pending_documents: int | None = 0
     """Null as ``document_count`` is."""
     model: str | None = None
+    """Name of the embedders' model; null if it is not known."""
     fingerprint: str | None = None
+    """Fingerprint of the embedders' model; null if it is not known."""
     version: str = ""
+    """Version of the gateway."""
     detail: str | None = None
     """The fault, if there is one."""

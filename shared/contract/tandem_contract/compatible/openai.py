@@ -17,6 +17,7 @@ class EmbeddingsRequest(msgspec.Struct, frozen=True):
     input: str | list[str]
     """One text, or 1 to 2,048 texts."""
     model: str | None = None
+    """Name of a model. Any name will do, unless TANDEM_STRICT_MODEL is on."""
     encoding_format: EncodingFormat | None = None
     """``float`` if it is missing or null."""
     dimensions: int | None = None
@@ -35,37 +36,48 @@ class Embedding(msgspec.Struct, frozen=True):
     embedding: list[float] | str
     """Of unit length."""
     object: Literal["embedding"] = "embedding"
+    """Always ``embedding``."""
 
 
 class Usage(msgspec.Struct, frozen=True):
     """Tokens that the model read, with special tokens."""
 
     prompt_tokens: int
+    """Tokens that the model read, with special tokens."""
     total_tokens: int
+    """The same number."""
 
 
 class EmbeddingsReply(msgspec.Struct, frozen=True):
     """The vectors, in the order of ``input``."""
 
     data: list[Embedding]
+    """The vectors, in the order of ``input``."""
     model: str
     """The model that made the vectors, whatever name the request has."""
     usage: Usage
+    """Tokens that the model read."""
     object: Literal["list"] = "list"
+    """Always ``list``."""
 
 
 class Model(msgspec.Struct, frozen=True):
     """A model, or another name of it."""
 
     id: str
+    """Name of the model, or another name of it."""
     created: int = 0
     """Always 0: the gateway does not know when the model was made."""
     object: Literal["model"] = "model"
+    """Always ``model``."""
     owned_by: str = "tandem"
+    """Always ``tandem``."""
 
 
 class ModelList(msgspec.Struct, frozen=True):
     """``GET /v1/models``."""
 
     data: list[Model]
+    """The model under each of its names."""
     object: Literal["list"] = "list"
+    """Always ``list``."""

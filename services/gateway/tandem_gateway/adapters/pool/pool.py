@@ -97,7 +97,10 @@ class EmbedderPool:
             now = self._clock()
         first = self._choose(priority, now, fingerprint=fingerprint)
         if first is None:
-            raise EmbedderUnavailable(f"the embedder has no address: {self._why_none()}")
+            raise EmbedderUnavailable(
+                "the embedder has no address; the gateway's log says why",
+                detail=f"the embedder has no address: {self._why_none()}",
+            )
         self._budget.called()
         error: GatewayError | None = None
         found: Embeddings | None = None

@@ -101,7 +101,8 @@ class CosineReranker:
             return None
         rows = np.frombuffer(b"".join(vectors), "<f4").reshape(len(vectors), len(asked.vector))
         cosines = np.clip(rows @ asked.vector, -1.0, 1.0).tolist()
-        return RerankScores([(1.0 + cosine) / 2.0 for cosine in cosines], asked.model, (), asked.coverage.truncated)
+        scores = [(1.0 + cosine) / 2.0 for cosine in cosines]
+        return RerankScores(scores, asked.model, (), asked.coverage.truncated, asked.tokens)
 
     async def _embed_query(self, query: str, deadline: float, fingerprint: str | None) -> QueryVector:
         left = deadline - time.monotonic()

@@ -113,9 +113,18 @@ class HttpxRerankConnection:
             )
         except httpx2.TimeoutException as error:
             if isinstance(error, httpx2.ConnectTimeout):
-                raise RerankerUnavailable(f"the rerank server at {self._url} cannot be reached: {error}") from error
+                raise self._unreachable(error) from error
             raise DeadlineExceeded(f"the rerank server did not answer within {duration(timeout)}") from error
         except (httpx2.LocalProtocolError, httpx2.DecodingError) as error:
-            raise RerankerBroken(f"the rerank server at {self._url} cannot be asked: {error}") from error
+            raise RerankerBroken(
+                "the rerank server cannot be asked", detail=f"the rerank server at {self._url} cannot be asked: {error}"
+            ) from error
         except httpx2.TransportError as error:
-            raise RerankerUnavailable(f"the rerank server at {self._url} cannot be reached: {error}") from error
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> RerankerUnavailable:
+        """Return the error of a failed connection; clients do not learn the server's address."""
+        return RerankerUnavailable(
+            "the rerank server cannot be reached; the gateway's log says why",
+            detail=f"the rerank server at {self._url} cannot be reached: {error}",
+        )

@@ -27,19 +27,35 @@ def inverse_frequency(matches: int, passages: int) -> float:
     return weight if weight > 0.0 else LEAST_FREQUENCY
 
 
-def scores(lists: Sequence[List], lengths: npt.NDArray[np.int32]) -> Scores:
+def average_length(lengths: npt.NDArray[np.int32]) -> float:
+    """Return the average number of terms of a passage; 0 without passages."""
+    return float(lengths.sum(dtype=np.int64)) / len(lengths) if len(lengths) else 0.0
+
+
+def scores(lists: Sequence[List], lengths: npt.NDArray[np.int32], average: float) -> Scores:
     """Return the score of each passage, ``(m,) float64``; 0 for a passage without any of the terms.
 
     Args:
         lists: of the query's terms, at least one, in the order of the query.
         lengths: number of terms in each passage, ``(m,)``.
+        average: see ``average_length``.
     """
     sizes = [len(rows) for rows, _, _ in lists]
     rows = np.concatenate([rows for rows, _, _ in lists])
-    often = np.concatenate([counts for _, counts, _ in lists]) * np.repeat([weight for _, _, weight in lists], sizes)
-    average = float(lengths.sum(dtype=np.int64)) / len(lengths)
-    rare = np.repeat([inverse_frequency(size, len(lengths)) for size in sizes], sizes)
-    parts = rare * ((often * (K1 + 1.0)) / (often + K1 * (1.0 - B + B * lengths[rows] / average)))
+    often = np.concatenate([counts for _, counts, _ in lists], dtype=np.float64)
+    often *= np.repeat([weight for _, _, weight in lists], sizes)
+    parts = np.repeat([inverse_frequency(size, len(lengths)) for size in sizes], sizes)
+    # parts * ((often * (K1 + 1)) / (often + K1 * (1 - B + B * length / average))), in place: to make arrays for what is
+    # in between takes about as long as the numbers.
+    below = lengths.take(rows).astype(np.float64)
+    below *= B
+    below /= average
+    below += 1.0 - B
+    below *= K1
+    below += often
+    often *= K1 + 1.0
+    often /= below
+    parts *= often
     # It adds up in the order of the arrays.
     found: Scores = np.bincount(rows, parts, len(lengths)).astype(np.float64, copy=False)
     return found

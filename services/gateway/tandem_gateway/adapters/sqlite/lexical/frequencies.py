@@ -50,6 +50,8 @@ class TermFrequencies:
         """Begin with an empty cache; see ``MAX_BYTES`` for ``max_bytes``."""
         self._connection = connection
         self._max_bytes = max_bytes
+        # As ``Postings`` has them.
+        self._tables: set[int] = set()
         # Collection → counts that outlast a change of the collection.
         self._known: dict[int, _Counts] = {}
         # Collection → counts as of the last change of the collection.
@@ -115,16 +117,19 @@ class TermFrequencies:
 
     def drop(self, collection_id: int) -> None:
         """Forget a collection; call this in the transaction that drops its tables."""
+        self._tables.discard(collection_id)
         self._connection.execute(f"DROP TABLE IF EXISTS temp.terms_{collection_id}")
         self._known.pop(collection_id, None)
         self._recent.pop(collection_id, None)
 
     def _count(self, collection_id: int, terms: Sequence[QueryTerm]) -> list[int]:
         """Return how many documents have each term or its stem, with one row for all; see ``LexicalCache.search``."""
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
-            f"USING fts5vocab(main, words_{collection_id}, col)"
-        )
+        if collection_id not in self._tables:
+            self._connection.execute(
+                f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "
+                f"USING fts5vocab(main, words_{collection_id}, col)"
+            )
+            self._tables.add(collection_id)
         of_term = (
             f"SELECT doc FROM temp.terms_{collection_id} WHERE term = json_extract(asked.value, '$[%d]') AND col = '%s'"
         )

@@ -68,6 +68,7 @@ class _Collection:
         """Ascending."""
         self.lengths: npt.NDArray[np.int32] = np.empty(0, np.int32)
         """Number of terms of each passage, in both columns."""
+        self.average_length = 0.0
         self.added = True
         """Whether there may be passages after the last one in ``ids``."""
         self.removed: list[int] = []
@@ -102,6 +103,8 @@ class Postings:
         self._max_bytes = max_bytes
         self._known: OrderedDict[int, _Collection] = OrderedDict()
         """The least recently searched first."""
+        # Collections with a table to read terms from: to ask SQLite whether it exists takes as long as to read a term.
+        self._tables: set[int] = set()
 
     @property
     def bytes(self) -> int:
@@ -131,6 +134,7 @@ class Postings:
 
     def drop(self, collection_id: int) -> None:
         """Forget a collection; call this in the transaction that drops its tables."""
+        self._tables.discard(collection_id)
         self._connection.execute(f"DROP TABLE IF EXISTS temp.postings_{collection_id}")
         self._known.pop(collection_id, None)
 
@@ -194,6 +198,7 @@ class Postings:
         if known is None:
             known = self._known[collection_id] = _Collection()
         self._known.move_to_end(collection_id)
+        stale = known.removed or known.added
         if known.removed:
             stay = ~np.isin(known.ids, np.array(known.removed, np.int64))
             known.ids, known.lengths, known.removed = known.ids[stay], known.lengths[stay], []
@@ -203,6 +208,8 @@ class Postings:
             known.ids = np.concatenate([known.ids, ids])
             known.lengths = np.concatenate([known.lengths, lengths])
             known.added = False
+        if stale:
+            known.average_length = bm25.average_length(known.lengths)
         if len(known.ids) != passages:
             raise CacheUnusable(f"it has the lengths of {len(known.ids)} passages, not of {passages}")
         return known
@@ -245,10 +252,12 @@ class Postings:
 
     def _read(self, collection_id: int, known: _Collection, names: Sequence[_Name]) -> dict[_Name, _PostingList]:
         """Read posting lists from the file, all in one row; see ``LexicalCache.search``."""
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.postings_{collection_id} "
-            f"USING fts5vocab(main, words_{collection_id}, instance)"
-        )
+        if collection_id not in self._tables:
+            self._connection.execute(
+                f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.postings_{collection_id} "
+                f"USING fts5vocab(main, words_{collection_id}, instance)"
+            )
+            self._tables.add(collection_id)
         terms = list(dict.fromkeys(term for term, _ in names))
         # Both columns of a term come in one pass: the ids of the column for stems are negative.
         (found,) = self._connection.execute(
@@ -296,7 +305,7 @@ def _ranked(
     ]
     if not parts:
         return []
-    scores = bm25.scores(parts, known.lengths)
+    scores = bm25.scores(parts, known.lengths, known.average_length)
     rows = scores.nonzero()[0]
     if kept is not None:
         rows = rows[kept(known.ids[rows].view(np.uint64))]

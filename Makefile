@@ -1,5 +1,5 @@
 # The two commands that a new user needs are `make demo` and `make test`; `make help` lists the others.
-# Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .venv-clients, .cache, dist, site and models;
+# Everything goes into .venv, .venv-bench, .venv-docs, .venv-langchain, .venv-clients, .venv-openwebui, .cache, dist, site and models;
 # `make clean` removes these.
 
 PYTHON ?= python3
@@ -21,6 +21,7 @@ CHAOS ?=
 DOCS_VENV := .venv-docs
 LANGCHAIN_VENV := .venv-langchain
 CLIENTS_VENV := .venv-clients
+OPENWEBUI_VENV := .venv-openwebui
 UV_VERSION := 0.13.9
 VERSION := $(shell sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml)
 BASE_IMAGE ?= python:3.11-slim-bookworm
@@ -30,7 +31,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
-.PHONY: setup-langchain setup-clients version images up down alerts clean
+.PHONY: setup-langchain setup-clients openwebui setup-openwebui version images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -54,6 +55,9 @@ fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` d
 
 chaos: setup-dev ## kill a gateway again and again and check that it keeps what it acknowledged; about 10 minutes (CHAOS=options)
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
+
+openwebui: setup-dev model ## tests with the server of Open WebUI, on Python 3.11 or 3.12; downloads 240 MB at first
+	@$(BIN)/python -m pytest -q tests/clients/openwebui_checks.py
 
 check: setup-dev ## lint, types and import rules
 	@echo "tandem: lint, types, import rules"
@@ -108,9 +112,10 @@ $(VENV)/.installed-dev: $(VENV)/.installed requirements/dev.txt
 # that need them call these targets.
 setup-langchain: $(LANGCHAIN_VENV)/.installed ## the virtual environment of the tests with LangChain
 setup-clients: $(CLIENTS_VENV)/.installed ## the virtual environment of the tests with clients of other services
+setup-openwebui: $(OPENWEBUI_VENV)/.installed ## the virtual environment of the tests with Open WebUI
 
 # The lock has every package, so none is resolved. Without that, a pip of its own and compiled modules, it takes a fifth of the time.
-$(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed: .venv-%/.installed: requirements/%.txt | $(VENV)/bin/python
+$(LANGCHAIN_VENV)/.installed $(CLIENTS_VENV)/.installed $(OPENWEBUI_VENV)/.installed: .venv-%/.installed: requirements/%.txt | $(VENV)/bin/python
 	@echo "tandem: making $(@D)"
 	@$(PYTHON) -m venv --without-pip $(@D)
 	@$(PIP) --python $(@D)/bin/python install --quiet --no-compile --no-deps --require-hashes -r $< || \
@@ -132,10 +137,12 @@ $(BENCH_VENV)/.installed: requirements/bench.txt pyproject.toml
 
 lock: $(VENV)/bin/python ## pin the newest versions that pyproject.toml allows
 	@$(PIP) install --quiet uv==$(UV_VERSION)
-	@for set in dev run bench embedder gateway files jwt mcp prepare docs build langchain clients; do \
+	@for set in dev run bench embedder gateway files jwt mcp prepare docs build langchain clients openwebui; do \
 		case $$set in \
 			dev) inputs="pyproject.toml requirements/local.in --all-extras" ;; \
-			build|docs|langchain|clients) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
+			clients) inputs="requirements/$$set.in --override requirements/$$set.unused -c requirements/dev.txt" ;; \
+			openwebui) inputs="requirements/$$set.in --override requirements/$$set.unused" ;; \
+			build|docs|langchain) inputs="requirements/$$set.in -c requirements/dev.txt" ;; \
 			run) inputs="pyproject.toml requirements/local.in --extra embedder --extra gateway --extra files --extra jwt --extra mcp --extra prepare -c requirements/dev.txt" ;; \
 			bench) inputs="pyproject.toml requirements/local.in --extra bench -c requirements/dev.txt" ;; \
 			*) inputs="pyproject.toml --extra $$set -c requirements/dev.txt" ;; \
@@ -182,4 +189,4 @@ alerts: setup-dev ## copy the alerts into the Prometheus Operator's form
 	@$(BIN)/python -m tests.deploy.make_prometheus_rule
 
 clean: ## remove what the other targets made, but not the data
-	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(BENCH_VENVS) $(DOCS_VENV) $(LANGCHAIN_VENV) $(CLIENTS_VENV) $(OPENWEBUI_VENV) .cache dist site models .mypy_cache .ruff_cache .pytest_cache .hypothesis

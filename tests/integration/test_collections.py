@@ -102,3 +102,15 @@ def test_a_collection_of_another_language_finds_its_forms(client: Client, collec
     assert [[hit["text"][start:stop] for start, stop in hit["highlights"]] for hit in hits] == [["Haus"], ["Häuser"]]
     refused = client.http.put(f"/v1/collections/{collection}", json={"language": "klingon"})
     assert (refused.status_code, refused.json()["error"]["param"]) == (422, "language")
+
+
+def test_the_memory_of_a_collection_has_what_keyword_search_read(client: Client, collection: str) -> None:
+    client.ingest_and_wait([{"id": "x", "text": "a red bicycle"}, {"id": "y", "text": "a kite"}], collection)
+
+    def memory() -> int:
+        return int(client.http.get(f"/v1/collections/{collection}").json()["memory_bytes"])
+
+    before = memory()
+    reply = client.http.post("/v1/search", json={"query": "kite", "mode": "lexical", "collection": collection})
+    assert [hit["id"] for hit in reply.json()["results"]] == ["y"]
+    assert memory() > before > 0

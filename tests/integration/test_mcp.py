@@ -309,7 +309,9 @@ def test_a_gateway_without_the_setting_has_no_such_route(tmp_path: Path, stack: 
     process, client = gateway_process(tmp_path, tmp_path / "data", stack.embedder_url)
     with process, contextlib.closing(client):
         process.wait_ready()
-        assert client.http.post("/mcp", json=message("ping"), headers=headers()).status_code == 404
+        reply = client.http.post("/mcp", json=message("ping"), headers=headers())
+        assert reply.status_code == 404
+        assert "TANDEM_MCP=true" in reply.json()["error"]["message"]
 
 
 async def test_a_key_opens_its_collections_only(tmp_path: Path, stack: Stack) -> None:

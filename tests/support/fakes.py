@@ -246,6 +246,8 @@ class FakeSearchable:
         """Passages without a document."""
         self.texts: list[bool] = []
         """For each hydration, whether it was to read texts."""
+        self.metadata: list[bool] = []
+        """For each hydration, whether it was to read metadata."""
         self.vectors_by_id: dict[int, bytes] = {}
         self.pending: list[asyncio.Future[list[Answer]]] = []
 
@@ -276,10 +278,13 @@ class FakeSearchable:
         self.names[1] = f"in {query.collection}"
         return [RankedPassage(1, score, dense=score)]
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         """Return hits of the passages found by ``search``, and of others by their ids."""
         self.hydrations.append(list(ranked))
         self.texts.append(texts)
+        self.metadata.append(metadata)
         return Hits(
             Hit(
                 self.names[each.passage_id],

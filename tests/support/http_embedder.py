@@ -3,6 +3,7 @@
 import ssl
 import sys
 import threading
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -13,9 +14,14 @@ from tandem_contract import embed, headers
 from tandem_contract.embed import Chunking, EmbedRequest, PackedEmbedReply, Passage
 from tests.support.fakes import DIM, FINGERPRINT, MODEL, paragraphs, vectors_of
 
+_REFUSAL = (
+    b'{"error":{"message":"a text is refused","type":"invalid_request_error","code":"invalid_request","param":null}}'
+)
+
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    server: "_Server"
 
     def do_GET(self) -> None:
         self._reply(b"{}")
@@ -24,6 +30,9 @@ class _Handler(BaseHTTPRequestHandler):
         assert self.path == embed.PATH
         body = self.rfile.read(int(self.headers["content-length"]))
         request = msgspec.msgpack.decode(body, type=EmbedRequest)
+        if not self.server.accepts(request):
+            self._reply(_REFUSAL, 422, "application/json")
+            return
         passages: list[Passage] | msgspec.UnsetType = msgspec.UNSET
         texts = request.texts
         if isinstance(request.chunking, Chunking):
@@ -38,9 +47,9 @@ class _Handler(BaseHTTPRequestHandler):
         reply = PackedEmbedReply(vectors, DIM, MODEL, FINGERPRINT, [3] * count, [False] * count, passages=passages)
         self._reply(msgspec.msgpack.encode(reply))
 
-    def _reply(self, body: bytes) -> None:
-        self.send_response(200)
-        self.send_header("content-type", headers.MSGPACK)
+    def _reply(self, body: bytes, status: int = 200, content_type: str = headers.MSGPACK) -> None:
+        self.send_response(status)
+        self.send_header("content-type", content_type)
         self.send_header("content-length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
@@ -50,6 +59,8 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 class _Server(ThreadingHTTPServer):
+    accepts: Callable[[EmbedRequest], bool]
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         if not isinstance(sys.exception(), ConnectionError):  # that is a killed gateway
             super().handle_error(request, client_address)
@@ -58,9 +69,17 @@ class _Server(ThreadingHTTPServer):
 class HttpFakeEmbedder:
     """Serves on a free loopback port while the context is open."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
-        """Make it; with ``tls``, its URL begins with https and has the name ``localhost``."""
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, accepts: Callable[[EmbedRequest], bool] = lambda request: True
+    ) -> None:
+        """Make it.
+
+        Args:
+            tls: its URL begins with https and has the name ``localhost``; None for plain HTTP.
+            accepts: called in a thread of each call before the answer; false refuses the texts with the status 422.
+        """
         self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.accepts = accepts
         if tls is not None:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

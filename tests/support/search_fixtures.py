@@ -63,6 +63,11 @@ class SearchFixture:
 class FakeLexical:
     """Implements ``LexicalIndex``: returns one hit per search, named after its collection, or raises the error set."""
 
+    bytes = 0
+
+    def bytes_of(self, collection_id: int) -> int:
+        return 0
+
     def __init__(self) -> None:
         self.asked: list[tuple[str, str, int]] = []
         self.timeouts: list[float] = []

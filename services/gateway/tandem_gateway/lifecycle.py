@@ -245,6 +245,7 @@ class Gateway:
                     self._metrics.index.set(state)
             self._metrics.reembedding.set(self._index_states)
             self._metrics.index.filter_bytes.set(self._storage.filters.bytes)
+            self._metrics.index.keyword_bytes.set(self._storage.lexical.bytes)
         return self._metrics.exposition()
 
     def drain(self) -> None:

@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from tandem_gateway.access.document_filter import make_filter
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.records.sizes import CollectionSizes
 from tests.gateway.access.test_routes import CASES
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.stack import gateway_process, wait_until
@@ -500,7 +501,7 @@ def test_collections_count_the_documents_of_a_tenant(tenants: Tenants, shared: s
         (record,) = [each for each in told["collections"] if each["name"] == shared]
         assert (record["document_count"], record["pending_documents"]) == (count, 0)
         one = tenants.send(holder, ("GET", "/v1/collections/%c", None), shared)[2]
-        sizes = {name: one.pop(name) for name in ("passages", "disk_bytes", "memory_bytes", "changes_behind")}
+        sizes = {name: one.pop(name) for name in CollectionSizes.__dataclass_fields__}
         assert one == record
         assert all((size is None) == (holder != "writer") for size in sizes.values())
     _, _, listed = tenants.send("a", call("list_collections", {"max_tokens": 20_000}), shared)

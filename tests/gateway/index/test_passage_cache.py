@@ -10,14 +10,16 @@ from hypothesis import strategies as st
 
 from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache, bytes_of
+from tandem_gateway.ports.passages import NO_METADATA
 from tandem_gateway.records.search import PassageView
 
 _PASSAGE_BYTES = 700
 ENOUGH = 1 << 30
 
 
-def passage(passage_id: int, texts: bool = True) -> PassageView:
-    return PassageView(passage_id, f"d{passage_id}", "t" * 90 if texts else "", "{}")
+def passage(passage_id: int, texts: bool = True, metadata: bool = True) -> PassageView:
+    of_document = '{"n":1}' if metadata else NO_METADATA
+    return PassageView(passage_id, f"d{passage_id}", "t" * 90 if texts else "", of_document)
 
 
 class Reader:
@@ -27,11 +29,11 @@ class Reader:
         self.read: list[list[int]] = []
 
     def passages(
-        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True, metadata: bool = True
     ) -> dict[int, PassageView]:
         self.read.append(list(passage_ids))
         self.max_bytes = max_bytes
-        return {passage_id: passage(passage_id, texts) for passage_id in passage_ids if passage_id < 10}
+        return {passage_id: passage(passage_id, texts, metadata) for passage_id in passage_ids if passage_id < 10}
 
 
 @pytest.fixture
@@ -58,6 +60,22 @@ def test_passages_without_texts_are_not_kept(reader: Reader):
     assert passages.get([1, 2], reader, ENOUGH, texts=False) == {n: passage(n, texts=False) for n in (1, 2)}
     assert passages.get([1], reader, ENOUGH) == whole(1)
     assert reader.read == [[1], [1], [2]]
+
+
+def test_passages_without_metadata_are_kept_apart(reader: Reader):
+    passages = PassageCache(10 * _PASSAGE_BYTES)
+    bare = {number: passage(number, metadata=False) for number in (1, 2)}
+    assert passages.get([1], reader, ENOUGH, metadata=False) == {1: bare[1]}
+    assert passages.kept([1]) is None  # no search gets metadata that was left out
+    assert passages.get([1, 2], reader, ENOUGH, metadata=False) == bare
+    assert passages.kept([2, 1], metadata=False) == bare
+    assert passages.get([1], reader, ENOUGH) == whole(1)
+    assert passages.kept([1, 2], metadata=False) == bare
+    assert passages.get([3], reader, ENOUGH) == whole(3)
+    assert passages.kept([3], metadata=False) == {3: passage(3, metadata=False)}
+    neither = passages.get([2, 4], reader, ENOUGH, texts=False, metadata=False)
+    assert neither == {number: passage(number, texts=False, metadata=False) for number in (2, 4)}
+    assert reader.read == [[1], [2], [1], [3], [4]]
 
 
 def test_passages_missing_from_the_store_are_left_out_and_requested_again(reader: Reader):

@@ -69,6 +69,17 @@ async def test_the_texts_can_be_left_out(backend: Backend, store: Store, feed: I
         feed.passages(ids[:1], 2)
 
 
+async def test_the_metadata_can_be_left_out(store: Store, feed: IndexFeed):
+    await ingest(store, [document("a", "12345678", metadata='{"page":1}')])
+    ids = feed.passage_ids((await collection(store)).space_id).tolist()
+    assert feed.passages(ids, metadata=False) == {each: PassageView(each, "a", "12345678", "{}") for each in ids}
+    assert feed.passages(ids, texts=False, metadata=False) == {each: PassageView(each, "a", "", "{}") for each in ids}
+    assert [each.metadata for each in feed.passages(ids).values()] == ['{"page":1}']
+    assert len(feed.passages(ids, 10, metadata=False)) == 1  # what is left out does not count
+    with pytest.raises(TooManyBytes):
+        feed.passages(ids, 10)
+
+
 async def test_reading_stops_at_the_bytes_that_the_caller_allows(store: Store, feed: IndexFeed):
     await ingest(store, [document("a", "\U0001f600" * 3), document("b", "12345678")])
     ids = feed.passage_ids((await collection(store)).space_id).tolist()

@@ -1,5 +1,7 @@
 """The behaviour that all stores share for the sizes of collections."""
 
+import pytest
+
 from tandem_gateway.ports.sizes import SAMPLED_DOCUMENTS
 from tests.gateway.ports.backends import Store
 from tests.gateway.ports.steps import collection
@@ -30,6 +32,7 @@ async def test_texts_and_vectors_count(store: Store):
     assert size is not None
     assert dim is not None
     assert size.bytes == waiting.bytes + 2 * 4 * dim
+    assert not size.estimated
 
 
 async def test_the_changes_after_a_position_count(store: Store):
@@ -41,10 +44,22 @@ async def test_the_changes_after_a_position_count(store: Store):
         assert size.changes == changes
 
 
-async def test_many_documents_are_estimated_from_some(store: Store):
-    count = 2 * SAMPLED_DOCUMENTS
-    each = len(b"000") + 10 + len(document("a").metadata.encode())
-    await store.accept("job", "default", [document(f"{number:03}", "x" * 10) for number in range(count)], NOW)
+@pytest.mark.parametrize(("count", "estimated"), [(SAMPLED_DOCUMENTS, False), (SAMPLED_DOCUMENTS + 2, True)])
+async def test_many_documents_are_estimated_from_some(store: Store, count: int, estimated: bool):
+    each = len(b"0000") + 10 + len(document("a").metadata.encode())
+    documents = [document(f"{number:04}", "x" * (10 if number % 2 else 12)) for number in range(count)]
+    await store.accept("job", "default", documents, NOW)
     size = await store.stored_size("default", 0, 0)
     assert size is not None
-    assert size.bytes == count * each
+    assert (size.bytes, size.estimated) == (count * (each + 1), estimated)
+
+
+async def test_both_versions_of_a_document_count(store: Store):
+    await ingest(store, [document("a", "four"), document("b", "four")])
+    before = await store.stored_size("default", 0, 0)
+    await store.accept("job2", "default", [document("a", "sixsix")], NOW)
+    size = await store.stored_size("default", 0, 0)
+    assert before is not None
+    assert size is not None
+    assert size.bytes == before.bytes + len(b"asixsix") + len(document("a").metadata.encode())
+    assert not size.estimated

@@ -48,7 +48,9 @@ class FakeHydrator:
         self.gone: set[int] = set()
         self.error: GatewayError | None = None
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         if self.error is not None:
             raise self.error
         return Hits(
@@ -197,7 +199,9 @@ async def test_the_best_passage_is_what_is_read() -> None:
         ]
     )
 
-    async def hydrate(ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         return hits
 
     parts.hydrator.hydrate = hydrate  # type: ignore[method-assign]

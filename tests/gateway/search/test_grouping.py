@@ -39,7 +39,9 @@ class Collection:
         found = self.ranked[:count]
         return Found(found, "dense", False, WHOLE, None, found)
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         return Hits(
             Hit(f"d{each.passage_id}", each.score, "", self.metadata[each.passage_id - 1], first=each.passage_id)
             for each in ranked

@@ -168,6 +168,7 @@ async def test_texts_are_read_only_if_the_answer_needs_them(
     answer = await fixture.use_case.answer(asked)
     assert answer.fields == (USUAL_FIELDS | {*include}) - {*exclude}
     assert set(fixture.index.texts) == {texts}
+    assert set(fixture.index.metadata) == {"metadata" not in exclude}
 
 
 @pytest.mark.parametrize("mode", ["hybrid", "dense", "lexical"])

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from tandem_gateway.access.pacing import OF_A_CALLER, Pace
 from tandem_gateway.access.rates import ROUNDING, Rate, available, used, wait
 from tandem_gateway.errors import InvalidRequest, RateLimited
 from tandem_gateway.records.access import Usage
@@ -59,6 +60,7 @@ class Account:
         "last",
         "limits",
         "on_refused",
+        "refusals",
     )
 
     def __init__(
@@ -93,6 +95,8 @@ class Account:
         self._day = int(clocks.wall() // DAY_SECONDS)
         self._today = [today.requests, today.tokens, today.documents]
         self._unsaved: dict[int, list[int]] = {}
+        self.refusals = Pace(OF_A_CALLER, clocks.steady)
+        """How long the answers to the caller's refused requests wait."""
         self.limit_to(limits)
 
     def limit_to(self, limits: tuple[Limit, ...]) -> None:

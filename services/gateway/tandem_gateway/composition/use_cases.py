@@ -12,7 +12,7 @@ from tandem_gateway.records.embedders import ServedModel
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.batch_search import BatchSearch
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.collections import Collections
+from tandem_gateway.use_cases.collections import Collections, SizeSources
 from tandem_gateway.use_cases.dense_search import DenseSearch, DenseSearchEvents
 from tandem_gateway.use_cases.documents import Documents
 from tandem_gateway.use_cases.embed_request import EmbedLimits, ModelRules
@@ -194,8 +194,7 @@ def build_use_cases(
             filters=storage.filters,
             waiting=storage.documents.waiting,
             timeout=settings.search_timeout,
-            stored=storage.sizes,
-            index=storage.index,
+            sizes=SizeSources(storage.sizes, storage.index, storage.lexical),
         ),
         sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(

@@ -3,12 +3,14 @@
 While access control is off, this costs one attribute of each request.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 from tandem_gateway.access.control import AccessControl
+from tandem_gateway.access.pacing import OF_STRANGERS, Pace
 from tandem_gateway.access.principal import Principal, check_everything
 from tandem_gateway.access.tokens import is_token
 from tandem_gateway.errors import Forbidden, Unauthorized
@@ -136,6 +138,7 @@ def authenticated(
     open_metrics: bool,
     refused: Callable[[str], None] = lambda reason: None,
     role_of: Callable[[str, str], Role | None] = lambda method, path: None,
+    hold: Callable[[float], Awaitable[None]] = asyncio.sleep,
 ) -> AsgiApp:
     """Return an application that answers requests of known callers only, while access control is on.
 
@@ -146,7 +149,9 @@ def authenticated(
         refused: counts a refused request by its reason.
         role_of: returns the smallest role for a method and a path, to tell a caller without a key; None if there is no
             such route.
+        hold: lets the answer to a refused request wait; see ``access.pacing``.
     """
+    pace = Pace(OF_STRANGERS)
     open_paths = OPEN_PATHS if open_metrics else OPEN_PATHS - {METRICS}
     refusals = Refusals(refused)
 
@@ -162,6 +167,8 @@ def authenticated(
                     if isinstance(answer, Unauthorized):
                         wanted = _wanted(role_of(scope["method"], scope["path"]))
                         answer = Unauthorized(f"{answer}{wanted}", description=answer.description)
+                    if seconds := pace.wait():
+                        await hold(seconds)
                     await reply_to(answer).send(scope, send)
                     return
             else:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import Any, cast
+from typing import Any, Final, cast
 from urllib.parse import unquote_to_bytes
 
 from litestar import Litestar, Router
@@ -24,7 +24,16 @@ from tandem_gateway.http.compatible.service import EmbeddingService
 from tandem_gateway.http.compatible.tei import TEI_ROUTES
 from tandem_gateway.http.docs import docs_router
 from tandem_gateway.http.errors import reply_to
-from tandem_gateway.http.exact_paths import HEAD, HOST, PARAMETERS, QUERY, SERVED, ExactParameters, ExactPaths
+from tandem_gateway.http.exact_paths import (
+    HEAD,
+    HOST,
+    PARAMETERS,
+    QUERY,
+    SERVED,
+    ExactParameters,
+    ExactPaths,
+    without_slash,
+)
 from tandem_gateway.http.exceptions import on_error
 from tandem_gateway.http.file_documents import FileDocumentsReader
 from tandem_gateway.http.file_routes import ingest_files
@@ -45,6 +54,9 @@ from tandem_gateway.use_cases.canary.router import CanaryRouter
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import CODE, ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
+
+_OFF: Final = {"/mcp": "set TANDEM_MCP=true to serve MCP here"}
+"""Path of a route that is off → what switches it on."""
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[None]]
 
@@ -168,7 +180,8 @@ def routed_exactly(app: Litestar) -> AsgiApp:
         asked = "GET" if method == "HEAD" else method
         found = paths.find(scope["path"], asked)
         if found is None:
-            message = f"there is nothing at {cut(scope['path'])}; GET /docs shows the routes"
+            hint = _OFF.get(without_slash(scope["path"]), "GET /docs shows the routes")
+            message = f"there is nothing at {cut(scope['path'])}; {hint}"
             await refusal("not_found", message, "path").send(scope, send)
             return
         route, parameters = found

@@ -58,7 +58,7 @@ _MESSAGES: Final = (
 _JOB_EVENT: Final = {
     "type": "object",
     "properties": {
-        "event": {"enum": ["progress", "end"]},
+        "event": {"enum": ["progress", "end", "refused"]},
         "data": {
             "type": "string",
             "contentMediaType": headers.JSON,

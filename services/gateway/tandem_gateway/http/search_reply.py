@@ -171,7 +171,7 @@ def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
     if found is not None:
         text, places = hit.text[found.start : found.stop], _spans(hit.passage_highlights)
         passage = HitPassage(text, found.start, found.stop, found.index, places)
-    metadata = msgspec.Raw(hit.metadata.encode())
+    metadata = msgspec.Raw(hit.metadata.encode()) if "metadata" in fields else msgspec.UNSET
     highlights = _spans(hit.highlights)
     if fields is USUAL_FIELDS and answer.explanation is None:  # the usual case, and faster
         return SearchHit(hit.doc_id, hit.score, hit.text, metadata, scores, passage, highlights)
@@ -179,7 +179,7 @@ def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
         hit.doc_id,
         hit.score,
         hit.text if "text" in fields else msgspec.UNSET,
-        metadata if "metadata" in fields else msgspec.UNSET,
+        metadata,
         scores,
         passage if "passage" in fields else msgspec.UNSET,
         highlights if "text" in fields else msgspec.UNSET,

@@ -114,12 +114,14 @@ class IndexThread:
         self._tasks.put(partial(self._answer, loop, answer, queries, found))
         return answer
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         """Return the hits of passages, in their order; see ``Hydrator.hydrate``."""
-        found = self._hydrate_at_once(ranked) if texts else None
+        found = self._hydrate_at_once(ranked, metadata=metadata) if texts else None
         if found is not None:
             return found
-        return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts), timeout)
+        return await self._read(lambda retrieval: retrieval.hydrate(ranked, texts=texts, metadata=metadata), timeout)
 
     async def vectors(self, collection: str, passage_ids: Sequence[int], *, timeout: float) -> dict[int, bytes]:
         """Return the vectors of passages; see ``Hydrator.vectors``."""
@@ -274,12 +276,12 @@ class IndexThread:
         except TimeoutError:
             raise DeadlineExceeded("the documents found were not read in time") from None
 
-    def _hydrate_at_once(self, ranked: Sequence[RankedPassage]) -> Hits | None:
+    def _hydrate_at_once(self, ranked: Sequence[RankedPassage], *, metadata: bool) -> Hits | None:
         """Return the hits in the event loop, if the thread is idle and all their documents are cached."""
         if self._closed or self._retrieval is None or not self._touching.acquire(blocking=False):
             return None
         try:
-            return self._retrieval.hydrate_in_memory(ranked)
+            return self._retrieval.hydrate_in_memory(ranked, metadata=metadata)
         finally:
             self._touching.release()
 

@@ -126,14 +126,14 @@ class VectorRetrieval:
         passages = self._passages.kept(_wanted(queries, results))
         return None if passages is None else self._answers(queries, results, passages, found.started)
 
-    def hydrate(self, ranked: Sequence[RankedPassage], *, texts: bool = True) -> Hits:
+    def hydrate(self, ranked: Sequence[RankedPassage], *, texts: bool = True, metadata: bool = True) -> Hits:
         """Return the hits of passages; see ``Hydrator.hydrate``."""
         wanted = [each.passage_id for each in ranked]
         try:
-            found = hits(ranked, self._passages.get(wanted, self._feed, self._limits.bytes, texts=texts))
+            passages = self._passages.get(wanted, self._feed, self._limits.bytes, texts=texts, metadata=metadata)
         except TooManyBytes:
             raise self._limits.too_large(len(ranked)) from None
-        return self._limits.held(found, len(ranked))
+        return self._limits.held(hits(ranked, passages), len(ranked))
 
     def vectors(self, collection: str, passage_ids: Sequence[int]) -> dict[int, bytes]:
         """Return the vectors of passages; see ``Hydrator.vectors``."""
@@ -170,9 +170,9 @@ class VectorRetrieval:
                 self._indexes.unread()  # the document was replaced meanwhile
         raise waiting_document(doc_id)
 
-    def hydrate_in_memory(self, ranked: Sequence[RankedPassage]) -> Hits | None:
+    def hydrate_in_memory(self, ranked: Sequence[RankedPassage], *, metadata: bool = True) -> Hits | None:
         """Return the hits of passages if all of them are in the cache, else None."""
-        passages = self._passages.kept(each.passage_id for each in ranked)
+        passages = self._passages.kept([each.passage_id for each in ranked], metadata=metadata)
         return None if passages is None else self._limits.held(hits(ranked, passages), len(ranked))
 
     def _ranked(

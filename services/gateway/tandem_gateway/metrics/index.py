@@ -32,6 +32,12 @@ class IndexMetrics:
             "Estimated memory of the filter index: its columns of metadata and its recent answers, of all collections.",
             registry=registry,
         )
+        self.keyword_bytes = Gauge(
+            "tandem_gateway_keyword_memory_bytes",
+            "Estimated memory of what keyword search has read of its index, of all collections: posting lists (at most "
+            "32 MiB) and document counts of words (at most 16 MiB).",
+            registry=registry,
+        )
         self._snapshots = Counter(
             "tandem_gateway_snapshots", "Snapshots of the index taken, by outcome.", ["outcome"], registry=registry
         )

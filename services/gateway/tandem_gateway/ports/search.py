@@ -13,6 +13,15 @@ class LexicalIndex(Protocol):
     The index is a cache derived from the store. It follows the store by itself.
     """
 
+    @property
+    def bytes(self) -> int:
+        """Estimated memory in bytes of what searches have read of the index; any thread may read it."""
+        ...
+
+    def bytes_of(self, collection_id: int) -> int:
+        """Return the estimated memory of a collection in bytes, as part of ``bytes``; any thread may call it."""
+        ...
+
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that contain words of the query, by descending BM25 score.
 
@@ -65,7 +74,9 @@ class LexicalIndex(Protocol):
 class Hydrator(Protocol):
     """Reads the documents of ranked passages."""
 
-    async def hydrate(self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True) -> Hits:
+    async def hydrate(
+        self, ranked: Sequence[RankedPassage], *, timeout: float, texts: bool = True, metadata: bool = True
+    ) -> Hits:
         """Return the hits of passages, in their order; passages that no longer exist are left out.
 
         A passage ceases to exist when its document is deleted or replaced. A caller that misses a hit must therefore
@@ -75,6 +86,7 @@ class Hydrator(Protocol):
             ranked: the passages.
             timeout: deadline in seconds.
             texts: false to leave out the texts, and with them the passages' places.
+            metadata: false to leave out the metadata, which is then empty.
 
         Raises:
             InvalidRequest: the documents exceed the size limit of an answer.

@@ -4,8 +4,10 @@ from typing import Final, Protocol
 
 from tandem_gateway.records.sizes import IndexPosition, StoredSize
 
-SAMPLED_DOCUMENTS: Final = 32
-"""``stored_size`` reads at most so many versions of documents; of a larger collection it estimates the size."""
+SAMPLED_DOCUMENTS: Final = 500
+"""``stored_size`` measures at most so many versions of documents; of a larger collection it estimates the size."""
+MEASURED_SECONDS: Final = 0.02
+"""``stored_size`` measures no more documents after this time: reads of other callers wait for it."""
 COUNTED_CHANGES: Final = 100_000
 """``stored_size`` counts at most so many additions, and as many removals."""
 
@@ -16,8 +18,9 @@ class StoredSizes(Protocol):
     async def stored_size(self, collection: str, added: int, removed: int) -> StoredSize | None:
         """Return the size of a collection in the store; None if there is no such collection.
 
-        The size is that of the texts, metadata, ids and vectors: the first and last versions in the order of their ids
-        stand for all. It is exact for at most ``SAMPLED_DOCUMENTS`` versions. Later changes are counted up to a limit.
+        The size is that of the texts, metadata, ids and vectors. If there are more versions than
+        ``SAMPLED_DOCUMENTS``, or measuring takes longer than ``MEASURED_SECONDS``, the size is estimated: the first and
+        last versions in the order of their ids stand for all. Later changes are counted up to a limit.
 
         Args:
             collection: its name.

@@ -25,12 +25,14 @@ class StoredSize:
     """What the store holds of a collection.
 
     Attributes:
-        bytes: estimated size of its documents and vectors on disk.
+        bytes: size of its documents and vectors on disk.
         changes: changes after a position of its index.
+        estimated: whether ``bytes`` is an estimate.
     """
 
     bytes: int
     changes: int
+    estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,5 +41,6 @@ class CollectionSizes:
 
     passages: int | None = None
     disk_bytes: int | None = None
+    disk_bytes_estimated: bool | None = None
     memory_bytes: int | None = None
     changes_behind: int | None = None

@@ -3,6 +3,7 @@
 import dataclasses
 import sys
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final
 
 import msgspec
@@ -15,6 +16,7 @@ from tandem_gateway.errors import DeadlineExceeded, InvalidRequest, NotFound, No
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.sizes import IndexSizes, StoredSizes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking
@@ -24,6 +26,15 @@ from tandem_gateway.use_cases.validation import check_collection
 
 MAX_PASSAGE_TOKENS: Final = 65_536
 """Highest ``chunking.max_tokens``, whatever the model."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeSources:
+    """Tell what the store holds of a collection, and what both indexes hold of it in memory."""
+
+    stored: StoredSizes
+    index: IndexSizes
+    lexical: LexicalIndex
 
 
 class Collections:
@@ -38,8 +49,7 @@ class Collections:
         filters: FilterIndex,
         waiting: Callable[[str], Awaitable[Keys]],
         timeout: float,
-        stored: StoredSizes,
-        index: IndexSizes,
+        sizes: SizeSources,
     ) -> None:
         """Make the use case.
 
@@ -50,11 +60,9 @@ class Collections:
             filters: finds the documents that match a filter.
             waiting: see ``DocumentStore.waiting``.
             timeout: maximum seconds for the count of a collection's documents, and for the size of its index.
-            stored: tells what the store holds of a collection.
-            index: tells what the vector index holds of it.
+            sizes: tell what the store and the indexes hold of a collection.
         """
-        self._stored = stored
-        self._index = index
+        self._sizes = sizes
         self._filters = filters
         self._waiting = waiting
         self._timeout = timeout
@@ -98,18 +106,19 @@ class Collections:
         """
         known = True
         try:
-            position = await self._index.size(record.name, timeout=self._timeout)
+            position = await self._sizes.index.size(record.name, timeout=self._timeout)
         except (NotReady, DeadlineExceeded):
             known, position = False, None
         # An index that does not exist yet has no removal to apply: it begins with what the store holds then.
         held = position or IndexPosition(0, 0, 0, sys.maxsize)
-        stored = await self._stored.stored_size(record.name, held.added, held.removed)
+        stored = await self._sizes.stored.stored_size(record.name, held.added, held.removed)
         if stored is None:  # deleted meanwhile
             return CollectionSizes()
         if not known:
-            return CollectionSizes(disk_bytes=stored.bytes)
-        memory = held.bytes + self._filters.bytes_of(record.collection_id)
-        return CollectionSizes(held.passages, stored.bytes, memory, stored.changes)
+            return CollectionSizes(disk_bytes=stored.bytes, disk_bytes_estimated=stored.estimated)
+        collection_id = record.collection_id
+        memory = held.bytes + self._filters.bytes_of(collection_id) + self._sizes.lexical.bytes_of(collection_id)
+        return CollectionSizes(held.passages, stored.bytes, stored.estimated, memory, stored.changes)
 
     async def put(self, name: str, change: CollectionChange) -> CollectionRecord:
         """Create a collection or change its settings, and return it.

@@ -75,6 +75,11 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
         return not fields.isdisjoint({"text", "passage"}) or ("vector" in fields and self.mode != "dense")
 
     @property
+    def reads_metadata(self) -> bool:
+        """Whether the answer shows the metadata of the documents found; filters and groups read it by themselves."""
+        return "metadata" in self.fields
+
+    @property
     def text_for_model(self) -> str:
         """The text whose vector answers the search."""
         return self.query if self.meaning is None else self.meaning

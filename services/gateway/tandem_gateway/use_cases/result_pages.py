@@ -275,7 +275,9 @@ class ResultPages:
     ) -> Hits:
         """Read what the search asks for of the documents of its page."""
         started = time.monotonic()
-        hits = await self._hydrator.hydrate(ranked, timeout=deadline - started, texts=command.reads_texts)
+        hits = await self._hydrator.hydrate(
+            ranked, timeout=deadline - started, texts=command.reads_texts, metadata=command.reads_metadata
+        )
         if "vector" in command.fields:
             await choose_passages(hits, command.text_for_model, self._language(command.collection))
             hits = await self._hydrator.with_vectors(command.collection, hits, timeout=deadline - time.monotonic())

@@ -43,12 +43,14 @@ class Collection(msgspec.Struct, frozen=True):
     language: str = "english"
     """Language of the words in keyword search; ``none`` if it finds exact forms only."""
     passages: int | msgspec.UnsetType | None = msgspec.UNSET
-    """Passages that search can find. Absent, like the next three, but from ``GET /v1/collections/{collection}``; null
+    """Passages that search can find. Absent, like the next four, but from ``GET /v1/collections/{collection}``; null
     if it is not known, or if the key has a filter."""
     disk_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
-    """Estimated bytes of its documents and vectors in the store."""
+    """Bytes of the texts, metadata, ids and vectors of its documents in the store."""
+    disk_bytes_estimated: bool | msgspec.UnsetType | None = msgspec.UNSET
+    """Whether ``disk_bytes`` is an estimate, from a part of the documents."""
     memory_bytes: int | msgspec.UnsetType | None = msgspec.UNSET
-    """Estimated bytes of its vector index and of the columns of its filters in memory."""
+    """Estimated bytes of its vector index, its filter columns and what keyword search has read of it, in memory."""
     changes_behind: int | msgspec.UnsetType | None = msgspec.UNSET
     """Added and removed passages that the vector index does not have yet; 0 if it has all."""
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from tandem_gateway.adapters.memory.content import Collection, Content, Version
 from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.ports.passages import NO_METADATA
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
@@ -134,7 +135,7 @@ class MemoryIndexFeed:
             return np.array([passage.passage_id for _, passage, _ in found.indexed(space_id)], dtype=np.uint64)
 
     def passages(
-        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True, metadata: bool = True
     ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         wanted = set(passage_ids)
@@ -144,7 +145,7 @@ class MemoryIndexFeed:
                     passage.passage_id,
                     version.document.doc_id,
                     version.document.text if texts else "",
-                    version.document.metadata,
+                    version.document.metadata if metadata else NO_METADATA,
                     int(each.live.get(version.document.doc_id) is version),
                     _passages_of(version) if texts else None,
                 )

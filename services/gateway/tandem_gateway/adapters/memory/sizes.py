@@ -34,4 +34,5 @@ def stored_size(content: Content, collection: str, added: int, removed: int) -> 
         return StoredSize(
             total * len(versions) // len(sampled) if sampled else 0,
             min(additions, COUNTED_CHANGES) + min(removals, COUNTED_CHANGES),
+            len(versions) > len(sampled),
         )

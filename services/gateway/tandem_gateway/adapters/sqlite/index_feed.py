@@ -102,11 +102,11 @@ class SqliteIndexFeed:
             return index_reads.vectors(self._connection, space_id, passage_ids)
 
     def passages(
-        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+        self, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True, metadata: bool = True
     ) -> dict[int, PassageView]:
         """Return passages with their documents; see ``PassageReader.passages``."""
         with translated(self._path):
-            return index_reads.passages(self._connection, passage_ids, max_bytes, texts=texts)
+            return index_reads.passages(self._connection, passage_ids, max_bytes, texts=texts, metadata=metadata)
 
     def first_passage(self, collection_id: int, doc_id: str) -> FirstPassage | None:
         """Return the first passage of a document; see ``IndexFeed.first_passage``."""

@@ -12,6 +12,7 @@ from tandem_gateway.adapters.sqlite.counters import value
 from tandem_gateway.adapters.sqlite.reads import DOCUMENT_CHECKSUM, damaged
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS
 from tandem_gateway.errors import TooManyBytes
+from tandem_gateway.ports.passages import NO_METADATA
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.index import Changes
 from tandem_gateway.records.search import FirstPassage, PassageView
@@ -106,15 +107,20 @@ def vectors(connection: sqlite3.Connection, space_id: int, passage_ids: Sequence
 
 
 def passages(
-    connection: sqlite3.Connection, passage_ids: Sequence[int], max_bytes: int | None = None, *, texts: bool = True
+    connection: sqlite3.Connection,
+    passage_ids: Sequence[int],
+    max_bytes: int | None = None,
+    *,
+    texts: bool = True,
+    metadata: bool = True,
 ) -> dict[int, PassageView]:
     """Return passages with their documents; see ``PassageReader.passages``."""
     found: dict[int, PassageView] = {}
     taken = 0
+    shown = "d.metadata" if metadata else f"'{NO_METADATA}'"
+    statement = _passages_statement if texts else _documents_statement
     for part in _padded(passage_ids):
-        for passage_id, doc_id, text, of_document, live, spans in connection.execute(
-            _passages_statement(len(part)) if texts else _documents_statement(len(part)), part
-        ):
+        for passage_id, doc_id, text, of_document, live, spans in connection.execute(statement(len(part), shown), part):
             several = _passages_of(spans) if spans is not None else None
             passage = PassageView(passage_id, doc_id, text, of_document, live, several)
             found[passage.passage_id] = passage
@@ -231,19 +237,19 @@ def _passages_of(spans: str) -> "array[int]":
     return array("Q", itertools.chain.from_iterable(rows))
 
 
-def _passages_statement(count: int) -> str:
+def _passages_statement(count: int, metadata: str) -> str:
     # A text of one passage has its whole length, which "stop" does not say.
     return (
-        "SELECT p.passage_id, d.doc_id, d.text, d.metadata, d.live, CASE WHEN p.stop IS NOT NULL THEN "
+        f"SELECT p.passage_id, d.doc_id, d.text, {metadata}, d.live, CASE WHEN p.stop IS NOT NULL THEN "
         "(SELECT json_group_array(json_array(q.passage_id, q.start, coalesce(q.stop, length(d.text)))) FROM passages q "
         "WHERE q.document_id = p.document_id) END FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )
 
 
-def _documents_statement(count: int) -> str:
+def _documents_statement(count: int, metadata: str) -> str:
     return (
-        "SELECT p.passage_id, d.doc_id, '', d.metadata, d.live, NULL "
+        f"SELECT p.passage_id, d.doc_id, '', {metadata}, d.live, NULL "
         "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )

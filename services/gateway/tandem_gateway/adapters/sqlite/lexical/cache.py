@@ -95,6 +95,15 @@ class LexicalCache:
         """Number of passages in the file, of all collections."""
         return sum(self._counts.values())
 
+    @property
+    def bytes(self) -> int:
+        """Estimated memory of what searches have read of all collections; any thread may read it."""
+        return self._postings.bytes + self._frequencies.bytes
+
+    def bytes_of(self, collection_id: int) -> int:
+        """Return the estimated memory of what searches have read of a collection; any thread may call it."""
+        return self._postings.bytes_of(collection_id) + self._frequencies.bytes_of(collection_id)
+
     def has(self, collection_id: int) -> bool:
         """Return whether the file has the tables of a collection."""
         return collection_id in self._counts

@@ -115,6 +115,17 @@ class LexicalFollower:
         return self._cache().total
 
     @property
+    def bytes(self) -> int:
+        """See ``LexicalIndex.bytes``."""
+        cache = self._current
+        return 0 if cache is None else cache.bytes
+
+    def bytes_of(self, collection_id: int) -> int:
+        """See ``LexicalIndex.bytes_of``."""
+        cache = self._current
+        return 0 if cache is None else cache.bytes_of(collection_id)
+
+    @property
     def idle_seconds(self) -> float | None:
         """Seconds after which ``step`` has work without a change in the store; None if that is not known."""
         return None if self._current is None else self._current.truncation_seconds_left()

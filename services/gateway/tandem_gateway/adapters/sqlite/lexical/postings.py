@@ -105,8 +105,13 @@ class Postings:
 
     @property
     def bytes(self) -> int:
-        """Memory that the passages and posting lists take."""
-        return sum(each.bytes for each in self._known.values())
+        """Memory that the passages and posting lists take; any thread may read it."""
+        return sum(each.bytes for each in list(self._known.values()))
+
+    def bytes_of(self, collection_id: int) -> int:
+        """Return the memory of a collection's passages and posting lists; any thread may call it."""
+        known = self._known.get(collection_id)
+        return 0 if known is None else known.bytes
 
     def added(self, collection_id: int) -> None:
         """Call this after passages were added to a collection, with higher ids than those before."""

@@ -96,6 +96,17 @@ class LexicalThread:
         opened.add_done_callback(lambda done: None if done.exception() else self.notify())
         return opened
 
+    @property
+    def bytes(self) -> int:
+        """See ``LexicalIndex.bytes``."""
+        follower = self._follower
+        return 0 if follower is None else follower.bytes
+
+    def bytes_of(self, collection_id: int) -> int:
+        """See ``LexicalIndex.bytes_of``."""
+        follower = self._follower
+        return 0 if follower is None else follower.bytes_of(collection_id)
+
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that match the query's words; see ``LexicalIndex.search``."""
 

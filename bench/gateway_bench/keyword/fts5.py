@@ -13,7 +13,7 @@ from tandem_gateway.adapters.sqlite.lexical import query
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
-from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
+from tandem_gateway.adapters.sqlite.lexical.tables import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
 from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.analysis.terms import query_terms
@@ -114,7 +114,9 @@ class Fts5File(_Searches):
 
     def search(self, text: str, limit: int) -> list[int]:
         try:
-            return [row - self._first for row, _ in self._cache.search(1, parse(text), limit, _NEVER_LATE).rows]
+            return [
+                row - self._first for row, _ in self._cache.searcher.search(1, parse(text), limit, _NEVER_LATE).rows
+            ]
         except CacheUnusable as error:
             raise Damaged(str(error)) from error
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.adapters.sqlite import index_reads
-from tandem_gateway.adapters.sqlite.lexical import cache as cache_module
+from tandem_gateway.adapters.sqlite.lexical import searcher as searcher_module
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.analysis.query_syntax import parse
@@ -114,10 +114,10 @@ def test_a_search_ends_at_its_deadline(follower: LexicalFollower):
 
 def test_a_search_that_takes_long_is_interrupted(follower: LexicalFollower, monkeypatch: pytest.MonkeyPatch):
     finish(follower)
-    monkeypatch.setattr(cache_module, "_PROGRESS_STEPS", 1)
+    monkeypatch.setattr(searcher_module, "_PROGRESS_STEPS", 1)
     answers = iter([False, False, False])
     with pytest.raises(DeadlineExceeded):
-        follower._cache().search(1, parse("the"), 5, lambda: next(answers, True))
+        follower._cache().searcher.search(1, parse("the"), 5, lambda: next(answers, True))
     assert found(follower, "cat", 1)
 
 

@@ -4,7 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from tandem_gateway.adapters.sqlite.lexical.frequencies import TermFrequencies
-from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
+from tandem_gateway.adapters.sqlite.lexical.tables import TOKENIZER
 from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tests.gateway.store.lexical import lexical_thread
 from tests.support.fakes import WAIT_SECONDS, answer_limits

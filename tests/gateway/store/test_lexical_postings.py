@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from tandem_gateway.adapters.sqlite.lexical import bm25, query
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
-from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.postings import MAX_BYTES, Postings
+from tandem_gateway.adapters.sqlite.lexical.tables import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.texts import columns
 from tandem_gateway.analysis.terms import QueryTerm, query_terms
 from tandem_gateway.errors import DeadlineExceeded

@@ -8,7 +8,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tandem_gateway.adapters.sqlite.lexical.languages import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.query import (
     MAX_MATCHES,
     MAX_TERMS,
@@ -18,6 +17,7 @@ from tandem_gateway.adapters.sqlite.lexical.query import (
     expression,
     weight,
 )
+from tandem_gateway.adapters.sqlite.lexical.tables import TOKENIZER
 from tandem_gateway.adapters.sqlite.lexical.texts import GAP, columns
 from tandem_gateway.analysis.terms import QueryTerm, document_terms, query_terms
 

@@ -15,6 +15,7 @@ import pytest
 from tandem_gateway.adapters.sqlite import retention
 from tandem_gateway.adapters.sqlite.lexical import file as file_module
 from tandem_gateway.adapters.sqlite.lexical import follower as follower_module
+from tandem_gateway.adapters.sqlite.lexical import merging as merging_module
 from tandem_gateway.adapters.sqlite.lexical import positions as positions_module
 from tandem_gateway.adapters.sqlite.lexical import removal as removal_module
 from tandem_gateway.adapters.sqlite.lexical import thread as thread_module
@@ -331,11 +332,11 @@ async def test_a_single_removal_is_merged_away_when_its_time_has_come(
     await store.delete("default", "secret")
 
     async def waiting() -> bool:
-        return bool(lexical._require_follower()._unmerged_since)
+        return bool(lexical._require_follower()._merging._waiting_since)
 
     await eventually(waiting, lambda something: something)
     assert b"canaryqx7" in file_content(tmp_path)
-    monkeypatch.setattr(follower_module, "_MERGE_SECONDS", 0.0)  # no other event: the idle thread checks by itself
+    monkeypatch.setattr(merging_module, "_MERGE_SECONDS", 0.0)  # no other event: the idle thread checks by itself
     await eventually(waiting, lambda something: not something)
     assert b"canaryqx7" not in file_content(tmp_path)
     await asyncio.to_thread(lexical.close)
@@ -347,7 +348,7 @@ def test_a_merge_that_was_killed_is_done_after_the_restart(
     first = follow(tmp_path)
     fill(store, {"secret": "canaryqx7", **{f"d{n}": f"filler {n}" for n in range(5)}})
     finish(first)
-    monkeypatch.setattr(follower_module, "_REMOVED_SHARE", 2.0)
+    monkeypatch.setattr(merging_module, "_REMOVED_SHARE", 2.0)
     delete(store, "secret")
     finish(first)
     assert first._cache().removed(1) == 1
@@ -356,7 +357,7 @@ def test_a_merge_that_was_killed_is_done_after_the_restart(
     for path in tmp_path.glob("*sqlite3*"):
         shutil.copyfile(path, left / path.name)
     first.close()
-    monkeypatch.setattr(follower_module, "_REMOVED_SHARE", 0.1)
+    monkeypatch.setattr(merging_module, "_REMOVED_SHARE", 0.1)
     second = follow(left)
     assert second.notices == []
     finish(second)

@@ -7,6 +7,7 @@ import pytest
 
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
+from tandem_gateway.adapters.sqlite.lexical import merging as lexical_merging
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME
 from tandem_gateway.adapters.sqlite.lexical.follower import LexicalFollower
 from tandem_gateway.adapters.sqlite.store import SqliteStore
@@ -147,7 +148,7 @@ def test_a_restart_goes_on_and_another_language_begins_again(tmp_path: Path, mon
 
 def test_removed_words_leave_the_file_after_a_change_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(lexical_follower, "_PAGE_PASSAGES", 2)
-    monkeypatch.setattr(lexical_follower, "_MERGE_SECONDS", 0.0)
+    monkeypatch.setattr(lexical_merging, "_MERGE_SECONDS", 0.0)
     monkeypatch.setattr(lexical_cache, "_MERGE_PAGES", 1)
     with opened(tmp_path) as store:
         fill(store, {"gone": "zyzzyva " * 5} | {f"d{number}": f"Haus {number}" for number in range(9)})

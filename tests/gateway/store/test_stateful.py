@@ -16,6 +16,7 @@ from tandem_gateway.adapters.snapshots import FOLDER_NAME, Snapshots
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical import cache as lexical_cache
+from tandem_gateway.adapters.sqlite.lexical import candidates as lexical_candidates
 from tandem_gateway.adapters.sqlite.lexical import file as lexical_file
 from tandem_gateway.adapters.sqlite.lexical import follower as lexical_follower
 from tandem_gateway.adapters.sqlite.lexical import positions as lexical_positions
@@ -47,7 +48,7 @@ class GatewayData(StoreHistory):
             mock.patch.object(lexical_file, "sync"),  # no crash here is a power failure
             mock.patch.object(lexical_follower, "_SEARCH_REMOVES", 1),
             mock.patch.object(lexical_cache, "_MERGE_PAGES", 1),
-            mock.patch.object(lexical_follower, "_SPARE_HITS", 0),
+            mock.patch.object(lexical_candidates, "_SPARE_HITS", 0),
         ]
         for patch in lexical_patches:
             patch.start()

@@ -8,8 +8,9 @@ from functools import partial
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import FAILED_BYTES, MAX_ERROR_CHARS, MAX_KEPT_FAILURES, MAX_REASON_CHARS
-from tandem_gateway.adapters.memory import content as store_content
+from tandem_gateway.adapters.memory import collection as stored
 from tandem_gateway.adapters.memory import failed
+from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -20,7 +21,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
 
     def __init__(
         self,
-        content: store_content.Content,
+        content: Content,
         *,
         batch_bytes: int,
         failed_bytes: int = FAILED_BYTES,
@@ -113,7 +114,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
                     self._fail(collection, found[0], error)
         self._leases.forget([passage_id])
 
-    def _fail(self, collection: store_content.Collection, version: store_content.Version, error: str) -> None:
+    def _fail(self, collection: stored.Collection, version: stored.Version, error: str) -> None:
         content = self._content
         reasons = dict.fromkeys(version.jobs, error[:MAX_REASON_CHARS])
         for job_id in version.jobs:
@@ -130,7 +131,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
         content.version += 1
 
 
-def _texts_without_vector(collection: store_content.Collection) -> dict[int, Callable[[int], PendingText]]:
+def _texts_without_vector(collection: stored.Collection) -> dict[int, Callable[[int], PendingText]]:
     """Return a collection's passages that wait for a vector, by passage id, the oldest first.
 
     Each is a function of the passage's attempts.
@@ -143,7 +144,7 @@ def _texts_without_vector(collection: store_content.Collection) -> dict[int, Cal
     }
 
 
-def _pending_text(version: store_content.Version, passage: store_content.Passage, attempts: int) -> PendingText:
+def _pending_text(version: stored.Version, passage: stored.Passage, attempts: int) -> PendingText:
     text = version.document.text[passage.start : passage.stop]
     whole = passage is version.passages[0] and passage.stop is None
     return PendingText(

@@ -4,7 +4,8 @@ import dataclasses
 from collections.abc import Iterable
 
 from tandem_gateway.adapters.limits import FAILED_ENTRY_BYTES, Limits, check_retry, nothing_to_retry
-from tandem_gateway.adapters.memory.content import Collection, Content, FailedVersion, Version
+from tandem_gateway.adapters.memory.collection import Collection, Version
+from tandem_gateway.adapters.memory.content import Content, FailedVersion
 from tandem_gateway.records.documents import JobRetry
 from tandem_gateway.records.job_documents import JobDocument, embedded_status, status_reason
 

@@ -8,7 +8,8 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from tandem_gateway.adapters.memory.content import Collection, Content, Version
+from tandem_gateway.adapters.memory.collection import Collection, Version
+from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.errors import TooManyBytes
 from tandem_gateway.ports.passages import NO_METADATA
 from tandem_gateway.records.arrays import Keys

@@ -1,13 +1,8 @@
 """Implements second spaces on a store in memory."""
 
 from tandem_gateway.adapters.batching import first_within
-from tandem_gateway.adapters.memory.content import (
-    Collection,
-    Content,
-    IndexedVector,
-    Second,
-    follower_of,
-)
+from tandem_gateway.adapters.memory.collection import Collection, IndexedVector, Second, follower_of
+from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.adapters.reembeddings import SCANNED, check_start, check_switch, check_vectors, spread
 from tandem_gateway.records.documents import PendingPassage
 from tandem_gateway.records.reembedding import (

@@ -1,9 +1,10 @@
-"""What a store in memory forgets: finished jobs, and the lists of their documents."""
+"""What a store in memory forgets: finished jobs with the lists of their documents, and removals."""
 
 from collections.abc import Iterable
 
 from tandem_gateway.adapters.limits import LIST_ENTRY_BYTES
 from tandem_gateway.adapters.memory import failed
+from tandem_gateway.adapters.memory.collection import follower_of
 from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.ports.retention import LISTED_BYTES
 from tandem_gateway.records.job_documents import JobDocument
@@ -32,6 +33,21 @@ def forget_jobs(content: Content, before: float, keep: int) -> int:
         del content.keys[key]
     _forget_lists(content)
     return len(dropped)
+
+
+def forget_removals(content: Content, space_id: int, upto: int) -> int:
+    """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
+    for each in content.collections.values():
+        follower = follower_of(space_id)
+        if follower in each.followers:
+            each.followers[follower] = max(each.followers[follower], upto)
+            each.removal_floor = min(each.followers.values())
+            dropped = [change for change in each.removals if change <= each.removal_floor]
+            for change in dropped:
+                del each.removals[change]
+            content.version += 1
+            return len(dropped)
+    return 0
 
 
 def _forget_lists(content: Content) -> None:

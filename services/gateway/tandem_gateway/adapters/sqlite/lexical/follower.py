@@ -5,7 +5,8 @@ index, including pending ones. It removes the passages that the store no longer 
 existing documents. A search reads the store in one state: it adds new passages, queries the index, and looks up the
 hits' documents. A search therefore finds every write that was acknowledged before it, and no deleted document.
 
-``removal`` applies the store's removals. ``positions`` reports to the store how far, so that the store may forget them.
+``removal`` applies the store's removals, ``merging`` takes their words out of the file, and ``candidates`` selects the
+passages of a search. ``positions`` reports to the store how far, so that the store may forget them.
 
 A search finds the documents that vector search can find, and new documents without a vector.
 """
@@ -13,28 +14,26 @@ A search finds the documents that vector search can find, and new documents with
 import contextlib
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-import numpy.typing as npt
-
 from tandem_gateway.adapters.sqlite.lexical.cache import LexicalCache
+from tandem_gateway.adapters.sqlite.lexical.candidates import select, select_in_memory
 from tandem_gateway.adapters.sqlite.lexical.file import FILE_NAME, CacheOutdated, CacheUnusable, remove
-from tandem_gateway.adapters.sqlite.lexical.literals import are_among
+from tandem_gateway.adapters.sqlite.lexical.merging import Merging
 from tandem_gateway.adapters.sqlite.lexical.positions import Record, Reports
 from tandem_gateway.adapters.sqlite.lexical.progress import BuildProgress
 from tandem_gateway.adapters.sqlite.lexical.removal import Removal
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
-from tandem_gateway.analysis.query_syntax import has_signs, parse
+from tandem_gateway.analysis.query_syntax import parse
 from tandem_gateway.errors import NotFound, NotReady, StorageUnavailable
 from tandem_gateway.hydration import hits
 from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.records.search import Hit, KeywordCandidates, RankedPassage
+from tandem_gateway.records.search import Hit, KeywordCandidates
 
 log = logging.getLogger(__name__)
 
@@ -51,15 +50,6 @@ _MAX_CATCH_UP_SECONDS = 2.0
 # other deleted passages among its hits.
 _SEARCH_REMOVES = 50
 _SEARCH_REMOVED_CHARS = 25_000
-# The follower merges a collection's segments when this share of its passages was removed, and otherwise after this
-# time. Then the file has no word of the removed passages. A merge reads and writes the collection's whole index.
-_REMOVED_SHARE = 0.1
-_MERGE_SECONDS = 3600.0
-# Number of extra hits to request, to replace hits that no longer exist.
-_SPARE_HITS = 20
-# Limits of a search in memory: the length of its query, and the postings that it scores.
-_AT_ONCE_CHARS = 256
-_AT_ONCE_POSTINGS = 10_000
 
 
 class LexicalFollower:
@@ -91,8 +81,7 @@ class LexicalFollower:
         self._current: LexicalCache | None = None
         self._removal = Removal(feed)
         self._reports = Reports(record)
-        # Collection → monotonic time since when removed passages wait for a merge.
-        self._unmerged_since: dict[int, float] = {}
+        self._merging = Merging()
         self._progress = BuildProgress()
         # The store's version, None if it is not known; and the collections that the index has completely as of it.
         self._complete_at: int | None = None
@@ -118,12 +107,12 @@ class LexicalFollower:
     def bytes(self) -> int:
         """See ``LexicalIndex.bytes``."""
         cache = self._current
-        return 0 if cache is None else cache.bytes
+        return 0 if cache is None else cache.searcher.bytes
 
     def bytes_of(self, collection_id: int) -> int:
         """See ``LexicalIndex.bytes_of``."""
         cache = self._current
-        return 0 if cache is None else cache.bytes_of(collection_id)
+        return 0 if cache is None else cache.searcher.bytes_of(collection_id)
 
     @property
     def idle_seconds(self) -> float | None:
@@ -182,20 +171,16 @@ class LexicalFollower:
     ) -> KeywordCandidates | None:
         """Return what ``retrieve`` does if that reads nothing and takes less than about a millisecond, else None."""
         cache, record = self._current, self._complete.get(collection)
-        if cache is None or record is None or len(query) > _AT_ONCE_CHARS or has_signs(query):
+        if cache is None or record is None or self._feed.version() != self._complete_at:
             return None
-        if self._feed.version() != self._complete_at or cache.count(record.collection_id) != record.live:
-            return None
-        kept = None if among is None else (lambda keys: are_among(keys, among))
-        found = cache.search_in_memory(record.collection_id, query, count, _AT_ONCE_POSTINGS, kept)
-        return None if found is None else KeywordCandidates(_as_ranked(found.rows, count), found.weight)
+        return select_in_memory(cache, record, query, count, among)
 
     def allowed(self, collection: str, query: str, deadline: float) -> Keys:
         """Return the passages that a query does not leave out; see ``LexicalIndex.allowed``."""
 
         def allowed() -> Keys:
             record, cache = self._followed(collection, deadline)
-            return cache.allowed(record.collection_id, parse(query), lambda: time.monotonic() >= deadline)
+            return cache.searcher.allowed(record.collection_id, parse(query), lambda: time.monotonic() >= deadline)
 
         return self._in_one_state(collection, allowed)
 
@@ -235,33 +220,7 @@ class LexicalFollower:
         self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
     ) -> KeywordCandidates:
         record, cache = self._followed(collection, deadline)
-        asked = parse(query)
-        if asked.only_exclusions:
-            return KeywordCandidates([], 0.0)
-
-        def out_of_time() -> bool:
-            return time.monotonic() >= deadline
-
-        constraint = cache.constraint(record.collection_id, asked, out_of_time)
-        # Passages to skip: deleted ones that are still in the index, and pending versions of live documents.
-        indexed = cache.count(record.collection_id)
-        gone = max(0, indexed - record.live)
-        # The index has every passage that may be shown: with as many as there are live documents, no others.
-        shown = _as_ranked if indexed == record.live else self._ranked
-        ranked: list[RankedPassage] = []
-        weight = 0.0
-
-        def kept(keys: Keys) -> npt.NDArray[np.bool_]:
-            stay = constraint.kept(keys)
-            return stay if among is None else stay & are_among(keys, among)
-
-        selects = kept if among is not None or asked.constrained else None
-        for spare in sorted({min(gone, count + _SPARE_HITS), gone}):
-            found, weight = cache.search(record.collection_id, asked, count + spare, out_of_time, selects)
-            ranked = shown(found, count)
-            if len(ranked) == count or len(found) < count + spare:
-                break
-        return KeywordCandidates(ranked, weight)
+        return select(cache, self._feed, record, parse(query), count, lambda: time.monotonic() >= deadline, among)
 
     def _followed(self, collection: str, deadline: float) -> tuple[CollectionRecord, LexicalCache]:
         """Return a collection and the index, once it has the collection's last passages."""
@@ -278,17 +237,6 @@ class LexicalFollower:
             if not more and self._complete_at is not None:
                 self._complete[collection] = record
         return record, cache
-
-    def _ranked(self, found: list[tuple[int, float]], top_k: int) -> list[RankedPassage]:
-        """Return the first ``top_k`` passages that keyword search may show."""
-        ranked: list[RankedPassage] = []
-        start = 0
-        while start < len(found) and len(ranked) < top_k:
-            page = found[start : start + top_k - len(ranked)]
-            start += len(page)
-            shown = self._feed.findable([passage_id for passage_id, _ in page])
-            ranked += _as_ranked([each for each in page if each[0] in shown], top_k)
-        return ranked
 
     def _catch_up(self, cache: LexicalCache, until: float) -> None:
         last = self._feed.last_passage()
@@ -308,15 +256,14 @@ class LexicalFollower:
         records = self._feed.collections()
         there = {record.collection_id for record in records}
         cache.keep_only(there)
-        for gone in self._unmerged_since.keys() - there:
-            del self._unmerged_since[gone]
+        self._merging.keep_only(there)
         return (
             self._removal.remove_page(cache, records)
             or any(
                 cache.set_language(record.collection_id, record.language, _PAGE_PASSAGES, _PAGE_CHARS)
                 for record in records
             )
-            or any(self._merge(cache, record) for record in records)
+            or any(self._merging.step(cache, record.collection_id) for record in records)
         )
 
     def _report(self, now: float) -> None:
@@ -325,21 +272,6 @@ class LexicalFollower:
         if cache is not None and self._reports.due(cache.removals.all(), now):
             cache.sync_removals()
             self._reports.report(cache.removals.all(), now)
-
-    def _merge(self, cache: LexicalCache, record: CollectionRecord) -> bool:
-        """Do a part of a due merge; return whether there is more to do."""
-        collection_id = record.collection_id
-        removed = cache.removed(collection_id)
-        if not removed:
-            self._unmerged_since.pop(collection_id, None)
-            return False
-        since = self._unmerged_since.setdefault(collection_id, time.monotonic())
-        if removed < _REMOVED_SHARE * cache.count(collection_id) and time.monotonic() - since < _MERGE_SECONDS:
-            return False
-        if cache.merge(collection_id):
-            return True
-        del self._unmerged_since[collection_id]
-        return cache.removed(collection_id) > 0
 
     def _add_page(self, cache: LexicalCache) -> None:
         page = self._feed.texts(cache.position, limit=_PAGE_PASSAGES, max_chars=_PAGE_CHARS)
@@ -375,9 +307,5 @@ class LexicalFollower:
         self._current = None
         self._note_version(None)
         self._removal.start_over()
-        self._unmerged_since.clear()
+        self._merging.start_over()
         remove(self._path)
-
-
-def _as_ranked(found: Sequence[tuple[int, float]], top_k: int) -> list[RankedPassage]:
-    return [RankedPassage(key, score, None, score) for key, score in found[:top_k]]

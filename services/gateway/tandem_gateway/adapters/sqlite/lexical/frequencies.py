@@ -123,7 +123,7 @@ class TermFrequencies:
         self._recent.pop(collection_id, None)
 
     def _count(self, collection_id: int, terms: Sequence[QueryTerm]) -> list[int]:
-        """Return how many documents have each term or its stem, with one row for all; see ``LexicalCache.search``."""
+        """Return how many documents have each term or its stem. One row has all: see ``LexicalSearcher``."""
         if collection_id not in self._tables:
             self._connection.execute(
                 f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.terms_{collection_id} "

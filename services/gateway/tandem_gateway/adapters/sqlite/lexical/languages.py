@@ -5,19 +5,15 @@ in the transaction of its last page. Until then searches read the first table, w
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
+from tandem_gateway.adapters.sqlite.lexical import tables
 from tandem_gateway.adapters.sqlite.lexical.file import CacheUnusable
+from tandem_gateway.adapters.sqlite.lexical.tables import Execute
 from tandem_gateway.adapters.sqlite.lexical.texts import columns, decompressed
 from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.analysis.terms import LANGUAGES
-
-# Splits terms at ASCII white space and changes none of them. Terms contain only ASCII letters, digits, the characters
-# named here, and non-ASCII characters, which the tokenizer counts as parts of words.
-TOKENIZER = "ascii tokenchars '_+#.-'"
-
-Execute = Callable[..., sqlite3.Cursor]
 
 
 class _State(NamedTuple):
@@ -25,11 +21,6 @@ class _State(NamedTuple):
     next_language: str | None = None
     next_row: int = 0
     """The second table has the passages up to this id."""
-
-
-def words_table(name: str) -> str:
-    """Return the statement that creates a table of terms."""
-    return f"CREATE VIRTUAL TABLE {name} USING fts5(exact, stem, content='', tokenize=\"{TOKENIZER}\")"
 
 
 class Languages:
@@ -77,11 +68,7 @@ class Languages:
         """Remove a passage from the second table, if it is there."""
         state = self._state(collection_id)
         if state.next_language is not None and passage_id <= state.next_row:
-            name = f"words_{collection_id}_next"
-            execute(
-                f"INSERT INTO {name} ({name}, rowid, exact, stem) VALUES ('delete', ?, ?, ?)",
-                (passage_id, *columns(text, state.next_language)),
-            )
+            tables.remove_words(execute, f"words_{collection_id}_next", passage_id, text, state.next_language)
 
     def advance(self, execute: Execute, collection_id: int, language: str, max_rows: int, max_chars: int) -> bool:
         """Add a page of passages to the second table; return whether the collection has the language now.
@@ -99,7 +86,7 @@ class Languages:
             if state.language == language:
                 execute("UPDATE languages SET next_language = NULL WHERE collection_id = ?", (collection_id,))
                 return True
-            execute(words_table(f"words_{collection_id}_next"))
+            tables.create_words(execute, f"words_{collection_id}_next")
             state = _State(state.language, language)
         rows = execute(
             f"SELECT row_id, text FROM texts_{collection_id} WHERE row_id > ? ORDER BY row_id LIMIT ?",

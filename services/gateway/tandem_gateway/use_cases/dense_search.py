@@ -20,8 +20,9 @@ from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.query_embedder import Deliver, Query, QueryEmbedder, fail, fail_all
+from tandem_gateway.use_cases.query_embedder import QueryEmbedder
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
+from tandem_gateway.use_cases.waiting_query import Deliver, Query, fail, fail_all
 from tandem_runtime import logs, trace
 
 

@@ -7,7 +7,6 @@ A secret without keys tells that the keys were lost: access control is then on, 
 """
 
 import contextlib
-import json
 import os
 import secrets
 import sqlite3
@@ -19,37 +18,17 @@ from typing import Any, Final
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.sqlite import usage
 from tandem_gateway.adapters.sqlite.connection import translated
+from tandem_gateway.adapters.sqlite.key_tables import COLUMNS, SCHEMA, UPGRADES, VERSION, key_of, row_of
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, too_many_keys
 from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
-from tandem_gateway.records.limits import parse_limits
 
 FILE_NAME: Final = "access.db"
 SECRET_NAME: Final = "access.secret"  # noqa: S105 - the name of a file
 
-VERSION: Final = 2
 _SECRET_BYTES: Final = 32
 _BUSY_TIMEOUT_SECONDS: Final = 10.0
 _PAGE_KIB: Final = 64
-_SCHEMA: Final = (
-    "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
-    "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
-    "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
-    "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
-    "PRAGMA user_version = 1",
-)
-_UPGRADES: Final[dict[int, tuple[str, ...]]] = {
-    1: (
-        "ALTER TABLE keys ADD COLUMN limits TEXT",
-        usage.TABLE,
-        "PRAGMA user_version = 2",
-    ),
-}
-"""Format → the statements that make the next one of it."""
-_COLUMNS: Final = (
-    "id, name, role, collections, digest, created_at, expires_at, filter, revoked_at, last_used_at, previous_digest, "
-    "previous_until, limits"
-)
 
 
 class SqliteKeyStore:
@@ -75,10 +54,10 @@ class SqliteKeyStore:
             connection.execute("BEGIN")
             try:
                 (enabled,) = connection.execute("SELECT enabled FROM access").fetchone()
-                rows = connection.execute(f"SELECT {_COLUMNS} FROM keys ORDER BY number").fetchall()
+                rows = connection.execute(f"SELECT {COLUMNS} FROM keys ORDER BY number").fetchall()
             finally:
                 connection.execute("COMMIT")
-            return KeyTable(bool(enabled), [_key(row) for row in rows])
+            return KeyTable(bool(enabled), [key_of(row) for row in rows])
 
     def secret(self) -> bytes:
         """Return the secret."""
@@ -119,8 +98,8 @@ class SqliteKeyStore:
             (count,) = connection.execute("SELECT count(*) FROM keys WHERE revoked_at IS NULL").fetchone()
             if count >= MAX_KEYS:
                 raise too_many_keys()
-            marks = ", ".join("?" * len(_row(key)))
-            connection.execute(f"INSERT INTO keys ({_COLUMNS}) VALUES ({marks})", _row(key))
+            marks = ", ".join("?" * len(row_of(key)))
+            connection.execute(f"INSERT INTO keys ({COLUMNS}) VALUES ({marks})", row_of(key))
             connection.execute("UPDATE access SET enabled = 1")
 
     def rotate(self, key_id: str, digest: bytes, previous_until: float) -> ApiKey | None:
@@ -209,7 +188,7 @@ class SqliteKeyStore:
         with self._change() as connection:
             if connection.execute(statement, values).rowcount == 0:
                 return None
-            return _key(connection.execute(f"SELECT {_COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone())
+            return key_of(connection.execute(f"SELECT {COLUMNS} FROM keys WHERE id = ?", (key_id,)).fetchone())
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[sqlite3.Connection]:
@@ -272,7 +251,7 @@ class SqliteKeyStore:
                 # Another process may have made or upgraded the tables meanwhile.
                 (version,) = connection.execute("PRAGMA user_version").fetchone()
                 for step in range(version, VERSION):
-                    for statement in _UPGRADES.get(step, _SCHEMA):
+                    for statement in UPGRADES.get(step, SCHEMA):
                         connection.execute(statement)
                     if step == 0:
                         connection.execute("INSERT INTO access VALUES (1, ?)", (int(self._had_keys()),))
@@ -316,44 +295,3 @@ def _write_private(path: Path, content: bytes) -> None:
             os.fsync(file.fileno())
     except OSError as error:
         raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error
-
-
-def _row(key: ApiKey) -> tuple[Any, ...]:
-    return (
-        key.id, key.name, key.role, json.dumps(key.collections), key.digest, key.created_at, key.expires_at, key.filter,
-        key.revoked_at, key.last_used_at, key.previous_digest, key.previous_until,
-        None if key.limits is None else json.dumps([str(limit) for limit in key.limits]),
-    )  # fmt: skip
-
-
-def _key(row: tuple[Any, ...]) -> ApiKey:
-    (
-        key_id,
-        name,
-        role,
-        collections,
-        digest,
-        created_at,
-        expires_at,
-        conditions,
-        revoked_at,
-        last_used_at,
-        old,
-        until,
-        limits,
-    ) = row
-    return ApiKey(
-        id=key_id,
-        name=name,
-        role=role,
-        collections=tuple(json.loads(collections)),
-        digest=digest,
-        created_at=created_at,
-        expires_at=expires_at,
-        filter=conditions,
-        revoked_at=revoked_at,
-        last_used_at=last_used_at,
-        previous_digest=old,
-        previous_until=until,
-        limits=None if limits is None else parse_limits(json.loads(limits)),
-    )

@@ -1,0 +1,62 @@
+"""A query that waits for its vector, and how it fails."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import msgspec
+
+from tandem_gateway.errors import GatewayError
+from tandem_gateway.records.embedders import QueryVector
+from tandem_gateway.records.explanation import Stages
+from tandem_gateway.use_cases.caller import Caller
+from tandem_runtime.trace import TraceContext
+
+log = logging.getLogger(__name__)
+
+Deliver = Callable[[Sequence[Any], Sequence[QueryVector]], Awaitable[None]]
+"""Takes the queries of one call and their vectors, and sets the outcome of each query, whatever happens."""
+
+
+class Query(msgspec.Struct, eq=False):
+    """A text that waits for its vector, and the caller that waits for an answer."""
+
+    answer: "asyncio.Future[Any] | None"
+    """None once the query has failed."""
+    text: str
+    fingerprint: str | None
+    """Preferred model; only a hint, as in ``Embedder.embed``."""
+    deliver: Deliver
+    request_id: str | None
+    trace: TraceContext | None
+    stages: Stages | None
+    """Gets the time of the wait and of the call; None if its caller does not ask."""
+    caller: Caller | None = None
+    """For whom the text is embedded; None if it is not known."""
+
+
+def fail_all(queries: Sequence[Query], error: BaseException) -> None:
+    """Fail every query that has no outcome yet with the same error.
+
+    Raises:
+        BaseException: ``error`` itself if it must end the task, as CancelledError does.
+    """
+    if not isinstance(error, GatewayError):
+        log.error("a batch of searches failed", exc_info=error)
+    for query in queries:
+        fail(query, error)
+    if not isinstance(error, Exception):
+        raise error
+
+
+def fail(query: Query, error: BaseException) -> None:
+    """Fail a query with an error, unless it has an outcome or its caller has stopped waiting."""
+    # The error's traceback refers to frames that refer to the query. If the query kept its future, and so the error,
+    # they would form a reference cycle.
+    answer, query.answer = query.answer, None
+    if answer is None or answer.done():
+        return
+    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
+    # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
+    answer.exception()

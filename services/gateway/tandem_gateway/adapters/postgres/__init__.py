@@ -1,0 +1,1 @@
+"""A store that several gateways share: the store's ports on PostgreSQL 14 or later."""

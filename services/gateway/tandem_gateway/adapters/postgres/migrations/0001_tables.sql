@@ -42,6 +42,8 @@ CREATE TABLE collections (
   pending       bigint NOT NULL DEFAULT 0
 ) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
+CREATE INDEX collections_removed ON collections (collection_id) WHERE removed;
+
 CREATE TABLE spaces (
   space_id      bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
   collection_id bigint NOT NULL,
@@ -55,6 +57,7 @@ CREATE TABLE spaces (
 CREATE UNIQUE INDEX spaces_serving ON spaces (collection_id) WHERE state = 'serving';
 CREATE INDEX spaces_collection ON spaces (collection_id);
 CREATE INDEX spaces_last_change ON spaces (last_change);
+CREATE INDEX spaces_retired ON spaces (space_id) WHERE state = 'retired';
 
 CREATE TABLE documents (
   document_id   bigint PRIMARY KEY,

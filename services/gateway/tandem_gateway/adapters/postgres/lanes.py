@@ -1,0 +1,189 @@
+"""Threads that each own a connection: they run the store's statements, so that none of them holds the event loop."""
+
+import asyncio
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final, TypeVar
+
+import psycopg
+
+from tandem_gateway.adapters.postgres.connection import Connection, connect, explain, is_lost, is_retried, is_usable
+from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded, StorageError, StorageUnavailable, for_log
+from tandem_runtime.durations import duration
+
+log = logging.getLogger(__name__)
+
+R = TypeVar("R")
+
+_ATTEMPTS: Final = 8
+_FIRST_PAUSE: Final = 0.01
+_CANCEL_SECONDS: Final = 2.0
+
+
+class Lane:
+    """Some threads with a connection each. Statements wait in one queue of a bounded length."""
+
+    def __init__(self, url: str, name: str, *, threads: int, max_queued: int, timeout: float, prepared: bool = True) -> None:
+        """Make the threads; each connects with its first statement.
+
+        Args:
+            url: a connection string of libpq.
+            name: of the threads.
+            threads: number of connections.
+            max_queued: maximum number of statements that wait or run; over it, a call raises Overloaded.
+            timeout: seconds after which a caller stops waiting. The server is then told to stop, too.
+            prepared: see ``connect``.
+        """
+        self._url = url
+        self._prepared = prepared
+        self._max_queued = max_queued
+        self._timeout = timeout
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._own = threading.local()
+        self._open: dict[int, Connection] = {}
+        """Thread → its connection."""
+        self._queued = 0
+        self._closed = False
+        self.failure: str | None = None
+        """Why the last statement failed; None if it succeeded, or was refused for what it asked."""
+
+    async def run(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+        """Run statements on a connection, in a thread.
+
+        Args:
+            statement: may be run again after it failed without an effect, for example in a deadlock.
+            repeatable: whether it may also be run again if nobody knows whether it took effect.
+
+        Raises:
+            Overloaded: too many statements wait.
+            DeadlineExceeded: it took too long; it may still take effect.
+            StorageUnavailable: the store is closed, or the database cannot be reached.
+            StorageCorrupt: the database is damaged.
+        """
+        if self._closed:
+            raise StorageUnavailable("the store is closed")
+        if self._queued >= self._max_queued:
+            raise Overloaded(f"{self._queued} statements wait for the database already, the limit is {self._max_queued}")
+        call = _Call(time.monotonic() + self._timeout)
+        self._queued += 1
+        future = asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: self._run(call, statement, repeatable=repeatable)
+        )
+        future.add_done_callback(self._ended)
+        try:
+            async with asyncio.timeout(self._timeout):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            call.abandon()
+            raise DeadlineExceeded(
+                f"the database took longer than {duration(self._timeout)}; the write may still take effect"
+            ) from None
+        finally:
+            del future  # the error's traceback refers to this frame; a reference back would be a reference cycle
+
+    def submit(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+        """Run statements in the caller's own thread, on a connection of its own; blocks."""
+        return self._run(_Call(time.monotonic() + self._timeout), statement, repeatable=repeatable)
+
+    def close(self) -> None:
+        """Finish the queued statements and close the connections; blocks."""
+        self._closed = True
+        self._threads.shutdown()
+        for connection in self._open.values():
+            connection.close()
+
+    def _ended(self, future: "asyncio.Future[R]") -> None:
+        self._queued -= 1
+        if not future.cancelled():
+            future.exception()  # retrieved, so that asyncio does not warn about an abandoned one
+
+    def _run(self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+        pause = _FIRST_PAUSE
+        for attempt in range(1, _ATTEMPTS + 1):
+            if time.monotonic() >= call.until:
+                raise DeadlineExceeded("the database had no time for the statement; it was not sent")
+            sent = False
+            try:
+                with call.using(self._connection()) as connection:
+                    sent = True
+                    found = statement(connection)
+            except psycopg.Error as error:
+                again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
+                if again and attempt < _ATTEMPTS and not call.abandoned:
+                    call.pause(min(pause * random.uniform(0.5, 1.5), call.until - time.monotonic()))  # noqa: S311
+                    pause = min(2 * pause, 1.0)
+                    continue
+                raise self._failed(explain(error)) from error
+            self.failure = None
+            return found
+        raise AssertionError
+
+    def _connection(self) -> Connection:
+        """Return the connection of this thread."""
+        found: Connection | None = getattr(self._own, "connection", None)
+        if found is None or not is_usable(found):
+            if found is not None:
+                found.close()
+            found = self._own.connection = connect(self._url, prepared=self._prepared)
+            self._open[threading.get_ident()] = found
+        return found
+
+    def _failed(self, error: GatewayError) -> GatewayError:
+        if isinstance(error, StorageError):
+            self.failure = str(error)
+            log.error("a statement failed", extra={"error": for_log(error)})
+        return error
+
+
+class _Call:
+    """A call of ``Lane.run``, which its caller may abandon."""
+
+    def __init__(self, until: float) -> None:
+        self.until = until
+        self.abandoned = False
+        self._lock = threading.Lock()
+        self._connection: Connection | None = None
+        self._wake = threading.Event()
+
+    def using(self, connection: Connection) -> "_Using":
+        """Return a context in which ``abandon`` cancels what runs on the connection."""
+        return _Using(self, connection)
+
+    def use(self, connection: Connection | None) -> None:
+        with self._lock:
+            self._connection = connection
+
+    def pause(self, seconds: float) -> None:
+        """Wait; less long if the caller abandons the call."""
+        self._wake.wait(max(0.0, seconds))
+
+    def abandon(self) -> None:
+        """Tell the server to stop, in a thread; it may be too late."""
+        self.abandoned = True
+        self._wake.set()
+        threading.Thread(target=self._cancel, name="store-cancel", daemon=True).start()
+
+    def _cancel(self) -> None:
+        with self._lock:  # so that no other call has the connection meanwhile
+            if self._connection is not None:
+                try:
+                    self._connection.cancel_safe(timeout=_CANCEL_SECONDS)
+                except psycopg.Error as error:
+                    log.warning("a late statement could not be stopped", extra={"error": str(error)})
+
+
+class _Using:
+    def __init__(self, call: _Call, connection: Connection) -> None:
+        self._call = call
+        self._connection = connection
+
+    def __enter__(self) -> Connection:
+        self._call.use(self._connection)
+        return self._connection
+
+    def __exit__(self, *error: object) -> None:
+        self._call.use(None)

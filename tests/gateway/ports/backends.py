@@ -7,6 +7,9 @@ from typing import Protocol
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.memory.store import MemoryStore
+from tandem_gateway.adapters.postgres.connection import connect as connect_to_postgres
+from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
+from tandem_gateway.adapters.postgres.store import PostgresStore
 from tandem_gateway.adapters.sqlite import versions
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
@@ -23,7 +26,9 @@ from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.sizes import StoredSizes
+from tests.support import postgres
 from tests.support.fakes import WAIT_SECONDS
+from tests.support.postgres_check import find_damage as find_damage_in_postgres
 from tests.support.stores import LIMITS, open_store
 
 
@@ -126,3 +131,67 @@ class InSqlite:
                 assert find_damage(connection) == []
             finally:
                 connection.close()
+
+
+_OPEN_AT_ONCE = 8
+
+
+class InPostgres:
+    """``PostgresStore``; ``close`` also checks that each store is sound."""
+
+    def __init__(self, folder: Path) -> None:
+        self._stores: dict[str, PostgresStore] = {}
+        self._feeds: list[PostgresIndexFeed] = []
+
+    def open(
+        self, limits: Limits = LIMITS, *, batch_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
+    ) -> PostgresStore:
+        while len(self._stores) >= _OPEN_AT_ONCE:  # a generated test opens many, and uses one
+            self._close(next(iter(self._stores)))
+        url = postgres.databases().take()
+        store = self._stores[url] = PostgresStore(
+            url,
+            limits=limits,
+            max_queued=100,
+            write_timeout=30.0,
+            batch_bytes=batch_bytes,
+            clock=None if clock is time.monotonic else clock,
+        )
+        return store
+
+    def feed(self, store: PostgresStore) -> IndexFeed:
+        (url,) = (url for url, each in self._stores.items() if each is store)
+        self._feeds.append(PostgresIndexFeed(url))
+        return self._feeds[-1]
+
+    def add_passage(self, store: PostgresStore, passage_id: int, at: int) -> None:
+        (url,) = (url for url, each in self._stores.items() if each is store)
+        with connect_to_postgres(url) as connection, connection.transaction():
+            connection.execute(
+                "UPDATE store SET last_passage = last_passage + 1, commits = commits + 1",
+            )
+            connection.execute("UPDATE passages SET stop = %s WHERE passage_id = %s", (at, passage_id))
+            connection.execute(
+                "INSERT INTO passages (passage_id, document_id, ordinal, start) "
+                "SELECT s.last_passage, p.document_id, 1, %s FROM store s, passages p WHERE p.passage_id = %s",
+                (at, passage_id),
+            )
+            connection.execute(
+                "INSERT INTO pending (document_id, ordinal, passage_id) SELECT p.document_id, 1, p.passage_id "
+                "FROM store s JOIN passages p ON p.passage_id = s.last_passage"
+            )
+
+    def close(self) -> None:
+        for feed in self._feeds:
+            feed.close()
+        for url in list(self._stores):
+            self._close(url)
+
+    def _close(self, url: str) -> None:
+        store = self._stores.pop(url)
+        for feed in self._feeds:
+            if feed._url == url:
+                feed.close()
+        store.close()
+        assert find_damage_in_postgres(url) == []
+        postgres.databases().give_back(url)

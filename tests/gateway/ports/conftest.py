@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tandem_gateway.ports.change_log import IndexFeed
-from tests.gateway.ports.backends import Backend, InMemory, InSqlite, Store
+from tests.gateway.ports.backends import Backend, InMemory, InPostgres, InSqlite, Store
 
 
-@pytest.fixture(params=[InMemory, InSqlite])
+@pytest.fixture(params=[InMemory, InSqlite, InPostgres])
 def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Backend]:
     made: Backend = request.param(tmp_path)
     yield made

@@ -47,7 +47,7 @@ async def test_requests_at_the_same_time_create_one_job(store: Store):
     jobs = await asyncio.gather(
         *(store.accept(f"job{number}", "default", [document("a")], NOW, KEY) for number in range(20))
     )
-    assert {job.job_id for job in jobs} == {"job0"}
+    assert len({job.job_id for job in jobs}) == 1
     assert await counts(store) == (0, 1)
 
 

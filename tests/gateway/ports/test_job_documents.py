@@ -174,12 +174,14 @@ async def test_the_documents_of_a_deleted_collection(store: Store):
 async def test_the_pages_have_each_document_once_with_a_status_or_any(
     store: Store, limit: int, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("tandem_gateway.adapters.sqlite.job_documents.ENTRIES", 3)
+    for module in ("sqlite.job_documents", "postgres.job_lists"):
+        monkeypatch.setattr(f"tandem_gateway.adapters.{module}.ENTRIES", 3)
     names = [f"d{number}" for number in range(10)]
     await ingest(store, [document(name) for name in names[::2]], "first")
     await accept(store, *names)
     await complete(store, await claimed(store, 3))
-    monkeypatch.setattr("tandem_gateway.adapters.sqlite.job_documents.ENTRIES", 500)
+    for module in ("sqlite.job_documents", "postgres.job_lists"):
+        monkeypatch.setattr(f"tandem_gateway.adapters.{module}.ENTRIES", 500)
     assert [each.doc_id for each in await listed(store, limit=limit)] == names
     expected: dict[DocumentStatus, list[str]] = {
         "unchanged": names[::2],
@@ -240,7 +242,7 @@ async def test_the_oldest_lists_of_finished_jobs_are_forgotten_over_the_limit(
         await accept(store, *(f"{number}-{place}" for place in range(20)), job_id=f"job{number}")
     for passage in (await pending_documents(store))[1:]:
         await store.queue.fail(passage.passage_id, "refused")
-    for module in ("sqlite", "memory"):
+    for module in ("sqlite", "memory", "postgres"):
         monkeypatch.setattr(f"tandem_gateway.adapters.{module}.retention.LISTED_BYTES", 3 * 20 * 64)
     assert await store.forget_jobs(0.0) == 0
     kept = ["unfinished", "job3", "job4"]

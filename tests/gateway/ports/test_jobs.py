@@ -71,7 +71,7 @@ async def test_a_list_has_the_jobs_of_a_status_and_a_collection(store: Store):
 async def test_a_page_ends_after_the_jobs_that_it_may_look_at(
     store: Store, scanned: int, monkeypatch: pytest.MonkeyPatch
 ):
-    for module in ("sqlite.reads", "memory.jobs"):
+    for module in ("sqlite.reads", "memory.jobs", "postgres.reads"):
         monkeypatch.setattr(f"tandem_gateway.adapters.{module}.JOBS_SCANNED", scanned)
     await accept(store, "books", "a", at=NOW, collection="books")
     for number in range(4):
@@ -147,7 +147,7 @@ async def test_a_job_that_has_ended_stays_as_it_is_and_an_unknown_one_is_none(st
 
 async def test_a_step_cancels_few_documents(store: Store, monkeypatch: pytest.MonkeyPatch):
     assert port.CANCELLED_AT_ONCE >= 100
-    for module in ("sqlite.writes", "memory.jobs"):
+    for module in ("sqlite.writes", "memory.jobs", "postgres.writes"):
         monkeypatch.setattr(f"tandem_gateway.adapters.{module}.CANCELLED_AT_ONCE", 2)
     await accept(store, "job", *"abcde")
     done = []

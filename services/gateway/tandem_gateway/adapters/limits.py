@@ -60,6 +60,11 @@ class Limits:
             )
 
 
+def most_deletions() -> int:
+    """Return how many documents ``check_deletions`` allows."""
+    return MAX_SOURCE_DELETIONS
+
+
 def check_deletions(count: int) -> None:
     """Check the number of documents that one comparison with a source deletes.
 

@@ -16,10 +16,11 @@ class Coverage(msgspec.Struct, frozen=True, gc=False):
     @property
     def unreadable(self) -> bool:
         """Whether most of the text's tokens are unknown, so that its vector says little about it."""
-        return self.unknown > _UNREADABLE_SHARE
+        return self.unknown > UNREADABLE_SHARE
 
 
-_UNREADABLE_SHARE = 0.5
+UNREADABLE_SHARE = 0.5
+"""Share of unknown tokens above which a vector says little about its text."""
 
 
 WHOLE = Coverage()

@@ -6,7 +6,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
 
 import psycopg
@@ -27,7 +27,9 @@ _CANCEL_SECONDS: Final = 2.0
 class Lane:
     """Some threads with a connection each. Statements wait in one queue of a bounded length."""
 
-    def __init__(self, url: str, name: str, *, threads: int, max_queued: int, timeout: float, prepared: bool = True) -> None:
+    def __init__(
+        self, url: str, name: str, *, threads: int, max_queued: int, timeout: float, prepared: bool = True
+    ) -> None:
         """Make the threads; each connects with its first statement.
 
         Args:
@@ -47,6 +49,7 @@ class Lane:
         self._open: dict[int, Connection] = {}
         """Thread → its connection."""
         self._queued = 0
+        self._counting = threading.Lock()
         self._closed = False
         self.failure: str | None = None
         """Why the last statement failed; None if it succeeded, or was refused for what it asked."""
@@ -64,20 +67,16 @@ class Lane:
             StorageUnavailable: the store is closed, or the database cannot be reached.
             StorageCorrupt: the database is damaged.
         """
-        if self._closed:
-            raise StorageUnavailable("the store is closed")
-        if self._queued >= self._max_queued:
-            raise Overloaded(f"{self._queued} statements wait for the database already, the limit is {self._max_queued}")
         call = _Call(time.monotonic() + self._timeout)
-        self._queued += 1
-        future = asyncio.get_running_loop().run_in_executor(
-            self._threads, lambda: self._run(call, statement, repeatable=repeatable)
-        )
-        future.add_done_callback(self._ended)
+        self._admit()
+        running = self._threads.submit(lambda: self._run(call, statement, repeatable=repeatable))
+        running.add_done_callback(self._ended)
+        future = asyncio.wrap_future(running)
         try:
             async with asyncio.timeout(self._timeout):
                 return await asyncio.shield(future)
         except TimeoutError:
+            future.add_done_callback(_retrieve)
             call.abandon()
             raise DeadlineExceeded(
                 f"the database took longer than {duration(self._timeout)}; the write may still take effect"
@@ -85,9 +84,22 @@ class Lane:
         finally:
             del future  # the error's traceback refers to this frame; a reference back would be a reference cycle
 
-    def submit(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
-        """Run statements in the caller's own thread, on a connection of its own; blocks."""
-        return self._run(_Call(time.monotonic() + self._timeout), statement, repeatable=repeatable)
+    def submit(self, statement: Callable[[Connection], R], *, repeatable: bool) -> Future[R]:
+        """Run statements as ``run`` does, for a caller without an event loop; any thread may call it.
+
+        Raises:
+            Overloaded, StorageUnavailable: see ``run``; the future has the other errors.
+        """
+        self._admit()
+        future = self._threads.submit(
+            lambda: self._run(_Call(time.monotonic() + self._timeout), statement, repeatable=repeatable)
+        )
+        future.add_done_callback(self._ended)
+        return future
+
+    def call(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+        """Run statements as ``submit`` does, and wait for their end; blocks."""
+        return self.submit(statement, repeatable=repeatable).result()
 
     def close(self) -> None:
         """Finish the queued statements and close the connections; blocks."""
@@ -96,10 +108,19 @@ class Lane:
         for connection in self._open.values():
             connection.close()
 
-    def _ended(self, future: "asyncio.Future[R]") -> None:
-        self._queued -= 1
-        if not future.cancelled():
-            future.exception()  # retrieved, so that asyncio does not warn about an abandoned one
+    def _admit(self) -> None:
+        with self._counting:
+            if self._closed:
+                raise StorageUnavailable("the store is closed")
+            if self._queued >= self._max_queued:
+                raise Overloaded(
+                    f"{self._queued} statements wait for the database already, the limit is {self._max_queued}"
+                )
+            self._queued += 1
+
+    def _ended(self, future: "Future[R]") -> None:
+        with self._counting:
+            self._queued -= 1
 
     def _run(self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool) -> R:
         pause = _FIRST_PAUSE
@@ -187,3 +208,9 @@ class _Using:
 
     def __exit__(self, *error: object) -> None:
         self._call.use(None)
+
+
+def _retrieve(future: "asyncio.Future[R]") -> None:
+    """Retrieve the error of an abandoned future, so that asyncio does not warn about it."""
+    if not future.cancelled():
+        future.exception()

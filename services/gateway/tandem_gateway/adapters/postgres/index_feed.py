@@ -9,6 +9,7 @@ import psycopg
 
 from tandem_gateway.adapters.postgres import index_reads, reads
 from tandem_gateway.adapters.postgres.connection import Connection, connect, is_lost, is_usable, translated
+from tandem_gateway.adapters.postgres.snapshot import BEGIN
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
@@ -180,7 +181,7 @@ class PostgresIndexFeed:
 
     def _begin(self) -> Connection:
         connection = self._usable()
-        connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+        connection.execute(BEGIN, prepare=False)
         return connection
 
     def _usable(self) -> Connection:

@@ -34,7 +34,8 @@ _MISSING: Final = (
 _TEXTS: Final = (
     "SELECT p.passage_id, CASE WHEN p.stop IS NULL THEN substr(d.text, p.start + 1) "
     "ELSE substr(d.text, p.start + 1, p.stop - p.start) END, (SELECT w.job_id FROM waiting w "
-    "WHERE w.document_id = p.document_id ORDER BY w.job_id LIMIT 1) FROM unnest(%s::bigint[]) AS u(passage_id) "
+    "WHERE w.document_id = p.document_id ORDER BY w.document_id, w.job_id LIMIT 1) FROM unnest(%s::bigint[]) AS "
+    "u(passage_id) "
     "CROSS JOIN LATERAL (SELECT x.* FROM passages x WHERE x.passage_id = u.passage_id LIMIT 1) p "
     "CROSS JOIN LATERAL (SELECT x.text FROM documents x WHERE x.document_id = p.document_id LIMIT 1) d"
 )

@@ -91,10 +91,10 @@ BEGIN
     UPDATE turns t SET served = last_ + 2 WHERE t.collection_id = k.collection_id;
     RETURN QUERY
       SELECT k.collection_id, k.name, s.fingerprint, k.chunking, first_format, splits, u.passage_id, u.content, u.tries,
-             (SELECT w.job_id FROM waiting w, LATERAL (SELECT x.document_id FROM passages x
-                                                         WHERE x.passage_id = u.passage_id LIMIT 1) p
-                WHERE w.document_id = p.document_id ORDER BY w.job_id LIMIT 1)
+             -- In the order of the key, so that no plan reads the jobs of all documents in their order.
+             (SELECT w.job_id FROM waiting w WHERE w.document_id = p.document_id ORDER BY w.document_id, w.job_id LIMIT 1)
         FROM unnest(picked, texts, tries[1:cardinality(picked)]) WITH ORDINALITY AS u(passage_id, content, tries, place),
+             LATERAL (SELECT x.document_id FROM passages x WHERE x.passage_id = u.passage_id LIMIT 1) p,
              LATERAL (SELECT x.fingerprint FROM spaces x
                         WHERE x.collection_id = k.collection_id AND x.state = 'serving' LIMIT 1) s
         ORDER BY u.place;

@@ -8,6 +8,7 @@ import asyncio
 import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import psycopg
@@ -16,7 +17,7 @@ import pytest
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.postgres.connection import connect
 from tandem_gateway.adapters.postgres.store import PostgresStore
-from tandem_gateway.records.documents import EmbeddedBatch
+from tandem_gateway.records.documents import EmbeddedBatch, NewDocument, StoredContent
 from tests.gateway.postgres.conftest import OpenStore
 from tests.gateway.postgres.followers import Follower
 from tests.support.fakes import FINGERPRINT, MODEL, WAIT_SECONDS, eventually, vectors_of
@@ -47,7 +48,7 @@ END $$;
 
 async def write(store: PostgresStore, writer: int) -> None:
     """Ingest, embed and delete documents that all writers share, in several collections."""
-    chance = random.Random(writer)  # noqa: S311
+    chance = random.Random(writer)
     for step in range(STEPS):
         name = chance.choice(COLLECTIONS)
         doc_ids = chance.sample(range(12), 4)
@@ -61,9 +62,11 @@ async def write(store: PostgresStore, writer: int) -> None:
         if chance.random() < 0.2:
             await store.delete(name, f"d{chance.randrange(12)}")
         if chance.random() < 0.2:
-            await store.change_metadata(
-                name, f"d{chance.randrange(12)}", lambda stored: document(stored.doc_id, stored.text, f'{{"n":{step}}}')
-            )
+            await store.change_metadata(name, f"d{chance.randrange(12)}", partial(_with_number, step))
+
+
+def _with_number(number: int, stored: StoredContent) -> NewDocument:
+    return document(stored.doc_id, stored.text, f'{{"n":{number}}}')
 
 
 def run_writers(open_store: OpenStore, url: str, folder: Path) -> Follower:

@@ -37,9 +37,10 @@ BEGIN
   FOR s IN SELECT sequencename FROM pg_sequences WHERE schemaname = 'public' LOOP
     PERFORM setval(s::regclass, 1, false);
   END LOOP;
-  INSERT INTO store (catalogue) VALUES (1);
+  INSERT INTO store DEFAULT VALUES;
   INSERT INTO access DEFAULT VALUES;
   PERFORM make_collection_v1('default');
+  PERFORM advance_v1(0, 0, 1);
 END $$
 """
 

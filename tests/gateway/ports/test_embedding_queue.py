@@ -241,10 +241,13 @@ async def test_the_owners_of_a_collection_take_turns(subject: Subject):
     await subject.add("c", *(f"m{number}" for number in range(9)), owner="many")
     await subject.add("c", "f0", "f1", owner="few")
     await subject.add("c", "m9", owner="many")
-    claims = [texts(await claim(subject, f"worker {number}", limit=2)) for number in range(8)]
-    assert claims == [
-        ["before"], ["m0", "m1"], ["f0", "f1"], ["m2", "m3"], ["m4", "m5"], ["m6", "m7"], ["m8"], ["m9"],
-    ]  # fmt: skip
+    claims = [texts(await claim(subject, f"worker {number}", limit=2)) for number in range(6)]
+    assert claims == [["before"], ["m0", "m1"], ["f0", "f1"], ["m2", "m3"], ["m4", "m5"], ["m6", "m7"]]
+    # A claim may end with an ingest, or go on with the owner's next one.
+    rest = []
+    while len(rest) < 2:
+        rest += texts(await claim(subject, f"worker after {len(rest)}", limit=2))
+    assert rest == ["m8", "m9"]
     assert await nothing_is_left(subject)
 
 

@@ -41,7 +41,8 @@ BEGIN
   PERFORM pg_sleep(random() * 0.005);  -- the rest of the transaction
   UPDATE store s SET commits = s.commits + 1, catalogue = s.catalogue + catalogues,
     last_change = CASE WHEN changes > 0 THEN greatest(s.last_change, change_before + changes) ELSE s.last_change END,
-    last_passage = CASE WHEN passages > 0 THEN greatest(s.last_passage, passage_before + passages) ELSE s.last_passage END;
+    last_passage = CASE WHEN passages > 0 THEN greatest(s.last_passage, passage_before + passages)
+                   ELSE s.last_passage END;
 END $$;
 """
 

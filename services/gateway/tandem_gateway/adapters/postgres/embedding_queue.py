@@ -26,12 +26,15 @@ from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, Pendin
 DROPPED_AT_ONCE: Final = 500
 """Maximum number of failed versions that one commit drops."""
 
+_MAX_CLAIMED: Final = 100_000
+"""Passages whose hashes are remembered at most; a forgotten one is completed without the comparison."""
 _CLAIM: Final = (
-    "SELECT collection_id, name, fingerprint, chunking, format, whole, passage_id, content, attempts, job "
-    "FROM claim_v1(%s, %s, %s, %s, %s, %s::bigint[], %s)"
+    "SELECT collection_id, name, fingerprint, chunking, format, whole, passage_id, content, content_hash, attempts, "
+    "job FROM claim_v1(%s, %s, %s, %s, %s, %s::bigint[], %s)"
 )
 _COMPLETE: Final = (
-    "SELECT done, name, pinned FROM complete_v1(%(collection)s, %(passages)b::bigint[], %(of)b::integer[], "
+    "SELECT done, name, pinned FROM complete_v1(%(collection)s, %(passages)b::bigint[], %(hashes)b::bytea[], "
+    "%(of)b::integer[], "
     "%(starts)b::integer[], %(stops)b::integer[], %(vectors)b, %(truncated)s::boolean[], %(unknown)s::float8[], "
     "%(unreadable_share)s, %(fingerprint)s, %(model)s, %(dim)s, %(now)s, %(started)s)"
 )
@@ -62,6 +65,8 @@ class PostgresEmbeddingQueue:
         self._failed_bytes = failed_bytes
         self._clock = clock
         self._claiming = asyncio.Lock()
+        self._claimed: dict[int, bytes] = {}
+        """Passage → hash of its document when it was claimed, the oldest first."""
 
     async def claim(
         self, worker: str, limit: int, lease_seconds: float, without: Collection[int] = ()
@@ -90,6 +95,9 @@ class PostgresEmbeddingQueue:
         async with self._claiming:  # one claim after the other, so that each sees whom the last one served
             rows = await self._lane.run(lambda c: c.execute(_CLAIM, values).fetchall(), repeatable=False)
             batch = _batch(rows) if rows else None
+            self._claimed |= {row[6]: row[8] for row in rows}
+            while len(self._claimed) > _MAX_CLAIMED:
+                del self._claimed[next(iter(self._claimed))]
             if batch is not None and claim.abandoned:
                 await self.release(claim.worker, [each.passage_id for each in batch.passages])
             return batch
@@ -117,9 +125,12 @@ class PostgresEmbeddingQueue:
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""
-        done, name, pinned = await self._lane.run(lambda c: _complete(c, batch, time.time()), repeatable=True)
+        hashes = [self._claimed.get(passage_id) for passage_id in batch.passage_ids]
+        done, name, pinned = await self._lane.run(lambda c: _complete(c, batch, hashes, time.time()), repeatable=True)
         if done < 0:
             raise FingerprintMismatch(name, pinned=pinned, offered=batch.fingerprint)
+        for passage_id in batch.passage_ids:
+            self._claimed.pop(passage_id, None)
         return int(done)
 
     async def fail(self, passage_id: int, error: str) -> None:
@@ -154,13 +165,15 @@ class _Claim:
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> PendingBatch:
     collection_id, name, fingerprint, chunking, text_format, split = rows[0][:6]
-    passages = [PendingPassage(passage_id, text, attempts, job=job) for *_, passage_id, text, attempts, job in rows]
+    passages = [PendingPassage(passage_id, text, attempts, job=job) for *_, passage_id, text, _, attempts, job in rows]
     rules = chunking_of(chunking)
     of_batch = Split(rules, text_format) if split and rules is not None else None
     return PendingBatch(collection_id, name, passages, fingerprint, of_batch)
 
 
-def _complete(connection: Connection, batch: EmbeddedBatch, now: float) -> tuple[int, str, str]:
+def _complete(
+    connection: Connection, batch: EmbeddedBatch, hashes: Sequence[bytes | None], now: float
+) -> tuple[int, str, str]:
     of: list[int] = []
     starts: list[int | None] = []
     stops: list[int | None] = []
@@ -172,6 +185,7 @@ def _complete(connection: Connection, batch: EmbeddedBatch, now: float) -> tuple
     values = {
         "collection": batch.collection_id,
         "passages": batch.passage_ids,
+        "hashes": list(hashes),
         "of": of,
         "starts": starts,
         "stops": stops,

@@ -103,9 +103,10 @@ class PostgresStore:
         now: float,
         key: IdempotencyKey | None = None,
         skipped: Sequence[SkippedDocument] = (),
+        owner: str | None = None,
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
-        ingest = writes.Ingest(job_id, collection, documents, now, key, skipped)
+        ingest = writes.Ingest(job_id, collection, documents, now, key, skipped, owner)
         self._accepted += 1 + len(documents) // _DOCUMENTS_LIKE_A_JOB
         if self._accepted >= _JOBS_BETWEEN_CLEANUPS:
             self._accepted = 0

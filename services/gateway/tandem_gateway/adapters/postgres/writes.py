@@ -18,6 +18,7 @@ from tandem_gateway.adapters.limits import (
     most_deletions,
     nothing_to_retry,
 )
+from tandem_gateway.adapters.owner_turns import MAX_OWNERS
 from tandem_gateway.adapters.postgres import job_lists, listing, reads
 from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.errors import Overloaded
@@ -54,7 +55,8 @@ _ACCEPT: Final = (
     f"SELECT {reads.JOB_COLUMNS}, request_hash FROM accept_v1(%(job)s, %(collection)s, %(ids)s::text[], "
     "%(texts)s::text[], %(metas)s::text[], %(hashes)b::bytea[], %(formats)s::text[], %(sources)s::text[], "
     "%(source_hashes)s::text[], %(places)s::integer[], %(skipped_places)s::integer[], %(skipped_ids)s::text[], "
-    "%(skipped_reasons)s::text[], %(now)s, %(key)s::text, %(request)b::bytea, %(key_seconds)s, %(max_pending)s, "
+    "%(skipped_reasons)s::text[], %(owner)s::text, %(max_owners)s, %(now)s, %(key)s::text, %(request)b::bytea, "
+    "%(key_seconds)s, %(max_pending)s, "
     "%(max_collections)s, %(entry_bytes)s, %(list_entries)s, %(unreadable_share)s, %(truncated)s, %(unreadable)s)"
 )
 _CHANGE_METADATA: Final = "SELECT change_metadata_v1(%s, %s, %s::bigint[], %b::bytea[], %s::text[], %b::bytea[])"
@@ -70,6 +72,7 @@ class Ingest:
     now: float
     key: IdempotencyKey | None
     skipped: Sequence[SkippedDocument]
+    owner: str | None = None
 
 
 def accept(connection: Connection, ingest: Ingest, limits: Limits) -> JobRecord:
@@ -91,6 +94,8 @@ def accept(connection: Connection, ingest: Ingest, limits: Limits) -> JobRecord:
         "skipped_places": [each.index for each in ingest.skipped],
         "skipped_ids": [each.doc_id for each in ingest.skipped],
         "skipped_reasons": [storable(each.message[:MAX_REASON_CHARS]) for each in ingest.skipped],
+        "owner": ingest.owner,
+        "max_owners": MAX_OWNERS,
         "now": ingest.now,
         "key": key.key if key is not None else None,
         "request": key.request_hash if key is not None else None,

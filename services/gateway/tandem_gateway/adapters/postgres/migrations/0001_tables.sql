@@ -19,16 +19,18 @@ CREATE TABLE store (
   last_change  bigint NOT NULL DEFAULT 0,
   last_passage bigint NOT NULL DEFAULT 0,
   catalogue    bigint NOT NULL DEFAULT 0,  -- grows when a collection or space appears, is pinned, changes, or goes
-  mark         uuid NOT NULL DEFAULT gen_random_uuid()  -- of last_change: tells a fail-over that lost commits
+  mark         uuid NOT NULL DEFAULT gen_random_uuid()  -- of the last commit; see ``marks``
 ) WITH (fillfactor = 10, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 INSERT INTO store DEFAULT VALUES;
 
--- The mark of each commit that numbered changes.
+-- A random mark for each commit that is counted. After a fail-over that lost commits, or a restore, the store counts and
+-- numbers anew, and a gateway's caches are of another history. The numbers may agree, the marks do not.
 CREATE TABLE marks (
-  change bigint PRIMARY KEY,
+  commit bigint PRIMARY KEY,
   mark   uuid NOT NULL,
   at     timestamptz NOT NULL DEFAULT now()
 );
+CREATE INDEX marks_at ON marks (at);
 
 CREATE TABLE collections (
   collection_id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,  -- never used again
@@ -95,15 +97,27 @@ CREATE TABLE pending (
   worker      text,
   lease_until double precision NOT NULL DEFAULT 0,  -- seconds since the epoch, of the database's clock
   attempts    integer NOT NULL DEFAULT 0,           -- that ended badly
+  owner       text COLLATE "C" NOT NULL DEFAULT '', -- whose document it is; empty if that is not known
   PRIMARY KEY (document_id, ordinal)
 ) WITH (fillfactor = 50, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 5000);
 CREATE UNIQUE INDEX pending_passage ON pending (passage_id);
+CREATE INDEX pending_free ON pending (owner, document_id, ordinal) WHERE worker IS NULL;
 CREATE INDEX pending_leased ON pending (lease_until, document_id) WHERE worker IS NOT NULL;
 
 -- When the queue served a collection: the number of the claim, which is even, or an odd number if none did.
 CREATE TABLE turns (
   collection_id bigint PRIMARY KEY,
   served        bigint NOT NULL
+) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
+
+-- The owners of a collection's documents, and the number of the claim that served each last; -1 if none did. Each
+-- collection has the owner ''. "since" is the number of the owner's first document.
+CREATE TABLE owner_turns (
+  collection_id bigint NOT NULL,
+  owner         text COLLATE "C" NOT NULL,
+  served        bigint NOT NULL DEFAULT -1,
+  since         bigint NOT NULL DEFAULT 0,
+  PRIMARY KEY (collection_id, owner)
 ) WITH (fillfactor = 30, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 1000);
 
 -- "change" is NULL while other passages of the document have no vector.

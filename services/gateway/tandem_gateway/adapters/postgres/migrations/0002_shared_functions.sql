@@ -6,15 +6,15 @@
 CREATE FUNCTION advance_v1(changes bigint, passages bigint, catalogues integer,
                            OUT change_before bigint, OUT passage_before bigint) LANGUAGE plpgsql AS $$
 DECLARE
+  counted bigint;
   made uuid;
 BEGIN
   UPDATE store s
     SET commits = s.commits + 1, last_change = s.last_change + changes, last_passage = s.last_passage + passages,
-        catalogue = s.catalogue + catalogues, mark = CASE WHEN changes > 0 THEN gen_random_uuid() ELSE s.mark END
-    RETURNING s.last_change - changes, s.last_passage - passages, s.mark INTO change_before, passage_before, made;
-  IF changes > 0 THEN
-    INSERT INTO marks (change, mark) VALUES (change_before + changes, made);
-  END IF;
+        catalogue = s.catalogue + catalogues, mark = gen_random_uuid()
+    RETURNING s.last_change - changes, s.last_passage - passages, s.commits, s.mark
+    INTO change_before, passage_before, counted, made;
+  INSERT INTO marks (commit, mark) VALUES (counted, made);
 END $$;
 
 -- The first number of a collection's documents, less one; the last is that of the next collection.
@@ -33,6 +33,7 @@ BEGIN
   IF made IS NOT NULL THEN
     INSERT INTO spaces (collection_id, state) VALUES (made, 'serving') RETURNING space_id INTO space;
     INSERT INTO followers (collection_id, follower, position) VALUES (made, 'space ' || space, 0);
+    INSERT INTO owner_turns (collection_id, owner) VALUES (made, '');
   END IF;
   RETURN made;
 END $$;
@@ -40,7 +41,7 @@ END $$;
 DO $$
 BEGIN
   PERFORM make_collection_v1('default');
-  UPDATE store SET catalogue = 1;
+  PERFORM advance_v1(0, 0, 1);
 END $$;
 
 -- Add progress to a job. The first progress starts the job; the last document finishes it.
@@ -115,9 +116,10 @@ CREATE FUNCTION embedded_status_v1(truncated boolean, unreadable boolean) RETURN
 $$;
 
 -- End a write to a collection, whose row the transaction has locked: record what was removed, give the passages of
--- ``moved`` versions new ids and change numbers, give ``fresh`` versions that are left their passage, and count.
+-- ``moved`` versions new ids and change numbers, give the ``fresh`` versions that are left a passage and an owner, and
+-- count.
 CREATE FUNCTION finish_v1(collection bigint, removed bigint[], moved bigint[], fresh bigint[], catalogues integer,
-                          more_live bigint, more_pending bigint, more_documents bigint)
+                          more_live bigint, more_pending bigint, more_documents bigint, owner_ text DEFAULT '')
 RETURNS void LANGUAGE plpgsql
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
@@ -163,8 +165,8 @@ BEGIN
     END IF;
     INSERT INTO passages (passage_id, document_id, ordinal, start)
       SELECT last_ + n_moved + u.place, u.version, 0, 0 FROM unnest(fresh) WITH ORDINALITY AS u(version, place);
-    INSERT INTO pending (document_id, ordinal, passage_id)
-      SELECT u.version, 0, last_ + n_moved + u.place FROM unnest(fresh) WITH ORDINALITY AS u(version, place);
+    INSERT INTO pending (document_id, ordinal, passage_id, owner)
+      SELECT u.version, 0, last_ + n_moved + u.place, owner_ FROM unnest(fresh) WITH ORDINALITY AS u(version, place);
     IF n_removed + n_moved > 0 THEN
       UPDATE spaces s SET last_change = upto + n_vectors WHERE s.collection_id = collection;
     END IF;

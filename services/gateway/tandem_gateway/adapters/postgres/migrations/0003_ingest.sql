@@ -7,7 +7,7 @@
 CREATE FUNCTION accept_v1(job text, collection text, ids text[], texts text[], metas text[], hashes bytea[],
                           formats text[], sources text[], source_hashes text[], places integer[],
                           skipped_places integer[], skipped_ids text[], skipped_reasons text[],
-                          now_ double precision, key text, request bytea, key_seconds double precision,
+                          owner_ text, max_owners bigint, now_ double precision, key text, request bytea, key_seconds double precision,
                           max_pending bigint, max_collections bigint, entry_bytes bigint, list_entries integer,
                           unreadable_share double precision, truncated_reason text, unreadable_reason text)
 RETURNS SETOF jobs LANGUAGE plpgsql
@@ -35,6 +35,7 @@ DECLARE
   e_reasons text[] := array_fill(NULL::text, ARRAY[n::integer]);
   processed_ bigint := 0;  unchanged_ bigint := 0;  truncated_ bigint := 0;  unreadable_ bigint := 0;
   dropped bigint := 0;
+  lane text := '';
 BEGIN
   FOR attempt IN 1..2 LOOP  -- again once the collection is locked: the first try of a retry may have been under way
     SELECT j.job_id, j.created_at INTO known FROM jobs j WHERE j.job_id = job OR j.idempotency_key = key
@@ -148,6 +149,14 @@ BEGIN
       VALUES (job, 0, 0, '{}', '{}', '{}', '{}');
   END IF;
   PERFORM progress_v1(job, processed_, unchanged_, 0, truncated_, unreadable_, 0, now_, NULL);
-  PERFORM finish_v1(c, removed, moved, fresh, made, 0, cardinality(fresh) - dropped, cardinality(fresh));
+  IF owner_ IS NOT NULL AND cardinality(fresh) > 0 THEN  -- beyond the limit, owners share a turn
+    INSERT INTO owner_turns (collection_id, owner, since)
+      SELECT c, owner_, fresh[1] WHERE (SELECT count(*) FROM owner_turns o WHERE o.collection_id = c) < max_owners
+      ON CONFLICT (collection_id, owner) DO NOTHING;
+    IF EXISTS (SELECT 1 FROM owner_turns o WHERE o.collection_id = c AND o.owner = owner_) THEN
+      lane := owner_;
+    END IF;
+  END IF;
+  PERFORM finish_v1(c, removed, moved, fresh, made, 0, cardinality(fresh) - dropped, cardinality(fresh), lane);
   RETURN QUERY SELECT * FROM jobs j WHERE j.job_id = job;
 END $$;

@@ -5,17 +5,18 @@ CREATE FUNCTION clock_v1(given double precision) RETURNS double precision LANGUA
   SELECT coalesce(given, extract(epoch FROM clock_timestamp())::double precision)
 $$;
 
--- Lease passages of one collection, and return them in order; no row if every pending passage is leased or excluded.
+-- Lease passages of one owner in one collection, and return them in order; no row if every pending passage is leased or excluded.
 -- A batch has texts to be split in one format, up to ``split_bytes``, or none to be split; a longer text comes alone.
 CREATE FUNCTION claim_v1(worker_ text, limit_ integer, seconds double precision, batch_bytes bigint,
                          split_bytes bigint, without_ bigint[], given_now double precision)
 RETURNS TABLE (collection_id bigint, name text, fingerprint text, chunking text, format text, whole boolean,
-               passage_id bigint, content text, attempts integer, job text) LANGUAGE plpgsql
+               passage_id bigint, content text, content_hash bytea, attempts integer, job text) LANGUAGE plpgsql
   SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
 DECLARE
   now_ double precision := clock_v1(given_now);
   last_ bigint;
   k record;
+  o record;
   r record;
   ids bigint[];
   tries integer[];
@@ -25,6 +26,7 @@ DECLARE
   splits boolean;
   picked bigint[] := '{}';
   texts text[] := '{}';
+  hashes bytea[] := '{}';
   first_format text;
 BEGIN
   WITH ended AS MATERIALIZED (
@@ -50,12 +52,22 @@ BEGIN
       WHERE c.pending > 0 AND NOT c.removed AND c.collection_id <> ALL (without_)
       ORDER BY coalesce(l.passages, 0), t.served, c.collection_id
   LOOP
-    SELECT array_agg(f.passage_id ORDER BY f.document_id, f.ordinal), array_agg(f.attempts ORDER BY f.document_id, f.ordinal)
-      INTO ids, tries
-      FROM (SELECT p.document_id, p.ordinal, p.passage_id, p.attempts FROM pending p
-              WHERE p.document_id > documents_of_v1(k.collection_id)
-                AND p.document_id < documents_of_v1(k.collection_id + 1) AND p.worker IS NULL
-              ORDER BY p.document_id, p.ordinal LIMIT limit_ FOR UPDATE SKIP LOCKED) f;
+    FOR o IN
+      SELECT t.owner FROM owner_turns t WHERE t.collection_id = k.collection_id
+        AND EXISTS (SELECT 1 FROM pending p WHERE p.owner = t.owner AND p.worker IS NULL
+                      AND p.document_id > documents_of_v1(k.collection_id)
+                      AND p.document_id < documents_of_v1(k.collection_id + 1))
+        ORDER BY t.served, t.since
+    LOOP
+      SELECT array_agg(f.passage_id ORDER BY f.document_id, f.ordinal),
+             array_agg(f.attempts ORDER BY f.document_id, f.ordinal)
+        INTO ids, tries
+        FROM (SELECT p.document_id, p.ordinal, p.passage_id, p.attempts FROM pending p
+                WHERE p.owner = o.owner AND p.worker IS NULL AND p.document_id > documents_of_v1(k.collection_id)
+                  AND p.document_id < documents_of_v1(k.collection_id + 1)
+                ORDER BY p.owner, p.document_id, p.ordinal LIMIT limit_ FOR UPDATE SKIP LOCKED) f;
+      EXIT WHEN ids IS NOT NULL;
+    END LOOP;
     CONTINUE WHEN ids IS NULL;
     SELECT u.place INTO suspect FROM unnest(tries) WITH ORDINALITY AS u(tries, place) WHERE u.tries > 0
       ORDER BY u.place LIMIT 1;
@@ -65,14 +77,15 @@ BEGIN
     END IF;
     taken := 0;
     FOR r IN
-      SELECT u.passage_id, d.format, p.ordinal = 0 AND p.stop IS NULL AS whole,
+      SELECT u.passage_id, d.format, d.content_hash, p.ordinal = 0 AND p.stop IS NULL AS whole,
              CASE WHEN p.start = 0 AND p.stop IS NULL THEN d.text
                   WHEN p.stop IS NULL THEN substr(d.text, p.start + 1)
                   ELSE substr(d.text, p.start + 1, p.stop - p.start) END AS content
         FROM unnest(ids) WITH ORDINALITY AS u(passage_id, place),
              LATERAL (SELECT x.document_id, x.ordinal, x.start, x.stop FROM passages x
                         WHERE x.passage_id = u.passage_id LIMIT 1) p,
-             LATERAL (SELECT x.text, x.format FROM documents x WHERE x.document_id = p.document_id LIMIT 1) d
+             LATERAL (SELECT x.text, x.format, x.content_hash FROM documents x
+                        WHERE x.document_id = p.document_id LIMIT 1) d
         ORDER BY u.place
     LOOP
       IF cardinality(picked) = 0 THEN
@@ -86,14 +99,18 @@ BEGIN
       EXIT WHEN cardinality(picked) > 0 AND taken > most;
       picked := picked || r.passage_id;
       texts := texts || r.content;
+      hashes := hashes || r.content_hash;
     END LOOP;
     UPDATE pending p SET worker = worker_, lease_until = now_ + seconds WHERE p.passage_id = ANY (picked);
     UPDATE turns t SET served = last_ + 2 WHERE t.collection_id = k.collection_id;
+    UPDATE owner_turns t SET served = 1 + (SELECT max(x.served) FROM owner_turns x WHERE x.collection_id = k.collection_id)
+      WHERE t.collection_id = k.collection_id AND t.owner = o.owner;
     RETURN QUERY
-      SELECT k.collection_id, k.name, s.fingerprint, k.chunking, first_format, splits, u.passage_id, u.content, u.tries,
+      SELECT k.collection_id, k.name, s.fingerprint, k.chunking, first_format, splits, u.passage_id, u.content, u.hash, u.tries,
              -- In the order of the key, so that no plan reads the jobs of all documents in their order.
              (SELECT w.job_id FROM waiting w WHERE w.document_id = p.document_id ORDER BY w.document_id, w.job_id LIMIT 1)
-        FROM unnest(picked, texts, tries[1:cardinality(picked)]) WITH ORDINALITY AS u(passage_id, content, tries, place),
+        FROM unnest(picked, texts, hashes, tries[1:cardinality(picked)]) WITH ORDINALITY
+               AS u(passage_id, content, hash, tries, place),
              LATERAL (SELECT x.document_id FROM passages x WHERE x.passage_id = u.passage_id LIMIT 1) p,
              LATERAL (SELECT x.fingerprint FROM spaces x
                         WHERE x.collection_id = k.collection_id AND x.state = 'serving' LIMIT 1) s
@@ -129,7 +146,9 @@ END $$;
 -- Give passages their vectors, and return how many documents went live; -1, and the space's model, if that is another.
 -- Row j of the arrays is one vector: the place of its passage in ``passages_``, its span of the text (NULLs if no text
 -- was split), and how much of it the vector stands for (NULLs if unknown). ``vecs`` has the vectors one after the other.
-CREATE FUNCTION complete_v1(collection bigint, passages_ bigint[], of_ integer[], starts integer[], stops integer[],
+-- ``hashes`` has what the documents of the passages were when they were claimed, or NULLs: after a fail-over that lost
+-- commits, a passage of this number may be another text, which must not get the vector.
+CREATE FUNCTION complete_v1(collection bigint, passages_ bigint[], hashes bytea[], of_ integer[], starts integer[], stops integer[],
                             vecs bytea, truncated_ boolean[], unknown_ double precision[],
                             unreadable_share double precision, fp text, model_ text, dim_ integer,
                             now_ double precision, started double precision,
@@ -138,7 +157,7 @@ CREATE FUNCTION complete_v1(collection bigint, passages_ bigint[], of_ integer[]
 DECLARE
   size integer := dim_ * 4;
   space record;
-  taken bigint[];  of_taken bigint[];
+  wanted bigint[];  taken bigint[];  of_taken bigint[];
   whole bigint[];  old bigint[];  removed bigint[];  waited bigint[];
   -- Of each vector that is stored: its place, its document, its position in the passage that was claimed, and its passage.
   r_place integer[];  r_document bigint[];  r_position bigint[];  r_passage bigint[];
@@ -160,10 +179,15 @@ BEGIN
     pinned := space.fingerprint;
     RETURN;
   END IF;
-  PERFORM 1 FROM pending p WHERE p.passage_id = ANY (passages_) ORDER BY p.passage_id FOR UPDATE;
+  SELECT coalesce(array_agg(u.passage_id), '{}') INTO wanted
+    FROM unnest(passages_, hashes) AS u(passage_id, hash),
+         LATERAL (SELECT x.document_id FROM passages x WHERE x.passage_id = u.passage_id LIMIT 1) p,
+         LATERAL (SELECT x.content_hash FROM documents x WHERE x.document_id = p.document_id LIMIT 1) d
+    WHERE u.hash IS NULL OR u.hash = d.content_hash;
+  PERFORM 1 FROM pending p WHERE p.passage_id = ANY (wanted) ORDER BY p.passage_id FOR UPDATE;
   -- Whoever deletes the row lets the vector take effect: a second completion finds none.
   WITH gone AS (
-    DELETE FROM pending p WHERE p.passage_id = ANY (passages_) AND p.document_id > documents_of_v1(collection)
+    DELETE FROM pending p WHERE p.passage_id = ANY (wanted) AND p.document_id > documents_of_v1(collection)
       AND p.document_id < documents_of_v1(collection + 1) RETURNING p.passage_id, p.document_id)
   SELECT array_agg(g.passage_id), array_agg(DISTINCT g.document_id) INTO taken, of_taken FROM gone g;
   IF taken IS NULL THEN

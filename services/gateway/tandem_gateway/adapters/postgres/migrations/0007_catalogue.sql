@@ -110,6 +110,7 @@ BEGIN
   IF n = 0 AND cardinality(dropped) = 0 THEN
     DELETE FROM followers f WHERE f.collection_id = c;
     DELETE FROM turns t WHERE t.collection_id = c;
+    DELETE FROM owner_turns t WHERE t.collection_id = c;
     DELETE FROM spaces s WHERE s.collection_id = c;
     DELETE FROM collections k WHERE k.collection_id = c;
   END IF;

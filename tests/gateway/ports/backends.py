@@ -190,7 +190,7 @@ class InPostgres:
     def _close(self, url: str) -> None:
         store = self._stores.pop(url)
         for feed in self._feeds:
-            if feed._url == url:
+            if feed._kept.url == url:
                 feed.close()
         store.close()
         assert find_damage_in_postgres(url) == []

@@ -1,17 +1,19 @@
 """Conformance of the stores of API keys."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tandem_gateway.adapters.memory.key_store import MemoryKeyStore
+from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, OTHERS, KeyStore
 from tandem_gateway.records.access import ApiKey, Usage
 from tandem_gateway.records.limits import parse_limits
+from tests.support import postgres
 
 
 def key(number: int, **fields: object) -> ApiKey:
@@ -26,11 +28,19 @@ def key(number: int, **fields: object) -> ApiKey:
     return replace(made, **fields)  # type: ignore[arg-type]
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", "postgres"])
 def keys(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[KeyStore]:
-    store: KeyStore = MemoryKeyStore() if request.param == "memory" else SqliteKeyStore(tmp_path / "data")
+    url = postgres.databases().take() if request.param == "postgres" else ""
+    made: dict[str, Callable[[], KeyStore]] = {
+        "memory": MemoryKeyStore,
+        "sqlite": lambda: SqliteKeyStore(tmp_path / "data"),
+        "postgres": lambda: PostgresKeyStore(url),
+    }
+    store = made[request.param]()
     yield store
     store.close()
+    if url:
+        postgres.databases().give_back(url)
 
 
 def test_a_new_store_is_empty_and_off(keys: KeyStore):
@@ -88,7 +98,7 @@ def test_it_is_switched_off_and_on(keys: KeyStore):
 
 
 def test_the_number_of_keys_has_a_limit_and_revoked_keys_do_not_count(keys: KeyStore, monkeypatch: pytest.MonkeyPatch):
-    for module in ("memory", "sqlite"):
+    for module in ("memory", "sqlite", "postgres"):
         monkeypatch.setattr(f"tandem_gateway.adapters.{module}.key_store.MAX_KEYS", 3)
         monkeypatch.setattr(f"tandem_gateway.adapters.{module}.key_store.MAX_REVOKED", 2)
     for number in range(3):

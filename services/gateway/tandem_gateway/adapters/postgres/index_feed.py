@@ -1,23 +1,18 @@
 """The feed of the indexes: a connection for the thread that owns them. Its calls block."""
 
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import psycopg
-
 from tandem_gateway.adapters.postgres import index_reads, reads
-from tandem_gateway.adapters.postgres.connection import Connection, connect, is_lost, is_usable, translated
+from tandem_gateway.adapters.postgres.connection import Connection, translated
+from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
 from tandem_gateway.adapters.postgres.snapshot import BEGIN
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import Changes, Spaces
 from tandem_gateway.records.search import FirstPassage, PassageView
 from tandem_gateway.records.texts import Removals, Texts
-
-_RECONNECTING_SECONDS = 2.0
-_PAUSE_SECONDS = 0.05
 
 
 class PostgresIndexFeed:
@@ -30,24 +25,21 @@ class PostgresIndexFeed:
             url: a connection string of libpq.
             prepared: see ``connect``.
         """
-        self._url = url
-        self._prepared = prepared
-        self._connection: Connection | None = None
-        self._reading = False
+        self._kept = KeptConnection(url, prepared=prepared)
+        self._reading: Connection | None = None
 
     @contextmanager
     def reading(self) -> Iterator[None]:
         """Let all calls in the body see one state of the store; see ``TextLog.reading``."""
-        if self._reading:
+        if self._reading is not None:
             yield
             return
         with translated():
-            connection = self._begin()
-            self._reading = True
+            connection = self._reading = self._begin()
             try:
                 yield
             finally:
-                self._reading = False
+                self._reading = None
                 if not connection.closed:
                     connection.execute("ROLLBACK")
 
@@ -160,18 +152,13 @@ class PostgresIndexFeed:
 
     def close(self) -> None:
         """Close the connection."""
-        if self._connection is not None:
-            self._connection.close()
+        self._kept.close()
 
     @contextmanager
     def _state(self) -> Iterator[Connection]:
         """Run the body on the connection, in the transaction of ``reading`` or without one."""
         with translated():
-            if self._reading:
-                assert self._connection is not None
-                yield self._connection
-            else:
-                yield self._usable()
+            yield self._kept.usable() if self._reading is None else self._reading
 
     def _value(self, statement: str, values: Sequence[Any] = ()) -> Any:
         with self._state() as connection:
@@ -180,23 +167,6 @@ class PostgresIndexFeed:
             return row[0]
 
     def _begin(self) -> Connection:
-        connection = self._usable()
+        connection = self._kept.usable()
         connection.execute(BEGIN, prepare=False)
         return connection
-
-    def _usable(self) -> Connection:
-        """Return the connection; a new one if the server has ended it."""
-        if self._connection is not None and is_usable(self._connection):
-            return self._connection
-        if self._connection is not None:
-            self._connection.close()
-        until = time.monotonic() + _RECONNECTING_SECONDS
-        while True:
-            try:
-                self._connection = connect(self._url, prepared=self._prepared)
-            except psycopg.Error as error:
-                if not is_lost(error) or time.monotonic() >= until:
-                    raise
-                time.sleep(_PAUSE_SECONDS)
-            else:
-                return self._connection

@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from tandem_gateway.adapters.fsync import sync
+from tandem_gateway.adapters.key_rows import COLUMNS, key_of, row_of
 from tandem_gateway.adapters.sqlite import usage
 from tandem_gateway.adapters.sqlite.connection import translated
-from tandem_gateway.adapters.sqlite.key_tables import COLUMNS, SCHEMA, UPGRADES, VERSION, key_of, row_of
+from tandem_gateway.adapters.sqlite.key_tables import SCHEMA, UPGRADES, VERSION
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, too_many_keys
 from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey

@@ -1,0 +1,47 @@
+"""A connection of one thread, which is made again after the server has ended it."""
+
+import time
+from typing import Final
+
+import psycopg
+
+from tandem_gateway.adapters.postgres.connection import Connection, connect, is_lost, is_usable
+
+_CONNECTING_SECONDS: Final = 2.0
+_PAUSE_SECONDS: Final = 0.05
+
+
+class KeptConnection:
+    """Connects with the first use. One thread at a time may use it."""
+
+    def __init__(self, url: str, *, prepared: bool = True) -> None:
+        """Keep a connection to ``url``; see ``connect``."""
+        self.url = url
+        self._prepared = prepared
+        self._connection: Connection | None = None
+
+    def usable(self) -> Connection:
+        """Return the connection; a new one if the server has ended it.
+
+        Raises:
+            psycopg.Error: the server cannot be reached for some seconds.
+        """
+        if self._connection is not None:
+            if is_usable(self._connection):
+                return self._connection
+            self._connection.close()
+        until = time.monotonic() + _CONNECTING_SECONDS
+        while True:
+            try:
+                self._connection = connect(self.url, prepared=self._prepared)
+            except psycopg.Error as error:
+                if not is_lost(error) or time.monotonic() >= until:
+                    raise
+                time.sleep(_PAUSE_SECONDS)
+            else:
+                return self._connection
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()

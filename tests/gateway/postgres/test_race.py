@@ -34,6 +34,9 @@ CREATE SEQUENCE changes_taken;
 CREATE SEQUENCE passages_taken;
 CREATE OR REPLACE FUNCTION advance_v1(changes bigint, passages bigint, catalogues integer,
                                       OUT change_before bigint, OUT passage_before bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  counted bigint;
+  made uuid;
 BEGIN
   -- Room for many numbers, as a sequence gives them: a block for each call.
   change_before := nextval('changes_taken') * 10000;
@@ -42,7 +45,9 @@ BEGIN
   UPDATE store s SET commits = s.commits + 1, catalogue = s.catalogue + catalogues,
     last_change = CASE WHEN changes > 0 THEN greatest(s.last_change, change_before + changes) ELSE s.last_change END,
     last_passage = CASE WHEN passages > 0 THEN greatest(s.last_passage, passage_before + passages)
-                   ELSE s.last_passage END;
+                   ELSE s.last_passage END
+    RETURNING s.commits, s.mark INTO counted, made;
+  INSERT INTO marks (commit, mark) VALUES (counted, made);
 END $$;
 """
 
@@ -82,17 +87,21 @@ def run_writers(open_store: OpenStore, url: str, folder: Path) -> Follower:
             follower.follow()
             follows += 1
 
-    with ThreadPoolExecutor(WRITERS + 1) as threads:
-        following = threads.submit(follow)
-        stores = [open_store(limits=LIMITS) for _ in range(WRITERS)]
-        writing = [threads.submit(asyncio.run, write(store, number)) for number, store in enumerate(stores)]
-        try:
-            for each in writing:
-                each.result(WAIT_SECONDS * 10)
-        finally:
-            done.set()
-        following.result(WAIT_SECONDS)
-    assert follows > STEPS
+    try:
+        with ThreadPoolExecutor(WRITERS + 1) as threads:
+            following = threads.submit(follow)
+            stores = [open_store(limits=LIMITS) for _ in range(WRITERS)]
+            writing = [threads.submit(asyncio.run, write(store, number)) for number, store in enumerate(stores)]
+            try:
+                for each in writing:
+                    each.result(WAIT_SECONDS * 10)
+            finally:
+                done.set()
+            following.result(WAIT_SECONDS)
+        assert follows > STEPS
+    except BaseException:
+        follower.close()
+        raise
     return follower
 
 

@@ -59,6 +59,7 @@ class IndexThread:
         limits: AnswerLimits,
         *,
         sizes: Sizes = DEFAULT_SIZES,
+        in_loop: bool = True,
         on_search: Callable[[float, int], None] = lambda seconds, queries: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
@@ -69,6 +70,7 @@ class IndexThread:
             factory: loads graphs.
             limits: see ``AnswerLimits``.
             sizes: minimum numbers of vectors for graphs.
+            in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
             on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
         """
         self._open_feed = open_feed
@@ -76,6 +78,7 @@ class IndexThread:
         self._factory = factory
         self._limits = limits
         self._sizes = sizes
+        self._in_loop = in_loop
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._indexes: Indexes | None = None
@@ -252,7 +255,9 @@ class IndexThread:
         Returns:
             The answers, if all their rows are cached; and the candidates, if any, so that the thread need not search.
         """
-        if self._retrieval is None or not self._tasks.empty() or not self._touching.acquire(blocking=False):
+        if not self._in_loop or self._retrieval is None or not self._tasks.empty():
+            return None, None
+        if not self._touching.acquire(blocking=False):
             return None, None
         try:
             found = self._retrieval.find_in_memory(queries, _AT_ONCE)

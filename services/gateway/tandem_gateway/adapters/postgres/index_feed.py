@@ -6,6 +6,7 @@ from typing import Any
 
 from tandem_gateway.adapters.postgres import index_reads, reads
 from tandem_gateway.adapters.postgres.connection import Connection, translated
+from tandem_gateway.adapters.postgres.history import History, Witness
 from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
 from tandem_gateway.adapters.postgres.snapshot import BEGIN
 from tandem_gateway.records.arrays import Keys
@@ -18,13 +19,16 @@ from tandem_gateway.records.texts import Removals, Texts
 class PostgresIndexFeed:
     """Implements ``IndexFeed``, ``TextFeed`` and ``MetadataLog``. Only one thread may use it."""
 
-    def __init__(self, url: str, *, prepared: bool = True) -> None:
+    def __init__(self, url: str, *, prepared: bool = True, history: History | None = None) -> None:
         """Follow the store in a database; the first call connects.
 
         Args:
             url: a connection string of libpq.
             prepared: see ``connect``.
+            history: of the caches that this feed fills; None for a reader without caches.
         """
+        self._history = history
+        self._witness = Witness(history.last if history is not None else None)
         self._kept = KeptConnection(url, prepared=prepared)
         self._reading: Connection | None = None
 
@@ -45,7 +49,8 @@ class PostgresIndexFeed:
 
     def version(self) -> int:
         """Return a number that differs after each commit that a follower can see."""
-        return int(self._value("SELECT commits FROM store"))
+        with self._state() as connection:
+            return self._witness.look(connection).number
 
     def store_id(self) -> str:
         """Return the store's random id."""
@@ -169,4 +174,12 @@ class PostgresIndexFeed:
     def _begin(self) -> Connection:
         connection = self._kept.usable()
         connection.execute(BEGIN, prepare=False)
+        try:
+            commit = self._witness.look(connection)
+            if self._history is not None:
+                self._history.note(commit)
+        except BaseException:
+            if not connection.closed:
+                connection.execute("ROLLBACK")
+            raise
         return connection

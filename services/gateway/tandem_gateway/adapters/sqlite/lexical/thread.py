@@ -43,6 +43,7 @@ class LexicalThread:
         *,
         max_queued: int,
         limits: AnswerLimits,
+        in_loop: bool = True,
         on_search: Callable[[float], None] = lambda seconds: None,
         on_truncation: Callable[[Outcome], None] = lambda outcome: None,
         record: Record | None = None,
@@ -54,6 +55,7 @@ class LexicalThread:
             open_feed: opens the store for reading; called in the thread, which owns the feed.
             max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
+            in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
             on_search: called with the seconds of each search, in the thread or the event loop.
             on_truncation: called in the thread with the outcome of each attempt to take removed content out of the log.
             record: called in the thread with positions of the index; see ``FollowerPositions``.
@@ -62,6 +64,7 @@ class LexicalThread:
         self._open_feed = open_feed
         self._max_queued = max_queued
         self._limits = limits
+        self._in_loop = in_loop
         self._on_search = on_search
         self._on_truncation = on_truncation
         self._record = record
@@ -138,7 +141,7 @@ class LexicalThread:
         self, collection: str, query: str, count: int, among: Keys | None
     ) -> KeywordCandidates | None:
         """Search in the event loop, if the thread is idle and the search is short and needs no file."""
-        if self._closed or self._follower is None or not self._tasks.empty():
+        if self._closed or not self._in_loop or self._follower is None or not self._tasks.empty():
             return None
         if not self._touching.acquire(blocking=False):
             return None

@@ -8,13 +8,15 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from tandem_gateway import __version__, key_commands
 from tandem_gateway.composition.audit import audit_sink
-from tandem_gateway.errors import GatewayError, StorageError, for_log
+from tandem_gateway.composition.stores import open_feed, open_keys
+from tandem_gateway.errors import GatewayError, StorageError, StorageUnavailable, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
 from tandem_runtime.settings import SettingsError, add_flags, describe, parse_flags, read
@@ -96,7 +98,10 @@ def _serve(settings: Settings) -> int:
 
 def _keys(flags: argparse.Namespace, settings: Settings) -> int:
     try:
-        return key_commands.run(flags, settings.data_dir, audit_sink(settings))
+        return key_commands.run(flags, lambda: open_keys(settings), audit_sink(settings))
+    except SettingsError as error:
+        _say_error(error)
+        return 2
     except (GatewayError, OSError) as error:
         _say_error(error)
         return 1
@@ -108,12 +113,17 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
 
     data_dir, sizes = settings.data_dir, Sizes(graph=settings.exact_below)
     parent = os.getppid()
+    shared = partial(open_feed, settings) if settings.store_url else None
     try:
         if command == "verify":
-            return 0 if maintenance.verify(data_dir, _say) else 1
+            return 0 if maintenance.verify(data_dir, _say, shared) else 1
         if command == "rebuild":
-            maintenance.rebuild(data_dir, sizes, _say)
+            maintenance.rebuild(data_dir, sizes, _say, shared)
             return 0
+        if command in ("backup", "compact") and shared is not None:
+            raise StorageUnavailable(
+                f"{command}: the documents are in PostgreSQL (TANDEM_STORE_URL): use its own tools, pg_dump and VACUUM"
+            )
         if command == "backup" and target is not None:
             maintenance.backup(data_dir, target, _say)
             return 0
@@ -121,7 +131,7 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
             maintenance.compact(data_dir, _say)
             return 0
         # An orphaned helper must not replace a snapshot that the next gateway uses.
-        saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None)
+        saved = maintenance.snapshot(data_dir, sizes, lambda: os.getppid() == parent, lambda line: None, shared)
         sys.stdout.buffer.write(msgspec.json.encode(saved))
         return 0
     except (StorageError, OSError) as error:

@@ -14,7 +14,7 @@ from tandem_gateway.composition.audit import open_audit
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.reranking import build_rerank_pool
 from tandem_gateway.composition.routes import build_routes, compose_app
-from tandem_gateway.composition.storage import open_store
+from tandem_gateway.composition.stores import open_store
 from tandem_gateway.composition.tokens import build_tokens
 from tandem_gateway.composition.use_cases import build_use_cases
 from tandem_gateway.embedder_tls import load_tls

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -16,8 +15,8 @@ import msgspec
 from tandem_gateway.access.audit import COMMAND_LINE, AuditLine, encoded, rfc3339_now, short
 from tandem_gateway.access.document_filter import read_filter
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
-from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.errors import GatewayError, InvalidRequest, NotFound
+from tandem_gateway.ports.keys import KeyStore
 from tandem_gateway.records.access import ROLES, ApiKey
 
 _DURATION: Final = re.compile(r"(\d{1,9})([smhd])\Z")
@@ -91,18 +90,20 @@ def add_commands(commands: Any, prog: str, epilog: str) -> list[str]:
     return list(_FLAGS)
 
 
-def run(flags: argparse.Namespace, data_dir: Path, audit: Callable[[bytes], object] = lambda line: None) -> int:
-    """Run a command on the keys of a data directory, and return the exit status.
+def run(
+    flags: argparse.Namespace, open_keys: Callable[[], KeyStore], audit: Callable[[bytes], object] = lambda line: None
+) -> int:
+    """Run a command on the keys of a gateway, and return the exit status.
 
     Args:
         flags: the command and its arguments.
-        data_dir: the data directory.
+        open_keys: opens the keys.
         audit: writes a line to the audit log, after a change.
 
     Raises:
         GatewayError: an argument is not valid, there is no such key, or the keys cannot be read or written.
     """
-    store = SqliteKeyStore(data_dir)
+    store = open_keys()
     try:
         key_id, code = None, None
         try:
@@ -168,7 +169,7 @@ def seconds_of(text: str, param: str) -> int:
     return int(found[1]) * _SECONDS[found[2]]
 
 
-def _create(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _create(flags: argparse.Namespace, store: KeyStore) -> str | None:
     globs = [glob.strip() for glob in flags.key_collections.split(",")]
     life = None if flags.key_expires_in is None else seconds_of(flags.key_expires_in, "--expires-in")
     conditions = None if flags.key_filter is None else _filter_of(flags.key_filter)
@@ -195,7 +196,7 @@ def _filter_of(text: str) -> Any:
         raise InvalidRequest("--filter: an object as JSON was expected", param="--filter") from None
 
 
-def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _list(flags: argparse.Namespace, store: KeyStore) -> str | None:
     table = store.table()
     for key in table.keys:
         _say("\t".join(_columns(key)))
@@ -204,7 +205,7 @@ def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     return None
 
 
-def _revoke(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _revoke(flags: argparse.Namespace, store: KeyStore) -> str | None:
     key = KeyAdministration(store).revoke(flags.key_id)
     _note(f"key {key.id} ({key.name}) is revoked")
     table = store.table()
@@ -221,25 +222,25 @@ def any_valid(keys: Iterable[ApiKey], now: float) -> bool:
     return any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys)
 
 
-def _rotate(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _rotate(flags: argparse.Namespace, store: KeyStore) -> str | None:
     key, text = KeyAdministration(store).rotate(flags.key_id, seconds_of(flags.key_grace, "--grace"))
     _show(key, text)
     return key.id
 
 
-def _enable(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _enable(flags: argparse.Namespace, store: KeyStore) -> str | None:
     store.switch(True)
     _note("access control is on")
     return None
 
 
-def _disable(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
+def _disable(flags: argparse.Namespace, store: KeyStore) -> str | None:
     store.switch(False)
     _note("access control is off on loopback addresses; the next key switches it on again")
     return None
 
 
-_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, SqliteKeyStore], str | None]]] = {
+_COMMANDS: Final[Mapping[str, Callable[[argparse.Namespace, KeyStore], str | None]]] = {
     "create": _create,
     "list": _list,
     "revoke": _revoke,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.snapshots import Snapshots
@@ -15,6 +16,7 @@ from tandem_gateway.adapters.sqlite.key_store import SECRET_NAME, SqliteKeyStore
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.composition.stores import Feed
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.index import verification
 from tandem_gateway.index.builder import Sizes
@@ -22,11 +24,18 @@ from tandem_gateway.index.snapshot_update import Places, update_snapshot
 from tandem_gateway.records.index import Saved
 
 Print = Callable[[str], None]
+OpenFeed = Callable[[], Feed]
 
 _LOCK_WAIT_SECONDS = 60.0
 
 
-def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], report: Print) -> list[Saved]:
+def snapshot(
+    data_dir: Path,
+    sizes: Sizes,
+    may_publish: Callable[[], bool],
+    report: Print,
+    open_shared: OpenFeed | None = None,
+) -> list[Saved]:
     """Bring the snapshots of a running gateway's data up to date; see ``update_snapshot``.
 
     Args:
@@ -34,6 +43,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
         sizes: number of vectors from which a collection has graphs.
         may_publish: called before each snapshot is put in place; false ends the work.
         report: called with a line for each step.
+        open_shared: opens a store that is not in the data directory; None for one that is.
 
     Returns:
         The collections whose index was saved or needs no save.
@@ -43,7 +53,7 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
     """
     lock = DataLock(data_dir, SNAPSHOT)
     try:
-        feed = SqliteIndexFeed(data_dir / FILE_NAME)
+        feed = open_shared() if open_shared is not None else SqliteIndexFeed(data_dir / FILE_NAME)
         snapshots = Snapshots(data_dir)
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         saved: list[Saved] = []
@@ -64,14 +74,21 @@ def snapshot(data_dir: Path, sizes: Sizes, may_publish: Callable[[], bool], repo
         lock.release()
 
 
-def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
+def rebuild(data_dir: Path, sizes: Sizes, report: Print, open_shared: OpenFeed | None = None) -> None:
     """Rebuild every index of a stopped gateway from its store, and prove that each finds every vector.
+
+    Args:
+        data_dir: the data directory.
+        sizes: number of vectors from which a collection has graphs.
+        report: called with a line for each step.
+        open_shared: opens a store that is not in the data directory; None for one that is.
 
     Raises:
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    with _Stopped(data_dir, report) as feed:
+    stopped = _Stopped(data_dir, report, open_shared)
+    with stopped as feed:
         snapshots = Snapshots(data_dir)
         for name in snapshots.remove_orphans(record.space_id for record in feed.spaces().all()):
             report(f"index folder {name!r} belonged to no collection and was removed")
@@ -81,12 +98,17 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print) -> None:
             for record in feed.spaces().all()
         ]
         report(f"rebuilt: {sum(each is not None for each in done)} indexes")
-        passages = lexical_maintenance.rebuild(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report)
+        passages = lexical_maintenance.rebuild(data_dir, stopped.open_feed, report)
         report(f"keyword index: rebuilt, {passages} passages")
 
 
-def verify(data_dir: Path, report: Print) -> bool:
+def verify(data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -> bool:
     """Check the store of a stopped gateway, and compare its indexes with it.
+
+    Args:
+        data_dir: the data directory.
+        report: called with a line for each step.
+        open_shared: opens a store that is not in the data directory, and is not checked; None for one that is.
 
     Returns:
         Whether the check found no fault. An outdated or missing snapshot is not a fault: the next startup catches up.
@@ -95,7 +117,8 @@ def verify(data_dir: Path, report: Print) -> bool:
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    with _Stopped(data_dir, report) as feed:
+    stopped = _Stopped(data_dir, report, open_shared)
+    with stopped as feed:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
         sound = True
         spaces = feed.spaces()
@@ -114,7 +137,7 @@ def verify(data_dir: Path, report: Print) -> bool:
                 f"collection {record.name}: vectors of model {record.model} with fingerprint {record.fingerprint} "
                 f"beside those that serve; index: {found.verdict}"
             )
-        return lexical_maintenance.verify(data_dir, lambda: SqliteIndexFeed(data_dir / FILE_NAME), report) and sound
+        return lexical_maintenance.verify(data_dir, stopped.open_feed, report) and sound
 
 
 def backup(data_dir: Path, target: Path, report: Print) -> None:
@@ -154,6 +177,7 @@ def compact(data_dir: Path, report: Print) -> None:
     path = data_dir / FILE_NAME
     stopped = _Stopped(data_dir, report)
     with stopped as feed:
+        assert stopped.connection is not None
         before = path.stat().st_size
         feed.close()  # a reader would keep pages of the old database
         compaction.compact(stopped.connection, path)
@@ -172,21 +196,28 @@ def _require_store(data_dir: Path) -> None:
 class _Stopped:
     """Context manager: locks a stopped gateway's data directory, checks its store and returns a feed of it."""
 
-    def __init__(self, data_dir: Path, report: Print) -> None:
-        _require_store(data_dir)
+    def __init__(self, data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -> None:
+        if open_shared is None:
+            _require_store(data_dir)
         self._data_dir = data_dir
         self._say = report
+        self._shared = open_shared is not None
+        self.open_feed: OpenFeed = open_shared or (lambda: SqliteIndexFeed(data_dir / FILE_NAME))
+        """Opens another feed of the store."""
+        self.connection: Any = None
+        """The writable connection of a store in the data directory."""
 
-    def __enter__(self) -> SqliteIndexFeed:
+    def __enter__(self) -> Feed:
         self._owner = DataLock(self._data_dir, OWNER)
         try:
             self._snapshot = DataLock(self._data_dir, SNAPSHOT, wait=_LOCK_WAIT_SECONDS)
             try:
-                self.connection, notices = open_checked(self._data_dir)
-                for line in notices:
-                    self._say(f"store: {line}")
-                self._say("store: sound")
-                self._feed = SqliteIndexFeed(self._data_dir / FILE_NAME)
+                if not self._shared:
+                    self.connection, notices = open_checked(self._data_dir)
+                    for line in notices:
+                        self._say(f"store: {line}")
+                    self._say("store: sound")
+                self._feed = self.open_feed()
                 return self._feed
             except BaseException:
                 self._snapshot.release()
@@ -197,6 +228,7 @@ class _Stopped:
 
     def __exit__(self, *_: object) -> None:
         self._feed.close()
-        close_whole(self.connection)
+        if self.connection is not None:
+            close_whole(self.connection)
         self._snapshot.release()
         self._owner.release()

@@ -8,12 +8,13 @@ import pytest
 from tandem_gateway import key_commands
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.adapters.memory.key_store import MemoryKeyStore
+from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 
 
 def run(data_dir: Path, *arguments: str) -> None:
     parser = argparse.ArgumentParser()
     key_commands.add_commands(parser.add_subparsers(), "program", "")
-    key_commands.run(parser.parse_args(["keys", *arguments]), data_dir)
+    key_commands.run(parser.parse_args(["keys", *arguments]), lambda: SqliteKeyStore(data_dir))
 
 
 def test_a_revocation_of_the_last_valid_key_warns(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -56,6 +56,16 @@ class Snapshots:
     def __init__(self, data_dir: Path) -> None:
         self._root = data_dir / FOLDER_NAME
 
+    @property
+    def any(self) -> bool:
+        """Whether there is a folder of a space."""
+        return self._root.is_dir() and any(self._root.iterdir())
+
+    def remove_all(self) -> None:
+        """Remove the snapshots of all spaces."""
+        if self._root.is_dir():
+            shutil.rmtree(self._root)
+
     def manifest(self, space_id: int) -> SnapshotManifest:
         """Return a space's manifest.
 

@@ -8,8 +8,8 @@ from typing import Final
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.metering import Metering, MeteringEvents
 from tandem_gateway.access.tokens import TokenAuthentication
-from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.composition.audit import anonymous
+from tandem_gateway.composition.stores import open_keys
 from tandem_gateway.metrics.callers import CallerMetrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.settings.parsers import api_key
@@ -32,11 +32,11 @@ def open_access(
 
     Raises:
         SettingsError: the gateway would listen on an address that others can reach, without a key; or the file of the
-            key cannot be used.
+            key cannot be used, or the package of the store is not installed.
         StorageError: the keys cannot be read.
     """
     exposed = not is_loopback(settings.host)
-    store = SqliteKeyStore(settings.data_dir)
+    store = open_keys(settings)
     bootstrap = settings.api_key or _key_in_file(settings.api_key_file)
     events = None
     if metrics is not None:

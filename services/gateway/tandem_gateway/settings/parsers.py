@@ -30,6 +30,17 @@ def urls(text: str) -> str:
     return ",".join(dict.fromkeys(found))
 
 
+def postgres_url(text: str) -> str:
+    """Return the URL of a PostgreSQL database; an empty text stays empty.
+
+    Raises:
+        ValueError: it is no such URL; the message does not repeat it, because it may have a password.
+    """
+    if text and not text.startswith(("postgresql://", "postgres://")):
+        raise ValueError("a URL that begins with postgresql:// was expected")
+    return text
+
+
 def optional_urls(text: str) -> str:
     """Return URLs as ``urls`` does; an empty text stays empty.
 

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_runtime.settings import seconds, setting, whole_number
+from tandem_gateway.settings.parsers import postgres_url
+from tandem_runtime.settings import boolean, seconds, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,6 +13,22 @@ class StorageOptions:
 
     data_dir: Path = setting(
         "DATA_DIR", Path("data"), Path, "Directory of the store and the indexes. One gateway at a time owns it"
+    )
+    store_url: str = setting(
+        "STORE_URL",
+        "",
+        postgres_url,
+        "URL of a PostgreSQL database that keeps the documents, the jobs and the API keys, such as "
+        "postgresql://tandem@db/tandem; PGPASSWORD or a password file may have the password. Empty: the data directory "
+        "keeps them. Needs the extra postgres",
+        secret=True,
+        flag=False,
+    )
+    store_prepared: bool = setting(
+        "STORE_PREPARED",
+        True,
+        boolean,
+        "Whether statements in PostgreSQL are prepared. Set it to false for a PgBouncer before 1.21 in transaction mode",
     )
     max_collections: int = setting(
         "MAX_COLLECTIONS",

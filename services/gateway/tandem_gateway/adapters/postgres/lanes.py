@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import psycopg
@@ -24,27 +25,45 @@ _FIRST_PAUSE: Final = 0.01
 _CANCEL_SECONDS: Final = 2.0
 
 
+@dataclass(frozen=True, slots=True)
+class LaneLimits:
+    """How much a lane takes on."""
+
+    threads: int
+    """Number of connections."""
+    max_queued: int
+    """Maximum number of statements that wait or run; over it, a call raises Overloaded."""
+    timeout: float
+    """Seconds after which a caller stops waiting. The server is then told to stop, too."""
+
+
 class Lane:
     """Some threads with a connection each. Statements wait in one queue of a bounded length."""
 
     def __init__(
-        self, url: str, name: str, *, threads: int, max_queued: int, timeout: float, prepared: bool = True
+        self,
+        url: str,
+        name: str,
+        limits: LaneLimits,
+        *,
+        prepared: bool = True,
+        on_done: Callable[[float], None] = lambda seconds: None,
     ) -> None:
         """Make the threads; each connects with its first statement.
 
         Args:
             url: a connection string of libpq.
             name: of the threads.
-            threads: number of connections.
-            max_queued: maximum number of statements that wait or run; over it, a call raises Overloaded.
-            timeout: seconds after which a caller stops waiting. The server is then told to stop, too.
+            limits: see ``LaneLimits``.
             prepared: see ``connect``.
+            on_done: called in a thread after each success, with the seconds that the statements took.
         """
         self._url = url
         self._prepared = prepared
-        self._max_queued = max_queued
-        self._timeout = timeout
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+        self._max_queued = limits.max_queued
+        self._timeout = limits.timeout
+        self._on_done = on_done
+        self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix=name)
         self._own = threading.local()
         self._open: dict[int, Connection] = {}
         """Thread → its connection."""
@@ -131,7 +150,9 @@ class Lane:
             try:
                 with call.using(self._connection()) as connection:
                     sent = True
+                    started = time.monotonic()
                     found = statement(connection)
+                    self._on_done(time.monotonic() - started)
             except psycopg.Error as error:
                 again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
                 if again and attempt < _ATTEMPTS and not call.abandoned:

@@ -3,13 +3,14 @@
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.postgres import job_lists, listing, reads, retention, sizes, writes
 from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.adapters.postgres.embedding_queue import PostgresEmbeddingQueue
-from tandem_gateway.adapters.postgres.lanes import Lane
+from tandem_gateway.adapters.postgres.lanes import Lane, LaneLimits
 from tandem_gateway.adapters.postgres.reembeddings import PostgresReembeddings
 from tandem_gateway.adapters.postgres.snapshot import one_state
 from tandem_gateway.filters.tree import EVERYTHING, Filter
@@ -44,6 +45,17 @@ _JOBS_BETWEEN_CLEANUPS: Final = 100
 _DOCUMENTS_LIKE_A_JOB: Final = 100
 
 
+@dataclass(frozen=True, slots=True)
+class StoreEvents:
+    """Callbacks, called in the threads of the store."""
+
+    written: Callable[[float], None] = lambda seconds: None
+    """Called after each write with the seconds that it took."""
+
+
+_NO_EVENTS: Final = StoreEvents()
+
+
 class PostgresStore:
     """Implements the store's ports: ``IngestStore``, ``DocumentStore``, ``Catalogue``, ``Retention`` and others.
 
@@ -60,6 +72,7 @@ class PostgresStore:
         batch_bytes: int,
         prepared: bool = True,
         clock: Callable[[], float] | None = None,
+        events: StoreEvents = _NO_EVENTS,
     ) -> None:
         """Make the store; it connects with the first call.
 
@@ -71,15 +84,17 @@ class PostgresStore:
             batch_bytes: maximum UTF-8 bytes of the texts that a claim of ``queue`` returns; a longer text comes alone.
             prepared: whether statements are prepared; false for PgBouncer before 1.21 in its transaction mode.
             clock: of the leases, in seconds; None for the database's.
+            events: callbacks.
         """
         self._limits = limits
         self._accepted = 0
 
-        def lane(name: str, threads: int) -> Lane:
-            return Lane(url, name, threads=threads, max_queued=max_queued, timeout=write_timeout, prepared=prepared)
+        def lane(name: str, threads: int, done: Callable[[float], None] = lambda seconds: None) -> Lane:
+            limits = LaneLimits(threads=threads, max_queued=max_queued, timeout=write_timeout)
+            return Lane(url, name, limits, prepared=prepared, on_done=done)
 
         self._reading = lane("store-reader", _READERS)
-        self._writing = lane("store-writer", _WRITERS)
+        self._writing = lane("store-writer", _WRITERS, events.written)
         self._cleaning = lane("store-cleaner", 1)
         self._purges = ThreadPoolExecutor(1, thread_name_prefix="store-purge")
         self._closed = False

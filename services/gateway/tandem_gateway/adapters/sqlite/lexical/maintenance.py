@@ -16,6 +16,16 @@ _ADVICE = "run `python -m tandem_gateway rebuild`"
 _TELL_EVERY = 100_000
 
 
+def exists(data_dir: Path) -> bool:
+    """Return whether there is a keyword index."""
+    return (data_dir / FILE_NAME).exists()
+
+
+def forget(data_dir: Path) -> None:
+    """Remove the keyword index of a stopped gateway; the next start builds it from the store."""
+    remove(data_dir / FILE_NAME)
+
+
 def verify(data_dir: Path, open_feed: Callable[[], TextFeed], report: Print) -> bool:
     """Check the keyword index: its structure, and that it has every passage of the store up to its position.
 

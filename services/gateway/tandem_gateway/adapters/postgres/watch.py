@@ -1,0 +1,63 @@
+"""Looks for commits of this and of other gateways, so that the indexes apply them before a search needs them."""
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
+from tandem_gateway.errors import StorageError, for_log
+
+log = logging.getLogger(__name__)
+
+_SECONDS: Final = 0.1
+
+
+class Watch:
+    """A thread that asks the store for its version again and again. Searches do not rely on it: each asks, too."""
+
+    def __init__(
+        self, feed: PostgresIndexFeed, tell: Sequence[Callable[[], None]], *, seconds: float = _SECONDS
+    ) -> None:
+        """Make the thread; ``start`` starts it.
+
+        Args:
+            feed: of the store; ``close`` closes it.
+            tell: called in the thread after each change.
+            seconds: between two looks.
+        """
+        self._feed = feed
+        self._tell = tell
+        self._seconds = seconds
+        self._stopped = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; blocks."""
+        self._stopped.set()
+        if self._thread.is_alive():
+            self._thread.join()
+        self._feed.close()
+
+    def _run(self) -> None:
+        seen: int | None = None
+        failing = False
+        while not self._stopped.wait(self._seconds):
+            try:
+                version = self._feed.version()
+            except StorageError as error:
+                if not failing:
+                    log.error("the store cannot be watched", extra={"error": for_log(error)})
+                failing = True
+                continue
+            if failing:
+                log.info("the store is watched again")
+            failing = False
+            if version != seen:
+                seen = version
+                for tell in self._tell:
+                    tell()

@@ -15,6 +15,7 @@ from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import FAILED_BYTES
 from tandem_gateway.adapters.sqlite import catalogue, counters, failed_versions, jobs, reads, versions
+from tandem_gateway.adapters.sqlite.passages import NewVector
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -220,7 +221,7 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
             pinned = batch.fingerprint
         passage_ids = versions.split(connection, version, passage_id, spans) if spans else [passage_id]
         vectors = [
-            versions.NewVector(number, little_endian[row].tobytes(), batch.coverages[row] if batch.coverages else None)
+            NewVector(number, little_endian[row].tobytes(), batch.coverages[row] if batch.coverages else None)
             for number, row in zip(passage_ids, rows, strict=True)
         ]
         if not versions.add_vectors(connection, collection.space_id, version, vectors):

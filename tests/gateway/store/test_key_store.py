@@ -10,7 +10,8 @@ import pytest
 
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
-from tandem_gateway.adapters.sqlite.key_store import FILE_NAME, SECRET_NAME, VERSION, SqliteKeyStore
+from tandem_gateway.adapters.sqlite.key_store import FILE_NAME, SECRET_NAME, SqliteKeyStore
+from tandem_gateway.adapters.sqlite.key_tables import VERSION
 from tandem_gateway.errors import StorageCorrupt, StorageError, StorageUnavailable
 from tandem_gateway.records.access import Usage
 

@@ -7,49 +7,20 @@ as one batch. The call counts as in flight until ``deliver`` returns.
 
 import asyncio
 import contextlib
-import logging
 import time
-from collections import Counter, defaultdict, deque
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-import msgspec
-
-from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded
+from tandem_gateway.errors import DeadlineExceeded, Overloaded
 from tandem_gateway.ports.embedder import Embedder
-from tandem_gateway.records.coverage import WHOLE
-from tandem_gateway.records.embedders import Embeddings, QueryVector
-from tandem_gateway.records.explanation import Stages
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.use_cases import caller
-from tandem_gateway.use_cases.caller import Caller
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
 from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
+from tandem_gateway.use_cases.queries import Query, by_model, by_receiver, fail, fail_all
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
 from tandem_runtime import logs, trace
-from tandem_runtime.trace import TraceContext
-
-log = logging.getLogger(__name__)
-
-Deliver = Callable[[Sequence[Any], Sequence[QueryVector]], Awaitable[None]]
-"""Takes the queries of one call and their vectors, and sets the outcome of each query, whatever happens."""
-
-
-class Query(msgspec.Struct, eq=False):
-    """A text that waits for its vector, and the caller that waits for an answer."""
-
-    answer: "asyncio.Future[Any] | None"
-    """None once the query has failed."""
-    text: str
-    fingerprint: str | None
-    """Preferred model; only a hint, as in ``Embedder.embed``."""
-    deliver: Deliver
-    request_id: str | None
-    trace: TraceContext | None
-    stages: Stages | None
-    """Gets the time of the wait and of the call; None if its caller does not ask."""
-    caller: Caller | None = None
-    """For whom the text is embedded; None if it is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,10 +267,10 @@ class QueryEmbedder:
                 if waiting.query.stages is not None:
                     waiting.query.stages.add("queue", started - waiting.arrival)
                     waiting.query.stages.add("embed", time.monotonic() - started)
-            found = dict(zip(texts, _vectors_of(embedded), strict=True))
+            found = dict(zip(texts, embedded.query_vectors(), strict=True))
             for text, vector in found.items():
                 self._vectors.put(text, vector)
-            for deliver, group in _by_receiver(queries).items():
+            for deliver, group in by_receiver(queries).items():
                 await deliver(group, [found[query.text] for query in group])
         except BaseException as error:  # every waiting query needs an outcome, whatever the error
             fail_all(queries, error)
@@ -309,60 +280,3 @@ def _current_id() -> str | None:
     """Return the id of the caller for whom the current task works; None if it is not known."""
     found = caller.current.get()
     return None if found is None else found.id
-
-
-def fail_all(queries: Sequence[Query], error: BaseException) -> None:
-    """Fail every query that has no outcome yet with the same error.
-
-    Raises:
-        BaseException: ``error`` itself if it must end the task, as CancelledError does.
-    """
-    if not isinstance(error, GatewayError):
-        log.error("a batch of searches failed", exc_info=error)
-    for query in queries:
-        fail(query, error)
-    if not isinstance(error, Exception):
-        raise error
-
-
-def fail(query: Query, error: BaseException) -> None:
-    """Fail a query with an error, unless it has an outcome or its caller has stopped waiting."""
-    # The error's traceback refers to frames that refer to the query. If the query kept its future, and so the error,
-    # they would form a reference cycle.
-    answer, query.answer = query.answer, None
-    if answer is None or answer.done():
-        return
-    answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
-    # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
-    answer.exception()
-
-
-def by_model(batch: Sequence[Waiting[Query]]) -> dict[str | None, list[Waiting[Query]]]:
-    """Return the calls that queries need: one for each model that they prefer, because an embedder has one model.
-
-    Queries that prefer none join the first call.
-    """
-    groups: dict[str | None, list[Waiting[Query]]] = {}
-    for waiting in batch:
-        if waiting.query.fingerprint is not None:
-            groups.setdefault(waiting.query.fingerprint, []).append(waiting)
-    rest = [waiting for waiting in batch if waiting.query.fingerprint is None]
-    if rest:
-        groups.setdefault(next(iter(groups), None), []).extend(rest)
-    return groups
-
-
-def _by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:
-    groups: defaultdict[Deliver, list[Query]] = defaultdict(list)
-    for query in queries:
-        groups[query.deliver].append(query)
-    return groups
-
-
-def _vectors_of(embedded: Embeddings) -> list[QueryVector]:
-    coverages = embedded.coverages or [WHOLE] * len(embedded.vectors)
-    tokens: Sequence[int | None] = embedded.tokens or [None] * len(embedded.vectors)
-    return [
-        QueryVector(vector, embedded.model, embedded.fingerprint, coverage, count)
-        for vector, coverage, count in zip(embedded.vectors, coverages, tokens, strict=True)
-    ]

@@ -133,6 +133,7 @@ def fill(subject: Subject, count: int, embedder_url: str) -> None:
     """Store the documents and build the index; then write the file ``complete``."""
     documents = [Document(f"d{number}", f"document {number} {_FILLER}") for number in range(count)]
     with serving(subject, embedder_url) as (port, _), Client(f"http://127.0.0.1:{port}") as api:
+        api.send("PUT", "/v1/collections/default", body={"chunking": None})  # the stub knows no parts of a text
         subject.ingest_rate = count / ingest(api, documents, f"{subject.name}: ingest")
     subject.build_seconds = rebuild(subject)
     (subject.folder / "complete").touch()

@@ -1,7 +1,8 @@
 """``python -m gateway_bench.noisy``: what one caller waits beside another that sends as much as it can.
 
 It measures a running gateway with two API keys. The light caller sends one search after the other with a pause between
-them, first alone and then beside the heavy caller, in rounds. It prints the percentiles of the light caller and the
+them, first alone and then beside the heavy caller, in rounds. The heavy caller asks again at once after a refusal,
+unless it is ``--patient`` and waits as ``Retry-After`` says. It prints the percentiles of the light caller and the
 ratio of its p95. It exits with status 1 if the ratio exceeds ``--most``.
 """
 
@@ -29,6 +30,7 @@ class Caller:
     url: str
     key: str
     collection: str
+    patient: bool = False
     durations: list[float] = field(default_factory=list)
     refused: int = 0
     failed: int = 0
@@ -58,9 +60,16 @@ class Caller:
                     self.refused += 1
                 else:
                     self.failed += 1
-                end.wait(pause)
+                end.wait(pause + pause_after(reply.status, reply.getheader("retry-after"), patient=self.patient))
         finally:
             connection.close()
+
+
+def pause_after(status: int, retry_after: str | None, *, patient: bool) -> float:
+    """Return the seconds that a caller waits after a reply, besides its own pause; 0 if it is not patient."""
+    if not patient or status not in (429, 503) or retry_after is None or not retry_after.isdecimal():
+        return 0.0
+    return float(retry_after)
 
 
 def percentile(durations: Sequence[float], share: float) -> float:
@@ -99,12 +108,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("--seconds", type=positive, default=10.0, help="length of a part of a round (default: 10)")
     command.add_argument("--rounds", type=positive_whole, default=3, help="rounds (default: 3)")
     command.add_argument("--pause", type=positive, default=0.05, help="seconds between the light caller's searches")
+    command.add_argument(
+        "--patient", action="store_true", help="the heavy caller waits as Retry-After says (default: it does not)"
+    )
     command.add_argument("--most", type=positive, default=1.5, help="largest ratio of the p95 that is good")
     options = command.parse_args(arguments)
     texts = itertools.count()
-    alone, beside, heavy = (
-        Caller(options.url, key, options.collection) for key in (options.light, options.light, options.heavy)
-    )
+    alone, beside = (Caller(options.url, options.light, options.collection) for _ in range(2))
+    heavy = Caller(options.url, options.heavy, options.collection, options.patient)
     ratios = []
     for _ in range(options.rounds):
         counted = len(alone.durations), len(beside.durations)
@@ -118,6 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             f"p{share} {1000 * percentile(caller.durations, share / 100):.1f} ms" for share in (50, 95, 99)
         )
         print(f"{name}: {len(caller.durations)} searches, {figures}, {caller.refused} refused, {caller.failed} failed")
+    print(f"the heavy caller {'waited as Retry-After says' if options.patient else 'did not wait after a refusal'}")
     ratio = statistics.median(ratios)
     print(f"p95 beside / alone: {ratio:.2f} (median of {len(ratios)} rounds; at most {options.most} is good)")
     if not ratio <= options.most or alone.failed or beside.failed:

@@ -1,6 +1,6 @@
-"""A hit of a PDF tells its page; a hit of a Markdown file tells where its passage is in the text."""
+"""A hit of a PDF tells its page; one of a file with headings tells its heading and the place of its passage."""
 
-from tests.gateway.files.samples import pdf
+from tests.gateway.files.samples import docx, page, pdf
 from tests.support.stack import Client
 
 
@@ -30,3 +30,13 @@ def test_a_hit_of_markdown_tells_where_its_passage_is(client: Client, collection
     passage = hit["passage"]
     assert hit["text"][passage["start"] : passage["end"]] == passage["text"]
     assert passage["start"] >= hit["text"].index("# Ships")  # a passage of this section, not of the one before
+    assert passage["heading"] == "Ships"
+
+
+def test_a_hit_of_a_page_and_of_a_word_file_tells_its_heading(client: Client, collection: str) -> None:
+    upload(client, collection, "tea.html", page("Tea", "<h1>Black tea</h1><p>Steep the leaves in hot water.</p>"))
+    upload(client, collection, "ships.docx", docx("Signals", "A lighthouse guides ships in fog.", headings=(0,)))
+    upload(client, collection, "plain.html", page("Plain", "<p># A cat sat on the mat.</p>"))
+    found = client.http.post("/v1/search", json={"query": "a tower at the coast", "collection": collection}).json()
+    headings = {hit["id"]: hit["passage"].get("heading") for hit in found["results"]}
+    assert headings == {"tea.html": "Black tea", "ships.docx": "Signals", "plain.html": None}

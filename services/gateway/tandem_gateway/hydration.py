@@ -20,6 +20,7 @@ def hits(ranked: Sequence[RankedPassage], passages: Mapping[int, PassageView]) -
             each.nearest if each.nearest is not None or document.passages is not None else document.passage_id,
             first=each.passage_id,
             rerank=each.rerank,
+            markdown=document.markdown,
         )
         for each in ranked
         if (document := passages.get(each.passage_id)) is not None

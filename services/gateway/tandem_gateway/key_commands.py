@@ -5,7 +5,8 @@ import os
 import pwd
 import re
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
@@ -206,7 +207,18 @@ def _list(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
 def _revoke(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:
     key = KeyAdministration(store).revoke(flags.key_id)
     _note(f"key {key.id} ({key.name}) is revoked")
+    table = store.table()
+    if table.on and not any_valid(table.keys, time.time()):
+        _note(
+            "warning: no stored key is valid now; unless the gateway has a key or JWT by a setting, it answers 401 to "
+            "every request: make one with 'keys create'"
+        )
     return key.id
+
+
+def any_valid(keys: Iterable[ApiKey], now: float) -> bool:
+    """Return whether one of the keys works at a time, in seconds since the epoch."""
+    return any(key.revoked_at is None and (key.expires_at is None or key.expires_at > now) for key in keys)
 
 
 def _rotate(flags: argparse.Namespace, store: SqliteKeyStore) -> str | None:

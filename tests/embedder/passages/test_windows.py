@@ -76,6 +76,12 @@ def test_a_splitter_that_leaves_out_repeats_or_reorders_loses_nothing(text: str,
     assert_covers(text, flat(text, split, size))
 
 
+def test_a_splitter_that_gives_empty_pieces_does_not_lose_the_end():
+    text = "aaaaaaaaaaaaaa   "
+    pieces = iter([[], [], [Span(0, 0), Span(1, 1)], [Span(0, 0), Span(3, 3)]])
+    assert_covers(text, flat(text, lambda part: next(pieces), 5))
+
+
 @pytest.mark.parametrize(("capacity", "size"), [(30, 1024), (64, 1024), (254, 4064)])
 def test_the_window_grows_with_the_passages(capacity: int, size: int):
     assert window_chars(capacity) == size

@@ -161,3 +161,15 @@ async def test_events_are_not_compressed(tmp_path: Path) -> None:
             first = await anext(reply.aiter_raw())
     assert "content-encoding" not in reply.headers
     assert first.startswith(b"event: progress")
+
+
+@codings
+@pytest.mark.parametrize(("path", "shape"), [("/v1/search", dict), ("/api/embed", str), ("/embed", str)])
+async def test_an_error_is_not_compressed_and_has_the_shape_of_its_path(
+    tmp_path: Path, coding: Coding, path: str, shape: type
+) -> None:
+    async with gateway(tmp_path, compress_min_bytes=1) as client:
+        refused = await client.post(path, content=b"{}", headers={**JSON, "accept-encoding": coding})
+        assert refused.status_code == 422
+        assert "content-encoding" not in refused.headers
+        assert type(refused.json()["error"]) is shape

@@ -2,6 +2,7 @@
 
 import io
 import zipfile
+from collections.abc import Sequence
 
 import docx as python_docx
 
@@ -11,11 +12,14 @@ def page(title: str, body: str) -> bytes:
     return f"<!doctype html><html><head><title>{title}</title></head><body>{body}</body></html>".encode()
 
 
-def docx(*paragraphs: str, title: str = "") -> bytes:
-    """Return a Word file."""
+def docx(*paragraphs: str, title: str = "", headings: Sequence[int] = ()) -> bytes:
+    """Return a Word file; ``headings`` are the places of the paragraphs that are headings, the first of level 1."""
     document = python_docx.Document()
-    for paragraph in paragraphs:
-        document.add_paragraph(paragraph)
+    for place, paragraph in enumerate(paragraphs):
+        if place in headings:
+            document.add_heading(paragraph, headings.index(place) + 1)
+        else:
+            document.add_paragraph(paragraph)
     document.core_properties.title = title
     written = io.BytesIO()
     document.save(written)

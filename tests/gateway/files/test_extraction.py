@@ -47,6 +47,19 @@ def test_utf_16_that_ends_within_a_character_is_refused() -> None:
     assert "is not in the encoding" in refused("a.txt", b"\xff\xfea")
 
 
+def test_headings_of_a_page_and_of_a_word_file_are_those_of_markdown() -> None:
+    body = (
+        "<h1>One <b>two</b></h1><p>text</p><h2>\n Sub </h2><pre># no heading</pre><h3></h3><h3><p>block</p></h3>after"
+    )
+    (found,) = read("a.html", page("t", body))
+    assert found["text"] == "# One two\ntext\n## Sub\n```\n# no heading\n```\nblock\nafter"
+    assert found["format"] == "markdown"
+    (found,) = read("a.docx", docx("One", "text", "Sub", "more", "", headings=(0, 2, 4)))
+    assert (found["text"], found["format"]) == ("# One\ntext\n## Sub\nmore\n", "markdown")
+    for name, content in (("a.html", page("t", "<p># no heading</p>")), ("a.docx", docx("# no heading"))):
+        assert read(name, content)[0].get("format", "text") == "text", name
+
+
 def test_markdown_keeps_its_text_and_has_the_heading_that_it_begins_with_as_title() -> None:
     (document,) = read("a.md", b"\n# The *title* ##\n\ntext\n")
     assert document == {

@@ -21,11 +21,11 @@ class Subject:
         self.queue = self.store.queue
         self.jobs: dict[str, list[str]] = {}
 
-    async def add(self, collection: str, *texts: str) -> None:
+    async def add(self, collection: str, *texts: str, owner: str | None = None) -> None:
         """Add documents with these texts, which no other document has."""
         jobs = self.jobs.setdefault(collection, [])
         jobs.append(f"{collection}-{len(jobs)}")
-        await self.store.accept(jobs[-1], collection, [document(text, text) for text in texts], NOW)
+        await self.store.accept(jobs[-1], collection, [document(text, text) for text in texts], NOW, owner=owner)
 
     async def delete(self, collection: str, text: str) -> None:
         """Delete the pending document with this text."""

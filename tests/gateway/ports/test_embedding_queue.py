@@ -234,3 +234,46 @@ async def test_a_cancelled_claim_leases_nothing(subject: Subject):
     else:
         await subject.queue.release("a", rows(await claiming))
     assert texts(await claim(subject)) == ["1"]
+
+
+async def test_the_owners_of_a_collection_take_turns(subject: Subject):
+    await subject.add("c", "before")
+    await subject.add("c", *(f"m{number}" for number in range(9)), owner="many")
+    await subject.add("c", "f0", "f1", owner="few")
+    await subject.add("c", "m9", owner="many")
+    claims = [texts(await claim(subject, f"worker {number}", limit=2)) for number in range(8)]
+    assert claims == [
+        ["before"], ["m0", "m1"], ["f0", "f1"], ["m2", "m3"], ["m4", "m5"], ["m6", "m7"], ["m8"], ["m9"],
+    ]  # fmt: skip
+    assert await nothing_is_left(subject)
+
+
+async def test_an_owner_with_many_documents_delays_another_by_a_claim(subject: Subject):
+    await subject.add("c", *(f"m{number}" for number in range(50)), owner="many")
+    held = await claim(subject, limit=5)
+    await subject.add("c", "f0", owner="few")
+    await subject.queue.complete(embedded(held))
+    following = [texts(await claim(subject, limit=5)) for _ in range(2)]
+    assert ["f0"] in following
+    await subject.add("c", "f1", owner="few")
+    following = [texts(await claim(subject, limit=5)) for _ in range(2)]
+    assert ["f1"] in following
+
+
+async def test_what_an_owner_gives_back_comes_again(subject: Subject):
+    await subject.add("c", "a0", "a1", owner="a")
+    await subject.add("c", "b0", owner="b")
+    first = await claim(subject)
+    await subject.queue.complete(embedded(await claim(subject)))
+    await subject.queue.release("a", rows(first))
+    assert texts(await claim(subject)) == texts(first)
+    assert await nothing_is_left(subject)
+
+
+async def test_a_new_version_of_a_document_belongs_to_its_own_owner(subject: Subject):
+    await subject.add("c", "x", "y", owner="a")
+    await subject.delete("c", "x")
+    await subject.add("c", "x", owner="b")
+    claims = [texts(await claim(subject, limit=1)) for _ in range(2)]
+    assert sorted(claims) == [["x"], ["y"]]
+    assert await nothing_is_left(subject)

@@ -95,3 +95,11 @@ async def test_any_number_of_passages_is_read(store: Store, feed: IndexFeed, cou
     await ingest(store, [document(f"d{number}") for number in range(min(count, 5))])
     found = feed.passages(list(range(1, 1 + count)))
     assert sorted(each.doc_id for each in found.values()) == [f"d{number}" for number in range(min(count, 5))]
+
+
+async def test_a_passage_says_whether_its_text_is_markdown(store: Store, feed: IndexFeed):
+    await ingest(store, [document("a"), document("b", text_format="markdown")])
+    ids = feed.passage_ids((await collection(store)).space_id).tolist()
+    for texts in (True, False):
+        found = feed.passages(ids, texts=texts).values()
+        assert sorted((each.doc_id, each.markdown) for each in found) == [("a", 0), ("b", 1)]

@@ -31,7 +31,7 @@ async def test_a_search_fails_for_want_of_an_embedder():
 @pytest.mark.parametrize("error", [StorageUnavailable("no disk"), Mistake()])
 @pytest.mark.parametrize("kept", [0, 8])
 async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: pytest.LogCaptureFixture):
-    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.queries")  # a kept record keeps its error
+    caplog.set_level(logging.CRITICAL, "tandem_gateway.use_cases.waiting_query")  # a kept record keeps its error
 
     fixture = SearchFixture(kept=kept)
     fixture.index.pinned["default"] = "f" * 32

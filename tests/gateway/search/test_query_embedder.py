@@ -11,8 +11,8 @@ from tandem_gateway.errors import DeadlineExceeded, EmbedderRejected, Overloaded
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.use_cases.coalescing import CoalescingLimits
-from tandem_gateway.use_cases.queries import Query
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder, QueryEmbedderEvents
+from tandem_gateway.use_cases.waiting_query import Query
 from tests.support.fakes import FINGERPRINT, MODEL, FakeEmbedder, turns, vector_of
 from tests.support.freed import assert_gone, failure_of, no_collector
 

@@ -44,11 +44,11 @@ async def accept(store: SqliteStore, collection: str, count: int, first: int = 0
 
 def test_a_claim_reads_indexes_of_the_pending_documents_alone(store: SqliteStore, tmp_path: Path):
     connection = connect(tmp_path / FILE_NAME, writable=False)
-    values = {"collection_id": 1, "space_id": 1, "first": 1, "count": 32}
+    values = {"collection_id": 1, "space_id": 1, "first": 1, "last": 9, "count": 32}
     found = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {embedding_queue._PENDING}", values)]
     connection.close()
     assert [line.replace("COVERING ", "") for line in found] == [
-        "SEARCH d USING INDEX documents_waiting (collection_id=? AND document_id>?)",
+        "SEARCH d USING INDEX documents_waiting (collection_id=? AND document_id>? AND document_id<?)",
         "SEARCH p USING INDEX passages_document (document_id=?)",
         "CORRELATED SCALAR SUBQUERY 1",
         "SEARCH v USING INDEX vectors_passage (passage_id=? AND space_id=?)",

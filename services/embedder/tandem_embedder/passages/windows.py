@@ -57,6 +57,9 @@ def windows(text: str, split: SplitWindow, size: int) -> Iterator[list[Span]]:
                 passages.append(rest)
                 before = rest
         yield passages
+    # A splitter whose last pieces are empty has given nothing for the end of the text.
+    if (rest := _stripped(text, before.end, len(text))) is not None:
+        yield [rest]
 
 
 def _window_end(text: str, start: int, size: int) -> int:

@@ -118,7 +118,7 @@ def compose_app(
     cors = CrossOrigin(frozenset(settings.cors_origins), "TANDEM_CORS_ORIGINS") if settings.cors_origins else None
     origin = OriginRules(hosts, "TANDEM_ALLOWED_HOSTS", cors)
     app = coded(
-        with_shaped_errors(route_by_path(apps, routes.others)),  # before they are compressed
+        route_by_path(apps, routes.others),
         memory,
         discarded=settings.max_body_bytes,
         minimum=settings.compress_min_bytes,

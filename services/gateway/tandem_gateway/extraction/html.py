@@ -1,4 +1,7 @@
-"""HTML: the visible text, with a line for each block; the only module that imports selectolax."""
+"""HTML: the visible text, with a line for each block; the only module that imports selectolax.
+
+A page with headings becomes Markdown: its headings and its preformatted text have their marks.
+"""
 
 import re
 from collections.abc import Iterator
@@ -19,6 +22,10 @@ _CELLS: Final = frozenset({"td", "th"})
 _SPACES: Final = re.compile(r"[ \t\r\n\f]+")
 _SEVERAL_SPACES: Final = re.compile(r" {2,}")
 _AROUND_BREAK: Final = re.compile(r" *\n[ \n]*")
+_HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
+_FENCE: Final = "\n```\n"
+# The mark of a heading without text, or whose text is in a block of its own.
+_EMPTY_HEADING: Final = re.compile(r"^#{1,6}\n", re.MULTILINE)
 
 
 def html(content: bytes) -> Iterator[Piece]:
@@ -34,12 +41,14 @@ def html(content: bytes) -> Iterator[Piece]:
     title = parser.css_first("title")
     named = " ".join(title.text(deep=True).split()) if title is not None else ""
     root = parser.body or parser.root
-    seen = "" if root is None else _visible_text(root)
-    yield Piece(seen, metadata={"title": named} if named else {})
+    markdown = root is not None and root.css_first(", ".join(_HEADINGS)) is not None
+    seen = "" if root is None else _visible_text(root, markdown=markdown)
+    yield Piece(seen, metadata={"title": named} if named else {}, format="markdown" if markdown else "text")
 
 
-def _visible_text(root: LexborNode) -> str:
+def _visible_text(root: LexborNode, *, markdown: bool) -> str:
     """Walk the tree without recursion: pages may be nested as deeply as their bytes allow."""
+    before, after = (_marks_before, _marks_after) if markdown else (_before, _after)
     parts: list[str] = []
     node: LexborNode | None = root
     while node is not None:
@@ -48,13 +57,13 @@ def _visible_text(root: LexborNode) -> str:
         if tag == "-text":
             parts.append(_SPACES.sub(" ", node.text_content or ""))
         elif tag not in _UNSEEN:
-            parts.append(_before(tag))
+            parts.append(before(tag))
             below = node.child
         if below is not None:
             node = below
             continue
         while node is not None:
-            parts.append(_after(node.tag or ""))
+            parts.append(after(node.tag or ""))
             if node == root:
                 node = None
             elif node.next is not None:
@@ -62,7 +71,19 @@ def _visible_text(root: LexborNode) -> str:
                 break
             else:
                 node = node.parent
-    return _AROUND_BREAK.sub("\n", _SEVERAL_SPACES.sub(" ", "".join(parts))).strip()
+    text = _AROUND_BREAK.sub("\n", _SEVERAL_SPACES.sub(" ", "".join(parts))).strip()
+    return _EMPTY_HEADING.sub("", text) if markdown else text
+
+
+def _marks_before(tag: str) -> str:
+    if tag == "pre":
+        return _FENCE
+    level = _HEADINGS.get(tag)
+    return f"\n{'#' * level} " if level is not None else _before(tag)
+
+
+def _marks_after(tag: str) -> str:
+    return _FENCE if tag == "pre" else _after(tag)
 
 
 def _before(tag: str) -> str:

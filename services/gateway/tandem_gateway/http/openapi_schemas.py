@@ -166,7 +166,8 @@ def set_limits_of_compatible(components: dict[str, Any], limits: RequestLimits) 
 def _set_rules_of_keys(request: Schema) -> None:
     key = request["properties"]
     key["name"] |= {"minLength": 1, "maxLength": MAX_NAME_CHARS, "pattern": NAME_PATTERN}
-    key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": {"type": "string", "pattern": GLOB_PATTERN}}
+    glob = {"type": "string", "minLength": 1, "maxLength": 64, "pattern": GLOB_PATTERN}
+    key["collections"] |= {"minItems": 1, "maxItems": MAX_GLOBS, "items": glob}
     key["expires_in_seconds"] = _or_null("integer", 1, MAX_SECONDS)
     limits = {"type": "array", "maxItems": MAX_LIMITS, "items": {"type": "string", "pattern": LIMIT_PATTERN}}
     key["limits"] = {"anyOf": [limits, {"type": "null"}], "default": None}

@@ -21,6 +21,7 @@ from tandem_contract.client_api import (
     SearchWarning,
     StageTimes,
 )
+from tandem_gateway.analysis.headings import heading_of
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.clock import milliseconds_since
 from tandem_gateway.records.explanation import Explanation
@@ -170,7 +171,9 @@ def _hit(hit: Hit, answer: Answer, place: int) -> SearchHit:
     passage = None
     if found is not None:
         text, places = hit.text[found.start : found.stop], _spans(hit.passage_highlights)
-        passage = HitPassage(text, found.start, found.stop, found.index, places)
+        heading = heading_of(hit.text, found.start) if hit.markdown else None
+        shown = msgspec.UNSET if heading is None else heading
+        passage = HitPassage(text, found.start, found.stop, found.index, places, shown)
     metadata = msgspec.Raw(hit.metadata.encode()) if "metadata" in fields else msgspec.UNSET
     highlights = _spans(hit.highlights)
     if fields is USUAL_FIELDS and answer.explanation is None:  # the usual case, and faster

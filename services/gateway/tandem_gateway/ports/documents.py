@@ -37,6 +37,7 @@ class IngestStore(Protocol):
         now: float,
         key: IdempotencyKey | None = None,
         skipped: Sequence[SkippedDocument] = (),
+        owner: str | None = None,
     ) -> JobRecord:
         """Store documents to be embedded, and a job that counts them; create the collection if it is new.
 
@@ -52,6 +53,7 @@ class IngestStore(Protocol):
             key: if a job that was accepted with this key less than ``KEY_SECONDS`` ago is still kept, the store returns
                 that job as it is now, and stores nothing.
             skipped: the documents that were left out, in order. The job counts and lists them, each at its index.
+            owner: whose documents they are; None if that is not known. See ``EmbeddingQueue.claim``.
 
         Raises:
             Conflict: the job with the same key has another request hash.

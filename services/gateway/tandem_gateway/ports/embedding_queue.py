@@ -25,6 +25,10 @@ class EmbeddingQueue(Protocol):
         """Lease pending passages of one collection, the oldest first; None if every pending passage is leased.
 
         The collection is the one with the fewest passages under lease; among equals, the one served least recently.
+        Within a collection, the owners of documents take turns, the one served least recently first; documents of
+        unknown owners take turns as those of one more. The owners of documents that were accepted before a restart are
+        not known.
+
         The batch is smaller than ``limit`` if its texts would exceed the body size that an embedder accepts, or are
         many to split. The leases
         of a cancelled claim run out like any others.

@@ -69,6 +69,8 @@ class PassageView(msgspec.Struct, frozen=True, gc=False):
     """0 while the document waits for vectors: then it may be divided into more passages yet."""
     passages: "array[int] | None" = None
     """Id, start and stop of each passage, one after the other; None if the text is one passage."""
+    markdown: int = 0
+    """1 if the text is Markdown."""
 
     def passage(self, passage_id: int) -> "HitPassage | None":
         """Return a passage of the document; None if it has no such passage."""
@@ -114,6 +116,8 @@ class Hit(msgspec.Struct, frozen=True, gc=False):
     """As in ``RankedPassage``."""
     passage_highlights: "array[int] | None" = None
     """The same in the passage's text."""
+    markdown: int = 0
+    """As in ``PassageView``."""
 
 
 class Hits(list[Hit]):

@@ -11,10 +11,10 @@ from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.queries import Deliver, fail
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
 from tandem_gateway.use_cases.vector_lookup import DenseAnswer, DenseCandidates, Searchable, VectorLookup, VectorSearch
+from tandem_gateway.use_cases.waiting_query import Deliver, fail
 from tandem_runtime import logs, trace
 
 

@@ -9,6 +9,7 @@ from typing import Final
 from tandem_gateway.ports.documents import IngestStore
 from tandem_gateway.records.documents import IdempotencyKey, JobRecord, NewDocument, NewDocuments
 from tandem_gateway.records.namespaces import NO_NAMESPACE, Namespace
+from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.idempotency import idempotency_key, with_ids_of
 
 _JOB_BYTES: Final = 16
@@ -60,13 +61,15 @@ class Ingest:
         """
         job_id = f"job_{namespace.jobs}{secrets.token_hex(_JOB_BYTES - len(namespace.jobs) // 2)}"
         skipped = documents.skipped or ()
+        asking = caller.current.get()
+        owner = None if asking is None else asking.id
         if key is None:
-            job = await self._store.accept(job_id, collection, documents, self._clock(), skipped=skipped)
+            job = await self._store.accept(job_id, collection, documents, self._clock(), skipped=skipped, owner=owner)
         else:
             named = idempotency_key(key, collection, documents, documents.skipped)
             named = IdempotencyKey(namespace.idempotency_keys + named.key, named.request_hash)
             documents[:] = await _with_ids_of(job_id, documents, namespace)
-            job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped)
+            job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped, owner)
             if job.job_id != job_id:
                 documents[:] = await _with_ids_of(job.job_id, documents, namespace)
         if skipped and job.job_id == job_id:

@@ -18,8 +18,8 @@ from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
 from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
-from tandem_gateway.use_cases.queries import Query, by_model, by_receiver, fail, fail_all
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
+from tandem_gateway.use_cases.waiting_query import Query, by_model, by_receiver, fail, fail_all
 from tandem_runtime import logs, trace
 
 

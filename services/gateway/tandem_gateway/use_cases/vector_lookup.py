@@ -13,7 +13,7 @@ from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.search import Hits, RankedPassage
-from tandem_gateway.use_cases.queries import Query, fail, fail_all
+from tandem_gateway.use_cases.waiting_query import Query, fail, fail_all
 
 
 class Searchable(Protocol):

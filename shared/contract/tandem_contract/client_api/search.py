@@ -122,6 +122,9 @@ class HitPassage(msgspec.Struct, frozen=True):
     """Its position among the document's passages, from 0."""
     highlights: Highlights | msgspec.UnsetType = msgspec.UNSET
     """As in ``SearchHit``, with offsets in the passage's text."""
+    heading: str | msgspec.UnsetType = msgspec.UNSET
+    """The heading that the passage is under, at most 200 characters. Absent unless the document is Markdown and has one
+    before the passage."""
 
 
 class HitPlace(msgspec.Struct, frozen=True):

@@ -61,6 +61,11 @@ class Content:
         self._spaces_made += 1
         return self._spaces_made
 
+    @property
+    def last_version(self) -> int:
+        """The number of the version made last; 0 before the first."""
+        return self._versions_made
+
     def new_version(self) -> int:
         """Return a number that no version ever had."""
         self._versions_made += 1

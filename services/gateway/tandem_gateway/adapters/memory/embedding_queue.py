@@ -11,6 +11,7 @@ from tandem_gateway.adapters.limits import FAILED_BYTES, MAX_ERROR_CHARS, MAX_KE
 from tandem_gateway.adapters.memory import collection as stored
 from tandem_gateway.adapters.memory import failed
 from tandem_gateway.adapters.memory.content import Content
+from tandem_gateway.adapters.owner_turns import OwnerTurns
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -40,6 +41,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
         self._batch_bytes = batch_bytes
         self._failed_bytes = failed_bytes
         self._turns = Turns()
+        self._owners = OwnerTurns()
 
     async def claim(
         self, worker: str, limit: int, lease_seconds: float, without: Collection[int] = ()
@@ -51,10 +53,10 @@ class MemoryEmbeddingQueue(LeasedQueue):
         with self._content.lock:
             collections = {each.collection_id: each for each in self._content.collections.values()}
             self._turns.keep(collections.keys())
+            self._owners.keep(collections.keys())
             waiting = {number for number, each in collections.items() if each.pending}.difference(without)
             for number in self._turns.order(waiting, {number: len(passages) for number, passages in held.items()}):
-                texts = _texts_without_vector(collections[number])
-                free = [passage_id for passage_id in texts if passage_id not in held.get(number, ())][:limit]
+                texts, free = self._first_free(collections[number], limit, held.get(number, set()))
                 if free:
                     self._turns.serve(number)
                     alone = [
@@ -65,6 +67,30 @@ class MemoryEmbeddingQueue(LeasedQueue):
                     self._leases.grant((passage.passage_id for passage in batch.passages), lease)
                     return batch
         return None
+
+    def note_owner(self, collection_id: int, first: int, last: int, owner: str) -> None:
+        """Note that the versions with these numbers, both ends included, were accepted for an owner."""
+        self._owners.note(collection_id, first, last, owner)
+
+    def _first_free(
+        self, collection: stored.Collection, limit: int, held: set[int]
+    ) -> tuple[dict[int, Callable[[int], PendingText]], list[int]]:
+        """Return a collection's passages without a vector, and the first that nobody holds of the owner in turn."""
+        texts = _texts_without_vector(collection)
+        numbers = {
+            passage.passage_id: version.number
+            for version in collection.pending.values()
+            for passage in version.passages
+        }
+        for owner, ranges in self._owners.lanes(collection.collection_id):
+            for each in ranges:
+                inside = [passage_id for passage_id in texts if each.first <= numbers[passage_id] <= each.last]
+                if not inside:
+                    self._owners.finished(collection.collection_id, owner, each)
+                elif free := [passage_id for passage_id in inside if passage_id not in held][:limit]:
+                    self._owners.serve(collection.collection_id, owner)
+                    return texts, free
+        return texts, [passage_id for passage_id in texts if passage_id not in held][:limit]
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""

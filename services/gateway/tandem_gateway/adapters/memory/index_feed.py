@@ -149,6 +149,7 @@ class MemoryIndexFeed:
                     version.document.metadata if metadata else NO_METADATA,
                     int(each.live.get(version.document.doc_id) is version),
                     _passages_of(version) if texts else None,
+                    int(version.document.format == "markdown"),
                 )
                 for each in self._content.collections.values()
                 for version in (*each.live.values(), *each.pending.values())

@@ -14,7 +14,6 @@ from tandem_gateway.adapters.memory.reembeddings import MemoryReembeddings
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, PAGE_SCANNED, MetadataChange
-from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.documents import (
@@ -56,7 +55,7 @@ class MemoryStore:
         self._limits = limits
         self._content = Content()
         self._content.create(DEFAULT_COLLECTION)
-        self.queue: EmbeddingQueue = MemoryEmbeddingQueue(
+        self.queue = MemoryEmbeddingQueue(
             self._content, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
         )
         """The store's pending documents, for the embedding worker."""
@@ -79,12 +78,18 @@ class MemoryStore:
         now: float,
         key: IdempotencyKey | None = None,
         skipped: Sequence[SkippedDocument] = (),
+        owner: str | None = None,
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
         with self._content.lock:
-            return ingest.accept(
+            before = self._content.last_version
+            job = ingest.accept(
                 self._content, job_id, collection, documents, now, self._limits, key=key, skipped=skipped
             )
+            last = self._content.last_version
+            if owner is not None and last > before:
+                self.queue.note_owner(self._content.collections[collection].collection_id, before + 1, last, owner)
+            return job
 
     async def job(self, job_id: str) -> JobRecord | None:
         """Return a job; see ``JobStore.job``."""

@@ -9,11 +9,12 @@ import asyncio
 import sqlite3
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence, Set
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
 from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alone
 from tandem_gateway.adapters.limits import FAILED_BYTES
+from tandem_gateway.adapters.owner_turns import OwnerTurns
 from tandem_gateway.adapters.sqlite import catalogue, counters, failed_versions, jobs, reads, versions
 from tandem_gateway.adapters.sqlite.passages import NewVector
 from tandem_gateway.errors import FingerprintMismatch
@@ -22,10 +23,12 @@ from tandem_gateway.records.job_documents import embedded_status
 
 R = TypeVar("R")
 
+MAX_NUMBER: Final = (1 << 63) - 1
+
 _PENDING = (
     "SELECT p.passage_id, d.document_id FROM documents d INDEXED BY documents_waiting "
     "JOIN passages p ON p.document_id = d.document_id "
-    "WHERE d.collection_id = :collection_id AND d.live = 0 AND d.document_id >= :first AND NOT EXISTS "
+    "WHERE d.collection_id = :collection_id AND d.live = 0 AND d.document_id BETWEEN :first AND :last AND NOT EXISTS "
     "(SELECT 1 FROM vectors v WHERE v.passage_id = p.passage_id AND v.space_id = :space_id) "
     "ORDER BY d.document_id, p.ordinal LIMIT :count"
 )
@@ -94,6 +97,10 @@ class SqliteEmbeddingQueue(LeasedQueue):
             self._leases.grant((passage.passage_id for passage in batch.passages), lease)
             return batch
 
+    def note_owner(self, collection_id: int, first: int, last: int, owner: str) -> None:
+        """Note that the documents with these numbers, both ends included, were accepted for an owner."""
+        self._pending.owners.note(collection_id, first, last, owner)
+
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""
         done = await self._write(lambda c: complete(c, batch, time.time()))
@@ -112,6 +119,7 @@ class PendingPassages:
     def __init__(self, batch_bytes: int) -> None:
         self._batch_bytes = batch_bytes
         self._turns = Turns()
+        self.owners = OwnerTurns()
         self._first: dict[int, int] = {}
         """Collection → number of a document before which none is pending; new documents get higher numbers."""
         self._retry = 0
@@ -136,17 +144,39 @@ class PendingPassages:
         """
         records = {record.collection_id: record for record in reads.collections(connection)}
         self._turns.keep(records.keys())
+        self.owners.keep(records.keys())
         retry = counters.value(connection, "retry")
         if retry != self._retry:
             self._retry, self._first = retry, {}
         self._first = {number: first for number, first in self._first.items() if number in records}
         waiting = {number for number, record in records.items() if record.pending} - without
         for number in self._turns.order(waiting, {number: len(rows) for number, rows in held.items()}):
-            passages = self._free_passages(connection, records[number], limit, held.get(number, frozenset()))
+            of_collection = held.get(number, frozenset())
+            passages = self._in_turn(connection, records[number], limit, of_collection)
+            passages = passages or self._free_passages(connection, records[number], limit, of_collection)
             if passages:
                 self._turns.serve(number)
                 return self._batch(connection, records[number], batch_alone(passages, attempts), attempts)
         return None
+
+    def _in_turn(
+        self, connection: sqlite3.Connection, record: CollectionRecord, limit: int, held: Set[int]
+    ) -> list[int]:
+        """Return the first passages that nobody holds of the owner whose turn it is; none without known owners."""
+        for owner, ranges in self.owners.lanes(record.collection_id):
+            for each in ranges:
+                first = each.first if owner is not None else self._first.get(record.collection_id, 0)
+                passages = pending_passages(connection, record, first, limit + len(held), each.last)
+                if not passages:
+                    self.owners.finished(record.collection_id, owner, each)
+                    continue
+                each.first = passages[0][1]
+                if owner is None:
+                    self._first[record.collection_id] = each.first
+                if free := [passage_id for passage_id, _ in passages if passage_id not in held][:limit]:
+                    self.owners.serve(record.collection_id, owner)
+                    return free
+        return []
 
     def _free_passages(
         self, connection: sqlite3.Connection, record: CollectionRecord, limit: int, held: Set[int]
@@ -170,7 +200,7 @@ class PendingPassages:
 
 
 def pending_passages(
-    connection: sqlite3.Connection, record: CollectionRecord, first: int, count: int
+    connection: sqlite3.Connection, record: CollectionRecord, first: int, count: int, last: int = MAX_NUMBER
 ) -> list[tuple[int, int]]:
     """Return (passage, document) of up to ``count`` passages without a vector, in the order of the documents.
 
@@ -181,8 +211,12 @@ def pending_passages(
         record: the collection.
         first: number of a document before which none of the collection is pending.
         count: maximum number of passages.
+        last: number of the last document to look at.
     """
-    values = {"collection_id": record.collection_id, "space_id": record.space_id, "first": first, "count": count}
+    values = {
+        "collection_id": record.collection_id, "space_id": record.space_id,
+        "first": first, "last": last, "count": count,
+    }  # fmt: skip
     return connection.execute(_PENDING, values).fetchall()
 
 

@@ -4,6 +4,7 @@ import itertools
 import sqlite3
 from array import array
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -20,6 +21,9 @@ from tandem_gateway.records.texts import PassageText, Removals, RemovedPassage, 
 from tandem_runtime.memory import utf8_bytes
 
 _MAX_PARAMETERS = 4096
+_MARKDOWN: Final = (
+    "EXISTS (SELECT 1 FROM document_formats f WHERE f.document_id = d.document_id AND f.format = 'markdown')"
+)
 _FIRST_PASSAGES = (
     "SELECT passage_id FROM documents JOIN passages USING (document_id) WHERE collection_id = ? AND ordinal = 0"
 )
@@ -120,9 +124,10 @@ def passages(
     shown = "d.metadata" if metadata else f"'{NO_METADATA}'"
     statement = _passages_statement if texts else _documents_statement
     for part in _padded(passage_ids):
-        for passage_id, doc_id, text, of_document, live, spans in connection.execute(statement(len(part), shown), part):
+        for row in connection.execute(statement(len(part), shown), part):
+            passage_id, doc_id, text, of_document, live, spans, markdown = row
             several = _passages_of(spans) if spans is not None else None
-            passage = PassageView(passage_id, doc_id, text, of_document, live, several)
+            passage = PassageView(passage_id, doc_id, text, of_document, live, several, markdown)
             found[passage.passage_id] = passage
             if max_bytes is not None:
                 taken += utf8_bytes(passage.text) + utf8_bytes(passage.metadata)
@@ -242,14 +247,15 @@ def _passages_statement(count: int, metadata: str) -> str:
     return (
         f"SELECT p.passage_id, d.doc_id, d.text, {metadata}, d.live, CASE WHEN p.stop IS NOT NULL THEN "
         "(SELECT json_group_array(json_array(q.passage_id, q.start, coalesce(q.stop, length(d.text)))) FROM passages q "
-        "WHERE q.document_id = p.document_id) END FROM passages p JOIN documents d ON d.document_id = p.document_id "
+        f"WHERE q.document_id = p.document_id) END, {_MARKDOWN} "
+        "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )
 
 
 def _documents_statement(count: int, metadata: str) -> str:
     return (
-        f"SELECT p.passage_id, d.doc_id, '', {metadata}, d.live, NULL "
+        f"SELECT p.passage_id, d.doc_id, '', {metadata}, d.live, NULL, {_MARKDOWN} "
         "FROM passages p JOIN documents d ON d.document_id = p.document_id "
         f"WHERE p.passage_id IN ({','.join('?' * count)})"
     )

@@ -11,6 +11,7 @@ from tandem_gateway.records.access import ApiKey
 from tandem_gateway.records.limits import parse_limits
 
 VERSION: Final = 2
+"""The format that this release writes, in ``PRAGMA user_version``."""
 _SCHEMA: Final = (
     "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
     "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "

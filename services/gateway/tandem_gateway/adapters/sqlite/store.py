@@ -150,17 +150,29 @@ class SqliteStore:
         now: float,
         key: IdempotencyKey | None = None,
         skipped: Sequence[SkippedDocument] = (),
+        owner: str | None = None,
     ) -> JobRecord:
         """Store documents and a job; see ``IngestStore.accept``."""
+        accepted = (0, 0, 0)
 
         def accept(connection: sqlite3.Connection) -> JobRecord:
+            nonlocal accepted
             self._accepted += 1 + len(documents) // _DOCUMENTS_LIKE_A_JOB
             if self._accepted >= _JOBS_BETWEEN_CLEANUPS:
                 self._accepted = 0
                 retention.forget_jobs(connection, 0.0, self._limits.finished_jobs)
-            return writes.accept(connection, job_id, collection, documents, now, self._limits, key=key, skipped=skipped)
+            before = counters.value(connection, "document")
+            job = writes.accept(connection, job_id, collection, documents, now, self._limits, key=key, skipped=skipped)
+            record = reads.collection_by_name(connection, collection)
+            if record is not None:
+                accepted = record.collection_id, before + 1, counters.value(connection, "document")
+            return job
 
-        return await self._write(accept)
+        job = await self._write(accept)
+        collection_id, first, last = accepted
+        if owner is not None and last >= first:
+            self.queue.note_owner(collection_id, first, last, owner)
+        return job
 
     async def synchronize(self, collection: str, source: str, listed: Mapping[str, str]) -> SourceDifference:
         """Delete what a source has no more; see ``DocumentStore.synchronize``."""

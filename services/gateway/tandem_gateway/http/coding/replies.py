@@ -17,6 +17,7 @@ _LEVEL: Final = 1
 _STEP_BYTES: Final = 256 << 10
 _TYPES: Final = (b"application/json", b"application/x-ndjson", b"text/html", b"text/plain", b"text/javascript")
 _WITHOUT_BODY: Final = (204, 206, 304)
+_FIRST_ERROR: Final = 400
 _VARY: Final = (b"vary", b"accept-encoding")
 
 
@@ -88,7 +89,8 @@ def compress(body: bytes, coding: Coding) -> bytes:
 
 
 def _compressible(start: Message) -> bool:
-    if start["status"] in _WITHOUT_BODY:
+    # Errors are small, and routes for clients of other services give them another shape afterwards.
+    if start["status"] in _WITHOUT_BODY or start["status"] >= _FIRST_ERROR:
         return False
     compressible = False
     for name, value in start["headers"]:

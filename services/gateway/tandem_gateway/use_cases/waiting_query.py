@@ -1,4 +1,4 @@
-"""Queries that wait for their vectors: what each is for, how one fails, and how a batch is divided into calls."""
+"""A query that waits for its vector: how it fails, and how those of a batch are divided into calls."""
 
 import asyncio
 import logging

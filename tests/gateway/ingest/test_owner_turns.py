@@ -21,7 +21,7 @@ def claim(turns: OwnerTurns, waiting: Waiting, limit: int) -> list[int]:
     """Return the documents of a claim, as a store finds them, and take them away."""
     turns.keep([C])
     for owner, ranges in turns.lanes(C):
-        for each in ranges:
+        for each in list(ranges):
             inside = sorted(number for number in waiting if each.first <= number <= each.last)
             if not inside:
                 turns.finished(C, owner, each)
@@ -78,7 +78,7 @@ def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     turns.keep([C])
     lanes = turns.lanes(C)
     assert len(lanes) <= 1 + 3 + 1  # what came before, three owners and the others
-    assert all(len(ranges) <= 2 for _, ranges in lanes)
+    assert all(len(list(ranges)) <= 2 for _, ranges in lanes)
     covered = {number for _, ranges in lanes for each in ranges for number in range(each.first, each.last + 1)}
     assert covered >= {2 * number for number in range(1, 41)}
     assert len(turns._served[C]) <= 6
@@ -89,6 +89,6 @@ def test_neighbouring_ranges_of_an_owner_are_one_and_a_deleted_collection_is_for
     turns.note(C, 1, 5, "a")
     turns.note(C, 6, 9, "a")
     turns.keep([C])
-    assert dict(turns.lanes(C))["a"] == [DocumentRange(1, 9)]
+    assert list(dict(turns.lanes(C))["a"]) == [DocumentRange(1, 9)]
     turns.keep([])
     assert turns.lanes(C) == []

@@ -6,7 +6,7 @@ were accepted before count as those of one more owner.
 """
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -47,18 +47,19 @@ class OwnerTurns:
             for gone in known.keys() - set(existing):
                 del known[gone]
 
-    def lanes(self, collection_id: int) -> list[tuple[str | None, list[DocumentRange]]]:
+    def lanes(self, collection_id: int) -> list[tuple[str | None, Iterable[DocumentRange]]]:
         """Return the owners with documents that may wait, and their ranges, the owner served least recently first.
 
-        The owner None stands for the documents before all ranges. Without a known owner, there are no lanes.
+        The owner None stands for the documents before all ranges. Without a known owner, there are no lanes. Copy the
+        ranges to call ``finished`` while going through them.
         """
         owners = self._ranges.get(collection_id)
         if not owners:
             return []
         served = self._served.get(collection_id, {})
         before = min(ranges[0].first for ranges in owners.values()) - 1
-        lanes: list[tuple[str | None, list[DocumentRange]]] = [(None, [DocumentRange(0, before)])]
-        lanes += [(owner, list(ranges)) for owner, ranges in owners.items()]
+        lanes: list[tuple[str | None, Iterable[DocumentRange]]] = [(None, [DocumentRange(0, before)])]
+        lanes += owners.items()
         return sorted(lanes, key=lambda lane: served.get(lane[0], -1))
 
     def serve(self, collection_id: int, owner: str | None) -> None:

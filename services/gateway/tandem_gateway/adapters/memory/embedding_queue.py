@@ -83,7 +83,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
             for passage in version.passages
         }
         for owner, ranges in self._owners.lanes(collection.collection_id):
-            for each in ranges:
+            for each in list(ranges):
                 inside = [passage_id for passage_id in texts if each.first <= numbers[passage_id] <= each.last]
                 if not inside:
                     self._owners.finished(collection.collection_id, owner, each)

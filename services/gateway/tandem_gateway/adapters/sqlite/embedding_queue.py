@@ -164,7 +164,7 @@ class PendingPassages:
     ) -> list[int]:
         """Return the first passages that nobody holds of the owner whose turn it is; none without known owners."""
         for owner, ranges in self.owners.lanes(record.collection_id):
-            for each in ranges:
+            for each in list(ranges):
                 first = each.first if owner is not None else self._first.get(record.collection_id, 0)
                 passages = pending_passages(connection, record, first, limit + len(held), each.last)
                 if not passages:

@@ -1,22 +1,25 @@
-"""The tables of ``access.db``: their formats, and the row of an API key."""
+"""The tables of API keys in ``access.db``: their format, its upgrades, and the row of a key."""
 
 import json
+import sqlite3
+from pathlib import Path
 from typing import Any, Final
 
 from tandem_gateway.adapters.sqlite import usage
+from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.access import ApiKey
 from tandem_gateway.records.limits import parse_limits
 
 VERSION: Final = 2
 """The format that this release writes, in ``PRAGMA user_version``."""
-SCHEMA: Final = (
+_SCHEMA: Final = (
     "CREATE TABLE access (one INTEGER PRIMARY KEY CHECK (one = 1), enabled INTEGER NOT NULL) STRICT",
     "CREATE TABLE keys (number INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL, role TEXT NOT NULL, "
     "collections TEXT NOT NULL, digest BLOB NOT NULL, created_at REAL NOT NULL, expires_at REAL, filter TEXT, "
     "revoked_at REAL, last_used_at REAL, previous_digest BLOB, previous_until REAL NOT NULL) STRICT",
     "PRAGMA user_version = 1",
 )
-UPGRADES: Final[dict[int, tuple[str, ...]]] = {
+_UPGRADES: Final[dict[int, tuple[str, ...]]] = {
     1: (
         "ALTER TABLE keys ADD COLUMN limits TEXT",
         usage.TABLE,
@@ -28,10 +31,51 @@ COLUMNS: Final = (
     "id, name, role, collections, digest, created_at, expires_at, filter, revoked_at, last_used_at, previous_digest, "
     "previous_until, limits"
 )
+"""The columns of a key, in the order of ``row_of``."""
+
+
+def check_version(connection: sqlite3.Connection, path: Path) -> None:
+    """Check that this release knows the tables of a file; a file without tables is fine.
+
+    Raises:
+        StorageUnavailable: the tables are those of a newer release.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > VERSION:
+        raise StorageUnavailable(
+            "the API keys are those of a newer release",
+            detail=f"{path} has the format {version} of a newer release, and this one knows {VERSION}: "
+            "run that release, or put back a backup",
+        )
+
+
+def prepare(connection: sqlite3.Connection, *, had_keys: bool) -> None:
+    """Make the tables if there are none, or upgrade those of an earlier release.
+
+    Args:
+        connection: writable, outside of a transaction.
+        had_keys: whether new tables switch access control on, because the keys were lost.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version == VERSION:
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Another process may have made or upgraded the tables meanwhile.
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        for step in range(version, VERSION):
+            for statement in _UPGRADES.get(step, _SCHEMA):
+                connection.execute(statement)
+            if step == 0:
+                connection.execute("INSERT INTO access VALUES (1, ?)", (int(had_keys),))
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
 
 
 def row_of(key: ApiKey) -> tuple[Any, ...]:
-    """Return the values of a key's row, in the order of ``COLUMNS``."""
+    """Return the values of a key's columns."""
     return (
         key.id, key.name, key.role, json.dumps(key.collections), key.digest, key.created_at, key.expires_at, key.filter,
         key.revoked_at, key.last_used_at, key.previous_digest, key.previous_until,
@@ -40,7 +84,7 @@ def row_of(key: ApiKey) -> tuple[Any, ...]:
 
 
 def key_of(row: tuple[Any, ...]) -> ApiKey:
-    """Return the key of a row with the values of ``COLUMNS``."""
+    """Return the key of a row, which has ``COLUMNS``."""
     (
         key_id,
         name,

@@ -8,15 +8,10 @@ Exit status: 0 measured, 1 no measurement, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
-import http.client
-import json
 import os
 import shlex
 import statistics
-import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -26,8 +21,18 @@ from tqdm import tqdm
 from gateway_bench.architectures.stub_embedder import QUERIES
 from gateway_bench.arguments import positive_whole
 from gateway_bench.keyword import zipf
-from gateway_bench.scale import Subject, serving, stub_serving
-from tandem_tools.client import ApiError, Client
+from gateway_bench.stubbed import (
+    COMMAND,
+    StubbedGateway,
+    check_queries,
+    exit_status,
+    ingest,
+    rebuild,
+    search_all,
+    serving,
+    stub_serving,
+)
+from tandem_tools.client import Client
 from tandem_tools.corpus import Document
 from tandem_tools.process import ProcessFailed
 
@@ -58,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--documents", type=positive_whole, default=100_000, metavar="N", help="default: 100000")
     made.add_argument(
         "--gateway",
-        default=f"{sys.executable} -m tandem_gateway",
+        default=COMMAND,
         metavar="COMMAND",
         help="the gateway to measure (default: PYTHON -m tandem_gateway)",
     )
@@ -74,40 +79,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table."""
     command = parser()
     given = command.parse_args(arguments)
-    if given.queries > QUERIES:
-        command.error(f"--queries: at most {QUERIES}, not {given.queries}")
-    try:
-        with tempfile.TemporaryDirectory() as temporary:
-            subject = Subject("tandem", shlex.split(given.gateway), Path(temporary) / "tandem")
-            print(measure(subject, given))
-    except (ApiError, ProcessFailed, subprocess.CalledProcessError) as error:
-        print(f"ratios: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+    check_queries(command, given.queries)
+    return exit_status(
+        "ratios",
+        lambda temporary: print(
+            measure(StubbedGateway("tandem", shlex.split(given.gateway), temporary / "tandem"), given)
+        ),
+    )
 
 
-def measure(subject: Subject, given: argparse.Namespace) -> str:
+def measure(gateway: StubbedGateway, given: argparse.Namespace) -> str:
     """Fill the gateway and search it in each way; return the table."""
     texts = queries(given.queries)
-    with stub_serving(subject.folder.parent, given.documents) as embedder_url:
-        with serving(subject, embedder_url) as (port, pid), Client(f"http://127.0.0.1:{port}") as api:
+    with stub_serving(gateway.folder.parent, given.documents) as embedder_url:
+        with serving(gateway, embedder_url) as (port, pid), Client(f"http://127.0.0.1:{port}") as api:
             empty = resident(pid)
             api.send("PUT", "/v1/collections/default", body={"chunking": None})
-            with tqdm(total=given.documents, desc="ingest", file=sys.stderr) as bar:
-                api.ingest_all(documents(given.documents), progress=lambda done: bar.update(done - bar.n) and None)
-        subprocess.run(
-            [*subject.command, "rebuild", "--data-dir", str(subject.folder)], check=True, stdout=subprocess.DEVNULL
-        )
-        with serving(subject, embedder_url) as (port, pid):
+            ingest(api, documents(given.documents), "ingest")
+        rebuild(gateway)
+        with serving(gateway, embedder_url) as (port, pid):
             for body in ways().values():  # puts the vectors, the columns and the postings into memory
-                search_all(port, texts, body, given.top_k)
+                search(port, texts, body, given.top_k)
             figures: dict[str, list[tuple[float, float]]] = {name: [] for name in ways()}
             for _ in tqdm(range(given.rounds), desc="rounds", file=sys.stderr):
                 for name, body in ways().items():
                     before = cpu_seconds(pid)
-                    wall = search_all(port, texts, body, given.top_k)
+                    wall = search(port, texts, body, given.top_k)
                     figures[name].append((wall, 1_000 * (cpu_seconds(pid) - before) / len(texts)))
             return table(figures, given.documents, (resident(pid) - empty) / given.documents)
 
@@ -127,20 +124,9 @@ def queries(count: int) -> list[str]:
     return [f"query {number} {words[number % len(words)][number]}" for number in range(count)]
 
 
-def search_all(port: int, texts: Sequence[str], body: Mapping[str, Any], top_k: int) -> float:
-    """Search for every text, one after the other on one connection; return the median time in milliseconds."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    times: list[float] = []
-    for text in texts:
-        encoded = json.dumps({"query": text, "top_k": top_k, **body}).encode()
-        started = time.perf_counter()
-        connection.request("POST", "/v1/search", encoded, {"content-type": "application/json"})
-        response = connection.getresponse()
-        answer = response.read()
-        times.append(1_000 * (time.perf_counter() - started))
-        if response.status != 200:
-            raise ApiError(f"a search answered {response.status}: {answer[:300]!r}")
-    connection.close()
+def search(port: int, texts: Sequence[str], body: Mapping[str, Any], top_k: int) -> float:
+    """Search for every text; return the median time in milliseconds."""
+    times, _ = search_all(port, ({"query": text, "top_k": top_k, **body} for text in texts))
     return statistics.median(times)
 
 

@@ -8,16 +8,13 @@ Exit status: 0 measured, 1 no measurement, 2 a wrong argument, 130 interrupted.
 """
 
 import argparse
-import http.client
 import json
 import shlex
 import statistics
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -27,22 +24,27 @@ from tqdm import tqdm
 from gateway_bench import synthetic
 from gateway_bench.architectures.stub_embedder import QUERIES
 from gateway_bench.arguments import positive_whole, several
-from tandem_tools.client import ApiError, Client
+from gateway_bench.stubbed import (
+    COMMAND,
+    StubbedGateway,
+    check_queries,
+    exit_status,
+    ingest,
+    rebuild,
+    search_all,
+    serving,
+    stub_serving,
+)
+from tandem_tools.client import Client
 from tandem_tools.corpus import Document
-from tandem_tools.process import Process, ProcessFailed, free_port, inherited_environment
-from tandem_tools.readiness import answers
 
 _FILLER: Final = "a sentence that stands for the text which a document has. " * 7
-_READY_SECONDS: Final = 3_600.0
 
 
 @dataclass
-class Subject:
-    """A gateway to measure."""
+class Subject(StubbedGateway):
+    """A gateway to measure, and its figures."""
 
-    name: str
-    command: list[str]
-    folder: Path
     ingest_rate: float = 0.0
     """Documents a second."""
     build_seconds: float = 0.0
@@ -87,24 +89,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, and print a table for each size."""
     command = parser()
     given = command.parse_args(arguments)
-    if given.queries > QUERIES:
-        command.error(f"--queries: at most {QUERIES}, not {given.queries}")
-    gateways = [each.partition("=") for each in given.gateway or [f"tandem={sys.executable} -m tandem_gateway"]]
+    check_queries(command, given.queries)
+    gateways = [each.partition("=") for each in given.gateway or [f"tandem={COMMAND}"]]
     if not all(name and text for name, _, text in gateways):
         command.error("--gateway: NAME=COMMAND was expected")
-    try:
-        with tempfile.TemporaryDirectory() as temporary:
-            for count in given.vectors:
-                folder = (given.folder or Path(temporary)) / str(count)
-                subjects = [Subject(name, shlex.split(text), folder / name) for name, _, text in gateways]
-                measure(subjects, count, given)
-                print(table(subjects, count, given.top_k), flush=True)
-    except (ApiError, ProcessFailed, subprocess.CalledProcessError) as error:
-        print(f"scale: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
-    return 0
+
+    def measure_all(temporary: Path) -> None:
+        for count in given.vectors:
+            folder = (given.folder or temporary) / str(count)
+            subjects = [Subject(name, shlex.split(text), folder / name) for name, _, text in gateways]
+            measure(subjects, count, given)
+            print(table(subjects, count, given.top_k), flush=True)
+
+    return exit_status("scale", measure_all)
 
 
 def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) -> None:
@@ -123,12 +120,12 @@ def measure(subjects: Sequence[Subject], count: int, given: argparse.Namespace) 
             vectors, asked = synthetic.documents(count), synthetic.queries(given.queries)
             for subject, gateway in zip(subjects, ports, strict=True):
                 # This also puts the vectors of all queries into the gateway's cache.
-                _, found = search_all(gateway, given.queries, given.top_k)
+                _, found = search(gateway, given.queries, given.top_k)
                 subject.recall = synthetic.recall(found, vectors, asked)
             for round_number in tqdm(range(given.rounds), desc=f"{count} vectors, rounds", file=sys.stderr):
                 turn = list(zip(subjects, ports, strict=True))
                 for subject, gateway in turn if round_number % 2 else reversed(turn):
-                    times, _ = search_all(gateway, given.queries, given.top_k)
+                    times, _ = search(gateway, given.queries, given.top_k)
                     subject.milliseconds.append(statistics.median(times))
 
 
@@ -136,78 +133,18 @@ def fill(subject: Subject, count: int, embedder_url: str) -> None:
     """Store the documents and build the index; then write the file ``complete``."""
     documents = [Document(f"d{number}", f"document {number} {_FILLER}") for number in range(count)]
     with serving(subject, embedder_url) as (port, _), Client(f"http://127.0.0.1:{port}") as api:
-        with tqdm(total=count, desc=f"{subject.name}: ingest", file=sys.stderr) as bar:
-            seconds = api.ingest_all(documents, progress=lambda done: bar.update(done - bar.n) and None)
-        subject.ingest_rate = count / seconds
-    started = time.monotonic()
-    subprocess.run(
-        [*subject.command, "rebuild", "--data-dir", str(subject.folder)], check=True, stdout=subprocess.DEVNULL
-    )
-    subject.build_seconds = time.monotonic() - started
+        api.send("PUT", "/v1/collections/default", body={"chunking": None})  # the stub knows no parts of a text
+        subject.ingest_rate = count / ingest(api, documents, f"{subject.name}: ingest")
+    subject.build_seconds = rebuild(subject)
     (subject.folder / "complete").touch()
 
 
-@contextmanager
-def stub_serving(folder: Path, count: int) -> Iterator[str]:
-    """Run an embedder that knows ``count`` documents, with its log in a folder, and yield its URL."""
-    port = free_port()
-    command = [sys.executable, "-m", "gateway_bench.architectures.stub_embedder", str(port), str(count)]
-    url = f"http://127.0.0.1:{port}"
-    with _process("stub", command, folder, {}, url):
-        yield url
-
-
-@contextmanager
-def serving(subject: Subject, embedder_url: str) -> Iterator[tuple[int, int]]:
-    """Run a gateway over a subject's data, and yield its port and process id."""
-    subject.folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
-    variables = {
-        "TANDEM_GATEWAY_PORT": str(port),
-        "TANDEM_DATA_DIR": str(subject.folder),
-        "TANDEM_EMBEDDER_URL": embedder_url,
-        "TANDEM_ACCESS_LOG": "false",
-        "TANDEM_QUERY_CACHE_SIZE": str(2 * QUERIES),
-    }
-    with _process(
-        subject.name, subject.command, subject.folder.parent, variables, f"http://127.0.0.1:{port}"
-    ) as process:
-        yield port, process.pid
-
-
-def _process(name: str, command: Sequence[str], folder: Path, variables: dict[str, str], url: str) -> Process:
-    return Process(
-        name,
-        command,
-        folder / f"{name}.log",
-        env=inherited_environment() | variables,
-        cwd=folder,
-        ready=answers(f"{url}/readyz"),
-        ready_seconds=_READY_SECONDS,
+def search(port: int, queries: int, top_k: int) -> tuple[list[float], list[list[int]]]:
+    """Search for every query; return the milliseconds of each, and the numbers of the documents found."""
+    times, replies = search_all(
+        port, ({"query": f"query {number}", "top_k": top_k, "mode": "dense"} for number in range(queries))
     )
-
-
-def search_all(port: int, queries: int, top_k: int) -> tuple[list[float], list[list[int]]]:
-    """Search for every query, one after the other on one connection.
-
-    Returns:
-        The milliseconds of each, and the numbers of the documents found.
-    """
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    times: list[float] = []
-    found: list[list[int]] = []
-    for number in range(queries):
-        body = json.dumps({"query": f"query {number}", "top_k": top_k, "mode": "dense"}).encode()
-        started = time.perf_counter()
-        connection.request("POST", "/v1/search", body, {"content-type": "application/json"})
-        response = connection.getresponse()
-        answer = response.read()
-        times.append(1_000 * (time.perf_counter() - started))
-        if response.status != 200:
-            raise ApiError(f"a search answered {response.status}: {answer[:300]!r}")
-        found.append([int(hit["id"][1:]) for hit in json.loads(answer)["results"]])
-    connection.close()
-    return times, found
+    return times, [[int(hit["id"][1:]) for hit in json.loads(reply)["results"]] for reply in replies]
 
 
 def table(subjects: Sequence[Subject], count: int, top_k: int) -> str:

@@ -61,7 +61,7 @@ async def test_at_the_limit_the_connection_that_waits_longest_makes_room() -> No
 
 
 async def test_a_client_over_the_limit_that_is_still_sending_reads_the_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tandem_runtime.serving.refusal._MAX_LINGERING", 2)
+    monkeypatch.setattr("tandem_runtime.serving.connection_limit._MAX_LINGERING", 2)
 
     async with served(max_connections=0) as (_app, port):
         clients = [await connect(port) for _ in range(4)]

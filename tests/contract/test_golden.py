@@ -31,7 +31,8 @@ from tandem_contract.embed import (
 )
 from tandem_contract.errors import ErrorReply, ReceivedErrorReply
 from tests.contract.make_golden import GOLDEN, encode, main
-from tests.contract.samples import OLDER, SAMPLES, VECTORS
+from tests.contract.older_samples import OLDER
+from tests.contract.samples import SAMPLES, VECTORS
 from tests.contract.structs import SCHEMA_FILE, breaches, schema
 
 

@@ -20,8 +20,8 @@ from tandem_runtime.body import ClientGone, read_body
 from tandem_runtime.http import Reply, refusal
 from tandem_runtime.request_id import Receive, Scope, Send
 from tandem_runtime.serving.connection import MAX_BODY_BYTES, MAX_WAITING, Connection
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.reader import MAX_FIELDS
-from tandem_runtime.serving.refusal import ConnectionLimit
 from tests.support.fakes import run, turns
 
 pytestmark = pytest.mark.fuzz

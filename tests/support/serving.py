@@ -8,7 +8,7 @@ from unittest import mock
 
 from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
 from tandem_runtime.server_tls import ServerTls
-from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tests.support.fakes import WAIT_SECONDS
 

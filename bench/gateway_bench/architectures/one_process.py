@@ -25,7 +25,7 @@ from tandem_runtime.access_log import make_access_log
 from tandem_runtime.http import Endpoint, Reply
 from tandem_runtime.memory import MemoryBudget
 from tandem_runtime.request_id import AsgiApp, Receive, Scope
-from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tandem_runtime.settings import SettingsError, read
 from tandem_embedder import errors as embedder_errors

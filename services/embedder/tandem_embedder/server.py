@@ -12,7 +12,7 @@ from tandem_embedder.model.verified_load import LoadedModel
 from tandem_embedder.settings import Settings
 from tandem_runtime import logs
 from tandem_runtime.server_tls import load_server_tls
-from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 from tandem_runtime.settings import SettingsError
 from tandem_runtime.tokens import InvalidTokens, Tokens

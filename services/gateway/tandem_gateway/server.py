@@ -5,7 +5,7 @@ import contextlib
 from tandem_gateway.app import make_app
 from tandem_gateway.settings import Settings
 from tandem_runtime.server_tls import load_server_tls
-from tandem_runtime.serving.refusal import ConnectionLimit
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.server import DrainingServer
 
 

@@ -14,10 +14,11 @@ from typing import Any, NoReturn
 from tandem_gateway import errors
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.app import make_app
-from tandem_gateway.lifecycle import Gateway, UseCases
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_runtime.request_id import AsgiApp
-from tests.gateway.http.golden_requests import DOCUMENTS, TOKEN, Case, post
+from tests.gateway.http.golden_case import DOCUMENTS, TOKEN, Case, post
 from tests.support.fakes import eventually
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.serving import serving

@@ -12,8 +12,9 @@ from tandem_gateway.app import make_app
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.settings import Settings
 from tandem_runtime.request_id import AsgiApp
+from tests.gateway.http.golden_case import SEARCH
 from tests.gateway.http.golden_gateways import GATEWAYS, REPLIES, replies_of
-from tests.gateway.http.golden_requests import CASES, SEARCH
+from tests.gateway.http.golden_requests import CASES
 
 GOLDEN = json.loads(REPLIES.read_text())
 

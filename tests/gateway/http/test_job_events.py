@@ -11,11 +11,12 @@ import pytest
 
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
 from tandem_gateway.app import make_app
-from tandem_gateway.lifecycle import Gateway, UseCases
+from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases import job_events
+from tandem_gateway.use_cases.use_cases import UseCases
+from tests.gateway.http.golden_case import post
 from tests.gateway.http.golden_gateways import _ready, _sent
-from tests.gateway.http.golden_requests import post
 from tests.support.fakes import WAIT_SECONDS, eventually
 from tests.support.serving import serving
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tandem_gateway.use_cases import embedding_worker
+from tandem_gateway.use_cases import embedding_pauses
 from tests.gateway.ingest.work import Scenario, Work, working
 from tests.support.fakes import FakeEmbedder
 from tests.support.stores import opened
@@ -15,7 +15,7 @@ from tests.support.stores import opened
 @pytest.fixture
 def scenario(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Scenario:
     """A context with a running worker, without pauses between its retries."""
-    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_pauses, "delay", lambda failures, randomness: 0.0)
 
     @asynccontextmanager
     async def at_work(*, batch: int = 4, calls: int = 2) -> AsyncIterator[Work]:

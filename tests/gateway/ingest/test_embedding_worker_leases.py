@@ -7,7 +7,7 @@ import pytest
 
 from tandem_gateway.adapters.memory.store import MemoryStore
 from tandem_gateway.records.documents import JobRecord
-from tandem_gateway.use_cases import embedding_worker
+from tandem_gateway.use_cases import embedding_pauses, embedding_worker
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker, is_last_attempt
 from tests.gateway.ingest.work import Scenario
 from tests.support.fakes import FakeEmbedder, eventually
@@ -119,7 +119,7 @@ def test_a_document_has_five_attempts_alone(together: bool, most: int):
 
 
 async def test_a_lease_outlasts_the_question_whether_the_embedder_answers_at_all(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_pauses, "delay", lambda failures, randomness: 0.0)
     now = 0.0
     store = MemoryStore(limits=LIMITS, batch_bytes=1 << 20, clock=lambda: now)
     embedder = FakeEmbedder()

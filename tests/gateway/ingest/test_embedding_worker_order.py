@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from tandem_gateway.errors import StorageUnavailable
-from tandem_gateway.use_cases import embedding_worker
+from tandem_gateway.use_cases import embedding_pauses, embedding_worker
 from tests.gateway.ingest.work import Scenario, Work, working
 from tests.support.fakes import FakeEmbedder, eventually
 from tests.support.stores import NOW, document, ingest, opened
@@ -71,7 +71,7 @@ async def test_a_task_that_was_ended_is_taken_up_by_the_next(tmp_path: Path):
 
 
 async def test_a_store_that_fails_for_a_moment_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_pauses, "delay", lambda failures, randomness: 0.0)
 
     with opened(tmp_path) as store:
         await ingest(store, [document("there")], job_id="before")
@@ -107,7 +107,7 @@ async def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for
         # Each reading of the clock removes the first value; the last one stays.
         read = SimpleNamespace(monotonic=lambda: clock.pop(0) if len(clock) > 1 else clock[0], time=lambda: NOW)
         monkeypatch.setattr(embedding_worker, "time", read)
-        monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 1.0)
+        monkeypatch.setattr(embedding_pauses, "delay", lambda failures, randomness: 1.0)
 
         def retried(reason: str) -> None:
             work.embedder.unavailable = False
@@ -124,7 +124,7 @@ async def test_a_pause_that_ends_between_two_looks_at_the_clock_is_not_taken_for
 async def test_a_call_that_ends_during_a_read_of_the_store_leaves_no_reference(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: bool
 ):
-    monkeypatch.setattr(embedding_worker, "delay", lambda failures, randomness: 0.0)
+    monkeypatch.setattr(embedding_pauses, "delay", lambda failures, randomness: 0.0)
 
     with opened(tmp_path) as store:
         reads, held, go_on = 0, asyncio.Event(), asyncio.Event()

@@ -10,7 +10,7 @@ from tandem_gateway.adapters.memory.store import MemoryStore
 from tandem_gateway.adapters.postgres.connection import connect as connect_to_postgres
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.store import PostgresStore
-from tandem_gateway.adapters.sqlite import versions
+from tandem_gateway.adapters.sqlite import passages, versions
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
 from tandem_gateway.adapters.sqlite.counters import next_number
@@ -115,9 +115,9 @@ class InSqlite:
             version = versions.pending_of(connection, passage_id)
             assert version is not None
             connection.execute("DELETE FROM passages WHERE passage_id = ?", (passage_id,))
-            versions._insert_passage(connection, passage_id, version.document_id, 0, 0, at)
+            passages.insert(connection, passage_id, version.document_id, 0, 0, at)
             second = next_number(connection, "passage")
-            versions._insert_passage(connection, second, version.document_id, 1, at, None)
+            passages.insert(connection, second, version.document_id, 1, at, None)
 
         store._writer.submit(add).result(WAIT_SECONDS)
 

@@ -9,11 +9,11 @@ from tandem_gateway.errors import NotReady
 from tandem_gateway.http.filters import read_filter
 from tandem_gateway.records.explanation import HitExplanation, Place
 from tandem_gateway.records.search import KeywordCandidates, RankedPassage, SearchMode
-from tandem_gateway.use_cases.dense_search import DenseCandidates
 from tandem_gateway.use_cases.explaining import places
 from tandem_gateway.use_cases.fusion import Fusion, FusionMethod
 from tandem_gateway.use_cases.hybrid_search import rank
 from tandem_gateway.use_cases.result_pages import CANDIDATES
+from tandem_gateway.use_cases.vector_lookup import DenseCandidates
 from tests.support.search_fixtures import PipelineFixture, command
 
 rankings = st.dictionaries(st.integers(1, 300), st.floats(0.01, 1.0), max_size=130).map(

@@ -41,7 +41,7 @@ async def test_a_search_fails_in_the_index(error: Exception, kept: int, caplog: 
 
     await search()  # the vector is cached, or not
     failing = FailingIndex(type(error), error.args)
-    fixture.use_case._index = failing
+    fixture.use_case._index = fixture.use_case._lookup._index = failing
     with no_collector():
         await assert_gone(await failure_of(search))
 

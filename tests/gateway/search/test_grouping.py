@@ -17,7 +17,8 @@ from tandem_gateway.records.search import Hit, Hits, RankedPassage
 from tandem_gateway.use_cases import result_pages
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.grouping import Groups, group_of
-from tandem_gateway.use_cases.result_pages import Answer, Found, ResultPages
+from tandem_gateway.use_cases.result_pages import Answer, ResultPages
+from tandem_gateway.use_cases.retrieved import Found
 from tests.support.fakes import run
 from tests.support.search_fixtures import FakeFilters, command
 

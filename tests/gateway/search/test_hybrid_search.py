@@ -30,9 +30,10 @@ from tandem_gateway.records.search import (
     SearchMode,
 )
 from tandem_gateway.use_cases import hybrid_search
-from tandem_gateway.use_cases.dense_search import DenseCandidates
 from tandem_gateway.use_cases.hybrid_search import rank
-from tandem_gateway.use_cases.result_pages import CANDIDATES, eligible, is_one_state
+from tandem_gateway.use_cases.result_pages import CANDIDATES
+from tandem_gateway.use_cases.retrieved import eligible, is_one_state
+from tandem_gateway.use_cases.vector_lookup import DenseCandidates
 from tests.support.fakes import turns
 from tests.support.search_fixtures import PipelineFixture, command
 

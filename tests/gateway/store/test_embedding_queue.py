@@ -24,7 +24,7 @@ class Steps:
 
     def __init__(self, store: SqliteStore) -> None:
         self.count = 0
-        store._reader.set_progress_handler(self._step, 1)
+        store._reader._connection.set_progress_handler(self._step, 1)
 
     def _step(self) -> None:
         self.count += 1

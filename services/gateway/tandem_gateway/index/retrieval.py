@@ -5,7 +5,7 @@ thread in at a time.
 """
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import (
@@ -18,8 +18,8 @@ from tandem_gateway.errors import (
 from tandem_gateway.hydration import hits
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.indexes import Indexes
-from tandem_gateway.index.lru import ByteLimitedCache
 from tandem_gateway.index.passage_cache import PassageCache
+from tandem_gateway.index.passage_vectors import PassageVectors
 from tandem_gateway.index.scoring import ranked, ranked_documents, vector_of
 from tandem_gateway.index.state import (
     Answer,
@@ -39,11 +39,8 @@ from tandem_gateway.records.search import Hit, Hits, PassageView, RankedPassage
 _MAX_REPEATS = 3
 # If the passages found belong to too few documents, the search requests so many times as many.
 _WIDEN = 4
-# Size of the caches of recent passages and vectors. A cached one costs a tenth of one that is read and checksummed.
+# Size of the cache of recent passages. A cached one costs a tenth of one that is read and checksummed.
 _PASSAGE_BYTES = 3 << 20
-_VECTOR_BYTES = 1 << 20
-# Estimated size of Python's objects around a cached vector.
-_OVERHEAD_BYTES = 200
 
 
 class VectorRetrieval:
@@ -65,11 +62,7 @@ class VectorRetrieval:
         self._limits = limits
         self._on_search = on_search
         self._passages = PassageCache(_PASSAGE_BYTES)
-        self._vectors: ByteLimitedCache[bytes] = ByteLimitedCache(
-            _VECTOR_BYTES, lambda vector: len(vector) + _OVERHEAD_BYTES
-        )
-        """Vectors in the spaces that serve as of the catalogue's version ``_catalogue``."""
-        self._catalogue: int | None = None
+        self._vectors = PassageVectors(indexes, feed)
 
     def search(self, queries: Sequence[VectorQuery], found: Found | None = None) -> list[Answer]:
         """Answer queries. Each answer includes everything that was committed before the call.
@@ -117,7 +110,7 @@ class VectorRetrieval:
 
     def answer_in_memory(self, queries: Sequence[VectorQuery], found: Found) -> list[Answer] | None:
         """Answer queries from the caches; return None if they lack a vector or passage of ``found``."""
-        vectors, missing = self._known_vectors(_without_vectors(found.candidates))
+        vectors, missing = self._vectors.known(_without_vectors(found.candidates))
         if missing:
             return None
         results = [each for each in self._rank_all(queries, found.candidates, vectors) if each is not None]
@@ -137,12 +130,12 @@ class VectorRetrieval:
 
     def vectors(self, collection: str, passage_ids: Sequence[int]) -> dict[int, bytes]:
         """Return the vectors of passages; see ``Hydrator.vectors``."""
-        return self._of_collection(collection, set(passage_ids))
+        return self._vectors.of_collection(collection, set(passage_ids))
 
     def with_vectors(self, collection: str, found: Hits) -> Hits:
         """Return hits with the vectors of their best passages; see ``Hydrator.with_vectors``."""
         best = {hit.best for hit in found if hit.best is not None}
-        return self._limits.with_vectors(found, self._of_collection(collection, best))
+        return self._limits.with_vectors(found, self._vectors.of_collection(collection, best))
 
     def collection(self, name: str) -> CollectionRecord:
         """Return the record of a collection; raises NotFound if there is none."""
@@ -163,7 +156,7 @@ class VectorRetrieval:
             if first is None:
                 raise no_document(collection, doc_id)
             if first.live and record.fingerprint is not None and record.model is not None:
-                vector = self._of_collection(collection, [first.passage_id]).get(first.passage_id)
+                vector = self._vectors.of_collection(collection, [first.passage_id]).get(first.passage_id)
                 if vector is not None:
                     numbers = vector_of(first.passage_id, vector, record.dim)
                     return DocumentVector(first.passage_id, QueryVector(numbers, record.model, record.fingerprint))
@@ -197,40 +190,8 @@ class VectorRetrieval:
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]
     ) -> tuple[list[Ranked | None], bool]:
         """As ``_ranked``, but with None for a query whose passages belong to too few documents."""
-        vectors = self._read_vectors(self._by_space(queries, candidates))
+        vectors = self._vectors.read(self._by_space(queries, candidates))
         return self._rank_all(queries, candidates, vectors), len(vectors) == len(_without_vectors(candidates))
-
-    def _read_vectors(self, by_space: Mapping[int, Collection[int]]) -> dict[int, bytes]:
-        """Return the vectors of passages, from the cache or the store; those that do not exist are missing.
-
-        Args:
-            by_space: the passages in each space; the spaces are those that serve as of the last ``follow``.
-        """
-        found: dict[int, bytes] = {}
-        for space_id, passage_ids in by_space.items():
-            vectors, missing = self._known_vectors(passage_ids)
-            found.update(vectors)
-            if missing:
-                for passage_id, vector in self._feed.vectors(space_id, sorted(missing)).items():
-                    found[passage_id] = vector
-                    self._vectors.keep(passage_id, vector)
-        return found
-
-    def _of_collection(self, collection: str, passage_ids: Collection[int]) -> dict[int, bytes]:
-        """Return the vectors of passages of a collection, as ``_read_vectors`` does."""
-        self._indexes.follow()
-        space_id = self._indexes.space(collection)
-        return {} if space_id is None else self._read_vectors({space_id: passage_ids})
-
-    def _known_vectors(self, passage_ids: Collection[int]) -> tuple[dict[int, bytes], list[int]]:
-        """Return the cached vectors of passages, and the passages without one.
-
-        A passage has other vectors once its collection has switched to another space.
-        """
-        if self._catalogue != self._indexes.catalogue:
-            self._catalogue = self._indexes.catalogue
-            self._vectors.clear()
-        return self._vectors.look_up(passage_ids)
 
     def _by_space(
         self, queries: Sequence[VectorQuery], candidates: Sequence[Candidates | GatewayError]

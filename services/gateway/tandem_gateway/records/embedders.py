@@ -1,5 +1,6 @@
 """Replies of embedders, and the state of their replicas."""
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -8,7 +9,7 @@ import msgspec
 
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Span
-from tandem_gateway.records.coverage import WHOLE, Coverage
+from tandem_gateway.records.coverage import WHOLE, Coverage, most
 
 
 class Embeddings(msgspec.Struct, frozen=True):
@@ -23,6 +24,29 @@ class Embeddings(msgspec.Struct, frozen=True):
     """Number of tokens of each row that the model read; empty if the embedder does not report it."""
     spans: Sequence[Sequence[Span]] | None = None
     """For each text its passages, at least one, whose vectors follow each other; None if it did not split them."""
+
+    def coverages_of_texts(self) -> Sequence[Coverage]:
+        """Return for each text whether any passage is truncated, and the largest share of unknown tokens."""
+        if self.spans is None or not self.coverages:
+            return self.coverages
+        rows = iter(self.coverages)
+        return [most(itertools.islice(rows, len(spans))) for spans in self.spans]
+
+    def tokens_of_texts(self) -> list[int]:
+        """Return the tokens that the model read of each text; empty if the embedder does not report them."""
+        if self.spans is None or not self.tokens:
+            return list(self.tokens)
+        rows = iter(self.tokens)
+        return [sum(itertools.islice(rows, len(spans))) for spans in self.spans]
+
+    def query_vectors(self) -> "list[QueryVector]":
+        """Return the vector of each text, which is a query."""
+        coverages = self.coverages or [WHOLE] * len(self.vectors)
+        tokens: Sequence[int | None] = self.tokens or [None] * len(self.vectors)
+        return [
+            QueryVector(vector, self.model, self.fingerprint, coverage, count)
+            for vector, coverage, count in zip(self.vectors, coverages, tokens, strict=True)
+        ]
 
 
 class QueryVector(msgspec.Struct, frozen=True):

@@ -1,49 +1,21 @@
-"""Vector search: the embedder turns a query into a vector, and the index finds the documents nearest to it.
-
-The searches of one embedder call, and cached queries that arrive together, share one batch of the index.
-"""
+"""Vector search: the embedder turns a query into a vector, and the index finds the documents nearest to it."""
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
 
-import msgspec
-
-from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, GatewayError
-from tandem_gateway.index.state import Answer, VectorQuery
+from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch
 from tandem_gateway.records.arrays import Keys
-from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
-from tandem_gateway.records.search import Hits, RankedPassage
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.query_embedder import QueryEmbedder
 from tandem_gateway.use_cases.validation import RequestLimits, check_search
-from tandem_gateway.use_cases.waiting_query import Deliver, Query, fail, fail_all
+from tandem_gateway.use_cases.vector_lookup import DenseAnswer, DenseCandidates, Searchable, VectorLookup, VectorSearch
+from tandem_gateway.use_cases.waiting_query import Deliver, fail
 from tandem_runtime import logs, trace
-
-
-class Searchable(Protocol):
-    """Answers queries whose vectors are known; the index thread implements it."""
-
-    def search(self, queries: Sequence[VectorQuery]) -> "asyncio.Future[list[Answer]]":
-        """Return for each query its hits or passages, or the error of that query alone."""
-        ...
-
-    def fingerprint(self, collection: str) -> str | None:
-        """Return the fingerprint that a collection is pinned to; None if it has none or does not exist."""
-        ...
-
-    def splits(self, collection: str) -> bool:
-        """Return whether a collection's texts are split into passages; true if it is not known."""
-        ...
-
-    def language(self, collection: str) -> str:
-        """Return the language of a collection; the default if it is not known."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +24,6 @@ class DenseSearchEvents:
 
     mismatched: Callable[[], None] = lambda: None
     """The vector of a query is of another model than the collection's."""
-
-
-class DenseAnswer(msgspec.Struct, frozen=True):
-    """The hits of a vector search, and how much of the query its vector represents."""
-
-    hits: Hits
-    coverage: Coverage = WHOLE
-
-
-class DenseCandidates(msgspec.Struct, frozen=True):
-    """The passages nearest to a query, by descending similarity, and how much of the query its vector represents."""
-
-    passages: list[RankedPassage]
-    coverage: Coverage = WHOLE
-
-
-class _Search(Query, eq=False, kw_only=True):
-    collection: str
-    count: int
-    hydrated: bool
-    among: Keys | None = None
 
 
 class DenseSearch:
@@ -101,14 +52,13 @@ class DenseSearch:
         self._request_limits = request_limits
         self._timeout = timeout
         self._events = events or DenseSearchEvents()
-        self._deliver: Deliver = self._retrieve
-        self._known: list[tuple[_Search, QueryVector]] = []
-        self._looking_up: asyncio.Task[None] | None = None
+        self._lookup = VectorLookup(index)
+        self._deliver: Deliver = self._lookup.retrieve
 
     @property
     def queued(self) -> int:
         """Number of queries that wait for an embedder call or for the index."""
-        return self._embedder.queued + len(self._known)
+        return self._embedder.queued + self._lookup.queued
 
     async def search(self, command: SearchCommand, timeout: float | None = None) -> DenseAnswer:
         """Return the hits of a search, by descending cosine similarity.
@@ -160,7 +110,7 @@ class DenseSearch:
         among: Keys | None = None,
     ) -> DenseCandidates:
         """Return the ``count`` passages nearest to a vector, as ``retrieve`` does for a query; calls no embedder."""
-        self._embedder.check_room(others=len(self._known))
+        self._embedder.check_room(others=self._lookup.queued)
         search = self._search(collection, "", vector.fingerprint, count, among)
         answer = await self._answered(search, vector, timeout)
         assert isinstance(answer, DenseCandidates)
@@ -204,7 +154,7 @@ class DenseSearch:
         stages: Stages | None,
     ) -> DenseAnswer | DenseCandidates:
         """Answer a search whose query needs a vector by the model with the fingerprint ``wanted``."""
-        self._embedder.check_room(others=len(self._known))
+        self._embedder.check_room(others=self._lookup.queued)
         search = self._search(
             command.collection, command.text_for_model, wanted, count, among, hydrated=hydrated, stages=stages
         )
@@ -220,8 +170,8 @@ class DenseSearch:
         *,
         hydrated: bool = False,
         stages: Stages | None = None,
-    ) -> _Search:
-        return _Search(
+    ) -> VectorSearch:
+        return VectorSearch(
             asyncio.get_running_loop().create_future(),
             text,
             wanted,
@@ -237,7 +187,7 @@ class DenseSearch:
         )
 
     async def _answered(
-        self, search: _Search, known: QueryVector | None, timeout: float | None
+        self, search: VectorSearch, known: QueryVector | None, timeout: float | None
     ) -> DenseAnswer | DenseCandidates:
         """Return the answer to a search, whose vector may be known."""
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
@@ -247,7 +197,7 @@ class DenseSearch:
         if known is None:
             waiting = self._embedder.submit(search, seconds)
         else:
-            self._look_up_soon(search, known)
+            self._lookup.submit(search, known)
         # A plain timer, not asyncio.timeout: that cancels the task from outside, which costs more than is needed here.
         deadline = loop.call_later(seconds, _expire, search)
         try:
@@ -275,53 +225,8 @@ class DenseSearch:
     async def drain(self) -> None:
         """Wait until all calls and lookups have ended."""
         await self._embedder.drain()
-        while self._looking_up is not None:
-            await asyncio.wait([self._looking_up])
-
-    def _look_up_soon(self, search: _Search, vector: QueryVector) -> None:
-        """Retrieve the hits of a cached query's vector."""
-        self._known.append((search, vector))
-        if self._looking_up is None:
-            # The task starts in the next iteration of the event loop, so queries that arrive in this one join it.
-            self._looking_up = asyncio.get_running_loop().create_task(self._look_up())
-
-    async def _look_up(self) -> None:
-        try:
-            while self._known:
-                batch, self._known = self._known, []
-                searches, vectors = zip(*batch, strict=True)
-                await self._retrieve(searches, vectors)
-        finally:
-            self._looking_up = None
-
-    async def _retrieve(self, searches: Sequence[_Search], vectors: Sequence[QueryVector]) -> None:
-        """Look up searches whose vectors are known, and set their outcomes."""
-        started = time.monotonic()
-        try:
-            answers = await self._index.search(
-                [
-                    VectorQuery(
-                        search.collection, found.vector, found.fingerprint, search.count, search.hydrated, search.among
-                    )
-                    for search, found in zip(searches, vectors, strict=True)
-                ]
-            )
-        except BaseException as error:  # every waiting search needs an outcome, whatever the error
-            fail_all(searches, error)
-            return
-        for search, found, answer in zip(searches, vectors, answers, strict=True):
-            if search.caller is not None and search.text and found.tokens:  # the vector of no text was not embedded
-                search.caller.spent(found.tokens)
-            if search.stages is not None:
-                search.stages.add("index", time.monotonic() - started)
-            if isinstance(answer, GatewayError):
-                fail(search, answer)
-            elif search.answer is not None and not search.answer.done():
-                coverage = found.coverage
-                search.answer.set_result(
-                    DenseAnswer(answer, coverage) if isinstance(answer, Hits) else DenseCandidates(answer, coverage)
-                )
+        await self._lookup.drain()
 
 
-def _expire(search: _Search) -> None:
+def _expire(search: VectorSearch) -> None:
     fail(search, DeadlineExceeded("the vector search was not done in time"))

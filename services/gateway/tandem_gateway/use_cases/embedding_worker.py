@@ -13,13 +13,11 @@ Each kind of failure has its own response:
 """
 
 import asyncio
-import itertools
 import logging
-import random
 import secrets
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from tandem_contract.embed import split_seconds
 from tandem_gateway.errors import (
@@ -34,10 +32,10 @@ from tandem_gateway.errors import (
 )
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
-from tandem_gateway.records.coverage import Coverage, most
+from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import EmbeddedBatch, PendingBatch
 from tandem_gateway.records.embedders import Embeddings
-from tandem_gateway.use_cases.backoff import delay
+from tandem_gateway.use_cases.embedding_pauses import EmbeddingPauses
 
 log = logging.getLogger(__name__)
 
@@ -64,20 +62,6 @@ class EmbeddingEvents:
     unreadable: Callable[[int], None] = lambda documents: None
     spent: Callable[[str, int], None] = lambda job, tokens: None
     """The model read so many tokens for a job."""
-
-
-@dataclass(slots=True)
-class _State:
-    """The task's state in memory; a restart may lose it."""
-
-    suspects: set[int] = field(default_factory=set)
-    """Passages that failed together with others; that attempt of theirs was not alone."""
-    paused: dict[int, float] = field(default_factory=dict)
-    """Collection → time of the next attempt; seconds of the monotonic clock."""
-    failures: int = 0
-    """Number of calls that failed in a row."""
-    not_before: float = 0.0
-    """Earliest time of the next call; seconds of the monotonic clock."""
 
 
 class EmbeddingWorker:
@@ -111,11 +95,10 @@ class EmbeddingWorker:
         self._lease_seconds = timeout + _LEASE_MARGIN
         self._name = f"embedding-{secrets.token_hex(8)}"
         self._events = events or EmbeddingEvents()
-        self._state = _State()
+        self._pauses = EmbeddingPauses()
+        self._suspects: set[int] = set()
+        """Passages that failed together with others; that attempt of theirs was not alone. A restart may lose it."""
         self._news = asyncio.Event()
-        self._waits: dict[str, tuple[int, str]] = {}
-        """Name of a collection → its id and why it waits; a new collection may have a deleted one's name."""
-        self._waits_for_embedder: str | None = None
 
     def notify(self) -> None:
         """Notify the task that there may be pending documents."""
@@ -123,8 +106,7 @@ class EmbeddingWorker:
 
     def blocked_reason(self, collection: str) -> str | None:
         """Return why a collection's documents are not being embedded; None if nothing blocks them."""
-        waits = self._waits.get(collection)
-        return waits[1] if waits is not None else self._waits_for_embedder
+        return self._pauses.reason(collection)
 
     async def run(self) -> None:
         """Embed pending documents until cancelled; then give back those in calls."""
@@ -150,10 +132,10 @@ class EmbeddingWorker:
 
     async def _start_calls(self, in_flight: set["asyncio.Task[None]"]) -> bool:
         """Start calls while there are room and pending documents; return whether no pending document is left."""
-        while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._state.not_before:
-            self._end_pauses(time.monotonic())
+        while len(in_flight) < self._calls * self._embedder.replicas and time.monotonic() >= self._pauses.not_before:
+            self._pauses.end(time.monotonic())
             try:
-                batch = await self._queue.claim(self._name, self._batch, self._lease_seconds, self._state.paused.keys())
+                batch = await self._queue.claim(self._name, self._batch, self._lease_seconds, self._pauses.paused)
             except StorageError as error:
                 self._back_off("storage", str(error))
                 return False
@@ -162,17 +144,12 @@ class EmbeddingWorker:
             in_flight.add(asyncio.create_task(self._embed(batch)))
         return False
 
-    def _end_pauses(self, now: float) -> None:
-        for collection_id in [number for number, until in self._state.paused.items() if until <= now]:
-            del self._state.paused[collection_id]
-
     async def _embed(self, batch: PendingBatch) -> None:
         passage_ids = [passage.passage_id for passage in batch.passages]
         started_at = time.time()
         suspect = False
         answered: str | None = None
-        if self._waits.get(batch.collection, (batch.collection_id,))[0] != batch.collection_id:
-            del self._waits[batch.collection]
+        self._pauses.claimed(batch.collection_id, batch.collection)
         timeout = self._timeout
         if batch.split is not None:
             timeout = split_seconds(timeout, sum(len(passage.text) for passage in batch.passages))
@@ -204,15 +181,15 @@ class EmbeddingWorker:
                 )
             )
             self._succeeded(batch, done)
-            self._count(of_documents(embedded))
+            self._count(embedded.coverages_of_texts())
             self._charge(batch, embedded)
         except FingerprintMismatch as error:
             if answered == batch.fingerprint:
                 # The collection has switched to another model since the claim: the next claim asks for that one.
                 self._succeeded_call()
                 return
-            self._state.paused[batch.collection_id] = time.monotonic() + _MISMATCH_PAUSE
-            self._waits[batch.collection] = batch.collection_id, str(error)
+            until = time.monotonic() + _MISMATCH_PAUSE
+            self._pauses.pause(batch.collection_id, batch.collection, until, str(error))
             self._events.mismatched()
             log.error("documents wait: wrong model", extra={"collection": batch.collection, "error": str(error)})
             self._succeeded_call()
@@ -227,8 +204,8 @@ class EmbeddingWorker:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
-        self._state.suspects.difference_update(passage.passage_id for passage in batch.passages)
-        self._waits.pop(batch.collection, None)
+        self._suspects.difference_update(passage.passage_id for passage in batch.passages)
+        self._pauses.embedded(batch.collection)
         self._succeeded_call()
         self._events.embedded(done)
 
@@ -242,24 +219,21 @@ class EmbeddingWorker:
 
     def _charge(self, batch: PendingBatch, embedded: Embeddings) -> None:
         """Tell for which jobs the model read how many tokens, if the embedder reports them."""
-        for passage, tokens in zip(batch.passages, tokens_of_texts(embedded), strict=False):
+        for passage, tokens in zip(batch.passages, embedded.tokens_of_texts(), strict=False):
             if passage.job is not None:
                 self._events.spent(passage.job, tokens)
 
     def _succeeded_call(self) -> None:
-        if self._waits_for_embedder is not None:
+        if self._pauses.answered():
             log.info("embedding goes on")
-        self._state.failures = 0
-        self._waits_for_embedder = None
 
     async def _may_have_caused(self, batch: PendingBatch, error: GatewayError) -> bool:
         """Handle a failure that one document may have caused; return whether it counts as an attempt of the batch's."""
-        state = self._state
         if len(batch.passages) > 1:
             log.warning("embedding a batch failed; its documents go one by one", extra={"error": str(error)})
-            if len(state.suspects) > _MAX_SUSPECTS:
-                state.suspects.clear()  # most of them were deleted; the others have one attempt less
-            state.suspects.update(passage.passage_id for passage in batch.passages)
+            if len(self._suspects) > _MAX_SUSPECTS:
+                self._suspects.clear()  # most of them were deleted; the others have one attempt less
+            self._suspects.update(passage.passage_id for passage in batch.passages)
             return True
         (passage,) = batch.passages
         if isinstance(error, EmbedderBroken | DeadlineExceeded):
@@ -267,7 +241,7 @@ class EmbeddingWorker:
             if not await self._answers():
                 self._back_off(type(error).__name__, str(error))
                 return False
-            if not is_last_attempt(passage.attempts, together=passage.passage_id in state.suspects):
+            if not is_last_attempt(passage.attempts, together=passage.passage_id in self._suspects):
                 self._back_off(type(error).__name__, str(error))
                 return True
         return await self._give_up(batch, str(error))
@@ -282,7 +256,7 @@ class EmbeddingWorker:
         except (StorageError, Overloaded, DeadlineExceeded) as storage:
             self._back_off(type(storage).__name__, str(storage))
             return True
-        self._state.suspects.discard(passage.passage_id)
+        self._suspects.discard(passage.passage_id)
         self._events.failed(1)
         return False
 
@@ -295,13 +269,9 @@ class EmbeddingWorker:
         return True
 
     def _back_off(self, reason: str, message: str, at_least: float = 0.0) -> None:
-        state = self._state
-        state.failures += 1
-        pause = max(delay(state.failures, random.random()), min(at_least, 5.0))  # noqa: S311 - jitter, no secret
-        state.not_before = time.monotonic() + pause
-        self._waits_for_embedder = message
+        first = self._pauses.back_off(message, time.monotonic(), at_least)
         self._events.retried(reason)
-        if state.failures == 1:
+        if first:
             log.warning("embedding waits", extra={"reason": reason, "error": message})
 
     async def _rest(self, exhausted: bool) -> None:
@@ -309,32 +279,16 @@ class EmbeddingWorker:
         now = time.monotonic()
         if not exhausted:
             # A notification does not shorten the pause: new documents do not make the embedder ready.
-            await asyncio.sleep(max(0.0, self._state.not_before - now))
+            await asyncio.sleep(max(0.0, self._pauses.not_before - now))
             return
         # The lease of a worker that died ends without a notification.
-        end = min(self._state.paused.values(), default=now + self._lease_seconds)
+        end = self._pauses.next_end(now + self._lease_seconds)
         timeout = max(0.0, min(end - now, self._lease_seconds))
         try:
             async with asyncio.timeout(timeout):
                 await self._news.wait()
         except TimeoutError:
             return
-
-
-def of_documents(embedded: Embeddings) -> Sequence[Coverage]:
-    """Return the coverage of each text: whether any passage is truncated, and the largest share of unknown tokens."""
-    if embedded.spans is None or not embedded.coverages:
-        return embedded.coverages
-    rows = iter(embedded.coverages)
-    return [most(itertools.islice(rows, len(spans))) for spans in embedded.spans]
-
-
-def tokens_of_texts(embedded: Embeddings) -> list[int]:
-    """Return the tokens that the model read of each text; empty if the embedder does not report them."""
-    if embedded.spans is None or not embedded.tokens:
-        return list(embedded.tokens)
-    rows = iter(embedded.tokens)
-    return [sum(itertools.islice(rows, len(spans))) for spans in embedded.spans]
 
 
 def is_last_attempt(attempts: int, *, together: bool) -> bool:

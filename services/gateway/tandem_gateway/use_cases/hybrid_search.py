@@ -19,9 +19,11 @@ from tandem_gateway.records.coverage import WHOLE, Coverage
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.records.search import AnsweredBy, KeywordCandidates, RankedPassage
 from tandem_gateway.use_cases.commands import SearchCommand
-from tandem_gateway.use_cases.dense_search import DenseCandidates, DenseSearch
+from tandem_gateway.use_cases.dense_search import DenseSearch
 from tandem_gateway.use_cases.fusion import fuse
-from tandem_gateway.use_cases.result_pages import CANDIDATES, Answer, Found, ResultPages
+from tandem_gateway.use_cases.result_pages import CANDIDATES, Answer, ResultPages
+from tandem_gateway.use_cases.retrieved import Found
+from tandem_gateway.use_cases.vector_lookup import DenseCandidates
 
 # A thread intersects more passages, because it would hold the event loop for more than a few milliseconds.
 _AT_ONCE_KEYS: Final = 50_000

@@ -8,19 +8,18 @@ as one batch. The call counts as in flight until ``deliver`` returns.
 import asyncio
 import contextlib
 import time
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.errors import DeadlineExceeded, Overloaded
 from tandem_gateway.ports.embedder import Embedder
-from tandem_gateway.records.coverage import WHOLE
-from tandem_gateway.records.embedders import Embeddings, QueryVector
+from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.use_cases import caller
 from tandem_gateway.use_cases.coalescing import CoalescingLimits, InFlight, decide
 from tandem_gateway.use_cases.fair_turns import Turns, Waiting, pushed_out
 from tandem_gateway.use_cases.vector_cache import QueryVectorCache
-from tandem_gateway.use_cases.waiting_query import Deliver, Query, fail, fail_all
+from tandem_gateway.use_cases.waiting_query import Query, by_model, by_receiver, fail, fail_all
 from tandem_runtime import logs, trace
 
 
@@ -268,10 +267,10 @@ class QueryEmbedder:
                 if waiting.query.stages is not None:
                     waiting.query.stages.add("queue", started - waiting.arrival)
                     waiting.query.stages.add("embed", time.monotonic() - started)
-            found = dict(zip(texts, _vectors_of(embedded), strict=True))
+            found = dict(zip(texts, embedded.query_vectors(), strict=True))
             for text, vector in found.items():
                 self._vectors.put(text, vector)
-            for deliver, group in _by_receiver(queries).items():
+            for deliver, group in by_receiver(queries).items():
                 await deliver(group, [found[query.text] for query in group])
         except BaseException as error:  # every waiting query needs an outcome, whatever the error
             fail_all(queries, error)
@@ -281,34 +280,3 @@ def _current_id() -> str | None:
     """Return the id of the caller for whom the current task works; None if it is not known."""
     found = caller.current.get()
     return None if found is None else found.id
-
-
-def by_model(batch: Sequence[Waiting[Query]]) -> dict[str | None, list[Waiting[Query]]]:
-    """Return the calls that queries need: one for each model that they prefer, because an embedder has one model.
-
-    Queries that prefer none join the first call.
-    """
-    groups: dict[str | None, list[Waiting[Query]]] = {}
-    for waiting in batch:
-        if waiting.query.fingerprint is not None:
-            groups.setdefault(waiting.query.fingerprint, []).append(waiting)
-    rest = [waiting for waiting in batch if waiting.query.fingerprint is None]
-    if rest:
-        groups.setdefault(next(iter(groups), None), []).extend(rest)
-    return groups
-
-
-def _by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:
-    groups: defaultdict[Deliver, list[Query]] = defaultdict(list)
-    for query in queries:
-        groups[query.deliver].append(query)
-    return groups
-
-
-def _vectors_of(embedded: Embeddings) -> list[QueryVector]:
-    coverages = embedded.coverages or [WHOLE] * len(embedded.vectors)
-    tokens: Sequence[int | None] = embedded.tokens or [None] * len(embedded.vectors)
-    return [
-        QueryVector(vector, embedded.model, embedded.fingerprint, coverage, count)
-        for vector, coverage, count in zip(embedded.vectors, coverages, tokens, strict=True)
-    ]

@@ -7,7 +7,7 @@ no one state, both are repeated.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 import msgspec
@@ -25,7 +25,6 @@ from tandem_gateway.records.search import (
     Hit,
     HitField,
     Hits,
-    KeywordCandidates,
     RankedPassage,
 )
 from tandem_gateway.use_cases.best_passage import choose_passages
@@ -33,6 +32,7 @@ from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.diversity import diversified, shares
 from tandem_gateway.use_cases.explaining import places
 from tandem_gateway.use_cases.grouping import MAX_GROUPED, READ_AT_ONCE, Groups
+from tandem_gateway.use_cases.retrieved import Found, Retrieve, eligible, is_one_state
 from tandem_gateway.use_cases.search_reranking import Reranking, SearchReranker
 
 CANDIDATES: Final = 100
@@ -68,34 +68,6 @@ class Answer(msgspec.Struct, frozen=True):
     """Whether the reranker's model read only the beginning of a passage, or of the query."""
     explanation: Explanation | None = None
     """How the answer came about; None if the search did not ask."""
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """The passages of a search, before their documents are read; see ``Answer``."""
-
-    ranked: list[RankedPassage]
-    answered_by: AnsweredBy
-    degraded: bool
-    coverage: Coverage
-    among: Keys | None
-    """The passages that the search's filter left; None without a filter."""
-    dense: list[RankedPassage] | None = None
-    """The ranking of vector search; None if it did not run."""
-    lexical: KeywordCandidates | None = None
-    """The ranking of keyword search; None if it did not run."""
-    allowed: Keys | None = None
-    """The passages that the query's phrases and exclusions left; None without any."""
-
-    def may_have_more(self, count: int) -> bool:
-        """Return whether a retrieval of more than ``count`` passages might find others."""
-        dense = self.dense if self.answered_by != "lexical" else None
-        lexical = self.lexical.passages if self.lexical is not None and self.answered_by != "dense" else None
-        return any(len(each) >= count for each in (dense, lexical) if each is not None)
-
-
-Retrieve = Callable[[int, float, Stages | None], Awaitable[Found]]
-"""Returns that many passages, until a time of the monotonic clock. It adds to the stages, if there are any."""
 
 
 class ResultPages:
@@ -295,30 +267,3 @@ def _explanation(found: Found, hits: Sequence[Hit], command: SearchCommand, stag
         len(found.among) if found.among is not None else None,
         places([hit.first for hit in hits], found.dense, found.lexical, fusion, CANDIDATES),
     )
-
-
-def eligible(ranked: Sequence[RankedPassage], command: SearchCommand) -> list[RankedPassage]:
-    """Return the passages of a ranking that may be hits."""
-    if command.min_score is None:
-        return list(ranked)
-    least = command.min_score
-    return [each for each in ranked if each.dense is not None and each.dense >= least]
-
-
-def is_one_state(
-    hits: Sequence[Hit],
-    ranked: Sequence[RankedPassage],
-    fields: frozenset[HitField] = USUAL_FIELDS,
-    without: str | None = None,
-) -> bool:
-    """Return whether the hits of a ranking can be of one state of the store.
-
-    They are not if a document was replaced between the two retrievals, or before it was read: then a passage has no
-    document any more, or a document occurs in an old and a new version. Or a passage that vector search found has no
-    vector any more. Or a document occurs that was left out, ``without``.
-    """
-    if without is not None and any(hit.doc_id == without for hit in hits):
-        return False
-    if "vector" in fields and any(hit.vector is None and hit.dense is not None for hit in hits):
-        return False
-    return len(hits) == len(ranked) == len({hit.doc_id for hit in hits})

@@ -18,7 +18,8 @@ from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.commands import SimilarCommand
 from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
-from tandem_gateway.use_cases.result_pages import Answer, Found, ResultPages
+from tandem_gateway.use_cases.result_pages import Answer, ResultPages
+from tandem_gateway.use_cases.retrieved import Found
 from tandem_gateway.use_cases.validation import RequestLimits, check_document_id, check_page
 
 MAX_NUMBERS: Final = 8192

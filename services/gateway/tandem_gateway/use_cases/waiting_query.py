@@ -1,7 +1,8 @@
-"""A query that waits for its vector, and how it fails."""
+"""A query that waits for its vector: how it fails, and how those of a batch are divided into calls."""
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from tandem_gateway.errors import GatewayError
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
 from tandem_gateway.use_cases.caller import Caller
+from tandem_gateway.use_cases.fair_turns import Waiting
 from tandem_runtime.trace import TraceContext
 
 log = logging.getLogger(__name__)
@@ -60,3 +62,26 @@ def fail(query: Query, error: BaseException) -> None:
     answer.set_exception(error if isinstance(error, Exception) else RuntimeError(repr(error)))
     # Marks the error as retrieved: if the waiter was cancelled, asyncio would log the error as never retrieved.
     answer.exception()
+
+
+def by_model(batch: Sequence[Waiting[Query]]) -> dict[str | None, list[Waiting[Query]]]:
+    """Return the calls that queries need: one for each model that they prefer, because an embedder has one model.
+
+    Queries that prefer none join the first call.
+    """
+    groups: dict[str | None, list[Waiting[Query]]] = {}
+    for waiting in batch:
+        if waiting.query.fingerprint is not None:
+            groups.setdefault(waiting.query.fingerprint, []).append(waiting)
+    rest = [waiting for waiting in batch if waiting.query.fingerprint is None]
+    if rest:
+        groups.setdefault(next(iter(groups), None), []).extend(rest)
+    return groups
+
+
+def by_receiver(queries: Sequence[Query]) -> dict[Deliver, list[Query]]:
+    """Return the queries of each ``deliver`` function."""
+    groups: defaultdict[Deliver, list[Query]] = defaultdict(list)
+    for query in queries:
+        groups[query.deliver].append(query)
+    return groups

@@ -25,10 +25,11 @@ from uvicorn.server import ServerState
 
 from tandem_runtime.memory import Lease
 from tandem_runtime.request_id import Scope
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.exchange import Exchange
 from tandem_runtime.serving.flow import ConnectionFlow
 from tandem_runtime.serving.reader import Head, RequestReader
-from tandem_runtime.serving.refusal import ConnectionLimit, Refusal
+from tandem_runtime.serving.refusal import Refusal
 from tandem_runtime.serving.scopes import ConnectionScope
 
 MAX_WAITING: Final = 32
@@ -85,7 +86,7 @@ class Connection(asyncio.Protocol):
         """Start the timer of the first head; refuse a connection over the limit."""
         self._transport = cast(asyncio.Transport, transport)
         self.flow = ConnectionFlow(self._transport, self._loop)
-        if self._is_over_limit():
+        if not self.limit.has_room(len(self._state.connections)):
             self._transport.write(self.limit.response())
             if self.limit.may_linger():
                 self._lingers = True
@@ -275,19 +276,6 @@ class Connection(asyncio.Protocol):
             self._idle_timer = self._loop.call_later(self._config.timeout_keep_alive, self._idle_for_too_long)
 
     # Helpers.
-
-    def _is_over_limit(self) -> bool:
-        """Return whether there is no room for this connection; close an idle one to make room."""
-        if len(self._state.connections) < self.limit.limit:
-            return False
-        # One with an unread answer stays open until its client has read it, so it would make no room.
-        idle = (each for each in cast("dict[Connection, None]", self.limit.idle) if not each.flow.has_unsent())
-        longest = next(idle, None)
-        if longest is None:
-            return True
-        del self.limit.idle[longest]
-        longest.flow.close()
-        return False
 
     def _begin(self, exchange: Exchange, scope: Scope) -> None:
         task = self._loop.create_task(exchange.run(self._app, scope))

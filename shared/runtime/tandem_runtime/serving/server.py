@@ -14,8 +14,8 @@ import uvicorn
 from tandem_runtime.request_id import AsgiApp
 from tandem_runtime.server_tls import ServerTls
 from tandem_runtime.serving.connection import Connection
+from tandem_runtime.serving.connection_limit import ConnectionLimit
 from tandem_runtime.serving.handshakes import Handshakes
-from tandem_runtime.serving.refusal import ConnectionLimit
 from tandem_runtime.serving.tls import TlsConnection
 
 KEEP_ALIVE_SECONDS: Final = 75

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.leases import Lease, LeasedQueue, Turns, batch_alon
 from tandem_gateway.adapters.limits import FAILED_BYTES
 from tandem_gateway.adapters.owner_turns import OwnerTurns
 from tandem_gateway.adapters.sqlite import catalogue, counters, failed_versions, jobs, reads, versions
+from tandem_gateway.adapters.sqlite.passages import NewVector
 from tandem_gateway.errors import FingerprintMismatch
 from tandem_gateway.records.documents import CollectionRecord, EmbeddedBatch, PendingBatch, PendingPassage
 from tandem_gateway.records.job_documents import embedded_status
@@ -254,7 +255,7 @@ def complete(connection: sqlite3.Connection, batch: EmbeddedBatch, now: float) -
             pinned = batch.fingerprint
         passage_ids = versions.split(connection, version, passage_id, spans) if spans else [passage_id]
         vectors = [
-            versions.NewVector(number, little_endian[row].tobytes(), batch.coverages[row] if batch.coverages else None)
+            NewVector(number, little_endian[row].tobytes(), batch.coverages[row] if batch.coverages else None)
             for number, row in zip(passage_ids, rows, strict=True)
         ]
         if not versions.add_vectors(connection, collection.space_id, version, vectors):

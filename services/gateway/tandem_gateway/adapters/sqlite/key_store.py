@@ -1,14 +1,11 @@
-"""API keys in ``access.db``, a database of its own, and the secret of their hashes in ``access.secret`` beside it.
+"""The ``KeyStore`` on ``access.db``, a database of its own; ``key_secret`` has the secret in the file beside it.
 
 The command line changes the keys while a gateway runs, so both open this file, and none of them locks the data
 directory for it. The file appears with the first key. Both files are readable by their owner alone.
-
-A secret without keys tells that the keys were lost: access control is then on, and no key works.
 """
 
 import contextlib
 import os
-import secrets
 import sqlite3
 import threading
 from collections.abc import Iterator, Mapping
@@ -17,17 +14,15 @@ from typing import Any, Final
 
 from tandem_gateway.adapters.fsync import sync
 from tandem_gateway.adapters.key_rows import COLUMNS, key_of, row_of
-from tandem_gateway.adapters.sqlite import usage
+from tandem_gateway.adapters.sqlite import key_secret, key_tables, usage
 from tandem_gateway.adapters.sqlite.connection import translated
-from tandem_gateway.adapters.sqlite.key_tables import SCHEMA, UPGRADES, VERSION
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.ports.keys import MAX_CALLERS, MAX_KEYS, MAX_REVOKED, too_many_keys
 from tandem_gateway.records.access import ApiKey, KeyTable, Usage, UsageKey
 
 FILE_NAME: Final = "access.db"
-SECRET_NAME: Final = "access.secret"  # noqa: S105 - the name of a file
+SECRET_NAME: Final = key_secret.FILE_NAME
 
-_SECRET_BYTES: Final = 32
 _BUSY_TIMEOUT_SECONDS: Final = 10.0
 _PAGE_KIB: Final = 64
 
@@ -51,7 +46,7 @@ class SqliteKeyStore:
         with self._lock, translated(self._path):
             connection = self._open(create=False)
             if connection is None:
-                return KeyTable(self._had_keys(), [])
+                return KeyTable(key_secret.exists(self._secret_path), [])
             connection.execute("BEGIN")
             try:
                 (enabled,) = connection.execute("SELECT enabled FROM access").fetchone()
@@ -63,26 +58,16 @@ class SqliteKeyStore:
     def secret(self) -> bytes:
         """Return the secret."""
         with self._lock:
-            try:
-                found = self._secret_path.read_bytes()
-            except FileNotFoundError:
-                if self.table().keys:
-                    raise StorageUnavailable(
-                        "the secret of the API keys is lost",
-                        detail=f"{self._secret_path} is missing, so no key of {self._path} can work: put it back from "
-                        f"a backup, or remove {self._path} and make new keys",
-                    ) from None
-                found = self._make_secret()
-            except OSError as error:
+            found = key_secret.read(self._secret_path)
+            if found is not None:
+                return found
+            if self.table().keys:
                 raise StorageUnavailable(
-                    "the secret of the API keys cannot be read", detail=f"{self._secret_path}: {error.strerror}"
-                ) from error
-            if len(found) != _SECRET_BYTES:
-                raise StorageUnavailable(
-                    "the secret of the API keys is damaged",
-                    detail=f"{self._secret_path} has {len(found)} bytes instead of {_SECRET_BYTES}",
+                    "the secret of the API keys is lost",
+                    detail=f"{self._secret_path} is missing, so no key of {self._path} can work: put it back from "
+                    f"a backup, or remove {self._path} and make new keys",
                 )
-            return found
+            return key_secret.make(self._secret_path)
 
     def version(self) -> int:
         """Return SQLite's ``data_version``; 0 before the file exists."""
@@ -173,7 +158,7 @@ class SqliteKeyStore:
             if path.exists():
                 raise StorageUnavailable(f"{path} is there already; a backup is a new file")
         table, secret = self.table(), self.secret()
-        _write_private(secret_target, secret)
+        key_secret.write(secret_target, secret)
         os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
         with self._lock, translated(target):
             source = self._open(create=True)
@@ -227,72 +212,14 @@ class SqliteKeyStore:
             check_same_thread=False,
         )
         try:
-            self._prepare(connection)
+            connection.execute(f"PRAGMA cache_size=-{_PAGE_KIB}")
+            key_tables.check_version(connection, self._path)
+            connection.execute("PRAGMA journal_mode=WAL")
+            connection.execute("PRAGMA synchronous=FULL")
+            connection.execute("PRAGMA secure_delete=ON")
+            key_tables.prepare(connection, had_keys=key_secret.exists(self._secret_path))
         except BaseException:
             connection.close()
             raise
         self._connection = connection
         return connection
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        connection.execute(f"PRAGMA cache_size=-{_PAGE_KIB}")
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
-            raise StorageUnavailable(
-                "the API keys are those of a newer release",
-                detail=f"{self._path} has the format {version} of a newer release, and this one knows {VERSION}: "
-                "run that release, or put back a backup",
-            )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        connection.execute("PRAGMA secure_delete=ON")
-        if version < VERSION:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                # Another process may have made or upgraded the tables meanwhile.
-                (version,) = connection.execute("PRAGMA user_version").fetchone()
-                for step in range(version, VERSION):
-                    for statement in UPGRADES.get(step, SCHEMA):
-                        connection.execute(statement)
-                    if step == 0:
-                        connection.execute("INSERT INTO access VALUES (1, ?)", (int(self._had_keys()),))
-            except BaseException:
-                connection.execute("ROLLBACK")
-                raise
-            connection.execute("COMMIT")
-
-    def _had_keys(self) -> bool:
-        """Return whether there is a secret, even one that cannot be read: the first key makes it."""
-        return os.path.lexists(self._secret_path)
-
-    def _make_secret(self) -> bytes:
-        try:
-            self._secret_path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise StorageUnavailable(f"{self._secret_path.parent} cannot be written: {error.strerror}") from error
-        partial = self._secret_path.with_name(f".{SECRET_NAME}.{os.getpid()}.{secrets.token_hex(4)}.partial")
-        try:
-            _write_private(partial, secrets.token_bytes(_SECRET_BYTES))
-            # A link, unlike a rename, does not replace the secret that another process made meanwhile.
-            with contextlib.suppress(FileExistsError):
-                os.link(partial, self._secret_path)
-        finally:
-            partial.unlink(missing_ok=True)
-        sync(self._secret_path.parent)
-        return self._secret_path.read_bytes()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a new file that only its owner may read.
-
-    Raises:
-        StorageUnavailable: the file exists or cannot be written.
-    """
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-    except OSError as error:
-        raise StorageUnavailable(f"{path} cannot be written: {error.strerror}") from error

@@ -10,8 +10,9 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Final, Protocol, TypeVar
 
 from tandem_gateway.adapters.reembeddings import SCANNED, check_start, check_switch, check_vectors
-from tandem_gateway.adapters.sqlite import catalogue, counters, reads, versions
+from tandem_gateway.adapters.sqlite import catalogue, counters, reads
 from tandem_gateway.adapters.sqlite.embedding_queue import passage_texts
+from tandem_gateway.adapters.sqlite.passages import NewVector, add_second_vector
 from tandem_gateway.adapters.sqlite.schema import seal
 from tandem_gateway.records.documents import PendingPassage
 from tandem_gateway.records.reembedding import (
@@ -155,8 +156,8 @@ def add(connection: sqlite3.Connection, batch: SecondVectors) -> int:
     added = truncated = 0
     for row, passage_id in enumerate(batch.passage_ids):
         coverage = batch.coverages[row] if batch.coverages else None
-        vector = versions.NewVector(passage_id, little_endian[row].tobytes(), coverage)
-        if versions.add_second_vector(connection, space_id, vector):
+        vector = NewVector(passage_id, little_endian[row].tobytes(), coverage)
+        if add_second_vector(connection, space_id, vector):
             added += 1
             truncated += coverage is not None and coverage.truncated
     if truncated:

@@ -1,11 +1,10 @@
 """Implements the ports of the store on one SQLite file, with a writer thread and a reader thread."""
 
-import asyncio
 import logging
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from pathlib import Path
 from typing import TypeVar
 
@@ -26,18 +25,13 @@ from tandem_gateway.adapters.sqlite import (
     writes,
 )
 from tandem_gateway.adapters.sqlite.checkpoint_schedule import Delays
-from tandem_gateway.adapters.sqlite.connection import (
-    FILE_NAME,
-    connect,
-    read_transaction,
-    translated,
-)
+from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.embedding_queue import SqliteEmbeddingQueue
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation
 from tandem_gateway.adapters.sqlite.presence import Presence
+from tandem_gateway.adapters.sqlite.reader import Reader
 from tandem_gateway.adapters.sqlite.reembeddings import SqliteReembeddings
 from tandem_gateway.adapters.sqlite.writer import Writer, WriterEvents
-from tandem_gateway.errors import DeadlineExceeded, StorageCorrupt, StorageError, for_log
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.arrays import Keys
@@ -61,7 +55,6 @@ from tandem_gateway.records.job_documents import DocumentStatus, JobDocumentPage
 from tandem_gateway.records.scrubbing import ScrubPage
 from tandem_gateway.records.sizes import StoredSize
 from tandem_gateway.records.sources import SourceDifference
-from tandem_runtime.durations import duration
 
 log = logging.getLogger(__name__)
 
@@ -112,16 +105,15 @@ class SqliteStore:
         self._scrubbed = scrub.ScrubPosition()
         self._damaged = False
         """Whether a read or the scrub has found damage: the next start has to check every row."""
-        self._reader = connect(self._path, writable=False)
-        self._reading = ThreadPoolExecutor(1, thread_name_prefix="store-reader")
+        presence = Presence(self._path)
+        self._reader = Reader(self._path, presence, self._found_damage)
         high_water_mark = commit_watermark.CommitWatermark(data_dir / commit_watermark.FILE_NAME)
         high_water_mark.write(counters.value(connection, "commit"))
-        self._presence = Presence(self._path)
         self._writer = Writer(
             connection,
             self._path,
             high_water_mark,
-            self._presence,
+            presence,
             LogTruncation(connection, self._path, delays, events.log_truncated),
             max_queued=max_queued_writes,
             on_commit=events.committed,
@@ -300,7 +292,6 @@ class SqliteStore:
 
     def close(self) -> None:
         """Finish the queued writes and close the file; blocks."""
-        self._reading.shutdown()
         self._reader.close()
         self._writer.close()
 
@@ -326,33 +317,7 @@ class SqliteStore:
         return page
 
     async def _write(self, statement: Callable[[sqlite3.Connection], R]) -> R:
-        future = asyncio.wrap_future(self._writer.submit(statement))
-        try:
-            async with asyncio.timeout(self._write_timeout):
-                return await asyncio.shield(future)
-        except TimeoutError:
-            future.add_done_callback(_retrieve)
-            raise DeadlineExceeded(
-                f"the disk took longer than {duration(self._write_timeout)}; the write may still take effect"
-            ) from None
-        finally:
-            del future  # the error's traceback refers to this frame; a reference back would be a reference cycle
+        return await self._writer.run(statement, self._write_timeout)
 
     async def _read(self, statement: Callable[[sqlite3.Connection], R]) -> R:
-        def run() -> R:
-            try:
-                self._presence.check()
-                with translated(self._path), read_transaction(self._reader):
-                    return statement(self._reader)
-            except StorageError as error:
-                self._damaged = self._damaged or isinstance(error, StorageCorrupt)
-                log.error("a read failed", extra={"error": for_log(error)})
-                raise
-
-        return await asyncio.get_running_loop().run_in_executor(self._reading, run)
-
-
-def _retrieve(future: "asyncio.Future[R]") -> None:
-    """Retrieve the error of an abandoned future, so that asyncio does not warn about it."""
-    if not future.cancelled():
-        future.exception()
+        return await self._reader.run(statement)

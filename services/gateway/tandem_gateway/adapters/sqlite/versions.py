@@ -1,4 +1,4 @@
-"""The statements that add and remove versions of documents, with their passages and vectors.
+"""The statements that add and remove versions of documents; ``passages`` has those for their passages and vectors.
 
 Each function runs inside the writer's transaction. A change of what an index holds gets a change number here; the
 caller then calls ``catalogue.note_change`` once.
@@ -7,20 +7,17 @@ caller then calls ``catalogue.note_change`` once.
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from tandem_gateway.adapters.sqlite import passages
 from tandem_gateway.adapters.sqlite.counters import next_number
+from tandem_gateway.adapters.sqlite.passages import NewVector
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, sealed_insert
 from tandem_gateway.records.chunking import Span
-from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import NewDocument
 
 _INSERT_DOCUMENT = sealed_insert("documents", "live")
 _INSERT_FORMAT = sealed_insert("document_formats")
 _INSERT_SOURCE = sealed_insert("document_sources")
-_INSERT_PASSAGE = sealed_insert("passages")
-_INSERT_VECTOR = sealed_insert("vectors")
-_INSERT_REMOVAL = sealed_insert("removals")
 
 
 def insert_pending(
@@ -35,7 +32,7 @@ def insert_pending(
         number: its document number, which no version has; None for a new one.
     """
     document_id = _insert_document(connection, collection_id, document, live=False, number=number)
-    _insert_passage(connection, next_number(connection, "passage"), document_id, 0, 0, None)
+    passages.insert(connection, next_number(connection, "passage"), document_id, 0, 0, None)
     return document_id
 
 
@@ -43,9 +40,9 @@ def replace_live(
     connection: sqlite3.Connection, collection_id: int, document: NewDocument, old_document_id: int
 ) -> None:
     """Replace a live version with one of the same text and new metadata. Its passages get the old vectors."""
-    passages = _passages_with_vectors(connection, old_document_id)
+    kept = passages.of_version(connection, old_document_id)
     remove(connection, collection_id, old_document_id)
-    _insert_passages(connection, _insert_document(connection, collection_id, document, live=True), passages)
+    passages.insert_copies(connection, _insert_document(connection, collection_id, document, live=True), kept)
 
 
 def change_metadata(
@@ -64,9 +61,9 @@ def change_metadata(
     connection.execute("DELETE FROM failed_waiting WHERE document_id = ?", (document_id,))
     # A number without a document counts as a deleted document: the log gets rid of the former metadata as soon.
     next_number(connection, "document")
-    passages = _passages_with_vectors(connection, document_id)
-    _remove_passages(connection, collection_id, document_id)
-    _insert_passages(connection, document_id, passages)
+    kept = passages.of_version(connection, document_id)
+    passages.remove_all(connection, collection_id, document_id)
+    passages.insert_copies(connection, document_id, kept)
 
 
 def set_source(connection: sqlite3.Connection, document_id: int, document: NewDocument) -> None:
@@ -101,14 +98,6 @@ def pending_of(connection: sqlite3.Connection, passage_id: int) -> PendingVersio
     return PendingVersion(*found) if found else None
 
 
-class NewVector(NamedTuple):
-    """The vector of a passage: float32, little-endian; and how much of the passage it stands for, None if unknown."""
-
-    passage_id: int
-    vector: bytes
-    coverage: Coverage | None
-
-
 def split(
     connection: sqlite3.Connection, version: PendingVersion, first_passage: int, spans: Sequence[Span]
 ) -> list[int]:
@@ -132,7 +121,7 @@ def split(
     passage_ids = [first_passage]
     for ordinal, span in enumerate(spans[1:], start=1):
         passage_ids.append(next_number(connection, "passage"))
-        _insert_passage(connection, passage_ids[-1], version.document_id, ordinal, span.start, span.stop)
+        passages.insert(connection, passage_ids[-1], version.document_id, ordinal, span.start, span.stop)
     return passage_ids
 
 
@@ -165,7 +154,7 @@ def add_vectors(
         if old is not None:
             remove(connection, version.collection_id, old[0])
     for each in new.values():
-        _insert_vector(connection, space_id, each, next_number(connection, "change") if whole else None)
+        passages.insert_vector(connection, space_id, each, next_number(connection, "change") if whole else None)
     if not whole:
         return False
     for row in rows.values():
@@ -179,19 +168,6 @@ def add_vectors(
     return True
 
 
-def add_second_vector(connection: sqlite3.Connection, space_id: int, vector: NewVector) -> bool:
-    """Store the vector of a live document's passage in a space that does not serve; return whether it was missing."""
-    wanted = connection.execute(
-        "SELECT 1 FROM passages JOIN documents USING (document_id) WHERE passage_id = :passage_id AND live = 1 "
-        "AND NOT EXISTS (SELECT 1 FROM vectors v WHERE v.passage_id = :passage_id AND v.space_id = :space_id)",
-        {"passage_id": vector.passage_id, "space_id": space_id},
-    ).fetchone()
-    if wanted is None:
-        return False
-    _insert_vector(connection, space_id, vector, next_number(connection, "change"))
-    return True
-
-
 def remove(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
     """Remove a version with its passages and vectors, and record the removal of each passage."""
     connection.execute("DELETE FROM failed_waiting WHERE document_id = ?", (document_id,))
@@ -200,75 +176,10 @@ def remove(connection: sqlite3.Connection, collection_id: int, document_id: int)
 
 def remove_failed(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
     """Remove a version as ``remove`` does; the jobs for which it has failed may retry it."""
-    _remove_passages(connection, collection_id, document_id)
+    passages.remove_all(connection, collection_id, document_id)
     connection.execute("DELETE FROM document_formats WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM document_sources WHERE document_id = ?", (document_id,))
     connection.execute("DELETE FROM documents WHERE document_id = ?", (document_id,))
-
-
-def _remove_passages(connection: sqlite3.Connection, collection_id: int, document_id: int) -> None:
-    passages = connection.execute("SELECT passage_id FROM passages WHERE document_id = ?", (document_id,)).fetchall()
-    for (passage_id,) in passages:
-        connection.execute("DELETE FROM vectors WHERE passage_id = ?", (passage_id,))
-        connection.execute("DELETE FROM passages WHERE passage_id = ?", (passage_id,))
-        connection.execute(
-            _INSERT_REMOVAL,
-            {"collection_id": collection_id, "change": next_number(connection, "change"), "passage_id": passage_id},
-        )
-
-
-class _Passage(NamedTuple):
-    """A passage without its id, and the columns of its vectors."""
-
-    ordinal: int
-    start: int
-    stop: int | None
-    vectors: list[tuple[int, int, bytes, int | None, float | None]]
-    """Space, whether an index has it, vector, truncated and unknown."""
-
-
-def _passages_with_vectors(connection: sqlite3.Connection, document_id: int) -> list[_Passage]:
-    rows = connection.execute(
-        "SELECT passage_id, ordinal, start, stop FROM passages WHERE document_id = ? ORDER BY ordinal", (document_id,)
-    ).fetchall()
-    vectors = "SELECT space_id, change IS NOT NULL, vector, truncated, unknown FROM vectors WHERE passage_id = ?"
-    return [
-        _Passage(ordinal, start, stop, connection.execute(vectors, (passage_id,)).fetchall())
-        for passage_id, ordinal, start, stop in rows
-    ]
-
-
-def _insert_passages(connection: sqlite3.Connection, document_id: int, passages: Sequence[_Passage]) -> None:
-    """Store passages with their vectors under new ids; the vectors that an index has get new change numbers."""
-    for ordinal, start, stop, vectors in passages:
-        passage_id = next_number(connection, "passage")
-        _insert_passage(connection, passage_id, document_id, ordinal, start, stop)
-        for space_id, indexed, vector, truncated, unknown in vectors:
-            connection.execute(
-                _INSERT_VECTOR,
-                {
-                    "passage_id": passage_id,
-                    "space_id": space_id,
-                    "change": next_number(connection, "change") if indexed else None,
-                    "vector": vector,
-                    "truncated": truncated,
-                    "unknown": unknown,
-                },
-            )
-
-
-def _insert_vector(connection: sqlite3.Connection, space_id: int, vector: NewVector, change: int | None) -> None:
-    connection.execute(
-        _INSERT_VECTOR,
-        {
-            "passage_id": vector.passage_id,
-            "space_id": space_id,
-            "change": change,
-            "vector": vector.vector,
-            "truncated": vector.coverage.truncated if vector.coverage else None,
-            "unknown": vector.coverage.unknown if vector.coverage else None,
-        },
-    )
 
 
 def _insert_document(
@@ -302,13 +213,4 @@ def _insert_document(
 def _insert_source(connection: sqlite3.Connection, document_id: int, document: NewDocument) -> None:
     connection.execute(
         _INSERT_SOURCE, {"document_id": document_id, "source": document.source, "hash": document.source_hash}
-    )
-
-
-def _insert_passage(
-    connection: sqlite3.Connection, passage_id: int, document_id: int, ordinal: int, start: int, stop: int | None
-) -> None:
-    connection.execute(
-        _INSERT_PASSAGE,
-        {"passage_id": passage_id, "document_id": document_id, "ordinal": ordinal, "start": start, "stop": stop},
     )

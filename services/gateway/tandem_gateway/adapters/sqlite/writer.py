@@ -8,6 +8,7 @@ Between commits, the thread truncates the log when that is due after deletions; 
 the content of deleted collections; see ``purge``.
 """
 
+import asyncio
 import logging
 import queue
 import sqlite3
@@ -24,7 +25,8 @@ from tandem_gateway.adapters.sqlite.commit_watermark import CommitWatermark
 from tandem_gateway.adapters.sqlite.connection import close_whole, explain
 from tandem_gateway.adapters.sqlite.log_truncation import LogTruncation, Outcome
 from tandem_gateway.adapters.sqlite.presence import Presence
-from tandem_gateway.errors import Overloaded, StorageError, StorageUnavailable, for_log
+from tandem_gateway.errors import DeadlineExceeded, Overloaded, StorageError, StorageUnavailable, for_log
+from tandem_runtime.durations import duration
 
 R = TypeVar("R")
 
@@ -126,6 +128,25 @@ class Writer:
                     f"{self._queue.maxsize} writes wait for the disk already (TANDEM_MAX_QUEUED_WRITES)"
                 ) from None
         return result
+
+    async def run(self, statement: Callable[[sqlite3.Connection], R], timeout: float) -> R:
+        """Run a write, and return its result once it is on disk.
+
+        Raises:
+            DeadlineExceeded: after ``timeout`` seconds; the write may still take effect.
+            Overloaded, StorageUnavailable: see ``submit``.
+        """
+        future = asyncio.wrap_future(self.submit(statement))
+        try:
+            async with asyncio.timeout(timeout):
+                return await asyncio.shield(future)
+        except TimeoutError:
+            future.add_done_callback(_retrieve)
+            raise DeadlineExceeded(
+                f"the disk took longer than {duration(timeout)}; the write may still take effect"
+            ) from None
+        finally:
+            del future  # the error's traceback refers to this frame; a reference back would be a reference cycle
 
     def close(self) -> None:
         """Finish the queued writes, then close the connection and the mark."""
@@ -240,3 +261,9 @@ class Writer:
         except OSError as error:
             # The commit is complete. Without its mark, only a later loss of the log would go unnoticed.
             log.warning("the high-water mark could not be written", extra={"error": str(error)})
+
+
+def _retrieve(future: "asyncio.Future[R]") -> None:
+    """Retrieve the error of an abandoned future, so that asyncio does not warn about it."""
+    if not future.cancelled():
+        future.exception()

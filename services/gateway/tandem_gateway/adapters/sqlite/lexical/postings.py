@@ -9,7 +9,6 @@ The memory has a limit. Over it, the postings go that no search has used for the
 passages alone take too much is left to FTS5.
 """
 
-import json
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ import numpy.typing as npt
 
 from tandem_gateway.adapters.sqlite.lexical import bm25
 from tandem_gateway.adapters.sqlite.lexical.file import TOO_LATE, CacheUnusable
+from tandem_gateway.adapters.sqlite.lexical.postings_reader import PostingsReader
 from tandem_gateway.adapters.sqlite.lexical.query import STEM_WEIGHT
 from tandem_gateway.analysis.terms import QueryTerm
 from tandem_gateway.errors import DeadlineExceeded
@@ -29,9 +29,6 @@ MAX_BYTES: Final = 32 << 20
 """Limit of the memory for all collections."""
 _PASSAGES_SHARE: Final = 0.75
 """If the ids and lengths of a collection's passages take more of the limit, FTS5 ranks them."""
-# One row of SQLite has this many passages: fewer rows would hold the lock of Python for long, more would ask for it
-# often.
-_PASSAGES_PER_ROW: Final = 20_000
 # If more passages were removed since the last search, the whole collection is read again.
 _MAX_REMOVED: Final = 10_000
 # A place in the array of scores costs about a tenth of a posting.
@@ -99,12 +96,10 @@ class Postings:
 
     def __init__(self, connection: sqlite3.Connection, max_bytes: int = MAX_BYTES) -> None:
         """Begin with empty memory; see ``MAX_BYTES`` for ``max_bytes``."""
-        self._connection = connection
+        self._reader = PostingsReader(connection)
         self._max_bytes = max_bytes
         self._known: OrderedDict[int, _Collection] = OrderedDict()
         """The least recently searched first."""
-        # Collections with a table to read terms from: to ask SQLite whether it exists takes as long as to read a term.
-        self._tables: set[int] = set()
 
     @property
     def bytes(self) -> int:
@@ -134,8 +129,7 @@ class Postings:
 
     def drop(self, collection_id: int) -> None:
         """Forget a collection; call this in the transaction that drops its tables."""
-        self._tables.discard(collection_id)
-        self._connection.execute(f"DROP TABLE IF EXISTS temp.postings_{collection_id}")
+        self._reader.drop(collection_id)
         self._known.pop(collection_id, None)
 
     def rank(
@@ -204,7 +198,7 @@ class Postings:
             known.ids, known.lengths, known.removed = known.ids[stay], known.lengths[stay], []
         if known.added:
             last = int(known.ids[-1]) if len(known.ids) else -1
-            ids, lengths = self._passages_after(collection_id, last)
+            ids, lengths = self._reader.passages_after(collection_id, last)
             known.ids = np.concatenate([known.ids, ids])
             known.lengths = np.concatenate([known.lengths, lengths])
             known.added = False
@@ -213,24 +207,6 @@ class Postings:
         if len(known.ids) != passages:
             raise CacheUnusable(f"it has the lengths of {len(known.ids)} passages, not of {passages}")
         return known
-
-    def _passages_after(self, collection_id: int, last: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
-        """Return the ids of the passages after an id, ascending, and the number of terms of each."""
-        rows = self._connection.execute(
-            "SELECT group_concat(id), group_concat(hex(sz), '') FROM ("
-            f"SELECT id, sz, row_number() OVER () / {_PASSAGES_PER_ROW} AS part FROM ("
-            f"SELECT id, sz FROM words_{collection_id}_docsize WHERE id > ? ORDER BY id)) GROUP BY part ORDER BY part",
-            (last,),
-        )
-        ids = [np.empty(0, np.int64)]
-        lengths = [np.empty(0, np.int32)]
-        for some_ids, sizes in rows:
-            ids.append(np.array(some_ids.split(","), np.int64))
-            in_columns = bm25.decoded_varints(bytes.fromhex(sizes))
-            if len(in_columns) != len(_WEIGHTS) * len(ids[-1]):
-                raise CacheUnusable("the lengths of its passages are damaged")
-            lengths.append(in_columns.reshape(-1, len(_WEIGHTS)).sum(axis=1, dtype=np.int64).astype(np.int32))
-        return np.concatenate(ids), np.concatenate(lengths)
 
     def _lists(
         self, collection_id: int, known: _Collection, names: Sequence[_Name], out_of_time: Callable[[], bool]
@@ -251,24 +227,8 @@ class Postings:
         return found
 
     def _read(self, collection_id: int, known: _Collection, names: Sequence[_Name]) -> dict[_Name, _PostingList]:
-        """Read posting lists from the file, all in one row; see ``LexicalCache.search``."""
-        if collection_id not in self._tables:
-            self._connection.execute(
-                f"CREATE VIRTUAL TABLE IF NOT EXISTS temp.postings_{collection_id} "
-                f"USING fts5vocab(main, words_{collection_id}, instance)"
-            )
-            self._tables.add(collection_id)
-        terms = list(dict.fromkeys(term for term, _ in names))
-        # Both columns of a term come in one pass: the ids of the column for stems are negative.
-        (found,) = self._connection.execute(
-            "SELECT group_concat(coalesce((SELECT group_concat(iif(col = 'exact', doc, -doc)) "
-            f"FROM temp.postings_{collection_id} WHERE term = asked.value), ''), ' ') FROM json_each(?) AS asked",
-            (json.dumps(terms),),
-        ).fetchone()
-        signed = {
-            term: np.array(ids.split(","), np.int64) if ids else np.empty(0, np.int64)
-            for term, ids in zip(terms, found.split(" "), strict=True)
-        }
+        """Read posting lists from the file."""
+        signed = self._reader.occurrences(collection_id, list(dict.fromkeys(term for term, _ in names)))
         lists = {}
         for term, column in names:
             ids = signed[term]

@@ -1,35 +1,26 @@
-"""The gateway's lifecycle: startup, background tasks, health and metrics, and shutdown."""
+"""The running gateway: startup, background tasks, and shutdown; the use cases, health and metrics for its routes."""
 
 import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 
 from tandem_gateway.access.callers_keys import CallersKeys
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.principal import Principal
 from tandem_gateway.access.use_cases import CallersUseCases, GuardedUseCases
 from tandem_gateway.errors import GatewayError, NotFound, NotReady, StorageError, Unauthorized, for_log
-from tandem_gateway.index.index_thread import IndexThread
-from tandem_gateway.index.state import IndexState
+from tandem_gateway.lifecycle.health import health_of
+from tandem_gateway.lifecycle.open_store import OpenStore
+from tandem_gateway.lifecycle.retention import RetentionPolicy, forget_old
+from tandem_gateway.lifecycle.snapshots import Snapshots
 from tandem_gateway.metrics.gateway import Metrics
-from tandem_gateway.ports.catalogue import Catalogue
-from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
-from tandem_gateway.ports.embedding_queue import EmbeddingQueue
-from tandem_gateway.ports.filters import FilterIndex
-from tandem_gateway.ports.index import SnapshotHelper
-from tandem_gateway.ports.jobs import JobStore
-from tandem_gateway.ports.reembedding import Reembeddings
-from tandem_gateway.ports.retention import Retention
-from tandem_gateway.ports.scrubbing import Scrubbing
-from tandem_gateway.ports.search import LexicalIndex
-from tandem_gateway.ports.sizes import StoredSizes
-from tandem_gateway.ports.store_health import StoreHealth
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_runtime import gc_tuning
 
@@ -37,42 +28,7 @@ log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 2.0
 _PROBE_TIMEOUT = 1.0
-_SNAPSHOT_LOOK_SECONDS = 1.0
-_RETENTION_LOOK_SECONDS = 3600.0
 _RESTART_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class OpenStore:
-    """An open data directory, port by port; ``close`` blocks until the queued writes are done."""
-
-    ingest: IngestStore
-    jobs: JobStore
-    documents: DocumentStore
-    catalogue: Catalogue
-    sizes: StoredSizes
-    queue: EmbeddingQueue
-    reembeddings: Reembeddings
-    retention: Retention
-    scrubbing: Scrubbing
-    health: StoreHealth
-    index: IndexThread
-    lexical: LexicalIndex
-    filters: FilterIndex
-    snapshots: SnapshotHelper
-    notices: list[str]
-    """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
-    close: Callable[[], None]
-
-
-@dataclass(frozen=True, slots=True)
-class RetentionPolicy:
-    """How long the store keeps what has ended."""
-
-    job_seconds: float
-    """For a finished job."""
-    failed_seconds: float
-    """For a failed document, so that its job can be retried."""
 
 
 class Gateway:
@@ -115,7 +71,7 @@ class Gateway:
         self._use_cases: UseCases | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._embedder_up = False
-        self._index_states: list[IndexState] = []
+        self._snapshots: Snapshots | None = None
         self.draining = False
         self.failure: str | None = None
         """Why the startup failed; None if it did not fail."""
@@ -201,29 +157,7 @@ class Gateway:
     async def _health(self) -> GatewayHealth:
         if self._use_cases is None or self._storage is None:
             return GatewayHealth("failed" if self.failure else "starting", self._embedder_up, detail=self.failure)
-        try:
-            records = await self._storage.catalogue.collections()
-        except StorageError as error:
-            return GatewayHealth("failed", self._embedder_up, detail=str(error))
-        problems = []
-        if not self._embedder_up:
-            problems.append("no embedder answers; documents wait, and keyword search answers")
-        if any(pool.refused_token for pool in self._pools):
-            problems.append("an embedder refuses the gateway's token (TANDEM_EMBEDDER_TOKEN)")
-        if (failure := self._storage.health.write_failure) is not None:
-            problems.append(f"the last write failed: {failure}")
-        if self._use_cases.scrubber.damaged:
-            problems.append(f"{self._use_cases.scrubber.damaged} rows of the store are damaged: put back a backup")
-        pinned = next((record for record in records if record.fingerprint is not None), None)
-        return GatewayHealth(
-            "degraded" if problems else "ok",
-            self._embedder_up,
-            documents=sum(record.live for record in records),
-            pending=sum(record.pending for record in records),
-            model=pinned.model if pinned else None,
-            fingerprint=pinned.fingerprint if pinned else None,
-            detail="; ".join(problems) or None,
-        )
+        return await health_of(self._storage, self._use_cases, self._pools, embedder_up=self._embedder_up)
 
     async def exposition(self) -> bytes:
         """Return the metrics in Prometheus' text format, with the store's current counts."""
@@ -240,10 +174,11 @@ class Gateway:
             self._metrics.clear_collections()
             for record in records:
                 self._metrics.documents.set_collection(record.name, record.live, record.pending)
-            for state in self._index_states:
+            states = self._snapshots.states if self._snapshots is not None else []
+            for state in states:
                 if state.serving:
                     self._metrics.index.set(state)
-            self._metrics.reembedding.set(self._index_states)
+            self._metrics.reembedding.set(states)
             self._metrics.index.filter_bytes.set(self._storage.filters.bytes)
             self._metrics.index.keyword_bytes.set(self._storage.lexical.bytes)
         return self._metrics.exposition()
@@ -299,12 +234,17 @@ class Gateway:
         gc_tuning.freeze()
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
+        self._snapshots = snapshots = Snapshots(
+            storage.index, storage.snapshots, storage.retention, self._snapshot_policy, self._metrics.index
+        )
         self._tasks += [
             asyncio.create_task(self._keep_running("embedding", use_cases.embedding.run)),
             asyncio.create_task(self._keep_running("reembedding", use_cases.reembedding.run)),
             asyncio.create_task(self._keep_running("probe", lambda: self._probe(use_cases))),
-            asyncio.create_task(self._keep_running("snapshots", lambda: self._take_snapshots(storage))),
-            asyncio.create_task(self._keep_running("retention", lambda: self._forget_jobs(storage))),
+            asyncio.create_task(self._keep_running("snapshots", snapshots.run)),
+            asyncio.create_task(
+                self._keep_running("retention", partial(forget_old, storage.retention, self._retention))
+            ),
             asyncio.create_task(self._keep_running("scrub", use_cases.scrubber.run)),
         ]
 
@@ -330,48 +270,3 @@ class Gateway:
             use_cases.search_pipeline.embedder_is(up)
             self._metrics.embedders.up.set(up)
             await asyncio.sleep(_PROBE_SECONDS)
-
-    async def _take_snapshots(self, storage: OpenStore) -> None:
-        index = storage.index
-        last_try = time.monotonic()
-        # Space → change number up to which its removals were deleted; for spaces without a graph.
-        forgotten: dict[int, int] = {}
-        while True:
-            await asyncio.sleep(_SNAPSHOT_LOOK_SECONDS)
-            states = await asyncio.wrap_future(index.state())
-            self._index_states = states
-            unsaved = [
-                Unsaved(
-                    state.position - max(state.saved, forgotten.get(state.space_id, 0)),
-                    state.new,
-                    state.unproven,
-                )
-                for state in states
-            ]
-            if not is_due(unsaved, time.monotonic() - last_try, self._snapshot_policy):
-                continue
-            try:
-                started = time.monotonic()
-                for saved in await storage.snapshots.run():
-                    if saved.graph:
-                        base, manifest = await asyncio.to_thread(index.load_base, saved.space_id)
-                        await asyncio.wrap_future(index.adopt(saved.space_id, base, manifest))
-                        del base
-                    forgotten[saved.space_id] = saved.position
-                    await storage.retention.forget_removals(saved.space_id, saved.position)
-                self._metrics.index.snapshot("saved")
-                log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
-            except GatewayError as error:
-                self._metrics.index.snapshot("failed")
-                log.error("the index could not be saved", extra={"error": for_log(error)})
-            last_try = time.monotonic()
-
-    async def _forget_jobs(self, storage: OpenStore) -> None:
-        while True:
-            forgotten = await storage.retention.forget_jobs(time.time() - self._retention.job_seconds)
-            if forgotten:
-                log.info("finished jobs forgotten", extra={"jobs": forgotten})
-            dropped = await storage.retention.forget_failed(time.time() - self._retention.failed_seconds)
-            if dropped:
-                log.info("failed documents dropped", extra={"documents": dropped})
-            await asyncio.sleep(_RETENTION_LOOK_SECONDS)

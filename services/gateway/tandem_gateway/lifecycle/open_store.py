@@ -1,0 +1,41 @@
+"""An open data directory, as the composition root hands it over to the gateway."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.ports.catalogue import Catalogue
+from tandem_gateway.ports.documents import DocumentStore, IngestStore
+from tandem_gateway.ports.embedding_queue import EmbeddingQueue
+from tandem_gateway.ports.filters import FilterIndex
+from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.reembedding import Reembeddings
+from tandem_gateway.ports.retention import Retention
+from tandem_gateway.ports.scrubbing import Scrubbing
+from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.ports.sizes import StoredSizes
+from tandem_gateway.ports.store_health import StoreHealth
+
+
+@dataclass(frozen=True, slots=True)
+class OpenStore:
+    """An open data directory, port by port; ``close`` blocks until the queued writes are done."""
+
+    ingest: IngestStore
+    jobs: JobStore
+    documents: DocumentStore
+    catalogue: Catalogue
+    sizes: StoredSizes
+    queue: EmbeddingQueue
+    reembeddings: Reembeddings
+    retention: Retention
+    scrubbing: Scrubbing
+    health: StoreHealth
+    index: IndexThread
+    lexical: LexicalIndex
+    filters: FilterIndex
+    snapshots: SnapshotHelper
+    notices: list[str]
+    """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
+    close: Callable[[], None]

@@ -1,0 +1,34 @@
+"""The background task that drops finished jobs and failed documents once they are old."""
+
+import asyncio
+import logging
+import time
+from dataclasses import dataclass
+
+from tandem_gateway.ports.retention import Retention
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class RetentionPolicy:
+    """How long the store keeps what has ended."""
+
+    job_seconds: float
+    """For a finished job."""
+    failed_seconds: float
+    """For a failed document, so that its job can be retried."""
+
+
+async def forget_old(store: Retention, policy: RetentionPolicy) -> None:
+    """Look once an hour for what the store need not keep, until cancelled."""
+    while True:
+        forgotten = await store.forget_jobs(time.time() - policy.job_seconds)
+        if forgotten:
+            log.info("finished jobs forgotten", extra={"jobs": forgotten})
+        dropped = await store.forget_failed(time.time() - policy.failed_seconds)
+        if dropped:
+            log.info("failed documents dropped", extra={"documents": dropped})
+        await asyncio.sleep(_LOOK_SECONDS)

@@ -1,0 +1,80 @@
+"""The background task that saves the indexes when that is due."""
+
+import asyncio
+import logging
+import time
+
+from tandem_gateway.errors import GatewayError, for_log
+from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.state import IndexState
+from tandem_gateway.metrics.index import IndexMetrics
+from tandem_gateway.ports.index import SnapshotHelper
+from tandem_gateway.ports.retention import Retention
+from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+
+log = logging.getLogger(__name__)
+
+_LOOK_SECONDS = 1.0
+
+
+class Snapshots:
+    """Looks once a second whether to save the indexes."""
+
+    def __init__(
+        self,
+        index: IndexThread,
+        helper: SnapshotHelper,
+        retention: Retention,
+        policy: SnapshotPolicy,
+        metrics: IndexMetrics,
+    ) -> None:
+        """Make the task; ``run`` runs it.
+
+        Args:
+            index: knows what is unsaved, and takes over what was saved.
+            helper: saves the indexes.
+            retention: drops the removals that a saved index needs no more.
+            policy: when to save.
+            metrics: counts the attempts.
+        """
+        self._index = index
+        self._helper = helper
+        self._retention = retention
+        self._policy = policy
+        self._metrics = metrics
+        self.states: list[IndexState] = []
+        """The state of each index at the last look."""
+
+    async def run(self) -> None:
+        """Save the indexes when that is due, until cancelled."""
+        last_try = time.monotonic()
+        # Space → change number up to which its removals were deleted; for spaces without a graph.
+        forgotten: dict[int, int] = {}
+        while True:
+            await asyncio.sleep(_LOOK_SECONDS)
+            self.states = await asyncio.wrap_future(self._index.state())
+            unsaved = [
+                Unsaved(
+                    state.position - max(state.saved, forgotten.get(state.space_id, 0)),
+                    state.new,
+                    state.unproven,
+                )
+                for state in self.states
+            ]
+            if not is_due(unsaved, time.monotonic() - last_try, self._policy):
+                continue
+            try:
+                started = time.monotonic()
+                for saved in await self._helper.run():
+                    if saved.graph:
+                        base, manifest = await asyncio.to_thread(self._index.load_base, saved.space_id)
+                        await asyncio.wrap_future(self._index.adopt(saved.space_id, base, manifest))
+                        del base
+                    forgotten[saved.space_id] = saved.position
+                    await self._retention.forget_removals(saved.space_id, saved.position)
+                self._metrics.snapshot("saved")
+                log.info("index saved", extra={"seconds": round(time.monotonic() - started, 3)})
+            except GatewayError as error:
+                self._metrics.snapshot("failed")
+                log.error("the index could not be saved", extra={"error": for_log(error)})
+            last_try = time.monotonic()

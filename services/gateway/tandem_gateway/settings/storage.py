@@ -28,7 +28,7 @@ class StorageOptions:
         "STORE_PREPARED",
         True,
         boolean,
-        "Whether statements in PostgreSQL are prepared. Set it to false for a PgBouncer before 1.21 in transaction mode",
+        "Whether statements in PostgreSQL are prepared. False for a PgBouncer before 1.21 in transaction mode",
     )
     max_collections: int = setting(
         "MAX_COLLECTIONS",

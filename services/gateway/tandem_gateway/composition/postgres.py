@@ -115,7 +115,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
-        watch = Watch(PostgresIndexFeed(url, prepared=prepared), [index.notify, lexical.notify])
+        watch = Watch(open_feed, [index.notify, lexical.notify])
         close = partial(
             _close, [watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
@@ -147,6 +147,8 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         notices=notices,
         close=close,
         is_shared=True,
+        steps=[index.follow, lexical.follow],
+        ended=watch.ended,
     )
 
 

@@ -65,11 +65,19 @@ class PostgresServer:
         )
         self._settings = ("fsync=off", "full_page_writes=off", "max_connections=200", *settings)
         self._process: subprocess.Popen[bytes] | None = None
+        self._made = 0
         self.start()
 
     def url(self, database: str = "postgres") -> str:
         """Return the connection string of a database."""
         return f"host={self.folder} user=tandem dbname={database}"
+
+    def new_database(self) -> str:
+        """Make an empty database, and return its connection string."""
+        self._made += 1
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE empty{self._made}")
+        return self.url(f"empty{self._made}")
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""

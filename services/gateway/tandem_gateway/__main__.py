@@ -8,14 +8,13 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import argparse
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import msgspec
 
 from tandem_gateway import __version__, key_commands
 from tandem_gateway.composition.audit import audit_sink
-from tandem_gateway.composition.stores import open_feed, open_keys
+from tandem_gateway.composition.stores import open_keys, open_shared
 from tandem_gateway.errors import GatewayError, StorageError, StorageUnavailable, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
@@ -113,7 +112,7 @@ def _maintain(command: str, settings: Settings, target: Path | None) -> int:
 
     data_dir, sizes = settings.data_dir, Sizes(graph=settings.exact_below)
     parent = os.getppid()
-    shared = partial(open_feed, settings) if settings.store_url else None
+    shared = open_shared(settings)
     try:
         if command == "verify":
             return 0 if maintenance.verify(data_dir, _say, shared) else 1

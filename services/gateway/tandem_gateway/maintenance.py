@@ -1,7 +1,7 @@
 """Commands on a data directory that run outside the gateway: verify, rebuild, backup, and the snapshot helper."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +16,17 @@ from tandem_gateway.adapters.sqlite.key_store import SECRET_NAME, SqliteKeyStore
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
-from tandem_gateway.composition.stores import Feed
+from tandem_gateway.composition.stores import Feed, SharedStore
+from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.index import verification
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.snapshot_update import Places, update_snapshot
+from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.index import Saved
 
 Print = Callable[[str], None]
-OpenFeed = Callable[[], Feed]
-
 _LOCK_WAIT_SECONDS = 60.0
 
 
@@ -34,7 +35,7 @@ def snapshot(
     sizes: Sizes,
     may_publish: Callable[[], bool],
     report: Print,
-    open_shared: OpenFeed | None = None,
+    shared: SharedStore | None = None,
 ) -> list[Saved]:
     """Bring the snapshots of a running gateway's data up to date; see ``update_snapshot``.
 
@@ -43,7 +44,7 @@ def snapshot(
         sizes: number of vectors from which a collection has graphs.
         may_publish: called before each snapshot is put in place; false ends the work.
         report: called with a line for each step.
-        open_shared: opens a store that is not in the data directory; None for one that is.
+        shared: a store that is not in the data directory; None for one that is.
 
     Returns:
         The collections whose index was saved or needs no save.
@@ -53,7 +54,7 @@ def snapshot(
     """
     lock = DataLock(data_dir, SNAPSHOT)
     try:
-        feed = open_shared() if open_shared is not None else SqliteIndexFeed(data_dir / FILE_NAME)
+        feed = shared.open_feed() if shared is not None else SqliteIndexFeed(data_dir / FILE_NAME)
         snapshots = Snapshots(data_dir)
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         saved: list[Saved] = []
@@ -61,33 +62,34 @@ def snapshot(
             records = feed.spaces().all()
             for name in snapshots.remove_orphans(record.space_id for record in records):
                 report(f"index folder {name!r} belonged to a collection that is gone and was removed")
-            for record in records:
+            for record in _in_memory(records):
                 done, _ = update_snapshot(places, record, may_publish=may_publish, report=report)
                 if done is not None:
                     saved.append(done)
                 if not may_publish():
                     break
-            return saved
+            engines = _engines(shared)
+            return saved if engines is None else saved + engines.update(feed, may_publish, report)
         finally:
             feed.close()
     finally:
         lock.release()
 
 
-def rebuild(data_dir: Path, sizes: Sizes, report: Print, open_shared: OpenFeed | None = None) -> None:
+def rebuild(data_dir: Path, sizes: Sizes, report: Print, shared: SharedStore | None = None) -> None:
     """Rebuild every index of a stopped gateway from its store, and prove that each finds every vector.
 
     Args:
         data_dir: the data directory.
         sizes: number of vectors from which a collection has graphs.
         report: called with a line for each step.
-        open_shared: opens a store that is not in the data directory; None for one that is.
+        shared: a store that is not in the data directory; None for one that is.
 
     Raises:
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    stopped = _Stopped(data_dir, report, open_shared)
+    stopped = _Stopped(data_dir, report, shared)
     with stopped as feed:
         snapshots = Snapshots(data_dir)
         for name in snapshots.remove_orphans(record.space_id for record in feed.spaces().all()):
@@ -95,20 +97,25 @@ def rebuild(data_dir: Path, sizes: Sizes, report: Print, open_shared: OpenFeed |
         places = Places(feed, snapshots, UsearchGraphFactory(), sizes)
         done = [
             update_snapshot(places, record, rebuild=True, sweep_seconds=math.inf, report=report)[0]
-            for record in feed.spaces().all()
+            for record in _in_memory(feed.spaces().all())
         ]
+        engines = _engines(shared)
+        for filled in engines.update(feed, report=report, rebuild=True) if engines is not None else ():
+            if filled.error is not None:
+                raise StorageUnavailable(filled.error)
+            done.append(filled)
         report(f"rebuilt: {sum(each is not None for each in done)} indexes")
         passages = lexical_maintenance.rebuild(data_dir, stopped.open_feed, report)
         report(f"keyword index: rebuilt, {passages} passages")
 
 
-def verify(data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -> bool:
+def verify(data_dir: Path, report: Print, shared: SharedStore | None = None) -> bool:
     """Check the store of a stopped gateway, and compare its indexes with it.
 
     Args:
         data_dir: the data directory.
         report: called with a line for each step.
-        open_shared: opens a store that is not in the data directory, and is not checked; None for one that is.
+        shared: a store that is not in the data directory, and is not checked; None for one that is.
 
     Returns:
         Whether the check found no fault. An outdated or missing snapshot is not a fault: the next startup catches up.
@@ -117,9 +124,10 @@ def verify(data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -
         StorageInUse: a gateway uses the data directory.
         StorageCorrupt: the store is damaged.
     """
-    stopped = _Stopped(data_dir, report, open_shared)
+    stopped = _Stopped(data_dir, report, shared)
     with stopped as feed:
         places = Places(feed, Snapshots(data_dir), UsearchGraphFactory())
+        engines = _engines(shared)
         sound = True
         spaces = feed.spaces()
         for record in spaces.serving:
@@ -127,11 +135,11 @@ def verify(data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -
             if record.dim is None:
                 report(f"collection {record.name}: {counts}; no index yet")
                 continue
-            found = verification.verify(places, record, report)
+            found = _verified(places, engines, record, report)
             sound = sound and found.sound
             report(f"collection {record.name}: {counts}; index: {found.verdict}")
         for record in spaces.second:
-            found = verification.verify(places, record, report)
+            found = _verified(places, engines, record, report)
             sound = sound and found.sound
             report(
                 f"collection {record.name}: vectors of model {record.model} with fingerprint {record.fingerprint} "
@@ -186,6 +194,25 @@ def compact(data_dir: Path, report: Print) -> None:
         report(f"keyword index: rebuilt, {passages} passages")
 
 
+def _in_memory(records: Iterable[CollectionRecord]) -> list[CollectionRecord]:
+    """Return the collections whose vectors the gateway itself searches."""
+    return [record for record in records if record.engine == OWN_ENGINE]
+
+
+def _engines(shared: SharedStore | None) -> Engines | None:
+    return shared.open_engines() if shared is not None and shared.open_engines is not None else None
+
+
+def _verified(
+    places: Places, engines: Engines | None, record: CollectionRecord, report: Print
+) -> verification.Verified:
+    if record.engine == OWN_ENGINE:
+        return verification.verify(places, record, report)
+    if engines is None:
+        return verification.Verified(False, f"this machine has no setting for its engine {record.engine!r}")
+    return verification.Verified(*engines.verify(places.feed, record))
+
+
 def _require_store(data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise StorageUnavailable(f"{data_dir} is no directory")
@@ -196,13 +223,15 @@ def _require_store(data_dir: Path) -> None:
 class _Stopped:
     """Context manager: locks a stopped gateway's data directory, checks its store and returns a feed of it."""
 
-    def __init__(self, data_dir: Path, report: Print, open_shared: OpenFeed | None = None) -> None:
-        if open_shared is None:
+    def __init__(self, data_dir: Path, report: Print, shared: SharedStore | None = None) -> None:
+        if shared is None:
             _require_store(data_dir)
         self._data_dir = data_dir
         self._say = report
-        self._shared = open_shared is not None
-        self.open_feed: OpenFeed = open_shared or (lambda: SqliteIndexFeed(data_dir / FILE_NAME))
+        self._shared = shared is not None
+        self.open_feed: Callable[[], Feed] = (
+            shared.open_feed if shared is not None else lambda: SqliteIndexFeed(data_dir / FILE_NAME)
+        )
         """Opens another feed of the store."""
         self.connection: Any = None
         """The writable connection of a store in the data directory."""

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.store import PostgresStore
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
+from tandem_gateway.composition.stores import SharedStore
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.ports.change_log import IndexFeed
 from tests.gateway.store.histories import SMALL, StoreHistory
@@ -41,7 +42,7 @@ class Gateway:
         self.store.close()
 
 
-class SharedStore(StoreHistory):
+class TwoGateways(StoreHistory):
     """The rules are writes through one of two gateways, which they take in turn, and events in a gateway's life.
 
     ``store`` and ``index`` are those of the gateway in turn.
@@ -104,7 +105,7 @@ class SharedStore(StoreHistory):
         def open_feed() -> PostgresIndexFeed:
             return PostgresIndexFeed(self.url, history=history)
 
-        for saved in maintenance.snapshot(data_dir, SMALL, lambda: True, lambda line: None, open_feed):
+        for saved in maintenance.snapshot(data_dir, SMALL, lambda: True, lambda line: None, SharedStore(open_feed)):
             if adopt and saved.graph:
                 self.index.adopt(saved.space_id, *self.index.load_base(saved.space_id)).result(WAIT_SECONDS)
             if forget:  # the other gateway may lack some of them; it then begins again
@@ -122,7 +123,7 @@ class SharedStore(StoreHistory):
             shutil.rmtree(self.root, ignore_errors=True)
 
 
-TestSharedStore = SharedStore.TestCase
-TestSharedStore.settings = settings(
+TestTwoGateways = TwoGateways.TestCase
+TestTwoGateways.settings = settings(
     max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
 )

@@ -13,6 +13,7 @@ from tandem_gateway.adapters.postgres.connection import connect, translated
 from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, History, agrees
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
+from tandem_gateway.adapters.postgres.leadership import PostgresLeadership
 from tandem_gateway.adapters.postgres.scrubbing import NothingToScrub
 from tandem_gateway.adapters.postgres.store import PostgresStore, StoreEvents
 from tandem_gateway.adapters.postgres.watch import Watch
@@ -22,6 +23,8 @@ from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_cache
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.answers import AnswerLimits
+from tandem_gateway.composition.engines import engine_names, open_engines
+from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.filter_index import FilterThread
 from tandem_gateway.index.index_thread import IndexThread
@@ -51,6 +54,11 @@ def open_snapshot_feed(settings: Settings) -> PostgresIndexFeed:
     """Return a feed for a process that writes snapshots or caches into the data directory."""
     history = History(settings.data_dir / SNAPSHOT_FILE_NAME)
     return PostgresIndexFeed(settings.store_url, prepared=settings.store_prepared, history=history)
+
+
+def open_engine_maintenance(settings: Settings) -> Engines:
+    """Return the vector engines for a process that updates them."""
+    return Engines(open_engines(settings), PostgresLeadership(settings.store_url, prepared=settings.store_prepared))
 
 
 def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:
@@ -101,6 +109,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             UsearchGraphFactory(),
             answer_limits,
             sizes=Sizes(graph=settings.exact_below),
+            open_engines=partial(open_engines, settings),
             in_loop=False,
             on_search=lambda seconds, queries: metrics.searches.index_duration.observe(seconds),
         )
@@ -147,6 +156,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         notices=notices,
         close=close,
         is_shared=True,
+        engines=engine_names(settings),
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
     )

@@ -1,12 +1,14 @@
 """Chooses where the documents and the API keys are: in the data directory, or in PostgreSQL."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from typing import Protocol
 
-from tandem_gateway.adapters.sqlite.connection import FILE_NAME
-from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.composition import storage
+from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.change_log import IndexFeed
@@ -52,10 +54,21 @@ def open_keys(settings: Settings) -> KeyStore:
     return postgres.open_keys(settings)
 
 
-def open_feed(settings: Settings) -> Feed:
-    """Return a feed for a command that reads the store."""
+@dataclass(frozen=True, slots=True)
+class SharedStore:
+    """What the commands need of a store that is not in the data directory."""
+
+    open_feed: Callable[[], Feed]
+    open_engines: Callable[[], Engines] | None = None
+    """Opens the vector engines; None if no collection can be in one."""
+
+
+def open_shared(settings: Settings) -> SharedStore | None:
+    """Return the store in PostgreSQL; None if the documents are in the data directory."""
     if not settings.store_url:
-        return SqliteIndexFeed(settings.data_dir / FILE_NAME)
+        return None
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
-    return postgres.open_snapshot_feed(settings)
+    return SharedStore(
+        partial(postgres.open_snapshot_feed, settings), partial(postgres.open_engine_maintenance, settings)
+    )

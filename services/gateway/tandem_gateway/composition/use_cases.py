@@ -200,6 +200,7 @@ def build_use_cases(
             waiting=storage.documents.waiting,
             timeout=settings.search_timeout,
             sizes=SizeSources(storage.sizes, storage.index, storage.lexical),
+            engines=storage.engines,
         ),
         sources=Sources(storage.documents, on_changed=storage.index.notify),
         documents=Documents(

@@ -144,9 +144,9 @@ async def put_collection(
     """Create or change a collection."""
     chunking = data.chunking
     if isinstance(chunking, ChunkingSetting):
-        change = CollectionChange(Chunking(chunking.max_tokens, chunking.overlap_tokens), data.language)
+        change = CollectionChange(Chunking(chunking.max_tokens, chunking.overlap_tokens), data.language, data.engine)
     else:
-        change = CollectionChange(chunking, data.language)
+        change = CollectionChange(chunking, data.language, data.engine)
     return collection_reply(await gateway.ready().collections.put(collection, change))
 
 

@@ -248,6 +248,7 @@ def collection_reply(record: CollectionRecord, sizes: CollectionSizes | None = N
         record.dim,
         ChunkingSetting(chunking.max_tokens, chunking.overlap_tokens) if chunking is not None else None,
         record.language,
+        record.engine,
         **(dataclasses.asdict(sizes) if sizes is not None else {}),
     )
 

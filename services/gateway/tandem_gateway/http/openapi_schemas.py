@@ -19,6 +19,7 @@ from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
+from tandem_gateway.records.engines import ENGINES
 from tandem_gateway.records.limits import LIMIT_PATTERN, MAX_LIMITS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -250,6 +251,7 @@ def _set_rules_of_settings(components: dict[str, Any]) -> None:
     chunking["max_tokens"] = _or_null("integer", MIN_PASSAGE_TOKENS, MAX_PASSAGE_TOKENS)
     chunking["overlap_tokens"] = _or_null("integer", 0, MAX_PASSAGE_TOKENS // 2)
     components["CollectionSettings"]["properties"]["language"] |= {"enum": list(LANGUAGES)}
+    components["CollectionSettings"]["properties"]["engine"] |= {"enum": list(ENGINES)}
 
 
 def _set_rules_of_similar(similar: Schema) -> None:

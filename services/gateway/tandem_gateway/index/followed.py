@@ -7,11 +7,15 @@ from tandem_gateway.errors import NoSnapshotYet, SnapshotOutdated, SnapshotUnusa
 from tandem_gateway.index import catch_up, snapshot_update
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.engine_index import EngineIndex, SearchedIndex
+from tandem_gateway.index.engine_update import space_of
 from tandem_gateway.index.findable import FindableIndex
 from tandem_gateway.index.first_passages import FirstPassages
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
@@ -25,10 +29,12 @@ _MAX_NEW_AT_START = 20_000
 class FollowedIndex:
     """An index, its position, and the last change that its snapshot holds (0 without one)."""
 
-    index: FindableIndex
+    index: SearchedIndex
     position: Position
     firsts: FirstPassages
     saved: int = 0
+    engine: str = OWN_ENGINE
+    """The engine of the collection."""
 
 
 def restored_base(
@@ -106,3 +112,30 @@ def following(
         if catch_up.catch_up(followed.index, followed.position, feed, record, followed.firsts) is not None:
             return followed
         base = None
+
+
+def following_engine(
+    engine: VectorEngine, feed: IndexFeed, record: CollectionRecord, firsts: FirstPassages | None = None
+) -> FollowedIndex:
+    """Return an index of a collection in an engine, with all changes after the engine's position.
+
+    Without a published generation, and if the store has forgotten removals after its position, the index is exact.
+
+    Raises:
+        StorageUnavailable: the engine does not answer.
+    """
+    space = space_of(feed, record)
+    state = engine.state(space)
+    if state is not None and state.position <= feed.last_change():
+        followed = FollowedIndex(
+            EngineIndex(engine, space, state),
+            Position(state.position, state.position),
+            firsts or FirstPassages(*feed.later_passages(record.space_id)),
+            state.position,
+            record.engine,
+        )
+        if catch_up.catch_up(followed.index, followed.position, feed, record, followed.firsts) is not None:
+            return followed
+    followed = following(feed, record, None, None)
+    followed.engine = record.engine
+    return followed

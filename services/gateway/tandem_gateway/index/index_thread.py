@@ -17,7 +17,7 @@ import contextlib
 import logging
 import queue
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from functools import partial
 from typing import TypeVar
@@ -34,6 +34,7 @@ from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SnapshotManifest
@@ -59,6 +60,7 @@ class IndexThread:
         limits: AnswerLimits,
         *,
         sizes: Sizes = DEFAULT_SIZES,
+        open_engines: Callable[[], Mapping[str, VectorEngine]] = dict,
         in_loop: bool = True,
         on_search: Callable[[float, int], None] = lambda seconds, queries: None,
     ) -> None:
@@ -70,6 +72,7 @@ class IndexThread:
             factory: loads graphs.
             limits: see ``AnswerLimits``.
             sizes: minimum numbers of vectors for graphs.
+            open_engines: called in the thread, which owns the vector engines.
             in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
             on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
         """
@@ -78,6 +81,7 @@ class IndexThread:
         self._factory = factory
         self._limits = limits
         self._sizes = sizes
+        self._open_engines = open_engines
         self._in_loop = in_loop
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -194,6 +198,10 @@ class IndexThread:
 
         return self._call(follow)
 
+    def refresh(self, space_id: int) -> Future[None]:
+        """Search the last state of a space in its vector engine; see ``Indexes.refresh``."""
+        return self._call(lambda: self._loaded().refresh(space_id))
+
     def notify(self) -> None:
         """Make the indexes catch up soon, so that commits are applied before the next search needs them."""
         if not self._poked.is_set() and not self._closed:
@@ -246,7 +254,7 @@ class IndexThread:
             self._indexes.close()
 
     def _load(self) -> list[str]:
-        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
+        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes, self._open_engines())
         indexes = Indexes(places)
         # Set before the load, so that ``_run`` closes the feed even if the load fails.
         self._indexes = indexes

@@ -14,23 +14,30 @@ from tandem_gateway.errors import (
     FingerprintMismatch,
     GatewayError,
     NotFound,
+    StorageUnavailable,
+    for_log,
 )
 from tandem_gateway.index import catch_up, neighbours
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.engine_index import SearchedIndex
 from tandem_gateway.index.findable import Candidates
 from tandem_gateway.index.first_passages import FirstPassages, passages_to_find
-from tandem_gateway.index.followed import FollowedIndex, following, restored_base
+from tandem_gateway.index.followed import FollowedIndex, following, following_engine, restored_base
 from tandem_gateway.index.sizes import position_of
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
-from tandem_gateway.records.arrays import Vectors
+from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.sizes import IndexPosition
 
 log = logging.getLogger(__name__)
+
+# Seconds after which an engine that did not answer is asked again.
+_ENGINE_PAUSE_SECONDS = 1.0
 
 
 class Indexes:
@@ -55,6 +62,10 @@ class Indexes:
         """The store's version that the indexes have caught up with; None if they may be behind."""
         self._version = 0
         """Grows with every change of an index."""
+        self._unanswered: dict[int, StorageUnavailable] = {}
+        """Space in an engine that did not answer when its index began → why."""
+        self._try_again = 0.0
+        """When to ask these engines again; seconds of the monotonic clock."""
 
     @property
     def _feed(self) -> IndexFeed:
@@ -101,8 +112,13 @@ class Indexes:
 
     def _load(self, record: CollectionRecord, notices: list[str]) -> None:
         started = time.monotonic()
-        base, position, origin = restored_base(self._places, record, notices)
-        followed = following(self._feed, record, base, position)
+        if record.engine != OWN_ENGINE:
+            origin = record.engine
+            if (followed := self._in_engine(record)) is None:
+                return
+        else:
+            base, position, origin = restored_base(self._places, record, notices)
+            followed = following(self._feed, record, base, position)
         self._followed[record.space_id] = followed
         log.info(
             "index loaded",
@@ -138,6 +154,30 @@ class Indexes:
                 firsts = known.firsts if known is not None else None
                 self._followed[space_id] = following(self._feed, record, base, position, firsts)
 
+    def refresh(self, space_id: int) -> None:
+        """Search the last state of a space in its engine, and forget the changes that the engine has."""
+        for record in self._feed.spaces().all():
+            if record.space_id == space_id and record.dim is not None and record.engine != OWN_ENGINE:
+                self._version += 1
+                followed = self._in_engine(record)
+                if followed is not None:
+                    self._followed[space_id] = followed
+
+    def _in_engine(self, record: CollectionRecord) -> FollowedIndex | None:
+        """Return the index of a collection in an engine; None if the engine does not answer, which is tried again."""
+        known = self._followed.get(record.space_id)
+        try:
+            found = following_engine(
+                self._places.engine_of(record), self._feed, record, known.firsts if known is not None else None
+            )
+        except StorageUnavailable as error:
+            log.error("an engine does not answer", extra={"collection": record.name, "error": for_log(error)})
+            self._unanswered[record.space_id] = error.with_traceback(None)
+            self._try_again = time.monotonic() + _ENGINE_PAUSE_SECONDS
+            return None
+        self._unanswered.pop(record.space_id, None)
+        return found
+
     def state(self) -> list[IndexState]:
         """Return the state of each index."""
         self.follow()
@@ -161,7 +201,7 @@ class Indexes:
     def follow(self) -> None:
         """Bring every index up to date."""
         version = self._feed.version()
-        if version == self._seen:
+        if version == self._seen and not (self._unanswered and time.monotonic() >= self._try_again):
             return
         self._version += 1
         try:
@@ -180,16 +220,31 @@ class Indexes:
             self._served = {record.space_id: record for record in spaces.all() if record.dim is not None}
             for gone in self._followed.keys() - self._served.keys():
                 del self._followed[gone]
-            for space_id in self._served.keys() - self._followed.keys():
-                self._followed[space_id] = following(self._feed, self._served[space_id], None, None)
+            for gone in self._unanswered.keys() - self._served.keys():
+                del self._unanswered[gone]
+            for space_id, served in self._served.items():
+                if space_id in self._followed and self._followed[space_id].engine != served.engine:
+                    del self._followed[space_id]
+            for space_id in self._served.keys() - self._followed.keys() - self._unanswered.keys():
+                self._begin(self._served[space_id])
+        if self._unanswered and time.monotonic() >= self._try_again:
+            for space_id in list(self._unanswered):
+                self._begin(self._served[space_id])
         for space_id in self._feed.changed_spaces(self._reached):
             record, followed = self._served.get(space_id), self._followed.get(space_id)
             if record is None or followed is None:
                 continue
             followed.position.advance(self._reached)
             if catch_up.catch_up(followed.index, followed.position, self._feed, record, followed.firsts) is None:
-                self._followed[space_id] = following(self._feed, record, None, None)
+                self._begin(record)
         self._catalogue, self._reached = catalogue, last
+
+    def _begin(self, record: CollectionRecord) -> None:
+        """Begin to follow a space, with all changes of the store."""
+        if record.engine == OWN_ENGINE:
+            self._followed[record.space_id] = following(self._feed, record, None, None)
+        elif (followed := self._in_engine(record)) is not None:
+            self._followed[record.space_id] = followed
 
     def nearest(self, space_id: int, vectors: Vectors, count: int) -> list[list[int]]:
         """Return the documents nearest to each vector in a space; see ``neighbours.nearest``.
@@ -263,17 +318,18 @@ class Indexes:
             record = self._records.get(query.collection)
             if record is None:
                 found[place] = _no_collection(query.collection)
+            elif record.space_id in self._unanswered:
+                found[place] = _of_engine(self._unanswered[record.space_id])
             elif record.space_id in self._followed:
                 if record.fingerprint == query.fingerprint and record.dim == len(query.vector):
                     followed = self._followed[record.space_id]
                     count = query.top_k
                     if len(followed.firsts):
                         count = passages_to_find(count, len(followed.index), len(followed.firsts), widening)
-                    if query.among is not None:
-                        among = followed.firsts.passages_of(query.among)
-                        found[place] = followed.index.search_among(query.vector, count, among)
-                        continue
-                    together.setdefault((query.collection, count), []).append(place)
+                    if query.among is None:
+                        together.setdefault((query.collection, count), []).append(place)
+                    else:
+                        found[place] = _candidates_among(followed, query, count, query.among)
                 else:
                     found[place] = FingerprintMismatch(
                         record.name, pinned=str(record.fingerprint), offered=query.fingerprint
@@ -281,13 +337,38 @@ class Indexes:
         for (collection, count), places in together.items():
             index = self._followed[self._records[collection].space_id].index
             vectors = np.array([queries[place].vector for place in places])
-            for place, candidates in zip(places, index.search(vectors, count), strict=True):
+            for place, candidates in zip(places, _candidates(index, vectors, count), strict=True):
                 found[place] = candidates
         return found
 
     def close(self) -> None:
-        """Close the store's feed."""
+        """Close the store's feed and the engines."""
         self._feed.close()
+        for engine in self._places.engines.values():
+            engine.close()
+
+
+def _candidates(index: SearchedIndex, vectors: Vectors, count: int) -> Sequence[Candidates | GatewayError]:
+    """Return the candidates of queries, or an error for each if the engine does not answer."""
+    try:
+        return index.search(vectors, count)
+    except StorageUnavailable as error:
+        return [_of_engine(error) for _ in vectors]
+
+
+def _candidates_among(
+    followed: FollowedIndex, query: VectorQuery, count: int, among: Keys
+) -> Candidates | GatewayError:
+    """Return the candidates of a query among documents, or an error if the engine does not answer."""
+    try:
+        return followed.index.search_among(query.vector, count, followed.firsts.passages_of(among))
+    except StorageUnavailable as error:
+        return _of_engine(error)
+
+
+def _of_engine(error: StorageUnavailable) -> StorageUnavailable:
+    """Return an error for one query: each query raises its own."""
+    return StorageUnavailable(str(error), detail=error.detail)
 
 
 def _no_collection(name: str) -> NotFound:

@@ -1,17 +1,18 @@
 """Updates snapshots: builds the graphs of an index, beside the running gateway or before it starts."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable
+from tandem_gateway.errors import NoSnapshotYet, SnapshotUnusable, StorageUnavailable
 from tandem_gateway.index import base_arrays, catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, BaseBuilder, Sizes
 from tandem_gateway.index.catch_up import Position
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
+from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.index import SNAPSHOT_FORMAT, Saved, SnapshotManifest
@@ -25,12 +26,27 @@ _TELL_EVERY = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """The sources of an index: the store's changes, the snapshots, the graph factory and the sizes."""
+    """The sources of an index: the store's changes, the snapshots, the graph factory, the sizes, and the engines."""
 
     feed: IndexFeed
     snapshots: SnapshotStore
     factory: GraphFactory
     sizes: Sizes = DEFAULT_SIZES
+    engines: Mapping[str, VectorEngine] = field(default_factory=dict)
+    """Name → engine, for the collections that are not in the gateway's memory."""
+
+    def engine_of(self, record: CollectionRecord) -> VectorEngine:
+        """Return the engine that has the vectors of a collection.
+
+        Raises:
+            StorageUnavailable: this gateway does not know the engine.
+        """
+        engine = self.engines.get(record.engine)
+        if engine is None:
+            raise StorageUnavailable(
+                f"collection {record.name!r} is in the engine {record.engine!r}, which this gateway has no setting for"
+            )
+        return engine
 
 
 def update_snapshot(

@@ -17,6 +17,7 @@ from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.ports.sizes import StoredSizes
 from tandem_gateway.ports.store_health import StoreHealth
+from tandem_gateway.records.engines import OWN_ENGINE
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,3 +47,5 @@ class OpenStore:
     close: Callable[[], None]
     is_shared: bool = False
     """Whether other gateways may use the store, too."""
+    engines: Sequence[str] = (OWN_ENGINE,)
+    """Names of the vector engines that a collection may have."""

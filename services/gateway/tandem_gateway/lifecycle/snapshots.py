@@ -69,6 +69,12 @@ class Snapshots:
             try:
                 started = time.monotonic()
                 for saved in await self._helper.run():
+                    if saved.error is not None:
+                        self._metrics.snapshot("failed")
+                        log.error("a vector engine could not be updated", extra={"error": saved.error})
+                        continue
+                    if saved.engine:
+                        await asyncio.wrap_future(self._index.refresh(saved.space_id))
                     if saved.graph:
                         base, manifest = await asyncio.to_thread(self._index.load_base, saved.space_id)
                         await asyncio.wrap_future(self._index.adopt(saved.space_id, base, manifest))

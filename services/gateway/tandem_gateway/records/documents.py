@@ -11,6 +11,7 @@ from tandem_gateway.errors import Conflict
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.chunking import Chunking, Span, Split, TextFormat
 from tandem_gateway.records.coverage import Coverage
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.job_documents import SkippedDocument
 from tandem_runtime.memory import Lease
 
@@ -204,6 +205,8 @@ class CollectionRecord:
     """How texts are split into passages; None if each text is one passage."""
     language: str = DEFAULT_LANGUAGE
     """Language of the stems in keyword search; see ``analysis.terms.LANGUAGES``."""
+    engine: str = OWN_ENGINE
+    """Where vector search finds the vectors; see ``records.engines``."""
 
 
 class CollectionChange(msgspec.Struct, frozen=True):
@@ -211,18 +214,25 @@ class CollectionChange(msgspec.Struct, frozen=True):
 
     chunking: Chunking | msgspec.UnsetType | None = msgspec.UNSET
     language: str | msgspec.UnsetType = msgspec.UNSET
+    engine: str | msgspec.UnsetType = msgspec.UNSET
 
     def check(self, record: CollectionRecord) -> None:
         """Check that a collection may get these settings.
 
         Raises:
-            Conflict: it has documents that were split in another way.
+            Conflict: it has documents that were split in another way, or whose vectors are in another engine.
         """
         if self.chunking not in (msgspec.UNSET, record.chunking) and record.live + record.pending:
             raise Conflict(
                 f"chunking: collection {record.name!r} has documents that were split by its present setting; "
                 "delete them first, or use another collection",
                 param="chunking",
+            )
+        if self.engine not in (msgspec.UNSET, record.engine) and record.live + record.pending:
+            raise Conflict(
+                f"engine: collection {record.name!r} has documents whose vectors are in {record.engine!r}; "
+                "delete them first, or use another collection",
+                param="engine",
             )
 
 

@@ -76,9 +76,12 @@ class SnapshotManifest(msgspec.Struct, frozen=True):
 class Saved:
     """A space whose index no longer needs the changes up to ``position``.
 
-    ``graph`` is true if a new snapshot was saved. A space without a graph has no snapshot.
+    ``graph`` is true if a new snapshot was saved. A space without a graph has no snapshot. ``engine`` is true if a
+    vector engine has the changes; ``error`` then tells why it could not be updated.
     """
 
     space_id: int
     position: int
     graph: bool
+    engine: bool = False
+    error: str | None = None

@@ -6,6 +6,7 @@ from tandem_gateway.settings.access import AccessOptions
 from tandem_gateway.settings.canary import CanaryOptions
 from tandem_gateway.settings.embedders import EmbedderOptions
 from tandem_gateway.settings.embedding import EmbeddingOptions
+from tandem_gateway.settings.engines import EngineOptions
 from tandem_gateway.settings.files import FileOptions
 from tandem_gateway.settings.requests import RequestOptions
 from tandem_gateway.settings.reranking import RerankOptions
@@ -17,6 +18,7 @@ from tandem_runtime.server_tls import check_server_tls
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(
+    EngineOptions,
     StorageOptions,
     EmbeddingOptions,
     FileOptions,

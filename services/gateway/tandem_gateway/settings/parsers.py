@@ -41,6 +41,31 @@ def postgres_url(text: str) -> str:
     return text
 
 
+def pgvector_url(text: str) -> str:
+    """Return the URL of a PostgreSQL database, or the word ``store``; an empty text stays empty.
+
+    Raises:
+        ValueError: it is neither; the message does not repeat it, because it may have a password.
+    """
+    if text == "store":
+        return text
+    try:
+        return postgres_url(text)
+    except ValueError as error:
+        raise ValueError(f"{error}, or the word store") from None
+
+
+def milvus_url(text: str) -> str:
+    """Return the URL of a Milvus server; an empty text stays empty.
+
+    Raises:
+        ValueError: it is no such URL.
+    """
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("a URL that begins with http:// or https:// was expected")
+    return text
+
+
 def optional_urls(text: str) -> str:
     """Return URLs as ``urls`` does; an empty text stays empty.
 

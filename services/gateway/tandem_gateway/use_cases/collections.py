@@ -2,7 +2,7 @@
 
 import dataclasses
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -21,6 +21,7 @@ from tandem_gateway.ports.sizes import IndexSizes, StoredSizes
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.chunking import Chunking
 from tandem_gateway.records.documents import CollectionChange, CollectionRecord
+from tandem_gateway.records.engines import ENGINES, OWN_ENGINE
 from tandem_gateway.records.sizes import CollectionSizes, IndexPosition
 from tandem_gateway.use_cases.validation import check_collection
 
@@ -50,6 +51,7 @@ class Collections:
         waiting: Callable[[str], Awaitable[Keys]],
         timeout: float,
         sizes: SizeSources,
+        engines: Sequence[str] = (OWN_ENGINE,),
     ) -> None:
         """Make the use case.
 
@@ -61,8 +63,10 @@ class Collections:
             waiting: see ``DocumentStore.waiting``.
             timeout: maximum seconds for the count of a collection's documents, and for the size of its index.
             sizes: tell what the store and the indexes hold of a collection.
+            engines: names of the vector engines that a collection may have.
         """
         self._sizes = sizes
+        self._engines = engines
         self._filters = filters
         self._waiting = waiting
         self._timeout = timeout
@@ -132,6 +136,8 @@ class Collections:
             check_chunking(change.chunking, self._model_tokens())
         if change.language is not msgspec.UNSET:
             check_language(change.language)
+        if change.engine is not msgspec.UNSET:
+            check_engine(change.engine, self._engines)
         record = await self._catalogue.put_collection(name, change)
         self._on_changed()
         return record
@@ -147,6 +153,24 @@ def check_language(language: str) -> None:
         raise InvalidRequest(
             f"language: one of {', '.join(LANGUAGES)} was expected, not {cut(language)}", param="language"
         )
+
+
+def check_engine(engine: str, available: Sequence[str]) -> None:
+    """Check the engine of a collection.
+
+    Args:
+        engine: the setting.
+        available: names of the engines that this gateway is set up for.
+
+    Raises:
+        InvalidRequest: there is no such engine, or the gateway is not set up for it.
+    """
+    if engine in available:
+        return
+    told = f"engine: one of {', '.join(available)} was expected, not {cut(engine)}"
+    if engine in ENGINES:
+        told += "; this gateway is not set up for it"
+    raise InvalidRequest(told, param="engine")
 
 
 def check_chunking(chunking: Chunking, model_tokens: int | None) -> None:

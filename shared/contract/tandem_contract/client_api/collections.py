@@ -21,6 +21,9 @@ class CollectionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Null to embed each text as a whole, cut at the model's limit. It can change only while there are no documents."""
     language: str | msgspec.UnsetType = msgspec.UNSET
     """Language of the words in keyword search, such as ``german``; ``none`` finds exact forms only."""
+    engine: str | msgspec.UnsetType = msgspec.UNSET
+    """Where vector search keeps the vectors: ``usearch``, in the gateway's memory, or a vector engine that the gateway
+    is set up for: ``pgvector`` or ``milvus``. It can change only while there are no documents."""
 
 
 class Collection(msgspec.Struct, frozen=True):
@@ -42,6 +45,8 @@ class Collection(msgspec.Struct, frozen=True):
     """Null if each text is embedded as a whole."""
     language: str = "english"
     """Language of the words in keyword search; ``none`` if it finds exact forms only."""
+    engine: str = "usearch"
+    """Where vector search keeps the vectors: ``usearch`` in the gateway's memory, or a vector engine."""
     passages: int | msgspec.UnsetType | None = msgspec.UNSET
     """Passages that search can find. Absent, like the next four, but from ``GET /v1/collections/{collection}``; null
     if it is not known, or if the key has a filter."""

@@ -22,6 +22,9 @@ def put_collection(content: Content, collection: str, change: CollectionChange, 
     if change.language is not msgspec.UNSET and change.language != found.language:
         found.language = change.language
         content.catalogue += 1
+    if change.engine is not msgspec.UNSET and change.engine != found.engine:
+        found.engine = change.engine
+        content.catalogue += 1
     content.version += 1
     return found.record()
 

@@ -13,6 +13,7 @@ from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
 from tandem_gateway.records.chunking import DEFAULT_CHUNKING, Chunking
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import CollectionRecord, DocumentView, NewDocument
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.reembedding import SpaceModel
 
 
@@ -101,6 +102,7 @@ class Collection:
     """Removals up to this change number were deleted."""
     chunking: Chunking | None = DEFAULT_CHUNKING
     language: str = DEFAULT_LANGUAGE
+    engine: str = OWN_ENGINE
     second: Second | None = None
     truncated: int = 0
     """Of the space that serves, as in ``Second``."""
@@ -118,6 +120,7 @@ class Collection:
             pending=len(self.pending),
             chunking=self.chunking,
             language=self.language,
+            engine=self.engine,
         )
 
     def view(self, doc_id: str) -> DocumentView | None:

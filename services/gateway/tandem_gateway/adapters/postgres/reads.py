@@ -25,8 +25,9 @@ from tandem_gateway.records.documents import (
 )
 
 _COLLECTION: Final = (
-    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.language, "
-    "c.chunking FROM collections c JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
+    "SELECT c.collection_id, c.name, s.space_id, s.fingerprint, s.model, s.dim, c.live, c.pending, c.engine, "
+    "c.language, c.chunking FROM collections c "
+    "JOIN spaces s ON s.collection_id = c.collection_id AND s.state = 'serving'"
 )
 JOB_COLUMNS: Final = (
     "job_id, collection, total, processed, unchanged, failed, created_at, started_at, finished_at, truncated, "
@@ -172,8 +173,9 @@ def collection_by_name(connection: Connection, name: str) -> CollectionRecord | 
 
 
 def _collection_record(*columns: Any) -> CollectionRecord:
-    *known, language, chunking = columns
-    return dataclasses.replace(CollectionRecord(*known), chunking=chunking_of(chunking), language=language)
+    *known, engine, language, chunking = columns
+    chosen = chunking_of(chunking)
+    return dataclasses.replace(CollectionRecord(*known), chunking=chosen, language=language, engine=engine)
 
 
 def chunking_of(column: str | None) -> Chunking | None:

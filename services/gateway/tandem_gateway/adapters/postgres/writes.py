@@ -274,11 +274,12 @@ def put_collection(
         change.chunking is not msgspec.UNSET,
         chunking,
         None if change.language is msgspec.UNSET else change.language,
+        None if change.engine is msgspec.UNSET else change.engine,
         limits.collections,
     )
     for _ in range(_ATTEMPTS):
         with _limits(limits, 0):
-            changed = _value(connection, "SELECT put_collection_v1(%s, %s, %s::text, %s::text, %s)", values)
+            changed = _value(connection, "SELECT put_collection_v1(%s, %s, %s::text, %s::text, %s::text, %s)", values)
         record = reads.collection_by_name(connection, collection)
         if record is not None:
             if changed:

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite import (
     reads,
     versions,
 )
+from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE
 from tandem_gateway.ports.jobs import CANCELLED_AT_ONCE
@@ -27,6 +28,7 @@ from tandem_gateway.records.documents import (
     JobRecord,
     NewDocument,
 )
+from tandem_gateway.records.engines import OWN_ENGINE
 from tandem_gateway.records.job_documents import DocumentStatus, SkippedDocument, coverage_reason, embedded_status
 
 
@@ -186,6 +188,8 @@ def put_collection(
     number = catalogue.collection_id(connection, collection, limits)
     record = reads.collection_by_id(connection, number)
     assert record is not None
+    if change.engine not in (msgspec.UNSET, OWN_ENGINE):
+        raise InvalidRequest("engine: the documents must be in PostgreSQL for another engine", param="engine")
     change.check(record)
     if change.chunking is not msgspec.UNSET and change.chunking != record.chunking:
         catalogue.set_chunking(connection, number, change.chunking)

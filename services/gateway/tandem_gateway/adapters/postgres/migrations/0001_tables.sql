@@ -37,6 +37,7 @@ CREATE TABLE collections (
   name          text COLLATE "C" NOT NULL UNIQUE,
   chunking      text,
   language      text NOT NULL DEFAULT 'english',
+  engine        text NOT NULL DEFAULT 'usearch',
   removed       boolean NOT NULL DEFAULT false,
   removal_floor bigint NOT NULL DEFAULT 0,
   last_document bigint NOT NULL DEFAULT 0,

@@ -1,9 +1,10 @@
 -- Change and delete collections, and remove what is left of deleted ones: ``Catalogue``.
 
--- Create a collection or change its settings; false if it has documents that were split in another way.
+-- Create a collection or change its settings; false if it has documents that were split in another way, or whose vectors
+-- are in another engine.
 -- Error TD002: too many collections; the detail is the number that there is.
 CREATE FUNCTION put_collection_v1(collection text, set_chunking boolean, chunking_ text, language_ text,
-                                  max_collections bigint) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off AS $$
+                                  engine_ text, max_collections bigint) RETURNS boolean LANGUAGE plpgsql SET enable_seqscan = off AS $$
 DECLARE
   k record;
   there bigint;
@@ -11,7 +12,7 @@ DECLARE
   changed boolean;
 BEGIN
   LOOP
-    SELECT x.collection_id, x.chunking, x.language, x.live + x.pending AS documents INTO k
+    SELECT x.collection_id, x.chunking, x.language, x.engine, x.live + x.pending AS documents INTO k
       FROM collections x WHERE x.name = collection FOR UPDATE;
     EXIT WHEN FOUND;
     SELECT count(*) INTO there FROM collections x WHERE NOT x.removed;
@@ -20,13 +21,16 @@ BEGIN
     END IF;
     made := make_collection_v1(collection) IS NOT NULL;
   END LOOP;
-  IF set_chunking AND k.documents > 0 AND k.chunking IS DISTINCT FROM chunking_ THEN
+  IF k.documents > 0 AND ((set_chunking AND k.chunking IS DISTINCT FROM chunking_) OR k.engine <> coalesce(engine_, k.engine))
+  THEN
     RETURN false;
   END IF;
   UPDATE collections x
-    SET chunking = CASE WHEN set_chunking THEN chunking_ ELSE x.chunking END, language = coalesce(language_, x.language)
+    SET chunking = CASE WHEN set_chunking THEN chunking_ ELSE x.chunking END,
+        language = coalesce(language_, x.language), engine = coalesce(engine_, x.engine)
     WHERE x.collection_id = k.collection_id
-      AND ((set_chunking AND x.chunking IS DISTINCT FROM chunking_) OR x.language <> coalesce(language_, x.language));
+      AND ((set_chunking AND x.chunking IS DISTINCT FROM chunking_) OR x.language <> coalesce(language_, x.language)
+        OR x.engine <> coalesce(engine_, x.engine));
   IF FOUND OR made THEN
     PERFORM advance_v1(0, 0, 1);
   END IF;

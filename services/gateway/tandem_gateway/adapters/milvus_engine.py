@@ -1,0 +1,284 @@
+"""Vectors in Milvus: one collection for each generation, and one that lists the generations.
+
+Tandem needs no consistency of Milvus but for its own bookkeeping: a search at any level may miss new vectors or find
+removed ones, and the gateway knows both. A position is recorded after a search at the level *Strong* would find all.
+"""
+
+import logging
+import secrets
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import numpy as np
+from pymilvus import DataType, MilvusClient, MilvusException
+
+from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.ports.vector_engine import MAX_COUNT
+from tandem_gateway.records.arrays import Keys, Vectors
+from tandem_gateway.records.engines import EngineSpace, EngineState
+
+# It logs each error with its traceback; the callers get the errors.
+logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
+
+_GENERATIONS: Final = "tandem_generations"
+_FIELDS: Final = ["generation", "store_id", "space_id", "dim", "position", "vectors", "published"]
+_EFFORT: Final = 112
+_PAGE: Final = 1000
+_SEARCH_SECONDS: Final = 5.0
+_WRITE_SECONDS: Final = 60.0
+# After an error of the connection, calls fail at once for so long: each would else wait for its deadline.
+_PAUSE_SECONDS: Final = 1.0
+_MAX_GENERATIONS: Final = 10_000
+
+
+class MilvusEngine:
+    """Implements ``VectorEngine``."""
+
+    def __init__(
+        self, url: str, *, token: str = "", database: str = "", clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Make the adapter; it connects with the first call.
+
+        Args:
+            url: such as ``http://milvus:19530``.
+            token: ``user:password`` or an API key; empty for none.
+            database: name of the database in Milvus; empty for the default.
+            clock: returns seconds.
+        """
+        self._url = url
+        self._token = token
+        self._database = database
+        self._clock = clock
+        self._connected: MilvusClient | None = None
+        self._lock = threading.Lock()
+        self._not_before = 0.0
+        self._reason = ""
+
+    def state(self, space: EngineSpace) -> EngineState | None:
+        """Return the published generation; see ``VectorEngine.state``."""
+        with self._client() as client:
+            rows = [row for row in self._rows(client, space.store_id, space.space_id) if row["published"] > 0]
+            rows = [row for row in rows if row["dim"] == space.dim]
+            if not rows:
+                return None
+            row = max(rows, key=lambda row: row["published"])
+            state = EngineState(row["generation"], row["position"], row["vectors"])
+            return state if client.has_collection(_name(space, state), timeout=_SEARCH_SECONDS) else None
+
+    def begin(self, space: EngineSpace) -> EngineState:
+        """Make a generation; see ``VectorEngine.begin``."""
+        state = EngineState(secrets.token_hex(8), 0, 0)
+        with self._client() as client:
+            # The row first, so that whatever is made has a row that tells of it.
+            self._save(client, space, state, published=0)
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("key", DataType.INT64, is_primary=True)
+            schema.add_field("vector", DataType.FLOAT_VECTOR, dim=space.dim)
+            parameters = client.prepare_index_params()
+            parameters.add_index("vector", index_type="HNSW", metric_type="IP", params={"M": 16, "efConstruction": 128})
+            client.create_collection(
+                _name(space, state), schema=schema, index_params=parameters, timeout=_WRITE_SECONDS
+            )
+        return state
+
+    def write(
+        self, space: EngineSpace, state: EngineState, added: Keys, vectors: Vectors, removed: Keys, position: int
+    ) -> EngineState:
+        """Add and remove vectors; see ``VectorEngine.write``."""
+        name = _name(space, state)
+        keys = added.astype(np.int64).tolist()
+        gone = removed.astype(np.int64).tolist()
+        with self._client() as client:
+            row = self._row(client, state)
+            for start in range(0, len(keys), _PAGE):
+                pairs = zip(keys[start : start + _PAGE], vectors[start : start + _PAGE], strict=True)
+                client.upsert(name, [{"key": key, "vector": vector} for key, vector in pairs], timeout=_WRITE_SECONDS)
+            for start in range(0, len(gone), _PAGE):
+                client.delete(name, ids=gone[start : start + _PAGE], timeout=_WRITE_SECONDS)
+            # At this level the count waits for all that was written.
+            count = self._count(client, name)
+            written = replace(state, position=max(position, row["position"]), count=count)
+            self._save(client, space, written, published=row["published"])
+        return written
+
+    def publish(self, space: EngineSpace, state: EngineState) -> None:
+        """Publish a generation; see ``VectorEngine.publish``."""
+        with self._client() as client:
+            row = self._row(client, state)
+            rows = self._rows(client, space.store_id, space.space_id)
+            latest = max((each["published"] for each in rows), default=0)
+            known = EngineState(state.generation, row["position"], row["vectors"])
+            self._save(client, space, known, published=latest + 1)
+
+    def search(
+        self, space: EngineSpace, state: EngineState, queries: Vectors, count: int, among: Keys | None = None
+    ) -> list[dict[int, float]]:
+        """Search a generation; see ``VectorEngine.search``."""
+        limit = min(count, MAX_COUNT)
+        condition = "" if among is None else f"key in [{','.join(map(str, among.tolist()))}]"
+        with self._client() as client:
+            found = self._loaded(
+                client,
+                _name(space, state),
+                lambda name: client.search(
+                    name,
+                    data=list(queries),
+                    limit=limit,
+                    filter=condition,
+                    search_params={"params": {"ef": max(_EFFORT, limit)}},
+                    output_fields=["key"],
+                    timeout=_SEARCH_SECONDS,
+                ),
+            )
+        return [{int(hit["key"]): float(hit["distance"]) for hit in hits} for hits in found]
+
+    def keys(self, space: EngineSpace, state: EngineState) -> Iterator[Keys]:
+        """Yield keys; see ``VectorEngine.keys``."""
+        with self._client() as client:
+            pages = self._loaded(
+                client,
+                _name(space, state),
+                lambda name: client.query_iterator(name, batch_size=_PAGE, output_fields=["key"]),
+            )
+            while page := pages.next():
+                yield np.array([row["key"] for row in page], np.uint64)
+            pages.close()
+
+    def count(self, space: EngineSpace, state: EngineState) -> int:
+        """Return the number of vectors; see ``VectorEngine.count``."""
+        with self._client() as client:
+            return self._count(client, _name(space, state))
+
+    def remove_orphans(self, store_id: str, spaces: Collection[int]) -> list[str]:
+        """Remove what no gateway needs; see ``VectorEngine.remove_orphans``."""
+        removed = []
+        with self._client() as client:
+            rows = self._rows(client, store_id)
+            for row in rows:
+                published = [
+                    each["published"] for each in rows if each["space_id"] == row["space_id"] and each["published"] > 0
+                ]
+                if row["space_id"] in spaces and row["published"] in sorted(published)[-2:]:
+                    continue
+                space = EngineSpace(store_id, row["space_id"], row["dim"])
+                name = _name(space, EngineState(row["generation"], 0, 0))
+                client.drop_collection(name, timeout=_WRITE_SECONDS)
+                client.delete(_GENERATIONS, ids=[row["generation"]], timeout=_WRITE_SECONDS)
+                removed.append(f"{space.name}_{row['generation']}")
+        return removed
+
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connected is not None:
+            self._connected.close()
+            self._connected = None
+
+    @contextmanager
+    def _client(self) -> Iterator[MilvusClient]:
+        if self._clock() < self._not_before:
+            raise StorageUnavailable("Milvus cannot be reached", detail=self._reason)
+        try:
+            if self._connected is None:
+                self._connected = self._connect()
+            yield self._connected
+        except MilvusException as error:
+            told = f"Milvus at {self._url}: {' '.join(str(error).split())}"
+            if _is_lost(error):
+                self._not_before = self._clock() + _PAUSE_SECONDS
+                self._reason = told
+                self.close()
+                raise StorageUnavailable("Milvus cannot be reached", detail=told) from error
+            raise StorageUnavailable("Milvus did not do what the gateway asked for", detail=told) from error
+
+    def _connect(self) -> MilvusClient:
+        client = MilvusClient(
+            uri=self._url, token=self._token, db_name=self._database, timeout=_SEARCH_SECONDS, dedicated=True
+        )
+        if not client.has_collection(_GENERATIONS, timeout=_SEARCH_SECONDS):
+            schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
+            schema.add_field("generation", DataType.VARCHAR, max_length=64, is_primary=True)
+            schema.add_field("store_id", DataType.VARCHAR, max_length=64)
+            for name in ("space_id", "dim", "position", "vectors", "published"):
+                schema.add_field(name, DataType.INT64)
+            schema.add_field("unused", DataType.FLOAT_VECTOR, dim=2)  # a collection has to have vectors
+            parameters = client.prepare_index_params()
+            parameters.add_index("unused", index_type="FLAT", metric_type="L2")
+            client.create_collection(_GENERATIONS, schema=schema, index_params=parameters, timeout=_WRITE_SECONDS)
+        return client
+
+    def _loaded(self, client: MilvusClient, name: str, call: Callable[[str], Any]) -> Any:
+        """Call for a collection; load it first if it is not loaded, as after a restart of some servers."""
+        try:
+            return call(name)
+        except MilvusException as error:
+            if _is_lost(error) or "loaded" not in str(error):
+                raise
+            client.load_collection(name, timeout=_WRITE_SECONDS)
+            return call(name)
+
+    def _rows(self, client: MilvusClient, store_id: str, space_id: int | None = None) -> list[dict[str, Any]]:
+        condition = f'store_id == "{store_id}"' + ("" if space_id is None else f" and space_id == {space_id}")
+        return self._generations(client, condition)
+
+    def _row(self, client: MilvusClient, state: EngineState) -> dict[str, Any]:
+        rows = self._generations(client, f'generation == "{state.generation}"')
+        if not rows:
+            raise StorageUnavailable("the engine has not these vectors")
+        return rows[0]
+
+    def _generations(self, client: MilvusClient, condition: str) -> list[dict[str, Any]]:
+        found = self._loaded(
+            client,
+            _GENERATIONS,
+            lambda name: client.query(
+                name,
+                filter=condition,
+                output_fields=_FIELDS,
+                limit=_MAX_GENERATIONS,
+                consistency_level="Strong",
+                timeout=_SEARCH_SECONDS,
+            ),
+        )
+        return [dict(row) for row in found]
+
+    def _save(self, client: MilvusClient, space: EngineSpace, state: EngineState, *, published: int) -> None:
+        row = {
+            "generation": state.generation,
+            "store_id": space.store_id,
+            "space_id": space.space_id,
+            "dim": space.dim,
+            "position": state.position,
+            "vectors": state.count,
+            "published": published,
+            "unused": [0.0, 0.0],
+        }
+        client.upsert(_GENERATIONS, [row], timeout=_WRITE_SECONDS)
+
+    def _count(self, client: MilvusClient, name: str) -> int:
+        rows = self._loaded(
+            client,
+            name,
+            lambda name: client.query(
+                name,
+                filter="key >= 0",
+                output_fields=["count(*)"],
+                consistency_level="Strong",
+                timeout=_WRITE_SECONDS,
+            ),
+        )
+        return int(rows[0]["count(*)"])
+
+
+def _name(space: EngineSpace, state: EngineState) -> str:
+    """Return the name of the collection of a generation."""
+    return f"tandem_{space.name}_{state.generation}"
+
+
+def _is_lost(error: MilvusException) -> bool:
+    """Return whether the server did not answer."""
+    text = str(error).lower()
+    return any(sign in text for sign in ("connect", "unavailable", "deadline", "timeout", "retry"))

@@ -14,7 +14,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.leadership import Leadership
 from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.documents import CollectionRecord
-from tandem_gateway.records.engines import OWN_ENGINE
+from tandem_gateway.records.engines import OWN_ENGINE, EngineState
 from tandem_gateway.records.index import Saved
 
 Print = Callable[[str], None]
@@ -47,7 +47,7 @@ class Engines:
             rebuild: whether to fill each anew.
 
         Returns:
-            For each space the position that its engine has, or the error of its engine.
+            For each space the position that searches in its engine see, or the error of its engine.
         """
         done = []
         records = [record for record in feed.spaces().all() if record.engine != OWN_ENGINE]
@@ -55,12 +55,12 @@ class Engines:
             if record.dim is None:
                 continue
             try:
-                position = self._update(feed, record, may_write, report, rebuild=rebuild)
+                state = self._update(feed, record, may_write, report, rebuild=rebuild)
             except StorageUnavailable as error:
                 done.append(Saved(record.space_id, 0, graph=False, engine=True, error=for_log(error)))
                 continue
-            if position is not None:
-                done.append(Saved(record.space_id, position, graph=False, engine=True))
+            if state is not None:
+                done.append(Saved(record.space_id, state.visible, graph=False, engine=True))
         if may_write() and self.leadership.take("engines", _LEASE_SECONDS):
             self._remove_orphans(feed, report)
         return done
@@ -73,12 +73,11 @@ class Engines:
         report: Print,
         *,
         rebuild: bool,
-    ) -> int | None:
+    ) -> EngineState | None:
         engine = self._engine(record)
         work = f"engine/{record.space_id}"
         if not self.leadership.take(work, _LEASE_SECONDS):
-            state = engine.state(space_of(feed, record))
-            return state.position if state is not None else None
+            return engine.state(space_of(feed, record))
 
         def may_still_write() -> bool:
             return may_write() and self.leadership.take(work, _LEASE_SECONDS)
@@ -139,6 +138,6 @@ class Engines:
         except StorageUnavailable as error:
             return False, for_log(error)
         return True, (
-            f"{record.engine} agrees with the store in {len(stored)} vectors up to change {state.position}, and finds "
+            f"{record.engine} agrees with the store in {len(stored)} vectors up to change {state.written}, and finds "
             f"{found} of {len(vectors)} by their own vector ({time.monotonic() - started:.1f} s)"
         )

@@ -39,7 +39,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[VectorEngine]:
         url = postgres.server().new_database()
         made = PgvectorEngine(url)
     else:
-        made = MilvusEngine(milvus.server().url)
+        made = MilvusEngine(milvus.server().url, settle_seconds=0.0)
     yield made
     for store_id in ("a1b2", "c3d4"):
         made.remove_orphans(store_id, [])
@@ -60,12 +60,12 @@ def all_keys(engine: VectorEngine, state: EngineState) -> list[int]:
 def test_a_generation_is_there_once_it_is_published(engine: VectorEngine):
     assert engine.state(SPACE) is None
     state = engine.begin(SPACE)
-    assert (state.position, state.count) == (0, 0)
+    assert (state.written, state.visible, state.count) == (0, 0, 0)
     assert engine.state(SPACE) is None
     state = engine.write(SPACE, state, keys(1, 2), unit_vectors(2), NO_KEYS, 5)
     assert engine.state(SPACE) is None
     engine.publish(SPACE, state)
-    assert engine.state(SPACE) == EngineState(state.generation, 5, 2)
+    assert engine.state(SPACE) == EngineState(state.generation, 5, state.visible, 2)
     assert engine.state(OTHER) is None
 
 
@@ -99,7 +99,7 @@ def test_writes_may_be_repeated(engine: VectorEngine):
     vectors = unit_vectors(6)
     for _ in range(2):
         state = engine.write(SPACE, state, keys(4, 5, 6), vectors[3:], keys(1, 99), 20)
-        assert (state.position, state.count) == (20, 5)
+        assert (state.written, state.count) == (20, 5)
     assert engine.state(SPACE) == state
     assert engine.count(SPACE, state) == 5
     assert all_keys(engine, state) == [2, 3, 4, 5, 6]
@@ -110,7 +110,7 @@ def test_writes_may_be_repeated(engine: VectorEngine):
 def test_a_position_does_not_go_back(engine: VectorEngine):
     state = published(engine, SPACE, 2)
     engine.write(SPACE, state, NO_KEYS, unit_vectors(0), NO_KEYS, 30)
-    assert engine.write(SPACE, state, NO_KEYS, unit_vectors(0), NO_KEYS, 20).position == 30
+    assert engine.write(SPACE, state, NO_KEYS, unit_vectors(0), NO_KEYS, 20).written == 30
 
 
 def test_the_generation_before_the_last_stays(engine: VectorEngine):

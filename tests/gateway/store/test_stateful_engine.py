@@ -72,11 +72,11 @@ class EngineData(StoreHistory):
     def is_count(self, told: int, live: int) -> bool:
         return told >= live  # removed vectors count until the next update of the engine
 
-    @rule(steps=st.sampled_from([1, 2, 1 << 30]), refresh=st.booleans(), forget=st.booleans())
-    def update_engine(self, steps: int, refresh: bool, forget: bool) -> None:
+    @rule(steps=st.sampled_from([1, 2, 1 << 30]), refresh=st.booleans(), forget=st.booleans(), rebuild=st.booleans())
+    def update_engine(self, steps: int, refresh: bool, forget: bool, rebuild: bool = False) -> None:
         leader = Alone()
         leader.steps = steps  # the update ends after some pages, as if the process were killed
-        for saved in Engines({ENGINE: self.engine}, leader).update(self.open_feed()):
+        for saved in Engines({ENGINE: self.engine}, leader).update(self.open_feed(), rebuild=rebuild):
             assert saved.error is None
             if refresh:
                 self.index.refresh(saved.space_id).result(WAIT_SECONDS)

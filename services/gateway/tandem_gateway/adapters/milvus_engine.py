@@ -1,16 +1,16 @@
 """Vectors in Milvus: one collection for each generation, and one that lists the generations.
 
-Tandem needs no consistency of Milvus but for its own bookkeeping: a search at any level may miss new vectors or find
-removed ones, and the gateway knows both. A position is recorded after a search at the level *Strong* would find all.
+Searches use the consistency level *Bounded*, because *Strong* costs each of them hundreds of milliseconds. They may
+miss what was written in the last seconds. A change therefore counts as visible some seconds after it was written; until
+then each gateway has it in memory. What Tandem keeps about its generations is read at the level *Strong*.
 """
 
 import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
@@ -25,21 +25,33 @@ from tandem_gateway.records.engines import EngineSpace, EngineState
 logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
 
 _GENERATIONS: Final = "tandem_generations"
-_FIELDS: Final = ["generation", "store_id", "space_id", "dim", "position", "vectors", "published"]
+_NUMBERS: Final = ["space_id", "dim", "written", "settling", "settling_since", "settled", "vectors", "published"]
+_FIELDS: Final = ["generation", "store_id", *_NUMBERS]
 _EFFORT: Final = 112
 _PAGE: Final = 1000
 _SEARCH_SECONDS: Final = 5.0
 _WRITE_SECONDS: Final = 60.0
 # After an error of the connection, calls fail at once for so long: each would else wait for its deadline.
 _PAUSE_SECONDS: Final = 1.0
+SETTLE_SECONDS: Final = 10.0
+"""Seconds after which searches see what was written: twice Milvus' bound, so that clocks may differ."""
 _MAX_GENERATIONS: Final = 10_000
+_NOT_LOADED: Final = 101
+"""Milvus' code of the error for a collection whose vectors are not in its memory."""
 
 
 class MilvusEngine:
     """Implements ``VectorEngine``."""
 
     def __init__(
-        self, url: str, *, token: str = "", database: str = "", clock: Callable[[], float] = time.monotonic
+        self,
+        url: str,
+        *,
+        token: str = "",
+        database: str = "",
+        settle_seconds: float = SETTLE_SECONDS,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         """Make the adapter; it connects with the first call.
 
@@ -47,12 +59,16 @@ class MilvusEngine:
             url: such as ``http://milvus:19530``.
             token: ``user:password`` or an API key; empty for none.
             database: name of the database in Milvus; empty for the default.
-            clock: returns seconds.
+            settle_seconds: see ``SETTLE_SECONDS``.
+            clock: returns seconds since 1970; the clocks of gateways may differ by some seconds.
+            sleep: waits for a number of seconds.
         """
         self._url = url
         self._token = token
         self._database = database
+        self._settle = settle_seconds
         self._clock = clock
+        self._sleep = sleep
         self._connected: MilvusClient | None = None
         self._lock = threading.Lock()
         self._not_before = 0.0
@@ -65,16 +81,17 @@ class MilvusEngine:
             rows = [row for row in rows if row["dim"] == space.dim]
             if not rows:
                 return None
-            row = max(rows, key=lambda row: row["published"])
-            state = EngineState(row["generation"], row["position"], row["vectors"])
+            state = self._state(max(rows, key=lambda row: row["published"]))
             return state if client.has_collection(_name(space, state), timeout=_SEARCH_SECONDS) else None
 
     def begin(self, space: EngineSpace) -> EngineState:
         """Make a generation; see ``VectorEngine.begin``."""
-        state = EngineState(secrets.token_hex(8), 0, 0)
+        state = EngineState(secrets.token_hex(8), 0, 0, 0)
         with self._client() as client:
             # The row first, so that whatever is made has a row that tells of it.
-            self._save(client, space, state, published=0)
+            names = {"generation": state.generation, "store_id": space.store_id, "unused": [0.0, 0.0]}
+            row = dict.fromkeys(_NUMBERS, 0) | {"space_id": space.space_id, "dim": space.dim}
+            client.upsert(_GENERATIONS, [names | row], timeout=_WRITE_SECONDS)
             schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("key", DataType.INT64, is_primary=True)
             schema.add_field("vector", DataType.FLOAT_VECTOR, dim=space.dim)
@@ -99,20 +116,21 @@ class MilvusEngine:
                 client.upsert(name, [{"key": key, "vector": vector} for key, vector in pairs], timeout=_WRITE_SECONDS)
             for start in range(0, len(gone), _PAGE):
                 client.delete(name, ids=gone[start : start + _PAGE], timeout=_WRITE_SECONDS)
-            # At this level the count waits for all that was written.
-            count = self._count(client, name)
-            written = replace(state, position=max(position, row["position"]), count=count)
-            self._save(client, space, written, published=row["published"])
-        return written
+            # At the level Strong, the count waits for all that was written.
+            row |= settled(row, max(position, row["written"]), int(self._clock()), self._settle)
+            row["vectors"] = self._count(client, name)
+            client.upsert(_GENERATIONS, [row], timeout=_WRITE_SECONDS)
+            return self._state(row)
 
     def publish(self, space: EngineSpace, state: EngineState) -> None:
-        """Publish a generation; see ``VectorEngine.publish``."""
+        """Publish a generation, after all that was written is visible; see ``VectorEngine.publish``."""
+        self._sleep(self._settle)
         with self._client() as client:
             row = self._row(client, state)
+            row |= {"settled": row["written"], "settling": row["written"]}
             rows = self._rows(client, space.store_id, space.space_id)
-            latest = max((each["published"] for each in rows), default=0)
-            known = EngineState(state.generation, row["position"], row["vectors"])
-            self._save(client, space, known, published=latest + 1)
+            row["published"] = max((each["published"] for each in rows), default=0) + 1
+            client.upsert(_GENERATIONS, [row], timeout=_WRITE_SECONDS)
 
     def search(
         self, space: EngineSpace, state: EngineState, queries: Vectors, count: int, among: Keys | None = None
@@ -131,6 +149,7 @@ class MilvusEngine:
                     filter=condition,
                     search_params={"params": {"ef": max(_EFFORT, limit)}},
                     output_fields=["key"],
+                    consistency_level="Bounded",
                     timeout=_SEARCH_SECONDS,
                 ),
             )
@@ -165,7 +184,7 @@ class MilvusEngine:
                 if row["space_id"] in spaces and row["published"] in sorted(published)[-2:]:
                     continue
                 space = EngineSpace(store_id, row["space_id"], row["dim"])
-                name = _name(space, EngineState(row["generation"], 0, 0))
+                name = _name(space, EngineState(row["generation"], 0, 0, 0))
                 client.drop_collection(name, timeout=_WRITE_SECONDS)
                 client.delete(_GENERATIONS, ids=[row["generation"]], timeout=_WRITE_SECONDS)
                 removed.append(f"{space.name}_{row['generation']}")
@@ -202,7 +221,7 @@ class MilvusEngine:
             schema = client.create_schema(auto_id=False, enable_dynamic_field=False)
             schema.add_field("generation", DataType.VARCHAR, max_length=64, is_primary=True)
             schema.add_field("store_id", DataType.VARCHAR, max_length=64)
-            for name in ("space_id", "dim", "position", "vectors", "published"):
+            for name in _NUMBERS:
                 schema.add_field(name, DataType.INT64)
             schema.add_field("unused", DataType.FLOAT_VECTOR, dim=2)  # a collection has to have vectors
             parameters = client.prepare_index_params()
@@ -215,7 +234,7 @@ class MilvusEngine:
         try:
             return call(name)
         except MilvusException as error:
-            if _is_lost(error) or "loaded" not in str(error):
+            if _is_lost(error) or error.code != _NOT_LOADED:
                 raise
             client.load_collection(name, timeout=_WRITE_SECONDS)
             return call(name)
@@ -243,20 +262,11 @@ class MilvusEngine:
                 timeout=_SEARCH_SECONDS,
             ),
         )
-        return [dict(row) for row in found]
+        return [{**{name: row[name] for name in _FIELDS}, "unused": [0.0, 0.0]} for row in found]
 
-    def _save(self, client: MilvusClient, space: EngineSpace, state: EngineState, *, published: int) -> None:
-        row = {
-            "generation": state.generation,
-            "store_id": space.store_id,
-            "space_id": space.space_id,
-            "dim": space.dim,
-            "position": state.position,
-            "vectors": state.count,
-            "published": published,
-            "unused": [0.0, 0.0],
-        }
-        client.upsert(_GENERATIONS, [row], timeout=_WRITE_SECONDS)
+    def _state(self, row: dict[str, Any]) -> EngineState:
+        now = settled(row, row["written"], int(self._clock()), self._settle)
+        return EngineState(row["generation"], row["written"], now["settled"], row["vectors"])
 
     def _count(self, client: MilvusClient, name: str) -> int:
         rows = self._loaded(
@@ -282,3 +292,21 @@ def _is_lost(error: MilvusException) -> bool:
     """Return whether the server did not answer."""
     text = str(error).lower()
     return any(sign in text for sign in ("connect", "unavailable", "deadline", "timeout", "retry"))
+
+
+def settled(row: Mapping[str, int], written: int, now: int, settle: float) -> dict[str, int]:
+    """Return the positions of a generation after a write up to a change, or at a later time.
+
+    Args:
+        row: the positions before. Searches see all changes up to ``settled``. They will see those up to ``settling``
+            some time after ``settling_since``. ``written`` is the last change that was written.
+        written: the last change that is written now.
+        now: seconds since 1970.
+        settle: seconds until searches see a change.
+    """
+    found = {name: row[name] for name in ("settled", "settling", "settling_since")}
+    if now - row["settling_since"] >= settle:
+        found["settled"] = row["settling"]
+    if found["settled"] == row["settling"] and written > row["settling"]:
+        found |= {"settling": written, "settling_since": now}
+    return found | {"written": written}

@@ -15,8 +15,6 @@ Print = Callable[[str], None]
 
 _PAGE: Final = 2000
 _TELL_EVERY: Final = 50_000
-_TOO_FAR_BEHIND: Final = -1
-"""Instead of a position: the store does not know all removals any more."""
 
 
 def space_of(feed: ChangeLog, record: CollectionRecord) -> EngineSpace:
@@ -41,7 +39,7 @@ class Writer:
     may_write: Callable[[], bool] = lambda: True
     report: Print = lambda line: None
 
-    def update(self, record: CollectionRecord, *, rebuild: bool = False) -> int | None:
+    def update(self, record: CollectionRecord, *, rebuild: bool = False) -> EngineState | None:
         """Write what has changed since the engine's position; write and publish a new generation if that is needed.
 
         A new generation is needed if there is none, if the store has forgotten removals since the position, or if the
@@ -52,7 +50,7 @@ class Writer:
             rebuild: whether to write a new generation in any case.
 
         Returns:
-            The position that was reached; None if ``may_write`` returned False, or if the update has to be repeated.
+            The state that was reached; None if ``may_write`` returned False, or if the update has to be repeated.
 
         Raises:
             StorageError: the engine or the store failed. The next update repeats what was not recorded.
@@ -60,23 +58,24 @@ class Writer:
         space = space_of(self.feed, record)
         state = None if rebuild else self._usable(record, space)
         if state is not None:
-            written = self._write(record, space, state, Position(state.position, state.position))
-            if written is not _TOO_FAR_BEHIND:
-                return written
-            self.report(f"collection {record.name}: the engine is too far behind; it is filled anew")
-        begun = self.engine.begin(space)
-        written = self._write(record, space, begun, catch_up.beginning(self.feed))
-        if written is None or written is _TOO_FAR_BEHIND:
+            try:
+                return self._write(record, space, state, Position(state.written, state.written))
+            except _TooFarBehind:
+                self.report(f"collection {record.name}: the engine is too far behind; it is filled anew")
+        try:
+            filled = self._write(record, space, self.engine.begin(space), catch_up.beginning(self.feed))
+        except _TooFarBehind:
             return None
-        self.engine.publish(space, begun)
-        return written
+        if filled is not None:
+            self.engine.publish(space, filled)
+        return filled
 
     def _usable(self, record: CollectionRecord, space: EngineSpace) -> EngineState | None:
         """Return the published generation, if it can be continued."""
         state = self.engine.state(space)
         if state is None:
             return None
-        if state.position > self.feed.last_change():
+        if state.written > self.feed.last_change():
             self.report(f"collection {record.name}: the engine is ahead of the store; it is filled anew")
             return None
         if self.engine.count(space, state) != state.count:
@@ -86,22 +85,26 @@ class Writer:
 
     def _write(
         self, record: CollectionRecord, space: EngineSpace, state: EngineState, position: Position
-    ) -> int | None:
-        """Write all changes after a position into a generation; return the position reached."""
+    ) -> EngineState | None:
+        """Write all changes after a position into a generation."""
         told = written = 0
         while True:
             changes = self.feed.changes(record, after=position.added, removals_after=position.removed, limit=_PAGE)
             if changes is None:
-                return _TOO_FAR_BEHIND
+                raise _TooFarBehind
             if not self.may_write():
                 return None
-            if len(changes.added) or len(changes.removed) or changes.upto > state.position:
+            if len(changes.added) or len(changes.removed) or changes.upto > state.written:
                 state = self.engine.write(space, state, changes.added, changes.vectors, changes.removed, changes.upto)
             position.added = changes.upto
             position.removed = max(position.removed, changes.upto)
             written += len(changes.added)
             if changes.complete:
-                return changes.upto
+                return state
             if written >= told + _TELL_EVERY:
                 told = written
                 self.report(f"collection {record.name}: {written} vectors written to its engine")
+
+
+class _TooFarBehind(Exception):
+    """The store does not know all removals after a position any more."""

@@ -126,12 +126,12 @@ def following_engine(
     """
     space = space_of(feed, record)
     state = engine.state(space)
-    if state is not None and state.position <= feed.last_change():
+    if state is not None and state.written <= feed.last_change():
         followed = FollowedIndex(
             EngineIndex(engine, space, state),
-            Position(state.position, state.position),
+            Position(state.visible, state.visible),
             firsts or FirstPassages(*feed.later_passages(record.space_id)),
-            state.position,
+            state.visible,
             record.engine,
         )
         if catch_up.catch_up(followed.index, followed.position, feed, record, followed.firsts) is not None:

@@ -31,7 +31,7 @@ class VectorEngine(Protocol):
     def write(
         self, space: EngineSpace, state: EngineState, added: Keys, vectors: Vectors, removed: Keys, position: int
     ) -> EngineState:
-        """Add and remove vectors, and record the position once searches find what was added.
+        """Add and remove vectors, and record the position once the engine keeps all of them.
 
         Args:
             space: the space.
@@ -42,7 +42,7 @@ class VectorEngine(Protocol):
             position: number of the last of these changes.
 
         Returns:
-            The state with the position.
+            The state after it; it is never behind the one before.
         """
         ...
 

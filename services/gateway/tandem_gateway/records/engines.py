@@ -28,12 +28,14 @@ class EngineState:
     """One generation of a space's vectors in an engine.
 
     A generation is built, published, and later replaced by the next one. A gateway searches the generation that it
-    knows, together with the changes after its position.
+    knows, together with the changes after those that are visible.
     """
 
     generation: str
     """Random; letters and digits."""
-    position: int
-    """Number of the last change that the generation has."""
+    written: int
+    """Number of the last change that was written to the generation."""
+    visible: int
+    """Number of a change, at most ``written``; a search shows the effect of all changes up to it."""
     count: int
     """Number of its vectors."""

@@ -39,7 +39,7 @@ class MemoryEngine:
 
     def begin(self, space: EngineSpace) -> EngineState:
         """Make a generation; see ``VectorEngine.begin``."""
-        state = EngineState(secrets.token_hex(8), 0, 0)
+        state = EngineState(secrets.token_hex(8), 0, 0, 0)
         self._spaces.setdefault(space, _Space()).generations[state.generation] = _Generation(state)
         return state
 
@@ -52,9 +52,8 @@ class MemoryEngine:
             generation.vectors.setdefault(key, vector.copy())
         for key in removed.tolist():
             generation.vectors.pop(key, None)
-        generation.state = replace(
-            generation.state, position=max(position, generation.state.position), count=len(generation.vectors)
-        )
+        reached = max(position, generation.state.written)
+        generation.state = replace(generation.state, written=reached, visible=reached, count=len(generation.vectors))
         return generation.state
 
     def publish(self, space: EngineSpace, state: EngineState) -> None:

@@ -78,7 +78,7 @@ class PgvectorEngine:
                 "AND dim = %s AND published IS NOT NULL ORDER BY published DESC LIMIT 1",
                 (space.store_id, space.space_id, space.dim),
             ).fetchone()
-        return EngineState(*row) if row is not None else None
+        return EngineState(row[0], row[1], row[1], row[2]) if row is not None else None
 
     def begin(self, space: EngineSpace) -> EngineState:
         """Make a generation; see ``VectorEngine.begin``.
@@ -88,7 +88,7 @@ class PgvectorEngine:
         """
         if space.dim > MAX_DIM:
             raise StorageUnavailable(f"pgvector indexes vectors of up to {MAX_DIM} numbers, and these have {space.dim}")
-        state = EngineState(secrets.token_hex(8), 0, 0)
+        state = EngineState(secrets.token_hex(8), 0, 0, 0)
         with self._connection() as connection, connection.transaction():
             connection.execute(
                 "INSERT INTO engine_generations (generation, store_id, space_id, dim) VALUES (%s, %s, %s, %s)",
@@ -136,7 +136,7 @@ class PgvectorEngine:
             ).fetchone()
             if row is None:
                 raise StorageUnavailable("the engine has not these vectors")
-        return replace(state, position=row[0], count=row[1])
+        return replace(state, written=row[0], visible=row[0], count=row[1])
 
     def publish(self, space: EngineSpace, state: EngineState) -> None:
         """Publish a generation; see ``VectorEngine.publish``."""
@@ -201,7 +201,7 @@ class PgvectorEngine:
             ).fetchall()
             removed = []
             for generation, space_id, dim in rows:
-                space, state = EngineSpace(store_id, space_id, dim), EngineState(generation, 0, 0)
+                space, state = EngineSpace(store_id, space_id, dim), EngineState(generation, 0, 0, 0)
                 with connection.transaction():
                     self._run(connection, "DROP TABLE IF EXISTS {table}", space, state)
                     connection.execute("DELETE FROM engine_generations WHERE generation = %s", (generation,))

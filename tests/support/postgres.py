@@ -53,7 +53,7 @@ class PostgresServer:
         self._bin = binaries()
         self.folder = Path(tempfile.mkdtemp(prefix="tandem-pg-"))
         self._data = self.folder / "data"
-        self._user = _other_user()
+        self._user = other_user()
         if self._user is not None:
             shutil.chown(self.folder, self._user)
         subprocess.run(
@@ -132,6 +132,11 @@ class Databases:
                     connection.execute(_EMPTY)
             return self._server.url(name)
 
+    def take_url(self) -> str:
+        """Return what ``take`` returns as a URL."""
+        given = psycopg.conninfo.conninfo_to_dict(self.take())
+        return f"postgresql:///{given['dbname']}?host={given['host']}&user={given['user']}"
+
     def give_back(self, url: str) -> None:
         """Let another test have a database; nothing uses it any more."""
         self._free.append(psycopg.conninfo.conninfo_to_dict(url)["dbname"])
@@ -163,7 +168,7 @@ def binaries() -> Path:
     return Path(found.origin).parent / "pginstall" / "bin"
 
 
-def _other_user() -> str | None:
+def other_user() -> str | None:
     """Return the user that runs the server: PostgreSQL refuses to run as root."""
     if os.geteuid() != 0:
         return None

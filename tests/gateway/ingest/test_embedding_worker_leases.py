@@ -135,3 +135,13 @@ async def test_a_lease_outlasts_the_question_whether_the_embedder_answers_at_all
     await eventually(lambda: processed(store), lambda job: job.failed == 1)
     assert embedder.calls.count(["bad"]) == 5
     await stop(task)
+
+
+async def test_a_worker_looks_for_documents_that_another_gateway_has_stored(store: MemoryStore):
+    embedder = FakeEmbedder()
+    worker = EmbeddingWorker(store.queue, embedder, batch=2, calls=2, timeout=5.0, look_seconds=0.01)
+    task = asyncio.create_task(worker.run())
+    await add(store, "1", "2")  # without a notification
+    job = await eventually(lambda: processed(store), lambda job: job.processed == 2)
+    assert job.failed == 0
+    await stop(task)

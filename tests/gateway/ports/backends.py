@@ -26,7 +26,7 @@ from tandem_gateway.ports.jobs import JobStore
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.sizes import StoredSizes
-from tests.support import postgres
+from tests.support import pgbouncer, postgres
 from tests.support.fakes import WAIT_SECONDS
 from tests.support.postgres_check import find_damage as find_damage_in_postgres
 from tests.support.stores import LIMITS, open_store
@@ -139,9 +139,15 @@ _OPEN_AT_ONCE = 8
 class InPostgres:
     """``PostgresStore``; ``close`` also checks that each store is sound."""
 
+    prepared = True
+
     def __init__(self, folder: Path) -> None:
         self._stores: dict[str, PostgresStore] = {}
         self._feeds: list[PostgresIndexFeed] = []
+
+    def reached(self, url: str) -> str:
+        """Return the connection string by which a store reaches its database."""
+        return url
 
     def open(
         self, limits: Limits = LIMITS, *, batch_bytes: int = 1 << 20, clock: Callable[[], float] = time.monotonic
@@ -150,18 +156,19 @@ class InPostgres:
             self._close(next(iter(self._stores)))
         url = postgres.databases().take()
         store = self._stores[url] = PostgresStore(
-            url,
+            self.reached(url),
             limits=limits,
             max_queued=100,
             write_timeout=30.0,
             batch_bytes=batch_bytes,
+            prepared=self.prepared,
             clock=None if clock is time.monotonic else clock,
         )
         return store
 
     def feed(self, store: PostgresStore) -> IndexFeed:
         (url,) = (url for url, each in self._stores.items() if each is store)
-        self._feeds.append(PostgresIndexFeed(url))
+        self._feeds.append(PostgresIndexFeed(self.reached(url), prepared=self.prepared))
         return self._feeds[-1]
 
     def add_passage(self, store: PostgresStore, passage_id: int, at: int) -> None:
@@ -190,8 +197,17 @@ class InPostgres:
     def _close(self, url: str) -> None:
         store = self._stores.pop(url)
         for feed in self._feeds:
-            if feed._kept.url == url:
+            if feed._kept.url == self.reached(url):
                 feed.close()
         store.close()
         assert find_damage_in_postgres(url) == []
         postgres.databases().give_back(url)
+
+
+class BehindPgBouncer(InPostgres):
+    """``PostgresStore`` whose connections go through PgBouncer in its transaction mode."""
+
+    prepared = False
+
+    def reached(self, url: str) -> str:
+        return pgbouncer.bouncer().through(url)

@@ -148,6 +148,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         close=close,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
+        is_shared=True,
     )
 
 

@@ -1,6 +1,7 @@
 """Builds the use cases from the settings."""
 
 from collections.abc import Callable
+from typing import Final
 
 from tandem_gateway.adapters.file_extraction import ExtractionLimits, ExtractionProcesses
 from tandem_gateway.adapters.reranking.pool import RerankPool
@@ -37,6 +38,9 @@ from tandem_gateway.use_cases.similar_search import SimilarSearch
 from tandem_gateway.use_cases.sources import Sources
 from tandem_gateway.use_cases.use_cases import UseCases
 from tandem_gateway.use_cases.validation import RequestLimits
+
+# Seconds between two looks for documents that another gateway has stored.
+_LOOK_SECONDS: Final = 1.0
 
 
 def request_limits(settings: Settings) -> RequestLimits:
@@ -97,6 +101,7 @@ def build_use_cases(
         batch=settings.bulk_batch,
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
+        look_seconds=_LOOK_SECONDS if storage.is_shared else None,
         events=EmbeddingEvents(
             embedded=embedded,
             truncated=metrics.documents.truncated.inc,

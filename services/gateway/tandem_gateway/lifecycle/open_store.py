@@ -44,3 +44,5 @@ class OpenStore:
     notices: list[str]
     """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
     close: Callable[[], None]
+    is_shared: bool = False
+    """Whether other gateways may use the store, too."""

@@ -75,6 +75,7 @@ class EmbeddingWorker:
         batch: int,
         calls: int,
         timeout: float,
+        look_seconds: float | None = None,
         events: EmbeddingEvents | None = None,
     ) -> None:
         """Make the task; ``run`` runs it.
@@ -85,6 +86,8 @@ class EmbeddingWorker:
             batch: maximum number of documents per call.
             calls: maximum number of concurrent calls per replica of the embedder.
             timeout: deadline of one call, in seconds; see ``split_seconds`` for calls with long texts.
+            look_seconds: seconds after which the task looks for pending documents although nothing notified it: other
+                gateways store documents, too. None if no other gateway uses the queue.
             events: see ``EmbeddingEvents``.
         """
         self._queue = queue
@@ -93,6 +96,7 @@ class EmbeddingWorker:
         self._calls = calls
         self._timeout = timeout
         self._lease_seconds = timeout + _LEASE_MARGIN
+        self._look_seconds = min(look_seconds or self._lease_seconds, self._lease_seconds)
         self._name = f"embedding-{secrets.token_hex(8)}"
         self._events = events or EmbeddingEvents()
         self._pauses = EmbeddingPauses()
@@ -282,8 +286,8 @@ class EmbeddingWorker:
             await asyncio.sleep(max(0.0, self._pauses.not_before - now))
             return
         # The lease of a worker that died ends without a notification.
-        end = self._pauses.next_end(now + self._lease_seconds)
-        timeout = max(0.0, min(end - now, self._lease_seconds))
+        end = self._pauses.next_end(now + self._look_seconds)
+        timeout = max(0.0, min(end - now, self._look_seconds))
         try:
             async with asyncio.timeout(timeout):
                 await self._news.wait()

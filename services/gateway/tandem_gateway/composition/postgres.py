@@ -146,9 +146,9 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
         close=close,
+        is_shared=True,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
-        is_shared=True,
     )
 
 

@@ -2,7 +2,9 @@
 
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -16,7 +18,9 @@ from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.ports.change_log import IndexFeed
+from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionChange
+from tandem_gateway.records.engines import EngineSpace, EngineState
 from tests.gateway.store.histories import SMALL, StoreHistory
 from tests.support.fakes import WAIT_SECONDS, answer_limits
 from tests.support.stores import LIMITS
@@ -39,14 +43,54 @@ class Alone:
         pass
 
 
+class LaggingEngine(MemoryEngine):
+    """Shows in searches what it had before the last write, as Milvus does for some seconds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: dict[str, tuple[int, dict[int, Vectors]]] = {}
+        """Generation → the position that searches show, and the vectors."""
+
+    def write(
+        self, space: EngineSpace, state: EngineState, added: Keys, vectors: Vectors, removed: Keys, position: int
+    ) -> EngineState:
+        before = self._generation(space, state.generation)
+        self._shown[state.generation] = before.state.written, dict(before.vectors)
+        return self._seen(super().write(space, state, added, vectors, removed, position))
+
+    def publish(self, space: EngineSpace, state: EngineState) -> None:
+        written = self._generation(space, state.generation)
+        self._shown[state.generation] = written.state.written, dict(written.vectors)
+        super().publish(space, state)
+
+    def state(self, space: EngineSpace) -> EngineState | None:
+        found = super().state(space)
+        return self._seen(found) if found is not None else None
+
+    def search(
+        self, space: EngineSpace, state: EngineState, queries: Vectors, count: int, among: Keys | None = None
+    ) -> list[dict[int, float]]:
+        generation = self._generation(space, state.generation)
+        now, generation.vectors = generation.vectors, self._shown[state.generation][1]
+        try:
+            return super().search(space, state, queries, count, among)
+        finally:
+            generation.vectors = now
+
+    def _seen(self, state: EngineState) -> EngineState:
+        return replace(state, visible=self._shown[state.generation][0])
+
+
 class EngineData(StoreHistory):
     """The rules are writes to a store with a collection in an engine, and events in the life of the engine."""
+
+    make_engine: ClassVar[type[MemoryEngine]] = MemoryEngine
 
     def __init__(self) -> None:
         super().__init__()
         self.folder = Path(tempfile.mkdtemp(prefix="tandem-stateful-"))
         """For snapshots, of which there is none."""
-        self.engine = MemoryEngine()
+        self.engine = self.make_engine()
 
     @initialize()
     def first_start(self) -> None:
@@ -111,7 +155,14 @@ class EngineData(StoreHistory):
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
+class LaggingEngineData(EngineData):
+    """The same with an engine that shows changes late."""
+
+    make_engine = LaggingEngine
+
+
+_SETTINGS = settings(max_examples=40, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck))
 TestEngineData = EngineData.TestCase
-TestEngineData.settings = settings(
-    max_examples=60, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestEngineData.settings = _SETTINGS
+TestLaggingEngineData = LaggingEngineData.TestCase
+TestLaggingEngineData.settings = _SETTINGS

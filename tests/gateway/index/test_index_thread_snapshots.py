@@ -10,10 +10,11 @@ from tandem_gateway.adapters.sqlite.store import SqliteStore
 from tandem_gateway.errors import SnapshotUnusable
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.records.documents import EmbeddedBatch
 from tandem_gateway.records.notices import RoutineNotice
 from tests.gateway.index.threads import SMALL, hits, start
-from tests.support.fakes import WAIT_SECONDS
-from tests.support.stores import document, ingest, opened
+from tests.support.fakes import WAIT_SECONDS, paragraphs, vectors_of
+from tests.support.stores import FINGERPRINT, MODEL, NOW, document, ingest, opened
 
 
 async def test_a_start_loads_the_snapshot_and_applies_later_changes(store: SqliteStore, tmp_path: Path):
@@ -60,6 +61,30 @@ async def test_a_snapshot_that_a_helper_built_is_adopted(store: SqliteStore, thr
     assert {hit.doc_id for hit in hits(thread, "text of d1", 9)} == {"d0", "d2", "d3", "d4", "d5", "late"}
     (state,) = thread.state().result(WAIT_SECONDS)
     assert (state.count, state.exact, state.new, state.saved) == (6, 1, 1, saved.position)
+
+
+async def test_a_snapshot_that_is_ahead_of_the_index_is_adopted(
+    store: SqliteStore, thread: IndexThread, tmp_path: Path
+):
+    async def add(doc_id: str, text: str) -> None:
+        """Store a document with several passages."""
+        await store.accept(f"job of {doc_id}", "default", [document(doc_id, text)], NOW)
+        batch = await store.queue.claim("test", 10, 60.0)
+        assert batch is not None
+        spans = [paragraphs(waiting.text) for waiting in batch.passages]
+        vectors = vectors_of(text.split("\n\n"))
+        rows = [waiting.passage_id for waiting in batch.passages]
+        embedded = EmbeddedBatch(batch.collection_id, rows, vectors, MODEL, FINGERPRINT, NOW, spans=spans)
+        assert await store.queue.complete(embedded) == 1
+
+    await ingest(store, [document(f"d{number}") for number in range(4)])
+    await add("known", "a part\n\nthe rest")
+    (state,) = thread.state().result(WAIT_SECONDS)
+    await add("new", "one part\n\nanother part")
+    maintenance.snapshot(tmp_path, SMALL, lambda: True, lambda line: None)
+    thread.adopt(state.space_id, *thread.load_base(state.space_id)).result(WAIT_SECONDS)
+    found = [hit.doc_id for hit in hits(thread, "one part", 9)]
+    assert sorted(found) == ["d0", "d1", "d2", "d3", "known", "new"]
 
 
 async def test_a_snapshot_of_another_store_is_not_adopted(store: SqliteStore, thread: IndexThread, tmp_path: Path):

@@ -4,7 +4,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -21,7 +21,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionChange
 from tandem_gateway.records.engines import EngineSpace, EngineState
-from tests.gateway.store.histories import SMALL, StoreHistory
+from tests.gateway.store.histories import DOCUMENTS, IDS, SMALL, StoreHistory
 from tests.support.fakes import WAIT_SECONDS, answer_limits
 from tests.support.stores import LIMITS
 
@@ -126,6 +126,16 @@ class EngineData(StoreHistory):
                 self.index.refresh(saved.space_id).result(WAIT_SECONDS)
             if refresh and forget:
                 self.do(self.store.forget_removals(saved.space_id, saved.position))
+
+    @rule(first=DOCUMENTS, then=DOCUMENTS, doc_id=IDS)
+    def follow_closely(self, first: list[Any], then: list[Any], doc_id: str) -> None:
+        """Search the engine after each update of it."""
+        for documents in (first, then):
+            self.ingest("default", documents)
+            self.embed("default", 4)
+            self.delete("default", doc_id)
+            self.update_engine(1 << 30, True, False)
+            self.what_is_live_is_found_and_nothing_else()
 
     @rule()
     def lose_a_vector(self) -> None:

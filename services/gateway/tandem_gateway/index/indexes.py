@@ -145,6 +145,7 @@ class Indexes:
         Raises:
             SnapshotUnusable: if the snapshot does not match the collection in the store.
         """
+        self.follow()  # so that the first passages have all changes that the snapshot has
         for record in self._feed.spaces().all():
             if record.space_id == space_id and record.dim is not None:
                 catch_up.check_manifest(manifest, self._feed, record)
@@ -156,6 +157,7 @@ class Indexes:
 
     def refresh(self, space_id: int) -> None:
         """Search the last state of a space in its engine, and forget the changes that the engine has."""
+        self.follow()  # so that the first passages have all changes that the engine has
         for record in self._feed.spaces().all():
             if record.space_id == space_id and record.dim is not None and record.engine != OWN_ENGINE:
                 self._version += 1

@@ -17,11 +17,14 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip what no schema can say.
 
     An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
-    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model.
+    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model; an engine
+    that the gateway is not set up for.
     """
     if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False
     if isinstance(body, dict) and isinstance(body.get("rerank"), dict) and isinstance(body["rerank"].get("model"), str):
+        return False
+    if isinstance(body, dict) and body.get("engine") in ("pgvector", "milvus"):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)

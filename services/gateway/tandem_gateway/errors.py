@@ -211,6 +211,13 @@ class StorageUnavailable(StorageError):
     """The store could not be read or written; the operation was not done."""
 
 
+class VectorsGone(StorageUnavailable):
+    """A vector engine has no longer the generation of vectors that was asked for; another one may be published."""
+
+    def __init__(self, detail: str | None = None) -> None:
+        super().__init__("the vector engine has no longer these vectors", detail=detail)
+
+
 class StorageCorrupt(StorageError):
     """The store's content is damaged; the message names the file and says what to do."""
 

@@ -8,7 +8,7 @@ import pytest
 from tandem_gateway.adapters.memory.vector_engine import MemoryEngine
 from tandem_gateway.adapters.milvus_engine import MilvusEngine
 from tandem_gateway.adapters.postgres.pgvector_engine import PgvectorEngine
-from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.errors import VectorsGone
 from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.engines import EngineSpace, EngineState
@@ -123,7 +123,7 @@ def test_the_generation_before_the_last_stays(engine: VectorEngine):
     assert set(removed) == names | {f"{OTHER.name}_{elsewhere.generation}"}
     assert engine.state(SPACE) == states[2]
     assert [len(found) for state in states[1:] for found in engine.search(SPACE, state, unit_vectors(1), 5)] == [2, 3]
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(VectorsGone):
         engine.search(SPACE, states[0], unit_vectors(1), 5)
     assert engine.state(EngineSpace("c3d4", 7, DIM)) == foreign
     assert engine.remove_orphans("a1b2", [7]) == []

@@ -91,6 +91,8 @@ class EngineData(StoreHistory):
         self.folder = Path(tempfile.mkdtemp(prefix="tandem-stateful-"))
         """For snapshots, of which there is none."""
         self.engine = self.make_engine()
+        self.rebuilt = False
+        """Whether the index searches the generation before the last."""
 
     @initialize()
     def first_start(self) -> None:
@@ -118,6 +120,8 @@ class EngineData(StoreHistory):
 
     @rule(steps=st.sampled_from([1, 2, 1 << 30]), refresh=st.booleans(), forget=st.booleans(), rebuild=st.booleans())
     def update_engine(self, steps: int, refresh: bool, forget: bool, rebuild: bool = False) -> None:
+        rebuild = rebuild and (refresh or not self.rebuilt)  # the generation before the last stays
+        self.rebuilt = rebuild and not refresh
         leader = Alone()
         leader.steps = steps  # the update ends after some pages, as if the process were killed
         for saved in Engines({ENGINE: self.engine}, leader).update(self.open_feed(), rebuild=rebuild):

@@ -16,7 +16,7 @@ from typing import Any, Final
 import numpy as np
 from pymilvus import DataType, MilvusClient, MilvusException
 
-from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.errors import StorageUnavailable, VectorsGone
 from tandem_gateway.ports.vector_engine import MAX_COUNT
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.engines import EngineSpace, EngineState
@@ -36,6 +36,8 @@ _PAUSE_SECONDS: Final = 1.0
 SETTLE_SECONDS: Final = 10.0
 """Seconds after which searches see what was written: twice Milvus' bound, so that clocks may differ."""
 _MAX_GENERATIONS: Final = 10_000
+_NOT_FOUND: Final = 100
+"""Milvus' code of the error for a collection that does not exist."""
 _NOT_LOADED: Final = 101
 """Milvus' code of the error for a collection whose vectors are not in its memory."""
 
@@ -211,6 +213,8 @@ class MilvusEngine:
                 self._reason = told
                 self.close()
                 raise StorageUnavailable("Milvus cannot be reached", detail=told) from error
+            if error.code == _NOT_FOUND:
+                raise VectorsGone(told) from error
             raise StorageUnavailable("Milvus did not do what the gateway asked for", detail=told) from error
 
     def _connect(self) -> MilvusClient:
@@ -246,7 +250,7 @@ class MilvusEngine:
     def _row(self, client: MilvusClient, state: EngineState) -> dict[str, Any]:
         rows = self._generations(client, f'generation == "{state.generation}"')
         if not rows:
-            raise StorageUnavailable("the engine has not these vectors")
+            raise VectorsGone
         return rows[0]
 
     def _generations(self, client: MilvusClient, condition: str) -> list[dict[str, Any]]:

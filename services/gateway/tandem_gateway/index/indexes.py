@@ -5,7 +5,9 @@ Nothing here is thread-safe; ``index_thread`` lets one thread in at a time.
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from tandem_gateway.errors import (
     GatewayError,
     NotFound,
     StorageUnavailable,
+    VectorsGone,
     for_log,
 )
 from tandem_gateway.index import catch_up, neighbours
@@ -35,6 +38,8 @@ from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.sizes import IndexPosition
 
 log = logging.getLogger(__name__)
+
+R = TypeVar("R")
 
 # Seconds after which an engine that did not answer is asked again.
 _ENGINE_PAUSE_SECONDS = 1.0
@@ -331,17 +336,36 @@ class Indexes:
                     if query.among is None:
                         together.setdefault((query.collection, count), []).append(place)
                     else:
-                        found[place] = _candidates_among(followed, query, count, query.among)
+                        among = followed.firsts.passages_of(query.among)
+                        found[place] = self._candidates_among(query, count, among)
                 else:
                     found[place] = FingerprintMismatch(
                         record.name, pinned=str(record.fingerprint), offered=query.fingerprint
                     )
         for (collection, count), places in together.items():
-            index = self._followed[self._records[collection].space_id].index
             vectors = np.array([queries[place].vector for place in places])
-            for place, candidates in zip(places, _candidates(index, vectors, count), strict=True):
-                found[place] = candidates
+            answers = self._searched(collection, partial(_search, vectors, count))
+            for number, place in enumerate(places):
+                found[place] = answers[number] if isinstance(answers, list) else _of_engine(answers)
         return found
+
+    def _candidates_among(self, query: VectorQuery, count: int, among: Keys) -> Candidates | GatewayError:
+        return self._searched(query.collection, lambda index: index.search_among(query.vector, count, among))
+
+    def _searched(self, collection: str, search: Callable[[SearchedIndex], R]) -> R | StorageUnavailable:
+        """Return what a search of a collection's index returns, or the error of its engine.
+
+        If another generation was published, and the searched one is gone, the search is repeated in the new one.
+        """
+        space_id = self._records[collection].space_id
+        try:
+            try:
+                return search(self._followed[space_id].index)
+            except VectorsGone:
+                self.refresh(space_id)
+                return search(self._followed[space_id].index)
+        except StorageUnavailable as error:
+            return _of_engine(error)
 
     def close(self) -> None:
         """Close the store's feed and the engines."""
@@ -350,22 +374,8 @@ class Indexes:
             engine.close()
 
 
-def _candidates(index: SearchedIndex, vectors: Vectors, count: int) -> Sequence[Candidates | GatewayError]:
-    """Return the candidates of queries, or an error for each if the engine does not answer."""
-    try:
-        return index.search(vectors, count)
-    except StorageUnavailable as error:
-        return [_of_engine(error) for _ in vectors]
-
-
-def _candidates_among(
-    followed: FollowedIndex, query: VectorQuery, count: int, among: Keys
-) -> Candidates | GatewayError:
-    """Return the candidates of a query among documents, or an error if the engine does not answer."""
-    try:
-        return followed.index.search_among(query.vector, count, followed.firsts.passages_of(among))
-    except StorageUnavailable as error:
-        return _of_engine(error)
+def _search(vectors: Vectors, count: int, index: SearchedIndex) -> list[Candidates]:
+    return index.search(vectors, count)
 
 
 def _of_engine(error: StorageUnavailable) -> StorageUnavailable:

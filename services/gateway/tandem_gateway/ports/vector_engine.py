@@ -65,7 +65,7 @@ class VectorEngine(Protocol):
             among: the keys that may be found, ``(n,) uint64``, at most ``MAX_COUNT``; None for all.
 
         Raises:
-            StorageUnavailable: also if the engine has the generation no more.
+            VectorsGone: the engine has the generation no more.
         """
         ...
 

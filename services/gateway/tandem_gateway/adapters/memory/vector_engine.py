@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.errors import VectorsGone
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.engines import EngineSpace, EngineState
 
@@ -102,5 +102,5 @@ class MemoryEngine:
     def _generation(self, space: EngineSpace, generation: str) -> _Generation:
         found = self._spaces.get(space)
         if found is None or generation not in found.generations:
-            raise StorageUnavailable("the engine has not these vectors")
+            raise VectorsGone
         return found.generations[generation]

@@ -14,7 +14,7 @@ import psycopg
 
 from tandem_gateway.adapters.postgres.connection import Connection, explain
 from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
-from tandem_gateway.errors import StorageUnavailable
+from tandem_gateway.errors import StorageUnavailable, VectorsGone
 from tandem_gateway.ports.vector_engine import MAX_COUNT
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.engines import EngineSpace, EngineState
@@ -135,7 +135,7 @@ class PgvectorEngine:
                 (position, inserted - deleted, state.generation),
             ).fetchone()
             if row is None:
-                raise StorageUnavailable("the engine has not these vectors")
+                raise VectorsGone
         return replace(state, written=row[0], visible=row[0], count=row[1])
 
     def publish(self, space: EngineSpace, state: EngineState) -> None:
@@ -221,7 +221,7 @@ class PgvectorEngine:
                 self._set_up = True
             yield connection
         except psycopg.errors.UndefinedTable as error:
-            raise StorageUnavailable("the engine has not these vectors", detail=str(error)) from error
+            raise VectorsGone(str(error)) from error
         except psycopg.Error as error:
             told = explain(error)
             raise StorageUnavailable(f"pgvector: {told}", detail=f"pgvector: {told.detail or told}") from error

@@ -48,7 +48,7 @@ def test_a_move_to_postgres_can_be_given_up(directory: Path, tmp_path: Path, url
 
 def test_a_killed_move_to_a_directory_runs_again(moved: str, tmp_path: Path, made_once: Path):
     target = tmp_path / "target"
-    for at, after in {"row": 3500, "link": 3}.items():
+    for at, after in {"link": 3, "row": 3500}.items():
         killed = command(target, moved, "move", "--to", "directory", at=at, after=after)
         assert killed.returncode == -9, killed.stderr
         with pytest.raises(StorageUnavailable, match=r"a move into .* has not ended"):

@@ -52,7 +52,7 @@ def main() -> int:
             name,
             prog=f"{parser.prog} {name}",
             help=text,
-            description=text.capitalize() + ".",
+            description=f"{text[0].upper()}{text[1:]}.",
             epilog=_STATUSES,
         )
         command.add_argument(

@@ -78,7 +78,10 @@ def test_a_database_in_use(directory: Path, tmp_path: Path, url: str, to: str, m
 
 
 def test_a_gateway_does_not_start_while_a_move_reads_its_database(tmp_path: Path, url: str):
-    with sessions.open_source(url):
+    limits = "&options=-c%20statement_timeout%3D15s%20-c%20idle_in_transaction_session_timeout%3D5s"
+    with sessions.open_source(url + limits) as (source, _):
+        for limit in (b"statement_timeout", b"idle_in_transaction_session_timeout"):
+            assert source._connection.execute(b"SHOW " + limit).fetchone() == ("0",)
         with pytest.raises(StorageInUse, match="a move of the database is running"):
             stores.open_keys(Settings(data_dir=tmp_path, store_url=url))
         with connect(url) as connection:

@@ -37,7 +37,7 @@ def open_source(url: str) -> Iterator[tuple[PostgresRows, str]]:
         StorageInUse: somebody uses it.
         StorageUnavailable: it is no whole store, or cannot be reached.
     """
-    with translated(), connect(url, prepared=False) as connection:
+    with translated(), connect(url, prepared=False, patient=True) as connection:
         refuse_used(connection)
         _require_store(connection)
         migrations.migrate(url)
@@ -63,7 +63,7 @@ def open_target(url: str, origin: str) -> Iterator[PostgresTarget]:
         StorageInUse: somebody uses the database.
         StorageUnavailable: it is not empty, or cannot be reached.
     """
-    with translated(), connect(url, prepared=False) as connection:
+    with translated(), connect(url, prepared=False, patient=True) as connection:
         refuse_used(connection)
         migrations.migrate(url)
         with connection.transaction():

@@ -146,4 +146,14 @@ def make_app(
     if audit_writer is not None and routes.operations is not None:
         always = bool(settings.audit_log)
         audit = AuditLog(audit_writer.write, routes.operations, gateway.access, always=always)
-    return compose_app(routes, settings, components.memory, metrics, log, gateway.access, audit), gateway
+    app = compose_app(
+        routes,
+        settings,
+        components.memory,
+        metrics,
+        log,
+        gateway.access,
+        audit,
+        position=lambda: gateway.position,
+    )
+    return app, gateway

@@ -10,7 +10,7 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.postgres import migrations
 from tandem_gateway.adapters.postgres.connection import connect, translated
-from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, History, agrees
+from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, Commit, History, agrees
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
 from tandem_gateway.adapters.postgres.scrubbing import NothingToScrub
@@ -78,9 +78,6 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         history = History(data_dir / FILE_NAME)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
 
-        def open_feed() -> PostgresIndexFeed:
-            return PostgresIndexFeed(url, prepared=prepared, history=history)
-
         store = PostgresStore(
             url,
             limits=Limits(
@@ -95,6 +92,13 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             prepared=prepared,
             events=StoreEvents(written=partial(_note_write, metrics)),
         )
+
+        def noted(commit: Commit) -> None:
+            store.position.note(commit.store_id, commit.number)
+
+        def open_feed() -> PostgresIndexFeed:
+            return PostgresIndexFeed(url, prepared=prepared, history=history, on_look=noted)
+
         index = IndexThread(
             open_feed,
             Snapshots(data_dir),
@@ -115,11 +119,16 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
-        watch = Watch(PostgresIndexFeed(url, prepared=prepared), [index.notify, lexical.notify])
+        watch = Watch(
+            PostgresIndexFeed(url, prepared=prepared, on_look=noted),
+            [index.notify, lexical.notify],
+            on_look=store.position.watched,
+        )
         close = partial(
             _close, [watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
         try:
+            store.look()
             notices += index.start().result()
             notices += lexical.start().result()
             watch.start()
@@ -140,6 +149,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         retention=store,
         scrubbing=NothingToScrub(),
         health=store,
+        position=store.position,
         index=index,
         lexical=lexical,
         filters=filters,

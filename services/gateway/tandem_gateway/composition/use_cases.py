@@ -145,6 +145,7 @@ def build_use_cases(
         HybridSearch(dense_search, storage.lexical, pages),
         request_limits=limits,
         timeout=settings.search_timeout,
+        position=storage.position,
         events=SearchPipelineEvents(
             answered=metrics.searches.answered,
             degraded=metrics.searches.degraded.inc,
@@ -162,6 +163,7 @@ def build_use_cases(
             pages,
             request_limits=limits,
             timeout=settings.search_timeout,
+            position=storage.position,
             answered=metrics.searches.answered,
         ),
         embed_texts=EmbedTexts(

@@ -18,6 +18,7 @@ from tandem_gateway.lifecycle.retention import RetentionPolicy, forget_old
 from tandem_gateway.lifecycle.snapshots import Snapshots
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
@@ -131,6 +132,11 @@ class Gateway:
         if principal is None:
             raise Unauthorized("authorization: an API key with the role 'admin' for every collection was expected")
         return CallersKeys(self.access, principal)
+
+    @property
+    def position(self) -> StorePosition | None:
+        """What knows the store's position; None while the store is not open."""
+        return None if self._storage is None else self._storage.position
 
     def check_ready(self) -> None:
         """Check that the gateway takes requests.

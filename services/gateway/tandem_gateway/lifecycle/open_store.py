@@ -10,6 +10,7 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
@@ -32,6 +33,7 @@ class OpenStore:
     retention: Retention
     scrubbing: Scrubbing
     health: StoreHealth
+    position: StorePosition
     index: IndexThread
     lexical: LexicalIndex
     filters: FilterIndex

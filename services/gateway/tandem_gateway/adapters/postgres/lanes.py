@@ -48,6 +48,7 @@ class Lane:
         *,
         prepared: bool = True,
         on_done: Callable[[float], None] = lambda seconds: None,
+        after: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """Make the threads; each connects with its first statement.
 
@@ -57,12 +58,15 @@ class Lane:
             limits: see ``LaneLimits``.
             prepared: see ``connect``.
             on_done: called in a thread after each success, with the seconds that the statements took.
+            after: called in a thread with the connection after each success, before the caller gets its result. If it
+                fails, the call fails, and is run again as if the statements had failed.
         """
         self._url = url
         self._prepared = prepared
         self._max_queued = limits.max_queued
         self._timeout = limits.timeout
         self._on_done = on_done
+        self._after = after
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix=name)
         self._own = threading.local()
         self._open: dict[int, Connection] = {}
@@ -153,6 +157,7 @@ class Lane:
                     started = time.monotonic()
                     found = statement(connection)
                     self._on_done(time.monotonic() - started)
+                    self._after(connection)
             except psycopg.Error as error:
                 again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
                 if again and attempt < _ATTEMPTS and not call.abandoned:

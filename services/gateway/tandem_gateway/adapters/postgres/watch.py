@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -17,7 +18,12 @@ class Watch:
     """A thread that asks the store for its version again and again. Searches do not rely on it: each asks, too."""
 
     def __init__(
-        self, feed: PostgresIndexFeed, tell: Sequence[Callable[[], None]], *, seconds: float = _SECONDS
+        self,
+        feed: PostgresIndexFeed,
+        tell: Sequence[Callable[[], None]],
+        *,
+        seconds: float = _SECONDS,
+        on_look: Callable[[int, float], None] = lambda version, at: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
 
@@ -25,7 +31,9 @@ class Watch:
             feed: of the store; ``close`` closes it.
             tell: called in the thread after each change.
             seconds: between two looks.
+            on_look: called in the thread after each look with the version and the monotonic time before the look.
         """
+        self._on_look = on_look
         self._feed = feed
         self._tell = tell
         self._seconds = seconds
@@ -47,6 +55,7 @@ class Watch:
         seen: int | None = None
         failing = False
         while not self._stopped.wait(self._seconds):
+            at = time.monotonic()
             try:
                 version = self._feed.version()
             except StorageError as error:
@@ -61,3 +70,4 @@ class Watch:
                 seen = version
                 for tell in self._tell:
                     tell()
+            self._on_look(version, at)

@@ -117,7 +117,8 @@ def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own
     fields = dataclasses.fields(GatewaySettings)
     found = flags(settings=GatewaySettings)
     # Other users of the machine can read a flag.
-    assert {field.name for field in fields} - set(vars(found)) == {"api_key", "embedder_token", "jwt_secret"}
+    secrets = {"api_key", "embedder_token", "jwt_secret", "store_url"}
+    assert {field.name for field in fields} - set(vars(found)) == secrets
     assert set(vars(found)) <= {field.name for field in fields}
     defaults = read(GatewaySettings, {}, found)
 

@@ -119,11 +119,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
-        watch = Watch(
-            PostgresIndexFeed(url, prepared=prepared, on_look=noted),
-            [index.notify, lexical.notify],
-            on_look=store.position.watched,
-        )
+        watch = Watch(open_feed, [index.notify, lexical.notify], on_look=store.position.watched)
         close = partial(
             _close, [watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
@@ -157,6 +153,8 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         notices=notices,
         close=close,
         is_shared=True,
+        steps=[index.follow, lexical.follow],
+        ended=watch.ended,
     )
 
 

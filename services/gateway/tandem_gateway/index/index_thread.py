@@ -189,6 +189,15 @@ class IndexThread:
         """Replace a space's index with a new snapshot's; see ``Indexes.adopt``."""
         return self._call(lambda: self._loaded().adopt(space_id, base, manifest))
 
+    def follow(self) -> Future[bool]:
+        """Bring every index up to date; the future's result is false, since nothing is left."""
+
+        def follow() -> bool:
+            self._loaded().follow()
+            return False
+
+        return self._call(follow)
+
     def notify(self) -> None:
         """Make the indexes catch up soon, so that commits are applied before the next search needs them."""
         if not self._poked.is_set() and not self._closed:

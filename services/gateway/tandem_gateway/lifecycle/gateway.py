@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from functools import partial
 
@@ -11,8 +12,18 @@ from tandem_gateway.access.callers_keys import CallersKeys
 from tandem_gateway.access.control import AccessControl
 from tandem_gateway.access.principal import Principal
 from tandem_gateway.access.use_cases import CallersUseCases, GuardedUseCases
-from tandem_gateway.errors import GatewayError, NotFound, NotReady, StorageError, Unauthorized, for_log
+from tandem_gateway.errors import (
+    DeadlineExceeded,
+    GatewayError,
+    NotFound,
+    NotReady,
+    Overloaded,
+    StorageError,
+    Unauthorized,
+    for_log,
+)
 from tandem_gateway.lifecycle.health import health_of
+from tandem_gateway.lifecycle.nearness import until_near
 from tandem_gateway.lifecycle.open_store import OpenStore
 from tandem_gateway.lifecycle.retention import RetentionPolicy, forget_old
 from tandem_gateway.lifecycle.snapshots import Snapshots
@@ -75,7 +86,7 @@ class Gateway:
         self._snapshots: Snapshots | None = None
         self.draining = False
         self.failure: str | None = None
-        """Why the startup failed; None if it did not fail."""
+        """Why the startup failed, or why the gateway has to start again; None for neither."""
 
     def also_run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run another background task from ``start`` on; call it before ``start``."""
@@ -147,7 +158,7 @@ class Gateway:
         if self._use_cases is None:
             raise NotReady(self.failure or "the gateway is starting: the store is checked and the index loaded")
         if self.draining:
-            raise NotReady("the gateway is shutting down")
+            raise NotReady(self.failure or "the gateway is shutting down")
 
     async def health(self, principal: Principal | None = None) -> GatewayHealth:
         """Return the health of the gateway, without counts for a caller that may not see every collection."""
@@ -173,7 +184,7 @@ class Gateway:
             self._metrics.searches.queued.set(self._use_cases.dense_search.queued)
             try:
                 records = await self._storage.catalogue.collections()
-            except StorageError:
+            except (StorageError, DeadlineExceeded, Overloaded):
                 self._metrics.documents.store_readable.set(0)  # the counts keep their last values
                 return self._metrics.exposition()
             self._metrics.documents.store_readable.set(1)
@@ -236,6 +247,9 @@ class Gateway:
             else:
                 self._metrics.index.repairs.inc()
                 log.warning("repaired at the start", extra={"repair": line})
+        if storage.ended is not None:
+            self._tasks.append(asyncio.create_task(self._end_with(storage.ended, on_failure)))
+        await until_near(storage.steps)
         self._use_cases = use_cases = self._build(storage)
         gc_tuning.freeze()
         self._metrics.ready.set(1)
@@ -253,6 +267,14 @@ class Gateway:
             ),
             asyncio.create_task(self._keep_running("scrub", use_cases.scrubber.run)),
         ]
+
+    async def _end_with(self, ended: Future[str], on_failure: Callable[[], None]) -> None:
+        """End the gateway when its store says that it has to start again."""
+        self.failure = await asyncio.wrap_future(ended)
+        log.critical("the gateway ends, so that it starts again", extra={"error": self.failure})
+        self._metrics.ready.set(0)
+        self.drain()
+        on_failure()
 
     async def _keep_running(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run a task; if it fails, log the error, count it, and restart the task."""

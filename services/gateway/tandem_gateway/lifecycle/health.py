@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from tandem_gateway.errors import StorageError
+from tandem_gateway.errors import DeadlineExceeded, Overloaded, StorageError
 from tandem_gateway.lifecycle.open_store import OpenStore
 from tandem_gateway.ports.embedder import EmbedderPool
 from tandem_gateway.records.health import GatewayHealth
@@ -22,7 +22,7 @@ async def health_of(
     """
     try:
         records = await storage.catalogue.collections()
-    except StorageError as error:
+    except (StorageError, DeadlineExceeded, Overloaded) as error:
         return GatewayHealth("failed", embedder_up, detail=str(error))
     problems = []
     if not embedder_up:

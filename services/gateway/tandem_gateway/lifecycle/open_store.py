@@ -1,7 +1,8 @@
 """An open data directory, as the composition root hands it over to the gateway."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
 
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.ports.catalogue import Catalogue
@@ -38,6 +39,10 @@ class OpenStore:
     lexical: LexicalIndex
     filters: FilterIndex
     snapshots: SnapshotHelper
+    steps: Sequence[Callable[[], Future[bool]]] = field(default=(), kw_only=True)
+    """What brings the indexes near the store before the gateway is ready; see ``until_near``."""
+    ended: "Future[str] | None" = field(default=None, kw_only=True)
+    """Done, with the reason, once the gateway has to start again; None if that cannot happen."""
     notices: list[str]
     """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
     close: Callable[[], None]

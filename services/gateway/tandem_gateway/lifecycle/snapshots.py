@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 
-from tandem_gateway.errors import GatewayError, for_log
+from tandem_gateway.errors import GatewayError, StorageError, for_log
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
 from tandem_gateway.metrics.index import IndexMetrics
@@ -52,7 +52,10 @@ class Snapshots:
         forgotten: dict[int, int] = {}
         while True:
             await asyncio.sleep(_LOOK_SECONDS)
-            self.states = await asyncio.wrap_future(self._index.state())
+            try:
+                self.states = await asyncio.wrap_future(self._index.state())
+            except StorageError:
+                continue  # the database is away; searches report it
             unsaved = [
                 Unsaved(
                     state.position - max(state.saved, forgotten.get(state.space_id, 0)),

@@ -86,6 +86,11 @@ class Witness:
         self._seen = seen
         self._lost = False
 
+    @property
+    def lost(self) -> bool:
+        """Whether the store has proved to have another history than before."""
+        return self._lost
+
     def look(self, connection: Connection) -> Commit:
         """Return the last commit of the state that the connection sees.
 

@@ -61,6 +61,11 @@ class PostgresIndexFeed:
         with self._state() as connection:
             return self._look(connection).number
 
+    @property
+    def lost(self) -> bool:
+        """Whether the store has another history than before, so that each further call fails."""
+        return self._witness.lost
+
     def store_id(self) -> str:
         """Return the store's random id."""
         return str(self._value("SELECT store_id FROM store"))

@@ -5,9 +5,9 @@ from typing import Final
 
 import psycopg
 
-from tandem_gateway.adapters.postgres.connection import Connection, connect, is_lost, is_usable
+from tandem_gateway.adapters.postgres.connection import Connection, is_lost, is_usable
+from tandem_gateway.adapters.postgres.outage import Outage
 
-_CONNECTING_SECONDS: Final = 2.0
 _PAUSE_SECONDS: Final = 0.05
 
 
@@ -19,23 +19,23 @@ class KeptConnection:
         self.url = url
         self._prepared = prepared
         self._connection: Connection | None = None
+        self._outage = Outage()
 
     def usable(self) -> Connection:
         """Return the connection; a new one if the server has ended it.
 
         Raises:
-            psycopg.Error: the server cannot be reached for some seconds.
+            psycopg.Error: the server cannot be reached for some seconds. During an outage that lasts, at once.
         """
         if self._connection is not None:
             if is_usable(self._connection):
                 return self._connection
             self._connection.close()
-        until = time.monotonic() + _CONNECTING_SECONDS
         while True:
             try:
-                self._connection = connect(self.url, prepared=self._prepared)
+                self._connection = self._outage.connect(self.url, prepared=self._prepared)
             except psycopg.Error as error:
-                if not is_lost(error) or time.monotonic() >= until:
+                if not is_lost(error) or self._outage.is_known:
                     raise
                 time.sleep(_PAUSE_SECONDS)
             else:

@@ -12,7 +12,8 @@ from typing import Final, TypeVar
 
 import psycopg
 
-from tandem_gateway.adapters.postgres.connection import Connection, connect, explain, is_lost, is_retried, is_usable
+from tandem_gateway.adapters.postgres.connection import Connection, explain, is_lost, is_retried, is_usable
+from tandem_gateway.adapters.postgres.outage import Outage
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, Overloaded, StorageError, StorageUnavailable, for_log
 from tandem_runtime.durations import duration
 
@@ -71,6 +72,7 @@ class Lane:
         self._own = threading.local()
         self._open: dict[int, Connection] = {}
         """Thread → its connection."""
+        self._outage = Outage()
         self._queued = 0
         self._counting = threading.Lock()
         self._closed = False
@@ -160,6 +162,7 @@ class Lane:
                     self._after(connection)
             except psycopg.Error as error:
                 again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
+                again = again and (sent or not self._outage.is_known)
                 if again and attempt < _ATTEMPTS and not call.abandoned:
                     call.pause(min(pause * random.uniform(0.5, 1.5), call.until - time.monotonic()))  # noqa: S311
                     pause = min(2 * pause, 1.0)
@@ -175,7 +178,7 @@ class Lane:
         if found is None or not is_usable(found):
             if found is not None:
                 found.close()
-            found = self._own.connection = connect(self._url, prepared=self._prepared)
+            found = self._own.connection = self._outage.connect(self._url, prepared=self._prepared)
             self._open[threading.get_ident()] = found
         return found
 

@@ -4,6 +4,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from typing import Final
 
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
@@ -19,7 +20,7 @@ class Watch:
 
     def __init__(
         self,
-        feed: PostgresIndexFeed,
+        open_feed: Callable[[], PostgresIndexFeed],
         tell: Sequence[Callable[[], None]],
         *,
         seconds: float = _SECONDS,
@@ -28,15 +29,17 @@ class Watch:
         """Make the thread; ``start`` starts it.
 
         Args:
-            feed: of the store; ``close`` closes it.
+            open_feed: called in the thread, which owns the feed. It compares the store with what the caches have then.
             tell: called in the thread after each change.
             seconds: between two looks.
             on_look: called in the thread after each look with the version and the monotonic time before the look.
         """
         self._on_look = on_look
-        self._feed = feed
+        self._open_feed = open_feed
         self._tell = tell
         self._seconds = seconds
+        self.ended: Future[str] = Future()
+        """Done, with the reason, once the store has another history than before; the thread then ends."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="store-watch", daemon=True)
 
@@ -49,16 +52,26 @@ class Watch:
         self._stopped.set()
         if self._thread.is_alive():
             self._thread.join()
-        self._feed.close()
 
     def _run(self) -> None:
+        feed = self._open_feed()
+        try:
+            self._look(feed)
+        finally:
+            feed.close()
+
+    def _look(self, feed: PostgresIndexFeed) -> None:
         seen: int | None = None
         failing = False
         while not self._stopped.wait(self._seconds):
             at = time.monotonic()
             try:
-                version = self._feed.version()
+                version = feed.version()
             except StorageError as error:
+                if feed.lost:
+                    if self.ended.set_running_or_notify_cancel():
+                        self.ended.set_result(str(error))
+                    return
                 if not failing:
                     log.error("the store cannot be watched", extra={"error": for_log(error)})
                 failing = True

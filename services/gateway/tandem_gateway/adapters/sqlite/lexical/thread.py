@@ -212,6 +212,22 @@ class LexicalThread:
         # As in ``_ask``: the traceback refers to this frame.
         del failure, answer, found
 
+    def follow(self) -> Future[bool]:
+        """Follow the store a step; the future tells whether there is more to do. Any thread may call it."""
+        stepped: Future[bool] = Future()
+        if self._closed:
+            stepped.set_exception(NotReady("the gateway is shutting down"))
+            return stepped
+
+        def run() -> None:
+            try:
+                stepped.set_result(self._require_follower().step())
+            except BaseException as error:  # of any kind: otherwise the caller would wait for ever
+                stepped.set_exception(error)
+
+        self._tasks.put(run)
+        return stepped
+
     def notify(self) -> None:
         """Make the index catch up soon; any thread may call it."""
         if not self._poked.is_set() and not self._closed:

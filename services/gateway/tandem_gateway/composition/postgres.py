@@ -152,7 +152,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
         close=close,
-        is_shared=True,
+        shared=store.shared,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
     )

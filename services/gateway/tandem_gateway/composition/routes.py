@@ -24,7 +24,7 @@ from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.settings import Settings
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_runtime.access_log import AccessLog
 from tandem_runtime.cors import CrossOrigin
 from tandem_runtime.edge import Observer, edge
@@ -54,7 +54,7 @@ def build_routes(
     settings: Settings,
     memory: MemoryBudget,
     lifespan: Lifespan,
-    traffic: CanaryRouter | None = None,
+    traffic: TrafficSharing | None = None,
     metrics: EmbeddingMetrics | None = None,
 ) -> Routes:
     """Build the routes.

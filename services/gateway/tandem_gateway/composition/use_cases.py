@@ -102,6 +102,7 @@ def build_use_cases(
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         look_seconds=_LOOK_SECONDS if storage.is_shared else None,
+        name=storage.shared.gateway_id if storage.shared is not None else None,
         events=EmbeddingEvents(
             embedded=embedded,
             truncated=metrics.documents.truncated.inc,

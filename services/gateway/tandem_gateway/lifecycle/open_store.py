@@ -16,6 +16,7 @@ from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.ports.shared_state import SharedState
 from tandem_gateway.ports.sizes import StoredSizes
 from tandem_gateway.ports.store_health import StoreHealth
 
@@ -39,6 +40,8 @@ class OpenStore:
     lexical: LexicalIndex
     filters: FilterIndex
     snapshots: SnapshotHelper
+    shared: SharedState | None = field(default=None, kw_only=True)
+    """What the gateways of the store tell each other; None for a store of one gateway."""
     steps: Sequence[Callable[[], Future[bool]]] = field(default=(), kw_only=True)
     """What brings the indexes near the store before the gateway is ready; see ``until_near``."""
     ended: "Future[str] | None" = field(default=None, kw_only=True)
@@ -46,5 +49,8 @@ class OpenStore:
     notices: list[str]
     """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
     close: Callable[[], None]
-    is_shared: bool = False
-    """Whether other gateways may use the store, too."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways may use the store, too."""
+        return self.shared is not None

@@ -76,6 +76,7 @@ class EmbeddingWorker:
         calls: int,
         timeout: float,
         look_seconds: float | None = None,
+        name: str | None = None,
         events: EmbeddingEvents | None = None,
     ) -> None:
         """Make the task; ``run`` runs it.
@@ -88,6 +89,7 @@ class EmbeddingWorker:
             timeout: deadline of one call, in seconds; see ``split_seconds`` for calls with long texts.
             look_seconds: seconds after which the task looks for pending documents although nothing notified it: other
                 gateways store documents, too. None if no other gateway uses the queue.
+            name: of the worker in the queue; None for a random one.
             events: see ``EmbeddingEvents``.
         """
         self._queue = queue
@@ -97,7 +99,7 @@ class EmbeddingWorker:
         self._timeout = timeout
         self._lease_seconds = timeout + _LEASE_MARGIN
         self._look_seconds = min(look_seconds or self._lease_seconds, self._lease_seconds)
-        self._name = f"embedding-{secrets.token_hex(8)}"
+        self._name = name or f"embedding-{secrets.token_hex(8)}"
         self._events = events or EmbeddingEvents()
         self._pauses = EmbeddingPauses()
         self._suspects: set[int] = set()

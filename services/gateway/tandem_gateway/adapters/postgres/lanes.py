@@ -79,12 +79,13 @@ class Lane:
         self.failure: str | None = None
         """Why the last statement failed; None if it succeeded, or was refused for what it asked."""
 
-    async def run(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+    async def run(self, statement: Callable[[Connection], R], *, repeatable: bool, followed: bool = True) -> R:
         """Run statements on a connection, in a thread.
 
         Args:
             statement: may be run again after it failed without an effect, for example in a deadlock.
             repeatable: whether it may also be run again if nobody knows whether it took effect.
+            followed: whether ``after`` is called; false for work of which no client learns.
 
         Raises:
             Overloaded: too many statements wait.
@@ -94,7 +95,7 @@ class Lane:
         """
         call = _Call(time.monotonic() + self._timeout)
         self._admit()
-        running = self._threads.submit(lambda: self._run(call, statement, repeatable=repeatable))
+        running = self._threads.submit(lambda: self._run(call, statement, repeatable=repeatable, followed=followed))
         running.add_done_callback(self._ended)
         future = asyncio.wrap_future(running)
         try:
@@ -147,7 +148,9 @@ class Lane:
         with self._counting:
             self._queued -= 1
 
-    def _run(self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+    def _run(
+        self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool, followed: bool = True
+    ) -> R:
         pause = _FIRST_PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
             if time.monotonic() >= call.until:
@@ -159,7 +162,8 @@ class Lane:
                     started = time.monotonic()
                     found = statement(connection)
                     self._on_done(time.monotonic() - started)
-                    self._after(connection)
+                    if followed:
+                        self._after(connection)
             except psycopg.Error as error:
                 again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
                 again = again and (sent or not self._outage.is_known)

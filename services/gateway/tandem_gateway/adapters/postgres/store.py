@@ -13,6 +13,7 @@ from tandem_gateway.adapters.postgres.embedding_queue import PostgresEmbeddingQu
 from tandem_gateway.adapters.postgres.lanes import Lane, LaneLimits
 from tandem_gateway.adapters.postgres.position import PostgresPosition
 from tandem_gateway.adapters.postgres.reembeddings import PostgresReembeddings
+from tandem_gateway.adapters.postgres.shared_state import PostgresSharedState
 from tandem_gateway.adapters.postgres.snapshot import one_state
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import MetadataChange
@@ -100,6 +101,7 @@ class PostgresStore:
         self._reading = lane("store-reader", _READERS)
         self._writing = lane("store-writer", _WRITERS, events.written)
         self._cleaning = lane("store-cleaner", 1)
+        self._sharing = lane("store-shared", 1)
         self._purges = ThreadPoolExecutor(1, thread_name_prefix="store-purge")
         self._closed = False
         self.queue = PostgresEmbeddingQueue(
@@ -108,6 +110,8 @@ class PostgresStore:
         """The store's pending documents, for the embedding worker."""
         self.reembeddings = PostgresReembeddings(self._reading, self._writing, batch_bytes=batch_bytes)
         """The second spaces of the collections."""
+        self.shared = PostgresSharedState(self._sharing)
+        """What the gateways of the store tell each other."""
 
     @property
     def write_failure(self) -> str | None:
@@ -264,7 +268,7 @@ class PostgresStore:
         """Finish the queued reads and writes, and close the connections; blocks."""
         self._closed = True
         self._purges.shutdown()
-        for lane in (self._reading, self._writing, self._cleaning):
+        for lane in (self._reading, self._writing, self._cleaning, self._sharing):
             lane.close()
 
     async def _look(self) -> None:

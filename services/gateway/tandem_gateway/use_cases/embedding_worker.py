@@ -29,6 +29,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
     StorageError,
+    for_log,
 )
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
@@ -207,7 +208,14 @@ class EmbeddingWorker:
             else:
                 self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
         finally:
+            await self._release(passage_ids, suspect=suspect)
+
+    async def _release(self, passage_ids: list[int], *, suspect: bool) -> None:
+        """Give passages back; if the store does not answer, their leases end by themselves."""
+        try:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
+        except (StorageError, DeadlineExceeded, Overloaded) as error:
+            log.warning("leases could not be given back", extra={"error": for_log(error)})
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
         self._suspects.difference_update(passage.passage_id for passage in batch.passages)

@@ -12,7 +12,14 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 DEPLOY = REPOSITORY / "deploy"
 K8S = DEPLOY / "k8s"
 
-BUILDS = ("base", "overlays/queue-autoscaling", "overlays/monitoring", "overlays/canary", "overlays/full")
+BUILDS = (
+    "base",
+    "overlays/queue-autoscaling",
+    "overlays/monitoring",
+    "overlays/canary",
+    "overlays/full",
+    "overlays/postgres",
+)
 
 Manifest = dict[str, Any]
 

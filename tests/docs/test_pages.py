@@ -22,7 +22,8 @@ each_page = pytest.mark.parametrize("page", pages(), ids=name)
 # Variables of the container files, and settings that a test or a target reads.
 _OF_COMPOSE = {
     "TANDEM_BIND", "TANDEM_PORT", "TANDEM_TAG", "TANDEM_EMBEDDER_CPUS", "TANDEM_EMBEDDER_MEMORY",
-    "TANDEM_GATEWAY_CPUS", "TANDEM_GATEWAY_MEMORY",
+    "TANDEM_GATEWAY_CPUS", "TANDEM_GATEWAY_MEMORY", "TANDEM_POSTGRES_IMAGE", "TANDEM_POSTGRES_MEMORY",
+    "TANDEM_HAPROXY_IMAGE",
 }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from tandem_gateway import __version__, key_commands
 from tandem_gateway.composition.audit import audit_sink
+from tandem_gateway.composition.store_url import with_store_url
 from tandem_gateway.composition.stores import open_feed, open_keys
 from tandem_gateway.errors import GatewayError, StorageError, StorageUnavailable, for_log
 from tandem_gateway.settings import Settings
@@ -65,7 +66,7 @@ def main() -> int:
     if getattr(flags, "command_data_dir", None) is not None:
         flags.data_dir = flags.command_data_dir
     try:
-        settings = read(Settings, os.environ, flags)
+        settings = with_store_url(read(Settings, os.environ, flags))
     except SettingsError as error:
         _say_error(error)
         return 2

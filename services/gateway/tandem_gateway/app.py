@@ -14,6 +14,7 @@ from tandem_gateway.composition.audit import open_audit
 from tandem_gateway.composition.pools import build_canary_router, build_pool
 from tandem_gateway.composition.reranking import build_rerank_pool
 from tandem_gateway.composition.routes import build_routes, compose_app
+from tandem_gateway.composition.store_url import with_store_url
 from tandem_gateway.composition.stores import open_store
 from tandem_gateway.composition.tokens import build_tokens
 from tandem_gateway.composition.use_cases import build_use_cases
@@ -112,10 +113,11 @@ def make_app(
         tls: certificate of the server, to renew and to report; None serves plain HTTP.
 
     Raises:
-        SettingsError: a TLS or token file cannot be used, nothing protects a gateway that others can reach, the audit
+        SettingsError: a file of a setting cannot be used, nothing protects a gateway that others can reach, the audit
             log cannot be written, or MCP is on and its package is not installed.
         StorageError: the API keys cannot be read.
     """
+    settings = with_store_url(settings)
     components = build_gateway(settings)
     gateway, metrics = components.gateway, components.metrics
     renewals = list(components.renewals)

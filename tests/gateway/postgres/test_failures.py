@@ -200,6 +200,20 @@ async def test_a_deadlock_is_resolved_by_a_repetition(open_store: OpenStore, url
     assert len(tries) == 3
 
 
+async def test_a_store_leaves_a_server_that_became_read_only(open_store: OpenStore, url: str):
+    """Such as a primary that another server has replaced: a new connection finds the one that takes writes."""
+    name = psycopg.conninfo.conninfo_to_dict(url)["dbname"]
+    with connect(url) as admin:
+        admin.execute(f"ALTER DATABASE {name} SET default_transaction_read_only = on")
+        try:
+            store = open_store()
+            with pytest.raises(StorageUnavailable, match="read-only"):
+                await store.accept("job", "default", [document("a")], NOW)
+        finally:
+            admin.execute(f"ALTER DATABASE {name} RESET default_transaction_read_only")
+    await store.accept("job", "default", [document("a")], NOW)
+
+
 @pytest.mark.parametrize(
     ("code", "kind"),
     [

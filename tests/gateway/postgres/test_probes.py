@@ -18,6 +18,7 @@ from tandem_gateway.errors import NotReady
 from tandem_gateway.lifecycle import Gateway, snapshots
 from tandem_gateway.settings import Settings
 from tests.support import postgres
+from tests.support.connections import STANDING
 from tests.support.fakes import eventually
 from tests.support.http_embedder import HttpFakeEmbedder
 from tests.support.postgres import PostgresServer
@@ -129,6 +130,24 @@ async def test_it_is_ready_once_its_indexes_have_what_others_wrote(
     async with serve(tmp_path / "two", url, embedder) as two:
         assert await two.found() == names
         assert await two.found("dense") == names
+    postgres.databases().give_back(url)
+
+
+async def test_it_takes_no_more_connections_than_the_page_says(embedder: HttpFakeEmbedder, tmp_path: Path):
+    url = postgres.databases().take()
+    filtered = ("POST", "/v1/search", {"query": "cat", "filter": {"kind": {"$eq": "a"}}})
+    async with serve(tmp_path, url, embedder) as served:
+        await served.ingest(*(str(number) for number in range(20)))
+        replies = await asyncio.gather(
+            *(served.client.request(*each[:2], json=each[2]) for each in (*REQUESTS, filtered) * 20)
+        )
+        assert {reply.status_code for reply in replies} <= {200, 202, 204, 404}
+        with psycopg.connect(url) as connection:
+            row = connection.execute(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            ).fetchone()
+        assert row is not None
+        assert STANDING - 2 <= row[0] <= STANDING
     postgres.databases().give_back(url)
 
 

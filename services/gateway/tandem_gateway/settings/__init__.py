@@ -50,6 +50,8 @@ class Settings(
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.api_key and self.api_key_file:
             raise ValueError("TANDEM_API_KEY and TANDEM_API_KEY_FILE exclude each other: set one of them")
+        if self.store_url and self.store_url_file:
+            raise ValueError("TANDEM_STORE_URL and TANDEM_STORE_URL_FILE exclude each other: set one of them")
         self.check_tokens()
         if bool(self.embedder_client_cert_file) != bool(self.embedder_client_key_file):
             raise ValueError(

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tandem_gateway.settings.parsers import postgres_url
-from tandem_runtime.settings import boolean, seconds, setting, whole_number
+from tandem_runtime.settings import boolean, readable_file, seconds, setting, whole_number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,12 @@ class StorageOptions:
         "keeps them. Needs the extra postgres",
         secret=True,
         flag=False,
+    )
+    store_url_file: str = setting(
+        "STORE_URL_FILE",
+        "",
+        readable_file,
+        "File with such a URL, instead of TANDEM_STORE_URL. It is read at the start",
     )
     store_prepared: bool = setting(
         "STORE_PREPARED",

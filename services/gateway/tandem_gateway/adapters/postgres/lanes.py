@@ -24,6 +24,7 @@ R = TypeVar("R")
 _ATTEMPTS: Final = 8
 _FIRST_PAUSE: Final = 0.01
 _CANCEL_SECONDS: Final = 2.0
+_READ_ONLY: Final = "25006"
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ class Lane:
                     if followed:
                         self._after(connection)
             except psycopg.Error as error:
+                if error.sqlstate == _READ_ONLY:
+                    self._own.connection.close()  # a new one finds the primary, if another server is that now
                 again = is_retried(error) or (is_lost(error) and (repeatable or not sent))
                 again = again and (sent or not self._outage.is_known)
                 if again and attempt < _ATTEMPTS and not call.abandoned:

@@ -10,7 +10,7 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.postgres import migrations
 from tandem_gateway.adapters.postgres.connection import connect, translated
-from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, History, agrees
+from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, Commit, History, agrees
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
 from tandem_gateway.adapters.postgres.moving.unfinished import refuse_unfinished
@@ -86,9 +86,6 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         history = History(data_dir / FILE_NAME)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
 
-        def open_feed() -> PostgresIndexFeed:
-            return PostgresIndexFeed(url, prepared=prepared, history=history)
-
         store = PostgresStore(
             url,
             limits=Limits(
@@ -103,6 +100,13 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             prepared=prepared,
             events=StoreEvents(written=partial(_note_write, metrics)),
         )
+
+        def noted(commit: Commit) -> None:
+            store.position.note(commit.store_id, commit.number)
+
+        def open_feed() -> PostgresIndexFeed:
+            return PostgresIndexFeed(url, prepared=prepared, history=history, on_look=noted)
+
         index = IndexThread(
             open_feed,
             Snapshots(data_dir),
@@ -123,11 +127,12 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
-        watch = Watch(open_feed, [index.notify, lexical.notify])
+        watch = Watch(open_feed, [index.notify, lexical.notify], on_look=store.position.watched)
         close = partial(
             _close, [watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
         try:
+            store.look()
             notices += index.start().result()
             notices += lexical.start().result()
             watch.start()
@@ -148,13 +153,14 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         retention=store,
         scrubbing=NothingToScrub(),
         health=store,
+        position=store.position,
         index=index,
         lexical=lexical,
         filters=filters,
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
         close=close,
-        is_shared=True,
+        shared=store.shared,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
     )

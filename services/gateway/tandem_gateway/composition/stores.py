@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Protocol
 
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.adapters.sqlite.moving.unfinished import refuse_unfinished
 from tandem_gateway.composition import storage
 from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.lifecycle import OpenStore
@@ -41,14 +42,12 @@ def open_keys(settings: Settings) -> KeyStore:
 
     Raises:
         SettingsError: a setting needs a package that is not installed.
-        StorageError: the database cannot be used.
+        StorageError: the database cannot be used, or a move into the store has not ended.
     """
     if not settings.store_url:
+        refuse_unfinished(settings.data_dir)
         return SqliteKeyStore(settings.data_dir)
-    if find_spec("psycopg") is None:
-        raise SettingsError(
-            "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
-        )
+    _require_psycopg()
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
     return postgres.open_keys(settings)
@@ -72,3 +71,34 @@ def open_shared(settings: Settings) -> SharedStore | None:
     return SharedStore(
         partial(postgres.open_snapshot_feed, settings), partial(postgres.open_engine_maintenance, settings)
     )
+
+
+def move(settings: Settings, to: str, report: Callable[[str], None], *, discard: bool) -> None:
+    """Move the store between the data directory and the database, or discard what an unfinished move has left; blocks.
+
+    Args:
+        settings: name both.
+        to: ``postgres`` or ``directory``.
+        report: called with a line for each step.
+        discard: give an unfinished move up.
+
+    Raises:
+        SettingsError: no database is named, or the package for it is missing.
+        StorageError: a side is in use, damaged or cannot be reached; or the target is not empty.
+    """
+    if not settings.store_url:
+        raise SettingsError("TANDEM_STORE_URL: move needs the database beside the data directory")
+    _require_psycopg()
+    from tandem_gateway.composition import moving  # noqa: PLC0415 - psycopg takes 15 MiB
+
+    if discard:
+        moving.discard(settings, to, report)
+    else:
+        moving.move(settings, to, report)
+
+
+def _require_psycopg() -> None:
+    if find_spec("psycopg") is None:
+        raise SettingsError(
+            "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
+        )

@@ -24,9 +24,12 @@ def test_a_killed_move_to_postgres_runs_again(directory: Path, tmp_path: Path, u
     unfinished = r"a move into the database has not ended: run `python -m tandem_gateway move --to postgres` again"
     assert unfinished in refused.stderr
     given = Settings(data_dir=tmp_path / "gateway", store_url=url)
-    for open_part in (stores.open_keys, stores.open_feed):
-        with pytest.raises(StorageUnavailable, match=unfinished):
-            open_part(given)
+    shared = stores.open_shared(given)
+    assert shared is not None
+    with pytest.raises(StorageUnavailable, match=unfinished):
+        stores.open_keys(given)
+    with pytest.raises(StorageUnavailable, match=unfinished):
+        shared.open_feed()
     with pytest.raises(StorageUnavailable, match=unfinished):
         move(tmp_path / "target", url, "directory")
     move(directory, url, "postgres")

@@ -137,6 +137,18 @@ async def test_documents_that_a_key_had_stored_already_do_not_count_twice(tmp_pa
             with_key.close()
 
 
+async def test_documents_that_the_filter_of_a_key_leaves_out_do_not_count(tmp_path: Path):
+    async with gateway(tmp_path, None) as asked:
+        (admin,) = asked.keys
+        wanted = {"name": "a", "role": "ingest", "filter": {"tenant": "a"}, "limits": ["documents=5/day"]}
+        key = (await asked.send(admin, ("POST", "/v1/admin/keys", wanted)))[2]["key"]
+        assert (await asked.send(admin, documents(1)))[0] == 202
+        sent = [{"text": "words"}, {"text": "words", "metadata": {"tenant": "b"}}]
+        status, headers, job = await asked.send(key, ("POST", "/v1/ingest", {"documents": sent, "on_error": "skip"}))
+        assert (status, job["total_documents"], job["skipped_documents"]) == (202, 1, 1)
+        assert headers["ratelimit-remaining"] == "4"
+
+
 async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Path):
     async with gateway(tmp_path, ["tokens=3/day"]) as asked:
         (key,) = asked.keys

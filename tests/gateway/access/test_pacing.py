@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tandem_gateway.access.pacing import HELD_SECONDS, OF_A_CALLER, OF_STRANGERS, Pace
 from tandem_gateway.access.rates import Rate
 from tandem_gateway.http import authentication, metering
-from tests.gateway.access.test_limits_of_routes import COLLECTIONS, gateway
+from tests.gateway.access.test_limits_of_routes import COLLECTIONS, Request, gateway
 
 STEPS = st.lists(st.floats(0, 3), min_size=1, max_size=100)
 
@@ -73,14 +73,17 @@ async def test_a_key_that_goes_on_beyond_its_limit_is_answered_later(tmp_path: P
         assert len(held) == paced
 
 
-async def test_requests_without_a_key_are_answered_later_if_they_are_many(tmp_path: Path, held: list[float]) -> None:
+@pytest.mark.parametrize("request_", [COLLECTIONS, ("GET", "/v1/admin/keys", None)], ids=lambda each: str(each[1]))
+async def test_requests_without_a_key_are_answered_later_if_they_are_many(
+    tmp_path: Path, held: list[float], request_: Request
+) -> None:
     async with gateway(tmp_path, None) as asked:
         (key,) = asked.keys
         statuses: set[int] = set()
         while not held:
-            replies = await asyncio.gather(*(asked.send("no-key", COLLECTIONS) for _ in range(OF_STRANGERS.burst)))
+            replies = await asyncio.gather(*(asked.send("no-key", request_) for _ in range(OF_STRANGERS.burst)))
             statuses |= {status for status, _, _ in replies}
         assert statuses == {401}
         paced = len(held)
-        assert (await asked.send(key, COLLECTIONS))[0] == 200
+        assert (await asked.send(key, request_))[0] == 200
         assert len(held) == paced

@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
+from tandem_gateway.access.token_claims import ID_PREFIX, MAX_CALLER_CHARS
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.app import make_app
+from tandem_gateway.ports.tokens import MAX_SUBJECT_CHARS
 from tandem_gateway.records.limits import parse_limits
 from tandem_gateway.settings import Settings
 from tests.support.fakes import eventually
@@ -235,6 +237,8 @@ async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Pa
         assert next(each["requests"] for each in listed["usage"] if each["day"] == day) >= 3
         _, _, listed = await again.send(admin, ("GET", "/v1/admin/usage?key=absent", None))
         assert listed == {"usage": []}
+        target = f"/v1/admin/usage?key={ID_PREFIX}{'x' * MAX_SUBJECT_CHARS}"
+        assert (await again.send(admin, ("GET", target, None)))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -245,6 +249,7 @@ async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Pa
         ("to=2026-W01-1", "to"),
         ("from=2026-01-02&to=2026-01-01", "to"),
         ("key=", "key"),
+        (f"key={'x' * (MAX_CALLER_CHARS + 1)}", "key"),
         ("day=1", "day"),
     ],
 )

@@ -162,7 +162,9 @@ async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Pat
         while int(headers["ratelimit-remaining"]) > 0:
             status, headers, body = await asked.send(key, EMBEDDINGS)
             assert status == 200
-        for request in (EMBEDDINGS, documents(1)):
+        reranked = {"query": "words", "mode": "lexical", "rerank": {"top_n": 3}}
+        searches = ("POST", "/v1/search", reranked), ("POST", "/v1/search/batch", {"searches": [reranked]})
+        for request in (EMBEDDINGS, documents(1), *searches):
             status, _, body = await asked.send(key, request)
             assert (status, body["error"]["code"], body["error"]["param"]) == (429, "rate_limited", "tokens")
         assert (await asked.send(key, COLLECTIONS))[0] == 200
@@ -171,7 +173,7 @@ async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Pat
 async def test_probes_and_metrics_are_not_limited(tmp_path: Path):
     async with gateway(tmp_path, ["requests=1/day"]) as asked:
         (key,) = asked.keys
-        for path in ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json"):
+        for path in ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/livez/"):
             assert (await asked.send(key, ("GET", path, None)))[0] == 200
         assert (await asked.send(key, COLLECTIONS))[0] == 200
         assert (await asked.send(key, COLLECTIONS))[0] == 429

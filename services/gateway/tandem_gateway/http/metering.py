@@ -13,6 +13,7 @@ from tandem_gateway.access.metering import Metering
 from tandem_gateway.errors import RateLimited
 from tandem_gateway.http.authentication import OPEN_PATHS, PRINCIPAL
 from tandem_gateway.http.errors import reply_to
+from tandem_gateway.http.exact_paths import without_slash
 from tandem_gateway.use_cases import caller
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
 
@@ -33,7 +34,7 @@ def metered(app: AsgiApp, metering: Metering, hold: Hold = asyncio.sleep) -> Asg
 
     async def admitted(scope: Scope, receive: Receive, send: Send) -> None:
         principal = scope.get(PRINCIPAL)
-        if principal is None or scope["path"] in OPEN_PATHS:
+        if principal is None or without_slash(scope["path"]) in OPEN_PATHS:
             await app(scope, receive, send)
             return
         account = metering.account(principal)

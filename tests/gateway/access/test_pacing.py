@@ -1,6 +1,7 @@
 """Refusals wait if they are many: the decision, and its effect over HTTP."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tandem_gateway.access.pacing import HELD_SECONDS, OF_A_CALLER, OF_STRANGERS, Pace
 from tandem_gateway.access.rates import Rate
 from tandem_gateway.http import authentication, metering
-from tests.gateway.access.test_limits_of_routes import COLLECTIONS, Request, gateway
+from tests.gateway.access.test_limits_of_routes import COLLECTIONS, EMBEDDINGS, Asked, Request, gateway
 
 STEPS = st.lists(st.floats(0, 3), min_size=1, max_size=100)
 
@@ -71,6 +72,31 @@ async def test_a_key_that_goes_on_beyond_its_limit_is_answered_later(tmp_path: P
         assert set(held) == {HELD_SECONDS}
         assert (await asked.send(other, COLLECTIONS))[0] == 200
         assert len(held) == paced
+
+
+async def test_a_refusal_that_waits_holds_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_held: list[list[str]] = []
+    started: list[Asked] = []
+
+    async def hold(seconds: float) -> None:
+        (asked,) = started
+        _, _, metrics = await asked.send(asked.keys[1], ("GET", "/metrics", None))
+        bytes_held.append(re.findall(r"^tandem_gateway_in_flight_bytes (.*)$", metrics.decode(), re.MULTILINE))
+
+    monkeypatch.setattr(metering.metered, "__defaults__", (hold,))
+    async with gateway(tmp_path, ["tokens=1/day"], None) as asked:
+        started.append(asked)
+        key = asked.keys[0]
+        assert (await asked.send(key, EMBEDDINGS))[0] == 200
+        texts = ["words " * 15_000] * 3
+        requests = (
+            ("/v1/ingest", {"documents": [{"text": text} for text in texts]}),
+            ("/v1/embeddings", {"input": texts}),
+        )
+        while len(bytes_held) < 4:
+            for path, body in requests:
+                assert (await asked.send(key, ("POST", path, body)))[0] == 429
+    assert bytes_held == [["0.0"]] * len(bytes_held)
 
 
 @pytest.mark.parametrize("request_", [COLLECTIONS, ("GET", "/v1/admin/keys", None)], ids=lambda each: str(each[1]))

@@ -13,6 +13,7 @@ from tandem_gateway.adapters.postgres.connection import connect, translated
 from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, Commit, History, agrees
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
+from tandem_gateway.adapters.postgres.moving.unfinished import refuse_unfinished
 from tandem_gateway.adapters.postgres.scrubbing import NothingToScrub
 from tandem_gateway.adapters.postgres.store import PostgresStore, StoreEvents
 from tandem_gateway.adapters.postgres.watch import Watch
@@ -41,14 +42,20 @@ def open_keys(settings: Settings) -> PostgresKeyStore:
     """Return the API keys of the database; bring its schema up to date first.
 
     Raises:
-        StorageError: the database cannot be reached, or has the schema of a later release.
+        StorageError: the database cannot be reached, has the schema of a later release, or a move of it has not ended.
     """
     migrations.migrate(settings.store_url)
+    refuse_unfinished(settings.store_url)
     return PostgresKeyStore(settings.store_url, prepared=settings.store_prepared)
 
 
 def open_snapshot_feed(settings: Settings) -> PostgresIndexFeed:
-    """Return a feed for a process that writes snapshots or caches into the data directory."""
+    """Return a feed for a process that writes snapshots or caches into the data directory.
+
+    Raises:
+        StorageError: the database cannot be reached, or a move of it has not ended.
+    """
+    refuse_unfinished(settings.store_url)
     history = History(settings.data_dir / SNAPSHOT_FILE_NAME)
     return PostgresIndexFeed(settings.store_url, prepared=settings.store_prepared, history=history)
 
@@ -72,6 +79,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
     for path in keep_private(data_dir):
         log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
     migrations.migrate(url)
+    refuse_unfinished(url)
     helper = DataLock(data_dir, SNAPSHOT, wait=_SNAPSHOT_LOCK_SECONDS)
     try:
         notices = _forget_other_history(url, data_dir)

@@ -65,7 +65,7 @@ BEGIN
            (array_agg(d.document_id ORDER BY d.live))[1] AS newest, (array_agg(d.content_hash ORDER BY d.live))[1] AS hash
       INTO v FROM documents d WHERE d.collection_id = c AND d.doc_id = ids[i];
     IF v.versions = 0 AND expected IS NOT NULL THEN
-      SELECT 0 AS versions, 0 AS size, max(f.document_id) AS newest, (array_agg(f.content_hash))[1] AS hash
+      SELECT 0::bigint AS versions, 0::bigint AS size, max(f.document_id) AS newest, (array_agg(f.content_hash))[1] AS hash
         INTO v FROM failed_documents f WHERE f.collection_id = c AND f.doc_id = ids[i];
     END IF;
     EXIT WHEN expected IS NOT NULL AND (v.newest, v.hash) IS DISTINCT FROM (expected[i], expected_hashes[i]);

@@ -130,5 +130,7 @@ IN_POSTGRES: Final = {
     "access": "access; version grows",
     "keys": "keys",
     "usage": "usage",
+    "gateways": "none: the gateways that run",
+    "traffic": "none: one gateway has the shares of its settings, as after a restart of SQLite",
 }
 """Each table of the database → what becomes of it."""

@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from tandem_gateway.errors import StorageUnavailable, for_log
+from tandem_gateway.errors import StorageUnavailable, VectorsGone, for_log
 from tandem_gateway.index.engine_update import Writer, space_of
 from tandem_gateway.index.followed import following_engine
 from tandem_gateway.ports.change_log import IndexFeed
@@ -56,7 +56,7 @@ class Engines:
                 continue
             try:
                 state = self._update(feed, record, may_write, report, rebuild=rebuild)
-            except StorageUnavailable as error:
+            except (StorageUnavailable, VectorsGone) as error:
                 done.append(Saved(record.space_id, 0, graph=False, engine=True, error=for_log(error)))
                 continue
             if state is not None:
@@ -103,7 +103,7 @@ class Engines:
         for name, engine in self.by_name.items():
             try:
                 removed = engine.remove_orphans(feed.store_id(), spaces[name])
-            except StorageUnavailable as error:
+            except (StorageUnavailable, VectorsGone) as error:
                 report(f"engine {name}: orphans could not be removed: {for_log(error)}")
                 continue
             for each in removed:
@@ -135,7 +135,7 @@ class Engines:
             for key, vector in vectors.items():
                 (candidates,) = followed.index.search(np.frombuffer(vector, "<f4")[None], 10)
                 found += key in candidates.keys
-        except StorageUnavailable as error:
+        except (StorageUnavailable, VectorsGone) as error:
             return False, for_log(error)
         return True, (
             f"{record.engine} agrees with the store in {len(stored)} vectors up to change {state.written}, and finds "

@@ -211,7 +211,7 @@ class StorageUnavailable(StorageError):
     """The store could not be read or written; the operation was not done."""
 
 
-class VectorsGone(StorageUnavailable):
+class VectorsGone(StorageError):
     """A vector engine has no longer the generation of vectors that was asked for; another one may be published."""
 
     def __init__(self, detail: str | None = None) -> None:

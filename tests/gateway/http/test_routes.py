@@ -16,7 +16,7 @@ from tandem_runtime.replies import STATUS
 from tests.support.openapi import described_app, document
 
 # Only a startup meets these, or another error replaces them: no request gets them.
-NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes)
+NEVER_AT_THE_EDGE = (errors.SnapshotUnusable, errors.StorageInUse, errors.TooManyBytes, errors.VectorsGone)
 LIMITS = RequestLimits(documents=7, text_chars=100, metadata_bytes=50, query_chars=30, top_k=9)
 
 

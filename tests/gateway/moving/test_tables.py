@@ -18,7 +18,7 @@ LEFT_IN_SQLITE = {
 }
 LEFT_IN_POSTGRES = {
     "store": {"one", "store_id", "mark"},
-    "collections": {"last_document"},
+    "collections": {"last_document", "engine"},
     "job_lists": {"bytes", "doc_ids", "documents", "statuses", "reasons"},
     "access": {"one", "version"},
 }

@@ -369,7 +369,7 @@ class Indexes:
             except VectorsGone:
                 self.refresh(space_id)
                 return search(self._followed[space_id].index)
-        except StorageUnavailable as error:
+        except (StorageUnavailable, VectorsGone) as error:
             return _of_engine(error)
 
     def close(self) -> None:
@@ -383,7 +383,7 @@ def _search(vectors: Vectors, count: int, index: SearchedIndex) -> list[Candidat
     return index.search(vectors, count)
 
 
-def _of_engine(error: StorageUnavailable) -> StorageUnavailable:
+def _of_engine(error: GatewayError) -> StorageUnavailable:
     """Return an error for one query: each query raises its own."""
     return StorageUnavailable(str(error), detail=error.detail)
 

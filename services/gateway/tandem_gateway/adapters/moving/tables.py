@@ -110,7 +110,7 @@ IN_POSTGRES: Final = {
     "moved": "the state of a move into the database, and the numbers of documents that it gave",
     "store": "store; store_id and mark are new, so that no cache of the other store is taken for one of it",
     "marks": "a new one for the last commit: they tell caches whether the store lost commits, and there are no caches",
-    "collections": "collections; last_document is that of the store",
+    "collections": "collections; last_document is that of the store, and engine is left: SQLite has no engines",
     "spaces": "spaces",
     "documents": "documents",
     "passages": "passages",
@@ -131,6 +131,7 @@ IN_POSTGRES: Final = {
     "keys": "keys",
     "usage": "usage",
     "gateways": "none: the gateways that run",
+    "leaders": "none: what the gateways that run do",
     "traffic": "none: one gateway has the shares of its settings, as after a restart of SQLite",
 }
 """Each table of the database → what becomes of it."""

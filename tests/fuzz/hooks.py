@@ -17,14 +17,11 @@ def filter_body(context: schemathesis.HookContext, body: Any) -> bool:
     """Skip what no schema can say.
 
     An integer written as 5.0, which JSON Schema accepts; a filter of more conditions than are allowed; an overlap of
-    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model; an engine
-    that the gateway is not set up for.
+    more than half a passage; a search that asks for what it leaves out; the name of a reranker's model.
     """
     if isinstance(body, dict) and (_conditions(body.get("filter")) > MAX_CONDITIONS or _contradicts(body)):
         return False
     if isinstance(body, dict) and isinstance(body.get("rerank"), dict) and isinstance(body["rerank"].get("model"), str):
-        return False
-    if isinstance(body, dict) and body.get("engine") in ("pgvector", "milvus"):
         return False
     if isinstance(body, list):
         return all(filter_body(context, each) for each in body)
@@ -70,9 +67,11 @@ def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> 
 def filter_case(context: schemathesis.HookContext, case: "schemathesis.Case[Any]") -> bool:
     """Skip what no schema can say.
 
-    A cursor, a position of this store, a filter as text, a vector, days in the wrong order, parameters that exclude
+    A cursor, an engine that is not set up, a position of this store, a filter as text, a vector, days in the wrong order, parameters that exclude
     each other, and several limits of a key, of which two may be on the same thing.
     """
+    if isinstance(case.body, dict) and case.body.get("engine") in ("pgvector", "milvus"):
+        return False
     names = (case.query or {}).keys()
     if "x-tandem-position" in {name.lower() for name in case.headers or {}}:
         return False

@@ -51,6 +51,22 @@ def test_only_signs_after_a_space_close_a_heading(line: str, heading: str) -> No
     assert heading_of(f"{line}\ntext", len(line) + 1) == heading
 
 
+@pytest.mark.parametrize(
+    "block",
+    [
+        "```pip install x```",
+        "````\n```\n# no\n```\n````",
+        "```\n```python\n# no\n```",
+        "~~~\n```\n# no\n~~~",
+        "```sh\n# no\n````",
+    ],
+)
+def test_a_block_of_code_ends_with_the_marks_that_close_it(block: str) -> None:
+    text = f"# A\n{block}\nlast\n# B\nend"
+    assert heading_of(text, text.index("last")) == "A"
+    assert heading_of(text, text.index("end")) == "B"
+
+
 def test_a_long_heading_is_cut() -> None:
     assert heading_of(f"# {'x' * 1000}\ntext", 1003) == "x" * MAX_HEADING_CHARS
 

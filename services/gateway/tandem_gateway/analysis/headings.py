@@ -6,8 +6,9 @@ from typing import Final
 MAX_HEADING_CHARS: Final = 200
 """Maximum length of a heading that is shown; a longer one is cut."""
 
-# A heading, or a line that begins or ends a block of code, in which a "#" begins a comment. Nothing in it can go back.
-_LINE: Final = re.compile(r"^ {0,3}(?:#{1,6}[ \t]+([^\n]*)|(`{3}|~{3}))", re.MULTILINE)
+# A heading, or a line that begins or ends a block of code, in which a "#" begins a comment. A line such as ```code```
+# does neither.
+_LINE: Final = re.compile(r"^ {0,3}(?:#{1,6}[ \t]+([^\n]*)|(`{3,}(?=[^`\n]*$)|~{3,})([^\n]*))", re.MULTILINE)
 
 
 def without_closing(title: str) -> str:
@@ -29,9 +30,12 @@ def heading_of(text: str, start: int) -> str | None:
     end = text.find("\n", start)
     found, fence = None, None
     for line in _LINE.finditer(text, 0, len(text) if end < 0 else end):
-        title, mark = line.groups()
+        title, mark, info = line.groups()
         if mark is not None:
-            fence = mark if fence is None else None if fence == mark else fence
+            if fence is None:
+                fence = mark
+            elif mark.startswith(fence) and not info.strip():
+                fence = None
         elif fence is None and (title := without_closing(title)):
             found = title
     return None if found is None else found[:MAX_HEADING_CHARS]

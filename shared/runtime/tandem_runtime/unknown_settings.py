@@ -139,6 +139,7 @@ NAMES: Final = (
     "SNAPSHOT_SECONDS",
     "STORE_PREPARED",
     "STORE_URL",
+    "STORE_URL_FILE",
     "STRICT_MODEL",
     "THREADS",
     "TLS_CERT_FILE",

@@ -60,6 +60,11 @@ def test_every_operation_has_a_name_and_those_that_read_exist():
             assert not is_write(method, operation), template
 
 
+@pytest.mark.parametrize("path", ["/v1/rerank", "/v2/rerank", "/rerank"])
+def test_reranking_changes_nothing(path: str):
+    assert not is_write("POST", OPERATIONS["POST", path])
+
+
 async def test_every_denial_of_every_route_makes_one_line(tmp_path: Path):
     async with gateway(tmp_path) as asked:
         expected = {}

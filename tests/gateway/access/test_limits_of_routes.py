@@ -11,8 +11,10 @@ from typing import Any
 import pytest
 
 from tandem_gateway.access.key_administration import KeyAdministration, NewKey
+from tandem_gateway.access.token_claims import ID_PREFIX, MAX_CALLER_CHARS
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
 from tandem_gateway.app import make_app
+from tandem_gateway.ports.tokens import MAX_SUBJECT_CHARS
 from tandem_gateway.records.limits import parse_limits
 from tandem_gateway.settings import Settings
 from tests.support.fakes import eventually
@@ -137,6 +139,18 @@ async def test_documents_that_a_key_had_stored_already_do_not_count_twice(tmp_pa
             with_key.close()
 
 
+async def test_documents_that_the_filter_of_a_key_leaves_out_do_not_count(tmp_path: Path):
+    async with gateway(tmp_path, None) as asked:
+        (admin,) = asked.keys
+        wanted = {"name": "a", "role": "ingest", "filter": {"tenant": "a"}, "limits": ["documents=5/day"]}
+        key = (await asked.send(admin, ("POST", "/v1/admin/keys", wanted)))[2]["key"]
+        assert (await asked.send(admin, documents(1)))[0] == 202
+        sent = [{"text": "words"}, {"text": "words", "metadata": {"tenant": "b"}}]
+        status, headers, job = await asked.send(key, ("POST", "/v1/ingest", {"documents": sent, "on_error": "skip"}))
+        assert (status, job["total_documents"], job["skipped_documents"]) == (202, 1, 1)
+        assert headers["ratelimit-remaining"] == "4"
+
+
 async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Path):
     async with gateway(tmp_path, ["tokens=3/day"]) as asked:
         (key,) = asked.keys
@@ -148,7 +162,9 @@ async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Pat
         while int(headers["ratelimit-remaining"]) > 0:
             status, headers, body = await asked.send(key, EMBEDDINGS)
             assert status == 200
-        for request in (EMBEDDINGS, documents(1)):
+        reranked = {"query": "words", "mode": "lexical", "rerank": {"top_n": 3}}
+        searches = ("POST", "/v1/search", reranked), ("POST", "/v1/search/batch", {"searches": [reranked]})
+        for request in (EMBEDDINGS, documents(1), *searches):
             status, _, body = await asked.send(key, request)
             assert (status, body["error"]["code"], body["error"]["param"]) == (429, "rate_limited", "tokens")
         assert (await asked.send(key, COLLECTIONS))[0] == 200
@@ -157,7 +173,7 @@ async def test_tokens_are_counted_afterwards_and_lead_to_a_refusal(tmp_path: Pat
 async def test_probes_and_metrics_are_not_limited(tmp_path: Path):
     async with gateway(tmp_path, ["requests=1/day"]) as asked:
         (key,) = asked.keys
-        for path in ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json"):
+        for path in ("/livez", "/readyz", "/healthz", "/metrics", "/openapi.json", "/livez/"):
             assert (await asked.send(key, ("GET", path, None)))[0] == 200
         assert (await asked.send(key, COLLECTIONS))[0] == 200
         assert (await asked.send(key, COLLECTIONS))[0] == 429
@@ -223,6 +239,8 @@ async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Pa
         assert next(each["requests"] for each in listed["usage"] if each["day"] == day) >= 3
         _, _, listed = await again.send(admin, ("GET", "/v1/admin/usage?key=absent", None))
         assert listed == {"usage": []}
+        target = f"/v1/admin/usage?key={ID_PREFIX}{'x' * MAX_SUBJECT_CHARS}"
+        assert (await again.send(admin, ("GET", target, None)))[0] == 200
 
 
 @pytest.mark.parametrize(
@@ -233,6 +251,7 @@ async def test_usage_is_shown_by_day_and_key_and_outlives_a_restart(tmp_path: Pa
         ("to=2026-W01-1", "to"),
         ("from=2026-01-02&to=2026-01-01", "to"),
         ("key=", "key"),
+        (f"key={'x' * (MAX_CALLER_CHARS + 1)}", "key"),
         ("day=1", "day"),
     ],
 )

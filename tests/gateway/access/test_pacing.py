@@ -1,6 +1,7 @@
 """Refusals wait if they are many: the decision, and its effect over HTTP."""
 
 import asyncio
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from tandem_gateway.access.pacing import HELD_SECONDS, OF_A_CALLER, OF_STRANGERS, Pace
 from tandem_gateway.access.rates import Rate
 from tandem_gateway.http import authentication, metering
-from tests.gateway.access.test_limits_of_routes import COLLECTIONS, gateway
+from tests.gateway.access.test_limits_of_routes import COLLECTIONS, EMBEDDINGS, Asked, Request, gateway
 
 STEPS = st.lists(st.floats(0, 3), min_size=1, max_size=100)
 
@@ -73,14 +74,42 @@ async def test_a_key_that_goes_on_beyond_its_limit_is_answered_later(tmp_path: P
         assert len(held) == paced
 
 
-async def test_requests_without_a_key_are_answered_later_if_they_are_many(tmp_path: Path, held: list[float]) -> None:
+async def test_a_refusal_that_waits_holds_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bytes_held: list[list[str]] = []
+    started: list[Asked] = []
+
+    async def hold(seconds: float) -> None:
+        (asked,) = started
+        _, _, metrics = await asked.send(asked.keys[1], ("GET", "/metrics", None))
+        bytes_held.append(re.findall(r"^tandem_gateway_in_flight_bytes (.*)$", metrics.decode(), re.MULTILINE))
+
+    monkeypatch.setattr(metering.metered, "__defaults__", (hold,))
+    async with gateway(tmp_path, ["tokens=1/day"], None) as asked:
+        started.append(asked)
+        key = asked.keys[0]
+        assert (await asked.send(key, EMBEDDINGS))[0] == 200
+        texts = ["words " * 15_000] * 3
+        requests = (
+            ("/v1/ingest", {"documents": [{"text": text} for text in texts]}),
+            ("/v1/embeddings", {"input": texts}),
+        )
+        while len(bytes_held) < 4:
+            for path, body in requests:
+                assert (await asked.send(key, ("POST", path, body)))[0] == 429
+    assert bytes_held == [["0.0"]] * len(bytes_held)
+
+
+@pytest.mark.parametrize("request_", [COLLECTIONS, ("GET", "/v1/admin/keys", None)], ids=lambda each: str(each[1]))
+async def test_requests_without_a_key_are_answered_later_if_they_are_many(
+    tmp_path: Path, held: list[float], request_: Request
+) -> None:
     async with gateway(tmp_path, None) as asked:
         (key,) = asked.keys
         statuses: set[int] = set()
         while not held:
-            replies = await asyncio.gather(*(asked.send("no-key", COLLECTIONS) for _ in range(OF_STRANGERS.burst)))
+            replies = await asyncio.gather(*(asked.send("no-key", request_) for _ in range(OF_STRANGERS.burst)))
             statuses |= {status for status, _, _ in replies}
         assert statuses == {401}
         paced = len(held)
-        assert (await asked.send(key, COLLECTIONS))[0] == 200
+        assert (await asked.send(key, request_))[0] == 200
         assert len(held) == paced

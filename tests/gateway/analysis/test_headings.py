@@ -43,6 +43,14 @@ def test_a_line_that_is_no_heading_is_none(line: str) -> None:
     assert heading_of(f"{line}\ntext", len(line) + 1) is None
 
 
+@pytest.mark.parametrize(
+    ("line", "heading"),
+    [("# C#", "C#"), ("# Learn F# today", "Learn F# today"), ("# C# #", "C#"), ("# C ##  ", "C"), ("# a#b##", "a#b##")],
+)
+def test_only_signs_after_a_space_close_a_heading(line: str, heading: str) -> None:
+    assert heading_of(f"{line}\ntext", len(line) + 1) == heading
+
+
 def test_a_long_heading_is_cut() -> None:
     assert heading_of(f"# {'x' * 1000}\ntext", 1003) == "x" * MAX_HEADING_CHARS
 

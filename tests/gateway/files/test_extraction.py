@@ -70,6 +70,14 @@ def test_markdown_keeps_its_text_and_has_the_heading_that_it_begins_with_as_titl
 
 
 @pytest.mark.parametrize(
+    ("text", "title"), [("# C#\ntext", "C#"), ("# C# #\ntext", "C#"), ("# ##\ntext", None), ("# A ##  \r\ntext", "A")]
+)
+def test_the_title_of_markdown_keeps_a_sign_that_is_a_part_of_a_word(text: str, title: str | None) -> None:
+    (document,) = read("a.md", text.encode())
+    assert document["metadata"].get("title") == title
+
+
+@pytest.mark.parametrize(
     ("body", "text"),
     [
         ("<p>a <b>bold</b>\n  word</p><p>next</p>", "a bold word\nnext"),

@@ -6,6 +6,7 @@ from contextlib import suppress
 import pytest
 
 from tandem_gateway.adapters.memory.store import MemoryStore
+from tandem_gateway.errors import StorageUnavailable
 from tandem_gateway.records.documents import JobRecord
 from tandem_gateway.use_cases import embedding_pauses, embedding_worker
 from tandem_gateway.use_cases.embedding_worker import EmbeddingWorker, is_last_attempt
@@ -144,4 +145,21 @@ async def test_a_worker_looks_for_documents_that_another_gateway_has_stored(stor
     await add(store, "1", "2")  # without a notification
     job = await eventually(lambda: processed(store), lambda job: job.processed == 2)
     assert job.failed == 0
+    await stop(task)
+
+
+async def test_a_worker_goes_on_if_it_cannot_give_back_its_leases(store: MemoryStore, monkeypatch: pytest.MonkeyPatch):
+    failed = []
+
+    async def fail(*args: object, **options: object) -> None:
+        failed.append(args)
+        raise StorageUnavailable("the database is away")
+
+    monkeypatch.setattr(store.queue, "release", fail)
+    await add(store, "1", "2", "3")
+    task = asyncio.create_task(EmbeddingWorker(store.queue, FakeEmbedder(), batch=1, calls=1, timeout=5.0).run())
+    while (await processed(store)).processed < 3:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    assert failed
+    assert not task.done()
     await stop(task)

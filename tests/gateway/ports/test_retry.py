@@ -7,6 +7,7 @@ import pytest
 from tandem_gateway.adapters.limits import FAILED_ENTRY_BYTES, MAX_KEPT_FAILURES, Limits
 from tandem_gateway.errors import Conflict, Overloaded
 from tandem_gateway.filters.tree import EVERYTHING
+from tandem_gateway.http.filters import read_filter
 from tandem_gateway.ports.documents import MetadataChange
 from tandem_gateway.records.coverage import Coverage
 from tandem_gateway.records.documents import EmbeddedBatch, JobRecord, NewDocument, StoredContent
@@ -151,6 +152,16 @@ async def test_deleting_a_document_that_has_only_failed_drops_it(store: Store):
     assert found is not None
     assert (found.retried, found.lost) == (1, 2)
     assert await waiting(store) == ["text of c"]
+
+
+async def test_deleting_documents_that_match_drops_those_that_have_only_failed(store: Store):
+    await accept(store, document("a", metadata='{"of":"a"}'), document("b", metadata='{"of":"b"}'))
+    await fail_all(store)
+    assert (await store.delete_some("default", ["a", "b"], read_filter(b'{"of": "a"}'))).deleted == 0
+    found = await store.retry("job", NOW)
+    assert found is not None
+    assert (found.retried, found.lost) == (1, 1)
+    assert await waiting(store) == ["text of b"]
 
 
 async def test_the_earlier_version_stays_live_until_the_retried_one_is_embedded(store: Store):

@@ -86,7 +86,7 @@ def _answer_lost(lane: Lane, monkeypatch: Any) -> list[int]:
     calls = [0]
     run = lane._run
 
-    def losing(call: Any, statement: Callable[[Connection], Any], *, repeatable: bool) -> Any:
+    def losing(call: Any, statement: Callable[[Connection], Any], *, repeatable: bool, **more: Any) -> Any:
         first = True
 
         def once(connection: Connection) -> Any:
@@ -99,7 +99,7 @@ def _answer_lost(lane: Lane, monkeypatch: Any) -> list[int]:
                 raise psycopg.OperationalError("the connection is lost")
             return found
 
-        return run(call, once, repeatable=repeatable)
+        return run(call, once, repeatable=repeatable, **more)
 
     monkeypatch.setattr(lane, "_run", losing)
     return calls

@@ -1,7 +1,6 @@
 """The ingests of a caller: they need the role ``ingest`` and the collection, and get the filter of the caller's key."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
@@ -53,24 +52,25 @@ class GuardedIngest:
     async def _metered(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
         account = metered_caller()
         if account is None:
-            return await self._accepted(collection, documents, key)
+            return await self._accepted(collection, documents, key, lambda count: None)
         account.check_tokens()
-        account.use("documents", count := len(documents))
-        accepted = False
-        started = time.time()
+        account.use("documents", given := len(documents))
+        stored: list[int] = []
         try:
-            job, ids = await self._accepted(collection, documents, key)
-            accepted = key is None or job.created_at >= started
+            job, ids = await self._accepted(collection, documents, key, stored.append)
             account.owns(job.job_id)
         finally:
-            if not accepted:  # it failed, or an earlier request with this key had stored the documents
-                account.give_back("documents", count)
+            # It failed, an earlier request with this key had stored the documents, or the filter left some out.
+            if unused := given - sum(stored):
+                account.give_back("documents", unused)
         return job, ids
 
-    async def _accepted(self, collection: str, documents: NewDocuments, key: str | None) -> tuple[JobRecord, list[str]]:
+    async def _accepted(
+        self, collection: str, documents: NewDocuments, key: str | None, on_stored: Callable[[int], None]
+    ) -> tuple[JobRecord, list[str]]:
         of_key = self._principal.filter
         if of_key is None:
-            return await self._ingest.accept(collection, documents, key, self._namespace(NO_NAMESPACE))
+            return await self._ingest.accept(collection, documents, key, self._namespace(NO_NAMESPACE), on_stored)
         await self._collections.collection(collection)  # another tenant would see a new one
         chars = sum(len(document.text) + len(document.metadata) for document in documents)
         if len(documents) <= _IN_LOOP_DOCUMENTS and chars <= _IN_LOOP_CHARS:
@@ -78,7 +78,9 @@ class GuardedIngest:
         else:
             await asyncio.to_thread(stamp, documents, of_key)
         try:
-            job, ids = await self._ingest.accept(collection, documents, key, self._namespace(of_key.namespace))
+            job, ids = await self._ingest.accept(
+                collection, documents, key, self._namespace(of_key.namespace), on_stored
+            )
         except Overloaded as error:
             raise without_counts(error) from None
         return of_key.job(job), [of_key.shown(doc_id) for doc_id in ids]

@@ -28,6 +28,11 @@ def narrowed(command: SearchCommand, of_key: DocumentFilter | None) -> SearchCom
     return msgspec.structs.replace(command, filter=of_key.narrowed(command.filter))
 
 
+def uses_tokens(command: SearchCommand) -> bool:
+    """Return whether a model reads the query, or the passages that it reranks."""
+    return command.mode != "lexical" or command.rerank is not None
+
+
 def shown(answer: Answer, of_key: DocumentFilter | None) -> Answer:
     """Return an answer with the ids as the caller sees them. The list of hits stays: it has their leases."""
     if of_key is not None:
@@ -55,7 +60,7 @@ class GuardedSearchPipeline:
             RateLimited: the caller has no tokens left.
         """
         check_use(self._principal, "search", command.collection)
-        if command.mode != "lexical" and (account := metered_caller()) is not None:
+        if uses_tokens(command) and (account := metered_caller()) is not None:
             account.check_tokens()
         of_key = self._principal.filter
         return shown(await self._search.answer(narrowed(command, of_key), timeout), of_key)
@@ -80,7 +85,7 @@ class GuardedBatchSearch:
         for command in commands:
             check_use(self._principal, "search", command.collection)
         account = metered_caller()
-        if account is not None and any(command.mode != "lexical" for command in commands):
+        if account is not None and any(map(uses_tokens, commands)):
             account.check_tokens()
         of_key = self._principal.filter
         answers = await self._search.answer([narrowed(command, of_key) for command in commands], timeout)

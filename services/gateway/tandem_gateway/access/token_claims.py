@@ -13,11 +13,13 @@ from tandem_gateway.access.document_filter import DocumentFilter, make_filter
 from tandem_gateway.access.key_administration import MAX_GLOBS, check_equalities
 from tandem_gateway.access.principal import Principal, includes, is_glob, make_principal
 from tandem_gateway.errors import InvalidRequest
-from tandem_gateway.ports.tokens import ClaimsRefused, RefusalReason
+from tandem_gateway.ports.tokens import MAX_SUBJECT_CHARS, ClaimsRefused, RefusalReason
 from tandem_gateway.records.access import ROLES, Role
 
 ID_PREFIX: Final = "jwt:"
 """Begin of the id of a principal with a token; the rest is the claim ``sub``."""
+MAX_CALLER_CHARS: Final = len(ID_PREFIX) + MAX_SUBJECT_CHARS
+"""Maximum length of the id of a caller: those with a token have the longest."""
 _ABSENT: Final = object()
 
 

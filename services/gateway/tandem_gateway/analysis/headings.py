@@ -10,6 +10,13 @@ MAX_HEADING_CHARS: Final = 200
 _LINE: Final = re.compile(r"^ {0,3}(?:#{1,6}[ \t]+([^\n]*)|(`{3}|~{3}))", re.MULTILINE)
 
 
+def without_closing(title: str) -> str:
+    """Return the text of a heading without the signs ``#`` that may close it: ``C# ##`` is ``C#``, and so is ``C#``."""
+    title = title.strip()
+    before = title.rstrip("#")
+    return title if before and not before[-1].isspace() else before.rstrip()
+
+
 def heading_of(text: str, start: int) -> str | None:
     """Return the heading that a passage of a Markdown text is under; None if there is none before it.
 
@@ -25,6 +32,6 @@ def heading_of(text: str, start: int) -> str | None:
         title, mark = line.groups()
         if mark is not None:
             fence = mark if fence is None else None if fence == mark else fence
-        elif fence is None and (title := title.strip().rstrip("#").rstrip()):
+        elif fence is None and (title := without_closing(title)):
             found = title
     return None if found is None else found[:MAX_HEADING_CHARS]

@@ -18,7 +18,7 @@ from tandem_gateway.http.errors import reply_to
 from tandem_gateway.http.exact_paths import without_slash
 from tandem_gateway.ports.tokens import ClaimsRefused, RefusalReason, TokenRefused
 from tandem_gateway.records.access import Role
-from tandem_runtime.request_id import AsgiApp, Receive, Scope, Send
+from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ METRICS: Final = "/metrics"
 OPERATORS: Final = "/v1/admin/"
 """Begin of the operators' paths. Their guards decide, because some of them also take TANDEM_ADMIN_TOKEN."""
 
+_UNAUTHORIZED: Final = 401
 _SCHEME: Final = b"bearer"
 _MISSING: Final = (
     "authorization: an API key was expected, as 'Authorization: Bearer KEY' or in the header api-key or x-api-key"
@@ -155,20 +156,36 @@ def authenticated(
     open_paths = OPEN_PATHS if open_metrics else OPEN_PATHS - {METRICS}
     refusals = Refusals(refused)
 
+    async def refuse(reason: str) -> None:
+        """Count a refused request, and wait until it may be answered."""
+        refusals.record(reason)
+        if seconds := pace.wait():
+            await hold(seconds)
+
+    def telling(send: Send, reason: str) -> Send:
+        """Return a send function for an operators' path, whose guard may refuse the request."""
+
+        async def send_and_tell(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] == _UNAUTHORIZED:
+                await refuse(reason)
+            await send(message)
+
+        return send_and_tell
+
     async def checked(scope: Scope, receive: Receive, send: Send) -> None:
         if access.on and scope["type"] == "http":
             path = without_slash(scope["path"])  # it is routed alike
             try:
                 principal = await _caller(scope, access)
             except _Refused as refusal:
-                if path not in open_paths and not path.startswith(OPERATORS):
-                    refusals.record(refusal.reason)
+                if path.startswith(OPERATORS):
+                    send = telling(send, refusal.reason)
+                elif path not in open_paths:
                     answer = refusal.error
                     if isinstance(answer, Unauthorized):
                         wanted = _wanted(role_of(scope["method"], scope["path"]))
                         answer = Unauthorized(f"{answer}{wanted}", description=answer.description)
-                    if seconds := pace.wait():
-                        await hold(seconds)
+                    await refuse(refusal.reason)
                     await reply_to(answer).send(scope, send)
                     return
             else:

@@ -15,6 +15,7 @@ from litestar.params import JSONBody, PathParameter
 from tandem_contract.admin_api import Key, KeyList, KeyRequest, KeyUsage, NewKey, UsageList
 from tandem_gateway.access import key_administration
 from tandem_gateway.access.key_administration import MAX_GRACE_SECONDS
+from tandem_gateway.access.token_claims import MAX_CALLER_CHARS
 from tandem_gateway.errors import InvalidRequest
 from tandem_gateway.http.asgi_types import scope_of
 from tandem_gateway.http.authentication import principal_of
@@ -30,7 +31,6 @@ from tandem_runtime.request_id import Scope
 _PATH: Final = "/v1/admin/keys"
 _MAX_BODY_BYTES: Final = 64 << 10
 
-MAX_CALLER_CHARS: Final = 256
 _EPOCH: Final = date(1970, 1, 1)
 _DAY: Final = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 

@@ -17,6 +17,7 @@ from tandem_gateway.access.key_administration import (
 )
 from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
+from tandem_gateway.access.token_claims import MAX_CALLER_CHARS
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
 from tandem_gateway.http.positions import POSITION_PATTERN
@@ -71,7 +72,7 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("query", "status"): {"type": "string", "enum": list(get_args(api.JobStatus))},
     ("query", "from"): _DAY,
     ("query", "to"): _DAY,
-    ("query", "key"): {"type": "string", "minLength": 1, "maxLength": 256},
+    ("query", "key"): {"type": "string", "minLength": 1, "maxLength": MAX_CALLER_CHARS},
     ("query", "collection"): COLLECTION,
     ("query", "on_error"): {"type": "string", "enum": list(get_args(api.OnError))},
     ("query", "limit"): {"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": 100},

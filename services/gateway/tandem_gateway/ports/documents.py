@@ -184,6 +184,8 @@ class DocumentStore(Protocol):
     async def delete_some(self, collection: str, doc_ids: Sequence[str], condition: Filter) -> Deletions:
         """Delete all versions of the first of these documents, if the newest matches; call it again for the rest.
 
+        Of a document that is not stored, it drops what is kept of a version that failed, if that matches.
+
         One call deletes at most ``DELETED_AT_ONCE`` documents, and one at least if ``doc_ids`` has any that exists
         and matches. It takes one commit.
         """

@@ -6,6 +6,8 @@ from typing import Any, Final, Literal, Protocol
 
 MAX_TOKEN_BYTES: Final = 8192
 """Longest token that is looked at."""
+MAX_SUBJECT_CHARS: Final = 255
+"""Maximum length of the claim ``sub``."""
 
 RefusalReason = Literal[
     "too_large",

@@ -41,6 +41,7 @@ class Ingest:
         documents: NewDocuments,
         key: str | None = None,
         namespace: Namespace = NO_NAMESPACE,
+        on_stored: Callable[[int], None] = lambda documents: None,
     ) -> tuple[JobRecord, list[str]]:
         """Store validated documents; they are on disk when this returns.
 
@@ -50,6 +51,7 @@ class Ingest:
             key: the client's idempotency key. A repeated request with the same key stores nothing, and gets the job of
                 the first one.
             namespace: of the caller; the ids of the documents have it already.
+            on_stored: called with the number of documents of a new job; not called for a repeated request.
 
         Returns:
             The job that counts the documents, and their ids in the order sent.
@@ -72,8 +74,10 @@ class Ingest:
             job = await self._store.accept(job_id, collection, documents, self._clock(), named, skipped, owner)
             if job.job_id != job_id:
                 documents[:] = await _with_ids_of(job.job_id, documents, namespace)
-        if skipped and job.job_id == job_id:
-            self._on_skipped(len(skipped))
+        if job.job_id == job_id:
+            on_stored(len(documents))
+            if skipped:
+                self._on_skipped(len(skipped))
         self._on_accepted()
         return job, [document.doc_id for document in documents]
 

@@ -17,12 +17,11 @@ from jwt import exceptions
 from jwt.algorithms import get_default_algorithms
 
 from tandem_gateway.adapters.jwt.keys import MAX_KID_CHARS, KeySet, VerificationKey
-from tandem_gateway.ports.tokens import MAX_TOKEN_BYTES, RefusalReason, TokenRefused, VerifiedToken
+from tandem_gateway.ports.tokens import MAX_SUBJECT_CHARS, MAX_TOKEN_BYTES, RefusalReason, TokenRefused, VerifiedToken
 
 _COMPACT: Final = re.compile(rb"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
 # RFC 9068 names access tokens. Other types, such as logout tokens, are for other purposes (RFC 8725, section 3.11).
 _TYPES: Final = frozenset({"jwt", "at+jwt", "application/at+jwt", "application/jwt"})
-_MAX_SUBJECT_CHARS: Final = 255
 _ALGORITHMS: Final = get_default_algorithms()
 
 # In this order: a class stands before its base.
@@ -135,7 +134,7 @@ class JwtVerifier:
         except (ValueError, TypeError, ArithmeticError, RecursionError):
             raise TokenRefused("claims") from None
         subject = claims["sub"]
-        if not (isinstance(subject, str) and 0 < len(subject) <= _MAX_SUBJECT_CHARS and subject.isprintable()):
+        if not (isinstance(subject, str) and 0 < len(subject) <= MAX_SUBJECT_CHARS and subject.isprintable()):
             raise TokenRefused("claims")
         return VerifiedToken(claims, expires_at, key.fingerprint)
 

@@ -9,7 +9,7 @@ from tandem_gateway.adapters.memory.collection import with_source_of
 from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.adapters.memory.listing import document
 from tandem_gateway.filters.matching import matches_json
-from tandem_gateway.filters.tree import EVERYTHING, Filter
+from tandem_gateway.filters.tree import Filter
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, MetadataChange
 from tandem_gateway.records.documents import Deletions, DocumentView, NewDocument, StoredContent
 from tandem_gateway.records.sources import SourceDifference, difference
@@ -54,7 +54,7 @@ def delete_some(content: Content, collection: str, doc_ids: Sequence[str], condi
             break
         done += 1
         view = document(content, collection, doc_id)
-        if view is None and condition == EVERYTHING:
+        if view is None and _has_failed(content, collection, doc_id, condition):
             delete(content, collection, doc_id)
         if view is not None and matches_json(condition, view.metadata):
             deleted += delete(content, collection, doc_id)
@@ -79,6 +79,13 @@ def change_metadata(content: Content, collection: str, doc_id: str, change: Meta
             content.replace_pending(found, version, copy)
         content.version += 1
     return found.view(doc_id)
+
+
+def _has_failed(content: Content, collection: str, doc_id: str, condition: Filter) -> bool:
+    """Return whether a version of a document failed, is kept and matches."""
+    found = content.collections.get(collection)
+    kept = None if found is None else content.failed.get((found.collection_id, doc_id))
+    return kept is not None and matches_json(condition, kept.version.document.metadata)
 
 
 def _stored(document: NewDocument) -> StoredContent:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from functools import partial
 
 from tandem_gateway.adapters.batching import PendingText, pending_batch
@@ -56,7 +56,7 @@ class MemoryEmbeddingQueue(LeasedQueue):
             self._owners.keep(collections.keys())
             waiting = {number for number, each in collections.items() if each.pending}.difference(without)
             for number in self._turns.order(waiting, {number: len(passages) for number, passages in held.items()}):
-                texts, free = self._first_free(collections[number], limit, held.get(number, set()))
+                texts, free = self._first_free(collections[number], limit, held.get(number, set()), attempts)
                 if free:
                     self._turns.serve(number)
                     alone = [
@@ -73,24 +73,29 @@ class MemoryEmbeddingQueue(LeasedQueue):
         self._owners.note(collection_id, first, last, owner)
 
     def _first_free(
-        self, collection: stored.Collection, limit: int, held: set[int]
+        self, collection: stored.Collection, limit: int, held: set[int], attempts: Mapping[int, int]
     ) -> tuple[dict[int, Callable[[int], PendingText]], list[int]]:
-        """Return a collection's passages without a vector, and the first that nobody holds of the owner in turn."""
+        """Return a collection's passages without a vector, and the first free ones, of the owner in turn first."""
         texts = _texts_without_vector(collection)
         numbers = {
             passage.passage_id: version.number
             for version in collection.pending.values()
             for passage in version.passages
         }
+        found: dict[int, None] = {}
         for owner, ranges in self._owners.lanes(collection.collection_id):
+            passed_over = attempts if found else ()
             for each in list(ranges):
                 inside = [passage_id for passage_id in texts if each.first <= numbers[passage_id] <= each.last]
+                free = [number for number in inside if number not in held and number not in passed_over]
                 if not inside:
                     self._owners.finished(collection.collection_id, owner, each)
-                elif free := [passage_id for passage_id in inside if passage_id not in held][:limit]:
+                elif free and not found:
                     self._owners.serve(collection.collection_id, owner)
-                    return texts, free
-        return texts, [passage_id for passage_id in texts if passage_id not in held][:limit]
+                found.update(dict.fromkeys(free))
+                if len(found) >= limit:
+                    return texts, list(found)[:limit]
+        return texts, (list(found) or [number for number in texts if number not in held])[:limit]
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""

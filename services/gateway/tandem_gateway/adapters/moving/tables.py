@@ -130,7 +130,7 @@ IN_POSTGRES: Final = {
     "access": "access; version grows",
     "keys": "keys",
     "usage": "usage",
-    "gateways": "signs of life of gateways, which have stopped",
-    "traffic": "the canary's shares: a gateway begins with those of its settings, as after a restart of SQLite",
+    "gateways": "none: the gateways that run",
+    "traffic": "none: one gateway has the shares of its settings, as after a restart of SQLite",
 }
 """Each table of the database → what becomes of it."""

@@ -101,7 +101,6 @@ class PostgresStore:
         self._reading = lane("store-reader", _READERS)
         self._writing = lane("store-writer", _WRITERS, events.written)
         self._cleaning = lane("store-cleaner", 1)
-        self._sharing = lane("store-shared", 1)
         self._purges = ThreadPoolExecutor(1, thread_name_prefix="store-purge")
         self._closed = False
         self.queue = PostgresEmbeddingQueue(
@@ -110,7 +109,7 @@ class PostgresStore:
         """The store's pending documents, for the embedding worker."""
         self.reembeddings = PostgresReembeddings(self._reading, self._writing, batch_bytes=batch_bytes)
         """The second spaces of the collections."""
-        self.shared = PostgresSharedState(self._sharing)
+        self.shared = PostgresSharedState(self._cleaning)
         """What the gateways of the store tell each other."""
 
     @property
@@ -268,7 +267,7 @@ class PostgresStore:
         """Finish the queued reads and writes, and close the connections; blocks."""
         self._closed = True
         self._purges.shutdown()
-        for lane in (self._reading, self._writing, self._cleaning, self._sharing):
+        for lane in (self._reading, self._writing, self._cleaning):
             lane.close()
 
     async def _look(self) -> None:

@@ -164,12 +164,14 @@ def delete_some(
 def _matching(
     connection: Connection, record: CollectionRecord, doc_ids: Sequence[str], condition: Filter
 ) -> dict[str, tuple[int, bytes]]:
-    """Return number and hash of the newest versions that match, by document."""
+    """Return number and hash of the newest versions that match, by document; a failed one if there is no other."""
     rows = connection.execute(
-        "SELECT d.doc_id, d.metadata, d.document_id, d.content_hash FROM unnest(%s::text[]) AS u(doc_id) "
-        "CROSS JOIN LATERAL (SELECT x.doc_id, x.metadata, x.document_id, x.content_hash FROM documents x "
-        "WHERE x.collection_id = %s AND x.doc_id = u.doc_id ORDER BY x.live LIMIT 1) d",
-        (list(doc_ids), record.collection_id),
+        "SELECT d.doc_id, d.metadata, d.document_id, d.content_hash FROM unnest(%(ids)s::text[]) AS u(doc_id) "
+        "CROSS JOIN LATERAL (SELECT x.doc_id, x.metadata, x.document_id, x.content_hash, x.live::integer AS place "
+        "FROM documents x WHERE x.collection_id = %(of)s AND x.doc_id = u.doc_id UNION ALL "
+        "SELECT f.doc_id, f.metadata, f.document_id, f.content_hash, 2 FROM failed_documents f "
+        "WHERE f.collection_id = %(of)s AND f.doc_id = u.doc_id ORDER BY place LIMIT 1) d",
+        {"ids": list(doc_ids), "of": record.collection_id},
     )
     return {
         doc_id: (version, content_hash)

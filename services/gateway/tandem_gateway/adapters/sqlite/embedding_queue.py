@@ -152,7 +152,7 @@ class PendingPassages:
         waiting = {number for number, record in records.items() if record.pending} - without
         for number in self._turns.order(waiting, {number: len(rows) for number, rows in held.items()}):
             of_collection = held.get(number, frozenset())
-            passages = self._in_turn(connection, records[number], limit, of_collection)
+            passages = self._in_turn(connection, records[number], limit, of_collection, attempts)
             passages = passages or self._free_passages(connection, records[number], limit, of_collection)
             if passages:
                 self._turns.serve(number)
@@ -160,10 +160,21 @@ class PendingPassages:
         return None
 
     def _in_turn(
-        self, connection: sqlite3.Connection, record: CollectionRecord, limit: int, held: Set[int]
+        self,
+        connection: sqlite3.Connection,
+        record: CollectionRecord,
+        limit: int,
+        held: Set[int],
+        attempts: Mapping[int, int],
     ) -> list[int]:
-        """Return the first passages that nobody holds of the owner whose turn it is; none without known owners."""
+        """Return the first passages that nobody holds, those of the owner whose turn it is first.
+
+        Those of the next owners fill the batch, as a call with few texts takes nearly as long as a full one. Their
+        passages with attempts do not: such a passage comes alone, and so in the turn of its own owner.
+        """
+        found: dict[int, None] = {}
         for owner, ranges in self.owners.lanes(record.collection_id):
+            passed_over = attempts if found else ()
             for each in list(ranges):
                 first = each.first if owner is not None else self._first.get(record.collection_id, 0)
                 passages = pending_passages(connection, record, first, limit + len(held), each.last)
@@ -173,10 +184,13 @@ class PendingPassages:
                 each.first = passages[0][1]
                 if owner is None:
                     self._first[record.collection_id] = each.first
-                if free := [passage_id for passage_id, _ in passages if passage_id not in held][:limit]:
+                free = [number for number, _ in passages if number not in held and number not in passed_over]
+                if free and not found:
                     self.owners.serve(record.collection_id, owner)
-                    return free
-        return []
+                found.update(dict.fromkeys(free))
+                if len(found) >= limit:
+                    return list(found)[:limit]
+        return list(found)
 
     def _free_passages(
         self, connection: sqlite3.Connection, record: CollectionRecord, limit: int, held: Set[int]

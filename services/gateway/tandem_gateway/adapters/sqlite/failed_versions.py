@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final, cast
 
 from tandem_gateway.adapters.limits import FAILED_ENTRY_BYTES, Limits, check_retry, nothing_to_retry
-from tandem_gateway.adapters.sqlite import job_documents, jobs, reads, versions
+from tandem_gateway.adapters.sqlite import job_documents, jobs, listing, reads, versions
 from tandem_gateway.adapters.sqlite.counters import next_number
 from tandem_gateway.adapters.sqlite.schema import CHECKSUMS, seal, sealed_insert
+from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.documents import JobRetry, NewDocument
 from tandem_gateway.records.job_documents import embedded_status
@@ -125,12 +126,16 @@ def retry(connection: sqlite3.Connection, job_id: str, now: float, limits: Limit
     return JobRetry(again, retried, job.failed - retried)
 
 
-def supersede(connection: sqlite3.Connection, collection_id: int, doc_id: str) -> None:
-    """Drop the kept version of a document, if there is one, because another write of the document follows it."""
+def supersede(connection: sqlite3.Connection, collection_id: int, doc_id: str, condition: Filter = EVERYTHING) -> None:
+    """Drop the kept version of a document, because another write of the document follows it.
+
+    Nothing is dropped if there is no such version, or if it does not match the condition.
+    """
     found = connection.execute(
-        "SELECT document_id FROM failed_documents WHERE collection_id = ? AND doc_id = ?", (collection_id, doc_id)
+        "SELECT document_id, metadata FROM failed_documents WHERE collection_id = ? AND doc_id = ?",
+        (collection_id, doc_id),
     ).fetchone()
-    if found is not None:
+    if found is not None and listing.fits(condition, *found):
         _drop(connection, found[0])
 
 

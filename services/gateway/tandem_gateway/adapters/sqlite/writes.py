@@ -151,8 +151,8 @@ def delete_some(
         done += 1
         pending_version, live_version = reads.versions(connection, record.collection_id, doc_id)
         newest = pending_version or live_version
-        if newest is None and condition == EVERYTHING:
-            failed_versions.supersede(connection, record.collection_id, doc_id)
+        if newest is None:
+            failed_versions.supersede(connection, record.collection_id, doc_id, condition)
         if newest is None or not _matches(connection, newest, condition):
             continue
         failed_versions.supersede(connection, record.collection_id, doc_id)

@@ -20,6 +20,9 @@ DECLARE
   r record;
   ids bigint[];
   tries integer[];
+  more bigint[];
+  more_tries integer[];
+  served_owner text;
   suspect integer;
   taken bigint;
   most bigint;
@@ -52,6 +55,10 @@ BEGIN
       WHERE c.pending > 0 AND NOT c.removed AND c.collection_id <> ALL (without_)
       ORDER BY coalesce(l.passages, 0), t.served, c.collection_id
   LOOP
+    ids := '{}';
+    tries := '{}';
+    -- Passages of the next owners fill the batch: a call with few texts takes nearly as long as a full one. Theirs that
+    -- were tried before do not; such a passage comes alone, and so in the turn of its own owner.
     FOR o IN
       SELECT t.owner FROM owner_turns t WHERE t.collection_id = k.collection_id
         AND EXISTS (SELECT 1 FROM pending p WHERE p.owner = t.owner AND p.worker IS NULL
@@ -61,14 +68,20 @@ BEGIN
     LOOP
       SELECT array_agg(f.passage_id ORDER BY f.document_id, f.ordinal),
              array_agg(f.attempts ORDER BY f.document_id, f.ordinal)
-        INTO ids, tries
+        INTO more, more_tries
         FROM (SELECT p.document_id, p.ordinal, p.passage_id, p.attempts FROM pending p
                 WHERE p.owner = o.owner AND p.worker IS NULL AND p.document_id > documents_of_v1(k.collection_id)
-                  AND p.document_id < documents_of_v1(k.collection_id + 1)
-                ORDER BY p.owner, p.document_id, p.ordinal LIMIT limit_ FOR UPDATE SKIP LOCKED) f;
-      EXIT WHEN ids IS NOT NULL;
+                  AND p.document_id < documents_of_v1(k.collection_id + 1) AND (cardinality(ids) = 0 OR p.attempts = 0)
+                ORDER BY p.owner, p.document_id, p.ordinal LIMIT limit_ - cardinality(ids) FOR UPDATE SKIP LOCKED) f;
+      CONTINUE WHEN more IS NULL;
+      IF cardinality(ids) = 0 THEN
+        served_owner := o.owner;
+      END IF;
+      ids := ids || more;
+      tries := tries || more_tries;
+      EXIT WHEN cardinality(ids) >= limit_;
     END LOOP;
-    CONTINUE WHEN ids IS NULL;
+    CONTINUE WHEN cardinality(ids) = 0;
     SELECT u.place INTO suspect FROM unnest(tries) WITH ORDINALITY AS u(tries, place) WHERE u.tries > 0
       ORDER BY u.place LIMIT 1;
     IF suspect IS NOT NULL THEN  -- alone, so that the next failure can only be its own
@@ -104,7 +117,7 @@ BEGIN
     UPDATE pending p SET worker = worker_, lease_until = now_ + seconds WHERE p.passage_id = ANY (picked);
     UPDATE turns t SET served = last_ + 2 WHERE t.collection_id = k.collection_id;
     UPDATE owner_turns t SET served = 1 + (SELECT max(x.served) FROM owner_turns x WHERE x.collection_id = k.collection_id)
-      WHERE t.collection_id = k.collection_id AND t.owner = o.owner;
+      WHERE t.collection_id = k.collection_id AND t.owner = served_owner;
     RETURN QUERY
       SELECT k.collection_id, k.name, s.fingerprint, k.chunking, first_format, splits, u.passage_id, u.content, u.hash, u.tries,
              -- In the order of the key, so that no plan reads the jobs of all documents in their order.

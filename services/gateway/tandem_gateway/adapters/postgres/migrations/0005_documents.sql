@@ -41,7 +41,7 @@ END $$;
 
 -- Delete the first of these documents: at most ``at_once``, and none after their texts and metadata reached
 -- ``characters``. Only documents whose newest version is the expected one, if the caller has looked at it: the first
--- other one ends the call. Return how many ids are dealt with, and how many documents were deleted.
+-- other one ends the call. A failed version that is kept counts as the newest if there is no other. Return how many ids are dealt with, and how many documents were deleted.
 CREATE FUNCTION delete_some_v1(collection text, ids text[], expected bigint[], expected_hashes bytea[], at_once integer,
                                characters bigint, now_ double precision, OUT done integer, OUT deleted integer)
 LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off AS $$
@@ -64,6 +64,10 @@ BEGIN
     SELECT count(*) AS versions, coalesce(sum(length(d.text) + length(d.metadata)), 0) AS size,
            (array_agg(d.document_id ORDER BY d.live))[1] AS newest, (array_agg(d.content_hash ORDER BY d.live))[1] AS hash
       INTO v FROM documents d WHERE d.collection_id = c AND d.doc_id = ids[i];
+    IF v.versions = 0 AND expected IS NOT NULL THEN
+      SELECT 0::bigint AS versions, 0::bigint AS size, max(f.document_id) AS newest, (array_agg(f.content_hash))[1] AS hash
+        INTO v FROM failed_documents f WHERE f.collection_id = c AND f.doc_id = ids[i];
+    END IF;
     EXIT WHEN expected IS NOT NULL AND (v.newest, v.hash) IS DISTINCT FROM (expected[i], expected_hashes[i]);
     done := i;
     chosen := chosen || ids[i];

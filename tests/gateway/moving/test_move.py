@@ -1,11 +1,16 @@
 """The command ``move``: everything arrives, and a store goes on as it would have without it."""
 
 import sqlite3
+from functools import partial
 from pathlib import Path
 
+from tandem_gateway import maintenance
 from tandem_gateway.adapters.postgres.connection import connect
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
+from tandem_gateway.composition import stores
+from tandem_gateway.index.builder import Sizes
+from tandem_gateway.settings import Settings
 from tests.gateway.moving import corpus
 from tests.gateway.moving.stores_to_move import command, content, move, open_postgres
 from tests.gateway.ports.backends import InPostgres
@@ -47,6 +52,22 @@ def test_a_store_comes_back_from_postgres_as_it_was(directory: Path, tmp_path: P
     with connect(url) as connection:
         ids.append(connection.execute("SELECT store_id FROM store").fetchone())
     assert len(set(ids)) == 3  # no cache of one is taken for one of another
+
+
+def test_the_indexes_are_built_from_a_moved_store(directory: Path, tmp_path: Path, url: str):
+    move(directory, url, "postgres")
+    target = tmp_path / "target"
+    shared = Settings(data_dir=target, store_url=url)
+    maintenance.rebuild(target, Sizes(), _ignore, partial(stores.open_feed, shared))
+    assert maintenance.verify(target, _ignore, partial(stores.open_feed, shared))
+    move(target, url, "directory")
+    assert not (target / "index").exists()  # these were caches of the database
+    maintenance.rebuild(target, Sizes(), _ignore)
+    assert maintenance.verify(target, _ignore)
+
+
+def _ignore(line: str) -> None:
+    pass
 
 
 async def test_a_store_that_was_made_in_postgres_moves_too(tmp_path: Path, url: str):

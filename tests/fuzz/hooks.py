@@ -67,8 +67,8 @@ def serialize_ndjson(context: schemathesis.SerializationContext, value: str) -> 
 def filter_case(context: schemathesis.HookContext, case: "schemathesis.Case[Any]") -> bool:
     """Skip what no schema can say.
 
-    A cursor, an engine that is not set up, a position of this store, a filter as text, a vector, days in the wrong order, parameters that exclude
-    each other, and several limits of a key, of which two may be on the same thing.
+    A cursor, an engine that is not set up, a position of this store, a filter as text, a vector, days in the wrong
+    order, parameters that exclude each other, and several limits of a key, of which two may be on the same thing.
     """
     if isinstance(case.body, dict) and case.body.get("engine") in ("pgvector", "milvus"):
         return False

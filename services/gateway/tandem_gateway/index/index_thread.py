@@ -30,6 +30,7 @@ from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.retrieval import VectorRetrieval
+from tandem_gateway.index.shared_snapshots import SharedSnapshots
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports.change_log import IndexFeed
@@ -59,6 +60,7 @@ class IndexThread:
         limits: AnswerLimits,
         *,
         sizes: Sizes = DEFAULT_SIZES,
+        shared: SharedSnapshots | None = None,
         in_loop: bool = True,
         on_search: Callable[[float, int], None] = lambda seconds, queries: None,
     ) -> None:
@@ -70,6 +72,7 @@ class IndexThread:
             factory: loads graphs.
             limits: see ``AnswerLimits``.
             sizes: minimum numbers of vectors for graphs.
+            shared: another source of the indexes at startup; None for a gateway that shares no snapshots.
             in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
             on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
         """
@@ -78,6 +81,7 @@ class IndexThread:
         self._factory = factory
         self._limits = limits
         self._sizes = sizes
+        self._shared = shared
         self._in_loop = in_loop
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -246,7 +250,7 @@ class IndexThread:
             self._indexes.close()
 
     def _load(self) -> list[str]:
-        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes)
+        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes, self._shared)
         indexes = Indexes(places)
         # Set before the load, so that ``_run`` closes the feed even if the load fails.
         self._indexes = indexes

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.lifecycle.snapshot_sharing import SnapshotSharing
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
@@ -46,3 +47,5 @@ class OpenStore:
     close: Callable[[], None]
     is_shared: bool = False
     """Whether other gateways may use the store, too."""
+    sharing: SnapshotSharing | None = None
+    """Exchanges snapshots with these gateways; None if they share none."""

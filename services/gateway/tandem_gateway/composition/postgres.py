@@ -32,6 +32,7 @@ from tandem_gateway.index.shared_snapshots import Outcome, SharedSnapshots
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.lifecycle.snapshot_sharing import SnapshotSharing
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.shared_snapshots import SharedFiles
 from tandem_gateway.ports.text_log import KEYWORDS
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.snapshotting import SharingPolicy
@@ -77,8 +78,17 @@ def shared_snapshots(settings: Settings, history: History, note: Callable[[Outco
         history=history,
         seen=lambda: [history.last, History(settings.data_dir / SNAPSHOT_FILE_NAME).last],
     )
-    files = SharedFolder(Path(unquote(urlsplit(settings.snapshot_url).path)))
-    return SharedSnapshots(registry, files, Snapshots(settings.data_dir), UsearchGraphFactory(), note=note)
+    return SharedSnapshots(
+        registry, _files(settings.snapshot_url), Snapshots(settings.data_dir), UsearchGraphFactory(), note=note
+    )
+
+
+def _files(url: str) -> SharedFiles:
+    if not url.startswith("s3:"):
+        return SharedFolder(Path(unquote(urlsplit(url).path)))
+    from tandem_gateway.adapters.object_storage import ObjectStorage  # noqa: PLC0415 - obstore takes memory
+
+    return ObjectStorage(url)
 
 
 def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:

@@ -47,6 +47,10 @@ def open_keys(settings: Settings) -> KeyStore:
         raise SettingsError(
             "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
         )
+    if settings.snapshot_url.startswith("s3:") and find_spec("obstore") is None:
+        raise SettingsError(
+            "TANDEM_SNAPSHOT_URL: the package obstore is not installed; install tandem-search[gateway,postgres,s3]"
+        )
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
     return postgres.open_keys(settings)

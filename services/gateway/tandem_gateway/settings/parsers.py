@@ -54,7 +54,9 @@ def snapshot_url(text: str) -> str:
         raise ValueError("a URL without ? and # was expected")
     if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
         return text
-    raise ValueError("a URL such as file:///mnt/snapshots was expected")
+    if parts.scheme == "s3" and re.fullmatch("[a-z0-9.-]+", parts.netloc):
+        return text.rstrip("/")
+    raise ValueError("a URL such as file:///mnt/snapshots or s3://bucket/prefix was expected")
 
 
 def optional_urls(text: str) -> str:

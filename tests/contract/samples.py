@@ -260,6 +260,8 @@ SAMPLES: dict[str, object] = {
         group_by="author.name",
         rerank=RerankInput(50, "a-reranker"),
     ),
+    "search_request_with_consistency.json": SearchRequest(query="what?", consistency="session"),
+    "similar_request_with_consistency.json": SimilarRequest(document_id="a", consistency="bounded"),
     "search_reply_with_everything.json": ReceivedSearchReply(
         results=[
             ReceivedSearchHit(

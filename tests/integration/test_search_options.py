@@ -22,6 +22,7 @@ options = st.fixed_dictionaries(
         "filter": st.sampled_from([{"kind": 1}, {"n": {"$lt": 20}}, {"kind": {"$in": [0, 2]}, "n": {"$gte": 4}}]),
         "diversity": st.sampled_from([0.0, 0.4, 1.0]),
         "group_by": st.sampled_from(["kind", "n", "nowhere"]),
+        "consistency": st.sampled_from(["strong", "session", "bounded"]),
         "highlight": st.booleans(),
         "include": st.just(["vector"]),
         "exclude": st.lists(st.sampled_from(FIELDS), unique=True),
@@ -69,6 +70,8 @@ def test_options_in_combination(client: Client) -> None:
         one = {**asked, "collection": COLLECTION, "top_k": DOCUMENTS}
         batch = client.http.post("/v1/search/batch", json={"searches": [one, one]}).json()["replies"]
         assert [reply["results"] for reply in batch] == [whole, whole]
+        # One gateway alone finds all that was acknowledged, whatever it is asked.
+        assert found(client, {**asked, "consistency": "strong"}, top_k=DOCUMENTS) == whole
         # Parts that are excluded are absent, and change nothing else.
         for hit in whole:
             for name in FIELDS:

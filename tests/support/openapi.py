@@ -10,14 +10,14 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import make_litestar
 from tandem_gateway.lifecycle import Gateway
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.memory import MemoryBudget
 
 
 def described_app(limits: RequestLimits) -> Litestar:
     bodies = BodyLimits(1 << 20, 1 << 16, 1 << 20, MemoryBudget(1 << 20, "A_SETTING"))
-    operators = (cast(CanaryRouter, None), "")
+    operators = (cast(TrafficSharing, None), "")
     return make_litestar(
         cast(Gateway, None),
         limits,

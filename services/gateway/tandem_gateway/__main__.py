@@ -16,7 +16,7 @@ import msgspec
 from tandem_gateway import __version__, key_commands
 from tandem_gateway.composition.audit import audit_sink
 from tandem_gateway.composition.store_url import with_store_url
-from tandem_gateway.composition.stores import open_feed, open_keys
+from tandem_gateway.composition.stores import move, open_feed, open_keys
 from tandem_gateway.errors import GatewayError, StorageError, StorageUnavailable, for_log
 from tandem_gateway.settings import Settings
 from tandem_runtime import allocator, logs
@@ -39,11 +39,13 @@ def main() -> int:
     )
     parser.add_argument("--version", action="version", version=f"tandem-gateway {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-    known = [*add_flags(parser, Settings), "--to"]
+    known = [*add_flags(parser, Settings), "--to", "--discard"]
     for name, text in {
         "verify": "check the store, and compare both indexes with it; the gateway must be stopped",
         "rebuild": "rebuild both indexes from the store; the gateway must be stopped",
         "backup": "copy the store of a gateway, running or stopped, to a new file, and check the copy",
+        "move": "move the store of the data directory to an empty database of PostgreSQL (TANDEM_STORE_URL), or back "
+        "to an empty directory, and compare both; all gateways must be stopped",
         "compact": "rewrite the databases without the remains of deleted documents; the gateway must be stopped",
         "snapshot": "save the index of a running gateway; the gateway calls this itself",
     }.items():
@@ -51,7 +53,7 @@ def main() -> int:
             name,
             prog=f"{parser.prog} {name}",
             help=text,
-            description=text.capitalize() + ".",
+            description=f"{text[0].upper()}{text[1:]}.",
             epilog=_STATUSES,
         )
         command.add_argument(
@@ -60,6 +62,13 @@ def main() -> int:
         if name == "backup":
             command.add_argument(
                 "--to", type=Path, required=True, metavar="FILE", help="path of the copy; must not exist"
+            )
+        if name == "move":
+            command.add_argument(
+                "--to", dest="move_to", choices=("postgres", "directory"), required=True, help="where the store goes"
+            )
+            command.add_argument(
+                "--discard", action="store_true", help="give up a move that has not ended, and remove what it left"
             )
     known += key_commands.add_commands(commands, parser.prog, _STATUSES)
     flags = parse_flags(parser, known)
@@ -72,6 +81,8 @@ def main() -> int:
         return 2
     if flags.command == "keys":
         return _keys(flags, settings)
+    if flags.command == "move":
+        return _move(flags, settings)
     if flags.command is not None:
         return _maintain(flags.command, settings, getattr(flags, "to", None))
     return _serve(settings)
@@ -106,6 +117,18 @@ def _keys(flags: argparse.Namespace, settings: Settings) -> int:
     except (GatewayError, OSError) as error:
         _say_error(error)
         return 1
+
+
+def _move(flags: argparse.Namespace, settings: Settings) -> int:
+    try:
+        move(settings, flags.move_to, _say, discard=flags.discard)
+    except SettingsError as error:
+        _say_error(error)
+        return 2
+    except (GatewayError, OSError) as error:
+        _say_error(error)
+        return 1
+    return 0
 
 
 def _maintain(command: str, settings: Settings, target: Path | None) -> int:

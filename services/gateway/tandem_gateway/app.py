@@ -25,6 +25,7 @@ from tandem_gateway.lifecycle import Gateway, RetentionPolicy
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.settings import Settings
 from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_gateway.use_cases.served_model import served_model
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
 from tandem_runtime.access_log import make_access_log
@@ -43,6 +44,7 @@ class GatewayComponents:
     gateway: Gateway
     pools: Sequence[EmbedderPool]
     traffic: CanaryRouter
+    sharing: TrafficSharing
     metrics: Metrics
     memory: MemoryBudget
     renewals: Sequence[Callable[[], None]] = ()
@@ -68,6 +70,7 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         canary = build_pool("canary", settings.canary_url, settings, metrics, tls=tls, tokens=tokens)
     pools = [stable] if canary is None else [stable, canary]
     traffic = build_canary_router(settings, metrics, stable, canary)
+    sharing = TrafficSharing(traffic, shared=bool(settings.store_url))
     memory = MemoryBudget(settings.max_bytes_in_flight, "TANDEM_MAX_BYTES_IN_FLIGHT")
     metrics.requests.watch_memory(memory)
     rerank_servers = build_rerank_pool(settings, metrics)
@@ -92,9 +95,10 @@ def build_gateway(settings: Settings) -> GatewayComponents:
         retention=RetentionPolicy(settings.job_retention, settings.failed_document_seconds),
         access=access,
     )
+    gateway.also_share("traffic", sharing.follow)
     if rerank_servers is not None:
         gateway.also_run("rerank servers", rerank_servers.follow)
-    return GatewayComponents(gateway, pools, traffic, metrics, memory, tokens.renewals(), rerank_servers)
+    return GatewayComponents(gateway, pools, traffic, sharing, metrics, memory, tokens.renewals(), rerank_servers)
 
 
 def make_app(
@@ -141,11 +145,21 @@ def make_app(
             if audit_writer is not None:
                 await asyncio.to_thread(audit_writer.flush, _FLUSH_SECONDS)
 
-    routes = build_routes(gateway, settings, components.memory, lifespan, components.traffic, metrics.embeddings)
+    routes = build_routes(gateway, settings, components.memory, lifespan, components.sharing, metrics.embeddings)
     if not hot_routes:
         routes = replace(routes, hot=())
     audit = None
     if audit_writer is not None and routes.operations is not None:
         always = bool(settings.audit_log)
         audit = AuditLog(audit_writer.write, routes.operations, gateway.access, always=always)
-    return compose_app(routes, settings, components.memory, metrics, log, gateway.access, audit), gateway
+    app = compose_app(
+        routes,
+        settings,
+        components.memory,
+        metrics,
+        log,
+        gateway.access,
+        audit,
+        position=lambda: gateway.position,
+    )
+    return app, gateway

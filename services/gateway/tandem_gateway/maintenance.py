@@ -14,6 +14,7 @@ from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.key_store import FILE_NAME as KEYS_NAME
 from tandem_gateway.adapters.sqlite.key_store import SECRET_NAME, SqliteKeyStore
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_maintenance
+from tandem_gateway.adapters.sqlite.moving.unfinished import refuse_unfinished
 from tandem_gateway.adapters.sqlite.opening import open_checked
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.composition.stores import Feed
@@ -189,6 +190,7 @@ def compact(data_dir: Path, report: Print) -> None:
 def _require_store(data_dir: Path) -> None:
     if not data_dir.is_dir():
         raise StorageUnavailable(f"{data_dir} is no directory")
+    refuse_unfinished(data_dir)
     if not (data_dir / FILE_NAME).exists():
         raise StorageUnavailable(f"{data_dir} holds no store ({FILE_NAME} is missing)")
 

@@ -19,6 +19,10 @@ TRUNCATED_INPUTS = "tandem-truncated-inputs"
 TRUNCATED_DOCUMENTS = "x-truncated-documents"
 """Number of documents of a reranking of which the model read only the beginning; absent if there are none."""
 
+POSITION = "x-tandem-position"
+"""On replies of the client API: the store's id, a dot and a position of the store, at which it has all that the reply
+tells. On searches with the consistency ``session``: the position that the answer must have. Opaque to clients."""
+
 TRACEPARENT = "traceparent"
 TRACESTATE = "tracestate"
 """W3C Trace Context; the service forwards both headers unchanged."""

@@ -27,7 +27,7 @@ MAX_AGE_SECONDS: Final = 600
 METHODS: Final = b"DELETE, GET, HEAD, PATCH, POST, PUT"
 REQUEST_HEADERS: Final = (
     "accept", "api-key", "authorization", "content-encoding", "content-type", headers.IDEMPOTENCY_KEY, "if-none-match",
-    "last-event-id", "mcp-protocol-version", "mcp-session-id", headers.REQUEST_ID, headers.TIMEOUT_MS,
+    "last-event-id", "mcp-protocol-version", "mcp-session-id", headers.POSITION, headers.REQUEST_ID, headers.TIMEOUT_MS,
     headers.TRACEPARENT, headers.TRACESTATE, "x-api-key", "x-filename",
 )  # fmt: skip
 """Headers that a preflight reply always allows. It also allows those that the page asks for: SDKs add their own."""
@@ -35,7 +35,7 @@ REQUEST_HEADERS: Final = (
 EXPOSED: Final = (
     "allow", "etag", "location", "mcp-protocol-version", "mcp-session-id", "ratelimit", "ratelimit-limit",
     "ratelimit-policy", "ratelimit-remaining", "ratelimit-reset", "retry-after", "retry-after-ms", "www-authenticate",
-    "x-should-retry", headers.REQUEST_ID, headers.TRUNCATED_DOCUMENTS, headers.TRUNCATED_INPUTS,
+    "x-should-retry", headers.POSITION, headers.REQUEST_ID, headers.TRUNCATED_DOCUMENTS, headers.TRUNCATED_INPUTS,
 )  # fmt: skip
 """Headers of replies that a page may read."""
 

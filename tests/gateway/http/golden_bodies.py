@@ -50,6 +50,7 @@ def bodies() -> Iterator[tuple[str, Case]]:
         ("a mode that is none", b'{"query": "x", "mode": "fuzzy"}', ()),
         ("a part of hits that is none", b'{"query": "x", "include": ["text", "score"]}', ()),
         ("a part of hits in both lists", b'{"query": "x", "include": ["vector", "text"], "exclude": ["text"]}', ()),
+        ("a consistency that is none", b'{"query": "x", "consistency": "eventual"}', ()),
         ("a diversity over 1", b'{"query": "x", "diversity": 1.5}', ()),
         ("an empty field of groups", b'{"query": "x", "group_by": ""}', ()),
         ("a part of hits that is no list", b'{"query": "x", "exclude": "text"}', ()),

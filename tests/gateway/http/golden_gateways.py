@@ -35,7 +35,7 @@ _NO_JOB = f"job_{'0' * 32}"
 _NOBODY = "http://127.0.0.1:9"
 _SHOWN = ("allow", "content-encoding", "content-type", "location", "retry-after", "www-authenticate")
 # Headers of the server itself, and headers and fields whose values differ between runs.
-_NOT_COMPARED = {"connection", "content-length", "date", "x-request-id"}
+_NOT_COMPARED = {"connection", "content-length", "date", "x-request-id", "x-tandem-position"}
 _VOLATILE = {
     "job_id", "created_at", "started_at", "finished_at", "took_ms", "version", "score", "stable", "canary",
     "documents_per_second", "total_duration",

@@ -27,7 +27,7 @@ def similar() -> Iterator[tuple[str, Case]]:
     yield "documents like one, a boolean", post(SIMILAR, {"document_id": True, "collection": "books"})
     for fields in (
         {"diversity": 0.5}, {"diversity": 1.5}, {"group_by": "n"}, {"group_by": ""}, {"explain": 1},
-        {"highlight": True},
+        {"highlight": True}, {"consistency": "bounded"},
     ):  # fmt: skip
         like = {"document_id": "a", "collection": "books", "top_k": 2, "exclude": ["passage"], **fields}
         yield f"documents like one with {json.dumps(fields)}", post(SIMILAR, like)

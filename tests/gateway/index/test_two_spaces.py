@@ -116,6 +116,6 @@ async def test_a_search_at_the_moment_of_the_switch_scores_with_the_vectors_of_i
     assert found(thread, query("text of d1"))[0] == ("d1", 1.0)
     assert thread._retrieval is not None
     thread._retrieval._vectors._cache.clear()
-    monkeypatch.setattr(thread._retrieval._indexes, "follow", lambda: None)
+    monkeypatch.setattr(thread._retrieval._indexes, "follow", lambda at_least=None: None)
     await store.reembeddings.switch("default")
     assert found(thread, query("text of d1"))[0] == ("d1", 1.0)

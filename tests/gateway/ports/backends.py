@@ -10,6 +10,7 @@ from tandem_gateway.adapters.memory.store import MemoryStore
 from tandem_gateway.adapters.postgres.connection import connect as connect_to_postgres
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.store import PostgresStore
+from tandem_gateway.adapters.sole_position import SolePosition
 from tandem_gateway.adapters.sqlite import passages, versions
 from tandem_gateway.adapters.sqlite.check import find_damage
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect
@@ -23,6 +24,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.sizes import StoredSizes
@@ -37,6 +39,7 @@ class Store(IngestStore, JobStore, DocumentStore, Catalogue, Retention, StoredSi
 
     queue: EmbeddingQueue
     reembeddings: Reembeddings
+    position: StorePosition
 
 
 class Backend(Protocol):
@@ -104,6 +107,9 @@ class InSqlite:
             store._read, store._write, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
         )
         store.reembeddings = SqliteReembeddings(store._read, store._write, batch_bytes=batch_bytes)
+        feed = self.feed(store)
+        assert isinstance(feed, SqliteIndexFeed)
+        store.position = SolePosition(feed.store_id())
         return store
 
     def feed(self, store: SqliteStore) -> IndexFeed:

@@ -129,3 +129,23 @@ def test_a_damaged_file_counts_as_none(tmp_path: Path):
     assert History(path).last is None
     path.write_bytes(b"x" * 60)
     assert History(path).last is None
+
+
+async def test_a_feed_that_has_not_seen_the_lost_commits_knows_that_the_caches_have_them(
+    restored: tuple[str, Callable[[], None], Restore], tmp_path: Path
+):
+    url, back_up, restore = restored
+    await write(url, "a")
+    history = History(tmp_path / "history")
+    watching, reading = (PostgresIndexFeed(url, history=history) for _ in range(2))
+    back_up()
+    watching.version()
+    await write(url, "lost")
+    read_all(reading)
+    restore()
+    with pytest.raises(StorageUnavailable, match="start the gateway again"):
+        watching.version()
+    assert watching.lost
+    for feed in (watching, reading):
+        feed.close()
+    history.close()

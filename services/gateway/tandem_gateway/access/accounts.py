@@ -144,6 +144,16 @@ class Account:
         """Count tokens that were used. They may lead to a debt, which has to be back before more are allowed."""
         self._count(_TOKENS, tokens)
 
+    def used_elsewhere(self, usage: Usage) -> None:
+        """Count what the caller has used today at other gateways; it may lead to a debt, and is not saved again."""
+        now = self._clocks.steady()
+        self._turn()
+        for place, units in enumerate((usage.requests, usage.tokens, usage.documents)):
+            if units:
+                self._today[place] += units
+                for allowance in self._rates[place]:
+                    allowance.full_at = used(allowance.full_at, now, units, allowance.rate)
+
     def give_back(self, resource: Resource, units: int) -> None:
         """Undo a use that had no effect."""
         self._count(_PLACE[resource], -units)

@@ -1,11 +1,16 @@
 """The accounts of all callers, and their usage by day, which is saved every few seconds.
 
 A crash loses the usage of at most ``SAVE_SECONDS``, and the time that one save takes.
+
+Several gateways may use one store. Each then saves every ``SHARED_SECONDS`` and reads what the others have saved, so
+that a limit counts the uses at all of them. A caller that asks N gateways at once may use up to N times its burst
+before they know of each other. The excess becomes a debt, so that the rate holds over a longer time.
 """
 
 import asyncio
 import heapq
 import logging
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +25,7 @@ from tandem_gateway.records.limits import Limit, Resource
 log = logging.getLogger(__name__)
 
 SAVE_SECONDS: Final = 5.0
+SHARED_SECONDS: Final = 1.0
 MAX_ACCOUNTS: Final = 10_000
 """Maximum number of callers whose allowances are remembered. A forgotten caller has its full allowances again."""
 MAX_ROWS: Final = 10_000
@@ -48,6 +54,7 @@ class Metering:
         limits: tuple[Limit, ...] = (),
         *,
         keep_days: int = 90,
+        shared: bool = False,
         events: MeteringEvents | None = None,
         clocks: Clocks | None = None,
     ) -> None:
@@ -57,12 +64,14 @@ class Metering:
             store: keeps the usage.
             limits: of every caller without limits of its own.
             keep_days: number of days for which the usage is kept.
+            shared: whether other gateways use the store.
             events: see ``MeteringEvents``.
             clocks: see ``Clocks``.
         """
         self._store = store
         self._limits = limits
         self._keep_days = keep_days
+        self._shared = shared
         self._events = events or MeteringEvents()
         self._clocks = clocks or Clocks()
         self._accounts: dict[str, Account] = {}
@@ -71,6 +80,11 @@ class Metering:
         self._jobs: dict[str, str] = {}
         """Job → caller, the oldest first."""
         self._forgotten_before = 0
+        self._storing = threading.Lock()
+        self._saved_here: dict[UsageKey, Usage] = {}
+        """What this gateway has saved of one day."""
+        self._elsewhere: tuple[int, dict[str, Usage]] = (self.today, {})
+        """A day, and the usage of callers that other gateways, and former ones, have saved."""
 
     @property
     def today(self) -> int:
@@ -85,6 +99,7 @@ class Metering:
         """
         today = self.today
         self._saved = today, {caller: usage for (_, caller), usage in self._store.usage(today, today).items()}
+        self._elsewhere = self._saved
 
     def account(self, principal: Principal) -> Account:
         """Return the account of a caller."""
@@ -107,9 +122,11 @@ class Metering:
         """Save the usage every few seconds until cancelled."""
         failing = False
         while True:
-            await asyncio.sleep(SAVE_SECONDS)
+            await asyncio.sleep(SHARED_SECONDS if self._shared else SAVE_SECONDS)
             try:
                 await self.save()
+                if self._shared:
+                    await self.learn()
                 failing = False
             except StorageError as error:
                 if not failing:
@@ -138,6 +155,28 @@ class Metering:
         except BaseException:
             self._keep(unsaved)
             raise
+
+    async def learn(self) -> None:
+        """Count what callers have used at other gateways since the last time.
+
+        Raises:
+            StorageError: it cannot be read.
+        """
+        today = self.today
+        elsewhere, total = await asyncio.to_thread(self._read_others, today)
+        day, before = self._elsewhere
+        for caller, usage in elsewhere.items():
+            known = before.get(caller, _NOTHING) if day == today else _NOTHING
+            if usage != known and caller in self._accounts:
+                self._accounts[caller].used_elsewhere(usage - known)
+        self._elsewhere = today, elsewhere
+        self._saved = today, total
+
+    def _read_others(self, today: int) -> tuple[dict[str, Usage], dict[str, Usage]]:
+        """Return today's usage of callers that others have saved, and all of it."""
+        with self._storing:
+            total = {caller: usage for (_, caller), usage in self._store.usage(today, today).items()}
+            return {name: usage - self._saved_here.get((today, name), _NOTHING) for name, usage in total.items()}, total
 
     async def usage(self, first: int, last: int, caller: str | None = None) -> Mapping[UsageKey, Usage]:
         """Return what callers used on the days from ``first`` to ``last``, up to now.
@@ -172,7 +211,7 @@ class Metering:
             except StorageError as error:
                 log.warning("the usage since the last save is lost", extra={"error": for_log(error)})
 
-    def _own(self, caller: str, job: str) -> None:
+    def _note_job(self, caller: str, job: str) -> None:
         self._jobs[job] = caller
         if len(self._jobs) > MAX_JOBS:
             del self._jobs[next(iter(self._jobs))]
@@ -184,7 +223,9 @@ class Metering:
                 del self._accounts[old.id]
         day, saved = self._saved
         today = saved.get(caller, _NOTHING) if day == self.today else _NOTHING
-        account = Account(caller, limits, self._clocks, today=today, on_refused=self._events.refused, on_job=self._own)
+        account = Account(
+            caller, limits, self._clocks, today=today, on_refused=self._events.refused, on_job=self._note_job
+        )
         self._accounts[caller] = account
         return account
 
@@ -201,7 +242,11 @@ class Metering:
             self._unsaved[key] = self._unsaved.get(key, _NOTHING) + usage
 
     def _write(self, unsaved: Mapping[UsageKey, Usage]) -> None:
-        self._store.add_usage(unsaved)
+        with self._storing:
+            self._store.add_usage(unsaved)
+            self._saved_here = {key: usage for key, usage in self._saved_here.items() if key[0] >= self.today}
+            for key, usage in unsaved.items():
+                self._saved_here[key] = self._saved_here.get(key, _NOTHING) + usage
         before = self.today - self._keep_days + 1
         if before > self._forgotten_before:
             self._store.forget_usage(before)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 _OWN_NAMES = (
     "tandem.sqlite3", "committed", "clean-stop.json", "lexical.sqlite3", "index", "gateway.lock", "snapshot.lock",
-    "access.db", "access.secret",
+    "access.db", "access.secret", "moving",
 )  # fmt: skip
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 

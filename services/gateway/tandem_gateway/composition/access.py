@@ -42,7 +42,9 @@ def open_access(
     if metrics is not None:
         metrics.shown = settings.metrics_callers
         events = MeteringEvents(metrics.used, metrics.refused)
-    metering = Metering(store, settings.key_limits, keep_days=settings.usage_days, events=events)
+    metering = Metering(
+        store, settings.key_limits, keep_days=settings.usage_days, shared=bool(settings.store_url), events=events
+    )
     access = AccessControl(store, bootstrap=bootstrap, tokens=tokens, metering=metering)
     access.anonymous = anonymous(settings)
     try:

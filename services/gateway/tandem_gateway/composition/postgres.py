@@ -11,9 +11,10 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.postgres import migrations
 from tandem_gateway.adapters.postgres.connection import connect, translated
-from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, History, agrees
+from tandem_gateway.adapters.postgres.history import FILE_NAME, SNAPSHOT_FILE_NAME, Commit, History, agrees
 from tandem_gateway.adapters.postgres.index_feed import PostgresIndexFeed
 from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
+from tandem_gateway.adapters.postgres.moving.unfinished import refuse_unfinished
 from tandem_gateway.adapters.postgres.scrubbing import NothingToScrub
 from tandem_gateway.adapters.postgres.snapshot_registry import PostgresSnapshotRegistry
 from tandem_gateway.adapters.postgres.store import PostgresStore, StoreEvents
@@ -50,14 +51,20 @@ def open_keys(settings: Settings) -> PostgresKeyStore:
     """Return the API keys of the database; bring its schema up to date first.
 
     Raises:
-        StorageError: the database cannot be reached, or has the schema of a later release.
+        StorageError: the database cannot be reached, has the schema of a later release, or a move of it has not ended.
     """
     migrations.migrate(settings.store_url)
+    refuse_unfinished(settings.store_url)
     return PostgresKeyStore(settings.store_url, prepared=settings.store_prepared)
 
 
 def open_snapshot_feed(settings: Settings) -> PostgresIndexFeed:
-    """Return a feed for a process that writes snapshots or caches into the data directory."""
+    """Return a feed for a process that writes snapshots or caches into the data directory.
+
+    Raises:
+        StorageError: the database cannot be reached, or a move of it has not ended.
+    """
+    refuse_unfinished(settings.store_url)
     history = History(settings.data_dir / SNAPSHOT_FILE_NAME)
     return PostgresIndexFeed(settings.store_url, prepared=settings.store_prepared, history=history)
 
@@ -110,14 +117,13 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
     for path in keep_private(data_dir):
         log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
     migrations.migrate(url)
+    refuse_unfinished(url)
     helper = DataLock(data_dir, SNAPSHOT, wait=_SNAPSHOT_LOCK_SECONDS)
     try:
         notices = _forget_other_history(url, data_dir)
         history = History(data_dir / FILE_NAME)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
-
-        def open_feed() -> PostgresIndexFeed:
-            return PostgresIndexFeed(url, prepared=prepared, history=history)
+        shared = shared_snapshots(settings, history, metrics.index.shared)
 
         store = PostgresStore(
             url,
@@ -134,7 +140,13 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             events=StoreEvents(written=partial(_note_write, metrics)),
         )
         store.removals_kept = _REMOVALS_KEPT
-        shared = shared_snapshots(settings, history, metrics.index.shared)
+
+        def noted(commit: Commit) -> None:
+            store.position.note(commit.store_id, commit.number)
+
+        def open_feed() -> PostgresIndexFeed:
+            return PostgresIndexFeed(url, prepared=prepared, history=history, on_look=noted)
+
         index = IndexThread(
             open_feed,
             Snapshots(data_dir),
@@ -156,12 +168,13 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             record=lambda positions: store.record_positions(KEYWORDS, positions),
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
-        watch = Watch(open_feed, [index.notify, lexical.notify])
+        watch = Watch(open_feed, [index.notify, lexical.notify], on_look=store.position.watched)
         end = [] if shared is None else [shared.close]
         close = partial(
             _close, [*end, watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
         try:
+            store.look()
             notices += index.start().result()
             notices += lexical.start().result()
             watch.start()
@@ -184,13 +197,14 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         retention=store,
         scrubbing=NothingToScrub(),
         health=store,
+        position=store.position,
         index=index,
         lexical=lexical,
         filters=filters,
         snapshots=SnapshotProcess(data_dir, settings.exact_below),
         notices=notices,
         close=close,
-        is_shared=True,
+        shared=store.shared,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
         sharing=None

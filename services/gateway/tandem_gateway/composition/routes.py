@@ -1,6 +1,6 @@
 """Builds the routes, and puts them behind access control, host checks, metrics, access log and request ids."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tandem_gateway.access.control import AccessControl
@@ -17,12 +17,14 @@ from tandem_gateway.http.ingest_body import IngestReader
 from tandem_gateway.http.limits import BodyLimits
 from tandem_gateway.http.litestar_app import Lifespan, make_litestar, routed_exactly
 from tandem_gateway.http.metering import metered
+from tandem_gateway.http.positions import positioned
 from tandem_gateway.http.routes import hot_endpoints
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.metrics.embeddings import EmbeddingMetrics
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.settings import Settings
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_runtime.access_log import AccessLog
 from tandem_runtime.cors import CrossOrigin
 from tandem_runtime.edge import Observer, edge
@@ -52,7 +54,7 @@ def build_routes(
     settings: Settings,
     memory: MemoryBudget,
     lifespan: Lifespan,
-    traffic: CanaryRouter | None = None,
+    traffic: TrafficSharing | None = None,
     metrics: EmbeddingMetrics | None = None,
 ) -> Routes:
     """Build the routes.
@@ -98,6 +100,8 @@ def compose_app(
     log: AccessLog | None,
     access: AccessControl | None = None,
     audit: AuditLog | None = None,
+    *,
+    position: Callable[[], StorePosition | None] = lambda: None,
 ) -> AsgiApp:
     """Put the routes behind content codings, access control, host checks, metrics, access log and request ids.
 
@@ -109,6 +113,7 @@ def compose_app(
         log: the access log; None if it is off.
         access: the API keys; None for a gateway without access control.
         audit: the audit log; None if it is off.
+        position: returns what knows the store's position; None while the store is not open.
     """
     apps: dict[str, AsgiApp] = {endpoint.template: endpoint for endpoint in routes.hot}
     observers: list[Observer] = [metrics.requests.observe] if log is None else [metrics.requests.observe, log.record]
@@ -123,6 +128,7 @@ def compose_app(
         discarded=settings.max_body_bytes,
         minimum=settings.compress_min_bytes,
     )
+    app = positioned(app, position)
     if access is not None:
         if access.metering is not None:
             app = metered(app, access.metering)

@@ -8,6 +8,8 @@ from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
 from tandem_gateway.adapters.limits import Limits
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
+from tandem_gateway.adapters.sole_position import SolePosition
+from tandem_gateway.adapters.sqlite import reads
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.lexical.thread import LexicalThread
@@ -43,6 +45,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         for path in keep_private(data_dir):
             log.warning("other users could read it; they cannot any more", extra={"path": str(path)})
         connection, notices = open_checked(data_dir, trust_clean_stop=True)
+        store_id = reads.store_id(connection)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
         index = IndexThread(
             lambda: SqliteIndexFeed(data_dir / FILE_NAME, lambda: store.commits),
@@ -122,6 +125,7 @@ def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> Op
         retention=store,
         scrubbing=store,
         health=store,
+        position=SolePosition(store_id),
         index=index,
         lexical=lexical,
         filters=filters,

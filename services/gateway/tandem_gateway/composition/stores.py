@@ -1,11 +1,13 @@
 """Chooses where the documents and the API keys are: in the data directory, or in PostgreSQL."""
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Protocol
 
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME
 from tandem_gateway.adapters.sqlite.index_feed import SqliteIndexFeed
 from tandem_gateway.adapters.sqlite.key_store import SqliteKeyStore
+from tandem_gateway.adapters.sqlite.moving.unfinished import refuse_unfinished
 from tandem_gateway.composition import storage
 from tandem_gateway.lifecycle import OpenStore
 from tandem_gateway.metrics.gateway import Metrics
@@ -39,14 +41,12 @@ def open_keys(settings: Settings) -> KeyStore:
 
     Raises:
         SettingsError: a setting needs a package that is not installed.
-        StorageError: the database cannot be used.
+        StorageError: the database cannot be used, or a move into the store has not ended.
     """
     if not settings.store_url:
+        refuse_unfinished(settings.data_dir)
         return SqliteKeyStore(settings.data_dir)
-    if find_spec("psycopg") is None:
-        raise SettingsError(
-            "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
-        )
+    _require_psycopg()
     if settings.snapshot_url.startswith("s3:") and find_spec("obstore") is None:
         raise SettingsError(
             "TANDEM_SNAPSHOT_URL: the package obstore is not installed; install tandem-search[gateway,postgres,s3]"
@@ -63,3 +63,34 @@ def open_feed(settings: Settings) -> Feed:
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
     return postgres.open_snapshot_feed(settings)
+
+
+def move(settings: Settings, to: str, report: Callable[[str], None], *, discard: bool) -> None:
+    """Move the store between the data directory and the database, or discard what an unfinished move has left; blocks.
+
+    Args:
+        settings: name both.
+        to: ``postgres`` or ``directory``.
+        report: called with a line for each step.
+        discard: give an unfinished move up.
+
+    Raises:
+        SettingsError: no database is named, or the package for it is missing.
+        StorageError: a side is in use, damaged or cannot be reached; or the target is not empty.
+    """
+    if not settings.store_url:
+        raise SettingsError("TANDEM_STORE_URL: move needs the database beside the data directory")
+    _require_psycopg()
+    from tandem_gateway.composition import moving  # noqa: PLC0415 - psycopg takes 15 MiB
+
+    if discard:
+        moving.discard(settings, to, report)
+    else:
+        moving.move(settings, to, report)
+
+
+def _require_psycopg() -> None:
+    if find_spec("psycopg") is None:
+        raise SettingsError(
+            "TANDEM_STORE_URL: the package psycopg is not installed; install tandem-search[gateway,postgres]"
+        )

@@ -102,6 +102,7 @@ def build_use_cases(
         calls=settings.bulk_calls,
         timeout=settings.bulk_timeout,
         look_seconds=_LOOK_SECONDS if storage.is_shared else None,
+        name=storage.shared.gateway_id if storage.shared is not None else None,
         events=EmbeddingEvents(
             embedded=embedded,
             truncated=metrics.documents.truncated.inc,
@@ -145,6 +146,7 @@ def build_use_cases(
         HybridSearch(dense_search, storage.lexical, pages),
         request_limits=limits,
         timeout=settings.search_timeout,
+        position=storage.position,
         events=SearchPipelineEvents(
             answered=metrics.searches.answered,
             degraded=metrics.searches.degraded.inc,
@@ -162,6 +164,7 @@ def build_use_cases(
             pages,
             request_limits=limits,
             timeout=settings.search_timeout,
+            position=storage.position,
             answered=metrics.searches.answered,
         ),
         embed_texts=EmbedTexts(

@@ -21,7 +21,7 @@ from tandem_gateway.http.openapi_operations import OPERATOR, TRAFFIC_EXAMPLES, r
 from tandem_gateway.lifecycle import Gateway
 from tandem_gateway.records.embedders import PoolState
 from tandem_gateway.use_cases.canary.evaluation import CallStats
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_runtime.request_id import Scope, header
 
 _PATH: Final = "/v1/admin/traffic"
@@ -36,7 +36,7 @@ _SCHEME: Final = b"bearer"
     response_description="The shares and both pools.",
     responses=refusals(401, 403, 404),
 )
-async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
+async def show(traffic: NamedDependency[TrafficSharing]) -> Traffic:
     """Return the shares and the pools."""
     return _traffic(traffic)
 
@@ -50,9 +50,9 @@ async def show(traffic: NamedDependency[CanaryRouter]) -> Traffic:
     responses=refusals(400, 401, 403, 404, 408, 413, 415, 422),
     request_max_body_size=_MAX_BODY_BYTES,
 )
-async def change(data: JSONBody[TrafficChange], traffic: NamedDependency[CanaryRouter]) -> Traffic:
+async def change(data: JSONBody[TrafficChange], traffic: NamedDependency[TrafficSharing]) -> Traffic:
     """Change the shares."""
-    traffic.change(data.canary_weight, data.shadow_percent)
+    await traffic.change(data.canary_weight, data.shadow_percent)
     return _traffic(traffic)
 
 
@@ -97,7 +97,7 @@ def operator_guard(token: str, gateway: Gateway) -> Guard:
     return guard
 
 
-def _traffic(traffic: CanaryRouter) -> Traffic:
+def _traffic(traffic: TrafficSharing) -> Traffic:
     state = traffic.state()
     rolled_back = state.last_roll_back
     return Traffic(

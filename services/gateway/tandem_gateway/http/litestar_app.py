@@ -50,7 +50,7 @@ from tandem_gateway.http.reembed_routes import REEMBED_ROUTES
 from tandem_gateway.http.search_routes import SEARCH_ROUTES
 from tandem_gateway.http.source_routes import put_source
 from tandem_gateway.lifecycle import Gateway
-from tandem_gateway.use_cases.canary.router import CanaryRouter
+from tandem_gateway.use_cases.canary.sharing import TrafficSharing
 from tandem_gateway.use_cases.validation import RequestLimits
 from tandem_runtime.http import CODE, ROUTE, method_not_allowed, refusal, shutting_down
 from tandem_runtime.request_id import AsgiApp, Message, Receive, Scope, Send, header
@@ -67,7 +67,7 @@ def make_litestar(
     bodies: BodyLimits,
     reader: IngestReader,
     form_limits: FormLimits,
-    operators: tuple[CanaryRouter, str] | None = None,
+    operators: tuple[TrafficSharing, str] | None = None,
     lifespan: Lifespan | None = None,
     *,
     embedding: EmbeddingService | None = None,

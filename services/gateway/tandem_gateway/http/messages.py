@@ -95,6 +95,7 @@ def search_command(request: ReceivedSearch) -> SearchCommand:
         request.diversity,
         request.group_by,
         None if request.rerank is None else RerankChoice(request.rerank.top_n, request.rerank.model),
+        request.consistency,
     )
 
 
@@ -117,6 +118,7 @@ def similar_command(request: ReceivedSimilar) -> SimilarCommand:
         exclude=frozenset(request.exclude),
         explain=request.explain,
         diversity=request.diversity,
+        consistency=request.consistency,
         group_by=request.group_by,
     )
     doc_id = None if request.document_id is None else str(request.document_id)

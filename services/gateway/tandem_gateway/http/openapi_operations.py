@@ -43,6 +43,16 @@ _IDEMPOTENCY_KEY: Final = Parameter(
     "a repeated request gets the job of the first one, other documents get 409.",
     schema=LitestarSchema(type=OpenAPIType.STRING),
 )
+SEARCH_PARAMETERS: Final = (
+    Parameter(
+        name=headers.POSITION,
+        param_in="header",
+        required=False,
+        description="The value that a reply had in this header: a search with the consistency `session` finds all that "
+        "the reply told of.",
+        schema=LitestarSchema(type=OpenAPIType.STRING),
+    ),
+)
 INGEST_PARAMETERS: Final = (
     _IDEMPOTENCY_KEY,
     Parameter(

@@ -19,6 +19,7 @@ from tandem_gateway.access.key_text import KEY_ID_PATTERN
 from tandem_gateway.access.principal import GLOB_PATTERN
 from tandem_gateway.analysis.terms import LANGUAGES
 from tandem_gateway.filters import parsing as filters
+from tandem_gateway.http.positions import POSITION_PATTERN
 from tandem_gateway.records.limits import LIMIT_PATTERN, MAX_LIMITS
 from tandem_gateway.use_cases.batch_search import MAX_SEARCHES
 from tandem_gateway.use_cases.collections import MAX_PASSAGE_TOKENS
@@ -78,6 +79,7 @@ PARAMETERS: Final[dict[tuple[str, str], Schema]] = {
     ("path", "key_id"): {"type": "string", "pattern": KEY_ID_PATTERN},
     ("query", "grace_seconds"): {"type": "integer", "minimum": 0, "maximum": MAX_GRACE_SECONDS, "default": 0},
     ("header", headers.IDEMPOTENCY_KEY): {"type": "string", "pattern": KEY_PATTERN},
+    ("header", headers.POSITION): {"type": "string", "pattern": POSITION_PATTERN},
     ("header", headers.FILENAME): {"type": "string", "maxLength": headers.MAX_FILENAME_BYTES},
 }
 PARAMETERS_OF_OPERATION: Final[dict[tuple[str, str], Schema]] = {

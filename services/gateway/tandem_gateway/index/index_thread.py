@@ -5,7 +5,7 @@ makes all access to the indexes serial. A whole batch of queries is one hop to t
 the hits' rows from the store.
 
 Before each batch the thread asks the store for new commits. A search therefore finds every change that was acknowledged
-before the search began.
+before the search began. It does not ask if all queries of the batch only need a position that the indexes have.
 
 The hop to the thread and back takes longer than a search of a small collection whose rows are cached. While the thread
 is idle, the event loop therefore runs such a search itself, under a lock. If only rows are missing, the thread reads
@@ -29,10 +29,11 @@ from tandem_gateway.index import catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
-from tandem_gateway.index.retrieval import VectorRetrieval
+from tandem_gateway.index.retrieval import VectorRetrieval, needed
 from tandem_gateway.index.shared_snapshots import SharedSnapshots
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
+from tandem_gateway.ports import position
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.records.arrays import Vectors
@@ -73,7 +74,8 @@ class IndexThread:
             limits: see ``AnswerLimits``.
             sizes: minimum numbers of vectors for graphs.
             shared: another source of the indexes at startup; None for a gateway that shares no snapshots.
-            in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
+            in_loop: whether the event loop may run short searches that ask the store; false if ``version`` of the feed
+                may take long.
             on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
         """
         self._open_feed = open_feed
@@ -140,11 +142,13 @@ class IndexThread:
 
     async def collection(self, name: str, *, timeout: float) -> CollectionRecord:
         """Return the record of a collection; see ``VectorSource.collection``."""
-        return await self._read(lambda retrieval: retrieval.collection(name), timeout)
+        at_least = position.required.get()
+        return await self._read(lambda retrieval: retrieval.collection(name, at_least), timeout)
 
     async def document_vector(self, collection: str, doc_id: str, *, timeout: float) -> DocumentVector:
         """Return the vector of a document; see ``VectorSource.document_vector``."""
-        return await self._read(lambda retrieval: retrieval.document_vector(collection, doc_id), timeout)
+        at_least = position.required.get()
+        return await self._read(lambda retrieval: retrieval.document_vector(collection, doc_id, at_least), timeout)
 
     def fingerprint(self, collection: str) -> str | None:
         """Return a collection's pinned fingerprint, None if the index does not know it; callable from any thread."""
@@ -268,7 +272,9 @@ class IndexThread:
         Returns:
             The answers, if all their rows are cached; and the candidates, if any, so that the thread need not search.
         """
-        if not self._in_loop or self._retrieval is None or not self._tasks.empty():
+        if self._retrieval is None or not self._tasks.empty():
+            return None, None
+        if not self._in_loop and needed(queries) is None:
             return None, None
         if not self._touching.acquire(blocking=False):
             return None, None

@@ -158,8 +158,10 @@ class Indexes:
             if (followed := self._followed.get(record.space_id)) is not None
         ]
 
-    def follow(self) -> None:
-        """Bring every index up to date."""
+    def follow(self, at_least: int | None = None) -> None:
+        """Bring every index up to date; not needed if all have the position ``at_least`` of the store."""
+        if self.has(at_least):
+            return
         version = self._feed.version()
         if version == self._seen:
             return
@@ -222,10 +224,13 @@ class Indexes:
         """Make the next ``follow`` look at the store, even if it has announced no commit."""
         self._seen = None
 
-    @property
-    def current(self) -> bool:
-        """Whether the indexes have every commit that the store has announced."""
-        return self._feed.version() == self._seen
+    def current(self, at_least: int | None = None) -> bool:
+        """Return whether the indexes have a position of the store; None: every commit that it has announced."""
+        return self._feed.version() == self._seen if at_least is None else self.has(at_least)
+
+    def has(self, at_least: int | None) -> bool:
+        """Return whether the indexes are known to have a position of the store, without asking; false for None."""
+        return at_least is not None and self._seen is not None and self._seen >= at_least
 
     @property
     def version(self) -> int:

@@ -72,7 +72,7 @@ class VectorRetrieval:
             found: the candidates that ``find_in_memory`` found; used if no index has changed since.
         """
         started = found.started if found is not None else time.monotonic()
-        self._indexes.follow()
+        self._indexes.follow(needed(queries))
         results: list[Ranked] = []
         passages: dict[int, PassageView] = {}
         for _ in range(_MAX_REPEATS):
@@ -104,7 +104,7 @@ class VectorRetrieval:
         started = time.monotonic()
         if sum(self._indexes.size(query.collection) for query in queries) > most:
             return None
-        if not self._indexes.current:
+        if not self._indexes.current(needed(queries)):
             return None
         return Found(self._indexes.candidates(queries), self._indexes.version, started)
 
@@ -137,12 +137,12 @@ class VectorRetrieval:
         best = {hit.best for hit in found if hit.best is not None}
         return self._limits.with_vectors(found, self._vectors.of_collection(collection, best))
 
-    def collection(self, name: str) -> CollectionRecord:
-        """Return the record of a collection; raises NotFound if there is none."""
-        self._indexes.follow()
+    def collection(self, name: str, at_least: int | None = None) -> CollectionRecord:
+        """Return the record of a collection; raises NotFound if there is none. See ``VectorQuery.at_least``."""
+        self._indexes.follow(at_least)
         return self._indexes.collection(name)
 
-    def document_vector(self, collection: str, doc_id: str) -> DocumentVector:
+    def document_vector(self, collection: str, doc_id: str, at_least: int | None = None) -> DocumentVector:
         """Return the vector of the first passage of a document's version that search finds.
 
         Raises:
@@ -151,7 +151,7 @@ class VectorRetrieval:
             StorageCorrupt: the vector has another length than the collection's.
         """
         for _ in range(_MAX_REPEATS):
-            record = self.collection(collection)
+            record = self.collection(collection, at_least)
             first = self._feed.first_passage(record.collection_id, doc_id)
             if first is None:
                 raise no_document(collection, doc_id)
@@ -259,6 +259,13 @@ class VectorRetrieval:
             # The traceback refers to the hits and, through the frames before this one, to all answers of the batch and
             # so to the error. Their leases would wait for the garbage collector.
             return error.with_traceback(None)
+
+
+def needed(queries: Sequence[VectorQuery]) -> int | None:
+    """Return the position that the indexes must have for queries; None to ask the store for the last one."""
+    positions = [query.at_least for query in queries]
+    known = [each for each in positions if each is not None]
+    return max(known) if known and len(known) == len(positions) else None
 
 
 def _without_vectors(candidates: Sequence[Candidates | GatewayError]) -> set[int]:

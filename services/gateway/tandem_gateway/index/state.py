@@ -29,6 +29,8 @@ class VectorQuery(msgspec.Struct, frozen=True):
     """Whether the answer is hits, with documents; otherwise it is ranked passages."""
     among: Keys | None = None
     """The passages that may be in the answer, ascending; None for all."""
+    at_least: int | None = None
+    """Position that the indexes must have; None to ask the store for the last one."""
 
 
 class DocumentVector(msgspec.Struct, frozen=True):

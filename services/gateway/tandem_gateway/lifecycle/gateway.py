@@ -29,6 +29,8 @@ from tandem_gateway.lifecycle.retention import RetentionPolicy, forget_old
 from tandem_gateway.lifecycle.snapshots import Snapshots
 from tandem_gateway.metrics.gateway import Metrics
 from tandem_gateway.ports.embedder import Embedder, EmbedderPool
+from tandem_gateway.ports.position import StorePosition
+from tandem_gateway.ports.shared_state import BEAT_SECONDS, SharedState
 from tandem_gateway.records.health import GatewayHealth
 from tandem_gateway.records.notices import RoutineNotice
 from tandem_gateway.use_cases.snapshotting import SnapshotPolicy
@@ -40,6 +42,7 @@ log = logging.getLogger(__name__)
 _PROBE_SECONDS = 2.0
 _PROBE_TIMEOUT = 1.0
 _RESTART_SECONDS = 1.0
+_LEAVE_SECONDS = 2.0
 
 
 class Gateway:
@@ -77,6 +80,7 @@ class Gateway:
         self._snapshot_policy = snapshot_policy
         self._retention = retention
         self._others: list[tuple[str, Callable[[], Awaitable[None]]]] = []
+        self._sharing: list[tuple[str, Callable[[SharedState], Awaitable[None]]]] = []
         self.access = access
         self._storage: OpenStore | None = None
         self._use_cases: UseCases | None = None
@@ -90,6 +94,10 @@ class Gateway:
     def also_run(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
         """Run another background task from ``start`` on; call it before ``start``."""
         self._others.append((name, run))
+
+    def also_share(self, name: str, run: Callable[[SharedState], Awaitable[None]]) -> None:
+        """Run another background task while the store is one that gateways share; call it before ``start``."""
+        self._sharing.append((name, run))
 
     def start(self, on_failure: Callable[[], None]) -> None:
         """Start in the background; ``on_failure`` is called in the event loop if the startup fails."""
@@ -142,6 +150,11 @@ class Gateway:
         if principal is None:
             raise Unauthorized("authorization: an API key with the role 'admin' for every collection was expected")
         return CallersKeys(self.access, principal)
+
+    @property
+    def position(self) -> StorePosition | None:
+        """What knows the store's position; None while the store is not open."""
+        return None if self._storage is None else self._storage.position
 
     def check_ready(self) -> None:
         """Check that the gateway takes requests.
@@ -211,6 +224,12 @@ class Gateway:
             await self._use_cases.dense_search.drain()
         self._use_cases = None
         if self._storage is not None:
+            if self._storage.shared is not None:
+                try:
+                    async with asyncio.timeout(_LEAVE_SECONDS):
+                        await self._storage.shared.leave()
+                except (TimeoutError, StorageError, DeadlineExceeded, Overloaded) as error:
+                    log.warning("the other gateways could not be told of the end", extra={"error": str(error)})
             await asyncio.to_thread(self._storage.close)
             self._storage = None
         if self.access is not None:
@@ -243,6 +262,10 @@ class Gateway:
                 log.warning("repaired at the start", extra={"repair": line})
         if storage.ended is not None:
             self._tasks.append(asyncio.create_task(self._end_with(storage.ended, on_failure)))
+        if storage.shared is not None:
+            self._tasks.append(asyncio.create_task(self._keep_running("presence", partial(self._beat, storage.shared))))
+            for name, run in self._sharing:
+                self._tasks.append(asyncio.create_task(self._keep_running(name, partial(run, storage.shared))))
         await until_near(storage.steps)
         self._use_cases = use_cases = self._build(storage)
         gc_tuning.freeze()
@@ -268,6 +291,19 @@ class Gateway:
             ),
             asyncio.create_task(self._keep_running("scrub", use_cases.scrubber.run)),
         ]
+
+    async def _beat(self, shared: SharedState) -> None:
+        """Tell the other gateways that this one lives, until cancelled."""
+        failing = False
+        while True:
+            try:
+                self._metrics.gateways.set(await shared.beat())
+                failing = False
+            except (StorageError, DeadlineExceeded, Overloaded) as error:
+                if not failing:
+                    log.error("the other gateways cannot be told", extra={"error": for_log(error)})
+                failing = True
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _end_with(self, ended: Future[str], on_failure: Callable[[], None]) -> None:
         """End the gateway when its store says that it has to start again."""

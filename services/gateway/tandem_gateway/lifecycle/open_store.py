@@ -12,10 +12,12 @@ from tandem_gateway.ports.embedding_queue import EmbeddingQueue
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.jobs import JobStore
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.ports.reembedding import Reembeddings
 from tandem_gateway.ports.retention import Retention
 from tandem_gateway.ports.scrubbing import Scrubbing
 from tandem_gateway.ports.search import LexicalIndex
+from tandem_gateway.ports.shared_state import SharedState
 from tandem_gateway.ports.sizes import StoredSizes
 from tandem_gateway.ports.store_health import StoreHealth
 
@@ -34,10 +36,13 @@ class OpenStore:
     retention: Retention
     scrubbing: Scrubbing
     health: StoreHealth
+    position: StorePosition
     index: IndexThread
     lexical: LexicalIndex
     filters: FilterIndex
     snapshots: SnapshotHelper
+    shared: SharedState | None = field(default=None, kw_only=True)
+    """What the gateways of the store tell each other; None for a store of one gateway."""
     steps: Sequence[Callable[[], Future[bool]]] = field(default=(), kw_only=True)
     """What brings the indexes near the store before the gateway is ready; see ``until_near``."""
     ended: "Future[str] | None" = field(default=None, kw_only=True)
@@ -45,7 +50,10 @@ class OpenStore:
     notices: list[str]
     """Log lines about repairs and routine work of the startup; see ``RoutineNotice``."""
     close: Callable[[], None]
-    is_shared: bool = False
-    """Whether other gateways may use the store, too."""
     sharing: SnapshotSharing | None = None
-    """Exchanges snapshots with these gateways; None if they share none."""
+    """Exchanges snapshots with the gateways that use the store, too; None if they share none."""
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether other gateways may use the store, too."""
+        return self.shared is not None

@@ -47,6 +47,12 @@ class Metrics:
             "tandem_gateway_task_restarts", "Background tasks that died and were restarted.", registry=registry
         )
         self.ready = Gauge("tandem_gateway_ready", "1 if the gateway takes requests.", registry=registry)
+        self.gateways = Gauge(
+            "tandem_gateway_gateways",
+            "Gateways that share the store and were seen in the last 15 s; 1 for a store of one gateway.",
+            registry=registry,
+        )
+        self.gateways.set(1)
         build = Gauge("tandem_gateway_build_info", "Always 1; the version is a label.", ["version"], registry=registry)
         build.labels(version).set(1)
         DeprecatedNames(

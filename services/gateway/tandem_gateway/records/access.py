@@ -64,6 +64,9 @@ class Usage:
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(self.requests + other.requests, self.tokens + other.tokens, self.documents + other.documents)
 
+    def __sub__(self, other: "Usage") -> "Usage":
+        return Usage(self.requests - other.requests, self.tokens - other.tokens, self.documents - other.documents)
+
 
 UsageKey = tuple[int, str]
 """A day, in days since the epoch in UTC, and the id of a caller."""

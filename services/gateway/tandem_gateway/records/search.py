@@ -15,6 +15,9 @@ search."""
 SearchMode = Literal["auto", AnsweredBy]
 """The search that the caller wants. ``auto``: hybrid, or the other one while vector search or keyword search fails."""
 
+Consistency = Literal["strong", "session", "bounded"]
+"""How new the state of the store must be that answers a search. ``strong``: it has all that was acknowledged before.
+``session``: it has all that the caller knows of. ``bounded``: it is at most a second old."""
 
 HitField = Literal["text", "metadata", "passage", "vector"]
 """A part of a hit that a caller may or may not want."""

@@ -22,7 +22,8 @@ class CanaryOptions:
         0,
         whole_number(0, 100),
         "Percentage of embedder calls that go to the canary, for collections with its model. A rollback sets it "
-        "to 0. PUT /v1/admin/traffic changes it until the next start",
+        "to 0. PUT /v1/admin/traffic changes it until the next start, and in a store that "
+        "gateways share for good",
     )
     shadow_percent: int = setting(
         "CANARY_SHADOW",

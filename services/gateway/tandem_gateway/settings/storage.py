@@ -84,8 +84,8 @@ class StorageOptions:
         "",
         snapshot_url,
         "Place of index snapshots that gateways with one store in PostgreSQL share: one of them builds, and the others "
-        "load. A folder that all of them mount, such as file:///mnt/snapshots, or an S3-compatible object storage, such as "
-        "s3://bucket/prefix, which needs the extra s3. Empty: each gateway builds its own",
+        "load. A folder that all of them mount, such as file:///mnt/snapshots, or an S3-compatible object storage, "
+        "such as s3://bucket/prefix, which needs the extra s3. Empty: each gateway builds its own",
     )
     snapshot_publish_seconds: float = setting(
         "SNAPSHOT_PUBLISH_SECONDS",

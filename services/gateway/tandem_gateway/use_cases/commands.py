@@ -12,7 +12,7 @@ import msgspec
 from tandem_gateway.filters.tree import Filter
 from tandem_gateway.records.chunking import TextFormat
 from tandem_gateway.records.metadata import Metadata
-from tandem_gateway.records.search import USUAL_FIELDS, HitField, SearchMode
+from tandem_gateway.records.search import USUAL_FIELDS, Consistency, HitField, SearchMode
 from tandem_gateway.use_cases.fusion import DEFAULT_FUSION, Fusion
 
 NO_FIELDS: Final[frozenset[HitField]] = frozenset()
@@ -55,6 +55,8 @@ class SearchCommand(msgspec.Struct, frozen=True, gc=False):
     """Metadata field; the hits are the best of each of its values. None for all hits."""
     rerank: RerankChoice | None = None
     """None to leave the ranking as it is."""
+    consistency: Consistency = "strong"
+    """How new the state of the store must be that answers."""
     meaning: str | None = None
     """The text for the model; None for ``query``."""
     constrained: bool = False

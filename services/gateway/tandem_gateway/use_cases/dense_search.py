@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch
+from tandem_gateway.ports import position
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.embedders import QueryVector
 from tandem_gateway.records.explanation import Stages
@@ -184,6 +185,7 @@ class DenseSearch:
             count=count,
             hydrated=hydrated,
             among=among,
+            at_least=position.required.get(),
         )
 
     async def _answered(

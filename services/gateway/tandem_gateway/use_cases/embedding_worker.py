@@ -29,6 +29,7 @@ from tandem_gateway.errors import (
     GatewayError,
     Overloaded,
     StorageError,
+    for_log,
 )
 from tandem_gateway.ports.embedder import Embedder
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
@@ -76,6 +77,7 @@ class EmbeddingWorker:
         calls: int,
         timeout: float,
         look_seconds: float | None = None,
+        name: str | None = None,
         events: EmbeddingEvents | None = None,
     ) -> None:
         """Make the task; ``run`` runs it.
@@ -88,6 +90,7 @@ class EmbeddingWorker:
             timeout: deadline of one call, in seconds; see ``split_seconds`` for calls with long texts.
             look_seconds: seconds after which the task looks for pending documents although nothing notified it: other
                 gateways store documents, too. None if no other gateway uses the queue.
+            name: of the worker in the queue; None for a random one.
             events: see ``EmbeddingEvents``.
         """
         self._queue = queue
@@ -97,7 +100,7 @@ class EmbeddingWorker:
         self._timeout = timeout
         self._lease_seconds = timeout + _LEASE_MARGIN
         self._look_seconds = min(look_seconds or self._lease_seconds, self._lease_seconds)
-        self._name = f"embedding-{secrets.token_hex(8)}"
+        self._name = name or f"embedding-{secrets.token_hex(8)}"
         self._events = events or EmbeddingEvents()
         self._pauses = EmbeddingPauses()
         self._suspects: set[int] = set()
@@ -205,7 +208,14 @@ class EmbeddingWorker:
             else:
                 self._back_off(type(error).__name__, str(error), getattr(error, "retry_after", 0.0))
         finally:
+            await self._release(passage_ids, suspect=suspect)
+
+    async def _release(self, passage_ids: list[int], *, suspect: bool) -> None:
+        """Give passages back; if the store does not answer, their leases end by themselves."""
+        try:
             await self._queue.release(self._name, passage_ids, suspect=suspect)
+        except (StorageError, DeadlineExceeded, Overloaded) as error:
+            log.warning("leases could not be given back", extra={"error": for_log(error)})
 
     def _succeeded(self, batch: PendingBatch, done: int) -> None:
         self._suspects.difference_update(passage.passage_id for passage in batch.passages)

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from tandem_gateway.analysis.languages import DEFAULT_LANGUAGE
+from tandem_gateway.ports import position
 from tandem_gateway.ports.filters import FilterIndex
 from tandem_gateway.ports.search import Hydrator
 from tandem_gateway.records.arrays import Keys
@@ -148,6 +149,7 @@ class ResultPages:
                 and (is_current is None or await is_current(found, command, retrieved_by))
             ):
                 break
+            position.required.set(None)  # the indexes are behind the store, so the next attempt asks it
         if without is not None and any(hit.doc_id == without for hit in hits):
             hits = Hits((hit for hit in hits if hit.doc_id != without), *hits.leases)
         answer = Answer(hits, found.answered_by, found.degraded, found.coverage, fields=command.fields, limited=limited)

@@ -19,6 +19,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -29,6 +30,7 @@ from tandem_gateway.errors import (
     EmbedderUnavailable,
     GatewayError,
 )
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.ports.search import LexicalIndex
 from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.best_passage import choose_passages
@@ -36,6 +38,7 @@ from tandem_gateway.use_cases.circuit_breaker import Breaker, failed, may_ask, t
 from tandem_gateway.use_cases.commands import SearchCommand
 from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.freshness import in_fresh_state
 from tandem_gateway.use_cases.highlighting import Highlighter
 from tandem_gateway.use_cases.hybrid_search import KEYWORD_ERRORS, HybridSearch
 from tandem_gateway.use_cases.result_pages import Answer
@@ -78,6 +81,7 @@ class SearchPipeline:
         *,
         request_limits: RequestLimits,
         timeout: float,
+        position: StorePosition | None = None,
         events: SearchPipelineEvents | None = None,
     ) -> None:
         """Make the use case.
@@ -88,8 +92,10 @@ class SearchPipeline:
             hybrid: both, fused.
             request_limits: limits of a request.
             timeout: maximum seconds per search.
+            position: knows the store's position; None to ask the store before each search.
             events: see ``SearchPipelineEvents``.
         """
+        self._position = position
         self._search = search
         self._lexical = lexical
         self._hybrid = hybrid
@@ -129,7 +135,7 @@ class SearchPipeline:
         self.check(command)
         seconds = self._timeout if timeout is None else min(timeout, self._timeout)
         try:
-            return await self._answer(command, seconds)
+            return await in_fresh_state(self._position, command, seconds, partial(self._answer, command))
         except DeadlineExceeded as error:
             raise late_search(seconds, error) from error
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from tandem_gateway.errors import DeadlineExceeded, FingerprintMismatch, InvalidRequest
 from tandem_gateway.index.state import DocumentVector, waiting_document
+from tandem_gateway.ports.position import StorePosition
 from tandem_gateway.records.arrays import Vectors
 from tandem_gateway.records.coverage import WHOLE
 from tandem_gateway.records.documents import CollectionRecord
@@ -18,6 +19,7 @@ from tandem_gateway.records.search import AnsweredBy
 from tandem_gateway.use_cases.commands import SimilarCommand
 from tandem_gateway.use_cases.deadlines import late_search
 from tandem_gateway.use_cases.dense_search import DenseSearch
+from tandem_gateway.use_cases.freshness import in_fresh_state
 from tandem_gateway.use_cases.result_pages import Answer, ResultPages
 from tandem_gateway.use_cases.retrieved import Found
 from tandem_gateway.use_cases.validation import RequestLimits, check_document_id, check_page
@@ -58,6 +60,7 @@ class SimilarSearch:
         *,
         request_limits: RequestLimits,
         timeout: float,
+        position: StorePosition | None = None,
         answered: Callable[[AnsweredBy], None] = lambda mode: None,
     ) -> None:
         """Make the use case.
@@ -68,6 +71,7 @@ class SimilarSearch:
             pages: reads the documents of passages.
             request_limits: limits of a request.
             timeout: maximum seconds per search.
+            position: knows the store's position; None to ask the store before each search.
             answered: called for each answer, for metrics.
         """
         self._dense = dense
@@ -76,6 +80,7 @@ class SimilarSearch:
         self._request_limits = request_limits
         self._timeout = timeout
         self._answered = answered
+        self._position = position
 
     async def answer(self, command: SimilarCommand, timeout: float | None = None) -> Answer:
         """Return the documents nearest to a document, without itself, or to a vector.
@@ -126,7 +131,12 @@ class SimilarSearch:
             return Found(others, "dense", False, WHOLE, among, others)
 
         try:
-            answer = await self._pages.answer(page, seconds, seconds, retrieve, without=doc_id)
+            answer = await in_fresh_state(
+                self._position,
+                page,
+                seconds,
+                lambda left: self._pages.answer(page, left, left, retrieve, without=doc_id),
+            )
         except DeadlineExceeded as error:
             raise late_search(seconds, error) from error
         self._answered("dense")

@@ -60,6 +60,8 @@ class VectorSearch(Query, eq=False, kw_only=True):
     """Whether the answer has documents: a ``DenseAnswer``, not ``DenseCandidates``."""
     among: Keys | None = None
     """The passages that may be in the answer, ascending; None for all."""
+    at_least: int | None = None
+    """See ``ports.position.required``."""
 
 
 class VectorLookup:
@@ -95,7 +97,13 @@ class VectorLookup:
             answers = await self._index.search(
                 [
                     VectorQuery(
-                        search.collection, found.vector, found.fingerprint, search.count, search.hydrated, search.among
+                        search.collection,
+                        found.vector,
+                        found.fingerprint,
+                        search.count,
+                        search.hydrated,
+                        search.among,
+                        search.at_least,
                     )
                     for search, found in zip(searches, vectors, strict=True)
                 ]

@@ -18,6 +18,11 @@ FusionMethod = Literal["relative", "rrf", "dbsf"]
 """How hybrid search makes one ranking of two. ``relative``: the scores of each ranking from 0 to 1. ``rrf``: reciprocal
 rank fusion. ``dbsf``: distribution-based score fusion."""
 
+Consistency = Literal["strong", "session", "bounded"]
+"""How new the state of the store must be that answers a search, if several gateways share the store. ``strong``: it has
+all that any of them has acknowledged. ``session``: it has the position of the header ``x-tandem-position``.
+``bounded``: it is at most a second old."""
+
 HitField = Literal["text", "metadata", "passage", "vector"]
 """A part of a hit that a search may ask for or leave out. A hit has all of them but ``vector`` unless it is asked."""
 
@@ -96,6 +101,9 @@ class SearchRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A metadata field; the hits are the best of each of its values. A document without it is always a hit."""
     rerank: RerankInput | None = None
     """Whether a reranker orders the best documents."""
+    consistency: Consistency = "strong"
+    """What a search finds if several gateways share the store. ``strong``: all that was acknowledged before it.
+    ``session``: all up to the header ``x-tandem-position``. ``bounded``: all that was acknowledged a second before."""
 
 
 class HitScores(msgspec.Struct, frozen=True):
@@ -284,6 +292,8 @@ class SimilarRequest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     diversity: float = 0.0
     """From 0 to 1: how much the hits are to differ from each other. 0 leaves them in the order of their scores."""
     group_by: str | None = None
+    """As in ``SearchRequest``."""
+    consistency: Consistency = "strong"
     """As in ``SearchRequest``."""
 
 

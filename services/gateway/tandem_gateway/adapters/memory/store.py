@@ -11,6 +11,7 @@ from tandem_gateway.adapters.memory.content import Content
 from tandem_gateway.adapters.memory.embedding_queue import MemoryEmbeddingQueue
 from tandem_gateway.adapters.memory.index_feed import MemoryIndexFeed
 from tandem_gateway.adapters.memory.reembeddings import MemoryReembeddings
+from tandem_gateway.adapters.sole_position import SolePosition
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.documents import DELETED_AT_ONCE, PAGE_SCANNED, MetadataChange
@@ -55,6 +56,8 @@ class MemoryStore:
         self._limits = limits
         self._content = Content()
         self._content.create(DEFAULT_COLLECTION)
+        self.position = SolePosition(self._content.store_id)
+        """The position of the store."""
         self.queue = MemoryEmbeddingQueue(
             self._content, batch_bytes=batch_bytes, failed_bytes=limits.failed_bytes, clock=clock
         )

@@ -22,6 +22,8 @@ _NETWORK: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 6000,
 }
+# The time-out of TCP also runs while the server does not read what it was sent.
+_PATIENCE_MILLISECONDS: Final = 60_000
 _REASONS: Final = {
     "53300": "the database takes no more connections",
     "53": "the database has no disk space or memory left",
@@ -36,18 +38,20 @@ _REASONS: Final = {
 _RETRIED: Final = (errors.SerializationFailure, errors.DeadlockDetected, errors.LockNotAvailable)
 
 
-def connect(url: str, *, prepared: bool = True) -> Connection:
+def connect(url: str, *, prepared: bool = True, patient: bool = False) -> Connection:
     """Return a connection in autocommit mode.
 
     Args:
         url: a connection string of libpq; what it sets takes precedence.
         prepared: whether statements are prepared. PgBouncer before 1.21 cannot do that in its transaction mode.
+        patient: whether the server may let a client that sends much wait for a minute.
 
     Raises:
         psycopg.Error: the server cannot be reached.
     """
     given = psycopg.conninfo.conninfo_to_dict(url)
-    options = {name: value for name, value in _NETWORK.items() if name not in given}
+    network = _NETWORK | {"tcp_user_timeout": _PATIENCE_MILLISECONDS} if patient else _NETWORK
+    options = {name: value for name, value in network.items() if name not in given}
     options.setdefault("application_name", given.get("application_name") or "tandem-gateway")
     connection = psycopg.connect(url, autocommit=True, **options)
     connection.prepare_threshold = 5 if prepared else None

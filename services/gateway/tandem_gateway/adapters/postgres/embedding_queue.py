@@ -93,7 +93,9 @@ class PostgresEmbeddingQueue:
             self._now(),
         )
         async with self._claiming:  # one claim after the other, so that each sees whom the last one served
-            rows = await self._lane.run(lambda c: c.execute(_CLAIM, values).fetchall(), repeatable=False)
+            rows = await self._lane.run(
+                lambda c: c.execute(_CLAIM, values).fetchall(), repeatable=False, followed=False
+            )
             batch = _batch(rows) if rows else None
             self._claimed |= {row[6]: row[8] for row in rows}
             while len(self._claimed) > _MAX_CLAIMED:
@@ -113,7 +115,7 @@ class PostgresEmbeddingQueue:
         """Extend leases; see ``EmbeddingQueue.extend``."""
         values = (worker, list(passage_ids), lease_seconds, self._now())
         statement = "SELECT extend_v1(%s, %s::bigint[], %s, %s)"
-        row = await self._lane.run(lambda c: c.execute(statement, values).fetchone(), repeatable=True)
+        row = await self._lane.run(lambda c: c.execute(statement, values).fetchone(), repeatable=True, followed=False)
         assert row is not None
         held = set(row[0])
         return [passage_id for passage_id in passage_ids if passage_id in held]
@@ -121,12 +123,16 @@ class PostgresEmbeddingQueue:
     async def release(self, worker: str, passage_ids: Sequence[int], *, suspect: bool = False) -> None:
         """Give passages back; see ``EmbeddingQueue.release``."""
         values = (worker, list(passage_ids), suspect)
-        await self._lane.run(lambda c: c.execute("SELECT free_v1(%s, %s::bigint[], %s)", values), repeatable=True)
+        await self._lane.run(
+            lambda c: c.execute("SELECT free_v1(%s, %s::bigint[], %s)", values), repeatable=True, followed=False
+        )
 
     async def complete(self, batch: EmbeddedBatch) -> int:
         """Give passages their vectors; see ``EmbeddingQueue.complete``."""
         hashes = [self._claimed.get(passage_id) for passage_id in batch.passage_ids]
-        done, name, pinned = await self._lane.run(lambda c: _complete(c, batch, hashes, time.time()), repeatable=True)
+        done, name, pinned = await self._lane.run(
+            lambda c: _complete(c, batch, hashes, time.time()), repeatable=True, followed=False
+        )
         if done < 0:
             raise FingerprintMismatch(name, pinned=pinned, offered=batch.fingerprint)
         for passage_id in batch.passage_ids:
@@ -144,8 +150,8 @@ class PostgresEmbeddingQueue:
             FAILED_ENTRY_BYTES,
             MAX_KEPT_FAILURES,
         )
-        await self._lane.run(lambda c: c.execute(_FAIL, values).fetchone(), repeatable=True)
-        await self._lane.run(self._trim, repeatable=True)
+        await self._lane.run(lambda c: c.execute(_FAIL, values).fetchone(), repeatable=True, followed=False)
+        await self._lane.run(self._trim, repeatable=True, followed=False)
 
     def _trim(self, connection: Connection) -> None:
         connection.execute("SELECT trim_failed_v1(%s, %s)", (self._failed_bytes, DROPPED_AT_ONCE))

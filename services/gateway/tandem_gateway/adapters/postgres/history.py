@@ -91,6 +91,11 @@ class Witness:
         """Whether the store has proved to have another history than before."""
         return self._lost
 
+    def learn(self, commit: Commit | None) -> None:
+        """Note a commit that another connection has seen, or None: the store must have it from now on."""
+        if commit is not None and (self._seen is None or commit.number > self._seen.number):
+            self._seen = commit
+
     def look(self, connection: Connection) -> Commit:
         """Return the last commit of the state that the connection sees.
 

@@ -1,12 +1,12 @@
 """The feed of the indexes: a connection for the thread that owns them. Its calls block."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from tandem_gateway.adapters.postgres import index_reads, reads
 from tandem_gateway.adapters.postgres.connection import Connection, translated
-from tandem_gateway.adapters.postgres.history import History, Witness
+from tandem_gateway.adapters.postgres.history import Commit, History, Witness
 from tandem_gateway.adapters.postgres.kept_connection import KeptConnection
 from tandem_gateway.adapters.postgres.snapshot import BEGIN
 from tandem_gateway.records.arrays import Keys
@@ -19,14 +19,23 @@ from tandem_gateway.records.texts import Removals, Texts
 class PostgresIndexFeed:
     """Implements ``IndexFeed``, ``TextFeed`` and ``MetadataLog``. Only one thread may use it."""
 
-    def __init__(self, url: str, *, prepared: bool = True, history: History | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        prepared: bool = True,
+        history: History | None = None,
+        on_look: Callable[[Commit], None] = lambda commit: None,
+    ) -> None:
         """Follow the store in a database; the first call connects.
 
         Args:
             url: a connection string of libpq.
             prepared: see ``connect``.
             history: of the caches that this feed fills; None for a reader without caches.
+            on_look: called with the store's last commit, each time that the feed has asked for it.
         """
+        self._on_look = on_look
         self._history = history
         self._witness = Witness(history.last if history is not None else None)
         self._kept = KeptConnection(url, prepared=prepared)
@@ -50,7 +59,7 @@ class PostgresIndexFeed:
     def version(self) -> int:
         """Return a number that differs after each commit that a follower can see."""
         with self._state() as connection:
-            return self._witness.look(connection).number
+            return self._look(connection).number
 
     @property
     def lost(self) -> bool:
@@ -176,11 +185,18 @@ class PostgresIndexFeed:
             assert row is not None
             return row[0]
 
+    def _look(self, connection: Connection) -> Commit:
+        if self._history is not None:  # the caches may have what this feed has not seen
+            self._witness.learn(self._history.last)
+        commit = self._witness.look(connection)
+        self._on_look(commit)
+        return commit
+
     def _begin(self) -> Connection:
         connection = self._kept.usable()
         connection.execute(BEGIN, prepare=False)
         try:
-            commit = self._witness.look(connection)
+            commit = self._look(connection)
             if self._history is not None:
                 self._history.note(commit)
         except BaseException:

@@ -50,6 +50,7 @@ class Lane:
         *,
         prepared: bool = True,
         on_done: Callable[[float], None] = lambda seconds: None,
+        after: Callable[[Connection], None] = lambda connection: None,
     ) -> None:
         """Make the threads; each connects with its first statement.
 
@@ -59,12 +60,15 @@ class Lane:
             limits: see ``LaneLimits``.
             prepared: see ``connect``.
             on_done: called in a thread after each success, with the seconds that the statements took.
+            after: called in a thread with the connection after each success, before the caller gets its result. If it
+                fails, the call fails, and is run again as if the statements had failed.
         """
         self._url = url
         self._prepared = prepared
         self._max_queued = limits.max_queued
         self._timeout = limits.timeout
         self._on_done = on_done
+        self._after = after
         self._threads = ThreadPoolExecutor(limits.threads, thread_name_prefix=name)
         self._own = threading.local()
         self._open: dict[int, Connection] = {}
@@ -76,12 +80,13 @@ class Lane:
         self.failure: str | None = None
         """Why the last statement failed; None if it succeeded, or was refused for what it asked."""
 
-    async def run(self, statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+    async def run(self, statement: Callable[[Connection], R], *, repeatable: bool, followed: bool = True) -> R:
         """Run statements on a connection, in a thread.
 
         Args:
             statement: may be run again after it failed without an effect, for example in a deadlock.
             repeatable: whether it may also be run again if nobody knows whether it took effect.
+            followed: whether ``after`` is called; false for work of which no client learns.
 
         Raises:
             Overloaded: too many statements wait.
@@ -91,7 +96,7 @@ class Lane:
         """
         call = _Call(time.monotonic() + self._timeout)
         self._admit()
-        running = self._threads.submit(lambda: self._run(call, statement, repeatable=repeatable))
+        running = self._threads.submit(lambda: self._run(call, statement, repeatable=repeatable, followed=followed))
         running.add_done_callback(self._ended)
         future = asyncio.wrap_future(running)
         try:
@@ -144,7 +149,9 @@ class Lane:
         with self._counting:
             self._queued -= 1
 
-    def _run(self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool) -> R:
+    def _run(
+        self, call: "_Call", statement: Callable[[Connection], R], *, repeatable: bool, followed: bool = True
+    ) -> R:
         pause = _FIRST_PAUSE
         for attempt in range(1, _ATTEMPTS + 1):
             if time.monotonic() >= call.until:
@@ -156,6 +163,8 @@ class Lane:
                     started = time.monotonic()
                     found = statement(connection)
                     self._on_done(time.monotonic() - started)
+                    if followed:
+                        self._after(connection)
             except psycopg.Error as error:
                 if error.sqlstate == _READ_ONLY:
                     self._own.connection.close()  # a new one finds the primary, if another server is that now

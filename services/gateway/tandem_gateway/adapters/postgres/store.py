@@ -11,7 +11,9 @@ from tandem_gateway.adapters.postgres import job_lists, listing, reads, retentio
 from tandem_gateway.adapters.postgres.connection import Connection
 from tandem_gateway.adapters.postgres.embedding_queue import PostgresEmbeddingQueue
 from tandem_gateway.adapters.postgres.lanes import Lane, LaneLimits
+from tandem_gateway.adapters.postgres.position import PostgresPosition
 from tandem_gateway.adapters.postgres.reembeddings import PostgresReembeddings
+from tandem_gateway.adapters.postgres.shared_state import PostgresSharedState
 from tandem_gateway.adapters.postgres.snapshot import one_state
 from tandem_gateway.filters.tree import EVERYTHING, Filter
 from tandem_gateway.ports.documents import MetadataChange
@@ -91,13 +93,17 @@ class PostgresStore:
         """Seconds that removals stay, even if every follower has them."""
         self._accepted = 0
 
+        self.position = PostgresPosition(self._look)
+        """The position that this gateway knows of the store."""
+
         def lane(name: str, threads: int, done: Callable[[float], None] = lambda seconds: None) -> Lane:
             limits = LaneLimits(threads=threads, max_queued=max_queued, timeout=write_timeout)
-            return Lane(url, name, limits, prepared=prepared, on_done=done)
+            return Lane(url, name, limits, prepared=prepared, on_done=done, after=self.position.note_from)
 
         self._reading = lane("store-reader", _READERS)
         self._writing = lane("store-writer", _WRITERS, events.written)
         self._cleaning = lane("store-cleaner", 1)
+        self._sharing = lane("store-shared", 1)
         self._purges = ThreadPoolExecutor(1, thread_name_prefix="store-purge")
         self._closed = False
         self.queue = PostgresEmbeddingQueue(
@@ -106,11 +112,17 @@ class PostgresStore:
         """The store's pending documents, for the embedding worker."""
         self.reembeddings = PostgresReembeddings(self._reading, self._writing, batch_bytes=batch_bytes)
         """The second spaces of the collections."""
+        self.shared = PostgresSharedState(self._sharing)
+        """What the gateways of the store tell each other."""
 
     @property
     def write_failure(self) -> str | None:
         """Why the last write failed; see ``StoreHealth.write_failure``."""
         return self._writing.failure
+
+    def look(self) -> None:
+        """Note the store's position; blocks."""
+        self._reading.call(lambda c: None, repeatable=True)
 
     async def accept(
         self,
@@ -260,8 +272,11 @@ class PostgresStore:
         """Finish the queued reads and writes, and close the connections; blocks."""
         self._closed = True
         self._purges.shutdown()
-        for lane in (self._reading, self._writing, self._cleaning):
+        for lane in (self._reading, self._writing, self._cleaning, self._sharing):
             lane.close()
+
+    async def _look(self) -> None:
+        await self._reading.run(lambda c: None, repeatable=True)
 
     async def _read(self, read: Callable[[Connection], R]) -> R:
         return await self._reading.run(one_state(read), repeatable=True)

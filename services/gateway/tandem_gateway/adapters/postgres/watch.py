@@ -2,6 +2,7 @@
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import Final
@@ -23,6 +24,7 @@ class Watch:
         tell: Sequence[Callable[[], None]],
         *,
         seconds: float = _SECONDS,
+        on_look: Callable[[int, float], None] = lambda version, at: None,
     ) -> None:
         """Make the thread; ``start`` starts it.
 
@@ -30,7 +32,9 @@ class Watch:
             open_feed: called in the thread, which owns the feed. It compares the store with what the caches have then.
             tell: called in the thread after each change.
             seconds: between two looks.
+            on_look: called in the thread after each look with the version and the monotonic time before the look.
         """
+        self._on_look = on_look
         self._open_feed = open_feed
         self._tell = tell
         self._seconds = seconds
@@ -60,6 +64,7 @@ class Watch:
         seen: int | None = None
         failing = False
         while not self._stopped.wait(self._seconds):
+            at = time.monotonic()
             try:
                 version = feed.version()
             except StorageError as error:
@@ -78,3 +83,4 @@ class Watch:
                 seen = version
                 for tell in self._tell:
                     tell()
+            self._on_look(version, at)

@@ -16,6 +16,7 @@ from tandem_gateway.adapters.sqlite import (
     upgrade,
 )
 from tandem_gateway.adapters.sqlite.connection import FILE_NAME, connect, connect_for_check, translated
+from tandem_gateway.adapters.sqlite.moving.unfinished import refuse_unfinished
 from tandem_gateway.records.notices import RoutineNotice
 
 # Files that a gateway leaves beside the store and that a backup lacks.
@@ -34,8 +35,9 @@ def open_checked(data_dir: Path, *, trust_clean_stop: bool = False) -> tuple[sql
 
     Raises:
         StorageCorrupt: if the file is damaged or has lost acknowledged writes.
-        StorageUnavailable: if the file cannot be opened.
+        StorageUnavailable: if the file cannot be opened, or a move into the directory has not ended.
     """
+    refuse_unfinished(data_dir)
     path = data_dir / FILE_NAME
     mark_path = data_dir / commit_watermark.FILE_NAME
     acknowledged = commit_watermark.read_mark(mark_path)

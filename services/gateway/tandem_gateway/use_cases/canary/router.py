@@ -72,6 +72,8 @@ class CanaryRouter:
         self._stats = CanaryStats(settings.limits)
         self._evaluated_at = float("-inf")
         self._last_roll_back: RollBack | None = None
+        self._untold_roll_back: RollBack | None = None
+        """A rollback that ``take_roll_back`` has not returned."""
         self._stable_model: str | None = None
         """Fingerprint of stable's last answer."""
         self._shadow_calls: ShadowCalls | None = None
@@ -147,7 +149,12 @@ class CanaryRouter:
             InvalidRequest: a share is not from 0 to 100, or is above 0 although there is no canary.
         """
         shadow = self._shadow if shadow_percent is None else shadow_percent
-        for name, percent in (("canary_weight", canary_weight), ("shadow_percent", shadow)):
+        self.check(canary_weight, shadow)
+        self._set(canary_weight, shadow)
+
+    def check(self, canary_weight: int, shadow_percent: int) -> None:
+        """Check shares; see ``change``."""
+        for name, percent in (("canary_weight", canary_weight), ("shadow_percent", shadow_percent)):
             if not 0 <= percent <= 100:
                 raise InvalidRequest(
                     f"{name}: a whole number from 0 to 100 was expected, not {percent}",
@@ -156,6 +163,30 @@ class CanaryRouter:
                 )
             if percent and self._canary is None:
                 raise InvalidRequest(f"{name}: there is no canary (TANDEM_CANARY_URL is not set)", param=name)
+
+    def adopt(self, canary_weight: int, shadow_percent: int, rolled_back: RollBack | None) -> None:
+        """Set the shares that another gateway has set or rolled back; 0 without a canary."""
+        self._last_roll_back = rolled_back
+        self._untold_roll_back = None
+        shares = (canary_weight, shadow_percent) if self._canary is not None else (0, 0)
+        if shares != (self._weight, self._shadow):
+            self._set(*shares)
+
+    @property
+    def shadow_percent(self) -> int:
+        """Percentage of stable's queries that the router also sends to the canary."""
+        return self._shadow
+
+    def take_roll_back(self) -> RollBack | None:
+        """Return the last rollback if this was not called since, else None."""
+        found, self._untold_roll_back = self._untold_roll_back, None
+        return found
+
+    def keep_roll_back(self, rolled_back: RollBack) -> None:
+        """Let the next ``take_roll_back`` return a rollback again, unless there was another since."""
+        self._untold_roll_back = self._untold_roll_back or rolled_back
+
+    def _set(self, canary_weight: int, shadow: int) -> None:
         before, self._weight, self._shadow = (self._weight, self._shadow), canary_weight, shadow
         self._stats.forget()
         self._events.set_shares(canary_weight, shadow)
@@ -294,7 +325,7 @@ class CanaryRouter:
 
     def _roll_back(self, found: Breach) -> None:
         before, self._weight = self._weight, 0
-        self._last_roll_back = RollBack(time.time(), found.reason, found.detail, before)
+        self._last_roll_back = self._untold_roll_back = RollBack(time.time(), found.reason, found.detail, before)
         self._stats.forget()
         self._events.set_shares(0, self._shadow)
         self._events.rolled_back(found.reason)

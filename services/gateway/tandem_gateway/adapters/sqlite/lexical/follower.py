@@ -137,7 +137,13 @@ class LexicalFollower:
             return True
 
     def search(
-        self, collection: str, query: str, top_k: int, deadline: float, max_bytes: int | None = None
+        self,
+        collection: str,
+        query: str,
+        top_k: int,
+        deadline: float,
+        max_bytes: int | None = None,
+        at_least: int | None = None,
     ) -> list[Hit]:
         """Return the hits; see ``LexicalIndex.search``.
 
@@ -147,42 +153,59 @@ class LexicalFollower:
             top_k: maximum number of hits.
             deadline: in seconds of the monotonic clock.
             max_bytes: maximum size of the hits' texts and metadata.
+            at_least: position that the index must have; None to ask the store for the last one.
 
         Raises:
             TooManyBytes: if the hits take more; reading stops there.
         """
+        whole = True
 
         def search() -> list[Hit]:
+            nonlocal whole
             ranked = self._retrieve(collection, query, top_k, deadline).passages
             # In the same state of the store, so that every ranked passage still exists.
             with self._feed.reading():
-                return hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+                found = hits(ranked, self._feed.passages([each.passage_id for each in ranked], max_bytes))
+            whole = len(found) == len(ranked)
+            return found
 
-        return self._in_one_state(collection, search)
+        found = self._in_one_state(collection, search, at_least)
+        # A document that the index has was replaced or deleted since.
+        return found if whole or at_least is None else self._in_one_state(collection, search)
 
     def retrieve(
-        self, collection: str, query: str, count: int, deadline: float, among: Keys | None = None
+        self,
+        collection: str,
+        query: str,
+        count: int,
+        deadline: float,
+        among: Keys | None = None,
+        at_least: int | None = None,
     ) -> KeywordCandidates:
-        """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``."""
-        return self._in_one_state(collection, lambda: self._retrieve(collection, query, count, deadline, among))
+        """Return up to ``count`` passages without their documents; see ``LexicalIndex.retrieve``, and ``search``."""
+        return self._in_one_state(
+            collection, lambda: self._retrieve(collection, query, count, deadline, among), at_least
+        )
 
     def retrieve_in_memory(
-        self, collection: str, query: str, count: int, among: Keys | None = None
+        self, collection: str, query: str, count: int, among: Keys | None = None, at_least: int | None = None
     ) -> KeywordCandidates | None:
         """Return what ``retrieve`` does if that reads nothing and takes less than about a millisecond, else None."""
         cache, record = self._current, self._complete.get(collection)
-        if cache is None or record is None or self._feed.version() != self._complete_at:
+        if cache is None or record is None:
+            return None
+        if not self._has(collection, at_least) and (at_least is not None or self._feed.version() != self._complete_at):
             return None
         return select_in_memory(cache, record, query, count, among)
 
-    def allowed(self, collection: str, query: str, deadline: float) -> Keys:
+    def allowed(self, collection: str, query: str, deadline: float, at_least: int | None = None) -> Keys:
         """Return the passages that a query does not leave out; see ``LexicalIndex.allowed``."""
 
         def allowed() -> Keys:
             record, cache = self._followed(collection, deadline)
             return cache.searcher.allowed(record.collection_id, parse(query), lambda: time.monotonic() >= deadline)
 
-        return self._in_one_state(collection, allowed)
+        return self._in_one_state(collection, allowed, at_least)
 
     def close(self) -> None:
         """Close the index and the feed."""
@@ -190,13 +213,26 @@ class LexicalFollower:
             self._current.close()
         self._feed.close()
 
-    def _in_one_state(self, collection: str, answer: Callable[[], R]) -> R:
+    def _has(self, collection: str, at_least: int | None) -> bool:
+        """Return whether the index has exactly what a collection had at a position of the store, or at a later one.
+
+        False if the index has more passages than search may show: only the store tells them apart.
+        """
+        if at_least is None or self._complete_at is None or self._complete_at < at_least:
+            return False
+        record, cache = self._complete.get(collection), self._current
+        return record is not None and cache is not None and cache.count(record.collection_id) == record.live
+
+    def _in_one_state(self, collection: str, answer: Callable[[], R], at_least: int | None = None) -> R:
         """Let ``answer`` read the store in one state; rebuild an index that proves to be damaged.
 
         If the index has everything of the collection, there is no transaction: its answer counts if the store has not
-        changed meanwhile. Such an answer usually reads nothing from the disk.
+        changed meanwhile. Such an answer usually reads nothing from the disk. Nor is there a transaction if the index
+        has what the collection had at the position ``at_least``.
         """
         try:
+            if self._has(collection, at_least):
+                return answer()
             version = self._feed.version()
             if version == self._complete_at and collection in self._complete:
                 found = answer()

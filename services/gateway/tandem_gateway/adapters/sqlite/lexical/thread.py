@@ -21,6 +21,7 @@ from tandem_gateway.adapters.sqlite.lexical.positions import Record
 from tandem_gateway.adapters.sqlite.log_truncation import Outcome
 from tandem_gateway.answers import AnswerLimits
 from tandem_gateway.errors import DeadlineExceeded, GatewayError, NotReady, Overloaded, TooManyBytes, for_log
+from tandem_gateway.ports import position
 from tandem_gateway.ports.text_log import TextFeed
 from tandem_gateway.records.arrays import Keys
 from tandem_gateway.records.search import Hit, KeywordCandidates
@@ -55,7 +56,8 @@ class LexicalThread:
             open_feed: opens the store for reading; called in the thread, which owns the feed.
             max_queued: maximum number of waiting searches; over it, ``search`` raises Overloaded.
             limits: see ``AnswerLimits``.
-            in_loop: whether the event loop may run short searches; false if ``version`` of the feed may take long.
+            in_loop: whether the event loop may run short searches that ask the store; false if ``version`` of the feed
+                may take long.
             on_search: called with the seconds of each search, in the thread or the event loop.
             on_truncation: called in the thread with the outcome of each attempt to take removed content out of the log.
             record: called in the thread with positions of the index; see ``FollowerPositions``.
@@ -112,10 +114,11 @@ class LexicalThread:
 
     async def search(self, collection: str, query: str, top_k: int, *, timeout: float) -> list[Hit]:
         """Return the documents that match the query's words; see ``LexicalIndex.search``."""
+        at_least = position.required.get()
 
         def hits(follower: LexicalFollower, deadline: float) -> list[Hit]:
             try:
-                found = follower.search(collection, query, top_k, deadline, self._limits.bytes)
+                found = follower.search(collection, query, top_k, deadline, self._limits.bytes, at_least)
             except TooManyBytes:
                 raise self._limits.too_large(top_k) from None
             return self._limits.held(found, top_k)
@@ -126,28 +129,34 @@ class LexicalThread:
         self, collection: str, query: str, count: int, *, timeout: float, among: Keys | None = None
     ) -> KeywordCandidates:
         """Return the passages that match the query's words; see ``LexicalIndex.retrieve``."""
-        found = self._retrieve_at_once(collection, query, count, among)
+        at_least = position.required.get()
+        found = self._retrieve_at_once(collection, query, count, among, at_least)
         if found is not None:
             return found
         return await self._ask(
-            lambda follower, deadline: follower.retrieve(collection, query, count, deadline, among), timeout
+            lambda follower, deadline: follower.retrieve(collection, query, count, deadline, among, at_least), timeout
         )
 
     async def allowed(self, collection: str, query: str, *, timeout: float) -> Keys:
         """Return the passages that the query does not leave out; see ``LexicalIndex.allowed``."""
-        return await self._ask(lambda follower, deadline: follower.allowed(collection, query, deadline), timeout)
+        at_least = position.required.get()
+        return await self._ask(
+            lambda follower, deadline: follower.allowed(collection, query, deadline, at_least), timeout
+        )
 
     def _retrieve_at_once(
-        self, collection: str, query: str, count: int, among: Keys | None
+        self, collection: str, query: str, count: int, among: Keys | None, at_least: int | None
     ) -> KeywordCandidates | None:
         """Search in the event loop, if the thread is idle and the search is short and needs no file."""
-        if self._closed or not self._in_loop or self._follower is None or not self._tasks.empty():
+        if self._closed or self._follower is None or not self._tasks.empty():
+            return None
+        if not self._in_loop and at_least is None:
             return None
         if not self._touching.acquire(blocking=False):
             return None
         started = time.monotonic()
         try:
-            found = self._follower.retrieve_in_memory(collection, query, count, among)
+            found = self._follower.retrieve_in_memory(collection, query, count, among, at_least)
         except Exception:
             return None  # the thread meets the same error and reports it
         finally:

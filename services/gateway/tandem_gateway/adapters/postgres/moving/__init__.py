@@ -1,0 +1,1 @@
+"""The side of PostgreSQL of a move; see ``adapters.moving``."""

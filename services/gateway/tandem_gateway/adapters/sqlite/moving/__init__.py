@@ -1,0 +1,1 @@
+"""The side of SQLite of a move; see ``adapters.moving``."""

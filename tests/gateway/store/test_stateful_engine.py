@@ -16,7 +16,7 @@ from tandem_gateway.adapters.memory.vector_engine import MemoryEngine
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.usearch_index import UsearchGraphFactory
 from tandem_gateway.engine_maintenance import Engines
-from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.index_thread import IndexThread, OtherSources
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.records.arrays import Keys, Vectors
 from tandem_gateway.records.documents import CollectionChange
@@ -107,7 +107,7 @@ class EngineData(StoreHistory):
             UsearchGraphFactory(),
             answer_limits(),
             sizes=SMALL,
-            open_engines=lambda: {ENGINE: self.engine},
+            sources=OtherSources(open_engines=lambda: {ENGINE: self.engine}),
         )
         self.index.start().result(WAIT_SECONDS)
         self.running = True

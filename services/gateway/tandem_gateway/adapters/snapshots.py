@@ -11,11 +11,13 @@ complete files. usearch crashes on a damaged file, so each file's SHA-256 is com
 loaded.
 """
 
+import contextlib
 import hashlib
+import re
 import secrets
 import shutil
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -28,6 +30,7 @@ from tandem_gateway.records.index import SNAPSHOT_FORMAT, SnapshotFile, Snapshot
 
 FOLDER_NAME = "index"
 _MANIFEST_NAME = "manifest.json"
+_NAME = re.compile(r"[0-9]+-[0-9a-f]{8}\.(?:[0-9]\.usearch|npz)")
 
 
 class _SealedManifest(msgspec.Struct, frozen=True):
@@ -128,8 +131,6 @@ class Snapshots:
         name = f"{manifest.position}-{secrets.token_hex(4)}"
         paths = [folder / f"{name}.{place}.usearch" for place in range(len(base.graphs))]
         arrays = folder / f"{name}.npz"
-        manifest_path = folder / _MANIFEST_NAME
-        temporary = folder / f"{_MANIFEST_NAME}.{secrets.token_hex(4)}.tmp"
         try:
             for path, graph in zip(paths, base.graphs, strict=True):
                 try:
@@ -140,18 +141,39 @@ class Snapshots:
                 np.savez(file, allow_pickle=False, **base.arrays)
             files = [_written(path) for path in (*paths, arrays)]
             written = msgspec.structs.replace(manifest, files=files)
-            temporary.write_bytes(msgspec.json.encode(_SealedManifest(written, _checksum(written))))
-            sync(temporary)
-            temporary.rename(manifest_path)
+            self._replace(folder, written)
         except BaseException:
-            for path in (*paths, arrays, temporary):
+            for path in (*paths, arrays):
                 path.unlink(missing_ok=True)
             raise
-        # Now the manifest names the new files. Until the folder is synced, a power loss may bring back the previous
-        # manifest. So delete its files only after the sync. A gateway that has them mapped can still read them.
-        sync(folder)
-        self._sweep(folder, keep={*(file.name for file in files), _MANIFEST_NAME})
+        self._settle(folder, written)
         return written
+
+    def receive(self, manifest: SnapshotManifest, fetch: Callable[[SnapshotFile, Path], None]) -> None:
+        """Make another gateway's snapshot the space's; see ``SnapshotStore.receive``."""
+        folder = self._folder(manifest.space_id)
+        for file in manifest.files:
+            if not _NAME.fullmatch(file.name):
+                raise SnapshotUnusable(f"it names a file {file.name!r}")
+        folder.mkdir(parents=True, exist_ok=True)
+        paths = [folder / file.name for file in manifest.files]
+        try:
+            for path, file in zip(paths, manifest.files, strict=True):
+                fetch(file, path)
+                sync(path)
+                _verify(path, file)
+            self._replace(folder, manifest)
+        except BaseException:
+            for path in paths:
+                path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if it had no snapshot before
+            raise
+        self._settle(folder, manifest)
+
+    def path(self, manifest: SnapshotManifest, file: SnapshotFile) -> Path:
+        """Return where a file of a snapshot is."""
+        return self._folder(manifest.space_id) / file.name
 
     def remove(self, space_id: int) -> None:
         """Delete a space's snapshot, if it has one."""
@@ -172,6 +194,23 @@ class Snapshots:
 
     def _folder(self, space_id: int) -> Path:
         return self._root / str(space_id)
+
+    @staticmethod
+    def _replace(folder: Path, manifest: SnapshotManifest) -> None:
+        temporary = folder / f"{_MANIFEST_NAME}.{secrets.token_hex(4)}.tmp"
+        try:
+            temporary.write_bytes(msgspec.json.encode(_SealedManifest(manifest, _checksum(manifest))))
+            sync(temporary)
+            temporary.rename(folder / _MANIFEST_NAME)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+
+    def _settle(self, folder: Path, manifest: SnapshotManifest) -> None:
+        # Now the manifest names the new files. Until the folder is synced, a power loss may bring back the previous
+        # manifest. So delete its files only after the sync. A gateway that has them mapped can still read them.
+        sync(folder)
+        self._sweep(folder, keep={*(file.name for file in manifest.files), _MANIFEST_NAME})
 
     @staticmethod
     def _sweep(folder: Path, keep: set[str]) -> None:

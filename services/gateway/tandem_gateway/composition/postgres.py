@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tandem_gateway.adapters.data_dir import keep_private
 from tandem_gateway.adapters.data_lock import OWNER, SNAPSHOT, DataLock
@@ -16,8 +17,10 @@ from tandem_gateway.adapters.postgres.key_store import PostgresKeyStore
 from tandem_gateway.adapters.postgres.leadership import PostgresLeadership
 from tandem_gateway.adapters.postgres.moving.unfinished import refuse_unfinished
 from tandem_gateway.adapters.postgres.scrubbing import NothingToScrub
+from tandem_gateway.adapters.postgres.snapshot_registry import PostgresSnapshotRegistry
 from tandem_gateway.adapters.postgres.store import PostgresStore, StoreEvents
 from tandem_gateway.adapters.postgres.watch import Watch
+from tandem_gateway.adapters.shared_folder import SharedFolder
 from tandem_gateway.adapters.snapshot_process import SnapshotProcess
 from tandem_gateway.adapters.snapshots import Snapshots
 from tandem_gateway.adapters.sqlite.lexical import maintenance as lexical_cache
@@ -28,17 +31,23 @@ from tandem_gateway.composition.engines import engine_names, open_engines
 from tandem_gateway.engine_maintenance import Engines
 from tandem_gateway.index.builder import Sizes
 from tandem_gateway.index.filter_index import FilterThread
-from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.index.index_thread import IndexThread, OtherSources
+from tandem_gateway.index.shared_snapshots import Outcome, SharedSnapshots
 from tandem_gateway.lifecycle import OpenStore
+from tandem_gateway.lifecycle.snapshot_sharing import SnapshotSharing
 from tandem_gateway.metrics.gateway import Metrics
+from tandem_gateway.ports.shared_snapshots import SharedFiles
 from tandem_gateway.ports.text_log import KEYWORDS
 from tandem_gateway.settings import Settings
+from tandem_gateway.use_cases.snapshotting import SharingPolicy
 from tandem_runtime.memory import MemoryBudget
 
 log = logging.getLogger(__name__)
 
 # Seconds that a startup waits for a snapshot helper of a previous gateway.
 _SNAPSHOT_LOCK_SECONDS = 60.0
+# Seconds that removals stay for gateways that are away.
+_REMOVALS_KEPT = 86_400.0
 
 
 def open_keys(settings: Settings) -> PostgresKeyStore:
@@ -68,6 +77,35 @@ def open_engine_maintenance(settings: Settings) -> Engines:
     return Engines(open_engines(settings), PostgresLeadership(settings.store_url, prepared=settings.store_prepared))
 
 
+def shared_snapshots(settings: Settings, history: History, note: Callable[[Outcome], None]) -> SharedSnapshots | None:
+    """Return the snapshots that this gateway shares with others; None if it shares none.
+
+    Args:
+        settings: of the gateway.
+        history: of the gateway's caches.
+        note: called with what became of each snapshot.
+    """
+    if not settings.snapshot_url:
+        return None
+    registry = PostgresSnapshotRegistry(
+        settings.store_url,
+        prepared=settings.store_prepared,
+        history=history,
+        seen=lambda: [history.last, History(settings.data_dir / SNAPSHOT_FILE_NAME).last],
+    )
+    return SharedSnapshots(
+        registry, _files(settings.snapshot_url), Snapshots(settings.data_dir), UsearchGraphFactory(), note=note
+    )
+
+
+def _files(url: str) -> SharedFiles:
+    if not url.startswith("s3:"):
+        return SharedFolder(Path(unquote(urlsplit(url).path)))
+    from tandem_gateway.adapters.object_storage import ObjectStorage  # noqa: PLC0415 - obstore takes memory
+
+    return ObjectStorage(url)
+
+
 def open_store(settings: Settings, metrics: Metrics, memory: MemoryBudget) -> OpenStore:
     """Lock the data directory, bring the schema up to date and load the index; blocks.
 
@@ -93,6 +131,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         notices = _forget_other_history(url, data_dir)
         history = History(data_dir / FILE_NAME)
         answer_limits = AnswerLimits(settings.max_answer_bytes, memory)
+        shared = shared_snapshots(settings, history, metrics.index.shared)
 
         store = PostgresStore(
             url,
@@ -108,6 +147,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             prepared=prepared,
             events=StoreEvents(written=partial(_note_write, metrics)),
         )
+        store.removals_kept = _REMOVALS_KEPT
 
         def noted(commit: Commit) -> None:
             store.position.note(commit.store_id, commit.number)
@@ -121,7 +161,7 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
             UsearchGraphFactory(),
             answer_limits,
             sizes=Sizes(graph=settings.exact_below),
-            open_engines=partial(open_engines, settings),
+            sources=OtherSources(shared, partial(open_engines, settings)),
             in_loop=False,
             on_search=lambda seconds, queries: metrics.searches.index_duration.observe(seconds),
         )
@@ -137,8 +177,9 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         )
         filters = FilterThread(open_feed, max_queued=settings.max_queued_queries)
         watch = Watch(open_feed, [index.notify, lexical.notify], on_look=store.position.watched)
+        end = [] if shared is None else [shared.close]
         close = partial(
-            _close, [watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
+            _close, [*end, watch.close, index.close, lexical.close, filters.close, store.close, history.close], owner
         )
         try:
             store.look()
@@ -148,6 +189,8 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         except BaseException:
             for part in (watch, index, lexical, filters, store, history):
                 part.close()
+            for close_shared in end:
+                close_shared()
             raise
     finally:
         helper.release()
@@ -173,6 +216,15 @@ def _open(settings: Settings, metrics: Metrics, memory: MemoryBudget, owner: Dat
         shared=store.shared,
         steps=[index.follow, lexical.follow],
         ended=watch.ended,
+        sharing=None
+        if shared is None
+        else SnapshotSharing(
+            shared,
+            index,
+            metrics.index,
+            SharingPolicy(settings.snapshot_overlay, settings.snapshot_publish_seconds),
+            settings.snapshot_changes,
+        ),
     )
 
 

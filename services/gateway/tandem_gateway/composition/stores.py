@@ -48,6 +48,10 @@ def open_keys(settings: Settings) -> KeyStore:
         refuse_unfinished(settings.data_dir)
         return SqliteKeyStore(settings.data_dir)
     _require_psycopg()
+    if settings.snapshot_url.startswith("s3:") and find_spec("obstore") is None:
+        raise SettingsError(
+            "TANDEM_SNAPSHOT_URL: the package obstore is not installed; install tandem-search[gateway,postgres,s3]"
+        )
     from tandem_gateway.composition import postgres  # noqa: PLC0415 - psycopg takes 15 MiB
 
     return postgres.open_keys(settings)

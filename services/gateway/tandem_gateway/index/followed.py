@@ -16,6 +16,7 @@ from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.vector_engine import VectorEngine
 from tandem_gateway.records.documents import CollectionRecord
 from tandem_gateway.records.engines import OWN_ENGINE
+from tandem_gateway.records.index import SnapshotManifest
 from tandem_gateway.records.notices import RoutineNotice
 
 log = logging.getLogger(__name__)
@@ -48,22 +49,49 @@ def restored_base(
         notices: receives a line if a snapshot is unusable.
 
     Returns:
-        The base, its position in the store's changes (both None for an exact index), and ``snapshot`` or ``store``.
+        The base, its position in the store's changes (both None for an exact index), and where it is from:
+        ``snapshot``, ``shared snapshot`` or ``store``.
     """
+    found, manifest = _local_base(places, record, notices)
+    if found is not None:
+        return (*found, "snapshot")
+    if places.shared is not None:
+        received = places.shared.receive(record.space_id, manifest)
+        if received is not None:
+            found, _ = _local_base(places, record, notices)
+            if found is not None:
+                return (*found, "shared snapshot")
+    if places.feed.vectors_after(record.space_id, 0) <= _MAX_NEW_AT_START:
+        return None, None, "store"
+    return (*_build(places, record), "store")
+
+
+def _local_base(
+    places: Places, record: CollectionRecord, notices: list[str]
+) -> tuple[tuple[Base, Position] | None, SnapshotManifest | None]:
+    """Return the base of the snapshot in the data directory if a start may use it, and the manifest if it is sound."""
+    manifest = None
     try:
         manifest = places.snapshots.manifest(record.space_id)
         catch_up.check_manifest(manifest, places.feed, record)
-        if places.feed.vectors_after(record.space_id, manifest.position) <= _MAX_NEW_AT_START:
+        if places.feed.vectors_after(record.space_id, manifest.position) <= _MAX_NEW_AT_START and (
+            places.shared is None or _remembers_removals(places.feed, record, manifest)
+        ):
             base = catch_up.load(places.snapshots, places.factory, manifest, writable=False)
-            return base, Position(manifest.position, manifest.position), "snapshot"
+            return (base, Position(manifest.position, manifest.position)), manifest
     except NoSnapshotYet:
         pass
     except SnapshotUnusable as reason:
         line = f"index of collection {record.name!r} is rebuilt from the store: {reason}"
         notices.append(RoutineNotice(line) if isinstance(reason, SnapshotOutdated) else line)
-    if places.feed.vectors_after(record.space_id, 0) <= _MAX_NEW_AT_START:
-        return None, None, "store"
-    return (*_build(places, record), "store")
+        manifest = None
+    return None, manifest
+
+
+def _remembers_removals(feed: IndexFeed, record: CollectionRecord, manifest: SnapshotManifest) -> bool:
+    """Return whether the store knows all removals since a snapshot. If not, the index would be exact as a whole."""
+    position = manifest.position
+    return feed.changes(record, after=position, removals_after=position, limit=1) is not None
 
 
 def _build(places: Places, record: CollectionRecord) -> tuple[Base | None, Position | None]:

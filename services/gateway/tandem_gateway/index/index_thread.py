@@ -19,6 +19,7 @@ import queue
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
@@ -30,6 +31,7 @@ from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, Sizes
 from tandem_gateway.index.indexes import Indexes
 from tandem_gateway.index.retrieval import VectorRetrieval, needed
+from tandem_gateway.index.shared_snapshots import SharedSnapshots
 from tandem_gateway.index.snapshot_update import Places
 from tandem_gateway.index.state import Answer, DocumentVector, Found, IndexState, VectorQuery
 from tandem_gateway.ports import position
@@ -50,6 +52,19 @@ R = TypeVar("R")
 _AT_ONCE = 12_000
 
 
+@dataclass(frozen=True, slots=True)
+class OtherSources:
+    """Where indexes may come from beside the store and the data directory."""
+
+    snapshots: SharedSnapshots | None = None
+    """Of other gateways, at startup; None for a gateway that shares none."""
+    open_engines: Callable[[], Mapping[str, VectorEngine]] = dict
+    """Opens the vector engines; called in the thread, which owns them."""
+
+
+_NO_OTHER_SOURCES = OtherSources()
+
+
 class IndexThread:
     """Serialises all access to the indexes; see the module."""
 
@@ -61,7 +76,7 @@ class IndexThread:
         limits: AnswerLimits,
         *,
         sizes: Sizes = DEFAULT_SIZES,
-        open_engines: Callable[[], Mapping[str, VectorEngine]] = dict,
+        sources: OtherSources = _NO_OTHER_SOURCES,
         in_loop: bool = True,
         on_search: Callable[[float, int], None] = lambda seconds, queries: None,
     ) -> None:
@@ -73,7 +88,7 @@ class IndexThread:
             factory: loads graphs.
             limits: see ``AnswerLimits``.
             sizes: minimum numbers of vectors for graphs.
-            open_engines: called in the thread, which owns the vector engines.
+            sources: what several gateways share; see ``OtherSources``.
             in_loop: whether the event loop may run short searches that ask the store; false if ``version`` of the feed
                 may take long.
             on_search: called with the seconds and the number of queries of each batch, in the thread or the event loop.
@@ -83,7 +98,7 @@ class IndexThread:
         self._factory = factory
         self._limits = limits
         self._sizes = sizes
-        self._open_engines = open_engines
+        self._sources = sources
         self._in_loop = in_loop
         self._on_search = on_search
         self._tasks: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
@@ -258,7 +273,14 @@ class IndexThread:
             self._indexes.close()
 
     def _load(self) -> list[str]:
-        places = Places(self._open_feed(), self._snapshots, self._factory, self._sizes, self._open_engines())
+        places = Places(
+            self._open_feed(),
+            self._snapshots,
+            self._factory,
+            self._sizes,
+            self._sources.snapshots,
+            self._sources.open_engines(),
+        )
         indexes = Indexes(places)
         # Set before the load, so that ``_run`` closes the feed even if the load fails.
         self._indexes = indexes

@@ -10,6 +10,7 @@ from tandem_gateway.index import base_arrays, catch_up
 from tandem_gateway.index.base import Base
 from tandem_gateway.index.builder import DEFAULT_SIZES, BaseBuilder, Sizes
 from tandem_gateway.index.catch_up import Position
+from tandem_gateway.index.shared_snapshots import SharedSnapshots
 from tandem_gateway.ports.change_log import IndexFeed
 from tandem_gateway.ports.index import GraphFactory, SnapshotStore
 from tandem_gateway.ports.vector_engine import VectorEngine
@@ -32,6 +33,8 @@ class Places:
     snapshots: SnapshotStore
     factory: GraphFactory
     sizes: Sizes = DEFAULT_SIZES
+    shared: SharedSnapshots | None = None
+    """The snapshots of other gateways; None for a gateway that shares none."""
     engines: Mapping[str, VectorEngine] = field(default_factory=dict)
     """Name → engine, for the collections that are not in the gateway's memory."""
 

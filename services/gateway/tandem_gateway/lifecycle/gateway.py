@@ -272,8 +272,15 @@ class Gateway:
         self._metrics.ready.set(1)
         log.info("ready", extra={"seconds": round(time.monotonic() - started, 3)})
         self._snapshots = snapshots = Snapshots(
-            storage.index, storage.snapshots, storage.retention, self._snapshot_policy, self._metrics.index
+            storage.index,
+            storage.snapshots,
+            storage.retention,
+            self._snapshot_policy,
+            self._metrics.index,
+            storage.sharing,
         )
+        if storage.sharing is not None:
+            self._tasks.append(asyncio.create_task(self._keep_running("election", storage.sharing.elect)))
         self._tasks += [
             asyncio.create_task(self._keep_running("embedding", use_cases.embedding.run)),
             asyncio.create_task(self._keep_running("reembedding", use_cases.reembedding.run)),

@@ -5,6 +5,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 from tandem_gateway.index.index_thread import IndexThread
+from tandem_gateway.lifecycle.snapshot_sharing import SnapshotSharing
 from tandem_gateway.ports.catalogue import Catalogue
 from tandem_gateway.ports.documents import DocumentStore, IngestStore
 from tandem_gateway.ports.embedding_queue import EmbeddingQueue
@@ -52,6 +53,8 @@ class OpenStore:
     close: Callable[[], None]
     engines: Sequence[str] = (OWN_ENGINE,)
     """Names of the vector engines that a collection may have."""
+    sharing: SnapshotSharing | None = None
+    """Exchanges snapshots with the gateways that use the store, too; None if they share none."""
 
     @property
     def is_shared(self) -> bool:

@@ -7,10 +7,17 @@ import time
 from tandem_gateway.errors import GatewayError, StorageError, for_log
 from tandem_gateway.index.index_thread import IndexThread
 from tandem_gateway.index.state import IndexState
+from tandem_gateway.lifecycle.snapshot_sharing import SnapshotSharing
 from tandem_gateway.metrics.index import IndexMetrics
 from tandem_gateway.ports.index import SnapshotHelper
 from tandem_gateway.ports.retention import Retention
-from tandem_gateway.use_cases.snapshotting import SnapshotPolicy, Unsaved, is_due
+from tandem_gateway.use_cases.snapshotting import (
+    SnapshotPolicy,
+    Unsaved,
+    builds_for_itself,
+    is_due,
+    shortest_pause,
+)
 
 log = logging.getLogger(__name__)
 
@@ -27,6 +34,7 @@ class Snapshots:
         retention: Retention,
         policy: SnapshotPolicy,
         metrics: IndexMetrics,
+        sharing: SnapshotSharing | None = None,
     ) -> None:
         """Make the task; ``run`` runs it.
 
@@ -36,12 +44,14 @@ class Snapshots:
             retention: drops the removals that a saved index needs no more.
             policy: when to save.
             metrics: counts the attempts.
+            sharing: exchanges snapshots with other gateways; None for a gateway that shares none.
         """
         self._index = index
         self._helper = helper
         self._retention = retention
         self._policy = policy
         self._metrics = metrics
+        self._sharing = sharing
         self.states: list[IndexState] = []
         """The state of each index at the last look."""
 
@@ -54,6 +64,8 @@ class Snapshots:
             await asyncio.sleep(_LOOK_SECONDS)
             try:
                 self.states = await asyncio.wrap_future(self._index.state())
+                if self._sharing is not None and await self._sharing.look(self.states):
+                    self.states = await asyncio.wrap_future(self._index.state())
             except StorageError:
                 continue  # the database is away; searches report it
             unsaved = [
@@ -64,7 +76,7 @@ class Snapshots:
                 )
                 for state in self.states
             ]
-            if not is_due(unsaved, time.monotonic() - last_try, self._policy):
+            if not self._is_due(unsaved, time.monotonic() - last_try):
                 continue
             try:
                 started = time.monotonic()
@@ -87,3 +99,13 @@ class Snapshots:
                 self._metrics.snapshot("failed")
                 log.error("the index could not be saved", extra={"error": for_log(error)})
             last_try = time.monotonic()
+
+    def _is_due(self, unsaved: list[Unsaved], seconds_since: float) -> bool:
+        sharing = self._sharing
+        if sharing is None or sharing.builds:
+            return is_due(unsaved, seconds_since, self._policy)
+        if not builds_for_itself(unsaved, seconds_since, shortest_pause(self._policy), sharing.policy):
+            return False
+        log.warning("no shared snapshot came in time, so that this gateway builds its own")
+        self._metrics.shared("built_alone")
+        return True

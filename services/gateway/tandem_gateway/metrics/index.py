@@ -46,9 +46,23 @@ class IndexMetrics:
             "Repairs at startup, such as of a damaged snapshot.",
             registry=registry,
         )
+        self._shared = Counter(
+            "tandem_gateway_shared_snapshots",
+            "Snapshots that gateways share, by outcome: published or loaded; refused (damaged, or of another store, "
+            "history or library), failed, or built_alone because none came in time.",
+            ["outcome"],
+            registry=registry,
+        )
+        self.builder = Gauge(
+            "tandem_gateway_snapshot_builder",
+            "Whether this gateway builds the snapshots for all; 0 if it shares none.",
+            registry=registry,
+        )
         # Prometheus sees no increase in a series that begins at 1: rare series exist from the start.
         for outcome in ("saved", "failed"):
             self._snapshots.labels(outcome)
+        for outcome in ("published", "loaded", "refused", "failed", "built_alone"):
+            self._shared.labels(outcome)
 
     def set(self, state: IndexState) -> None:
         """Set the values of one collection."""
@@ -65,3 +79,7 @@ class IndexMetrics:
     def snapshot(self, outcome: str) -> None:
         """Count a snapshot: ``saved`` or ``failed``."""
         self._snapshots.labels(outcome).inc()
+
+    def shared(self, outcome: str) -> None:
+        """Count a shared snapshot; see the metric for the outcomes."""
+        self._shared.labels(outcome).inc()

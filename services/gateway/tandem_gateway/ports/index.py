@@ -1,6 +1,6 @@
 """Ports for the graphs and the snapshots of the vector index."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from tandem_gateway.records.arrays import Keys, Vectors
-from tandem_gateway.records.index import Saved, SnapshotManifest
+from tandem_gateway.records.index import Saved, SnapshotFile, SnapshotManifest
 
 
 class Graph(Protocol):
@@ -125,6 +125,24 @@ class SnapshotStore(Protocol):
         Raises:
             OSError: the snapshot cannot be written. The previous snapshot is untouched.
         """
+        ...
+
+    def receive(self, manifest: SnapshotManifest, fetch: Callable[[SnapshotFile, Path], None]) -> None:
+        """Make another gateway's snapshot the space's, in place of the previous one.
+
+        Args:
+            manifest: of that snapshot.
+            fetch: writes the content of a file to a path.
+
+        Raises:
+            SnapshotUnusable: a file is not what the manifest says. The previous snapshot is untouched, as it is after
+                any error of ``fetch``.
+            OSError: a file cannot be written.
+        """
+        ...
+
+    def path(self, manifest: SnapshotManifest, file: SnapshotFile) -> Path:
+        """Return where a file of a space's snapshot is."""
         ...
 
     def remove(self, space_id: int) -> None:

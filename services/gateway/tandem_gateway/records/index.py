@@ -85,3 +85,46 @@ class Saved:
     graph: bool
     engine: bool = False
     error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedSnapshot:
+    """A snapshot that gateways share.
+
+    Attributes:
+        number: grows with each publication.
+        manifest: JSON of its ``SnapshotManifest``.
+        sha256: checksum of the manifest.
+        location: folder of its files; see ``ports.shared_snapshots``.
+        refusal: why it must not be loaded; None if the store knows no reason.
+    """
+
+    number: int
+    manifest: bytes
+    sha256: str
+    location: str
+    refusal: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewSnapshot:
+    """A snapshot to publish; its files are complete."""
+
+    manifest: SnapshotManifest
+    encoded: bytes
+    """JSON of the manifest."""
+    sha256: str
+    """Checksum of the manifest's JSON."""
+    location: str
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """The newest published snapshot of a space: what it has, and how old it is."""
+
+    number: int
+    position: int
+    unproven: int
+    count: int
+    seconds: float
+    """Since it was published."""

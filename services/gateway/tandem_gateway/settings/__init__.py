@@ -48,6 +48,10 @@ class Settings(
         """
         if self.max_documents > self.max_pending_documents:
             raise ValueError("TANDEM_MAX_DOCUMENTS_PER_REQUEST must not exceed TANDEM_MAX_PENDING_DOCUMENTS")
+        if self.snapshot_url and not (self.store_url or self.store_url_file):
+            raise ValueError("TANDEM_SNAPSHOT_URL needs TANDEM_STORE_URL: a data directory has one gateway")
+        if self.snapshot_url and self.snapshot_overlay < 2 * self.snapshot_changes:
+            raise ValueError("TANDEM_SNAPSHOT_OVERLAY must be at least twice TANDEM_SNAPSHOT_CHANGES")
         if (self.canary_weight or self.shadow_percent) and not self.canary_url:
             raise ValueError("TANDEM_CANARY_WEIGHT and TANDEM_CANARY_SHADOW need TANDEM_CANARY_URL")
         if self.api_key and self.api_key_file:

@@ -66,6 +66,24 @@ def milvus_url(text: str) -> str:
     return text
 
 
+def snapshot_url(text: str) -> str:
+    """Return the URL of a place for shared snapshots; an empty text stays empty.
+
+    Raises:
+        ValueError: says what was expected.
+    """
+    if not text:
+        return text
+    parts = urlsplit(text)
+    if parts.query or parts.fragment:
+        raise ValueError("a URL without ? and # was expected")
+    if parts.scheme == "file" and not parts.netloc and parts.path.startswith("/"):
+        return text
+    if parts.scheme == "s3" and re.fullmatch("[a-z0-9.-]+", parts.netloc):
+        return text.rstrip("/")
+    raise ValueError("a URL such as file:///mnt/snapshots or s3://bucket/prefix was expected")
+
+
 def optional_urls(text: str) -> str:
     """Return URLs as ``urls`` does; an empty text stays empty.
 

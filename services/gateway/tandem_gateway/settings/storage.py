@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from tandem_gateway.settings.parsers import postgres_url
+from tandem_gateway.settings.parsers import postgres_url, snapshot_url
 from tandem_runtime.settings import boolean, readable_file, seconds, setting, whole_number
 
 
@@ -78,6 +78,29 @@ class StorageOptions:
         seconds(0.1, 86_400),
         "Seconds after which a changed index is saved. Raise it to save less often; lower it for a faster start "
         "after a crash",
+    )
+    snapshot_url: str = setting(
+        "SNAPSHOT_URL",
+        "",
+        snapshot_url,
+        "Place of index snapshots that gateways with one store in PostgreSQL share: one of them builds, and the others "
+        "load. A folder that all of them mount, such as file:///mnt/snapshots, or an S3-compatible object storage, "
+        "such as s3://bucket/prefix, which needs the extra s3. Empty: each gateway builds its own",
+    )
+    snapshot_publish_seconds: float = setting(
+        "SNAPSHOT_PUBLISH_SECONDS",
+        1800.0,
+        seconds(1, 86_400),
+        "Seconds after which a changed index is published for other gateways. Many new vectors publish it sooner. "
+        "Raise it to move fewer bytes; lower it for a faster start of new gateways",
+    )
+    snapshot_overlay: int = setting(
+        "SNAPSHOT_OVERLAY",
+        20_000,
+        whole_number(2, 1_000_000),
+        "Maximum number of new vectors in a collection that a gateway compares with each query while it waits for a "
+        "shared snapshot; beyond it the gateway builds its own. Half of them make the builder publish. Raise it to "
+        "move fewer bytes; lower it for faster searches during an ingest",
     )
     scrub_seconds: float = setting(
         "SCRUB_SECONDS",

@@ -44,17 +44,26 @@ def forget_failed(connection: Connection, before: float, most_bytes: int) -> tup
     return old + over, over == FAILED_AT_ONCE
 
 
-def forget_removals(connection: Connection, space_id: int, upto: int) -> int:
-    """Record the position of a space's index, and drop the removals that no follower of the collection needs."""
-    return int(_one(connection, "SELECT forget_removals_v1(%s, %s, %s)", (space_id, upto, REMOVALS_KEPT))[0])
+def forget_removals(connection: Connection, space_id: int, upto: int, kept_seconds: float) -> int:
+    """Record the position of a space's index, and drop the removals that no follower of the collection needs.
+
+    Removals that are younger than ``kept_seconds`` stay, for gateways that are away.
+    """
+    values = (space_id, upto, REMOVALS_KEPT, kept_seconds)
+    return int(_one(connection, "SELECT forget_removals_v2(%s, %s, %s, %s)", values)[0])
 
 
-def record_positions(connection: Connection, follower: str, positions: Mapping[int, int]) -> int:
-    """Record a follower's positions, and drop removals; see ``FollowerPositions.record_positions``."""
+def record_positions(connection: Connection, follower: str, positions: Mapping[int, int], kept_seconds: float) -> int:
+    """Record a follower's positions, and drop removals; see ``FollowerPositions.record_positions``.
+
+    Removals that are younger than ``kept_seconds`` stay, for gateways that are away.
+    """
     return sum(
         int(
             _one(
-                connection, "SELECT record_position_v1(%s, %s, %s, %s)", (collection_id, follower, upto, REMOVALS_KEPT)
+                connection,
+                "SELECT record_position_v2(%s, %s, %s, %s, %s)",
+                (collection_id, follower, upto, REMOVALS_KEPT, kept_seconds),
             )[0]
         )
         for collection_id, upto in sorted(positions.items())

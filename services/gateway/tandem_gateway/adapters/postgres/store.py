@@ -89,6 +89,8 @@ class PostgresStore:
             events: callbacks.
         """
         self._limits = limits
+        self.removals_kept = 0.0
+        """Seconds that removals stay, even if every follower has them."""
         self._accepted = 0
 
         self.position = PostgresPosition(self._look)
@@ -193,11 +195,13 @@ class PostgresStore:
 
     async def forget_removals(self, space_id: int, upto: int) -> int:
         """Drop the removals that no index needs any more; see ``Retention.forget_removals``."""
-        return await self._write(lambda c: retention.forget_removals(c, space_id, upto))
+        return await self._write(lambda c: retention.forget_removals(c, space_id, upto, self.removals_kept))
 
     def record_positions(self, follower: str, positions: Mapping[int, int]) -> Future[int]:
         """Record a follower's positions; see ``FollowerPositions.record_positions``."""
-        return self._cleaning.submit(lambda c: retention.record_positions(c, follower, positions), repeatable=True)
+        return self._cleaning.submit(
+            lambda c: retention.record_positions(c, follower, positions, self.removals_kept), repeatable=True
+        )
 
     async def document(self, collection: str, doc_id: str) -> DocumentView | None:
         """Return a document; see ``DocumentStore.document``."""

@@ -84,6 +84,31 @@ async def test_a_running_gateway_takes_over_a_newer_snapshot_and_only_a_newer_on
     assert other.take_over() is None
 
 
+@pytest.mark.parametrize("published", [True, False])
+async def test_a_gateway_that_slept_past_the_removals_takes_another_snapshot_or_builds(
+    store: MemoryStore, three: list[Member], published: bool
+):
+    builder, sleeper, _ = three
+    await fill(store, 0, 8)
+    builder.build_and_publish()
+    sleeper.start()
+    sleeper.close()
+    await store.delete("default", "d1")
+    feed = store.open_feed()
+    if published:
+        builder.build_and_publish()
+    else:
+        builder.shared._registry._rows.clear()  # type: ignore[attr-defined]
+    await store.delete("default", "d2")
+    (record,) = feed.spaces().all()
+    # The store forgets the first removal, which the sleeper has not seen.
+    assert await store.forget_removals(record.space_id, feed.last_change() - 1) == 1
+    assert sleeper.start() == []
+    assert sleeper.outcomes == ["loaded", "loaded"][: 1 + published]
+    assert (sleeper.state().count, sleeper.state().new) == (6, 0)
+    assert sorted(found(sleeper, "d1", 9)) == ["d0", "d3", "d4", "d5", "d6", "d7"]
+
+
 def flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 0x10

@@ -2,8 +2,7 @@
 
 A publication has three steps: the files get names that were never used; they are read back and compared with their
 checksums; then a row in the store publishes them. A builder that ends in between leaves files without a row, which the
-next one removes. A file's folder has the builder's term in its name. A builder removes files of its own and of earlier
-terms only, and the store refuses a row of an earlier term. So nothing that a row may still name is removed.
+next one removes. It may remove files that a builder of an earlier term is writing: the store refuses their row.
 
 Whoever loads compares everything with the row: the files with their checksums, the manifest with its own, the store and
 its history, and the library that reads the graphs.
@@ -44,7 +43,7 @@ _MOST: Final = 4
 LEASE_SECONDS: Final = 30.0
 # A refused snapshot is looked at again after this time: its files may have been away for a moment.
 _RETRY_SECONDS: Final = 300.0
-_FOLDER: Final = re.compile(r"[0-9]+/([0-9]+)-[0-9a-f]{16}")
+_FOLDER: Final = re.compile(r"[^/]+/[0-9]+/[0-9a-f]{16}")
 
 
 @dataclass(slots=True)
@@ -181,7 +180,7 @@ class SharedSnapshots:
         if lease is None:
             return False
         started = self._clock()
-        location = f"{manifest.store_id}/{manifest.space_id}/{lease.term}-{secrets.token_hex(8)}"
+        location = f"{manifest.store_id}/{manifest.space_id}/{secrets.token_hex(8)}"
         for file in manifest.files:
             self._files.write(f"{location}/{file.name}", self._snapshots.path(manifest, file))
         for file in manifest.files:
@@ -217,18 +216,15 @@ class SharedSnapshots:
         if lease is None:
             return 0
         store_id = self._registry.store_id()
-        # Listed before the rows are read: a file whose row is not there by then gets none in this term any more.
+        # Listed before the rows are read: a file whose row is not there by then gets none any more, because only this
+        # gateway may publish, and it does so in the same task.
         names = self._files.names(store_id)
         locations = self._registry.tidy(self._owner, lease.term, KEPT_SECONDS, _MOST)
         if locations is None:
             return 0
         kept = set(locations)
-        garbage = []
-        for name in names:
-            folder = name.rpartition("/")[0]
-            found = _FOLDER.fullmatch(folder.partition("/")[2])
-            if folder not in kept and found is not None and int(found[1]) <= lease.term:
-                garbage.append(name)
+        folders = ((name, name.rpartition("/")[0]) for name in names)
+        garbage = [name for name, folder in folders if folder not in kept and _FOLDER.fullmatch(folder)]
         if garbage:
             self._files.remove(garbage)
             log.info("files of old shared snapshots removed", extra={"files": len(garbage)})

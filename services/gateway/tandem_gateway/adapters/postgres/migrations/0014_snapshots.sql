@@ -55,10 +55,11 @@ CREATE FUNCTION resign_v1(name_ text, owner_ text) RETURNS void LANGUAGE sql AS 
   UPDATE leaders l SET until = '-infinity' WHERE l.name = name_ AND l.owner = owner_
 $$;
 
--- Whether an owner has a work still, in this term. It cannot change before this transaction ends.
+-- Whether an owner has a work still, in this term. It cannot change before this transaction ends, and no other write of the
+-- owner runs meanwhile, not even one whose answer was lost.
 CREATE FUNCTION leads_v1(name_ text, owner_ text, term_ bigint) RETURNS boolean LANGUAGE plpgsql AS $$
 BEGIN
-  PERFORM 1 FROM leaders l WHERE l.name = name_ AND l.owner = owner_ AND l.term = term_ FOR SHARE;
+  PERFORM 1 FROM leaders l WHERE l.name = name_ AND l.owner = owner_ AND l.term = term_ FOR UPDATE;
   RETURN FOUND;
 END $$;
 

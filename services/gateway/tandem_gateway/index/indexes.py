@@ -200,6 +200,7 @@ class Indexes:
                 followed.position.added,
                 followed.saved,
                 self._serves(record),
+                record.engine != OWN_ENGINE,
             )
             for record in self._served.values()
             if (followed := self._followed.get(record.space_id)) is not None

@@ -76,6 +76,8 @@ class IndexState:
     """Number of the last change in the snapshot; 0 if there is none."""
     serving: bool = True
     """Whether searches use the index; false for that of a second space."""
+    in_engine: bool = False
+    """Whether a vector engine has the vectors."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,8 @@ class Snapshots:
         self._policy = policy
         self._metrics = metrics
         self._sharing = sharing
+        self._refreshed = time.monotonic()
+        """When the vector engines were looked at, if this gateway does not update them."""
         self.states: list[IndexState] = []
         """The state of each index at the last look."""
 
@@ -68,14 +70,12 @@ class Snapshots:
                     self.states = await asyncio.wrap_future(self._index.state())
             except StorageError:
                 continue  # the database is away; searches report it
-            unsaved = [
-                Unsaved(
-                    state.position - max(state.saved, forgotten.get(state.space_id, 0)),
-                    state.new,
-                    state.unproven,
-                )
-                for state in self.states
-            ]
+            states = self.states
+            if self._sharing is not None and not self._sharing.builds:
+                # The builder also updates the vector engines.
+                await self._refresh([state for state in states if state.in_engine])
+                states = [state for state in states if not state.in_engine]
+            unsaved = [_unsaved(state, forgotten.get(state.space_id, 0)) for state in states]
             if not self._is_due(unsaved, time.monotonic() - last_try):
                 continue
             try:
@@ -100,6 +100,18 @@ class Snapshots:
                 log.error("the index could not be saved", extra={"error": for_log(error)})
             last_try = time.monotonic()
 
+    async def _refresh(self, states: list[IndexState]) -> None:
+        """Search what another gateway has written to the vector engines, if that is due."""
+        since = time.monotonic() - self._refreshed
+        if not is_due([_unsaved(state, 0) for state in states], since, self._policy):
+            return
+        self._refreshed = time.monotonic()
+        try:
+            for state in states:
+                await asyncio.wrap_future(self._index.refresh(state.space_id))
+        except GatewayError as error:
+            log.error("a vector engine could not be read", extra={"error": for_log(error)})
+
     def _is_due(self, unsaved: list[Unsaved], seconds_since: float) -> bool:
         sharing = self._sharing
         if sharing is None or sharing.builds:
@@ -109,3 +121,8 @@ class Snapshots:
         log.warning("no shared snapshot came in time, so that this gateway builds its own")
         self._metrics.shared("built_alone")
         return True
+
+
+def _unsaved(state: IndexState, forgotten: int) -> Unsaved:
+    """Return what the snapshot of an index lacks; its removals up to a change may be forgotten without one."""
+    return Unsaved(state.position - max(state.saved, forgotten), state.new, state.unproven)

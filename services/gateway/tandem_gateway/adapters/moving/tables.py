@@ -132,6 +132,8 @@ IN_POSTGRES: Final = {
     "usage": "usage",
     "gateways": "none: the gateways that run",
     "leaders": "none: what the gateways that run do",
+    "snapshots": "none: they are of the other store; the gateways build others",
+    "change_times": "none: removals of the last day are kept in the database alone",
     "traffic": "none: one gateway has the shares of its settings, as after a restart of SQLite",
 }
 """Each table of the database → what becomes of it."""

@@ -17,13 +17,14 @@ class PostgresLeadership:
     def take(self, name: str, seconds: float) -> bool:
         """Take the work, or go on with it; see ``Leadership.take``."""
         with translated():
-            row = self._kept.usable().execute("SELECT lead_v1(%s, %s, %s)", (name, self._owner, seconds)).fetchone()
-        return row == (True,)
+            values = (name, self._owner, seconds)
+            row = self._kept.usable().execute("SELECT lead_term_v1(%s, %s, %s)", values).fetchone()
+        return row is not None and row[0] is not None
 
     def give_back(self, name: str) -> None:
         """Let another process take the work; see ``Leadership.give_back``."""
         with translated():
-            self._kept.usable().execute("SELECT step_down_v1(%s, %s)", (name, self._owner))
+            self._kept.usable().execute("SELECT resign_v1(%s, %s)", (name, self._owner))
 
     def close(self) -> None:
         """Close the connection."""

@@ -147,6 +147,19 @@ def test_each_setting_of_the_gateway_has_a_flag_and_a_default_that_keeps_its_own
         ({"TANDEM_ROLLBACK_COSINE": "nan"}, "TANDEM_ROLLBACK_COSINE"),
         ({"TANDEM_ROLLBACK_ERROR_RATE": "5"}, "a number from 0 to 1"),
         ({"TANDEM_SNAPSHOT_SECONDS": "0"}, "TANDEM_SNAPSHOT_SECONDS"),
+        ({"TANDEM_SNAPSHOT_URL": "file:///a"}, "TANDEM_STORE_URL"),
+        *(
+            ({"TANDEM_SNAPSHOT_URL": url, "TANDEM_STORE_URL": "postgresql://db/a"}, "TANDEM_SNAPSHOT_URL")
+            for url in ("/a", "file://host/a", "file:a", "s3:///a", "s3://u:p@a/b", "s3://a/b?c=d", "http://a/b")
+        ),
+        (
+            {
+                "TANDEM_SNAPSHOT_URL": "s3://a/b",
+                "TANDEM_STORE_URL": "postgresql://db/a",
+                "TANDEM_SNAPSHOT_OVERLAY": "9999",
+            },
+            "TANDEM_SNAPSHOT_OVERLAY",
+        ),
     ],
 )
 def test_the_gateways_rules_name_the_variable(environment: dict[str, str], named: str):

@@ -31,7 +31,7 @@ COMPOSE ?= $(if $(shell docker compose version 2>/dev/null),docker compose,docke
 export TANDEM_MODEL_DIR ?= $(MODEL_DIR)
 
 .PHONY: help demo run test test-fast fuzz chaos check bench bench-report format model setup setup-dev setup-newest lock dist docs
-.PHONY: setup-langchain setup-clients pgbouncer openwebui setup-openwebui version images up down alerts clean
+.PHONY: setup-langchain setup-clients chaos-shared pgbouncer openwebui setup-openwebui version images up down alerts clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -55,6 +55,9 @@ fuzz: setup-dev ## run the fuzz tests with many more examples than `make test` d
 
 chaos: setup-dev ## kill a gateway again and again and check that it keeps what it acknowledged; about 10 minutes (CHAOS=options)
 	@$(BIN)/python -m tests.chaos.storm $(CHAOS)
+
+chaos-shared: setup-dev ## kill gateways that share a store, and crash their database, for some minutes
+	@TANDEM_CHAOS_KILLS=80 $(BIN)/python -m pytest -q tests/chaos/test_shared_store.py
 
 pgbouncer: setup-dev ## every conformance test of the store through PgBouncer in its transaction mode; half a minute
 	@TANDEM_TEST_PGBOUNCER=1 $(BIN)/python -m pytest -q -k BehindPgBouncer tests/gateway/ports

@@ -79,6 +79,10 @@ class PostgresServer:
             connection.execute(f"CREATE DATABASE empty{self._made}")
         return self.url(f"empty{self._made}")
 
+    def new_database_url(self) -> str:
+        """Make an empty database, and return its URL."""
+        return _as_url(self.new_database())
+
     def start(self) -> None:
         """Start the server, and wait until it answers."""
         options = [option for setting in self._settings for option in ("-c", setting)]
@@ -142,8 +146,7 @@ class Databases:
 
     def take_url(self) -> str:
         """Return what ``take`` returns as a URL."""
-        given = psycopg.conninfo.conninfo_to_dict(self.take())
-        return f"postgresql:///{given['dbname']}?host={given['host']}&user={given['user']}"
+        return _as_url(self.take())
 
     def give_back(self, url: str) -> None:
         """Let another test have a database; nothing uses it any more."""
@@ -162,6 +165,11 @@ def server() -> PostgresServer:
 def databases() -> Databases:
     """Return the databases of the server of this process."""
     return Databases(server())
+
+
+def _as_url(given: str) -> str:
+    parts = psycopg.conninfo.conninfo_to_dict(given)
+    return f"postgresql:///{parts['dbname']}?host={parts['host']}&user={parts['user']}"
 
 
 def binaries() -> Path:

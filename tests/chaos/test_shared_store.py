@@ -1,4 +1,4 @@
-"""Three gateways share a store in PostgreSQL; SIGKILL ends one after the other, some freeze for a while, and the database crashes.
+"""Three gateways share a store in PostgreSQL. Some are killed or frozen under load, and the database crashes.
 
 Nothing acknowledged is lost, jobs are exact, and no search fails that a client repeats once. ``make chaos-shared`` runs
 it for longer.
